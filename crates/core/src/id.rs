@@ -1,0 +1,98 @@
+//! The session id: the name of a record, and a secret.
+
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use subtle::ConstantTimeEq as _;
+
+/// A session's id: the key its record is stored under, and what the signed cookie carries.
+///
+/// Whoever knows an id and the secret is the visitor, so an id prints as `SessionId(redacted)` and
+/// compares in constant time. Cloning one costs a reference count.
+///
+/// ```
+/// use express_session_core::SessionId;
+///
+/// let id = SessionId::from_random([0; 24]);
+/// assert_eq!(id.as_str(), "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+/// assert_eq!(format!("{id:?}"), "SessionId(redacted)");
+/// ```
+#[derive(Clone)]
+pub struct SessionId(Arc<str>);
+
+impl SessionId {
+    /// Random bytes that one id is made of: 24, or 192 bits, as uid-safe takes for express-session.
+    pub const RANDOM_BYTES: usize = 24;
+
+    /// Makes an id of 24 random bytes: 32 characters of base64url without padding (item 33).
+    ///
+    /// The bytes must come from a cryptographic source; the engine has none of its own.
+    #[must_use]
+    pub fn from_random(bytes: [u8; Self::RANDOM_BYTES]) -> Self {
+        let mut text = [0; 32];
+        // 24 bytes fill 32 characters to the last, so the slice always has room.
+        let _ = URL_SAFE_NO_PAD.encode_slice(bytes, &mut text);
+        Self(std::str::from_utf8(&text).unwrap_or_default().into())
+    }
+
+    /// Takes any other text as an id, or `None` where it is empty.
+    ///
+    /// This is what a custom `genid` returns. express-session puts no limit on an id's length or
+    /// characters, but it takes an empty one for no id at all (item 29), and so does this.
+    ///
+    /// ```
+    /// use express_session_core::SessionId;
+    ///
+    /// assert!(SessionId::new("user/42").is_some());
+    /// assert!(SessionId::new("").is_none());
+    /// ```
+    #[must_use]
+    pub fn new(text: impl Into<Arc<str>>) -> Option<Self> {
+        let text = text.into();
+        if text.is_empty() { None } else { Some(Self(text)) }
+    }
+
+    /// Shows the id itself, for a store's key. Keep it out of logs.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq for SessionId {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for SessionId {}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionId(redacted)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_bytes_become_32_url_safe_characters() {
+        let bytes = std::array::from_fn(|i| 255 - i as u8);
+        assert_eq!(SessionId::from_random(bytes).as_str(), "__79_Pv6-fj39vX08_Lx8O_u7ezr6uno");
+    }
+
+    #[test]
+    fn empty_id_is_no_id() {
+        assert!(SessionId::new("").is_none());
+    }
+
+    #[test]
+    fn id_never_prints() {
+        let id = SessionId::new("very-secret").unwrap();
+        assert!(!format!("{id:?} {id:#?}").contains("very-secret"));
+    }
+}

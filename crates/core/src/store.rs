@@ -1,0 +1,410 @@
+//! The port that every store implements: records and deadlines go in, commands and keys stay inside.
+//!
+//! A store knows how to keep a text under a name until a time, and nothing of sessions: no cookie, no
+//! policy, no merge. The rules it must obey, which the laws of `express-session-testkit` check:
+//!
+//! 1. A record is returned byte for byte as it was given.
+//! 2. A record whose deadline is at or before `now` is never returned. The deadline that the store
+//!    keeps is the truth; the `expires` inside the text is routinely older.
+//! 3. [`create`](Store::create) refuses an id that has a live record.
+//! 4. [`update`](Store::update) replaces the record only if nobody else did since `expected`, as one
+//!    atomic step. Otherwise it changes nothing, and says what is there instead.
+//! 5. What is gone stays gone: neither `update` nor [`touch`](Store::touch) brings a record back.
+//! 6. [`destroy`](Store::destroy) of an absent record is success.
+//! 7. A record that cannot be read is an error of kind [`ErrorKind::Corrupt`], and stays where it is.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::{SessionId, Timestamp};
+
+/// Keeps sessions between requests.
+///
+/// Implement it for a store of your own; `express-session-testkit` has the laws to test it with.
+/// Time comes in as an argument, so that an expiry can be tested without waiting for it: a store on
+/// a server with a clock of its own uses `now` to turn a deadline into a remaining time.
+///
+/// Futures may be dropped at any await point. A store must then be left as if the call had either
+/// happened or not.
+///
+/// The example is a store for one session only, enough to show each verb.
+///
+/// ```
+/// use std::sync::Mutex;
+/// use express_session_core::store::{
+///     Created, Error, Loaded, Record, Revision, Store, Touch, Touched, Updated,
+/// };
+/// use express_session_core::{SessionId, Timestamp};
+///
+/// #[derive(Default)]
+/// struct One(Mutex<Option<(SessionId, Loaded)>>);
+///
+/// impl One {
+///     fn current(&self, id: &SessionId, now: Timestamp) -> Option<Loaded> {
+///         let slot = self.0.lock().unwrap();
+///         let (_, loaded) = slot.as_ref().filter(|(owner, _)| owner == id)?;
+///         loaded.record.is_live(now).then(|| loaded.clone())
+///     }
+/// }
+///
+/// impl Store for One {
+///     async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
+///         Ok(self.current(id, now))
+///     }
+///
+///     async fn create(&self, id: &SessionId, record: &Record, now: Timestamp) -> Result<Created, Error> {
+///         if self.current(id, now).is_some() {
+///             return Ok(Created::Taken);
+///         }
+///         let revision = Revision::new(1);
+///         let loaded = Loaded { record: record.clone(), revision };
+///         *self.0.lock().unwrap() = Some((id.clone(), loaded));
+///         Ok(Created::Done(revision))
+///     }
+///
+///     async fn update(
+///         &self, id: &SessionId, record: &Record, expected: Revision, now: Timestamp,
+///     ) -> Result<Updated, Error> {
+///         let Some(current) = self.current(id, now) else { return Ok(Updated::Gone) };
+///         if current.revision != expected {
+///             return Ok(Updated::Conflict(current));
+///         }
+///         let revision = Revision::new(current.revision.get() + 1);
+///         let loaded = Loaded { record: record.clone(), revision };
+///         *self.0.lock().unwrap() = Some((id.clone(), loaded));
+///         Ok(Updated::Done(revision))
+///     }
+///
+///     async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
+///         let Some(mut current) = self.current(id, now) else { return Ok(Touched::Gone) };
+///         current.record.deadline = touch.deadline;
+///         *self.0.lock().unwrap() = Some((id.clone(), current));
+///         Ok(Touched::Done)
+///     }
+///
+///     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
+///         self.0.lock().unwrap().take_if(|(owner, _)| owner == id);
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Store: Send + Sync + 'static {
+    /// Loads the live record of `id`, or `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ErrorKind`]; a record that cannot be read is [`ErrorKind::Corrupt`].
+    fn load(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Option<Loaded>, Error>> + Send;
+
+    /// Stores the first record of a new session.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ErrorKind`]. An id that is in use is no error but [`Created::Taken`].
+    fn create(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Created, Error>> + Send;
+
+    /// Replaces a record, if it still is the one that `expected` stands for.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ErrorKind`]. A conflict, and a record that is gone, are no errors but results.
+    fn update(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Updated, Error>> + Send;
+
+    /// Moves a record's deadline, and its data not at all.
+    ///
+    /// A touch does not change the revision: two requests that touch do not conflict.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ErrorKind`]. A record that is gone is no error but [`Touched::Gone`].
+    fn touch(
+        &self,
+        id: &SessionId,
+        touch: &Touch,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Touched, Error>> + Send;
+
+    /// Removes a record. An absent one is success.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ErrorKind`].
+    fn destroy(&self, id: &SessionId) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Says whether [`touch`](Store::touch) is of any use here; `true` unless overridden.
+    ///
+    /// `false` is a store without a `touch` method in express-session: it is not called at all, and
+    /// an unmodified session keeps the deadline of its last save.
+    fn supports_touch(&self) -> bool {
+        true
+    }
+}
+
+/// Lists, counts and clears a store: what an operator needs, and a request never does.
+pub trait Admin: Store {
+    /// Gives up to `limit` live sessions, going on from the page that `after` ended.
+    ///
+    /// A session that is there from the first page to the last is given exactly once; one that
+    /// comes or goes meanwhile may be given or not. The order is the store's own.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ErrorKind`].
+    fn list(
+        &self,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Page, Error>> + Send;
+
+    /// Counts the live sessions.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ErrorKind`].
+    fn count(&self, now: Timestamp) -> impl Future<Output = Result<u64, Error>> + Send;
+
+    /// Removes every session of this store, and nothing outside of its prefix or table.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ErrorKind`].
+    fn clear(&self) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Removes up to `limit` expired records, and says how many there were.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ErrorKind`].
+    fn purge(&self, limit: usize, now: Timestamp)
+    -> impl Future<Output = Result<u64, Error>> + Send;
+}
+
+/// What a store keeps under an id: the session's text, and until when.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The session as JSON, `{"cookie":{…},"views":1}`.
+    pub text: Arc<str>,
+    /// When the record ends. `None` is a session without an expiry of its own (a browser-session
+    /// cookie), for which each store has a default, its `ttl`.
+    pub deadline: Option<Timestamp>,
+}
+
+impl Record {
+    /// Says whether the record may still be returned at `now`.
+    #[must_use]
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.deadline.is_none_or(|deadline| deadline > now)
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("text", &format_args!("redacted, {} bytes", self.text.len()))
+            .field("deadline", &self.deadline)
+            .finish()
+    }
+}
+
+/// A record as it was loaded, and which writing of it that was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// The record.
+    pub record: Record,
+    /// Which writing of the record this is.
+    pub revision: Revision,
+}
+
+/// Which writing of a record one has seen, whatever the store finds cheapest: a counter, or a digest
+/// of the text where another program writes too and keeps no counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Revision(u128);
+
+impl Revision {
+    /// Wraps a store's own number.
+    #[must_use]
+    pub const fn new(number: u128) -> Self {
+        Self(number)
+    }
+
+    /// Gives the store its number back.
+    #[must_use]
+    pub const fn get(self) -> u128 {
+        self.0
+    }
+}
+
+/// What a touch moves: the deadline, and the `cookie` member for a store that keeps it current.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Touch {
+    /// The new JSON of the record's `cookie` member. Stores whose npm counterpart leaves the text
+    /// alone on touch (Redis, PostgreSQL, …) leave it alone too.
+    pub cookie: Arc<str>,
+    /// The new deadline, as in [`Record::deadline`].
+    pub deadline: Option<Timestamp>,
+}
+
+impl fmt::Debug for Touch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Touch").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
+
+/// What became of a [`Store::create`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// Stored, as this revision.
+    Done(Revision),
+    /// Not stored: the id has a live record already.
+    Taken,
+}
+
+/// What became of a [`Store::update`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Updated {
+    /// Replaced; the record is now this revision.
+    Done(Revision),
+    /// Not replaced: somebody else wrote this in the meantime.
+    Conflict(Loaded),
+    /// Not replaced: there is no live record any more.
+    Gone,
+}
+
+/// What became of a [`Store::touch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// The deadline is moved.
+    Done,
+    /// There is no live record any more.
+    Gone,
+}
+
+/// Where a listing goes on. Only the store that gave it can read it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Cursor(Box<str>);
+
+impl Cursor {
+    /// Wraps a store's own mark.
+    #[must_use]
+    pub fn new(mark: impl Into<Box<str>>) -> Self {
+        Self(mark.into())
+    }
+
+    /// Gives the store its mark back.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Cursor {
+    /// A mark may well be an id.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cursor(redacted)")
+    }
+}
+
+/// One page of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The sessions of this page.
+    pub sessions: Vec<(SessionId, Record)>,
+    /// Where the next page begins, or `None` after the last.
+    pub next: Option<Cursor>,
+}
+
+/// Why a store could not do what it was asked.
+///
+/// The message names no id and no data; the driver's own error is kept as the
+/// [source](StdError::source).
+///
+/// ```
+/// use express_session_core::store::{Error, ErrorKind};
+///
+/// let error = Error::new(ErrorKind::TimedOut, "no answer within 5 s");
+/// assert_eq!(error.kind(), ErrorKind::TimedOut);
+/// assert_eq!(error.to_string(), "the session store timed out: no answer within 5 s");
+/// ```
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: Box<str>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// What a caller can tell store errors apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The store cannot be reached. Trying later may help.
+    Unavailable,
+    /// The store did not answer in time. Whether the call happened is not known.
+    TimedOut,
+    /// The record is not what a session looks like. It stays where it is.
+    Corrupt,
+    /// The store answered, and said no: credentials, permissions, a missing table, no space.
+    Refused,
+    /// This id or record cannot be kept in this store: too long, too large.
+    Unsuitable,
+    /// Anything else.
+    Other,
+}
+
+impl Error {
+    /// Makes an error of a kind, with a message that holds no secret.
+    #[must_use]
+    pub fn new(kind: ErrorKind, message: impl Into<Box<str>>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// Keeps the driver's own error as the source.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Says which kind of failure it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            ErrorKind::Unavailable => "the session store is unavailable",
+            ErrorKind::TimedOut => "the session store timed out",
+            ErrorKind::Corrupt => "the session's record is corrupt",
+            ErrorKind::Refused => "the session store refused",
+            ErrorKind::Unsuitable => "the session store cannot keep this",
+            ErrorKind::Other => "the session store failed",
+        };
+        write!(f, "{what}: {}", self.message)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

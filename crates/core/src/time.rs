@@ -1,0 +1,370 @@
+//! Points in time as JavaScript has them, and the two texts they are written as.
+//!
+//! A crate is not used here because the range and the format are JavaScript's own: whole milliseconds
+//! within ±8.64e15 (ECMA-262 §21.4.1.1), years of six digits outside of 0 to 9999, and a reader that
+//! takes what `Date` takes.
+
+use std::fmt::{self, Write as _};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const MS_PER_DAY: i64 = 86_400_000;
+const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// A point in time: whole milliseconds since 1970-01-01 UTC, as JavaScript's `Date` counts them.
+///
+/// ```
+/// use express_session_core::Timestamp;
+///
+/// let at = Timestamp::from_millis(1_700_000_060_123);
+/// assert_eq!(at.iso(), "2023-11-14T22:14:20.123Z");
+/// assert_eq!(at.http_date(), "Tue, 14 Nov 2023 22:14:20 GMT");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The latest time JavaScript knows, 100 million days after 1970.
+    pub const MAX: Self = Self(8_640_000_000_000_000);
+    /// The earliest time JavaScript knows, 100 million days before 1970.
+    pub const MIN: Self = Self(-8_640_000_000_000_000);
+
+    /// Takes milliseconds since 1970, cut to the range that JavaScript knows.
+    #[must_use]
+    pub const fn from_millis(millis: i64) -> Self {
+        if millis > Self::MAX.0 {
+            Self::MAX
+        } else if millis < Self::MIN.0 {
+            Self::MIN
+        } else {
+            Self(millis)
+        }
+    }
+
+    /// Does what `new Date(number)` does: drops the fraction, and knows no time outside the range.
+    #[must_use]
+    pub(crate) fn from_number(millis: f64) -> Option<Self> {
+        // A number within the range is exact in an i64.
+        (millis.abs() <= Self::MAX.0 as f64).then_some(Self(millis as i64))
+    }
+
+    /// Gives the milliseconds since 1970.
+    #[must_use]
+    pub const fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// Gives the point `duration` later, at most [`Timestamp::MAX`]. Parts of a millisecond are dropped.
+    #[must_use]
+    pub fn saturating_add(self, duration: Duration) -> Self {
+        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self::from_millis(self.0.saturating_add(millis))
+    }
+
+    /// Gives how much later this is than `earlier`, or nothing where it is not later.
+    #[must_use]
+    pub fn saturating_since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0))
+    }
+
+    /// Writes it as `Date.prototype.toISOString` does, with three digits of milliseconds.
+    #[must_use]
+    pub fn iso(self) -> String {
+        let mut text = String::with_capacity(24);
+        self.push_iso(&mut text);
+        text
+    }
+
+    /// Writes it as `Date.prototype.toUTCString` does: the `Expires` of a cookie (RFC 9110 §5.6.7).
+    #[must_use]
+    pub fn http_date(self) -> String {
+        let mut text = String::with_capacity(29);
+        self.push_http_date(&mut text);
+        text
+    }
+
+    pub(crate) fn push_iso(self, out: &mut String) {
+        let Civil { year, month, day, hour, minute, second, milli, .. } = Civil::of(self);
+        // Writing to a string cannot fail.
+        let _ = match year {
+            0..=9999 => write!(out, "{year:04}"),
+            _ => write!(out, "{}{:06}", if year < 0 { '-' } else { '+' }, year.unsigned_abs()),
+        };
+        let _ = write!(out, "-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z");
+    }
+
+    pub(crate) fn push_http_date(self, out: &mut String) {
+        let Civil { year, month, day, weekday, hour, minute, second, .. } = Civil::of(self);
+        let (weekday, month) = (DAYS[weekday], MONTHS[month as usize - 1]);
+        let sign = if year < 0 { "-" } else { "" };
+        // Writing to a string cannot fail.
+        let _ = write!(
+            out,
+            "{weekday}, {day:02} {month} {sign}{:04} {hour:02}:{minute:02}:{second:02} GMT",
+            year.unsigned_abs(),
+        );
+    }
+
+    /// Reads what `new Date(text)` reads, of the forms that sessions are stored with: ISO 8601 as
+    /// ECMA-262 §21.4.1.32 has it (a date, or a date with a time and a zone), and the form of
+    /// `toUTCString`. Anything else, and a local time without a zone, is `None`: an invalid date.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        parse_iso(text.as_bytes()).or_else(|| parse_http_date(text))
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    /// Drops parts of a millisecond, and cuts to the range that JavaScript knows.
+    fn from(time: SystemTime) -> Self {
+        let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => Self::from_millis(millis(after)),
+            Err(before) => Self::from_millis(-millis(before.duration())),
+        }
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(time: Timestamp) -> Self {
+        let distance = Duration::from_millis(time.0.unsigned_abs());
+        if time.0 < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.iso())
+    }
+}
+
+struct Civil {
+    year: i64,
+    month: i64,
+    day: i64,
+    weekday: usize,
+    hour: i64,
+    minute: i64,
+    second: i64,
+    milli: i64,
+}
+
+impl Civil {
+    /// Splits a time into the proleptic Gregorian calendar, counting years from March so that the
+    /// leap day comes last (Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+    fn of(time: Timestamp) -> Self {
+        let days = time.0.div_euclid(MS_PER_DAY);
+        let rest = time.0.rem_euclid(MS_PER_DAY);
+        let shifted = days + 719_468;
+        let era = shifted.div_euclid(146_097);
+        let day_of_era = shifted.rem_euclid(146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let from_march = (5 * day_of_year + 2) / 153;
+        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+        Self {
+            year: year_of_era + era * 400 + i64::from(month <= 2),
+            month,
+            day: day_of_year - (153 * from_march + 2) / 5 + 1,
+            // 1970-01-01 was a Thursday, the first name of the list.
+            weekday: usize::try_from(days.rem_euclid(7)).unwrap_or(0),
+            hour: rest / 3_600_000,
+            minute: rest / 60_000 % 60,
+            second: rest / 1000 % 60,
+            milli: rest % 1000,
+        }
+    }
+}
+
+fn days_before(year: i64, month: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let from_march = if month > 2 { month - 3 } else { month + 9 };
+    let day_of_year = (153 * from_march + 2) / 5;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+/// Reads digits, dates and times off the front of a text.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn eat(&mut self, byte: u8) -> Option<()> {
+        let (first, rest) = self.0.split_first()?;
+        (*first == byte).then(|| self.0 = rest)
+    }
+
+    fn number(&mut self, digits: usize) -> Option<i64> {
+        let (number, rest) = self.0.split_at_checked(digits)?;
+        self.0 = rest;
+        number.iter().try_fold(0, |sum, digit| {
+            digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0'))
+        })
+    }
+
+    fn number_in(&mut self, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
+        self.number(2).filter(|number| range.contains(number))
+    }
+
+    fn year(&mut self) -> Option<i64> {
+        if self.eat(b'+').is_some() {
+            return self.number(6);
+        }
+        if self.eat(b'-').is_some() {
+            // ECMA-262 §21.4.1.32.1: the year -000000 is no year.
+            return self.number(6).filter(|year| *year != 0).map(|year| -year);
+        }
+        self.number(4)
+    }
+
+    /// Reads the fraction of a second: what comes after three digits is dropped, as V8 drops it.
+    fn millis(&mut self) -> Option<i64> {
+        if self.eat(b'.').is_none() {
+            return Some(0);
+        }
+        let digits = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (fraction, rest) = self.0.split_at(digits);
+        self.0 = rest;
+        let digit = |at: usize| fraction.get(at).map_or(0, |digit| i64::from(digit - b'0'));
+        (digits > 0).then(|| digit(0) * 100 + digit(1) * 10 + digit(2))
+    }
+
+    /// Reads `Z` or an offset, in milliseconds.
+    fn zone(&mut self) -> Option<i64> {
+        if self.eat(b'Z').is_some() {
+            return Some(0);
+        }
+        let sign = if self.eat(b'+').is_some() {
+            1
+        } else {
+            self.eat(b'-')?;
+            -1
+        };
+        let hours = self.number_in(0..=23)?;
+        self.eat(b':')?;
+        let minutes = self.number_in(0..=59)?;
+        Some(sign * (hours * 60 + minutes) * 60_000)
+    }
+}
+
+fn parse_iso(text: &[u8]) -> Option<Timestamp> {
+    let mut text = Reader(text);
+    let year = text.year()?;
+    let mut month = 1;
+    let mut day = 1;
+    if text.eat(b'-').is_some() {
+        month = text.number_in(1..=12)?;
+        if text.eat(b'-').is_some() {
+            // V8 lets a day run over into the next month, up to 31 everywhere.
+            day = text.number_in(1..=31)?;
+        }
+    }
+    let mut millis = (days_before(year, month) + day - 1) * MS_PER_DAY;
+    if text.eat(b'T').is_some() {
+        let hour = text.number_in(0..=24)?;
+        text.eat(b':')?;
+        let minute = text.number_in(0..=59)?;
+        let second = if text.eat(b':').is_some() { text.number_in(0..=59)? } else { 0 };
+        let milli = text.millis()?;
+        if hour == 24 && (minute, second, milli) != (0, 0, 0) {
+            return None;
+        }
+        millis += ((hour * 60 + minute) * 60 + second) * 1000 + milli;
+        millis -= text.zone()?;
+    }
+    text.0.is_empty().then(|| Timestamp::from_number(millis as f64)).flatten()
+}
+
+/// Reads `Tue, 14 Nov 2023 22:14:20 GMT`; the weekday is not checked, as in JavaScript.
+fn parse_http_date(text: &str) -> Option<Timestamp> {
+    let (weekday, rest) = text.split_at_checked(5)?;
+    if !weekday.ends_with(", ") || !DAYS.contains(&&weekday[..3]) {
+        return None;
+    }
+    let mut text = Reader(rest.as_bytes());
+    let day = text.number_in(1..=31)?;
+    text.eat(b' ')?;
+    let (name, after) = text.0.split_at_checked(3)?;
+    let month = MONTHS.iter().position(|month| month.as_bytes() == name)?;
+    text.0 = after;
+    text.eat(b' ')?;
+    let year = text.number(4)?;
+    text.eat(b' ')?;
+    let hour = text.number_in(0..=23)?;
+    text.eat(b':')?;
+    let minute = text.number_in(0..=59)?;
+    text.eat(b':')?;
+    let second = text.number_in(0..=59)?;
+    let days = days_before(year, i64::try_from(month).ok()? + 1) + day - 1;
+    let millis = days * MS_PER_DAY + ((hour * 60 + minute) * 60 + second) * 1000;
+    (text.0 == b" GMT").then_some(Timestamp(millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOTH: [(i64, &str, &str); 9] = [
+        // Printed by Node 20: new Date(ms).toISOString() and .toUTCString().
+        (0, "1970-01-01T00:00:00.000Z", "Thu, 01 Jan 1970 00:00:00 GMT"),
+        (1_700_000_060_123, "2023-11-14T22:14:20.123Z", "Tue, 14 Nov 2023 22:14:20 GMT"),
+        (951_782_400_000, "2000-02-29T00:00:00.000Z", "Tue, 29 Feb 2000 00:00:00 GMT"),
+        (-1, "1969-12-31T23:59:59.999Z", "Wed, 31 Dec 1969 23:59:59 GMT"),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z", "Fri, 31 Dec 9999 23:59:59 GMT"),
+        (253_402_300_800_000, "+010000-01-01T00:00:00.000Z", "Sat, 01 Jan 10000 00:00:00 GMT"),
+        (8_640_000_000_000_000, "+275760-09-13T00:00:00.000Z", "Sat, 13 Sep 275760 00:00:00 GMT"),
+        (-62_167_219_200_001, "-000001-12-31T23:59:59.999Z", "Fri, 31 Dec -0001 23:59:59 GMT"),
+        (-8_640_000_000_000_000, "-271821-04-20T00:00:00.000Z", "Tue, 20 Apr -271821 00:00:00 GMT"),
+    ];
+
+    #[test]
+    fn dates_are_written_as_javascript_writes_them() {
+        for (millis, iso, http) in BOTH {
+            assert_eq!(Timestamp(millis).iso(), iso);
+            assert_eq!(Timestamp(millis).http_date(), http);
+        }
+    }
+
+    #[test]
+    fn written_dates_are_read_back() {
+        for (millis, iso, http) in BOTH {
+            assert_eq!(Timestamp::parse(iso), Some(Timestamp(millis)));
+            if (0..253_402_300_800_000).contains(&millis) {
+                assert_eq!(Timestamp::parse(http), Some(Timestamp(millis / 1000 * 1000)));
+            }
+        }
+    }
+
+    #[test]
+    fn other_iso_forms_are_read_as_javascript_reads_them() {
+        for (text, millis) in [
+            ("2023-11-14", Some(1_699_920_000_000)),
+            ("2023-11", Some(1_698_796_800_000)),
+            ("2023", Some(1_672_531_200_000)),
+            ("2023-11-14T22:14:20Z", Some(1_700_000_060_000)),
+            ("2023-11-14T22:14Z", Some(1_700_000_040_000)),
+            ("2023-11-14T23:14:20.5+01:00", Some(1_700_000_060_500)),
+            ("2023-11-14T22:14:20.123456Z", Some(1_700_000_060_123)),
+            ("2023-11-14T24:00:00.000Z", Some(1_700_006_400_000)),
+            ("2023-02-31T00:00:00.000Z", Some(1_677_801_600_000)),
+            ("2023-11-14T24:00:01Z", None),
+            ("2023-13-01", None),
+            ("2023-11-14T22:14:20", None),
+            ("-000000-01-01T00:00:00Z", None),
+            ("+275760-09-13T00:00:00.001Z", None),
+            ("garbage", None),
+            ("", None),
+        ] {
+            assert_eq!(Timestamp::parse(text).map(Timestamp::millis), millis, "{text}");
+        }
+    }
+
+    #[test]
+    fn system_time_and_back_keeps_the_millisecond() {
+        for millis in [-1_700_000_000_123, -1, 0, 1, 1_700_000_000_123] {
+            assert_eq!(Timestamp::from(SystemTime::from(Timestamp(millis))), Timestamp(millis));
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! express-session for Rust.
