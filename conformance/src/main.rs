@@ -1,2 +1,140 @@
-//! To come.
-fn main() {}
+//! `cargo xtask conformance`: judges our layer by the real express-session.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use conformance::compare::difference;
+use conformance::departures::TABLE;
+use conformance::generate::Generator;
+use conformance::judge::Judge;
+use conformance::node::Node;
+use conformance::ours;
+use conformance::scenario::Scenario;
+use conformance::shrink::shrink;
+
+/// Plays generated scenarios to the real express-session 1.19.0 and to ours, and compares the
+/// Set-Cookie lines, the calls to the store, the records left behind and what the handler saw.
+///
+/// Fails if anything differs that DEPARTURES.md does not list.
+#[derive(Parser)]
+#[command(name = "conformance")]
+struct Args {
+    /// Which scenarios: the same seed makes the same ones
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many scenarios
+    #[arg(long, default_value_t = 20_000)]
+    cases: usize,
+    /// Whether ours may differ as DEPARTURES.md says
+    #[arg(long, value_enum, default_value_t = Departures::On)]
+    departures: Departures,
+    /// Plays the scenario in this file instead
+    #[arg(long, value_name = "FILE")]
+    scenario: Option<PathBuf>,
+    /// Plays this scenario instead
+    #[arg(long, value_name = "JSON", conflicts_with = "scenario")]
+    replay: Option<String>,
+    /// How many differences to show, each made as small as possible
+    #[arg(long, default_value_t = 3)]
+    show: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Departures {
+    On,
+    Off,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse(), &mut io::stdout().lock()) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "conformance: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Prints the report, and gives the number of differences.
+fn run(args: &Args, out: &mut impl io::Write) -> io::Result<usize> {
+    let mut node = Node::start()?;
+    let mut judge = Judge::new(ours::play, args.departures == Departures::On);
+    let one = match (&args.scenario, &args.replay) {
+        (Some(file), _) => Some(std::fs::read_to_string(file)?),
+        (None, replay) => replay.clone(),
+    };
+    if let Some(text) = one {
+        let scenario: Scenario = serde_json::from_str(&text)?;
+        return replay(&scenario, &mut node, &mut judge, out);
+    }
+
+    let mut failed = Vec::new();
+    let mut differences = 0;
+    node.play_all(Generator::new(args.seed).take(args.cases), |scenario, outcome| {
+        if judge.judge(&scenario, &outcome).is_err() {
+            differences += 1;
+            if failed.len() < args.show {
+                failed.push(scenario);
+            }
+        }
+        Ok(())
+    })?;
+    for (number, count) in judge.explained() {
+        let field = TABLE.iter().find(|row| row.number == *number).and_then(|row| row.field);
+        writeln!(out, "departure {number} {}: {count} requests", field.unwrap_or_default())?;
+    }
+    for scenario in failed {
+        show(scenario, &mut node, &mut judge, out)?;
+    }
+    writeln!(out, "{} scenarios, {differences} differences", args.cases)?;
+    Ok(differences)
+}
+
+/// Shows the smallest scenario that still differs.
+fn show(
+    scenario: Scenario,
+    node: &mut Node,
+    judge: &mut Judge,
+    out: &mut impl io::Write,
+) -> io::Result<()> {
+    let mut broken = None;
+    let mut reason = String::new();
+    let small = shrink(scenario, |scenario| match node.play(scenario) {
+        Ok(outcome) => match judge.judge(scenario, &outcome) {
+            Ok(()) => false,
+            Err(difference) => {
+                reason = difference;
+                true
+            }
+        },
+        Err(error) => {
+            broken.get_or_insert(error);
+            false
+        }
+    });
+    if let Some(error) = broken {
+        return Err(error);
+    }
+    writeln!(out, "\ndifference in\n--replay '{}'\n{reason}", small.line().replace('\'', "'\\''"))
+}
+
+/// Plays one scenario, and shows all of what both sides made of it.
+fn replay(
+    scenario: &Scenario,
+    node: &mut Node,
+    judge: &mut Judge,
+    out: &mut impl io::Write,
+) -> io::Result<usize> {
+    let outcome = node.play(scenario)?;
+    writeln!(out, "node {outcome:#?}")?;
+    let verdict = judge.judge(scenario, &outcome);
+    if let Err(reason) = &verdict {
+        writeln!(out, "\n{reason}")?;
+    }
+    let differences = usize::from(verdict.is_err());
+    writeln!(out, "1 scenarios, {differences} differences")?;
+    Ok(differences)
+}

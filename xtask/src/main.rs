@@ -1,2 +1,44 @@
-//! To come.
-fn main() {}
+//! The project's own tool: `cargo xtask <command>`.
+//!
+//! One module for each command. A command is a function from its arguments to an exit code; what it
+//! needs of the machine it gets through [`process`], [`tools`] and [`workspace`].
+
+#![allow(
+    clippy::print_stdout,
+    reason = "a command-line tool speaks on standard output"
+)]
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+mod conformance;
+mod process;
+mod test;
+mod tools;
+mod workspace;
+
+/// The tasks of the express-session for Rust workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Task {
+    /// Runs every check that a change must pass, as CI does.
+    Test(test::Options),
+    /// Plays generated requests against the real express-session on Node and compares.
+    Conformance(conformance::Options),
+}
+
+fn main() -> ExitCode {
+    run(&Task::parse()).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(task: &Task) -> Result<ExitCode> {
+    match task {
+        Task::Test(options) => test::run(options),
+        Task::Conformance(options) => conformance::run(options),
+    }
+}

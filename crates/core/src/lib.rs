@@ -2,9 +2,21 @@
 //! and does, without any IO.
 #![forbid(unsafe_code)]
 
+pub mod cookie;
+pub mod decide;
+pub mod document;
 mod id;
+mod json;
+mod keyring;
+pub mod merge;
+mod policy;
 pub mod store;
 mod time;
+pub mod token;
 
+pub use document::{Corrupt, Document, InsertError};
 pub use id::SessionId;
+pub use keyring::{Keyring, NoSecret};
+pub use policy::{Departures, Policy, Unset};
 pub use time::Timestamp;
+pub use token::Verified;

@@ -193,8 +193,11 @@ pub trait Admin: Store {
     /// # Errors
     ///
     /// Any [`ErrorKind`].
-    fn purge(&self, limit: usize, now: Timestamp)
-    -> impl Future<Output = Result<u64, Error>> + Send;
+    fn purge(
+        &self,
+        limit: usize,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<u64, Error>> + Send;
 }
 
 /// What a store keeps under an id: the session's text, and until when.

@@ -1,1 +1,5 @@
 //! express-session for Rust.
+
+pub mod store;
+
+pub use store::memory::MemoryStore;

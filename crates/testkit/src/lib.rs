@@ -1,1 +1,79 @@
-//! Laws for stores.
+//! For authors of session stores, and for tests of what uses one: the [laws] that every store must
+//! obey, a [`Spy`] that records and breaks a store's calls, and a [`FakeClock`] that is moved by hand.
+//!
+//! # Testing a store of your own
+//!
+//! Say once how to open it, by implementing [`Subject`]. Then [`store_laws!`] makes one test of each
+//! law, so that `cargo test` names the one that is broken:
+//! `laws::create_refuses_an_id_that_is_in_use`. [`admin_laws!`] does the same for a store that also
+//! lists, counts and clears.
+//!
+//! ```
+//! use express_session_testkit::Subject;
+//! # use express_session_testkit::MapStore as MyStore;
+//!
+//! struct MySubject;
+//!
+//! impl Subject for MySubject {
+//!     type Store = MyStore;
+//!
+//!     /// Opens a store with nothing in it.
+//!     async fn store(&self) -> MyStore {
+//!         MyStore::default()
+//!     }
+//! }
+//!
+//! // One test for each law, in modules `laws` and `admin_laws`.
+//! express_session_testkit::store_laws!(MySubject);
+//! express_session_testkit::admin_laws!(MySubject);
+//! # // A test is no test in an example, so call some by hand.
+//! # use express_session_testkit::{block_on, laws};
+//! # block_on(laws::create_refuses_an_id_that_is_in_use(&MySubject));
+//! ```
+//!
+//! A store that talks over a socket needs its runtime around the test, and its parallel calls
+//! spawned:
+//!
+//! ```
+//! # use express_session_testkit::{FakeClock, Spy, Subject, Task};
+//! # mod tokio { // Stands in for the real one, which this crate does not depend on.
+//! #     pub async fn spawn(task: express_session_testkit::Task) { task.await }
+//! # }
+//! # trait Doc: Subject {
+//! // In the `Subject`:
+//! async fn parallel(&self, tasks: Vec<Task>) {
+//!     let running: Vec<_> = tasks.into_iter().map(|task| tokio::spawn(task)).collect();
+//!     for task in running {
+//!         task.await;
+//!     }
+//! }
+//! # }
+//! ```
+//!
+//! ```
+//! # macro_rules! store_laws { ($($any:tt)*) => {} }
+//! // In the test: any function that takes a future and waits for it.
+//! store_laws!(MySubject, block_on = |law| {
+//!     tokio::runtime::Runtime::new().unwrap().block_on(law)
+//! });
+//! ```
+//!
+//! A server that keeps time itself, as Redis does, cannot be shown a later `now`: say so with
+//! [`Subject::clock`], and the laws wait for it, for a few seconds in all. A server that is missing is
+//! a reason to fail, never to skip: let [`Subject::store`] panic.
+//!
+//! This crate starts no servers and brings no runtime.
+#![forbid(unsafe_code)]
+
+mod block_on;
+mod clock;
+pub mod laws;
+mod map;
+mod spy;
+mod subject;
+
+pub use block_on::block_on;
+pub use clock::FakeClock;
+pub use map::MapStore;
+pub use spy::{Call, Spy, Verb};
+pub use subject::{Clock, Subject, Task, join_all, on_threads};

@@ -1,0 +1,96 @@
+//! Says where two outcomes of one scenario differ.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::outcome::{Outcome, Response};
+use crate::value::Value;
+
+/// Tells in what two outcomes differ, one line for each thing and side, or `None` where they agree.
+#[must_use]
+pub fn difference(node: &Outcome, ours: &Outcome) -> Option<String> {
+    let mut out = String::new();
+    if node.crash.is_some() || ours.crash.is_some() {
+        // What crashed is no agreement, even where both did.
+        return Some(format!("crash\n    node {:?}\n    ours {:?}\n", node.crash, ours.crash));
+    }
+    if node.responses.len() != ours.responses.len() {
+        line(&mut out, "responses", &node.responses.len(), &ours.responses.len());
+    }
+    for (at, (node, ours)) in node.responses.iter().zip(&ours.responses).enumerate() {
+        if let Some(difference) = response_difference(node, ours) {
+            let _ = write!(out, "request {at}:\n{difference}");
+        }
+    }
+    (!out.is_empty()).then_some(out)
+}
+
+/// Tells in what two responses differ.
+#[must_use]
+pub fn response_difference(node: &Response, ours: &Response) -> Option<String> {
+    let mut out = String::new();
+    line(&mut out, "status", &node.status, &ours.status);
+    line(&mut out, "Set-Cookie", &node.set_cookie, &ours.set_cookie);
+    line(&mut out, "store calls", &node.calls, &ours.calls);
+    line(&mut out, "handler saw", &node.view, &ours.view);
+    if !same_records(&node.records, &ours.records) {
+        line(&mut out, "records", &node.records, &ours.records);
+    }
+    (!out.is_empty()).then_some(out)
+}
+
+fn same_records(node: &BTreeMap<String, String>, ours: &BTreeMap<String, String>) -> bool {
+    node.len() == ours.len()
+        && node.iter().zip(ours).all(|((id, text), (other, left))| {
+            id == other && (text == left || normal(text) == normal(left))
+        })
+}
+
+/// Puts a record's text into one form, `JSON.stringify(JSON.parse(text))`.
+///
+/// Records that are left behind are compared in this form: express-session's memory store writes the
+/// whole record anew when it is touched, ours only its cookie. What is handed to the store is
+/// compared byte for byte, in the calls.
+#[must_use]
+pub fn normal(text: &str) -> String {
+    // A lone surrogate is no Rust string. The generator has just this one.
+    let whole = text.replace("\\ud800", "\\ue000");
+    serde_json::from_str(&whole).map_or_else(|_| text.into(), |value: Value| value.js())
+}
+
+fn line<T: PartialEq + std::fmt::Debug>(out: &mut String, what: &str, node: &T, ours: &T) {
+    if node != ours {
+        let _ = writeln!(out, "  {what}\n    node {node:?}\n    ours {ours:?}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_outcomes_have_no_difference() {
+        let outcome = Outcome { responses: vec![Response::default()], crash: None };
+        assert_eq!(difference(&outcome, &outcome), None);
+    }
+
+    #[test]
+    fn difference_names_what_differs_and_nothing_else() {
+        let node = Response { status: 200, ..Response::default() };
+        let ours = Response { status: 500, ..Response::default() };
+        let text = response_difference(&node, &ours).unwrap();
+        assert_eq!(text, "  status\n    node 200\n    ours 500\n");
+    }
+
+    #[test]
+    fn crash_on_both_sides_is_a_difference() {
+        let outcome = Outcome { responses: Vec::new(), crash: Some("boom".into()) };
+        assert!(difference(&outcome, &outcome).is_some());
+    }
+
+    #[test]
+    fn records_are_compared_in_one_form() {
+        assert_eq!(normal(r#"{ "b":1.0, "7":"\u00e9" }"#), r#"{"7":"é","b":1}"#);
+        assert_eq!(normal(r#"{"a":"\ud83d\ude00","b":"\ud800"}"#), "{\"a\":\"😀\",\"b\":\"\u{e000}\"}");
+    }
+}

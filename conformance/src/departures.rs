@@ -1,0 +1,533 @@
+//! The judge's own table of departures: what each of them may change, and nothing else.
+//!
+//! A rule looks at one request, played to express-session and to ours with this departure alone. It
+//! is written without regard to how ours works. What several departures do together is checked
+//! otherwise: with those at work switched off, all others on, no difference may be left.
+
+use crate::compare::{normal, response_difference};
+use crate::cookie;
+use crate::outcome::{Call, Response};
+use crate::scenario::{Attribute, Flag, Op, Request, Scenario, Seed, Server};
+use crate::value::Value;
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Departure {
+    /// Its number in DEPARTURES.md.
+    pub number: u8,
+    /// The field of `Departures` that switches it, or `None` where there is no switch.
+    pub field: Option<&'static str>,
+    /// Says why a difference is not of its making.
+    pub rule: Rule,
+}
+
+/// What a departure may change.
+pub type Rule = fn(&Step<'_>) -> Result<(), String>;
+
+/// One request, and what both sides made of it.
+pub struct Step<'a> {
+    /// The request, alone: the seeds are the records before it.
+    pub scenario: &'a Scenario,
+    /// What express-session made of it.
+    pub node: &'a Response,
+    /// What ours made of it, with one departure on.
+    pub ours: &'a Response,
+    /// What ours makes of another request, with no departure on.
+    pub plain: &'a dyn Fn(&Scenario) -> Response,
+}
+
+/// All departures, by number.
+pub const TABLE: [Departure; 18] = [
+    // The defaults of two options. Scenarios give every option.
+    Departure { number: 1, field: None, rule: nothing },
+    Departure { number: 2, field: Some("lazy_load"), rule: lazy_load },
+    Departure { number: 3, field: Some("path_match"), rule: path_match },
+    Departure { number: 4, field: Some("duplicate_cookies"), rule: duplicate_cookies },
+    Departure { number: 5, field: Some("forwarded"), rule: forwarded },
+    Departure { number: 6, field: Some("cookie_function_auto"), rule: cookie_function_auto },
+    Departure { number: 7, field: Some("layers_by_name"), rule: nothing },
+    Departure { number: 8, field: Some("verbatim"), rule: verbatim },
+    Departure { number: 9, field: Some("cookie_changes_saved"), rule: cookie_changes_saved },
+    Departure { number: 10, field: Some("no_orphans"), rule: no_orphans },
+    Departure { number: 11, field: Some("save_sends_cookie"), rule: save_sends_cookie },
+    Departure { number: 12, field: Some("single_write"), rule: single_write },
+    Departure { number: 13, field: Some("single_destroy"), rule: single_destroy },
+    Departure { number: 14, field: Some("clear_cookie"), rule: clear_cookie },
+    Departure { number: 15, field: Some("save_before_response"), rule: save_before_response },
+    Departure { number: 16, field: Some("final_end"), rule: final_end },
+    Departure { number: 17, field: Some("unique_ids"), rule: unique_ids },
+    Departure { number: 18, field: Some("honest_errors"), rule: honest_errors },
+];
+
+/// Which departures are on, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switches(u32);
+
+impl Switches {
+    /// None: express-session.
+    pub const NONE: Self = Self(0);
+
+    /// All: the library's default.
+    pub const ALL: Self = Self(u32::MAX);
+
+    /// Only one.
+    #[must_use]
+    pub const fn only(number: u8) -> Self {
+        Self(1 << number)
+    }
+
+    /// These, but not that one.
+    #[must_use]
+    pub const fn without(self, number: u8) -> Self {
+        Self(self.0 & !(1 << number))
+    }
+
+    /// Says whether a departure is on.
+    #[must_use]
+    pub const fn has(self, number: u8) -> bool {
+        self.0 & (1 << number) != 0
+    }
+}
+
+impl<'a> Step<'a> {
+    fn request(&self) -> &'a Request {
+        &self.scenario.requests[0]
+    }
+
+    fn server(&self) -> &'a Server {
+        &self.scenario.servers[self.request().server]
+    }
+
+    fn name(&self) -> &'a str {
+        self.server().name.as_deref().unwrap_or("connect.sid")
+    }
+
+    /// Gives the operations that took place in a session, with what the handler saw of each.
+    fn done(&self) -> impl Iterator<Item = (&'a Op, &'a str)> {
+        let seen = self.node.view.iter().map(String::as_str);
+        self.request().ops.iter().zip(seen).filter(|(_, seen)| *seen != "no session")
+    }
+
+    fn did(&self, op: &Op) -> bool {
+        self.done().any(|(done, _)| done == op)
+    }
+
+    fn is_stored(&self, id: &str) -> bool {
+        self.scenario.seeds.iter().any(|seed| seed.id == id)
+    }
+
+    /// Says whether a `Set-Cookie` line is the session's, and not the handler's own.
+    fn is_ours(&self, line: &str) -> bool {
+        !self.request().set_cookie.iter().any(|own| own == line)
+            && line.strip_prefix(self.name()).is_some_and(|rest| rest.starts_with('='))
+    }
+
+    /// Plays the request changed, without departures, and demands the same.
+    fn is_as(&self, change: impl FnOnce(&mut Scenario)) -> Result<(), String> {
+        let mut scenario = self.scenario.clone();
+        change(&mut scenario);
+        same(&(self.plain)(&scenario), self.ours)
+    }
+
+    /// Demands that only these differ.
+    fn differs_only(&self, allow: impl FnOnce(&mut Response, &Response)) -> Result<(), String> {
+        let mut expected = self.node.clone();
+        allow(&mut expected, self.ours);
+        same(&expected, self.ours)
+    }
+}
+
+fn same(expected: &Response, ours: &Response) -> Result<(), String> {
+    response_difference(expected, ours).map_or(Ok(()), Err)
+}
+
+fn demand(condition: bool, otherwise: &str) -> Result<(), String> {
+    if condition { Ok(()) } else { Err(otherwise.into()) }
+}
+
+fn nothing(_: &Step<'_>) -> Result<(), String> {
+    Err("this departure changes nothing in a scenario".into())
+}
+
+/// The calls come in another order. A read that fails, fails when the handler asks.
+fn lazy_load(step: &Step<'_>) -> Result<(), String> {
+    if step.request().fail.iter().any(|verb| verb == "get") {
+        demand(step.request().ops.is_empty(), "a failed read must reach the handler that asks")?;
+        return step.differs_only(|expected, ours| expected.status = ours.status);
+    }
+    step.differs_only(|expected, ours| {
+        let mut sorted = [&expected.calls, &ours.calls].map(|calls| {
+            calls.iter().map(|call| format!("{call:?}")).collect::<Vec<_>>()
+        });
+        sorted.iter_mut().for_each(|calls| calls.sort());
+        if sorted[0] == sorted[1] {
+            expected.calls.clone_from(&ours.calls);
+        }
+    })
+}
+
+/// A request below the path by prefix only has no session.
+fn path_match(step: &Step<'_>) -> Result<(), String> {
+    let request = step.request();
+    let target = request.path.as_deref().unwrap_or("/");
+    let target = target.strip_prefix("http://localhost").unwrap_or(target);
+    let path = target.split('?').next().unwrap_or_default();
+    let options = chosen(step.server(), request);
+    let cookie = options.iter().find_map(|attribute| match attribute {
+        Attribute::Path(path) => Some(path.as_str()),
+        _ => None,
+    });
+    let rest = path.strip_prefix(cookie.unwrap_or("/")).ok_or("there is no prefix to match")?;
+    let below = rest.is_empty() || rest.starts_with('/') || cookie.unwrap_or("/").ends_with('/');
+    demand(!below, "the path matches as browsers match it")?;
+    step.differs_only(|expected, _| {
+        expected.status = 200;
+        expected.set_cookie.clone_from(&request.set_cookie);
+        expected.calls.clear();
+        expected.view = request
+            .ops
+            .iter()
+            .map(|op| if *op == Op::Flush { "ok" } else { "no session" }.into())
+            .collect();
+        expected.records = records(step.scenario);
+    })
+}
+
+/// The outcome is that of a request which has only the first good cookie.
+fn duplicate_cookies(step: &Step<'_>) -> Result<(), String> {
+    let request = step.request();
+    let header = |(name, text): &(String, String)| (name == "cookie").then(|| text.clone());
+    let line = request.headers.iter().filter_map(header).collect::<Vec<_>>().join(";");
+    let values: Vec<_> = line
+        .split(';')
+        .filter_map(|pair| pair.split_once('='))
+        .filter(|(name, _)| name.trim_matches([' ', '\t']) == step.name())
+        .map(|(_, value)| value)
+        .collect();
+    demand(values.len() > 1, "there is one cookie")?;
+    let is_good = |value: &&str| is_signed(value, &step.server().secrets);
+    demand(!values.first().is_some_and(is_good), "the first cookie is good")?;
+    let good = values.into_iter().find(is_good).ok_or("no cookie is good")?;
+    step.is_as(|scenario| {
+        let headers = &mut scenario.requests[0].headers;
+        headers.retain(|(name, _)| name != "cookie");
+        headers.push(("cookie".into(), format!("{}={good}", step.name())));
+    })
+}
+
+/// The outcome is that of a request with `X-Forwarded-Proto`.
+fn forwarded(step: &Step<'_>) -> Result<(), String> {
+    let headers = &step.request().headers;
+    demand(step.server().proxy == Some(true), "the proxy is not trusted")?;
+    demand(headers.iter().all(|(name, _)| name != "x-forwarded-proto"), "there is the other header")?;
+    let line = headers.iter().find(|(name, _)| name == "forwarded").ok_or("there is no Forwarded")?;
+    let first = line.1.split(',').next().unwrap_or_default().to_lowercase();
+    demand(first.contains("proto=https") || first.contains("proto=\"https\""), "it is not https")?;
+    step.is_as(|scenario| {
+        let headers = &mut scenario.requests[0].headers;
+        headers.retain(|(name, _)| name != "forwarded");
+        headers.push(("x-forwarded-proto".into(), "https".into()));
+    })
+}
+
+/// The outcome is that of a server whose options are what the function gave.
+fn cookie_function_auto(step: &Step<'_>) -> Result<(), String> {
+    demand(step.server().cookie_function, "the options come from no function")?;
+    let options = chosen(step.server(), step.request()).to_vec();
+    let auto = Flag::Named("auto".into());
+    let is_auto = |attribute: &Attribute| match attribute {
+        Attribute::Secure(flag) | Attribute::SameSite(flag) => *flag == auto,
+        _ => false,
+    };
+    demand(options.iter().any(is_auto), "there is no auto")?;
+    step.is_as(|scenario| {
+        let server = &mut scenario.servers[step.request().server];
+        server.cookie_function = false;
+        server.cookie = options;
+    })
+}
+
+/// Members are kept as they were stored, also those with reserved names, which therefore are no
+/// modification.
+fn verbatim(step: &Step<'_>) -> Result<(), String> {
+    let odd = |seed: &&Seed| cleaned(&seed.text) != seed.text;
+    demand(step.scenario.seeds.iter().any(|seed| odd(&seed)), "every record is Node's own")?;
+    let mut scenario = step.scenario.clone();
+    for seed in &mut scenario.seeds {
+        seed.text = cleaned(&seed.text);
+    }
+    same(&clean(&(step.plain)(&scenario)), &clean(step.ours))
+}
+
+/// A changed cookie is written where it was only touched or not stored at all, and is sent.
+fn cookie_changes_saved(step: &Step<'_>) -> Result<(), String> {
+    let changed = step.done().any(|(op, _)| matches!(op, Op::SetCookie { .. }));
+    demand(changed, "the cookie was not changed")?;
+    let own = step.ours.set_cookie.iter().filter(|line| step.is_ours(line)).count();
+    demand(own <= 1, "the cookie is sent more than once")?;
+    step.differs_only(|expected, ours| {
+        if let Some(Call::Set(id, text)) = ours.calls.last() {
+            let written = ours.calls.last().cloned().into_iter();
+            match expected.calls.last() {
+                Some(Call::Touch(touched, cookie))
+                    if touched == id && text.contains(&format!("\"cookie\":{cookie}")) =>
+                {
+                    expected.calls.pop();
+                    expected.calls.extend(written);
+                }
+                _ if ours.calls.len() == expected.calls.len() + 1 && step.is_stored(id) => {
+                    expected.calls.extend(written);
+                    expected.records.insert(id.clone(), normal(text));
+                    // What was written may be over at once.
+                    if !ours.records.contains_key(id) {
+                        expected.records.remove(id);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let sent = |response: &Response| response.set_cookie.iter().any(|line| step.is_ours(line));
+        if !sent(expected) && sent(ours) {
+            expected.set_cookie.extend(ours.set_cookie.last().cloned());
+        }
+    })
+}
+
+/// A new session whose cookie is not sent is not stored.
+fn no_orphans(step: &Step<'_>) -> Result<(), String> {
+    demand(!step.did(&Op::Save), "it was saved by hand")?;
+    demand(!step.node.set_cookie.iter().any(|line| step.is_ours(line)), "its cookie was sent")?;
+    let Some(Call::Set(id, _)) = step.node.calls.last() else {
+        return Err("nothing was stored".into());
+    };
+    demand(!step.is_stored(id), "the session is not new")?;
+    step.differs_only(|expected, _| {
+        expected.calls.pop();
+        expected.records.remove(id);
+    })
+}
+
+/// A session saved by hand is sent.
+fn save_sends_cookie(step: &Step<'_>) -> Result<(), String> {
+    demand(step.did(&Op::Save), "it was not saved by hand")?;
+    let sent = step.ours.set_cookie.last().ok_or("the cookie is not sent")?;
+    let signed = step.ours.calls.iter().any(|call| match call {
+        Call::Set(id, _) => {
+            let value = cookie::value(id, &step.server().secrets[0]);
+            sent.strip_prefix(&format!("{}={value}", step.name())).is_some()
+        }
+        _ => false,
+    });
+    demand(signed, "the cookie is not that of what was saved")?;
+    step.differs_only(|expected, _| expected.set_cookie.push(sent.clone()))
+}
+
+/// What was saved by hand is neither written nor touched once more, and is renewed by that.
+fn single_write(step: &Step<'_>) -> Result<(), String> {
+    demand(step.did(&Op::Save), "it was not saved by hand")?;
+    let saved_first = step.request().ops.iter().position(|op| *op == Op::Save).unwrap_or(0);
+    step.differs_only(|expected, ours| {
+        let calls = std::mem::take(&mut expected.calls);
+        let mut kept = ours.calls.iter().peekable();
+        for call in &calls {
+            match (call, kept.peek()) {
+                (call, Some(next)) if call == *next => {
+                    expected.calls.extend(kept.next().cloned());
+                }
+                (Call::Set(id, text), Some(Call::Set(other, renewed)))
+                    if id == other && timeless(text) == timeless(renewed) =>
+                {
+                    expected.calls.extend(kept.next().cloned());
+                }
+                // Left out: nothing of this id may be missing that was not written before.
+                (Call::Set(id, _) | Call::Touch(id, _), _) if was_set(&expected.calls, id) => {}
+                _ => expected.calls.push(call.clone()),
+            }
+        }
+        // The handler sees the renewed time.
+        for (at, op) in step.request().ops.iter().enumerate() {
+            if *op == Op::Cookie && at > saved_first {
+                expected.view[at].clone_from(&ours.view[at]);
+            }
+        }
+    })
+}
+
+/// What is not in the store is not destroyed.
+fn single_destroy(step: &Step<'_>) -> Result<(), String> {
+    step.differs_only(|expected, ours| {
+        let mut stored: Vec<&str> = step.scenario.seeds.iter().map(|seed| &*seed.id).collect();
+        let mut kept = ours.calls.iter().peekable();
+        expected.calls.clear();
+        for call in &step.node.calls {
+            match call {
+                Call::Set(id, _) => stored.push(id),
+                Call::Destroy(id) if !stored.contains(&&**id) && kept.peek() != Some(&call) => {
+                    continue;
+                }
+                Call::Destroy(id) => stored.retain(|known| known != id),
+                Call::Get(_) | Call::Touch(..) => {}
+            }
+            kept.next();
+            expected.calls.push(call.clone());
+        }
+    })
+}
+
+/// The browser forgets the cookie of a session that has ended.
+fn clear_cookie(step: &Step<'_>) -> Result<(), String> {
+    let ended = step.did(&Op::Destroy) || (step.did(&Op::Unset) && step.server().unset_destroys);
+    demand(ended, "the session has not ended")?;
+    let name = step.name();
+    let line = step.ours.set_cookie.last().ok_or("the cookie is not cleared")?;
+    let cleared = line.starts_with(&format!("{name}=;"))
+        && line.contains("; Expires=Thu, 01 Jan 1970 00:00:00 GMT");
+    demand(cleared, "the last cookie is not one that clears ours")?;
+    step.differs_only(|expected, _| expected.set_cookie.push(line.clone()))
+}
+
+/// Nothing changes but when; with a body that is awaited, the session is saved before and after.
+fn save_before_response(step: &Step<'_>) -> Result<(), String> {
+    demand(step.did(&Op::Flush), "the response does not leave early")?;
+    step.differs_only(|_, _| {})
+}
+
+/// A record that has gone is not written back, and whoever saves is told.
+fn final_end(step: &Step<'_>) -> Result<(), String> {
+    demand(step.did(&Op::RivalDestroy), "no record has gone")?;
+    step.differs_only(|expected, ours| {
+        let missing = expected.records.keys().filter(|id| !ours.records.contains_key(*id));
+        let missing: Vec<_> = missing.cloned().collect();
+        for id in &missing {
+            expected.records.remove(id);
+        }
+        for (at, op) in step.request().ops.iter().enumerate() {
+            if *op == Op::Save && ours.view[at] == "error: gone" {
+                expected.view[at].clone_from(&ours.view[at]);
+            }
+        }
+        // Its cookie is not renewed, or is cleared.
+        let sent = |line: &String| step.is_ours(line);
+        if expected.set_cookie.iter().any(sent) {
+            expected.set_cookie.clone_from(&ours.set_cookie);
+        }
+    })
+}
+
+/// A new session does not overwrite a record that was there.
+fn unique_ids(step: &Step<'_>) -> Result<(), String> {
+    let taken = step.scenario.ids.fixed.is_some() || step.done().any(|(op, _)| is_rival_set(op));
+    demand(taken, "every id is new")?;
+    let kept = records(step.scenario).into_iter().all(|(id, text)| {
+        step.ours.records.get(&id).is_none_or(|left| *left == text)
+    });
+    demand(kept || step.done().any(|(op, _)| is_rival_set(op)), "a record was overwritten")
+}
+
+/// What fails is reported, and nothing is destroyed for it.
+fn honest_errors(step: &Step<'_>) -> Result<(), String> {
+    demand(!step.request().fail.is_empty(), "nothing has failed")?;
+    demand(step.ours.status == 500 || step.ours.view != step.node.view, "no failure is reported")
+}
+
+fn is_rival_set(op: &Op) -> bool {
+    matches!(op, Op::RivalSet { .. })
+}
+
+fn was_set(calls: &[Call], id: &str) -> bool {
+    calls.iter().any(|call| matches!(call, Call::Set(set, _) if set == id))
+}
+
+fn chosen<'a>(server: &'a Server, request: &Request) -> &'a [Attribute] {
+    if server.cookie_function && request.alt { &server.alt_cookie } else { &server.cookie }
+}
+
+fn records(scenario: &Scenario) -> std::collections::BTreeMap<String, String> {
+    scenario.seeds.iter().map(|seed| (seed.id.clone(), normal(&seed.text))).collect()
+}
+
+/// Reads a cookie's value as express-session does, and says whether it is signed by one of these.
+fn is_signed(value: &str, secrets: &[String]) -> bool {
+    let value = value.trim_matches([' ', '\t']);
+    let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+    let value = decode(quoted.unwrap_or(value));
+    let Some(signed) = value.strip_prefix("s:") else { return false };
+    let Some((id, _)) = signed.rsplit_once('.') else { return false };
+    !id.is_empty() && secrets.iter().any(|secret| cookie::sign(id, secret) == signed)
+}
+
+/// Undoes percent-encoding, or gives the text as it is where that does not work out.
+fn decode(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let code = after.get(..2).and_then(|code| std::str::from_utf8(code).ok());
+        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            Some(byte) if *first == b'%' => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            _ if *first == b'%' => return text.into(),
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| text.into())
+}
+
+/// What a record is without members of reserved names, in Node's own form.
+fn cleaned(text: &str) -> String {
+    const RESERVED: [&str; 6] = ["id", "save", "req", "toString", "__proto__", "touch"];
+    match serde_json::from_str(&normal(text)) {
+        Ok(Value::Object(members)) => {
+            let kept = members.into_iter().filter(|(key, _)| !RESERVED.contains(&&**key));
+            Value::Object(kept.collect()).js()
+        }
+        _ => text.into(),
+    }
+}
+
+fn clean(response: &Response) -> Response {
+    let mut response = response.clone();
+    for call in &mut response.calls {
+        if let Call::Set(_, text) = call {
+            *text = cleaned(text);
+        }
+    }
+    for text in response.records.values_mut() {
+        *text = cleaned(text);
+    }
+    response
+}
+
+/// A record without its cookie's expiry.
+fn timeless(text: &str) -> String {
+    let Some((before, after)) = text.split_once("\"expires\":") else { return text.into() };
+    let end = after.find([',', '}']).unwrap_or(0);
+    format!("{before}{}", &after[end..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookie_is_recognised_as_signed() {
+        let secrets = ["a".to_owned(), "b".to_owned()];
+        let good = cookie::value("id é", "b");
+        assert!(is_signed(&good, &secrets));
+        assert!(is_signed(&format!(" \"{good}\""), &secrets));
+        assert!(!is_signed(&cookie::value("id", "c"), &secrets));
+        assert!(!is_signed(&cookie::value("", "a"), &secrets));
+        assert!(!is_signed("s%3Aid", &secrets));
+    }
+
+    #[test]
+    fn rows_are_numbered_from_one() {
+        for (at, row) in TABLE.iter().enumerate() {
+            assert_eq!(usize::from(row.number), at + 1);
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! A scenario: servers, the records of their store, and requests to play one after another.
+//!
+//! As JSON it is one line, in which everything that is at its default is left out. Node reads the
+//! same line (`node/judge.mjs`), so the defaults there and here must agree.
+
+use serde::{Deserialize, Serialize};
+
+use crate::value::Value;
+
+/// What both sides play.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Scenario {
+    /// How the application is set up; a request names the one it goes to. All share one store.
+    pub servers: Vec<Server>,
+    /// How new sessions are named.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ids: Ids,
+    /// Records that are in the store beforehand.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub seeds: Vec<Seed>,
+    /// The requests, in order.
+    pub requests: Vec<Request>,
+}
+
+/// The options of one application.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Server {
+    /// The secrets; the first one signs.
+    pub secrets: Vec<String>,
+    /// The cookie's name, or express-session's own.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub name: Option<String>,
+    /// `proxy`
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub proxy: Option<bool>,
+    /// `resave`
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub resave: bool,
+    /// `rolling`
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rolling: bool,
+    /// `saveUninitialized`
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub save_uninitialized: bool,
+    /// `unset: 'destroy'`
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unset_destroys: bool,
+    /// The cookie's options, in the order they are given in.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cookie: Vec<Attribute>,
+    /// Gives the cookie's options as a function of the request.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cookie_function: bool,
+    /// What that function gives for a request with `alt`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub alt_cookie: Vec<Attribute>,
+    /// The store has no `touch`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub no_touch: bool,
+}
+
+/// One attribute of a cookie, as `{"path":"/"}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Attribute {
+    /// `path`
+    Path(String),
+    /// `domain`
+    Domain(String),
+    /// `maxAge` in milliseconds
+    MaxAge(Option<u64>),
+    /// `expires` in milliseconds since 1970
+    Expires(Option<i64>),
+    /// `httpOnly`
+    HttpOnly(bool),
+    /// `secure`
+    Secure(Flag),
+    /// `sameSite`
+    SameSite(Flag),
+    /// `partitioned`
+    Partitioned(bool),
+    /// `priority`
+    Priority(String),
+}
+
+/// What is either on, off or named, such as `sameSite`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Flag {
+    /// `true` or `false`
+    Is(bool),
+    /// `"auto"`, `"lax"`, …
+    Named(String),
+}
+
+/// How `genid` names new sessions: by the request's tag and the count within it, so that an id does
+/// not depend on when it is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Ids {
+    /// Stands before the tag.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub prefix: String,
+    /// Stands after the count.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub suffix: String,
+    /// Names every session like this instead.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub fixed: Option<String>,
+}
+
+impl Ids {
+    /// Names the session that a request generates after `count` others.
+    #[must_use]
+    pub fn name(&self, tag: &str, count: usize) -> String {
+        let Self { prefix, suffix, fixed } = self;
+        fixed.clone().unwrap_or_else(|| format!("{prefix}{tag}n{count}{suffix}"))
+    }
+}
+
+/// A record that is in the store beforehand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seed {
+    /// Its id.
+    pub id: String,
+    /// Its text, as JSON.
+    pub text: String,
+}
+
+/// One request, and what its handler does.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Request {
+    /// Stands for the request in the ids it generates.
+    pub tag: String,
+    /// The time, in milliseconds since 1970. It stands still during the request.
+    pub at: i64,
+    /// Which of the servers it goes to.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub server: usize,
+    /// The method, or GET.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub method: Option<String>,
+    /// The request target, or `/`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub path: Option<String>,
+    /// The headers; a character stands for a byte.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub headers: Vec<(String, String)>,
+    /// Whether the connection itself is encrypted.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub encrypted: bool,
+    /// What Express's `trust proxy` says: `req.secure`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub secure: bool,
+    /// Makes the cookie function give its other answer.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub alt: bool,
+    /// The store calls that fail: `get`, `set`, `touch`, `destroy`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub fail: Vec<String>,
+    /// What the handler does with the session.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ops: Vec<Op>,
+    /// The `Set-Cookie` lines that the handler sends itself.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub set_cookie: Vec<String>,
+    /// Whether the handler announces the length of its body.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub content_length: bool,
+}
+
+/// One thing a handler does, and from which it sees something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "camelCase")]
+pub enum Op {
+    /// Reads a member.
+    Get {
+        /// The member.
+        key: String,
+    },
+    /// Writes a member.
+    Set {
+        /// The member.
+        key: String,
+        /// Its value.
+        value: Value,
+    },
+    /// Deletes a member.
+    Remove {
+        /// The member.
+        key: String,
+    },
+    /// Asks whether a member is there.
+    Contains {
+        /// The member.
+        key: String,
+    },
+    /// Lists the members.
+    Keys,
+    /// Deletes all members.
+    Clear,
+    /// Writes a member with the value it has.
+    Same {
+        /// The member.
+        key: String,
+    },
+    /// Deletes a member and writes it again.
+    Readd {
+        /// The member.
+        key: String,
+    },
+    /// Writes a member, and then what it was before.
+    Revert {
+        /// The member.
+        key: String,
+        /// What it is in between.
+        value: Value,
+    },
+    /// Adds one to a number; anything else counts as 0.
+    Increment {
+        /// The member.
+        key: String,
+    },
+    /// Reads the session's id.
+    Id,
+    /// Reads the cookie's max age, original max age and expiry.
+    Cookie,
+    /// Changes an attribute of the session's cookie.
+    SetCookie {
+        /// The attribute, and its new value.
+        to: Attribute,
+    },
+    /// `touch()`
+    Touch,
+    /// `save()`
+    Save,
+    /// `reload()`
+    Reload,
+    /// `regenerate()`
+    Regenerate,
+    /// `destroy()`
+    Destroy,
+    /// `req.session = null`
+    Unset,
+    /// Sends the headers and half of the body; what follows is done while the rest is awaited.
+    Flush,
+    /// Another request writes the session's record.
+    RivalSet {
+        /// The record's new text.
+        text: String,
+    },
+    /// Another request destroys the session's record.
+    RivalDestroy,
+}
+
+impl Scenario {
+    /// Writes the scenario on one line, as Node reads it and `--replay` takes it.
+    ///
+    /// # Panics
+    ///
+    /// Never: a scenario has no map with keys that are no strings, and no number that is not finite.
+    #[must_use]
+    pub fn line(&self) -> String {
+        #[expect(clippy::unwrap_used, reason = "see the panics section")]
+        serde_json::to_string(self).unwrap()
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenario_is_read_back_from_its_line() {
+        for scenario in crate::generate::Generator::new(1).take(200) {
+            assert_eq!(serde_json::from_str::<Scenario>(&scenario.line()).unwrap(), scenario);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Reads one cookie out of the `Cookie` header, as `cookie.parse` 0.7.2 does (items 25 and 27).
+//!
+//! 1. Bytes, no jar: only pairs of the name asked for are decoded, nothing is kept of the others.
+//! 2. Pairs are split at `;`, a pair at its first `=`; one without `=` is no pair.
+//! 3. Only space and tab around a name and a value are cut, never other white space: a name is
+//!    compared byte for byte. (Trimming Unicode white space lets a foreign cookie pose as a
+//!    `__Host-` one.)
+//! 4. One pair of double quotes around a value is taken off. No RFC 2109, no `$Version`, no quoted
+//!    semicolons.
+//! 5. A value with a `%` is percent-decoded as `decodeURIComponent` does; where that fails it stays
+//!    as it is.
+//! 6. Bytes beyond ASCII are characters U+0080 to U+00FF, as Node reads headers.
+
+use std::borrow::Cow;
+
+/// Gives the decoded value of every cookie of this name, in the order they were sent.
+///
+/// express-session looks at the first only. Several `Cookie` headers (HTTP/2) are read one after the
+/// other, as Node joins them with `; `. Costs one pass over the headers, and a copy only of a value that is
+/// encoded.
+///
+/// ```
+/// use express_session_core::cookie;
+///
+/// let header = br#"a=1; sid=s%3Aabc; b="2"; sid=other"#;
+/// let values: Vec<_> = cookie::values([&header[..]], "sid").collect();
+/// assert_eq!(values, ["s:abc", "other"]);
+/// ```
+pub fn values<'h, H>(headers: H, name: &str) -> impl Iterator<Item = Cow<'h, str>>
+where
+    H: IntoIterator<Item = &'h [u8]>,
+{
+    headers.into_iter().flat_map(|header| header.split(|byte| *byte == b';')).filter_map(
+        move |pair| {
+            let equals = pair.iter().position(|byte| *byte == b'=')?;
+            (trim(&pair[..equals]) == name.as_bytes())
+                .then(|| decode(unquote(trim(&pair[equals + 1..]))))
+        },
+    )
+}
+
+fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+fn unquote(value: &[u8]) -> &[u8] {
+    match value {
+        [b'"', inner @ .., b'"'] => inner,
+        // cookie.parse looks at the first and the last character, which may be the same one.
+        [b'"'] => &[],
+        _ => value,
+    }
+}
+
+fn decode(value: &[u8]) -> Cow<'_, str> {
+    let text = match std::str::from_utf8(value) {
+        Ok(text) if text.is_ascii() => Cow::Borrowed(text),
+        _ => value.iter().map(|byte| char::from(*byte)).collect(),
+    };
+    match decode_percent(&text) {
+        Some(decoded) => Cow::Owned(decoded),
+        None => text,
+    }
+}
+
+/// Does what `decodeURIComponent` does; `None` where there is nothing to decode, or it throws.
+fn decode_percent(text: &str) -> Option<String> {
+    let mut rest = text;
+    let mut decoded = String::with_capacity(text.len());
+    let mut found = false;
+    while let Some(at) = rest.find('%') {
+        found = true;
+        decoded.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let mut unit = [0; 4];
+        unit[0] = escape(rest)?;
+        let length = match unit[0] {
+            0..=0x7f => 1,
+            0xc2..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0..=0xf4 => 4,
+            _ => return None,
+        };
+        for (place, byte) in unit[..length].iter_mut().enumerate() {
+            *byte = escape(rest.get(place * 3..)?)?;
+        }
+        // Overlong forms, surrogates and what is beyond U+10FFFF are no UTF-8.
+        decoded.push_str(std::str::from_utf8(&unit[..length]).ok()?);
+        rest = &rest[length * 3..];
+    }
+    decoded.push_str(rest);
+    found.then_some(decoded)
+}
+
+/// Reads the `%XX` that a text begins with.
+fn escape(text: &str) -> Option<u8> {
+    let [b'%', high, low, ..] = text.as_bytes() else { return None };
+    let digit =
+        |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn first(header: &[u8]) -> Option<String> {
+        values([header], "sid").next().map(Cow::into_owned)
+    }
+
+    #[test]
+    fn header_is_read_as_the_npm_parser_reads_it() {
+        // Each right side by cookie 0.7.2 on Node 20: parse(left).sid
+        for (header, value) in [
+            (&b"sid=a"[..], Some("a")),
+            (b"sid=a=b=c", Some("a=b=c")),
+            (b" \t sid \t = \t a \t ; x", Some("a")),
+            (b"sid=", Some("")),
+            (b"sid= ", Some("")),
+            (b"sid", None),
+            (b"xsid=a; sidx=b", None),
+            (b"foo; bar; sid=1", Some("1")),
+            (b"foo;sid;sid=2", Some("2")),
+            (b"sid=1; sid=2", Some("1")),
+            (b"sid=; sid=2", Some("")),
+            (b"sid=\"a b\"", Some("a b")),
+            (b"sid=\"a", Some("\"a")),
+            (b"sid=\"", Some("")),
+            (b"sid=\"\"", Some("")),
+            (b"sid=\"a;b\"", Some("\"a")),
+            (b"sid=%41%C3%A9%F0%9F%98%80", Some("Aé😀")),
+            (b"sid=%41%", Some("%41%")),
+            (b"sid=%zz", Some("%zz")),
+            (b"sid=%C3", Some("%C3")),
+            (b"sid=%C0%AF", Some("%C0%AF")),
+            (b"sid=%ED%A0%80", Some("%ED%A0%80")),
+            (b"sid=\xe9", Some("\u{e9}")),
+            (b"sid=\xc3\xa9%41", Some("\u{c3}\u{a9}A")),
+            (b"sid=+", Some("+")),
+            (b"SID=a", None),
+            (b"\xe2\x80\x80sid=a", None),
+            (b"\x0bsid=a", None),
+            (b"", None),
+            (b"=", None),
+            (b";;=;sid=x;", Some("x")),
+        ] {
+            assert_eq!(first(header).as_deref(), value, "{}", header.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn several_headers_are_read_in_order() {
+        let values: Vec<_> = values([&b"a=1"[..], b"sid=1; sid=2", b"sid=3"], "sid").collect();
+        assert_eq!(values, ["1", "2", "3"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_makes_it_panic(header in prop::collection::vec(any::<u8>(), 0..200)) {
+            values([&header[..]], "sid").for_each(drop);
+        }
+
+        #[test]
+        fn percent_encoded_text_comes_back(text in ".{0,20}") {
+            let encoded: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            let header = format!("sid={encoded}");
+            prop_assert_eq!(first(header.as_bytes()), Some(text));
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The cookie: read from the request, kept in the record, written to the response.
+
+mod header;
+mod options;
+mod print;
+mod stored;
+
+pub use header::values;
+pub use options::{Cookie, Lifetime, Priority, SameSite, Secure};
+pub use print::{InvalidAttribute, check_domain, check_name, check_path, print, print_expired};
+pub use stored::StoredCookie;

@@ -1,0 +1,218 @@
+//! The `cookie` option: what the cookie of a new session is like.
+
+use std::time::{Duration, SystemTime};
+
+use super::print::{InvalidAttribute, check_domain, check_path};
+use crate::Timestamp;
+
+/// The settings of the session cookie: express-session's `cookie` option.
+///
+/// They are for new sessions. A stored session keeps the attributes it was stored with, whatever the
+/// settings have become since (item 38).
+///
+/// | setting | default | express-session |
+/// |---|---|---|
+/// | [`path`](Self::path) | `/` | `cookie.path` |
+/// | [`domain`](Self::domain) | none: the host that answered, without its subdomains | `cookie.domain` |
+/// | [`max_age`](Self::max_age) | none: until the browser closes | `cookie.maxAge` |
+/// | [`expires`](Self::expires) | none | `cookie.expires` |
+/// | [`http_only`](Self::http_only) | `true` | `cookie.httpOnly` |
+/// | [`secure`](Self::secure) | none: sent over plain HTTP too | `cookie.secure` |
+/// | [`same_site`](Self::same_site) | none: the browser's default, mostly `Lax` | `cookie.sameSite` |
+/// | [`partitioned`](Self::partitioned) | none | `cookie.partitioned` |
+/// | [`priority`](Self::priority) | none | `cookie.priority` |
+///
+/// ```
+/// use std::time::Duration;
+/// use express_session_core::cookie::{Cookie, SameSite, Secure};
+///
+/// let cookie = Cookie::new()
+///     .max_age(Duration::from_secs(3600))
+///     .secure(Secure::Auto)
+///     .same_site(SameSite::Lax);
+/// assert!(cookie.validate().is_ok());
+/// assert!(Cookie::new().domain("no spaces").validate().is_err());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "the settings do nothing until they are given to a layer"]
+pub struct Cookie {
+    pub(super) path: Option<String>,
+    pub(super) domain: Option<String>,
+    pub(super) lifetime: Option<Lifetime>,
+    pub(super) http_only: Option<bool>,
+    pub(super) secure: Option<Secure>,
+    pub(super) same_site: Option<SameSite>,
+    pub(super) partitioned: Option<bool>,
+    pub(super) priority: Option<Priority>,
+}
+
+/// How long the cookie of a new session is to live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// From the last touch on, express-session's `maxAge`.
+    MaxAge(Duration),
+    /// Until a point in time, express-session's `expires`.
+    Expires(SystemTime),
+}
+
+/// Whether the cookie is for HTTPS only: `true`, `false`, or as the connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secure {
+    /// As the connection that made the session: `Secure` over HTTPS, not over plain HTTP.
+    Auto,
+    /// HTTPS only. Over plain HTTP the cookie is not sent at all.
+    Always,
+    /// Over plain HTTP too.
+    Never,
+}
+
+impl From<bool> for Secure {
+    fn from(secure: bool) -> Self {
+        if secure { Self::Always } else { Self::Never }
+    }
+}
+
+/// Which requests from other sites carry the cookie (RFC 6265bis §5.6.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameSite {
+    /// `None` over HTTPS and `Lax` over plain HTTP, decided when the session is made.
+    Auto,
+    /// Top-level navigation only.
+    Lax,
+    /// None.
+    Strict,
+    /// All. Browsers take it only together with `Secure`.
+    None,
+    /// `Strict`, stored as `true`: express-session's `sameSite: true`.
+    On,
+    /// No attribute, stored as `false`: express-session's `sameSite: false`.
+    Off,
+}
+
+impl From<bool> for SameSite {
+    fn from(strict: bool) -> Self {
+        if strict { Self::On } else { Self::Off }
+    }
+}
+
+/// Which cookies a browser that is short of space drops last. Chromium only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// Dropped first.
+    Low,
+    /// The browser's default.
+    Medium,
+    /// Dropped last.
+    High,
+}
+
+impl Cookie {
+    /// Starts from the defaults: path `/`, `HttpOnly`, until the browser closes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the path below which the cookie is sent, and the layer has a session. Default `/`.
+    ///
+    /// A request outside of it has no session at all (item 19).
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    /// Sets the domain the cookie is sent to, with its subdomains. Default: only the host that answered.
+    pub fn domain(mut self, domain: impl Into<String>) -> Self {
+        self.domain = Some(domain.into());
+        self
+    }
+
+    /// Sets how long the session lives after the last request, to the millisecond. Default: until the
+    /// browser closes, and in the store as long as the store's `ttl`.
+    ///
+    /// Every request moves the end of the session in the store; the browser learns a new end when the
+    /// session was modified, or always with `rolling`. Of `max_age` and
+    /// [`expires`](Self::expires) the last one counts.
+    pub fn max_age(mut self, max_age: Duration) -> Self {
+        self.lifetime = Some(Lifetime::MaxAge(max_age));
+        self
+    }
+
+    /// Sets when the session of a first request ends. Later requests move the end by the time that was
+    /// left at first, as in express-session, so [`max_age`](Self::max_age) is mostly what you want.
+    pub fn expires(mut self, expires: SystemTime) -> Self {
+        self.lifetime = Some(Lifetime::Expires(expires));
+        self
+    }
+
+    /// Keeps the cookie from scripts. Default `true`; there is hardly a reason for `false`.
+    pub fn http_only(mut self, http_only: bool) -> Self {
+        self.http_only = Some(http_only);
+        self
+    }
+
+    /// Keeps the cookie to HTTPS. Default: not set. `true` is right for production, and
+    /// [`Secure::Auto`] where the same build also serves plain HTTP.
+    ///
+    /// Over plain HTTP a `Secure` cookie is not sent. Behind a proxy that speaks HTTPS, the layer
+    /// needs its `proxy` option to know of it.
+    pub fn secure(mut self, secure: impl Into<Secure>) -> Self {
+        self.secure = Some(secure.into());
+        self
+    }
+
+    /// Says which requests from other sites carry the cookie. Default: not set, the browser's default.
+    pub fn same_site(mut self, same_site: impl Into<SameSite>) -> Self {
+        self.same_site = Some(same_site.into());
+        self
+    }
+
+    /// Gives an embedded site a cookie of its own for each embedding site (CHIPS). Default: not set.
+    pub fn partitioned(mut self, partitioned: bool) -> Self {
+        self.partitioned = Some(partitioned);
+        self
+    }
+
+    /// Sets the priority that Chromium keeps the cookie with. Default: not set.
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = Some(priority);
+        self
+    }
+
+    /// Gives the path that decides which requests have a session.
+    #[must_use]
+    pub fn session_path(&self) -> &str {
+        self.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/")
+    }
+
+    /// Says whether browsers refuse this cookie: `SameSite=None` without `Secure`.
+    #[must_use]
+    pub fn is_same_site_none_without_secure(&self) -> bool {
+        self.same_site == Some(SameSite::None) && matches!(self.secure, None | Some(Secure::Never))
+    }
+
+    /// Checks every setting, so that none fails when a cookie is written.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidAttribute`] names the first setting that cannot be written, and its value.
+    pub fn validate(&self) -> Result<(), InvalidAttribute> {
+        if let Some(path) = &self.path {
+            check_path(path)?;
+        }
+        if let Some(domain) = self.domain.as_deref().filter(|domain| !domain.is_empty()) {
+            check_domain(domain)?;
+        }
+        match self.lifetime {
+            Some(Lifetime::MaxAge(max_age)) if max_age > Self::LONGEST => {
+                Err(InvalidAttribute::new("max_age", format!("{} s", max_age.as_secs())))
+            }
+            Some(Lifetime::Expires(expires)) if Timestamp::from(expires) == Timestamp::MAX => {
+                Err(InvalidAttribute::new("expires", Timestamp::MAX.to_string()))
+            }
+            None | Some(Lifetime::MaxAge(_) | Lifetime::Expires(_)) => Ok(()),
+        }
+    }
+
+    /// Half of what JavaScript's dates reach, so that no clock makes a sum that is no date.
+    const LONGEST: Duration = Duration::from_secs(4_320_000_000_000);
+}

@@ -1,0 +1,405 @@
+//! What happens to a session at the end of its request: a pure table.
+//!
+//! The service finds out the [`Facts`], asks [`plan`], and obeys. There is no other place where
+//! something is decided about a session. The rules are express-session's (items 40, 41 and 47 to 51);
+//! where a [departure](crate::Departures) changes one, it says so by its number.
+//!
+//! `tests/decide.table` has every row written out, so that a change of policy is a change of lines;
+//! `tests/decide.rs` has what must hold of all of them.
+
+use crate::policy::{Policy, Unset};
+
+/// What is known about a session when its response is ready, or its body has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Whether there still is a session.
+    pub session: Session,
+    /// What the request's cookie has to do with the session's id.
+    pub id: Id,
+    /// Where the session comes from.
+    pub origin: Origin,
+    /// Whether the members differ from those it came with.
+    pub data: Data,
+    /// Whether the cookie's settings differ from those it came with.
+    pub attributes: Attributes,
+    /// What has been saved in the course of the request.
+    pub saved: Saved,
+    /// Whether the store has a record of this id, as far as is known here.
+    pub record: Record,
+    /// Whether the cookie has an expiry.
+    pub expiry: Expiry,
+    /// Whether a cookie can still reach the browser.
+    pub reach: Reach,
+}
+
+/// Whether there still is a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Session {
+    /// There is.
+    Live,
+    /// The handler unset it: `req.session = null`.
+    Unset,
+    /// The handler destroyed it.
+    Destroyed,
+    /// It could not be loaded: the store failed.
+    Unread,
+}
+
+/// What the request's cookie has to do with the session's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Id {
+    /// The request had no valid cookie.
+    Unknown,
+    /// The request's cookie has another id: unknown to the store, or replaced by `regenerate`.
+    Other,
+    /// The request's cookie has this id.
+    Presented,
+}
+
+/// Where the session comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Made for this request.
+    New,
+    /// Loaded from the store.
+    Loaded,
+    /// Made by `regenerate`: the id is another than at the beginning.
+    Regenerated,
+}
+
+/// Whether the members differ from those the session came with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// By value and order the same.
+    Same,
+    /// Others.
+    Changed,
+}
+
+/// Whether the cookie's settings differ from those the session came with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attributes {
+    /// The same.
+    Same,
+    /// Others, and not saved yet.
+    Changed,
+    /// Others, and saved by hand already.
+    Saved,
+}
+
+/// What has been saved in the course of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saved {
+    /// Nothing.
+    Never,
+    /// An earlier state of the members, by hand.
+    Stale,
+    /// The members as they are, by hand.
+    Current,
+    /// All there is: the response's own step was taken, and nothing has changed since.
+    Committed,
+}
+
+/// Whether the store has a record of this id, as far as is known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// It has none.
+    Absent,
+    /// It has one, and can touch it.
+    Touchable,
+    /// It has one, and no use for touching.
+    Untouchable,
+}
+
+/// Whether the cookie has an expiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// Until the browser closes.
+    None,
+    /// A point in time.
+    Some,
+}
+
+/// Whether a cookie can still reach the browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// It can.
+    Open,
+    /// It is for HTTPS only, and the connection is plain.
+    Insecure,
+    /// It has an attribute that no header can carry.
+    Unprintable,
+    /// The headers have left, with this session's cookie.
+    Sent,
+    /// The headers have left without it.
+    Late,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// With the store.
+    pub store: Store,
+    /// With the cookie.
+    pub cookie: Cookie,
+}
+
+/// What to do with the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// Nothing.
+    Keep,
+    /// Write the session.
+    Write,
+    /// Move the deadline of its record.
+    Touch,
+    /// Destroy its record.
+    Destroy,
+}
+
+/// What to do with the cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cookie {
+    /// Nothing: the browser has what it needs, or is to have nothing.
+    Keep,
+    /// Send it.
+    Send,
+    /// Make the browser forget it.
+    Expire,
+    /// It should be sent, and cannot be: tell the developer.
+    Withhold,
+}
+
+/// Decides what to do with the session of a request.
+///
+/// ```
+/// use express_session_core::decide::{
+///     self, Attributes, Cookie, Data, Expiry, Facts, Id, Origin, Reach, Record, Saved, Session, Store,
+/// };
+/// use express_session_core::Policy;
+///
+/// let first_visit = Facts {
+///     session: Session::Live,
+///     id: Id::Unknown,
+///     origin: Origin::New,
+///     data: Data::Changed,
+///     attributes: Attributes::Same,
+///     saved: Saved::Never,
+///     record: Record::Absent,
+///     expiry: Expiry::None,
+///     reach: Reach::Open,
+/// };
+/// let plan = decide::plan(first_visit, &Policy::default());
+/// assert_eq!((plan.store, plan.cookie), (Store::Write, Cookie::Send));
+///
+/// let untouched = Facts { data: Data::Same, ..first_visit };
+/// let plan = decide::plan(untouched, &Policy::default());
+/// assert_eq!((plan.store, plan.cookie), (Store::Keep, Cookie::Keep));
+/// ```
+#[must_use]
+pub fn plan(facts: Facts, policy: &Policy) -> Plan {
+    match facts.session {
+        Session::Live => live(facts, policy),
+        Session::Unset | Session::Destroyed | Session::Unread => ended(facts, policy),
+    }
+}
+
+fn live(facts: Facts, policy: &Policy) -> Plan {
+    if facts.saved == Saved::Committed {
+        return Plan { store: Store::Keep, cookie: Cookie::Keep };
+    }
+    let store = if should_save(facts, policy) {
+        Store::Write
+    } else if should_touch(facts, policy) {
+        Store::Touch
+    } else {
+        Store::Keep
+    };
+    if !should_send(facts, policy) {
+        return Plan { store, cookie: Cookie::Keep };
+    }
+    match facts.reach {
+        Reach::Open => Plan { store, cookie: Cookie::Send },
+        Reach::Sent => Plan { store, cookie: Cookie::Keep },
+        Reach::Insecure | Reach::Unprintable | Reach::Late => {
+            let orphan = facts.record == Record::Absent && facts.saved == Saved::Never;
+            let store = if orphan && policy.departures.no_orphans { Store::Keep } else { store };
+            Plan { store, cookie: Cookie::Withhold }
+        }
+    }
+}
+
+fn ended(facts: Facts, policy: &Policy) -> Plan {
+    let departures = policy.departures;
+    // express-session only looks at whether `req.session` is there: after `destroy` it destroys once
+    // more, and what it failed to load it destroys too (items 23 and 47).
+    let destroy = policy.unset == Unset::Destroy
+        && match facts.session {
+            Session::Unset => !departures.single_destroy || facts.record != Record::Absent,
+            Session::Destroyed => !departures.single_destroy,
+            Session::Unread => !departures.honest_errors,
+            Session::Live => false,
+        };
+    let over = match facts.session {
+        Session::Destroyed => true,
+        Session::Unset => policy.unset == Unset::Destroy,
+        Session::Live | Session::Unread => false,
+    };
+    let expire =
+        departures.clear_cookie && over && facts.id != Id::Unknown && facts.reach == Reach::Open;
+    Plan {
+        store: if destroy { Store::Destroy } else { Store::Keep },
+        cookie: if expire { Cookie::Expire } else { Cookie::Keep },
+    }
+}
+
+/// Says whether the session counts as modified: another id, other members, or (departure 9) another
+/// cookie for a record that is there.
+fn is_modified(facts: Facts, policy: &Policy) -> bool {
+    facts.origin == Origin::Regenerated
+        || facts.data == Data::Changed
+        || changed_cookie(facts, policy) != Attributes::Same
+}
+
+fn changed_cookie(facts: Facts, policy: &Policy) -> Attributes {
+    if policy.departures.cookie_changes_saved && facts.record != Record::Absent {
+        facts.attributes
+    } else {
+        Attributes::Same
+    }
+}
+
+/// Says whether the store has the session as it is: by a save, or because it was loaded and is the same.
+fn is_saved(facts: Facts, policy: &Policy) -> bool {
+    // express-session does not notice a save after `regenerate` (departure 12 does).
+    let noticed = facts.origin != Origin::Regenerated || policy.departures.single_write;
+    let data = match facts.saved {
+        Saved::Current | Saved::Committed => noticed,
+        Saved::Stale => false,
+        Saved::Never => {
+            facts.origin == Origin::Loaded && !policy.resave && facts.data == Data::Same
+        }
+    };
+    data && changed_cookie(facts, policy) != Attributes::Changed
+}
+
+fn should_save(facts: Facts, policy: &Policy) -> bool {
+    let untold = facts.saved == Saved::Never && (facts.origin != Origin::Loaded || policy.resave);
+    if !policy.save_uninitialized && untold && facts.id != Id::Presented {
+        is_modified(facts, policy)
+    } else {
+        !is_saved(facts, policy)
+    }
+}
+
+fn should_touch(facts: Facts, policy: &Policy) -> bool {
+    let renewed = policy.departures.single_write && facts.saved == Saved::Current;
+    // express-session touches whatever id the cookie has, whether or not there is a record of it.
+    facts.id == Id::Presented && facts.record != Record::Untouchable && !renewed
+}
+
+fn should_send(facts: Facts, policy: &Policy) -> bool {
+    let saved_by_hand = matches!(facts.saved, Saved::Stale | Saved::Current);
+    match facts.id {
+        Id::Unknown | Id::Other => {
+            policy.save_uninitialized
+                || is_modified(facts, policy)
+                || (policy.departures.save_sends_cookie && saved_by_hand)
+        }
+        Id::Presented => {
+            let tells =
+                facts.expiry == Expiry::Some || changed_cookie(facts, policy) != Attributes::Same;
+            policy.rolling || (tells && is_modified(facts, policy))
+        }
+    }
+}
+
+/// When the record of a request is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Load {
+    /// Before the handler runs.
+    Early,
+    /// When the handler asks, or else after it.
+    Late,
+    /// Only if the handler asks: otherwise there is nothing to do for this request.
+    Asked,
+}
+
+/// Decides when to load: `presented` says whether the request has a validly signed cookie.
+#[must_use]
+pub fn load(presented: bool, policy: &Policy) -> Load {
+    if !policy.departures.lazy_load {
+        Load::Early
+    } else if presented || policy.save_uninitialized {
+        // A session is kept alive by every request, and a new one made by the first.
+        Load::Late
+    } else {
+        Load::Asked
+    }
+}
+
+/// When the store's step of a response is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// Before the headers leave, and once more at the body's end if the session has changed since.
+    Early,
+    /// At the body's end.
+    AtEnd,
+}
+
+/// Decides when to save (departure 15).
+#[must_use]
+pub fn commit(policy: &Policy) -> Commit {
+    if policy.departures.save_before_response { Commit::Early } else { Commit::AtEnd }
+}
+
+/// What to do when a write finds something else in the store than expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surprise {
+    /// Write all the same, over whatever is there.
+    Overwrite,
+    /// Do not write.
+    Refuse,
+}
+
+/// Decides what to do when the record of a loaded session is gone (departure 16).
+#[must_use]
+pub fn gone(policy: &Policy) -> Surprise {
+    if policy.departures.final_end { Surprise::Refuse } else { Surprise::Overwrite }
+}
+
+/// Decides what to do when a new session's id is in use (departure 17).
+#[must_use]
+pub fn taken(policy: &Policy) -> Surprise {
+    if policy.departures.unique_ids { Surprise::Refuse } else { Surprise::Overwrite }
+}
+
+/// What to do when somebody else wrote the record in the meantime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// Put our changes onto what is there.
+    Merge,
+    /// Write all of ours over it.
+    Overwrite,
+}
+
+/// Decides what to do about a conflict (departure 19).
+#[must_use]
+pub fn conflict(policy: &Policy) -> Conflict {
+    if policy.departures.merge_changes { Conflict::Merge } else { Conflict::Overwrite }
+}
+
+/// What a failure of the store does to the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Another response is sent, which says that the session could not be saved.
+    Tell,
+    /// The handler's response is sent, as if nothing had happened.
+    Hide,
+}
+
+/// Decides what to do when the store fails at the end of a request (departure 18).
+#[must_use]
+pub fn failure(policy: &Policy) -> Failure {
+    if policy.departures.honest_errors { Failure::Tell } else { Failure::Hide }
+}

@@ -1,0 +1,747 @@
+//! The session's data: JSON text with its members indexed, read and edited one by one.
+//!
+//! 1. The text stays as it was loaded. A member is read by deserialising its span, and nothing else.
+//! 2. A member nobody touched is written byte for byte as it was, whatever language wrote it.
+//! 3. What we write follows `JSON.stringify`: integer-like keys first, ECMAScript's numbers and
+//!    escapes (item 66). A new key goes to the end, a key that is set again keeps its place.
+//! 4. "Changed" is exact: a member that was changed and changed back is unchanged, one that was
+//!    removed and added again in another place is not (item 52).
+//! 5. The `cookie` member is not data. It keeps its place in the text, and takes no part in 4.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::json;
+
+/// The name of the member that holds the cookie.
+pub(crate) const COOKIE: &str = "cookie";
+
+/// Names that a session of express-session has of its own (item 56): a stored member of such a name
+/// does not come back on Node, so none is written here.
+const RESERVED: [&str; 21] = [
+    COOKIE,
+    "req",
+    "id",
+    "touch",
+    "resetMaxAge",
+    "save",
+    "reload",
+    "destroy",
+    "regenerate",
+    "constructor",
+    "toString",
+    "toLocaleString",
+    "valueOf",
+    "hasOwnProperty",
+    "isPrototypeOf",
+    "propertyIsEnumerable",
+    "__proto__",
+    "__defineGetter__",
+    "__defineSetter__",
+    "__lookupGetter__",
+    "__lookupSetter__",
+];
+
+/// A session's members, over the text they were loaded from.
+///
+/// Reading costs the deserialisation of one member; an untouched document costs no copy at all.
+///
+/// ```
+/// use express_session_core::Document;
+///
+/// let text = r#"{"cookie":{"path":"/"},"views":1,"user":{"name":"bob"}}"#;
+/// let mut document = Document::parse(text)?;
+/// assert_eq!(document.get::<u32>("views")?, Some(1));
+///
+/// document.insert("views", &2)?;
+/// assert!(document.is_changed());
+/// assert_eq!(
+///     &*document.render(r#"{"path":"/"}"#),
+///     r#"{"cookie":{"path":"/"},"views":2,"user":{"name":"bob"}}"#,
+/// );
+///
+/// document.insert("views", &1)?;
+/// assert!(!document.is_changed());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Document {
+    base: Base,
+    /// The members as they are now, or `None` while they are those of the base.
+    edited: Option<Edited>,
+}
+
+/// The text a document was loaded from, and where its members stand.
+#[derive(Clone)]
+struct Base {
+    text: Arc<str>,
+    /// All members but the cookie, in JavaScript's order.
+    members: Vec<Span>,
+    /// Where the value of the cookie stands.
+    cookie: Range<usize>,
+    /// How many members come before the cookie.
+    cookie_at: usize,
+}
+
+#[derive(Clone)]
+struct Edited {
+    members: Vec<Member>,
+    cookie_at: usize,
+}
+
+/// The key (with its quotes) and the value of a member in the base's text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Span {
+    key: (u32, u32),
+    value: (u32, u32),
+}
+
+#[derive(Clone)]
+struct Member {
+    key: Piece,
+    value: Piece,
+}
+
+/// A piece of JSON: of the base's text, or our own.
+#[derive(Clone, PartialEq, Eq)]
+enum Piece {
+    Base(u32, u32),
+    Own(Box<str>),
+}
+
+impl Piece {
+    fn text<'a>(&'a self, base: &'a str) -> &'a str {
+        match self {
+            Self::Base(start, end) => &base[*start as usize..*end as usize],
+            Self::Own(text) => text,
+        }
+    }
+}
+
+/// The record of a new session, before anything is in it.
+const EMPTY: &str = r#"{"cookie":{}}"#;
+
+impl Document {
+    /// Makes the document of a new session: no members, and the cookie in front.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            base: Base { text: EMPTY.into(), members: Vec::new(), cookie: 10..12, cookie_at: 0 },
+            edited: None,
+        }
+    }
+
+    /// Indexes a stored record.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`] where the text is no JSON object, or has no `cookie` (items 23 and 67).
+    pub fn parse(text: impl Into<Arc<str>>) -> Result<Self, Corrupt> {
+        Base::parse(text.into()).map(|base| Self { base, edited: None })
+    }
+
+    /// Indexes a stored record as express-session does: the text is first put into the form that
+    /// `JSON.stringify(JSON.parse(text))` gives, and members with reserved names are dropped, which
+    /// counts as a change (items 53 and 56).
+    ///
+    /// # Errors
+    ///
+    /// As [`Document::parse`].
+    pub fn parse_normalised(text: &str) -> Result<Self, Corrupt> {
+        Base::parse(text.into())?;
+        let mut document = Self::parse(json::normalise(text))?;
+        for name in RESERVED {
+            document.remove(name);
+        }
+        Ok(document)
+    }
+
+    /// Gives the text this was loaded from.
+    #[must_use]
+    pub fn base_text(&self) -> &Arc<str> {
+        &self.base.text
+    }
+
+    /// Gives the JSON of the cookie as it was loaded.
+    #[must_use]
+    pub fn cookie_text(&self) -> &str {
+        &self.base.text[self.base.cookie.clone()]
+    }
+
+    /// Gives the JSON of a member.
+    #[must_use]
+    pub fn get_raw(&self, key: &str) -> Option<&str> {
+        let text = &*self.base.text;
+        match &self.edited {
+            None => self.base.find(key).map(|span| slice(text, span.value)),
+            Some(edited) => edited.find(key, text).map(|at| edited.members[at].value.text(text)),
+        }
+    }
+
+    /// Reads a member.
+    ///
+    /// # Errors
+    ///
+    /// serde_json's, where the member is not what `T` takes.
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, serde_json::Error> {
+        self.get_raw(key).map(serde_json::from_str).transpose()
+    }
+
+    /// Says whether there is such a member.
+    #[must_use]
+    pub fn contains(&self, key: &str) -> bool {
+        self.get_raw(key).is_some()
+    }
+
+    /// Gives the keys in JavaScript's order. A key that is no Unicode text (a lone surrogate) is left out.
+    pub fn keys(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        self.pieces().filter_map(|(key, _)| json::unquote(key))
+    }
+
+    /// Counts the members, without the cookie.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.edited.as_ref().map_or(self.base.members.len(), |edited| edited.members.len())
+    }
+
+    /// Says whether there is no member but the cookie.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Sets a member to a value, serialised as `JSON.stringify` would.
+    ///
+    /// # Errors
+    ///
+    /// [`InsertError::Reserved`] for a name that express-session keeps for itself,
+    /// [`InsertError::Serialize`] for a value that is no JSON.
+    pub fn insert<T: Serialize + ?Sized>(
+        &mut self,
+        key: &str,
+        value: &T,
+    ) -> Result<(), InsertError> {
+        if RESERVED.contains(&key) {
+            return Err(InsertError::Reserved);
+        }
+        let value = json::stringify(value).map_err(InsertError::Serialize)?;
+        self.insert_raw(key, &value);
+        Ok(())
+    }
+
+    /// Removes a member, and says whether there was one.
+    pub fn remove(&mut self, key: &str) -> bool {
+        let mut removed = false;
+        // A foreign text may hold a key twice.
+        while let Some(at) = self.position(key) {
+            let edited = self.edit();
+            edited.members.remove(at);
+            edited.cookie_at -= usize::from(at < edited.cookie_at);
+            removed = true;
+        }
+        removed
+    }
+
+    /// Removes every member.
+    pub fn clear(&mut self) {
+        if !self.is_empty() {
+            let edited = self.edit();
+            edited.members.clear();
+            edited.cookie_at = 0;
+        }
+    }
+
+    /// Says whether the members are others than those loaded, by value and order.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        let Some(edited) = &self.edited else { return false };
+        let same = edited.members.len() == self.base.members.len()
+            && edited.members.iter().zip(&self.base.members).all(|(member, span)| {
+                member.key == Piece::Base(span.key.0, span.key.1)
+                    && member.value == Piece::Base(span.value.0, span.value.1)
+            });
+        !same
+    }
+
+    /// Says whether two documents have the same members, by value and order.
+    #[must_use]
+    pub fn same_members(&self, other: &Self) -> bool {
+        self.len() == other.len()
+            && self
+                .pieces()
+                .zip(other.pieces())
+                .all(|(one, other)| same_json(one.0, other.0) && same_json(one.1, other.1))
+    }
+
+    /// Writes the record, with `cookie` as the JSON of its cookie.
+    ///
+    /// Where nothing differs, this is the loaded text itself and no copy.
+    #[must_use]
+    pub fn render(&self, cookie: &str) -> Arc<str> {
+        if !self.is_changed() {
+            if cookie == self.cookie_text() {
+                return Arc::clone(&self.base.text);
+            }
+            return splice(&self.base.text, self.base.cookie.clone(), cookie).into();
+        }
+        let mut out = String::with_capacity(self.base.text.len() + cookie.len() + 64);
+        let cookie_at = self.edited.as_ref().map_or(0, |edited| edited.cookie_at);
+        out.push('{');
+        for (at, (key, value)) in self.pieces().enumerate() {
+            if at == cookie_at {
+                push_member("\"cookie\"", cookie, &mut out);
+            }
+            push_member(key, value, &mut out);
+        }
+        if cookie_at == self.len() {
+            push_member("\"cookie\"", cookie, &mut out);
+        }
+        out.push('}');
+        out.into()
+    }
+
+    /// Makes the base what was just stored: nothing is changed any more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Document::parse`]; never for a text that [`Document::render`] gave.
+    pub fn rebase(&mut self, text: Arc<str>) -> Result<(), Corrupt> {
+        if !Arc::ptr_eq(&text, &self.base.text) {
+            *self = Self::parse(text)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn insert_raw(&mut self, key: &str, value: &str) {
+        let base = self.base.find(key).copied();
+        let text = Arc::clone(&self.base.text);
+        // The base's own bytes are kept where they mean the same, so that rule 4 is a comparison of spans.
+        let value = match base {
+            Some(span) if same_json(slice(&text, span.value), value) => {
+                Piece::Base(span.value.0, span.value.1)
+            }
+            _ => Piece::Own(value.into()),
+        };
+        if let Some(at) = self.position(key) {
+            let member = &mut self.edit().members[at];
+            member.value = value;
+            return;
+        }
+        let key_piece = base.map_or_else(
+            || {
+                let mut quoted = String::with_capacity(key.len() + 2);
+                json::quote(key, &mut quoted);
+                Piece::Own(quoted.into())
+            },
+            |span| Piece::Base(span.key.0, span.key.1),
+        );
+        let edited = self.edit();
+        let at = edited.place(key, &text);
+        edited.cookie_at += usize::from(json::array_index(key).is_some());
+        edited.members.insert(at, Member { key: key_piece, value });
+    }
+
+    /// Gives the raw key and value of each member.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = (&str, &str)> {
+        let text = &*self.base.text;
+        let edited = self.edited.as_ref();
+        let base = if edited.is_none() { &self.base.members[..] } else { &[] };
+        let base = base.iter().map(|span| (slice(text, span.key), slice(text, span.value)));
+        let own = edited.map_or(&[][..], |edited| &edited.members);
+        base.chain(own.iter().map(|member| (member.key.text(text), member.value.text(text))))
+    }
+
+    /// Gives the document as it was loaded.
+    pub(crate) fn loaded(&self) -> Self {
+        Self { base: self.base.clone(), edited: None }
+    }
+
+    fn position(&self, key: &str) -> Option<usize> {
+        let text = &*self.base.text;
+        match &self.edited {
+            None => self.base.members.iter().rposition(|span| is_key(slice(text, span.key), key)),
+            Some(edited) => edited.find(key, text),
+        }
+    }
+
+    fn edit(&mut self) -> &mut Edited {
+        let base = &self.base;
+        self.edited.get_or_insert_with(|| Edited {
+            members: base
+                .members
+                .iter()
+                .map(|span| Member {
+                    key: Piece::Base(span.key.0, span.key.1),
+                    value: Piece::Base(span.value.0, span.value.1),
+                })
+                .collect(),
+            cookie_at: base.cookie_at,
+        })
+    }
+}
+
+impl Default for Document {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document").field("members", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl Base {
+    fn parse(text: Arc<str>) -> Result<Self, Corrupt> {
+        // Spans are of 32 bits; nothing near that size is a session.
+        if u32::try_from(text.len()).is_err() {
+            return Err(Corrupt::NotJson(0));
+        }
+        let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        let mut members = Vec::new();
+        let mut cookie = None;
+        let mut indexed = false;
+        json::members(&text, |(key, value)| {
+            if is_key(&text[key.clone()], COOKIE) {
+                // Of two, the last value counts, at the place of the first (as for any key).
+                let at = cookie.map_or(members.len(), |(at, _)| at);
+                cookie = Some((at, (value.start, value.end)));
+                return;
+            }
+            indexed |= text.as_bytes()[key.start + 1].is_ascii_digit();
+            members.push(Span {
+                key: (narrow(key.start), narrow(key.end)),
+                value: (narrow(value.start), narrow(value.end)),
+            });
+        })
+        .map_err(|malformed| Corrupt::NotJson(malformed.at))?;
+        let (mut cookie_at, (start, end)) = cookie.ok_or(Corrupt::NoCookie)?;
+        if indexed {
+            let index = |span: &Span| {
+                let key = slice(&text, span.key);
+                json::array_index(&key[1..key.len() - 1])
+            };
+            let behind = members[cookie_at..].iter().filter(|span| index(span).is_some()).count();
+            cookie_at += behind;
+            members.sort_by_key(|span| index(span).map_or((true, 0), |index| (false, index)));
+        }
+        Ok(Self { text, members, cookie: start..end, cookie_at })
+    }
+
+    /// Finds a member; of two with one key the last, which is the one JavaScript sees.
+    fn find(&self, key: &str) -> Option<&Span> {
+        self.members.iter().rfind(|span| is_key(slice(&self.text, span.key), key))
+    }
+}
+
+impl Edited {
+    fn find(&self, key: &str, base: &str) -> Option<usize> {
+        self.members.iter().rposition(|member| is_key(member.key.text(base), key))
+    }
+
+    /// Says where JavaScript puts a new key: an array index among its like, any other at the end.
+    fn place(&self, key: &str, base: &str) -> usize {
+        let Some(index) = json::array_index(key) else { return self.members.len() };
+        self.members
+            .iter()
+            .position(|member| {
+                let key = member.key.text(base);
+                json::array_index(&key[1..key.len() - 1]).is_none_or(|other| other > index)
+            })
+            .unwrap_or(self.members.len())
+    }
+}
+
+/// Replaces the JSON of a record's `cookie`, and nothing else; `None` where the text is no record.
+///
+/// For stores whose `touch` keeps the text's cookie current, as express-session's `MemoryStore` does
+/// (item 69). Costs one pass over the text, and one copy.
+///
+/// ```
+/// use express_session_core::document::with_cookie;
+///
+/// let text = with_cookie(r#"{"a":1,"cookie":{}}"#, r#"{"path":"/"}"#);
+/// assert_eq!(text.as_deref(), Some(r#"{"a":1,"cookie":{"path":"/"}}"#));
+/// ```
+#[must_use]
+pub fn with_cookie(text: &str, cookie: &str) -> Option<String> {
+    let mut span = None;
+    json::members(text, |(key, value)| {
+        if is_key(&text[key], COOKIE) {
+            span = Some(value);
+        }
+    })
+    .ok()?;
+    Some(splice(text, span?, cookie))
+}
+
+fn splice(text: &str, span: Range<usize>, cookie: &str) -> String {
+    [&text[..span.start], cookie, &text[span.end..]].concat()
+}
+
+fn slice(text: &str, (start, end): (u32, u32)) -> &str {
+    &text[start as usize..end as usize]
+}
+
+/// Says whether a key as it stands in a text, with quotes and escapes, is this one.
+fn is_key(quoted: &str, key: &str) -> bool {
+    let inner = &quoted[1..quoted.len() - 1];
+    if inner == key {
+        return !inner.contains('\\');
+    }
+    inner.contains('\\') && json::unquote(quoted).is_some_and(|text| text == key)
+}
+
+/// Says whether two JSON texts mean the same to JavaScript.
+fn same_json(one: &str, other: &str) -> bool {
+    one == other || json::normalise(one) == json::normalise(other)
+}
+
+fn push_member(key: &str, value: &str, out: &mut String) {
+    if out.len() > 1 {
+        out.push(',');
+    }
+    out.push_str(key);
+    out.push(':');
+    out.push_str(value);
+}
+
+/// Why a stored text is no session. It names where, and never what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Corrupt {
+    /// It is no JSON object; this is the byte where that shows.
+    NotJson(usize),
+    /// It has no `cookie` member, or one that is no object.
+    NoCookie,
+    /// A field of the `cookie` member has a value that express-session cannot use either.
+    BadCookie(&'static str),
+}
+
+impl fmt::Display for Corrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotJson(at) => write!(f, "not a JSON object, at byte {at}"),
+            Self::NoCookie => f.write_str("no cookie object in the record"),
+            Self::BadCookie(field) => write!(f, "unusable cookie.{field} in the record"),
+        }
+    }
+}
+
+impl std::error::Error for Corrupt {}
+
+/// Why a member could not be set.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum InsertError {
+    /// express-session keeps this name for itself, and would drop the member when it loads the record.
+    Reserved,
+    /// The value cannot be serialised as JSON.
+    Serialize(serde_json::Error),
+}
+
+impl fmt::Display for InsertError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reserved => f.write_str("the name is reserved by express-session"),
+            Self::Serialize(_) => f.write_str("the value cannot be serialised as JSON"),
+        }
+    }
+}
+
+impl std::error::Error for InsertError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Reserved => None,
+            Self::Serialize(source) => Some(source),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const COOKIE_JSON: &str = r#"{"path":"/"}"#;
+
+    fn parse(text: &str) -> Document {
+        Document::parse(text).unwrap()
+    }
+
+    #[test]
+    fn untouched_document_is_the_same_text_and_no_copy() {
+        let document = parse(r#" { "b" : 1.0, "cookie" : {"path":"/"} } "#);
+        assert!(Arc::ptr_eq(&document.render(COOKIE_JSON), document.base_text()));
+    }
+
+    #[test]
+    fn new_cookie_leaves_every_other_byte_alone() {
+        let document = parse(r#"{ "b" : 1.0, "cookie" : {"path":"/"}, "req" : "\u00e9" }"#);
+        assert_eq!(&*document.render("{}"), r#"{ "b" : 1.0, "cookie" : {}, "req" : "\u00e9" }"#);
+    }
+
+    #[test]
+    fn untouched_members_keep_their_bytes() {
+        let mut document =
+            parse(r#"{"cookie":{},"f":1.0,"s":"\u00e9\ud800","big":12345678901234567890}"#);
+        document.insert("n", &7).unwrap();
+        assert_eq!(
+            &*document.render("{}"),
+            r#"{"cookie":{},"f":1.0,"s":"\u00e9\ud800","big":12345678901234567890,"n":7}"#
+        );
+    }
+
+    #[test]
+    fn keys_stand_in_javascripts_order() {
+        let mut document = Document::new();
+        for key in ["b", "10", "a", "9", "07"] {
+            document.insert(key, &0).unwrap();
+        }
+        assert_eq!(&*document.render("{}"), r#"{"9":0,"10":0,"cookie":{},"b":0,"a":0,"07":0}"#);
+        assert!(document.remove("9"));
+        assert_eq!(&*document.render("{}"), r#"{"10":0,"cookie":{},"b":0,"a":0,"07":0}"#);
+    }
+
+    #[test]
+    fn loaded_keys_are_put_into_javascripts_order_once_edited() {
+        let mut document = parse(r#"{"z":1,"cookie":{},"7":2,"a":3,"0":4}"#);
+        document.insert("new", &5).unwrap();
+        assert_eq!(&*document.render("{}"), r#"{"0":4,"7":2,"z":1,"cookie":{},"a":3,"new":5}"#);
+    }
+
+    #[test]
+    fn changed_and_changed_back_is_unchanged() {
+        let mut document = parse(r#"{"cookie":{},"a":1.0,"b":"\u00e9"}"#);
+        document.insert("a", &2).unwrap();
+        assert!(document.is_changed());
+        document.insert("a", &1).unwrap();
+        document.insert("b", "é").unwrap();
+        assert!(!document.is_changed());
+        assert_eq!(&*document.render("{}"), r#"{"cookie":{},"a":1.0,"b":"\u00e9"}"#);
+    }
+
+    #[test]
+    fn removed_and_added_again_elsewhere_is_changed() {
+        let mut document = parse(r#"{"cookie":{},"a":1,"z":2}"#);
+        document.remove("a");
+        document.insert("a", &1).unwrap();
+        assert!(document.is_changed());
+        assert_eq!(&*document.render("{}"), r#"{"cookie":{},"z":2,"a":1}"#);
+        document.remove("z");
+        document.remove("a");
+        document.insert("a", &1).unwrap();
+        document.insert("z", &2).unwrap();
+        assert!(!document.is_changed());
+    }
+
+    #[test]
+    fn of_two_equal_keys_the_last_counts() {
+        let mut document = parse(r#"{"a":1,"cookie":{},"\u0061":2,"cookie":{"path":"/"}}"#);
+        assert_eq!(document.get::<u8>("a").unwrap(), Some(2));
+        assert_eq!(document.cookie_text(), COOKIE_JSON);
+        assert!(document.remove("a"));
+        assert!(!document.contains("a"));
+    }
+
+    #[test]
+    fn normalised_record_loses_reserved_names_and_counts_as_changed() {
+        let document =
+            Document::parse_normalised(r#"{"id":1,"cookie":{},"b":1.0,"toString":2}"#).unwrap();
+        assert!(document.is_changed());
+        assert_eq!(&*document.render("{}"), r#"{"cookie":{},"b":1}"#);
+        assert!(!Document::parse_normalised(r#"{"cookie":{},"b":1.0}"#).unwrap().is_changed());
+    }
+
+    #[test]
+    fn reserved_names_are_refused() {
+        let mut document = Document::new();
+        for name in ["cookie", "id", "save", "__proto__"] {
+            assert!(matches!(document.insert(name, &1), Err(InsertError::Reserved)));
+        }
+        assert!(document.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_record_is_corrupt() {
+        for text in ["", "null", "[]", "5", "{\"a\":1", "{\"cookie\":{}}x"] {
+            assert!(matches!(Document::parse(text), Err(Corrupt::NotJson(_))), "{text}");
+        }
+        assert_eq!(Document::parse("{}").unwrap_err(), Corrupt::NoCookie);
+    }
+
+    #[test]
+    fn lone_surrogates_are_kept_though_they_cannot_be_read() {
+        let document = parse(r#"{"cookie":{},"\ud800":1,"s":"\ud800"}"#);
+        assert!(document.get::<String>("s").is_err());
+        assert_eq!(document.keys().collect::<Vec<_>>(), ["s"]);
+        assert_eq!(document.len(), 2);
+    }
+
+    #[test]
+    fn document_never_prints_its_data() {
+        let document = parse(r#"{"cookie":{},"card":"4711"}"#);
+        assert!(!format!("{document:?}").contains("4711"));
+    }
+
+    #[derive(Clone, Debug)]
+    enum Edit {
+        Insert(String, i8),
+        Remove(String),
+        Clear,
+    }
+
+    fn key() -> impl Strategy<Value = String> {
+        "[ab]|[0-2]|1[0-1]|é".prop_map(String::from)
+    }
+
+    fn edit() -> impl Strategy<Value = Edit> {
+        prop_oneof![
+            8 => (key(), 0..3i8).prop_map(|(key, value)| Edit::Insert(key, value)),
+            4 => key().prop_map(Edit::Remove),
+            1 => Just(Edit::Clear),
+        ]
+    }
+
+    proptest! {
+        /// The model is a list kept in JavaScript's order by hand.
+        #[test]
+        fn edits_agree_with_a_plain_list(edits in prop::collection::vec(edit(), 0..24)) {
+            let loaded = r#"{"1":1,"cookie":{},"a":0,"é":2}"#;
+            let mut document = parse(loaded);
+            let mut model: Vec<(String, i8)> = vec![("1".into(), 1), ("a".into(), 0), ("é".into(), 2)];
+            for edit in edits {
+                match edit {
+                    Edit::Insert(key, value) => {
+                        document.insert(&key, &value).unwrap();
+                        match model.iter_mut().find(|(known, _)| *known == key) {
+                            Some(entry) => entry.1 = value,
+                            None => model.push((key, value)),
+                        }
+                        model.sort_by_key(|(key, _)| json::array_index(key).map_or((true, 0), |index| (false, index)));
+                    }
+                    Edit::Remove(key) => {
+                        let known = model.iter().any(|(name, _)| *name == key);
+                        prop_assert_eq!(document.remove(&key), known);
+                        model.retain(|(name, _)| *name != key);
+                    }
+                    Edit::Clear => { document.clear(); model.clear(); }
+                }
+                let keys: Vec<_> = document.keys().map(Cow::into_owned).collect();
+                prop_assert_eq!(&keys, &model.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>());
+                let changed = model != [("1".into(), 1), ("a".into(), 0), ("é".into(), 2)];
+                prop_assert_eq!(document.is_changed(), changed);
+                let again = parse(&document.render("{}"));
+                prop_assert!(again.same_members(&document));
+                prop_assert_eq!(again.render("{}"), document.render("{}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,607 @@
+//! JSON as JavaScript reads and writes it, on text: spans in, spans out, no tree.
+//!
+//! serde_json reads single values (see [`crate::Document::get`]). What is here is what it has no
+//! notion of: where a member stands in the text, the order in which a JavaScript object holds its
+//! keys, how ECMAScript prints a number, and strings with lone surrogates.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use serde::Serialize;
+
+/// Where the text stopped being JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed {
+    pub(crate) at: usize,
+}
+
+/// A member of an object: where its key (with the quotes) and its value stand.
+pub(crate) type Member = (Range<usize>, Range<usize>);
+
+/// Deeper than this, a value is left as it is written: the recursion of [`normalise`] ends.
+const MAX_DEPTH: usize = 512;
+
+/// Calls `member` for each member of the object that `text` is, in the order of the text.
+///
+/// The whole text is checked to be JSON, by the grammar that `JSON.parse` takes (ECMA-404).
+pub(crate) fn members(text: &str, mut member: impl FnMut(Member)) -> Result<(), Malformed> {
+    let mut scanner = Scanner { bytes: text.as_bytes(), at: 0 };
+    scanner.space();
+    scanner.eat(b'{')?;
+    scanner.space();
+    if scanner.peek() == Some(b'}') {
+        scanner.at += 1;
+    } else {
+        loop {
+            scanner.space();
+            let key = scanner.string()?;
+            scanner.colon()?;
+            let value = scanner.value()?;
+            member((key, value));
+            if scanner.comma_or(b'}')? {
+                break;
+            }
+        }
+    }
+    scanner.end()
+}
+
+/// Checks that `text` is one JSON value.
+#[cfg(test)]
+pub(crate) fn check(text: &str) -> Result<(), Malformed> {
+    let mut scanner = Scanner { bytes: text.as_bytes(), at: 0 };
+    scanner.space();
+    scanner.value()?;
+    scanner.end()
+}
+
+struct Scanner<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Scanner<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn fail<T>(&self) -> Result<T, Malformed> {
+        Err(Malformed { at: self.at })
+    }
+
+    fn space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn eat(&mut self, byte: u8) -> Result<(), Malformed> {
+        if self.peek() == Some(byte) {
+            self.at += 1;
+            return Ok(());
+        }
+        self.fail()
+    }
+
+    fn colon(&mut self) -> Result<(), Malformed> {
+        self.space();
+        self.eat(b':')?;
+        self.space();
+        Ok(())
+    }
+
+    /// After a value: `true` at the end of the container, `false` where another value follows.
+    fn comma_or(&mut self, close: u8) -> Result<bool, Malformed> {
+        self.space();
+        match self.peek() {
+            Some(b',') => {
+                self.at += 1;
+                self.space();
+                Ok(false)
+            }
+            Some(byte) if byte == close => {
+                self.at += 1;
+                Ok(true)
+            }
+            _ => self.fail(),
+        }
+    }
+
+    fn end(&mut self) -> Result<(), Malformed> {
+        self.space();
+        if self.at == self.bytes.len() { Ok(()) } else { self.fail() }
+    }
+
+    /// Passes over one value without recursion, so that no depth of nesting overflows the stack.
+    fn value(&mut self) -> Result<Range<usize>, Malformed> {
+        let start = self.at;
+        // The closing brackets that are still to come.
+        let mut open: Vec<u8> = Vec::new();
+        loop {
+            match self.peek() {
+                Some(b'{') => {
+                    self.at += 1;
+                    self.space();
+                    if self.peek() == Some(b'}') {
+                        self.at += 1;
+                    } else {
+                        open.push(b'}');
+                        self.string()?;
+                        self.colon()?;
+                        continue;
+                    }
+                }
+                Some(b'[') => {
+                    self.at += 1;
+                    self.space();
+                    if self.peek() == Some(b']') {
+                        self.at += 1;
+                    } else {
+                        open.push(b']');
+                        continue;
+                    }
+                }
+                Some(b'"') => {
+                    self.string()?;
+                }
+                Some(b'-' | b'0'..=b'9') => self.number()?,
+                Some(b't') => self.word(b"true")?,
+                Some(b'f') => self.word(b"false")?,
+                Some(b'n') => self.word(b"null")?,
+                _ => return self.fail(),
+            }
+            loop {
+                let Some(&close) = open.last() else { return Ok(start..self.at) };
+                if !self.comma_or(close)? {
+                    if close == b'}' {
+                        self.string()?;
+                        self.colon()?;
+                    }
+                    break;
+                }
+                open.pop();
+            }
+        }
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), Malformed> {
+        if self.bytes[self.at..].starts_with(word) {
+            self.at += word.len();
+            return Ok(());
+        }
+        self.fail()
+    }
+
+    fn digits(&mut self) -> Result<(), Malformed> {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        if self.at == start { self.fail() } else { Ok(()) }
+    }
+
+    fn number(&mut self) -> Result<(), Malformed> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn string(&mut self) -> Result<Range<usize>, Malformed> {
+        let start = self.at;
+        self.eat(b'"')?;
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(start..self.at);
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    match self.peek() {
+                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                            self.at += 1;
+                        }
+                        Some(b'u') => {
+                            self.at += 1;
+                            for _ in 0..4 {
+                                if !self.peek().is_some_and(|byte| byte.is_ascii_hexdigit()) {
+                                    return self.fail();
+                                }
+                                self.at += 1;
+                            }
+                        }
+                        _ => return self.fail(),
+                    }
+                }
+                Some(0..=0x1f) | None => return self.fail(),
+                Some(_) => self.at += 1,
+            }
+        }
+    }
+}
+
+/// Reads a JSON string, quotes included. `None` where it holds a lone surrogate: no text in Rust.
+pub(crate) fn unquote(quoted: &str) -> Option<Cow<'_, str>> {
+    let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
+    if !inner.contains('\\') {
+        return Some(Cow::Borrowed(inner));
+    }
+    serde_json::from_str(quoted).ok().map(Cow::Owned)
+}
+
+/// Writes a JSON string as `JSON.stringify` does.
+pub(crate) fn quote(text: &str, out: &mut String) {
+    out.push('"');
+    for character in text.chars() {
+        push_char(character, out);
+    }
+    out.push('"');
+}
+
+fn push_char(character: char, out: &mut String) {
+    match character {
+        '"' => out.push_str("\\\""),
+        '\\' => out.push_str("\\\\"),
+        '\u{8}' => out.push_str("\\b"),
+        '\u{c}' => out.push_str("\\f"),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        '\0'..='\u{1f}' => push_escape(character as u16, out),
+        _ => out.push(character),
+    }
+}
+
+fn push_escape(unit: u16, out: &mut String) {
+    out.push_str("\\u");
+    for shift in [12, 8, 4, 0] {
+        out.push(char::from_digit(u32::from(unit >> shift & 0xf), 16).unwrap_or('0'));
+    }
+}
+
+/// Writes a number as ECMAScript's `Number::toString` does, and what is no number as `null`.
+pub(crate) fn push_number(number: f64, out: &mut String) {
+    if number.is_finite() {
+        out.push_str(ryu_js::Buffer::new().format_finite(number));
+    } else {
+        out.push_str("null");
+    }
+}
+
+/// Gives an object key's place among the keys that JavaScript puts first, or `None` for the others:
+/// an array index, "0" to "4294967294" without leading zeros (ECMA-262 §6.1.7, §10.1.11.1).
+pub(crate) fn array_index(key: &str) -> Option<u32> {
+    let canonical =
+        key == "0" || key.bytes().next().is_some_and(|first| matches!(first, b'1'..=b'9'));
+    if !canonical || key.len() > 10 || !key.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    key.parse().ok().filter(|index| *index != u32::MAX)
+}
+
+/// Does `JSON.stringify(JSON.parse(text))` to a text that is known to be JSON.
+///
+/// Integer-like keys come first and in order, of equal keys the last value stays (at the place of
+/// the first), numbers and escapes are written JavaScript's way, and no white space is left.
+pub(crate) fn normalise(text: &str) -> String {
+    ordered(text.trim_matches([' ', '\t', '\n', '\r']), push_normal_scalar)
+}
+
+fn push_normal_scalar(value: &str, out: &mut String) {
+    match value.as_bytes().first() {
+        Some(b'"') => push_normal_string(value, out),
+        Some(b'-' | b'0'..=b'9') => push_number(value.parse().unwrap_or(f64::NAN), out),
+        _ => out.push_str(value),
+    }
+}
+
+/// Writes a value with its keys in JavaScript's order, and `scalar` for what is no container.
+fn ordered(value: &str, scalar: fn(&str, &mut String)) -> String {
+    let mut out = String::with_capacity(value.len());
+    push_ordered(value, 0, scalar, &mut out);
+    out
+}
+
+fn push_ordered(value: &str, depth: usize, scalar: fn(&str, &mut String), out: &mut String) {
+    match value.as_bytes().first() {
+        Some(b'{' | b'[') if depth == MAX_DEPTH => out.push_str(value),
+        Some(b'{') => {
+            out.push('{');
+            for (at, (key, member)) in ordered_members(value).into_iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                out.push_str(&key);
+                out.push(':');
+                push_ordered(&value[member], depth + 1, scalar, out);
+            }
+            out.push('}');
+        }
+        Some(b'[') => {
+            let mut scanner = Scanner { bytes: value.as_bytes(), at: 1 };
+            out.push('[');
+            scanner.space();
+            // An empty array has no value to read; after any other, a comma or the end follows.
+            while let Ok(element) = scanner.value() {
+                push_ordered(&value[element], depth + 1, scalar, out);
+                if scanner.comma_or(b']') != Ok(false) {
+                    break;
+                }
+                out.push(',');
+            }
+            out.push(']');
+        }
+        _ => scalar(value, out),
+    }
+}
+
+/// Gives the members as a JavaScript object has them: of equal keys one, with the place of the first
+/// and the value of the last, and array indices first, in numeric order.
+fn ordered_members(object: &str) -> Vec<(String, Range<usize>)> {
+    let mut entries: Vec<(String, usize, Range<usize>)> = Vec::new();
+    // The caller knows that the text is JSON.
+    let _ = members(object, |(key, value)| {
+        let mut normal = String::with_capacity(key.len());
+        push_normal_string(&object[key], &mut normal);
+        entries.push((normal, entries.len(), value));
+    });
+    entries.sort_by(|one, other| one.0.cmp(&other.0));
+    entries.dedup_by(|later, first| {
+        let same = later.0 == first.0;
+        if same {
+            first.2 = later.2.clone();
+        }
+        same
+    });
+    entries.sort_by_key(|(key, place, _)| {
+        array_index(&key[1..key.len() - 1]).map_or((true, 0, *place), |index| (false, index, 0))
+    });
+    entries.into_iter().map(|(key, _, value)| (key, value)).collect()
+}
+
+/// Writes a string again, escapes read and written anew. Lone surrogates stay escaped, which is what
+/// `JSON.stringify` does with them (ECMA-262 §25.5.2.3).
+fn push_normal_string(quoted: &str, out: &mut String) {
+    if !quoted.contains('\\') {
+        return out.push_str(quoted);
+    }
+    let mut rest = &quoted[1..quoted.len() - 1];
+    let mut high: Option<u16> = None;
+    out.push('"');
+    while let Some(at) = rest.find('\\') {
+        if at > 0
+            && let Some(unit) = high.take()
+        {
+            push_escape(unit, out);
+        }
+        out.push_str(&rest[..at]);
+        let escape = rest.as_bytes()[at + 1];
+        let unit = match escape {
+            b'b' => 8,
+            b'f' => 12,
+            b'n' => 10,
+            b'r' => 13,
+            b't' => 9,
+            b'u' => u16::from_str_radix(&rest[at + 2..at + 6], 16).unwrap_or(0xfffd),
+            other => u16::from(other),
+        };
+        rest = &rest[at + if escape == b'u' { 6 } else { 2 }..];
+        push_unit(unit, &mut high, out);
+    }
+    if let Some(unit) = high.take() {
+        push_escape(unit, out);
+    }
+    out.push_str(rest);
+    out.push('"');
+}
+
+/// Adds one UTF-16 unit, holding back the first half of a pair until the second is known.
+fn push_unit(unit: u16, high: &mut Option<u16>, out: &mut String) {
+    if let Some(first) = high.take() {
+        if let Some(Ok(character)) = char::decode_utf16([first, unit]).next() {
+            return out.push(character);
+        }
+        push_escape(first, out);
+    }
+    match unit {
+        0xd800..=0xdbff => *high = Some(unit),
+        0xdc00..=0xdfff => push_escape(unit, out),
+        _ => push_char(char::from_u32(u32::from(unit)).unwrap_or('\u{fffd}'), out),
+    }
+}
+
+/// Serialises a value as `JSON.stringify` would print it: its numbers, escapes and order of keys.
+///
+/// Integers are printed in full, also those that JavaScript cannot hold (beyond 2^53).
+pub(crate) fn stringify<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
+    let mut bytes = Vec::with_capacity(32);
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, JavaScript))?;
+    let text = String::from_utf8(bytes).map_err(serde::ser::Error::custom)?;
+    // Only an object's key can be a quote and a digit, or a string that begins with one.
+    let may_have_index = text.starts_with(['{', '['])
+        && text.as_bytes().windows(2).any(|pair| pair[0] == b'"' && pair[1].is_ascii_digit());
+    // Scalars are as they should be, and an integer beyond 2^53 keeps its digits.
+    Ok(if may_have_index { ordered(&text, |scalar, out| out.push_str(scalar)) } else { text })
+}
+
+/// Prints numbers JavaScript's way; serde_json's escapes are those of `JSON.stringify` already.
+struct JavaScript;
+
+impl serde_json::ser::Formatter for JavaScript {
+    fn write_f64<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+        value: f64,
+    ) -> std::io::Result<()> {
+        writer.write_all(ryu_js::Buffer::new().format(value).as_bytes())
+    }
+
+    fn write_f32<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+        value: f32,
+    ) -> std::io::Result<()> {
+        writer.write_all(ryu_js::Buffer::new().format(value).as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn text_is_normalised_as_javascript_does() {
+        // Each right side printed by Node 20: JSON.stringify(JSON.parse(left)).
+        for (text, normal) in [
+            (r#" { "b" : 1.0 , "a" : [ ] } "#, r#"{"b":1,"a":[]}"#),
+            (r#"{"b":1,"7":2,"10":3,"07":4,"a":5}"#, r#"{"7":2,"10":3,"b":1,"07":4,"a":5}"#),
+            (r#"{"4294967295":1,"4294967294":2}"#, r#"{"4294967294":2,"4294967295":1}"#),
+            (r#"{"a":1,"b":2,"a":3}"#, r#"{"a":3,"b":2}"#),
+            (r#"[1e21,1E-7,-0,0.1,100,1e400,-1e400]"#, "[1e+21,1e-7,0,0.1,100,null,null]"),
+            (r#"[12345678901234567890, 5e-324]"#, "[12345678901234567000,5e-324]"),
+            (
+                r#""\u00e9\/\u0001\b\f\n\r\t\"\\\u2028\u007f""#,
+                "\"é/\\u0001\\b\\f\\n\\r\\t\\\"\\\\\u{2028}\u{7f}\"",
+            ),
+            (
+                r#""\uD83D\ude00 \ud83d \ude00 \ud83dx\ud83d""#,
+                r#""😀 \ud83d \ude00 \ud83dx\ud83d""#,
+            ),
+            (r#"{"\u0061":1,"a":2}"#, r#"{"a":2}"#),
+            ("[[[]],{},null,true,false]", "[[[]],{},null,true,false]"),
+        ] {
+            assert_eq!(normalise(text), normal, "{text}");
+        }
+    }
+
+    #[test]
+    fn values_are_printed_as_javascript_prints_them() {
+        use std::collections::BTreeMap;
+        assert_eq!(stringify(&1.0).unwrap(), "1");
+        assert_eq!(stringify(&-0.0).unwrap(), "0");
+        assert_eq!(stringify(&1e21).unwrap(), "1e+21");
+        assert_eq!(stringify(&f64::NAN).unwrap(), "null");
+        assert_eq!(stringify(&u64::MAX).unwrap(), "18446744073709551615");
+        assert_eq!(stringify(&None::<u8>).unwrap(), "null");
+        assert_eq!(stringify("é\u{1}\u{2028}/").unwrap(), "\"é\\u0001\u{2028}/\"");
+        let map = BTreeMap::from([("10", 1.5), ("9", 2.0), ("a", f64::INFINITY)]);
+        assert_eq!(stringify(&map).unwrap(), r#"{"9":2,"10":1.5,"a":null}"#);
+        assert_eq!(stringify(&[("1", &map)]).unwrap(), r#"[["1",{"9":2,"10":1.5,"a":null}]]"#);
+    }
+
+    #[test]
+    fn any_depth_is_read_without_recursion() {
+        let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+        assert!(check(&deep).is_ok());
+        assert_eq!(normalise(&deep), deep);
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused() {
+        for text in [
+            "",
+            " ",
+            "{",
+            "}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "[1,]",
+            "[,1]",
+            "01",
+            "1.",
+            ".5",
+            "-",
+            "1e",
+            "+1",
+            "\"",
+            "\"\n\"",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "tru",
+            "nulll",
+            "[1] 2",
+            "{a:1}",
+            "'a'",
+            "NaN",
+            "\u{feff}1",
+            "[1}",
+            "{\"a\":1]",
+        ] {
+            assert!(check(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn array_indices_are_the_canonical_ones() {
+        for (key, index) in [
+            ("0", Some(0)),
+            ("7", Some(7)),
+            ("4294967294", Some(4_294_967_294)),
+            ("4294967295", None),
+            ("42949672940", None),
+            ("00", None),
+            ("-1", None),
+            ("1.5", None),
+            ("", None),
+            ("+1", None),
+        ] {
+            assert_eq!(array_index(key), index, "{key:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_serde_json_reads_is_read_and_the_other_way_round(text in r#"[\[\]{}",:0-9eE.\\u+\-tfn a-f]{0,24}"#) {
+            // serde_json refuses numbers beyond f64 and lone surrogates, which JavaScript reads.
+            let theirs = serde_json::from_str::<serde_json::Value>(&text);
+            match check(&text) {
+                Ok(()) => prop_assert!(theirs.is_ok() || text.contains('e') || text.contains('E') || text.contains("\\u")),
+                Err(_) => prop_assert!(theirs.is_err()),
+            }
+        }
+
+        #[test]
+        fn normal_text_stays_as_it_is(value in value()) {
+            let text = normalise(&value.to_string());
+            prop_assert!(check(&text).is_ok());
+            prop_assert_eq!(normalise(&text), text);
+        }
+    }
+
+    fn value() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<f64>().prop_map(Into::into),
+            any::<i32>().prop_map(Into::into),
+            ".{0,6}".prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 32, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Into::into),
+                prop::collection::vec(("[a-c0-9\\\\]{0,3}", inner), 0..5)
+                    .prop_map(|entries| serde_json::Value::Object(entries.into_iter().collect())),
+            ]
+        })
+    }
+}

@@ -1,0 +1,135 @@
+//! The secrets: the first signs, every one verifies.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+
+/// Characters of a signature: 32 bytes in base64 without padding.
+pub(crate) const SIGNATURE: usize = 43;
+
+/// One or several secrets, ready for use.
+///
+/// The first secret signs; all of them verify, in order, so that a secret is rotated by putting a
+/// new one in front (item 12). The state of the HMAC is prepared once for each secret, so a
+/// signature costs two blocks of SHA-256 and no more. Prints as redacted, compares in constant time.
+///
+/// ```
+/// use express_session_core::{Keyring, SessionId};
+///
+/// let keyring = Keyring::new(["new secret", "old secret"])?;
+/// let old = Keyring::new(["old secret"])?;
+/// let id = SessionId::new("apple").ok_or("empty")?;
+///
+/// assert!(keyring.verify("apple", &old.sign(&id)));
+/// assert!(!old.verify("apple", &keyring.sign(&id)));
+/// assert_eq!(format!("{keyring:?}"), "Keyring(2 secrets, redacted)");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Keyring(Vec<Hmac<Sha256>>);
+
+/// There is no secret to sign with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NoSecret;
+
+impl Keyring {
+    /// Takes secrets, as text (its UTF-8 bytes, as on Node) or as bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSecret`] where there is none. An empty secret is taken, as express-session takes `['']`;
+    /// the layer warns of it.
+    pub fn new<I>(secrets: I) -> Result<Self, NoSecret>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<[u8]>,
+    {
+        let keys: Vec<_> = secrets
+            .into_iter()
+            // HMAC takes a key of any length (RFC 2104 §2), so none is dropped here.
+            .filter_map(|secret| Hmac::<Sha256>::new_from_slice(secret.as_ref()).ok())
+            .collect();
+        if keys.is_empty() { Err(NoSecret) } else { Ok(Self(keys)) }
+    }
+
+    /// Signs an id with the first secret: HMAC-SHA256 in base64 without padding, 43 characters (item 30).
+    #[must_use]
+    pub fn sign(&self, id: &crate::SessionId) -> String {
+        let signature = self.0.first().map_or([b'A'; SIGNATURE], |key| signature(key, id.as_str()));
+        String::from_utf8_lossy(&signature).into_owned()
+    }
+
+    /// Says whether any secret gives `text` this signature. The comparison takes the same time wherever
+    /// the first difference is.
+    #[must_use]
+    pub fn verify(&self, text: &str, presented: &str) -> bool {
+        self.0.iter().any(|key| signature(key, text).ct_eq(presented.as_bytes()).into())
+    }
+}
+
+fn signature(key: &Hmac<Sha256>, text: &str) -> [u8; SIGNATURE] {
+    let mut mac = key.clone();
+    mac.update(text.as_bytes());
+    let mut encoded = [0; SIGNATURE];
+    // 32 bytes fill 43 characters exactly.
+    let _ = STANDARD_NO_PAD.encode_slice(mac.finalize().into_bytes(), &mut encoded);
+    encoded
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keyring({} secrets, redacted)", self.0.len())
+    }
+}
+
+impl fmt::Display for NoSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("secret needs one or more strings")
+    }
+}
+
+impl std::error::Error for NoSecret {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SessionId;
+
+    #[test]
+    fn only_the_exact_signature_is_accepted() {
+        let keyring = Keyring::new(["keyboard cat"]).unwrap();
+        let good = keyring.sign(&SessionId::new("apple").unwrap());
+        assert!(keyring.verify("apple", &good));
+        let url_safe = good.replace('+', "-").replace('/', "_");
+        for bad in ["", &good[1..], &url_safe, &format!("{good}="), &good.to_lowercase()] {
+            assert!(!keyring.verify("apple", bad), "{bad}");
+        }
+        assert!(!keyring.verify("apples", &good));
+    }
+
+    #[test]
+    fn first_secret_signs_and_all_verify() {
+        let [one, two] = ["one", "two"].map(|secret| Keyring::new([secret]).unwrap());
+        let both = Keyring::new(["one", "two"]).unwrap();
+        let id = SessionId::new("id").unwrap();
+        assert_eq!(both.sign(&id), one.sign(&id));
+        assert!(both.verify("id", &one.sign(&id)) && both.verify("id", &two.sign(&id)));
+    }
+
+    #[test]
+    fn no_secret_is_refused_and_an_empty_one_is_taken() {
+        assert_eq!(Keyring::new([""; 0]).unwrap_err(), NoSecret);
+        assert!(Keyring::new([""]).is_ok());
+    }
+
+    #[test]
+    fn secret_never_prints() {
+        let keyring = Keyring::new(["hunter2"]).unwrap();
+        assert!(!format!("{keyring:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,116 @@
+//! The signed token in the cookie: `s:` + id + `.` + signature (items 26 to 31).
+
+use crate::{Keyring, SessionId};
+
+/// A value whose signature was checked. Only [`open`] makes one.
+///
+/// Code that must not act on what a client merely claims asks for this type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified<T>(T);
+
+impl<T> Verified<T> {
+    /// Gives the value up.
+    #[must_use]
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+
+    /// Shows the value.
+    #[must_use]
+    pub fn get(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Why a cookie's value names no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It does not begin with `s:`: no id of ours is ever sent unsigned.
+    Unsigned,
+    /// No secret gives this signature: forged, cut off, or signed with a secret that is gone.
+    BadSignature,
+    /// The signature is good, and the id is empty (item 29).
+    EmptyId,
+}
+
+/// Makes the value of a cookie for an id, before percent-encoding.
+///
+/// ```
+/// use express_session_core::{Keyring, SessionId, token};
+///
+/// let keyring = Keyring::new(["keyboard cat"])?;
+/// let id = SessionId::new("apple").ok_or("empty")?;
+/// let value = token::seal(&id, &keyring);
+/// assert_eq!(value, "s:apple.D8Y+pkTAmeR0PobOhY4G97PRW+j7bUnP/5m6/On1MCU");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub fn seal(id: &SessionId, keyring: &Keyring) -> String {
+    ["s:", id.as_str(), ".", &keyring.sign(id)].concat()
+}
+
+/// Checks the value of a cookie, after percent-decoding, and takes the id out of it.
+///
+/// # Errors
+///
+/// [`Refusal`]: the value names no session, and the visitor has none.
+///
+/// ```
+/// use express_session_core::{Keyring, token};
+///
+/// let keyring = Keyring::new(["keyboard cat"])?;
+/// let verified = token::open("s:apple.D8Y+pkTAmeR0PobOhY4G97PRW+j7bUnP/5m6/On1MCU", &keyring);
+/// assert_eq!(verified.map(|id| id.get().as_str().to_owned()), Ok("apple".to_owned()));
+/// assert_eq!(token::open("apple", &keyring), Err(token::Refusal::Unsigned));
+/// assert_eq!(token::open("s:apple.forged", &keyring), Err(token::Refusal::BadSignature));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn open(value: &str, keyring: &Keyring) -> Result<Verified<SessionId>, Refusal> {
+    let signed = value.strip_prefix("s:").ok_or(Refusal::Unsigned)?;
+    // An id may have dots of its own.
+    let (id, signature) = signed.rsplit_once('.').ok_or(Refusal::BadSignature)?;
+    if !keyring.verify(id, signature) {
+        return Err(Refusal::BadSignature);
+    }
+    SessionId::new(id).map(Verified).ok_or(Refusal::EmptyId)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn keyring() -> Keyring {
+        Keyring::new(["keyboard cat"]).unwrap()
+    }
+
+    #[test]
+    fn id_with_dots_is_split_at_the_last() {
+        let value = seal(&SessionId::new("a.b.c").unwrap(), &keyring());
+        assert_eq!(open(&value, &keyring()).unwrap().into_inner().as_str(), "a.b.c");
+    }
+
+    #[test]
+    fn signed_empty_id_is_no_session() {
+        // By cookie-signature 1.0.7 on Node: sign('', 'keyboard cat').
+        let signature = "aJcKKTu8Uv0mRiw7LTI435t+pOa+giU/WLAuLCKGEFc";
+        let refusal = open(&format!("s:.{signature}"), &keyring()).unwrap_err();
+        assert_eq!(refusal, Refusal::EmptyId);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_sealed_opens(id in ".{1,40}") {
+            let id = SessionId::new(id).unwrap();
+            let opened = open(&seal(&id, &keyring()), &keyring());
+            prop_assert_eq!(opened.map(Verified::into_inner), Ok(id));
+        }
+
+        #[test]
+        fn hostile_values_are_refused(value in "(s:)?.{0,80}") {
+            prop_assert!(open(&value, &keyring()).is_err());
+        }
+    }
+}

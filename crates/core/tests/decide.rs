@@ -1,0 +1,312 @@
+//! The whole decision, row by row, and what must hold of every row.
+//!
+//! `decide.table` is printed from the code and compared: a change of policy shows as changed lines. To
+//! print it anew: `UPDATE_TABLE=1 cargo test -p express-session-core --test decide`.
+
+use std::fmt::Write as _;
+
+use express_session_core::decide::{
+    self, Attributes, Cookie, Data, Expiry, Facts, Id, Origin, Plan, Reach, Record, Saved, Session,
+    Store,
+};
+use express_session_core::{Departures, Policy, Unset};
+
+const SESSIONS: [Session; 4] = [Session::Live, Session::Unset, Session::Destroyed, Session::Unread];
+const IDS: [Id; 3] = [Id::Unknown, Id::Other, Id::Presented];
+const ORIGINS: [Origin; 3] = [Origin::New, Origin::Loaded, Origin::Regenerated];
+const SAVED: [Saved; 4] = [Saved::Never, Saved::Stale, Saved::Current, Saved::Committed];
+const RECORDS: [Record; 3] = [Record::Absent, Record::Touchable, Record::Untouchable];
+const REACHES: [Reach; 5] =
+    [Reach::Open, Reach::Insecure, Reach::Unprintable, Reach::Sent, Reach::Late];
+
+fn all_facts() -> Vec<Facts> {
+    let mut all = Vec::new();
+    for session in SESSIONS {
+        for id in IDS {
+            for origin in ORIGINS {
+                for data in [Data::Same, Data::Changed] {
+                    for attributes in [Attributes::Same, Attributes::Changed, Attributes::Saved] {
+                        for saved in SAVED {
+                            for record in RECORDS {
+                                for expiry in [Expiry::None, Expiry::Some] {
+                                    for reach in REACHES {
+                                        all.push(Facts {
+                                            session,
+                                            id,
+                                            origin,
+                                            data,
+                                            attributes,
+                                            saved,
+                                            record,
+                                            expiry,
+                                            reach,
+                                        });
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    all
+}
+
+fn all_policies(departures: Departures) -> Vec<Policy> {
+    [Unset::Keep, Unset::Destroy]
+        .into_iter()
+        .flat_map(|unset| policies(unset, departures))
+        .collect()
+}
+
+fn policies(unset: Unset, departures: Departures) -> Vec<Policy> {
+    let both = [false, true];
+    let mut all = Vec::new();
+    {
+        for save_uninitialized in both {
+            for resave in both {
+                for rolling in both {
+                    all.push(Policy { resave, rolling, save_uninitialized, unset, departures });
+                }
+            }
+        }
+    }
+    all
+}
+
+/// Facts that cannot meet in a request: they are decided like any other, and not printed.
+fn can_meet(facts: &Facts) -> bool {
+    let stored = facts.record != Record::Absent;
+    let by_hand = matches!(facts.saved, Saved::Stale | Saved::Current);
+    (facts.origin != Origin::Loaded || (stored && facts.id == Id::Presented))
+        && (facts.origin == Origin::Loaded || facts.id != Id::Presented)
+        && (!by_hand || stored)
+        && (facts.origin == Origin::Loaded || !stored || facts.saved != Saved::Never)
+        && (facts.attributes != Attributes::Saved || facts.saved != Saved::Never)
+        && facts.saved != Saved::Committed
+}
+
+fn cell(plan: Plan) -> String {
+    let store = match plan.store {
+        Store::Keep => '.',
+        Store::Write => 'W',
+        Store::Touch => 'T',
+        Store::Destroy => 'D',
+    };
+    let cookie = match plan.cookie {
+        Cookie::Keep => '.',
+        Cookie::Send => 'C',
+        Cookie::Expire => 'X',
+        Cookie::Withhold => '!',
+    };
+    format!("{store}{cookie}")
+}
+
+fn words(of: &[&dyn std::fmt::Debug]) -> String {
+    let mut out = String::new();
+    for word in of {
+        let _ = write!(out, "{:12}", format!("{word:?}"));
+    }
+    out
+}
+
+fn cells(facts: Facts, policies: &[Policy]) -> String {
+    let cells: Vec<_> = policies.iter().map(|policy| cell(decide::plan(facts, policy))).collect();
+    cells.join(" ")
+}
+
+/// A live session: its policy is of three options, since `unset` has no say.
+fn live_table(departures: Departures) -> String {
+    let mut out = String::from(
+        "# save_uninitialized                                                               | n  n  n  n  y  y  y  y\n\
+         # resave                                                                           | n  n  y  y  n  n  y  y\n\
+         # rolling                                                                          | n  y  n  y  n  y  n  y\n",
+    );
+    let shown = |facts: &Facts| {
+        facts.session == Session::Live
+            && can_meet(facts)
+            && matches!(facts.reach, Reach::Open | Reach::Insecure | Reach::Sent)
+    };
+    for facts in all_facts().into_iter().filter(shown) {
+        let row = words(&[
+            &facts.id,
+            &facts.origin,
+            &facts.data,
+            &facts.attributes,
+            &facts.saved,
+            &facts.record,
+            &facts.reach,
+        ]);
+        let expiry = if facts.expiry == Expiry::Some { "expires" } else { "-" };
+        let cells = cells(facts, &policies(Unset::Keep, departures));
+        let _ = writeln!(out, "{row}{expiry:7} | {cells}");
+    }
+    out
+}
+
+/// A session that is over: only `unset`, the record, and what the browser holds have a say.
+fn ended_table(departures: Departures) -> String {
+    let mut out = String::from("# unset                                         | keep destroy\n");
+    for facts in all_facts() {
+        let plain = (facts.origin, facts.data, facts.attributes, facts.saved, facts.expiry)
+            == (Origin::Loaded, Data::Same, Attributes::Same, Saved::Never, Expiry::None);
+        if facts.session == Session::Live || !plain || facts.record == Record::Untouchable {
+            continue;
+        }
+        let row = words(&[&facts.session, &facts.id, &facts.record, &facts.reach]);
+        let [keep, destroy] = [Unset::Keep, Unset::Destroy].map(|unset| {
+            cell(decide::plan(facts, &Policy { unset, departures, ..Policy::default() }))
+        });
+        let _ = writeln!(out, "{row}| {keep}   {destroy}");
+    }
+    out
+}
+
+#[test]
+fn decisions_are_those_written_down() {
+    let [off, on] = [Departures::none(), Departures::all()]
+        .map(|departures| format!("{}\n{}", live_table(departures), ended_table(departures)));
+    let printed = format!(
+        "# Store: W write, T touch, D destroy. Cookie: C send, X expire, ! withhold. A dot is nothing.\n\
+         # Insecure stands for Unprintable and Late too; what is committed is left alone.\n\n\
+         # As express-session 1.19.0: departures off\n{off}\n# Departures on: the default\n{on}"
+    );
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/decide.table");
+    if std::env::var_os("UPDATE_TABLE").is_some() {
+        std::fs::write(path, &printed).unwrap();
+    }
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    for (number, (printed, written)) in printed.lines().zip(written.lines()).enumerate() {
+        assert_eq!(printed, written, "line {} of decide.table", number + 1);
+    }
+    assert_eq!(printed.lines().count(), written.lines().count());
+}
+
+/// What keeps the table short.
+#[test]
+fn rows_left_out_are_like_others() {
+    every(|facts, policy, plan| {
+        if facts.session != Session::Live {
+            return;
+        }
+        if matches!(facts.reach, Reach::Unprintable | Reach::Late) {
+            let insecure = Facts { reach: Reach::Insecure, ..facts };
+            assert_eq!(plan, decide::plan(insecure, policy), "{facts:?}");
+        }
+        let keep = Policy { unset: Unset::Keep, ..*policy };
+        assert_eq!(plan, decide::plan(facts, &keep), "{facts:?}");
+    });
+}
+
+fn every(check: impl Fn(Facts, &Policy, Plan)) {
+    for departures in [Departures::none(), Departures::all()] {
+        for policy in all_policies(departures) {
+            for facts in all_facts() {
+                check(facts, &policy, decide::plan(facts, &policy));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_over_is_never_written_or_touched() {
+    every(|facts, _, plan| {
+        if facts.session != Session::Live {
+            assert!(matches!(plan.store, Store::Keep | Store::Destroy), "{facts:?}");
+            assert!(matches!(plan.cookie, Cookie::Keep | Cookie::Expire), "{facts:?}");
+        }
+    });
+}
+
+#[test]
+fn live_session_is_never_destroyed_nor_its_cookie_expired() {
+    every(|facts, _, plan| {
+        if facts.session == Session::Live {
+            assert!(plan.store != Store::Destroy && plan.cookie != Cookie::Expire, "{facts:?}");
+        }
+    });
+}
+
+#[test]
+fn no_cookie_is_sent_where_it_cannot_arrive() {
+    every(|facts, _, plan| {
+        if facts.reach != Reach::Open {
+            assert!(!matches!(plan.cookie, Cookie::Send | Cookie::Expire), "{facts:?}");
+        }
+    });
+}
+
+#[test]
+fn no_cookie_without_a_stored_record() {
+    every(|facts, policy, plan| {
+        if plan.cookie == Cookie::Send {
+            let stored = facts.record != Record::Absent || plan.store == Store::Write;
+            assert!(stored || !can_meet(&facts), "{facts:?} {policy:?}");
+        }
+    });
+}
+
+#[test]
+fn no_record_is_made_without_a_cookie_that_leads_to_it() {
+    every(|facts, policy, plan| {
+        let makes = plan.store == Store::Write
+            && facts.record == Record::Absent
+            && facts.saved == Saved::Never
+            && facts.id != Id::Presented;
+        if makes && policy.departures.no_orphans {
+            assert!(
+                plan.cookie == Cookie::Send || facts.reach == Reach::Sent,
+                "{facts:?} {policy:?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn new_session_untouched_leaves_no_trace_unless_asked_for() {
+    every(|facts, policy, plan| {
+        if facts.origin == Origin::New
+            && facts.id != Id::Presented
+            && facts.session == Session::Live
+            && facts.data == Data::Same
+            && facts.saved == Saved::Never
+            && facts.record == Record::Absent
+            && !policy.save_uninitialized
+        {
+            assert_eq!(plan, Plan { store: Store::Keep, cookie: Cookie::Keep }, "{facts:?}");
+        }
+    });
+}
+
+#[test]
+fn changed_data_of_a_loaded_session_is_always_written() {
+    every(|facts, _, plan| {
+        if facts.session == Session::Live
+            && facts.origin == Origin::Loaded
+            && facts.record != Record::Absent
+            && facts.data == Data::Changed
+            && matches!(facts.saved, Saved::Never | Saved::Stale)
+        {
+            assert_eq!(plan.store, Store::Write, "{facts:?}");
+        }
+    });
+}
+
+#[test]
+fn what_was_committed_is_left_alone() {
+    every(|facts, _, plan| {
+        if facts.session == Session::Live && facts.saved == Saved::Committed {
+            assert_eq!(plan, Plan { store: Store::Keep, cookie: Cookie::Keep }, "{facts:?}");
+        }
+    });
+}
+
+#[test]
+fn visitor_without_a_cookie_costs_nothing_unless_somebody_asks() {
+    let policy = Policy::default();
+    assert_eq!(decide::load(false, &policy), decide::Load::Asked);
+    assert_eq!(decide::load(true, &policy), decide::Load::Late);
+    let eager = Policy { departures: Departures::none(), ..policy };
+    assert_eq!(decide::load(false, &eager), decide::Load::Early);
+}

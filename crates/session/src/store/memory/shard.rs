@@ -1,0 +1,552 @@
+//! One part of the store: a table of records, when each is due, and which was used last.
+//!
+//! A record lives in a slot of a vector. The hash table holds slot numbers only; expiry and recency
+//! are rings of slot numbers beside the vector, so that a session costs one slot, one table entry and
+//! its text, and nothing is allocated for keeping it in order.
+//!
+//! Expiry: slots are filed in buckets of 16 seconds. A slot is filed no later than its deadline, and
+//! stays where it is when the deadline moves later, so that a touch costs nothing here. When the
+//! bucket is past, its slots are looked at one by one: what has expired goes, what has not is filed
+//! again. Whether a record may be returned never depends on this, only on its deadline.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+
+use express_session_core::document::with_cookie;
+use express_session_core::store::{Created, Loaded, Record, Revision, Touched, Updated};
+use express_session_core::{SessionId, Timestamp};
+use hashbrown::HashTable;
+
+use super::MemoryStore;
+use super::chain::{Chain, NONE};
+use super::key::{Key, Probe};
+
+/// Slots looked at to find something expired before something live is evicted.
+const EVICT_STEPS: usize = 8;
+/// Slots that an empty shard keeps; if it has more, it gives all of them back.
+const SPARE_SLOTS: usize = 1024;
+/// The deadline of a record that has none. No time that JavaScript knows is as late.
+const FOREVER: i64 = i64::MAX;
+/// Milliseconds in a bucket, as a power of two: 16.4 s.
+const BUCKET_BITS: u32 = 14;
+/// The bucket of what is not filed: it has no deadline, or one after the year 3000.
+const NEVER: i32 = i32::MAX;
+
+/// The most that a shard keeps.
+#[derive(Clone, Copy)]
+pub(super) struct Caps {
+    pub(super) sessions: usize,
+    pub(super) bytes: usize,
+}
+
+impl Caps {
+    pub(super) const NONE: Self = Self { sessions: usize::MAX, bytes: usize::MAX };
+
+    fn any(self) -> bool {
+        self.sessions != usize::MAX || self.bytes != usize::MAX
+    }
+}
+
+/// The record is larger than all that the shard may keep.
+#[derive(Debug)]
+pub(super) struct TooLarge;
+
+/// What came of looking for expired records.
+#[derive(Default)]
+pub(super) struct Reaped {
+    /// Slots looked at. Fewer than asked for means that no past bucket is left.
+    pub(super) steps: usize,
+    /// Records removed.
+    pub(super) removed: usize,
+}
+
+pub(super) struct Shard {
+    hasher: RandomState,
+    caps: Caps,
+    /// Counts every writing in this shard. Being the shard's and not the record's, a number is not
+    /// given again when an id is destroyed and created; that it comes round after four billion
+    /// writings matters to nobody who loads before and saves after just that many.
+    revision: u32,
+    table: HashTable<u32>,
+    slots: Vec<Slot>,
+    /// The ring of free slots.
+    free: u32,
+    /// The rings of `free` and of the buckets.
+    filing: Chain,
+    buckets: BTreeMap<i32, u32>,
+    /// The ring of recency; without caps it is not kept.
+    recency: Chain,
+    recent: u32,
+    bytes: usize,
+}
+
+struct Slot {
+    key: Key,
+    /// `None` in a free slot.
+    text: Option<Arc<str>>,
+    deadline: i64,
+    revision: u32,
+    /// The bucket whose ring the slot is in, or [`NEVER`].
+    filed: i32,
+}
+
+impl Slot {
+    fn weight(&self) -> usize {
+        weight(&self.key, self.text.as_deref().unwrap_or_default())
+    }
+
+    fn is_live(&self, now: Timestamp) -> bool {
+        self.deadline > now.millis()
+    }
+
+    fn record(&self) -> Option<Record> {
+        let deadline = (self.deadline != FOREVER).then(|| Timestamp::from_millis(self.deadline));
+        self.text.clone().map(|text| Record { text, deadline })
+    }
+
+    fn loaded(&self) -> Option<Loaded> {
+        let revision = Revision::new(self.revision.into());
+        self.record().map(|record| Loaded { record, revision })
+    }
+}
+
+impl Shard {
+    pub(super) fn new(hasher: RandomState, caps: Caps) -> Self {
+        Self {
+            hasher,
+            caps,
+            revision: 0,
+            table: HashTable::new(),
+            slots: Vec::new(),
+            free: NONE,
+            filing: Chain::default(),
+            buckets: BTreeMap::new(),
+            recency: Chain::default(),
+            recent: NONE,
+            bytes: 0,
+        }
+    }
+
+    pub(super) fn load(&mut self, probe: &Probe, now: Timestamp) -> Option<Loaded> {
+        let slot = self.live(probe, now)?;
+        self.used(slot);
+        self.slots[slot as usize].loaded()
+    }
+
+    pub(super) fn create(
+        &mut self,
+        probe: Probe,
+        record: Record,
+        now: Timestamp,
+    ) -> Result<Created, TooLarge> {
+        if self.live(&probe, now).is_some() {
+            return Ok(Created::Taken);
+        }
+        self.fits(&probe.key, &record.text)?;
+        let revision = self.next_revision();
+        self.insert(probe, record, revision);
+        self.make_room(now);
+        Ok(Created::Done(Revision::new(revision.into())))
+    }
+
+    pub(super) fn update(
+        &mut self,
+        probe: &Probe,
+        record: Record,
+        expected: Revision,
+        now: Timestamp,
+    ) -> Result<Updated, TooLarge> {
+        let Some(slot) = self.live(probe, now) else { return Ok(Updated::Gone) };
+        self.used(slot);
+        let held = &self.slots[slot as usize];
+        if u128::from(held.revision) != expected.get() {
+            return Ok(held.loaded().map_or(Updated::Gone, Updated::Conflict));
+        }
+        self.fits(&probe.key, &record.text)?;
+        let revision = self.next_revision();
+        self.slots[slot as usize].revision = revision;
+        self.replace_text(slot, record.text);
+        self.move_deadline(slot, record.deadline);
+        self.make_room(now);
+        Ok(Updated::Done(Revision::new(revision.into())))
+    }
+
+    /// Moves the deadline, and puts the cookie into the text, as express-session's own store does.
+    /// A text that is no session is kept as it is.
+    pub(super) fn touch(
+        &mut self,
+        probe: &Probe,
+        cookie: &str,
+        deadline: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Touched, TooLarge> {
+        let Some(slot) = self.live(probe, now) else { return Ok(Touched::Gone) };
+        self.used(slot);
+        let text = self.slots[slot as usize].text.as_deref().unwrap_or_default();
+        if let Some(text) = with_cookie(text, cookie) {
+            self.fits(&probe.key, &text)?;
+            self.replace_text(slot, text.into());
+        }
+        self.move_deadline(slot, deadline);
+        self.make_room(now);
+        Ok(Touched::Done)
+    }
+
+    pub(super) fn destroy(&mut self, probe: &Probe) {
+        if let Some(slot) = self.find(probe) {
+            self.remove(slot);
+        }
+    }
+
+    /// Puts live sessions into `page`, from slot `from` on, until it has `limit`. Gives the slot to
+    /// go on from, or `None` at the end of the shard.
+    ///
+    /// A session stays in its slot for as long as it lives, which is what makes a slot number a
+    /// cursor that neither skips nor repeats one.
+    pub(super) fn list(
+        &self,
+        from: usize,
+        limit: usize,
+        now: Timestamp,
+        page: &mut Vec<(SessionId, Record)>,
+    ) -> Option<usize> {
+        for (at, slot) in self.slots.iter().enumerate().skip(from) {
+            if page.len() >= limit {
+                return Some(at);
+            }
+            if slot.is_live(now) {
+                page.extend(slot.key.id().zip(slot.record()));
+            }
+        }
+        None
+    }
+
+    /// Counts the live sessions. What has expired is in a bucket that has begun, so that only these
+    /// few are looked at.
+    pub(super) fn count(&self, now: Timestamp) -> usize {
+        let begun = self.buckets.range(..=bucket(now.millis()));
+        let expired = begun.flat_map(|(_, head)| self.filing.iter(*head));
+        self.table.len() - expired.filter(|slot| !self.slots[*slot as usize].is_live(now)).count()
+    }
+
+    /// Counts what is held, expired or not.
+    pub(super) fn held(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Removes everything, and gives it to be dropped where the lock is not held.
+    #[must_use]
+    pub(super) fn clear(&mut self) -> Self {
+        let mut empty = Self::new(self.hasher.clone(), self.caps);
+        // A number from before must not stand for anything that comes after.
+        empty.revision = self.revision;
+        std::mem::replace(self, empty)
+    }
+
+    /// Looks at up to `steps` slots of past buckets, and removes what has expired.
+    pub(super) fn reap(&mut self, steps: usize, now: Timestamp) -> Reaped {
+        let mut reaped = Reaped::default();
+        while reaped.steps < steps {
+            let Some((past, slot)) = self.buckets.first_key_value() else { break };
+            if *past >= bucket(now.millis()) {
+                break;
+            }
+            reaped.steps += 1;
+            let slot = *slot;
+            if self.slots[slot as usize].is_live(now) {
+                self.unfile(slot);
+                self.file(slot);
+            } else {
+                self.remove(slot);
+                reaped.removed += 1;
+            }
+        }
+        reaped
+    }
+
+    /// Removes up to `limit` expired records of the bucket that has begun and is not past yet.
+    pub(super) fn reap_begun(&mut self, limit: usize, now: Timestamp) -> usize {
+        let expired = self.begun(now).filter(|slot| !self.slots[*slot as usize].is_live(now));
+        let expired: Vec<u32> = expired.take(limit).collect();
+        expired.iter().for_each(|slot| self.remove(*slot));
+        expired.len()
+    }
+
+    fn begun(&self, now: Timestamp) -> impl Iterator<Item = u32> + '_ {
+        self.filing.iter(self.buckets.get(&bucket(now.millis())).copied().unwrap_or(NONE))
+    }
+
+    fn make_room(&mut self, now: Timestamp) {
+        while self.table.len() > self.caps.sessions || self.bytes > self.caps.bytes {
+            if self.reap(EVICT_STEPS, now).removed > 0 {
+                continue;
+            }
+            let mut few = self.begun(now).take(EVICT_STEPS);
+            let expired = few.find(|slot| !self.slots[*slot as usize].is_live(now));
+            drop(few);
+            // What is over the cap is not nothing, so that the ring has a last.
+            let slot = expired.unwrap_or_else(|| self.recency.last(self.recent));
+            self.remove(slot);
+        }
+    }
+
+    fn fits(&self, key: &Key, text: &str) -> Result<(), TooLarge> {
+        if weight(key, text) <= self.caps.bytes { Ok(()) } else { Err(TooLarge) }
+    }
+
+    fn next_revision(&mut self) -> u32 {
+        self.revision = self.revision.wrapping_add(1);
+        self.revision
+    }
+
+    fn find(&self, Probe { key, hash }: &Probe) -> Option<u32> {
+        self.table.find(*hash, |slot| self.slots[*slot as usize].key == *key).copied()
+    }
+
+    /// Finds a live record. An expired one goes at once.
+    fn live(&mut self, probe: &Probe, now: Timestamp) -> Option<u32> {
+        let slot = self.find(probe)?;
+        if self.slots[slot as usize].is_live(now) {
+            return Some(slot);
+        }
+        self.remove(slot);
+        None
+    }
+
+    fn used(&mut self, slot: u32) {
+        if self.caps.any() && self.recent != slot {
+            self.recency.unlink(&mut self.recent, slot);
+            self.recency.push(&mut self.recent, slot);
+        }
+    }
+
+    fn insert(&mut self, Probe { key, hash }: Probe, record: Record, revision: u32) {
+        let slot = self.free_slot();
+        let deadline = record.deadline.map_or(FOREVER, Timestamp::millis);
+        let held = &mut self.slots[slot as usize];
+        *held = Slot { key, text: Some(record.text), deadline, revision, filed: NEVER };
+        self.bytes += held.weight();
+        self.file(slot);
+        if self.caps.any() {
+            self.recency.push(&mut self.recent, slot);
+        }
+        let Self { table, slots, hasher, .. } = self;
+        table.insert_unique(hash, slot, |slot| hasher.hash_one(slots[*slot as usize].key.as_bytes()));
+    }
+
+    fn remove(&mut self, slot: u32) {
+        let hash = self.hasher.hash_one(self.slots[slot as usize].key.as_bytes());
+        if let Ok(entry) = self.table.find_entry(hash, |other| *other == slot) {
+            entry.remove();
+        }
+        self.bytes -= self.slots[slot as usize].weight();
+        self.unfile(slot);
+        if self.caps.any() {
+            self.recency.unlink(&mut self.recent, slot);
+        }
+        let held = &mut self.slots[slot as usize];
+        held.key = Key::FREE;
+        held.text = None;
+        held.deadline = i64::MIN;
+        self.filing.push(&mut self.free, slot);
+        if self.table.is_empty() && self.slots.len() > SPARE_SLOTS {
+            drop(self.clear());
+        }
+    }
+
+    fn free_slot(&mut self) -> u32 {
+        if self.free != NONE {
+            let slot = self.free;
+            self.filing.unlink(&mut self.free, slot);
+            return slot;
+        }
+        // By an eighth and not twice: half of a large vector would lie idle.
+        let spare = 16 + self.slots.len() / 8;
+        if self.slots.len() == self.slots.capacity() {
+            self.slots.reserve_exact(spare);
+        }
+        self.filing.grow(spare);
+        if self.caps.any() {
+            self.recency.grow(spare);
+        }
+        self.slots.push(Slot {
+            key: Key::FREE,
+            text: None,
+            deadline: i64::MIN,
+            revision: 0,
+            filed: NEVER,
+        });
+        // The memory for four billion slots is 300 GB, for each of the shards.
+        (self.slots.len() - 1) as u32
+    }
+
+    fn replace_text(&mut self, slot: u32, text: Arc<str>) {
+        let held = &mut self.slots[slot as usize];
+        self.bytes -= held.weight();
+        held.text = Some(text);
+        self.bytes += held.weight();
+    }
+
+    fn move_deadline(&mut self, slot: u32, deadline: Option<Timestamp>) {
+        let held = &mut self.slots[slot as usize];
+        held.deadline = deadline.map_or(FOREVER, Timestamp::millis);
+        if bucket(held.deadline) < held.filed {
+            self.unfile(slot);
+            self.file(slot);
+        }
+    }
+
+    fn file(&mut self, slot: u32) {
+        let held = &mut self.slots[slot as usize];
+        held.filed = bucket(held.deadline);
+        if held.filed != NEVER {
+            self.filing.push(self.buckets.entry(held.filed).or_insert(NONE), slot);
+        }
+    }
+
+    fn unfile(&mut self, slot: u32) {
+        if let Entry::Occupied(mut head) = self.buckets.entry(self.slots[slot as usize].filed) {
+            self.filing.unlink(head.get_mut(), slot);
+            if *head.get() == NONE {
+                head.remove();
+            }
+        }
+    }
+}
+
+fn weight(key: &Key, text: &str) -> usize {
+    key.as_bytes().len() + text.len() + MemoryStore::RECORD_OVERHEAD
+}
+
+fn bucket(millis: i64) -> i32 {
+    i32::try_from(millis >> BUCKET_BITS).unwrap_or(if millis < 0 { i32::MIN } else { NEVER })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+    const BUCKET: i64 = 1 << BUCKET_BITS;
+
+    fn after(millis: i64) -> Timestamp {
+        Timestamp::from_millis(NOW.millis() + millis)
+    }
+
+    fn id(number: usize) -> SessionId {
+        SessionId::new(format!("id-{number}")).unwrap()
+    }
+
+    fn record(deadline: Timestamp) -> Record {
+        Record { text: r#"{"cookie":{}}"#.into(), deadline: Some(deadline) }
+    }
+
+    impl Shard {
+        fn probe(&self, number: usize) -> Probe {
+            Probe::new(&id(number), &self.hasher)
+        }
+
+        fn create_due(&mut self, number: usize, deadline: Timestamp) {
+            let made = self.create(self.probe(number), record(deadline), NOW).unwrap();
+            assert!(matches!(made, Created::Done(_)));
+        }
+
+        fn touch_due(&mut self, number: usize, deadline: Timestamp) {
+            let touched = self.touch(&self.probe(number), "{}", Some(deadline), NOW).unwrap();
+            assert_eq!(touched, Touched::Done);
+        }
+    }
+
+    fn shard(records: usize, deadline: Timestamp) -> Shard {
+        let mut shard = Shard::new(RandomState::new(), Caps::NONE);
+        for number in 0..records {
+            shard.create_due(number, deadline);
+        }
+        shard
+    }
+
+    #[test]
+    fn huge_bucket_is_worked_off_in_small_steps() {
+        let mut shard = shard(1000, after(1));
+        let later = after(2 * BUCKET);
+        for round in 1..=250 {
+            let Reaped { steps, removed } = shard.reap(4, later);
+            assert_eq!((steps, removed, shard.held()), (4, 4, 1000 - 4 * round));
+        }
+        assert_eq!(shard.reap(4, later).steps, 0);
+        assert!(shard.buckets.is_empty());
+    }
+
+    #[test]
+    fn touched_record_is_filed_again_only_when_its_bucket_is_past() {
+        let mut shard = shard(1, after(1));
+        let filed = bucket(after(1).millis());
+        shard.touch_due(0, after(100 * BUCKET));
+        assert_eq!(shard.buckets.keys().copied().collect::<Vec<_>>(), [filed]);
+
+        let Reaped { steps, removed } = shard.reap(4, after(2 * BUCKET));
+        assert_eq!((steps, removed), (1, 0));
+        assert_eq!(shard.buckets.keys().copied().collect::<Vec<_>>(), [filed + 100]);
+        assert_eq!(shard.reap(4, after(200 * BUCKET)).removed, 1);
+    }
+
+    #[test]
+    fn deadline_that_moves_earlier_is_filed_earlier() {
+        let mut shard = shard(1, after(100 * BUCKET));
+        shard.touch_due(0, after(1));
+        assert_eq!(shard.buckets.len(), 1);
+        assert_eq!(shard.reap(4, after(2 * BUCKET)).removed, 1);
+    }
+
+    #[test]
+    fn churn_reuses_slots_and_leaves_nothing_behind() {
+        let mut shard = shard(10, after(1000 * BUCKET));
+        let slots = shard.slots.capacity();
+        for number in 10..100_000 {
+            shard.create_due(number, after(number as i64));
+            shard.destroy(&shard.probe(number - 10));
+        }
+        assert_eq!((shard.held(), shard.slots.len()), (10, 11));
+        assert_eq!(shard.slots.capacity(), slots);
+        assert!(shard.buckets.len() <= 10);
+    }
+
+    #[test]
+    fn emptied_shard_gives_its_memory_back() {
+        let mut shard = shard(10_000, after(1));
+        assert!(shard.bytes > 10_000 * MemoryStore::RECORD_OVERHEAD);
+        let _ = shard.reap(usize::MAX, after(2 * BUCKET));
+        assert_eq!((shard.slots.capacity(), shard.bytes), (0, 0));
+    }
+
+    #[test]
+    fn revision_of_a_cleared_or_destroyed_record_is_never_given_again() {
+        let mut shard = shard(1, after(1000));
+        let old = shard.load(&shard.probe(0), NOW).unwrap().revision;
+        drop(shard.clear());
+        shard.create_due(0, after(1000));
+        assert!(matches!(
+            shard.update(&shard.probe(0), record(after(1000)), old, NOW),
+            Ok(Updated::Conflict(_)),
+        ));
+    }
+
+    #[test]
+    fn distant_times_are_kept_apart_from_expired_ones() {
+        let mut shard = Shard::new(RandomState::new(), Caps::NONE);
+        for (number, deadline) in [Timestamp::MIN, NOW, Timestamp::MAX].into_iter().enumerate() {
+            shard.create_due(number, deadline);
+        }
+        assert_eq!(shard.count(after(BUCKET * 2)), 1);
+        assert_eq!(shard.reap(9, after(BUCKET * 2)).removed, 2);
+        assert!(shard.load(&shard.probe(2), NOW).is_some());
+        assert!(shard.load(&shard.probe(2), Timestamp::MAX).is_none());
+    }
+
+    #[test]
+    fn slot_is_no_larger_than_promised() {
+        assert_eq!(size_of::<Slot>(), 72);
+    }
+}

@@ -1,0 +1,154 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use express_session_core::store::{
+    Admin, Created, Cursor, Error, Loaded, Page, Record, Revision, Store, Touch, Touched, Updated,
+};
+use express_session_core::{SessionId, Timestamp};
+
+/// The simplest store that obeys every law: one map behind one lock.
+///
+/// It is here to be read, to be copied from, and to compare another store with. It never removes what
+/// has expired unless [`purge`](Admin::purge) is called, and a listing is as slow as it looks.
+///
+/// ```
+/// use express_session_core::store::{Created, Error, Record, Store as _};
+/// use express_session_core::{SessionId, Timestamp};
+/// use express_session_testkit::MapStore;
+/// # use express_session_testkit::block_on;
+///
+/// # fn main() -> Result<(), Error> { block_on(async {
+/// let store = MapStore::default();
+/// let id = SessionId::from_random([0; 24]);
+/// let now = Timestamp::from_millis(1_700_000_000_000);
+/// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
+/// assert!(matches!(store.create(&id, &record, now).await?, Created::Done(_)));
+/// assert_eq!(store.create(&id, &record, now).await?, Created::Taken);
+/// # Ok(()) }) }
+/// ```
+#[derive(Clone, Default)]
+pub struct MapStore(Arc<Mutex<Map>>);
+
+#[derive(Default)]
+struct Map {
+    records: BTreeMap<Box<str>, Loaded>,
+    /// Counts every writing, so that no number comes twice, also for an id that comes again.
+    writings: u128,
+}
+
+impl Map {
+    fn live(&mut self, id: &SessionId, now: Timestamp) -> Option<&mut Loaded> {
+        self.records.get_mut(id.as_str()).filter(|loaded| loaded.record.is_live(now))
+    }
+
+    fn put(&mut self, id: &SessionId, record: &Record) -> Revision {
+        self.writings += 1;
+        let revision = Revision::new(self.writings);
+        self.records.insert(id.as_str().into(), Loaded { record: record.clone(), revision });
+        revision
+    }
+}
+
+impl MapStore {
+    fn map(&self) -> MutexGuard<'_, Map> {
+        // No method panics halfway, so that the map is whole also then.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for MapStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MapStore").field("sessions", &self.map().records.len()).finish()
+    }
+}
+
+impl Store for MapStore {
+    async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
+        Ok(self.map().live(id, now).cloned())
+    }
+
+    async fn create(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        now: Timestamp,
+    ) -> Result<Created, Error> {
+        let mut map = self.map();
+        match map.live(id, now) {
+            Some(_) => Ok(Created::Taken),
+            None => Ok(Created::Done(map.put(id, record))),
+        }
+    }
+
+    async fn update(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        now: Timestamp,
+    ) -> Result<Updated, Error> {
+        let mut map = self.map();
+        match map.live(id, now) {
+            None => Ok(Updated::Gone),
+            Some(current) if current.revision != expected => Ok(Updated::Conflict(current.clone())),
+            Some(_) => Ok(Updated::Done(map.put(id, record))),
+        }
+    }
+
+    async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
+        match self.map().live(id, now) {
+            None => Ok(Touched::Gone),
+            Some(current) => {
+                current.record.deadline = touch.deadline;
+                Ok(Touched::Done)
+            }
+        }
+    }
+
+    async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
+        self.map().records.remove(id.as_str());
+        Ok(())
+    }
+}
+
+impl Admin for MapStore {
+    async fn list(
+        &self,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, Error> {
+        let map = self.map();
+        let from = after.as_ref().map_or(Bound::Unbounded, |last| Bound::Excluded(last.as_str()));
+        let rest = map.records.range::<str, _>((from, Bound::Unbounded));
+        let live = rest.filter(|(_, loaded)| loaded.record.is_live(now));
+        let sessions: Vec<_> = live
+            .filter_map(|(id, loaded)| Some((SessionId::new(&**id)?, loaded.record.clone())))
+            .take(limit)
+            .collect();
+        let last = sessions.last().filter(|_| sessions.len() == limit);
+        Ok(Page { next: last.map(|(id, _)| Cursor::new(id.as_str())), sessions })
+    }
+
+    async fn count(&self, now: Timestamp) -> Result<u64, Error> {
+        let map = self.map();
+        Ok(map.records.values().filter(|loaded| loaded.record.is_live(now)).count() as u64)
+    }
+
+    async fn clear(&self) -> Result<(), Error> {
+        self.map().records.clear();
+        Ok(())
+    }
+
+    async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
+        let mut left = limit;
+        self.map().records.retain(|_, loaded| {
+            let keep = left == 0 || loaded.record.is_live(now);
+            left -= usize::from(!keep);
+            keep
+        });
+        Ok((limit - left) as u64)
+    }
+}

@@ -1,0 +1,368 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use express_session_core::store::{
+    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Revision, Store, Touch, Touched,
+    Updated,
+};
+use express_session_core::{SessionId, Timestamp};
+
+/// A store that records which calls were made, and makes them fail when told to.
+///
+/// Everything else it hands on to the store inside, which keeps its own behaviour. Clones share the
+/// record, so that a test can ask what a server did with the store it was given. Listing, counting
+/// and clearing are handed on, and not recorded.
+///
+/// ```
+/// use express_session_core::store::{ErrorKind, Store};
+/// use express_session_core::{SessionId, Timestamp};
+/// use express_session_testkit::{Call, MapStore, Spy, Verb};
+/// # use express_session_testkit::block_on;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # block_on(async {
+/// let spy = Spy::new(MapStore::default());
+/// let id = SessionId::from_random([0; 24]);
+/// let now = Timestamp::from_millis(1_700_000_000_000);
+///
+/// spy.load(&id, now).await?;
+/// assert_eq!(spy.take_calls(), [Call::Load { id: id.clone() }]);
+///
+/// spy.fail_next(Verb::Load, ErrorKind::Unavailable);
+/// assert!(spy.load(&id, now).await.is_err());
+/// assert!(spy.load(&id, now).await.is_ok());
+/// assert_eq!(spy.verbs(), [Verb::Load, Verb::Load]);
+/// # Ok(())
+/// # })
+/// # }
+/// ```
+pub struct Spy<S> {
+    shared: Arc<Shared<S>>,
+}
+
+/// One call that a [`Spy`] saw, in the words of [`Store`]. What it was told of the time is left out.
+///
+/// ```
+/// # use express_session_core::SessionId;
+/// # use express_session_testkit::{Call, Verb};
+/// let id = SessionId::from_random([0; 24]);
+/// let call = Call::Destroy { id: id.clone() };
+/// assert_eq!((call.verb(), call.id()), (Verb::Destroy, &id));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are the arguments of the method of the same name")]
+pub enum Call {
+    /// [`Store::load`].
+    Load { id: SessionId },
+    /// [`Store::create`].
+    Create { id: SessionId, record: Record },
+    /// [`Store::update`].
+    Update { id: SessionId, record: Record, expected: Revision },
+    /// [`Store::touch`].
+    Touch { id: SessionId, touch: Touch },
+    /// [`Store::destroy`].
+    Destroy { id: SessionId },
+}
+
+/// Which method a [`Call`] was to.
+///
+/// ```
+/// # use express_session_testkit::Verb;
+/// assert_eq!(format!("{:?}", [Verb::Load, Verb::Update]), "[Load, Update]");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// [`Store::load`].
+    Load,
+    /// [`Store::create`].
+    Create,
+    /// [`Store::update`].
+    Update,
+    /// [`Store::touch`].
+    Touch,
+    /// [`Store::destroy`].
+    Destroy,
+}
+
+impl Call {
+    /// Says which method was called.
+    ///
+    /// ```
+    /// # use express_session_core::SessionId;
+    /// # use express_session_testkit::{Call, Verb};
+    /// let call = Call::Load { id: SessionId::from_random([0; 24]) };
+    /// assert_eq!(call.verb(), Verb::Load);
+    /// ```
+    #[must_use]
+    pub fn verb(&self) -> Verb {
+        match self {
+            Self::Load { .. } => Verb::Load,
+            Self::Create { .. } => Verb::Create,
+            Self::Update { .. } => Verb::Update,
+            Self::Touch { .. } => Verb::Touch,
+            Self::Destroy { .. } => Verb::Destroy,
+        }
+    }
+
+    /// Says for which session.
+    ///
+    /// ```
+    /// # use express_session_core::SessionId;
+    /// # use express_session_testkit::Call;
+    /// let id = SessionId::from_random([0; 24]);
+    /// assert_eq!(Call::Load { id: id.clone() }.id(), &id);
+    /// ```
+    #[must_use]
+    pub fn id(&self) -> &SessionId {
+        match self {
+            Self::Load { id }
+            | Self::Create { id, .. }
+            | Self::Update { id, .. }
+            | Self::Touch { id, .. }
+            | Self::Destroy { id } => id,
+        }
+    }
+}
+
+struct Shared<S> {
+    store: S,
+    touches: bool,
+    state: Mutex<State>,
+}
+
+type Fault = Box<dyn FnMut(&Call) -> Option<Error> + Send>;
+
+#[derive(Default)]
+struct State {
+    calls: Vec<Call>,
+    next: Vec<(Verb, ErrorKind)>,
+    fault: Option<Fault>,
+}
+
+impl<S: Store> Spy<S> {
+    /// Puts a spy around a store.
+    ///
+    /// ```
+        /// # use express_session_testkit::{MapStore, Spy};
+    /// let spy = Spy::new(MapStore::default());
+    /// assert!(spy.calls().is_empty());
+    /// ```
+    #[must_use]
+    pub fn new(store: S) -> Self {
+        Self::with(store, true)
+    }
+
+    /// Puts a spy around a store, and says that it has no touch, as a store of express-session's
+    /// without that method.
+    ///
+    /// ```
+        /// # use express_session_core::store::Store as _;
+    /// # use express_session_testkit::{MapStore, Spy};
+    /// assert!(!Spy::without_touch(MapStore::default()).supports_touch());
+    /// ```
+    #[must_use]
+    pub fn without_touch(store: S) -> Self {
+        Self::with(store, false)
+    }
+
+    fn with(store: S, touches: bool) -> Self {
+        Self { shared: Arc::new(Shared { store, touches, state: Mutex::default() }) }
+    }
+}
+
+impl<S> Spy<S> {
+    /// Gives the calls so far, in order, those that failed included.
+    ///
+    /// ```
+        /// # use express_session_core::{SessionId, store::{Error, Store as _}};
+    /// # use express_session_testkit::{Call, MapStore, Spy, block_on};
+    /// # fn main() -> Result<(), Error> { block_on(async {
+    /// let spy = Spy::new(MapStore::default());
+    /// let id = SessionId::from_random([0; 24]);
+    /// spy.destroy(&id).await?;
+    /// assert_eq!(spy.calls(), [Call::Destroy { id }]);
+    /// # Ok(()) }) }
+    /// ```
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.state().calls.clone()
+    }
+
+    /// Gives the methods that were called so far, in order.
+    ///
+    /// ```
+        /// # use express_session_core::{SessionId, store::{Error, Store as _}};
+    /// # use express_session_testkit::{MapStore, Spy, Verb, block_on};
+    /// # fn main() -> Result<(), Error> { block_on(async {
+    /// let spy = Spy::new(MapStore::default());
+    /// spy.destroy(&SessionId::from_random([0; 24])).await?;
+    /// assert_eq!(spy.verbs(), [Verb::Destroy]);
+    /// # Ok(()) }) }
+    /// ```
+    #[must_use]
+    pub fn verbs(&self) -> Vec<Verb> {
+        self.state().calls.iter().map(Call::verb).collect()
+    }
+
+    /// Gives the calls so far and forgets them, for a test of several steps.
+    ///
+    /// ```
+        /// # use express_session_core::{SessionId, store::{Error, Store as _}};
+    /// # use express_session_testkit::{MapStore, Spy, block_on};
+    /// # fn main() -> Result<(), Error> { block_on(async {
+    /// let spy = Spy::new(MapStore::default());
+    /// spy.destroy(&SessionId::from_random([0; 24])).await?;
+    /// assert_eq!(spy.take_calls().len(), 1);
+    /// assert_eq!(spy.take_calls().len(), 0);
+    /// # Ok(()) }) }
+    /// ```
+    #[must_use]
+    pub fn take_calls(&self) -> Vec<Call> {
+        std::mem::take(&mut self.state().calls)
+    }
+
+    /// Makes the next call to a method fail, before it reaches the store. Said twice, it is the next
+    /// two.
+    ///
+    /// ```
+        /// # use express_session_core::{SessionId, store::{ErrorKind, Store as _}};
+    /// # use express_session_testkit::{MapStore, Spy, Verb, block_on};
+    /// # block_on(async {
+    /// let spy = Spy::new(MapStore::default());
+    /// spy.fail_next(Verb::Destroy, ErrorKind::TimedOut);
+    /// let failed = spy.destroy(&SessionId::from_random([0; 24])).await;
+    /// assert_eq!(failed.map_err(|error| error.kind()), Err(ErrorKind::TimedOut));
+    /// # });
+    /// ```
+    pub fn fail_next(&self, verb: Verb, kind: ErrorKind) {
+        self.state().next.push((verb, kind));
+    }
+
+    /// Asks a function before each call, which may give an error that the call fails with, before it
+    /// reaches the store. It replaces the function from before; `|_| None` fails nothing.
+    ///
+    /// ```
+        /// # use express_session_core::{SessionId, store::{Error, ErrorKind, Store as _}};
+    /// # use express_session_testkit::{MapStore, Spy, block_on};
+    /// # block_on(async {
+    /// let spy = Spy::new(MapStore::default());
+    /// spy.fail(|_| Some(Error::new(ErrorKind::Unavailable, "pulled the plug")));
+    /// let id = SessionId::from_random([0; 24]);
+    /// assert!(spy.destroy(&id).await.is_err());
+    /// spy.fail(|_| None);
+    /// assert!(spy.destroy(&id).await.is_ok());
+    /// # });
+    /// ```
+    pub fn fail(&self, fault: impl FnMut(&Call) -> Option<Error> + Send + 'static) {
+        self.state().fault = Some(Box::new(fault));
+    }
+
+    /// Gives the store inside. What is asked of it there is not recorded.
+    ///
+    /// ```
+        /// # use express_session_core::{SessionId, store::{Error, Store as _}};
+    /// # use express_session_testkit::{MapStore, Spy, block_on};
+    /// # fn main() -> Result<(), Error> { block_on(async {
+    /// let spy = Spy::new(MapStore::default());
+    /// spy.inner().destroy(&SessionId::from_random([0; 24])).await?;
+    /// assert!(spy.calls().is_empty());
+    /// # Ok(()) }) }
+    /// ```
+    #[must_use]
+    pub fn inner(&self) -> &S {
+        &self.shared.store
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A fault that panicked is its test's own business; the record is whole.
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn see(&self, call: Call) -> Result<(), Error> {
+        let State { calls, next, fault } = &mut *self.state();
+        let verb = call.verb();
+        let planned = next.iter().position(|(failing, _)| *failing == verb);
+        let error = match planned {
+            Some(at) => Some(Error::new(next.remove(at).1, "a test made this call fail")),
+            None => fault.as_mut().and_then(|fault| fault(&call)),
+        };
+        calls.push(call);
+        error.map_or(Ok(()), Err)
+    }
+}
+
+impl<S> Clone for Spy<S> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<S> fmt::Debug for Spy<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spy").field("calls", &self.state().calls).finish_non_exhaustive()
+    }
+}
+
+impl<S: Store> Store for Spy<S> {
+    async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
+        self.see(Call::Load { id: id.clone() })?;
+        self.shared.store.load(id, now).await
+    }
+
+    async fn create(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        now: Timestamp,
+    ) -> Result<Created, Error> {
+        self.see(Call::Create { id: id.clone(), record: record.clone() })?;
+        self.shared.store.create(id, record, now).await
+    }
+
+    async fn update(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        now: Timestamp,
+    ) -> Result<Updated, Error> {
+        self.see(Call::Update { id: id.clone(), record: record.clone(), expected })?;
+        self.shared.store.update(id, record, expected, now).await
+    }
+
+    async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
+        self.see(Call::Touch { id: id.clone(), touch: touch.clone() })?;
+        self.shared.store.touch(id, touch, now).await
+    }
+
+    async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
+        self.see(Call::Destroy { id: id.clone() })?;
+        self.shared.store.destroy(id).await
+    }
+
+    fn supports_touch(&self) -> bool {
+        self.shared.touches && self.shared.store.supports_touch()
+    }
+}
+
+impl<S: Admin> Admin for Spy<S> {
+    async fn list(
+        &self,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, Error> {
+        self.shared.store.list(after, limit, now).await
+    }
+
+    async fn count(&self, now: Timestamp) -> Result<u64, Error> {
+        self.shared.store.count(now).await
+    }
+
+    async fn clear(&self) -> Result<(), Error> {
+        self.shared.store.clear().await
+    }
+
+    async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
+        self.shared.store.purge(limit, now).await
+    }
+}

@@ -1,0 +1,134 @@
+//! Runs other programs; an error names the command line that failed.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::workspace::Workspace;
+
+/// The cargo that runs this tool, in the workspace's root.
+pub(crate) fn cargo<A: AsRef<OsStr>>(
+    workspace: &Workspace,
+    arguments: impl IntoIterator<Item = A>,
+) -> Command {
+    let mut command = this_cargo();
+    command.args(arguments).current_dir(&workspace.root);
+    command
+}
+
+/// The cargo that runs this tool: a toolchain chosen by `cargo +name xtask` holds for every step.
+pub(crate) fn this_cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Announces the command, runs it with our output and without input, and demands success.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let line = line(command);
+    println!("$ {line}");
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("`{line}` does not start"))?;
+    ensure!(status.success(), "`{line}` failed: {status}");
+    Ok(())
+}
+
+/// Runs the command quietly, demands success and returns what it printed.
+pub(crate) fn read(command: &mut Command) -> Result<String> {
+    let line = line(command);
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("`{line}` does not start"))?;
+    ensure!(
+        output.status.success(),
+        "`{line}` failed: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim_end()
+    );
+    String::from_utf8(output.stdout).with_context(|| format!("`{line}` prints no UTF-8"))
+}
+
+/// Runs the command in our place: with our input and output, and its exit code as ours.
+pub(crate) fn become_it(command: &mut Command) -> Result<ExitCode> {
+    let status = command
+        .status()
+        .with_context(|| format!("`{}` does not start", line(command)))?;
+    Ok(exit_code(status))
+}
+
+/// Whether the command can be run here and succeeds, without a word of its own.
+pub(crate) fn works(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// A program that a signal ended has no code of its own: it failed.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    code.map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// The command as one would type it: variables first, the program by its bare name.
+pub(crate) fn line(command: &Command) -> String {
+    let variables = command
+        .get_envs()
+        .filter_map(|(name, value)| Some(format!("{}={}", name.to_string_lossy(), quoted(value?))));
+    let program = Path::new(command.get_program()).file_stem().map(quoted);
+    let arguments = command.get_args().map(quoted);
+    variables
+        .chain(program)
+        .chain(arguments)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn quoted(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+.,:/@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.into_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_can_be_pasted_into_a_shell() {
+        let mut command = Command::new("toolchain/bin/cargo");
+        command
+            .env("RUSTDOCFLAGS", "-D warnings")
+            .args(["doc", "-p", "it's"]);
+        assert_eq!(
+            line(&command),
+            r"RUSTDOCFLAGS='-D warnings' cargo doc -p 'it'\''s'"
+        );
+    }
+
+    #[test]
+    fn a_failure_names_the_command_and_keeps_its_complaint() {
+        let mut command = this_cargo();
+        command.arg("no-such-command");
+        let message = format!("{:#}", read(&mut command).unwrap_err());
+        assert!(
+            message.starts_with("`cargo no-such-command` failed: "),
+            "{message}"
+        );
+        assert!(message.contains("no such command"), "{message}");
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_does_not_work() {
+        assert!(!works(&mut Command::new("no-such-program-anywhere")));
+    }
+}

@@ -1,0 +1,255 @@
+//! The application as a newcomer meets it: `cargo run`, then a visitor who comes three times.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::{Child, ChildStdout, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use ureq::Agent;
+
+use crate::process::{self, cargo};
+use crate::workspace::Workspace;
+
+/// What the visitor is shown, visit by visit.
+const VISITS: [&str; 3] = [
+    "<p>Welcome! This is your first visit.</p>",
+    "<p>Number of views: 2</p>",
+    "<p>Number of views: 3</p>",
+];
+
+/// What the application says once it can be visited; the port follows.
+const READY: &str = "Server running on http://localhost:";
+
+/// A slow machine needs a fraction of it; more means that it hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Builds and starts the application, visits it, and ends it.
+pub(super) fn check(workspace: &Workspace) -> Result<()> {
+    process::run(&mut cargo(workspace, ["build"]))?;
+    let server = Server::start(workspace)?;
+    let mut visitor = Visitor::new();
+    for (visit, expected) in (1..).zip(VISITS) {
+        let body = visitor
+            .get(&server.url)
+            .with_context(|| format!("visit {visit}"))?;
+        println!("visit {visit}: {body}");
+        ensure!(
+            body == expected,
+            "visit {visit} shows {body:?}, not {expected:?}"
+        );
+    }
+    Ok(())
+}
+
+/// The running application; ends with this value, however the check ends.
+#[derive(Debug)]
+struct Server {
+    process: Child,
+    url: String,
+}
+
+impl Server {
+    /// Starts it on a free port and waits until it says that it is there.
+    fn start(workspace: &Workspace) -> Result<Self> {
+        let mut command = cargo(workspace, ["run", "--quiet"]);
+        command.env("PORT", free_port()?.to_string());
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        println!("$ {}", process::line(&command));
+        // From here on the process ends when `server` does.
+        let process = command.spawn().context("`cargo run` does not start")?;
+        let mut server = Self {
+            process,
+            url: String::new(),
+        };
+        let output = server
+            .process
+            .stdout
+            .take()
+            .context("`cargo run` has no output")?;
+        let port = announced_port(&lines(output))?;
+        server.url = format!("http://{}:{port}/", Ipv4Addr::LOCALHOST);
+        Ok(server)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Where there are signals, `cargo run` has become the application: this handle is its own.
+        // It fails only if the application has ended already, and then there is nothing to do.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn free_port() -> Result<u16> {
+    let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
+    Ok(probe.local_addr()?.port())
+}
+
+/// Hands on the output line by line, also when nobody listens any more: a full pipe would stop the
+/// application.
+fn lines(output: ChildStdout) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            println!("{line}");
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
+/// Waits for the line that says where the application listens.
+fn announced_port(lines: &Receiver<String>) -> Result<u16> {
+    loop {
+        match lines.recv_timeout(PATIENCE) {
+            Ok(line) => {
+                if let Some(port) = port(&line) {
+                    return Ok(port);
+                }
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                bail!("the application did not print `{READY}…` in {PATIENCE:?}")
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                bail!("the application ended before it printed `{READY}…`")
+            }
+        }
+    }
+}
+
+fn port(line: &str) -> Option<u16> {
+    line.strip_prefix(READY)?.trim_end_matches('/').parse().ok()
+}
+
+/// A browser as far as it matters here: it asks, and gives back the cookies that it was given.
+#[derive(Debug)]
+struct Visitor {
+    agent: Agent,
+    cookies: BTreeMap<String, String>,
+}
+
+impl Visitor {
+    fn new() -> Self {
+        let config = Agent::config_builder()
+            // A proxy of the machine must not come between us and loopback.
+            .proxy(None)
+            .timeout_global(Some(PATIENCE))
+            .build();
+        Self {
+            agent: config.into(),
+            cookies: BTreeMap::new(),
+        }
+    }
+
+    fn get(&mut self, url: &str) -> Result<String> {
+        let mut request = self.agent.get(url);
+        if !self.cookies.is_empty() {
+            request = request.header("cookie", self.cookie_header());
+        }
+        let mut response = request.call()?;
+        for line in response.headers().get_all("set-cookie") {
+            let line = line.to_str().context("a cookie that is not ASCII")?;
+            let (name, value) = pair(line).with_context(|| format!("no cookie: {line:?}"))?;
+            self.cookies.insert(name.to_owned(), value.to_owned());
+        }
+        Ok(response.body_mut().read_to_string()?)
+    }
+
+    fn cookie_header(&self) -> String {
+        let pairs = self
+            .cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"));
+        pairs.collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// The name and value of a `Set-Cookie` line, its attributes left aside.
+fn pair(line: &str) -> Option<(&str, &str)> {
+    let pair = line.split_once(';').map_or(line, |(pair, _)| pair);
+    let (name, value) = pair.split_once('=')?;
+    Some((name.trim(), value.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+
+    #[test]
+    fn the_port_is_read_from_the_line_that_announces_it() {
+        assert_eq!(port("Server running on http://localhost:3000"), Some(3000));
+        assert_eq!(
+            port("Server running on http://localhost:49152/"),
+            Some(49152)
+        );
+        assert_eq!(port("Server running on http://localhost:"), None);
+        assert_eq!(port("Compiling view-counter"), None);
+    }
+
+    #[test]
+    fn lines_before_the_announcement_are_passed_over() {
+        let (sender, receiver) = mpsc::channel();
+        for line in ["hello", "Server running on http://localhost:4000"] {
+            sender.send(line.to_owned()).unwrap();
+        }
+        assert_eq!(announced_port(&receiver).unwrap(), 4000);
+    }
+
+    #[test]
+    fn an_application_that_ends_early_is_told() {
+        let (sender, receiver) = mpsc::channel();
+        drop(sender);
+        let message = announced_port(&receiver).unwrap_err().to_string();
+        assert!(
+            message.starts_with("the application ended before"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_cookie_is_read_without_its_attributes() {
+        let line = "connect.sid=s%3Aabc.def%3D; Path=/; HttpOnly; SameSite=Lax";
+        assert_eq!(pair(line), Some(("connect.sid", "s%3Aabc.def%3D")));
+        assert_eq!(pair("a=b"), Some(("a", "b")));
+        assert_eq!(pair("nonsense; Path=/"), None);
+    }
+
+    #[test]
+    fn a_visitor_gives_back_the_cookies_of_the_last_visit() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let answers = thread::spawn(move || {
+            let answer = |response: &str| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).unwrap();
+                    request.extend(byte);
+                }
+                stream.write_all(response.as_bytes()).unwrap();
+                String::from_utf8(request).unwrap().to_ascii_lowercase()
+            };
+            let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n";
+            [
+                answer(&format!(
+                    "{head}Set-Cookie: sid=1; Path=/\r\nSet-Cookie: b=2\r\n\r\nhi"
+                )),
+                answer(&format!("{head}\r\nho")),
+            ]
+        });
+
+        let mut visitor = Visitor::new();
+        assert_eq!(visitor.get(&url).unwrap(), "hi");
+        assert_eq!(visitor.get(&url).unwrap(), "ho");
+        let [first, second] = answers.join().unwrap();
+        assert!(!first.contains("cookie:"), "{first}");
+        assert!(second.contains("cookie: b=2; sid=1\r\n"), "{second}");
+    }
+}

@@ -1,0 +1,42 @@
+//! The steps that cargo does alone.
+
+use anyhow::Result;
+
+use crate::process::{self, cargo};
+use crate::workspace::Workspace;
+
+/// Complains about a file that the formatter would change.
+pub(super) fn format(workspace: &Workspace) -> Result<()> {
+    process::run(&mut cargo(workspace, ["fmt", "--all", "--check"]))
+}
+
+/// Lints everything with every feature, and the crate that users write also with none.
+pub(super) fn lint(workspace: &Workspace) -> Result<()> {
+    let selections = [
+        &["--workspace", "--all-targets", "--all-features"][..],
+        &[
+            "--package",
+            "express-session",
+            "--lib",
+            "--no-default-features",
+        ],
+    ];
+    selections.into_iter().try_for_each(|selection| {
+        let mut command = cargo(workspace, ["clippy"]);
+        process::run(command.args(selection).args(["--", "-D", "warnings"]))
+    })
+}
+
+/// Builds the documentation of what is published; a broken link fails.
+pub(super) fn document(workspace: &Workspace) -> Result<()> {
+    let mut command = cargo(workspace, ["doc", "--no-deps", "--all-features"]);
+    for package in workspace.published() {
+        command.args(["--package", &package.name]);
+    }
+    process::run(command.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// Runs the tests. Not with `--all-targets`, which leaves out the examples in the documentation.
+pub(super) fn test(workspace: &Workspace) -> Result<()> {
+    process::run(&mut cargo(workspace, ["test", "--workspace"]))
+}

@@ -1,0 +1,106 @@
+//! The programs that the tasks need, installed where they are missing.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::SystemTime;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::process;
+use crate::workspace::Workspace;
+
+/// Something that must be on the machine.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Tool {
+    /// The formatter.
+    Rustfmt,
+    /// The linter.
+    Clippy,
+    /// Node with the real express-session, which is the judge.
+    Node,
+}
+
+/// Finds or installs the tool; an error says what to install by hand.
+pub(crate) fn provide(workspace: &Workspace, tool: Tool) -> Result<()> {
+    match tool {
+        Tool::Rustfmt => component("fmt", "rustfmt"),
+        Tool::Clippy => component("clippy", "clippy"),
+        Tool::Node => {
+            program("node")?;
+            program("npm")?;
+            node_packages(&workspace.root.join("conformance/node"))
+        }
+    }
+}
+
+/// A part of the Rust toolchain, called as a subcommand of cargo.
+fn component(subcommand: &str, name: &str) -> Result<()> {
+    let there = || process::works(process::this_cargo().args([subcommand, "--version"]));
+    if there() {
+        return Ok(());
+    }
+    process::run(Command::new("rustup").args(["component", "add", name])).with_context(|| {
+        format!("`cargo {subcommand}` is missing: install the toolchain's component {name}")
+    })?;
+    if !there() {
+        bail!("`cargo {subcommand}` does not work although the component {name} is installed");
+    }
+    Ok(())
+}
+
+fn program(name: &str) -> Result<()> {
+    if !process::works(Command::new(name).arg("--version")) {
+        bail!(
+            "`{name}` is missing, the judge needs it: install Node 20 or later with npm \
+             (on Debian: apt-get install nodejs npm)"
+        );
+    }
+    Ok(())
+}
+
+/// Brings `node_modules` to what the lock file says, if it is not there already.
+fn node_packages(folder: &Path) -> Result<()> {
+    let lock = changed(&folder.join("package-lock.json"))
+        .with_context(|| format!("{} has no package-lock.json", folder.display()))?;
+    // npm writes this copy of the lock file last, so it is there only after a whole installation.
+    let installed = changed(&folder.join("node_modules/.package-lock.json"));
+    if is_current(installed, lock) {
+        return Ok(());
+    }
+    let options = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
+    process::run(Command::new("npm").args(options).current_dir(folder))
+}
+
+fn changed(file: &Path) -> Option<SystemTime> {
+    fs::metadata(file).and_then(|file| file.modified()).ok()
+}
+
+fn is_current(installed: Option<SystemTime>, lock: SystemTime) -> bool {
+    installed.is_some_and(|installed| installed >= lock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn packages_older_than_the_lock_file_are_installed_again() {
+        let lock = SystemTime::UNIX_EPOCH + Duration::from_secs(100);
+        assert!(!is_current(None, lock));
+        assert!(!is_current(Some(lock - Duration::from_secs(1)), lock));
+        assert!(is_current(Some(lock), lock));
+        assert!(is_current(Some(lock + Duration::from_secs(1)), lock));
+    }
+
+    #[test]
+    fn a_missing_program_is_named_with_what_to_install() {
+        let message = program("no-such-program-anywhere").unwrap_err().to_string();
+        assert!(
+            message.contains("`no-such-program-anywhere` is missing"),
+            "{message}"
+        );
+        assert!(message.contains("install Node"), "{message}");
+    }
+}
