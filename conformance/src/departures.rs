@@ -25,6 +25,7 @@ pub struct Departure {
 pub type Rule = fn(&Step<'_>) -> Result<(), String>;
 
 /// One request, and what both sides made of it.
+#[expect(missing_debug_implementations, reason = "a closure has none")]
 pub struct Step<'a> {
     /// The request, alone: the seeds are the records before it.
     pub scenario: &'a Scenario,
@@ -378,6 +379,8 @@ fn single_destroy(step: &Step<'_>) -> Result<(), String> {
 fn clear_cookie(step: &Step<'_>) -> Result<(), String> {
     let ended = step.did(&Op::Destroy) || (step.did(&Op::Unset) && step.server().unset_destroys);
     demand(ended, "the session has not ended")?;
+    let presented = matches!(step.node.calls.first(), Some(Call::Get(_)));
+    demand(presented, "the browser has no cookie of ours")?;
     let name = step.name();
     let line = step.ours.set_cookie.last().ok_or("the cookie is not cleared")?;
     let cleared = line.starts_with(&format!("{name}=;"))

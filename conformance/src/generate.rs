@@ -312,19 +312,25 @@ impl Draw {
         if self.one_in(3) {
             headers.push(("x-forwarded-proto".into(), self.pick(&PROTOS).into()));
         }
+        if self.one_in(20) {
+            headers.push(("x-forwarded-proto".into(), self.pick(&PROTOS).into()));
+        }
         if self.one_in(12) {
             headers.push(("forwarded".into(), self.pick(&FORWARDED).into()));
         }
+        let path = if self.one_in(4) { Some(self.pick(&PATHS).into()) } else { at_home };
+        // A target with a scheme says by itself how the connection is.
+        let relative = path.as_ref().is_none_or(|path: &String| path.starts_with('/'));
         let fail = ["get", "set", "touch", "destroy"];
         Request {
             tag,
             at,
             server,
             method: self.one_in(4).then(|| self.pick(&["HEAD", "POST", "DELETE"]).into()),
-            path: if self.one_in(4) { Some(self.pick(&PATHS).into()) } else { at_home },
+            path,
             headers,
             encrypted: self.one_in(4),
-            secure: self.one_in(6),
+            secure: relative && self.one_in(6),
             alt: self.one_in(4),
             fail: if self.one_in(40) { vec![self.pick(&fail).into()] } else { Vec::new() },
             ops: self.ops(),

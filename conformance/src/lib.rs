@@ -1,12 +1,19 @@
 //! The judge: plays generated scenarios to the real express-session on Node and to ours, and compares.
 //!
-//! `generate` makes a scenario up, `node` plays it to express-session, `ours` to our layer, and
+//! `generate` makes a scenario up, `node` plays it to express-session and `ours` to our layer,
 //! `compare` says where the outcomes differ. `departures` decides whether a difference is one of
 //! those listed in DEPARTURES.md, and `shrink` makes the scenario of any other as small as it gets.
 
+pub mod compare;
 pub mod cookie;
+pub mod departures;
 pub mod generate;
+pub mod judge;
+pub mod log;
 pub mod node;
+pub mod ours;
 pub mod outcome;
 pub mod scenario;
+pub mod shrink;
 pub mod value;
+pub mod vectors;

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use conformance::compare::difference;
 use conformance::departures::TABLE;
 use conformance::generate::Generator;
 use conformance::judge::Judge;
@@ -13,6 +12,7 @@ use conformance::node::Node;
 use conformance::ours;
 use conformance::scenario::Scenario;
 use conformance::shrink::shrink;
+use conformance::vectors;
 
 /// Plays generated scenarios to the real express-session 1.19.0 and to ours, and compares the
 /// Set-Cookie lines, the calls to the store, the records left behind and what the handler saw.
@@ -36,6 +36,9 @@ struct Args {
     /// Plays this scenario instead
     #[arg(long, value_name = "JSON", conflicts_with = "scenario")]
     replay: Option<String>,
+    /// Plays the vectors to express-session instead, to see whether they are still right
+    #[arg(long)]
+    vectors: bool,
     /// How many differences to show, each made as small as possible
     #[arg(long, default_value_t = 3)]
     show: usize,
@@ -62,6 +65,14 @@ fn main() -> ExitCode {
 fn run(args: &Args, out: &mut impl io::Write) -> io::Result<usize> {
     let mut node = Node::start()?;
     let mut judge = Judge::new(ours::play, args.departures == Departures::On);
+    if args.vectors {
+        let (count, differences) = vectors::check(|scenario| node.play(scenario))?;
+        for difference in &differences {
+            writeln!(out, "{difference}")?;
+        }
+        writeln!(out, "{count} vectors, {} differences", differences.len())?;
+        return Ok(differences.len());
+    }
     let one = match (&args.scenario, &args.replay) {
         (Some(file), _) => Some(std::fs::read_to_string(file)?),
         (None, replay) => replay.clone(),
@@ -101,15 +112,8 @@ fn show(
     out: &mut impl io::Write,
 ) -> io::Result<()> {
     let mut broken = None;
-    let mut reason = String::new();
     let small = shrink(scenario, |scenario| match node.play(scenario) {
-        Ok(outcome) => match judge.judge(scenario, &outcome) {
-            Ok(()) => false,
-            Err(difference) => {
-                reason = difference;
-                true
-            }
-        },
+        Ok(outcome) => judge.judge(scenario, &outcome).is_err(),
         Err(error) => {
             broken.get_or_insert(error);
             false
@@ -118,6 +122,7 @@ fn show(
     if let Some(error) = broken {
         return Err(error);
     }
+    let reason = judge.judge(&small, &node.play(&small)?).err().unwrap_or_default();
     writeln!(out, "\ndifference in\n--replay '{}'\n{reason}", small.line().replace('\'', "'\\''"))
 }
 

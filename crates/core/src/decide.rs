@@ -231,15 +231,19 @@ fn live(facts: Facts, policy: &Policy) -> Plan {
 
 fn ended(facts: Facts, policy: &Policy) -> Plan {
     let departures = policy.departures;
-    // express-session only looks at whether `req.session` is there: after `destroy` it destroys once
-    // more, and what it failed to load it destroys too (items 23 and 47).
-    let destroy = policy.unset == Unset::Destroy
-        && match facts.session {
-            Session::Unset => !departures.single_destroy || facts.record != Record::Absent,
-            Session::Destroyed => !departures.single_destroy,
-            Session::Unread => !departures.honest_errors,
-            Session::Live => false,
-        };
+    let destroy = match facts.session {
+        Session::Live => false,
+        Session::Unset => {
+            policy.unset == Unset::Destroy
+                && (!departures.single_destroy || facts.record != Record::Absent)
+        }
+        // With departure 13, only what an earlier attempt has left there. express-session just looks
+        // at whether `req.session` is there, and destroys once more (item 47).
+        Session::Destroyed if departures.single_destroy => facts.record != Record::Absent,
+        Session::Destroyed => policy.unset == Unset::Destroy,
+        // For the same reason it destroys what it failed to load (item 23).
+        Session::Unread => policy.unset == Unset::Destroy && !departures.honest_errors,
+    };
     let over = match facts.session {
         Session::Destroyed => true,
         Session::Unset => policy.unset == Unset::Destroy,

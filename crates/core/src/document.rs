@@ -305,16 +305,19 @@ impl Document {
         out.into()
     }
 
-    /// Makes the base what was just stored: nothing is changed any more.
-    ///
-    /// # Errors
-    ///
-    /// As [`Document::parse`]; never for a text that [`Document::render`] gave.
-    pub fn rebase(&mut self, text: Arc<str>) -> Result<(), Corrupt> {
-        if !Arc::ptr_eq(&text, &self.base.text) {
-            *self = Self::parse(text)?;
+    /// Takes a change of one member back: it is as it was loaded.
+    pub fn restore(&mut self, key: &str) {
+        let loaded = self.base.find(key).map(|span| slice(&self.base.text, span.value).to_owned());
+        match loaded {
+            Some(value) => self.insert_raw(key, &value),
+            None => drop(self.remove(key)),
         }
-        Ok(())
+    }
+
+    /// Gives the document as it was loaded, without the changes made since.
+    #[must_use]
+    pub fn loaded(&self) -> Self {
+        Self { base: self.base.clone(), edited: None }
     }
 
     pub(crate) fn insert_raw(&mut self, key: &str, value: &str) {
@@ -354,11 +357,6 @@ impl Document {
         let base = base.iter().map(|span| (slice(text, span.key), slice(text, span.value)));
         let own = edited.map_or(&[][..], |edited| &edited.members);
         base.chain(own.iter().map(|member| (member.key.text(text), member.value.text(text))))
-    }
-
-    /// Gives the document as it was loaded.
-    pub(crate) fn loaded(&self) -> Self {
-        Self { base: self.base.clone(), edited: None }
     }
 
     fn position(&self, key: &str) -> Option<usize> {

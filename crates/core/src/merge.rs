@@ -24,13 +24,13 @@ pub struct Merged {
 /// ours.insert("a", &2)?;
 /// let theirs = Document::parse(r#"{"cookie":{},"a":1,"b":3}"#)?;
 ///
-/// let merged = merge::merge(&ours, theirs);
+/// let merged = merge::merge(&ours, &theirs);
 /// assert_eq!(&*merged.document.render("{}"), r#"{"cookie":{},"a":2,"b":3}"#);
 /// assert!(merged.contested.is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use]
-pub fn merge(ours: &Document, theirs: Document) -> Merged {
+pub fn merge(ours: &Document, theirs: &Document) -> Merged {
     let base = ours.loaded();
     let mut document = theirs.clone();
     let mut contested = Vec::new();
@@ -96,7 +96,7 @@ mod tests {
             set(&mut current, theirs);
             let current = document(&current.render("{}"));
 
-            let result = merge(&mine, current);
+            let result = merge(&mine, &current);
             let row = (base, ours, theirs);
             assert_eq!(result.document.get::<i32>("m").unwrap(), merged, "{row:?}");
             assert_eq!(!result.contested.is_empty(), contested, "{row:?}");
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn our_cookie_is_not_part_of_the_merge() {
         let merged =
-            merge(&document(BASE), document(r#"{"cookie":{"path":"/x"},"a":1,"b":1,"c":1}"#));
+            merge(&document(BASE), &document(r#"{"cookie":{"path":"/x"},"a":1,"b":1,"c":1}"#));
         assert_eq!(merged.document.cookie_text(), r#"{"path":"/x"}"#);
     }
 
@@ -126,7 +126,7 @@ mod tests {
     proptest! {
         #[test]
         fn merging_with_the_base_gives_ours(ours in edited()) {
-            let merged = merge(&ours, document(BASE));
+            let merged = merge(&ours, &document(BASE));
             for key in ["a", "b", "c", "d"] {
                 prop_assert_eq!(merged.document.get_raw(key), ours.get_raw(key));
             }
@@ -137,7 +137,7 @@ mod tests {
         fn what_only_one_side_touched_is_never_lost(ours in edited(), theirs in edited()) {
             let base = document(BASE);
             let stored = document(&theirs.render("{}"));
-            let merged = merge(&ours, stored).document;
+            let merged = merge(&ours, &stored).document;
             for key in ["a", "b", "c", "d"] {
                 let (was, mine, other) = (base.get_raw(key), ours.get_raw(key), theirs.get_raw(key));
                 let expected = if mine == was { other } else { mine };

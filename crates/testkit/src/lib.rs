@@ -26,36 +26,43 @@
 //! // One test for each law, in modules `laws` and `admin_laws`.
 //! express_session_testkit::store_laws!(MySubject);
 //! express_session_testkit::admin_laws!(MySubject);
-//! # // A test is no test in an example, so call some by hand.
-//! # use express_session_testkit::{block_on, laws};
-//! # block_on(laws::create_refuses_an_id_that_is_in_use(&MySubject));
+//! # fn main() { // A test is none in an example, so one law is called by hand.
+//! #     use express_session_testkit::{block_on, laws};
+//! #     block_on(laws::create_refuses_an_id_that_is_in_use(&MySubject));
+//! # }
 //! ```
 //!
 //! A store that talks over a socket needs its runtime around the test, and its parallel calls
 //! spawned:
 //!
 //! ```
-//! # use express_session_testkit::{FakeClock, Spy, Subject, Task};
-//! # mod tokio { // Stands in for the real one, which this crate does not depend on.
-//! #     pub async fn spawn(task: express_session_testkit::Task) { task.await }
-//! # }
-//! # trait Doc: Subject {
-//! // In the `Subject`:
-//! async fn parallel(&self, tasks: Vec<Task>) {
-//!     let running: Vec<_> = tasks.into_iter().map(|task| tokio::spawn(task)).collect();
-//!     for task in running {
-//!         task.await;
+//! use express_session_testkit::{Subject, Task, store_laws};
+//! # use express_session_testkit::MapStore as MyStore;
+//!
+//! struct MySubject;
+//!
+//! impl Subject for MySubject {
+//!     type Store = MyStore;
+//!
+//!     async fn store(&self) -> MyStore {
+//!         MyStore::default()
+//!     }
+//!
+//!     async fn parallel(&self, tasks: Vec<Task>) {
+//!         let running: Vec<_> = tasks.into_iter().map(tokio::spawn).collect();
+//!         for task in running {
+//!             task.await.unwrap();
+//!         }
 //!     }
 //! }
-//! # }
-//! ```
 //!
-//! ```
-//! # macro_rules! store_laws { ($($any:tt)*) => {} }
-//! // In the test: any function that takes a future and waits for it.
 //! store_laws!(MySubject, block_on = |law| {
 //!     tokio::runtime::Runtime::new().unwrap().block_on(law)
 //! });
+//! # fn main() {
+//! #     let runtime = tokio::runtime::Runtime::new().unwrap();
+//! #     runtime.block_on(express_session_testkit::laws::updates_at_once_lose_nothing(&MySubject));
+//! # }
 //! ```
 //!
 //! A server that keeps time itself, as Redis does, cannot be shown a later `now`: say so with

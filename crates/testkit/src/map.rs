@@ -8,6 +8,8 @@ use express_session_core::store::{
 };
 use express_session_core::{SessionId, Timestamp};
 
+use crate::Subject;
+
 /// The simplest store that obeys every law: one map behind one lock.
 ///
 /// It is here to be read, to be copied from, and to compare another store with. It never removes what
@@ -113,6 +115,15 @@ impl Store for MapStore {
     }
 }
 
+/// The store is its own subject, for examples that need one.
+impl Subject for MapStore {
+    type Store = Self;
+
+    async fn store(&self) -> Self {
+        Self::default()
+    }
+}
+
 impl Admin for MapStore {
     async fn list(
         &self,
@@ -150,5 +161,36 @@ impl Admin for MapStore {
             keep
         });
         Ok((limit - left) as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Task, on_threads};
+
+    use super::*;
+
+    struct OnThreads;
+
+    impl Subject for OnThreads {
+        type Store = MapStore;
+
+        async fn store(&self) -> MapStore {
+            MapStore::default()
+        }
+
+        async fn parallel(&self, tasks: Vec<Task>) {
+            on_threads(tasks).await;
+        }
+    }
+
+    crate::store_laws!(OnThreads);
+    crate::admin_laws!(OnThreads);
+
+    mod taking_turns {
+        use super::*;
+
+        crate::store_laws!(MapStore::default());
+        crate::admin_laws!(MapStore::default());
     }
 }

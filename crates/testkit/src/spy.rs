@@ -2,8 +2,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Revision, Store, Touch, Touched,
-    Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Revision, Store, Touch,
+    Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -142,7 +142,7 @@ impl<S: Store> Spy<S> {
     /// Puts a spy around a store.
     ///
     /// ```
-        /// # use express_session_testkit::{MapStore, Spy};
+    /// # use express_session_testkit::{MapStore, Spy};
     /// let spy = Spy::new(MapStore::default());
     /// assert!(spy.calls().is_empty());
     /// ```
@@ -155,7 +155,7 @@ impl<S: Store> Spy<S> {
     /// without that method.
     ///
     /// ```
-        /// # use express_session_core::store::Store as _;
+    /// # use express_session_core::store::Store as _;
     /// # use express_session_testkit::{MapStore, Spy};
     /// assert!(!Spy::without_touch(MapStore::default()).supports_touch());
     /// ```
@@ -173,7 +173,7 @@ impl<S> Spy<S> {
     /// Gives the calls so far, in order, those that failed included.
     ///
     /// ```
-        /// # use express_session_core::{SessionId, store::{Error, Store as _}};
+    /// # use express_session_core::{SessionId, store::{Error, Store as _}};
     /// # use express_session_testkit::{Call, MapStore, Spy, block_on};
     /// # fn main() -> Result<(), Error> { block_on(async {
     /// let spy = Spy::new(MapStore::default());
@@ -190,7 +190,7 @@ impl<S> Spy<S> {
     /// Gives the methods that were called so far, in order.
     ///
     /// ```
-        /// # use express_session_core::{SessionId, store::{Error, Store as _}};
+    /// # use express_session_core::{SessionId, store::{Error, Store as _}};
     /// # use express_session_testkit::{MapStore, Spy, Verb, block_on};
     /// # fn main() -> Result<(), Error> { block_on(async {
     /// let spy = Spy::new(MapStore::default());
@@ -206,7 +206,7 @@ impl<S> Spy<S> {
     /// Gives the calls so far and forgets them, for a test of several steps.
     ///
     /// ```
-        /// # use express_session_core::{SessionId, store::{Error, Store as _}};
+    /// # use express_session_core::{SessionId, store::{Error, Store as _}};
     /// # use express_session_testkit::{MapStore, Spy, block_on};
     /// # fn main() -> Result<(), Error> { block_on(async {
     /// let spy = Spy::new(MapStore::default());
@@ -224,7 +224,7 @@ impl<S> Spy<S> {
     /// two.
     ///
     /// ```
-        /// # use express_session_core::{SessionId, store::{ErrorKind, Store as _}};
+    /// # use express_session_core::{SessionId, store::{ErrorKind, Store as _}};
     /// # use express_session_testkit::{MapStore, Spy, Verb, block_on};
     /// # block_on(async {
     /// let spy = Spy::new(MapStore::default());
@@ -241,7 +241,7 @@ impl<S> Spy<S> {
     /// reaches the store. It replaces the function from before; `|_| None` fails nothing.
     ///
     /// ```
-        /// # use express_session_core::{SessionId, store::{Error, ErrorKind, Store as _}};
+    /// # use express_session_core::{SessionId, store::{Error, ErrorKind, Store as _}};
     /// # use express_session_testkit::{MapStore, Spy, block_on};
     /// # block_on(async {
     /// let spy = Spy::new(MapStore::default());
@@ -259,7 +259,7 @@ impl<S> Spy<S> {
     /// Gives the store inside. What is asked of it there is not recorded.
     ///
     /// ```
-        /// # use express_session_core::{SessionId, store::{Error, Store as _}};
+    /// # use express_session_core::{SessionId, store::{Error, Store as _}};
     /// # use express_session_testkit::{MapStore, Spy, block_on};
     /// # fn main() -> Result<(), Error> { block_on(async {
     /// let spy = Spy::new(MapStore::default());

@@ -126,7 +126,6 @@ pub async fn join_all(mut tasks: Vec<Task>) {
 /// let other: Task = Box::pin(async move { drop(both.wait()) });
 /// block_on(on_threads(vec![one, other]));
 /// ```
-#[allow(clippy::unused_async, reason = "it stands in for `Subject::parallel`, which is async")]
 pub async fn on_threads(tasks: Vec<Task>) {
     thread::scope(|scope| {
         for task in tasks {

@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Revision, Store, Touch, Touched,
-    Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Revision, Store, Touch,
+    Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -36,10 +36,9 @@ mod shard;
 ///
 /// # Cost
 ///
-/// A call locks one of 64 parts of the store for well below a microsecond, and never waits for
-/// anything else. A session takes its text, its id and about 110 bytes
-/// ([`RECORD_OVERHEAD`](Self::RECORD_OVERHEAD) is what is counted). Loading copies nothing: the text
-/// is shared.
+/// A call locks one of 64 parts of the store for less than a microsecond, and never waits for
+/// anything else. A session takes its text, its id and about 100 bytes, and 10 more where there is a
+/// cap. Loading copies nothing: the text is shared.
 ///
 /// Expired sessions are never returned, to the millisecond. Their memory is freed by the calls that
 /// follow: each removes up to 4 of its own part, and every eighth up to 32 of another part, in turn.
@@ -99,9 +98,18 @@ struct Options {
 }
 
 impl MemoryStore {
-    /// What is counted for a session beside its id and its text: its place in the tables, measured
-    /// for a store of a million.
-    pub const RECORD_OVERHEAD: usize = 128;
+    /// What [`max_bytes`](Self::max_bytes) counts for a session beside its id and its text: its place
+    /// in the tables, measured for a store of a million.
+    ///
+    /// ```
+    /// use express_session::MemoryStore;
+    ///
+    /// let (id, text) = (32, 1000);
+    /// let room_for_ten = 10 * (id + text + MemoryStore::RECORD_OVERHEAD);
+    /// let store = MemoryStore::new().max_bytes(room_for_ten);
+    /// assert!(format!("{store:?}").contains("max_bytes: Some(11440)"));
+    /// ```
+    pub const RECORD_OVERHEAD: usize = 112;
 
     /// Makes an empty store, without caps, where a session without an expiry of its own ends after a
     /// day.
@@ -253,7 +261,7 @@ impl MemoryStore {
         let calls = part.calls;
         drop(part);
 
-        if calls % VISIT_EVERY == 0 {
+        if calls.is_multiple_of(VISIT_EVERY) {
             let other = (calls / VISIT_EVERY) as usize % parts.len();
             // A part that is being used cleans itself.
             if let Some(mut part) = parts[other].try_lock() {
@@ -319,8 +327,7 @@ impl Store for MemoryStore {
     /// Moves the deadline, and puts the cookie into the text, as express-session's own store does.
     async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
         let deadline = self.deadline(touch.deadline, now);
-        let work =
-            |shard: &mut Shard, probe| shard.touch(&probe, &touch.cookie, deadline, now);
+        let work = |shard: &mut Shard, probe| shard.touch(&probe, &touch.cookie, deadline, now);
         Ok(self.within(id, now, work)?)
     }
 
@@ -434,3 +441,545 @@ const VISIT_EVERY: u32 = 8;
 const VISIT_STEPS: usize = OWN_STEPS * VISIT_EVERY as usize;
 /// Slots that a purge looks at before it lets others to the part.
 const PURGE_STEPS: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashMap};
+
+    use express_session_testkit::block_on;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    fn after(millis: i64) -> Timestamp {
+        Timestamp::from_millis(NOW.millis() + millis)
+    }
+
+    fn id(number: usize) -> SessionId {
+        SessionId::new(format!("id-{number}")).unwrap()
+    }
+
+    fn record(text: &str, deadline: impl Into<Option<Timestamp>>) -> Record {
+        Record { text: text.into(), deadline: deadline.into() }
+    }
+
+    /// The calls of the store, made at once and expected to succeed.
+    impl MemoryStore {
+        fn put(&self, number: usize, deadline: impl Into<Option<Timestamp>>, now: Timestamp) {
+            let record = record(r#"{"cookie":{}}"#, deadline);
+            let created = block_on(self.create(&id(number), &record, now)).unwrap();
+            assert!(matches!(created, Created::Done(_)), "{number}");
+        }
+
+        fn get(&self, number: usize, now: Timestamp) -> Option<Loaded> {
+            block_on(self.load(&id(number), now)).unwrap()
+        }
+
+        fn move_to(&self, number: usize, deadline: Option<Timestamp>, now: Timestamp) -> Touched {
+            let touch = Touch { cookie: r#"{"path":"/"}"#.into(), deadline };
+            block_on(self.touch(&id(number), &touch, now)).unwrap()
+        }
+
+        fn live(&self, now: Timestamp) -> u64 {
+            block_on(self.count(now)).unwrap()
+        }
+
+        fn held(&self) -> usize {
+            self.shared.parts.iter().map(|part| part.lock().shard.held()).sum()
+        }
+
+        /// Which sessions there are. Unlike a load, a listing is no use of them.
+        fn present(&self, now: Timestamp) -> Vec<usize> {
+            let page = block_on(self.list(None, usize::MAX, now)).unwrap();
+            let number = |id: &SessionId| id.as_str()["id-".len()..].parse::<usize>().unwrap();
+            let mut present: Vec<_> = page.sessions.iter().map(|(id, _)| number(id)).collect();
+            present.sort_unstable();
+            present
+        }
+    }
+
+    #[test]
+    fn session_expires_to_the_millisecond() {
+        let store = MemoryStore::new();
+        store.put(0, after(1000), NOW);
+        assert!(store.get(0, after(999)).is_some());
+        assert_eq!(store.live(after(999)), 1);
+        assert_eq!(store.live(after(1000)), 0);
+        assert!(store.get(0, after(1000)).is_none());
+        assert_eq!(store.held(), 0);
+    }
+
+    #[test]
+    fn session_without_a_deadline_ends_a_ttl_after_its_last_save_or_touch() {
+        let day = 24 * 60 * 60 * 1000;
+        let store = MemoryStore::new();
+        store.put(0, None, NOW);
+        store.put(1, None, NOW);
+        assert_eq!(store.move_to(1, None, after(1000)), Touched::Done);
+        assert!(store.get(0, after(day - 1)).is_some());
+        assert!(store.get(0, after(day)).is_none());
+        assert_eq!(store.get(1, after(day)).unwrap().record.deadline, Some(after(day + 1000)));
+        assert!(store.get(1, after(day + 1000)).is_none());
+    }
+
+    #[test]
+    fn session_without_a_deadline_is_kept_for_ever_where_there_is_no_ttl() {
+        let store = MemoryStore::new().ttl(None);
+        store.put(0, None, NOW);
+        assert_eq!(store.get(0, Timestamp::MAX).unwrap().record.deadline, None);
+        assert_eq!(block_on(store.purge(10, Timestamp::MAX)).unwrap(), 0);
+    }
+
+    #[test]
+    fn load_hands_out_the_text_that_was_given_without_a_copy() {
+        let store = MemoryStore::new();
+        let record = record(r#"{"cookie":{}}"#, after(1000));
+        block_on(store.create(&id(0), &record, NOW)).unwrap();
+        assert!(Arc::ptr_eq(&store.get(0, NOW).unwrap().record.text, &record.text));
+    }
+
+    #[test]
+    fn touch_puts_the_cookie_into_the_text_and_keeps_the_revision() {
+        let store = MemoryStore::new();
+        let text = r#"{"7":"x","cookie":{"path":"/old"},"b": 1.0}"#;
+        block_on(store.create(&id(0), &record(text, after(1000)), NOW)).unwrap();
+        let before = store.get(0, NOW).unwrap();
+        assert_eq!(store.move_to(0, Some(after(2000)), NOW), Touched::Done);
+
+        let touched = store.get(0, NOW).unwrap();
+        assert_eq!(*touched.record.text, *r#"{"7":"x","cookie":{"path":"/"},"b": 1.0}"#);
+        assert_eq!(touched.record.deadline, Some(after(2000)));
+        assert_eq!(touched.revision, before.revision);
+    }
+
+    #[test]
+    fn any_traffic_clears_everything_that_has_expired_in_small_steps() {
+        let store = MemoryStore::new();
+        for number in 0..20_000 {
+            store.put(number, after(1), NOW);
+        }
+        let later = after(60_000);
+        // One visitor only, whose calls all go to one part.
+        store.put(20_000, after(600_000), later);
+        let fullest = store.shared.parts.iter().map(|part| part.lock().shard.held()).max().unwrap();
+        let mut held = store.held();
+        let mut calls = 0;
+        while held > 1 {
+            assert!(store.get(20_000, later).is_some());
+            let gone = held - store.held();
+            assert!(gone <= OWN_STEPS + VISIT_STEPS, "{gone} in one call");
+            held -= gone;
+            calls += 1;
+        }
+        // Every eighth call removes 32 of the next part, and one more round begins where it will.
+        let rounds = fullest.div_ceil(VISIT_STEPS) + 1;
+        let each = MOST_PARTS * VISIT_EVERY as usize;
+        assert!(calls <= rounds * each, "{calls} calls, where the fullest part had {fullest}");
+    }
+
+    #[test]
+    fn idle_store_keeps_what_has_expired_until_it_is_purged() {
+        let store = MemoryStore::new();
+        for number in 0..1000 {
+            store.put(number, after(1000), NOW);
+            store.put(number + 1000, after(2000), NOW);
+        }
+        assert_eq!((store.held(), store.live(after(1000))), (2000, 1000));
+        assert_eq!(block_on(store.purge(300, after(1000))).unwrap(), 300);
+        assert_eq!(store.held(), 1700);
+        assert_eq!(block_on(store.purge(usize::MAX, after(1000))).unwrap(), 700);
+        assert_eq!(block_on(store.purge(usize::MAX, after(600_000))).unwrap(), 1000);
+        assert_eq!(store.held(), 0);
+    }
+
+    #[test]
+    fn touched_session_outlives_the_bucket_it_was_filed_in() {
+        let store = MemoryStore::new();
+        store.put(0, after(1000), NOW);
+        for minute in 0..100 {
+            let now = after(minute * 60_000);
+            assert_eq!(
+                store.move_to(0, Some(after((minute + 1) * 60_000 + 1)), now),
+                Touched::Done
+            );
+            assert_eq!(block_on(store.purge(10, now)).unwrap(), 0);
+        }
+        assert_eq!(block_on(store.purge(10, after(6_000_001))).unwrap(), 1);
+    }
+
+    #[test]
+    fn least_recently_used_session_goes_first() {
+        let store = MemoryStore::new().max_sessions(4);
+        for number in 0..4 {
+            store.put(number, None, NOW);
+        }
+        // 0 is loaded, 1 touched, 2 updated: that leaves 3, and then 0.
+        let revision = store.get(2, NOW).unwrap().revision;
+        assert!(store.get(0, NOW).is_some());
+        assert_eq!(store.move_to(1, None, NOW), Touched::Done);
+        let updated = block_on(store.update(&id(2), &record("{}", None), revision, NOW)).unwrap();
+        assert!(matches!(updated, Updated::Done(_)));
+
+        store.put(4, None, NOW);
+        assert_eq!(store.present(NOW), [0, 1, 2, 4]);
+        store.put(5, None, NOW);
+        assert_eq!(store.present(NOW), [1, 2, 4, 5]);
+    }
+
+    #[test]
+    fn expired_session_goes_before_the_least_recently_used() {
+        let store = MemoryStore::new().max_sessions(3);
+        store.put(0, after(900_000), NOW);
+        store.put(1, after(10_000), NOW);
+        store.put(2, after(900_000), NOW);
+        store.put(3, after(900_000), after(10_000));
+        assert_eq!(store.present(after(10_000)), [0, 2, 3]);
+    }
+
+    #[test]
+    fn bytes_are_bounded_by_evicting_the_least_recently_used() {
+        let size = "id-0".len() + r#"{"cookie":{}}"#.len() + MemoryStore::RECORD_OVERHEAD;
+        let store = MemoryStore::new().max_bytes(4 * size);
+        for number in 0..4 {
+            store.put(number, None, NOW);
+        }
+        assert_eq!(store.present(NOW), [0, 1, 2, 3]);
+
+        // An update that grows takes the room of the two that were not used for longest.
+        let revision = store.get(3, NOW).unwrap().revision;
+        let grown = record(&"x".repeat(2 * size), None);
+        assert!(matches!(
+            block_on(store.update(&id(3), &grown, revision, NOW)).unwrap(),
+            Updated::Done(_),
+        ));
+        assert_eq!(store.present(NOW), [2, 3]);
+        store.put(4, None, NOW);
+        assert_eq!(store.present(NOW), [3, 4]);
+        store.put(5, None, NOW);
+        assert_eq!(store.present(NOW), [4, 5]);
+    }
+
+    #[test]
+    fn record_larger_than_the_cap_is_refused_and_evicts_nothing() {
+        let store = MemoryStore::new().max_bytes(1000);
+        store.put(0, None, NOW);
+        let large = record(&format!(r#"{{"cookie":{{}},"x":"{}"}}"#, "x".repeat(1000)), None);
+        let revision = store.get(0, NOW).unwrap().revision;
+        let huge = Touch { cookie: large.text.clone(), deadline: None };
+        let kinds = [
+            block_on(store.create(&id(1), &large, NOW)).unwrap_err().kind(),
+            block_on(store.update(&id(0), &large, revision, NOW)).unwrap_err().kind(),
+            block_on(store.touch(&id(0), &huge, NOW)).unwrap_err().kind(),
+        ];
+        assert_eq!(kinds, [ErrorKind::Unsuitable; 3]);
+        assert_eq!(store.present(NOW), [0]);
+        assert_eq!(store.get(0, NOW).unwrap().revision, revision);
+    }
+
+    #[test]
+    fn large_cap_is_shared_out_to_the_last_session() {
+        for (cap, parts) in [(1, 1), (4095, 1), (4096, 2), (100_001, 32), (10_000_000, 64)] {
+            let store = MemoryStore::new().max_sessions(cap);
+            assert_eq!(store.shared.parts.len(), parts, "{cap}");
+            let shares = (0..parts).map(|at| share(cap, parts, at));
+            assert_eq!(shares.sum::<usize>(), cap);
+        }
+        let store = MemoryStore::new().max_sessions(5000);
+        for number in 0..20_000 {
+            store.put(number, None, NOW);
+        }
+        assert_eq!(store.held(), 5000);
+    }
+
+    #[test]
+    fn parallel_updates_lose_nothing() {
+        const THREADS: usize = 64;
+        const EACH: usize = 50;
+        let store = MemoryStore::new();
+        block_on(store.create(&id(0), &record("0", None), NOW)).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    let visitor = id(0);
+                    for _ in 0..EACH {
+                        let mut current = store.get(0, NOW).unwrap();
+                        loop {
+                            let next = current.record.text.parse::<usize>().unwrap() + 1;
+                            let next = record(&next.to_string(), None);
+                            let update = store.update(&visitor, &next, current.revision, NOW);
+                            match block_on(update).unwrap() {
+                                Updated::Done(_) => break,
+                                Updated::Conflict(newer) => current = newer,
+                                Updated::Gone => panic!("gone"),
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(*store.get(0, NOW).unwrap().record.text, *(THREADS * EACH).to_string());
+    }
+
+    #[test]
+    fn listing_gives_each_session_once_while_threads_write() {
+        let store = MemoryStore::new();
+        for number in 0..3000 {
+            store.put(number, after(600_000), NOW);
+        }
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let store = store.clone();
+                scope.spawn(move || {
+                    for round in 0..3000 {
+                        let number = 10_000 + thread * 10_000 + round;
+                        store.put(number, after(600_000), NOW);
+                        store.move_to(round, Some(after(900_000)), NOW);
+                        block_on(store.destroy(&id(number))).unwrap();
+                    }
+                });
+            }
+            let mut seen = HashMap::<_, usize>::new();
+            let mut cursor = None;
+            loop {
+                let page = block_on(store.list(cursor, 7, NOW)).unwrap();
+                assert!(page.sessions.len() <= 7);
+                for (id, _) in page.sessions {
+                    *seen.entry(id.as_str().to_owned()).or_default() += 1;
+                }
+                cursor = page.next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            for number in 0..3000 {
+                assert_eq!(seen.get(id(number).as_str()), Some(&1));
+            }
+        });
+    }
+
+    #[test]
+    fn cursor_of_another_store_is_an_error() {
+        let cursor = Some(Cursor::new("sess:42"));
+        let listed = block_on(MemoryStore::new().list(cursor, 10, NOW));
+        assert_eq!(listed.unwrap_err().kind(), ErrorKind::Other);
+    }
+
+    #[test]
+    fn clear_removes_everything_for_all_clones() {
+        let store = MemoryStore::new();
+        let clone = store.clone();
+        for number in 0..1000 {
+            store.put(number, None, NOW);
+        }
+        block_on(clone.clear()).unwrap();
+        assert_eq!((store.live(NOW), store.held()), (0, 0));
+        assert!(store.get(0, NOW).is_none());
+        store.put(0, None, NOW);
+        assert_eq!(clone.live(NOW), 1);
+    }
+
+    #[test]
+    fn poisoned_part_goes_on_working() {
+        let store = MemoryStore::new();
+        store.put(0, None, NOW);
+        let panicked = std::thread::scope(|scope| {
+            let part =
+                &store.shared.parts[store.part_of(&Probe::new(&id(0), &store.shared.hasher))];
+            let holding = scope.spawn(|| {
+                let _guard = part.lock();
+                panic!("while the lock is held");
+            });
+            holding.join()
+        });
+        assert!(panicked.is_err());
+        assert!(store.get(0, NOW).is_some());
+    }
+
+    #[test]
+    fn debug_shows_counts_and_no_id() {
+        let store = MemoryStore::new().max_sessions(10);
+        store.put(0, None, NOW);
+        let shown = format!("{store:?}");
+        assert!(shown.contains("sessions: 1") && shown.contains("max_sessions: Some(10)"));
+        assert!(!shown.contains("id-"));
+    }
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Load,
+        Create(Option<i64>),
+        Update { fresh: bool, deadline: Option<i64> },
+        Touch(Option<i64>),
+        Destroy,
+        Count,
+        Purge,
+        Clear,
+        Clock(i64),
+    }
+
+    fn op() -> impl Strategy<Value = (usize, Op)> {
+        let deadline = || proptest::option::of(-2_000..60_000_i64);
+        let op = prop_oneof![
+            4 => Just(Op::Load),
+            6 => deadline().prop_map(Op::Create),
+            6 => (any::<bool>(), deadline())
+                .prop_map(|(fresh, deadline)| Op::Update { fresh, deadline }),
+            4 => deadline().prop_map(Op::Touch),
+            2 => Just(Op::Destroy),
+            2 => Just(Op::Count),
+            1 => Just(Op::Purge),
+            1 => Just(Op::Clear),
+            4 => (-5_000..40_000_i64).prop_map(Op::Clock),
+        ];
+        (0..6_usize, op)
+    }
+
+    /// What the store should hold, as plainly as possible.
+    struct Expected {
+        text: String,
+        deadline: Timestamp,
+        revision: Revision,
+        /// Has been past its deadline once. Should the clock be set back, it may be there or not.
+        lapsed: bool,
+    }
+
+    const TTL: Duration = Duration::from_secs(30);
+
+    proptest! {
+        #[test]
+        fn store_does_what_a_plain_map_does(ops in prop::collection::vec(op(), 1..200)) {
+            let store = MemoryStore::new().ttl(TTL);
+            let mut model: BTreeMap<usize, Expected> = BTreeMap::new();
+            let mut now = NOW;
+            let mut stale = Revision::new(0);
+            for (step, (number, op)) in ops.into_iter().enumerate() {
+                let visitor = id(number);
+                model.values_mut().for_each(|held| held.lapsed |= held.deadline <= now);
+                // What came back with the clock is looked up first, and then known.
+                model.retain(|number, held| {
+                    let back = held.lapsed && held.deadline > now;
+                    !back || store.get(*number, now).is_some()
+                });
+                let live = model.get(&number).filter(|held| held.deadline > now);
+                let until = |wanted: Option<i64>| match wanted {
+                    Some(millis) => Timestamp::from_millis(now.millis() + millis),
+                    None => now.saturating_add(TTL),
+                };
+                let given = |wanted: Option<i64>| wanted.map(|_| until(wanted));
+                let text = format!(r#"{{"cookie":{{}},"n":{step}}}"#);
+                match op {
+                    Op::Load => {
+                        let loaded = store.get(number, now);
+                        let expected = live.map(|held| Loaded {
+                            record: record(&held.text, held.deadline),
+                            revision: held.revision,
+                        });
+                        prop_assert_eq!(loaded, expected);
+                    }
+                    Op::Create(wanted) => {
+                        let record = record(&text, given(wanted));
+                        match block_on(store.create(&visitor, &record, now)).unwrap() {
+                            Created::Taken => prop_assert!(live.is_some()),
+                            Created::Done(revision) => {
+                                prop_assert!(live.is_none());
+                                let deadline = until(wanted);
+                                let held = Expected { text, deadline, revision, lapsed: false };
+                                model.insert(number, held);
+                            }
+                        }
+                    }
+                    Op::Update { fresh, deadline } => {
+                        let expected = live.map_or(stale, |held| held.revision);
+                        let expected = if fresh { expected } else { stale };
+                        let record = record(&text, given(deadline));
+                        let update = store.update(&visitor, &record, expected, now);
+                        match block_on(update).unwrap() {
+                            Updated::Gone => prop_assert!(live.is_none()),
+                            Updated::Conflict(current) => {
+                                let held = live.unwrap();
+                                prop_assert_eq!(current.revision, held.revision);
+                                prop_assert_eq!(&*current.record.text, &held.text);
+                                prop_assert!(expected != held.revision);
+                            }
+                            Updated::Done(revision) => {
+                                prop_assert_eq!(Some(expected), live.map(|held| held.revision));
+                                prop_assert!(revision != expected);
+                                stale = expected;
+                                let deadline = until(deadline);
+                                let held = Expected { text, deadline, revision, lapsed: false };
+                                model.insert(number, held);
+                            }
+                        }
+                    }
+                    Op::Touch(wanted) => match store.move_to(number, given(wanted), now) {
+                        Touched::Gone => prop_assert!(live.is_none()),
+                        Touched::Done => {
+                            prop_assert!(live.is_some());
+                            let deadline = until(wanted);
+                            if let Some(held) = model.get_mut(&number) {
+                                held.text = held.text.replace(r#"":{}"#, r#"":{"path":"/"}"#);
+                                held.deadline = deadline;
+                            }
+                        }
+                    },
+                    Op::Destroy => {
+                        block_on(store.destroy(&visitor)).unwrap();
+                        model.remove(&number);
+                    }
+                    Op::Count => {
+                        let live = model.iter().filter(|(_, held)| held.deadline > now);
+                        let live: Vec<_> = live.map(|(number, _)| *number).collect();
+                        prop_assert_eq!(store.live(now), live.len() as u64);
+                        prop_assert_eq!(store.present(now), live);
+                    }
+                    Op::Purge => {
+                        block_on(store.purge(usize::MAX, now)).unwrap();
+                        model.retain(|_, held| held.deadline > now);
+                        prop_assert_eq!(store.held(), model.len());
+                    }
+                    Op::Clear => {
+                        block_on(store.clear()).unwrap();
+                        model.clear();
+                    }
+                    Op::Clock(millis) => now = Timestamp::from_millis(now.millis() + millis),
+                }
+            }
+        }
+
+        #[test]
+        fn capped_store_keeps_the_most_recently_used(
+            ops in prop::collection::vec((0..9_usize, 0..4_u8), 1..200),
+        ) {
+            let store = MemoryStore::new().max_sessions(4);
+            let mut used: Vec<usize> = Vec::new();
+            for (number, op) in ops {
+                let known = used.contains(&number);
+                let use_it = match op {
+                    0 => store.get(number, NOW).is_some(),
+                    1 => store.move_to(number, None, NOW) == Touched::Done,
+                    2 => {
+                        block_on(store.destroy(&id(number))).unwrap();
+                        used.retain(|other| *other != number);
+                        continue;
+                    }
+                    _ if known => continue,
+                    _ => {
+                        store.put(number, None, NOW);
+                        true
+                    }
+                };
+                prop_assert!(op == 3 || use_it == known);
+                if use_it {
+                    used.retain(|other| *other != number);
+                    used.insert(0, number);
+                    used.truncate(4);
+                }
+                let mut present = used.clone();
+                present.sort_unstable();
+                prop_assert_eq!(store.present(NOW), present);
+            }
+        }
+    }
+}

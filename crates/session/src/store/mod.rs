@@ -7,6 +7,8 @@
 //!
 //! A store of your own implements [`Store`]; `express-session-testkit` has the laws to test it with.
 
+mod any;
 pub mod memory;
 
+pub use any::AnyStore;
 pub use express_session_core::store::*;

@@ -54,7 +54,9 @@ impl Key {
     pub(super) fn id(&self) -> Option<SessionId> {
         match self {
             // The bytes were text when they came in.
-            Self::Short { .. } => std::str::from_utf8(self.as_bytes()).ok().and_then(SessionId::new),
+            Self::Short { .. } => {
+                std::str::from_utf8(self.as_bytes()).ok().and_then(SessionId::new)
+            }
             Self::Long(id) => Some(id.clone()),
         }
     }
@@ -94,7 +96,8 @@ mod tests {
 
     #[test]
     fn keys_of_different_ids_differ() {
-        let texts = ["a", "b", "A", "a\0", "a\0\0", &"a".repeat(38), &"a".repeat(39), &"a".repeat(40)];
+        let texts =
+            ["a", "b", "A", "a\0", "a\0\0", &"a".repeat(38), &"a".repeat(39), &"a".repeat(40)];
         for (at, text) in texts.iter().enumerate() {
             for other in &texts[at + 1..] {
                 assert!(key(text) != key(other), "{text:?} {other:?}");

@@ -42,7 +42,8 @@ pub(super) struct Caps {
 }
 
 impl Caps {
-    pub(super) const NONE: Self = Self { sessions: usize::MAX, bytes: usize::MAX };
+    #[cfg(test)]
+    const NONE: Self = Self { sessions: usize::MAX, bytes: usize::MAX };
 
     fn any(self) -> bool {
         self.sessions != usize::MAX || self.bytes != usize::MAX
@@ -333,7 +334,9 @@ impl Shard {
             self.recency.push(&mut self.recent, slot);
         }
         let Self { table, slots, hasher, .. } = self;
-        table.insert_unique(hash, slot, |slot| hasher.hash_one(slots[*slot as usize].key.as_bytes()));
+        table.insert_unique(hash, slot, |slot| {
+            hasher.hash_one(slots[*slot as usize].key.as_bytes())
+        });
     }
 
     fn remove(&mut self, slot: u32) {

@@ -1,0 +1,274 @@
+//! The vectors of `vectors/`, made by express-session 1.19.0 on Node 20, as scenarios.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use serde::Deserialize;
+
+use crate::cookie;
+use crate::outcome::{Call, Outcome, Response};
+use crate::scenario::{Attribute, Ids, Op, Request, Scenario, Seed, Server};
+use crate::value::Value;
+
+const STORED: &str = "BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB";
+const SECRET: &str = "keyboard cat";
+const NOW: i64 = 1_700_000_000_123;
+
+/// A row of `requests.json`: what one request led to.
+#[derive(Debug, Deserialize)]
+pub struct Exchange {
+    /// What it is about.
+    pub case: String,
+    set_cookie: Option<Vec<String>>,
+    calls: Vec<String>,
+    stored: BTreeMap<String, String>,
+}
+
+/// Gives the rows of `requests.json`, each with its scenario, or without one where a Rust program
+/// cannot bring it about.
+///
+/// # Errors
+///
+/// serde_json's, where a file is not what it should be.
+pub fn exchanges() -> serde_json::Result<Vec<(Exchange, Option<Scenario>)>> {
+    let rows: Vec<Exchange> = serde_json::from_str(include_str!("../vectors/requests.json"))?;
+    let mut scenarios: BTreeMap<String, Scenario> =
+        serde_json::from_str(include_str!("../vectors/request-scenarios.json"))?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let scenario = scenarios.remove(&row.case);
+            (row, scenario)
+        })
+        .collect())
+}
+
+impl Exchange {
+    /// Tells in what a response differs from the row.
+    #[must_use]
+    pub fn difference(&self, response: &Response) -> Option<String> {
+        let calls: Vec<String> = response
+            .calls
+            .iter()
+            .map(|call| match call {
+                Call::Get(_) => "get".into(),
+                Call::Destroy(_) => "destroy".into(),
+                Call::Set(_, text) => format!("set:{text}"),
+                Call::Touch(_, cookie) => format!("touch:{cookie}"),
+            })
+            .collect();
+        let expected: Vec<String> = self.calls.iter().map(|call| cookie_of_touch(call)).collect();
+        let set_cookie = self.set_cookie.clone().unwrap_or_default();
+        // A session that is over at once is still in the map of Node's store, and in no other.
+        let over = |text: &String| text.contains(r#""originalMaxAge":0,"#);
+        let stored: BTreeMap<_, _> = self.stored.iter().filter(|(_, text)| !over(text)).collect();
+        let same = response.set_cookie == set_cookie
+            && calls == expected
+            && response.records.iter().eq(stored);
+        (!same).then(|| format!("{}\nexpected {self:?}\ngot {response:?}\n", self.case))
+    }
+}
+
+/// A touch is logged with the cookie here, and with the whole session there.
+fn cookie_of_touch(call: &str) -> String {
+    let Some(text) = call.strip_prefix("touch:") else { return call.into() };
+    #[derive(Deserialize)]
+    struct Session {
+        cookie: Value,
+    }
+    serde_json::from_str(text)
+        .map_or_else(|_| call.into(), |session: Session| format!("touch:{}", session.cookie.js()))
+}
+
+/// A row of `decision-matrix.jsonl`: what one request of each kind leads to.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    state: String,
+    act: String,
+    unset: String,
+    resave: bool,
+    save_uninit: bool,
+    rolling: bool,
+    max_age: bool,
+    calls: String,
+    get: bool,
+    sc: bool,
+}
+
+/// Gives the rows of `decision-matrix.jsonl`.
+///
+/// # Errors
+///
+/// serde_json's, where a line is not what it should be.
+pub fn decisions() -> serde_json::Result<Vec<Decision>> {
+    include_str!("../vectors/decision-matrix.jsonl").lines().map(serde_json::from_str).collect()
+}
+
+impl Decision {
+    /// Gives the request that the row is about.
+    #[must_use]
+    pub fn scenario(&self) -> Scenario {
+        let modify = Op::Set { key: "a".into(), value: Value::Int(2) };
+        let ops = match self.act.as_str() {
+            "touch()" => vec![Op::Touch],
+            "modify" => vec![modify],
+            "modify+save" => vec![modify, Op::Save],
+            "save-only" => vec![Op::Save],
+            "regenerate" => vec![Op::Regenerate],
+            "regenerate+modify" => vec![Op::Regenerate, modify],
+            "destroy" => vec![Op::Destroy],
+            "null" => vec![Op::Unset],
+            "reload" => vec![Op::Reload],
+            _ => Vec::new(),
+        };
+        let value = match self.state.as_str() {
+            "none" => None,
+            "badsig" => Some(cookie::value(STORED, "another")),
+            _ => Some(cookie::value(STORED, SECRET)),
+        };
+        let headers = value.map(|value| ("cookie".into(), format!("connect.sid={value}")));
+        let age = if self.max_age {
+            r#""originalMaxAge":60000,"expires":"2023-11-14T22:13:50.123Z""#
+        } else {
+            r#""originalMaxAge":null,"expires":null"#
+        };
+        let text = format!(r#"{{"cookie":{{{age},"httpOnly":true,"path":"/"}},"a":1}}"#);
+        let server = Server {
+            secrets: vec![SECRET.into()],
+            resave: self.resave,
+            rolling: self.rolling,
+            save_uninitialized: self.save_uninit,
+            unset_destroys: self.unset == "destroy",
+            cookie: if self.max_age { vec![Attribute::MaxAge(Some(60_000))] } else { Vec::new() },
+            ..Server::default()
+        };
+        Scenario {
+            servers: vec![server],
+            ids: Ids::default(),
+            seeds: if self.state == "found" {
+                vec![Seed { id: STORED.into(), text }]
+            } else {
+                Vec::new()
+            },
+            requests: vec![Request {
+                tag: "r0".into(),
+                at: NOW,
+                headers: headers.into_iter().collect(),
+                ops,
+                ..Request::default()
+            }],
+        }
+    }
+
+    /// Tells in what a response differs from the row.
+    #[must_use]
+    pub fn difference(&self, response: &Response) -> Option<String> {
+        // The first read is in a column of its own; those of a reload are not.
+        let calls = response.calls.iter().filter_map(|call| match call {
+            Call::Get(_) => None,
+            Call::Set(..) => Some("set"),
+            Call::Touch(..) => Some("touch"),
+            Call::Destroy(_) => Some("destroy"),
+        });
+        let calls = calls.collect::<Vec<_>>().join("+");
+        let calls = if calls.is_empty() { "-" } else { &calls };
+        let get = matches!(response.calls.first(), Some(Call::Get(_)));
+        let same = calls == self.calls && get == self.get && response.set_cookie.len() == usize::from(self.sc);
+        (!same).then(|| format!("expected {self:?}\ngot {response:?}\n"))
+    }
+}
+
+/// Plays every vector, and tells in what the outcomes differ from them, and how many there were.
+///
+/// # Errors
+///
+/// That of `play`, and serde_json's where a file is not what it should be.
+pub fn check(
+    mut play: impl FnMut(&Scenario) -> io::Result<Outcome>,
+) -> io::Result<(usize, Vec<String>)> {
+    let mut count = 0;
+    let mut differences = Vec::new();
+    let mut respond = |scenario: &Scenario| -> io::Result<Response> {
+        count += 1;
+        let outcome = play(scenario)?;
+        if let Some(crash) = outcome.crash {
+            return Err(io::Error::other(crash));
+        }
+        Ok(outcome.responses.into_iter().next().unwrap_or_default())
+    };
+    for (row, scenario) in exchanges()? {
+        if let Some(scenario) = scenario {
+            differences.extend(row.difference(&respond(&scenario)?));
+        }
+    }
+    for row in decisions()? {
+        differences.extend(row.difference(&respond(&row.scenario())?));
+    }
+    for row in normalisations() {
+        for (touch, expected) in [(false, row.loaded), (true, row.touched)] {
+            let response = respond(&row.scenario(touch))?;
+            let saved = Normalisation::saved(&response);
+            if saved != Some(expected) {
+                differences.push(format!("expected {expected}\ngot {saved:?}\n"));
+            }
+        }
+    }
+    Ok((count, differences))
+}
+
+/// An entry of `load-normalisation.txt`: what becomes of a record when it is loaded and touched.
+#[derive(Debug)]
+pub struct Normalisation {
+    /// The record as it is in the store.
+    pub stored: &'static str,
+    /// What it is when loaded and saved.
+    pub loaded: &'static str,
+    /// What it is when loaded, touched and saved.
+    pub touched: &'static str,
+}
+
+/// Gives the entries of `load-normalisation.txt`, but for one that makes express-session throw.
+#[must_use]
+pub fn normalisations() -> Vec<Normalisation> {
+    let lines: Vec<_> = include_str!("../vectors/load-normalisation.txt").lines().collect();
+    lines
+        .windows(3)
+        .filter_map(|lines| {
+            Some(Normalisation {
+                stored: lines[0].strip_prefix("IN ")?.trim(),
+                loaded: lines[1].strip_prefix("LOADED ")?.trim(),
+                touched: lines[2].strip_prefix("TOUCH ")?.trim(),
+            })
+        })
+        .collect()
+}
+
+impl Normalisation {
+    /// Gives a request that loads the record and saves it, touched or not.
+    #[must_use]
+    pub fn scenario(&self, touch: bool) -> Scenario {
+        let cookie = format!("connect.sid={}", cookie::value(STORED, SECRET));
+        Scenario {
+            servers: vec![Server { secrets: vec![SECRET.into()], ..Server::default() }],
+            ids: Ids::default(),
+            seeds: vec![Seed { id: STORED.into(), text: self.stored.into() }],
+            requests: vec![Request {
+                tag: "r0".into(),
+                at: NOW,
+                headers: vec![("cookie".into(), cookie)],
+                ops: if touch { vec![Op::Touch, Op::Save] } else { vec![Op::Save] },
+                ..Request::default()
+            }],
+        }
+    }
+
+    /// Gives the record as it was saved in the course of that request.
+    #[must_use]
+    pub fn saved(response: &Response) -> Option<&str> {
+        response.calls.iter().find_map(|call| match call {
+            Call::Set(_, text) => Some(text.as_str()),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,201 @@
+//! What can go wrong with a session in a handler, and with the options of a layer.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use crate::store;
+
+/// Why something could not be done with a session.
+///
+/// The message says what to do; it names no id, no secret and no data. The cause, where there is one,
+/// is the [source](StdError::source). In an axum handler an error is a response too: 503 with
+/// `Retry-After` where the store cannot be reached, 500 otherwise, with a body that says nothing more.
+///
+/// ```
+/// use express_session::{ErrorKind, Session};
+///
+/// let request = http::Request::new(());
+/// let error = Session::from_extensions(request.extensions()).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::MissingLayer);
+/// ```
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    member: Option<Box<str>>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// What a handler can tell errors apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// No session layer is in front of this handler.
+    MissingLayer,
+    /// The request's path is outside of the cookie's path.
+    OutsidePath,
+    /// The session is over: destroyed or unset in this request, or gone from the store since.
+    Ended,
+    /// The response has been sent, and the session saved with it.
+    ResponseSent,
+    /// The member's name is one that express-session keeps for itself.
+    ReservedName,
+    /// The value cannot be serialised as JSON.
+    Serialize,
+    /// The member is not of the type that was asked for.
+    Deserialize,
+    /// A cookie attribute cannot be written into a header.
+    InvalidCookie,
+    /// `reload` found no record.
+    NotFound,
+    /// The new session's id is in use: `genid` gives ids that are not unique.
+    IdTaken,
+    /// `genid` gave an empty id.
+    EmptyId,
+    /// Other requests kept changing the session at every attempt to save it.
+    Conflict,
+    /// The store failed in this way.
+    Store(store::ErrorKind),
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind) -> Self {
+        Self { kind, member: None, source: None }
+    }
+
+    pub(crate) fn of_member(kind: ErrorKind, member: &str) -> Self {
+        Self { kind, member: Some(member.into()), source: None }
+    }
+
+    pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    /// Says which kind of failure it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Says whether trying again later may help: the store cannot be reached, or did not answer.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        matches!(
+            self.kind,
+            ErrorKind::Store(store::ErrorKind::Unavailable | store::ErrorKind::TimedOut)
+                | ErrorKind::Conflict
+        )
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let member = self.member.as_deref().unwrap_or_default();
+        match self.kind {
+            ErrorKind::MissingLayer => f.write_str(
+                "no session layer in front of this handler: add the SessionLayer with .layer(…) \
+                 after the routes it is for, and outside of other layers that use the session",
+            ),
+            ErrorKind::OutsidePath => f.write_str(
+                "the request's path is outside of the session cookie's path: widen Cookie::path, or \
+                 take Option<Session>",
+            ),
+            ErrorKind::Ended => {
+                f.write_str("the session is over: it was destroyed, unset, or is gone from the store")
+            }
+            ErrorKind::ResponseSent => f.write_str(
+                "the response has been sent, and the session saved with it: change the session before \
+                 the handler returns or while its body is being sent",
+            ),
+            ErrorKind::ReservedName => write!(
+                f,
+                "the name {member:?} is reserved by express-session, which would drop the member: choose another"
+            ),
+            ErrorKind::Serialize => {
+                write!(f, "the value for {member:?} cannot be serialised as JSON")
+            }
+            ErrorKind::Deserialize => {
+                write!(f, "the member {member:?} is not of the type that was asked for")
+            }
+            ErrorKind::InvalidCookie => f.write_str("the cookie attribute cannot be sent"),
+            ErrorKind::NotFound => f.write_str("failed to load session"),
+            ErrorKind::IdTaken => {
+                f.write_str("the new session's id is in use: genid has to give unique ids")
+            }
+            ErrorKind::EmptyId => f.write_str("genid gave an empty id"),
+            ErrorKind::Conflict => {
+                f.write_str("other requests changed the session at every attempt to save it")
+            }
+            // The source's own message begins with what the store did.
+            ErrorKind::Store(_) => f.write_str("the session store failed"),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(source: store::Error) -> Self {
+        Self::new(ErrorKind::Store(source.kind())).with_source(source)
+    }
+}
+
+impl From<express_session_core::Corrupt> for Error {
+    fn from(source: express_session_core::Corrupt) -> Self {
+        Self::new(ErrorKind::Store(store::ErrorKind::Corrupt)).with_source(source)
+    }
+}
+
+impl From<express_session_core::cookie::InvalidAttribute> for Error {
+    fn from(source: express_session_core::cookie::InvalidAttribute) -> Self {
+        Self::new(ErrorKind::InvalidCookie).with_source(source)
+    }
+}
+
+/// An option that no layer can be built with. Its message names the option and the value.
+///
+/// ```
+/// use express_session::{Cookie, SessionLayer};
+///
+/// let error = SessionLayer::new("keyboard cat")
+///     .cookie(Cookie::new().domain("not a domain"))
+///     .build()
+///     .unwrap_err();
+/// assert_eq!(error.option(), "cookie.domain");
+/// assert_eq!(error.to_string(), r#"session option cookie.domain is invalid: "not a domain""#);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    option: &'static str,
+    value: Box<str>,
+}
+
+impl ConfigError {
+    pub(crate) fn new(option: &'static str, value: impl Into<Box<str>>) -> Self {
+        Self { option, value: value.into() }
+    }
+
+    /// Names the option: `secret`, `name`, `cookie.domain`, …
+    #[must_use]
+    pub fn option(&self) -> &'static str {
+        self.option
+    }
+
+    /// Shows the value that was refused; of a secret, what is wrong with it.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "session option {} is invalid: {:?}", self.option, self.value)
+    }
+}
+
+impl StdError for ConfigError {}

@@ -1,0 +1,380 @@
+//! The service: finds the cookie, hands out the session, and lets the response leave when it is saved.
+//!
+//! 1. A request whose path is outside of the cookie's has no session (item 19).
+//! 2. So has one that already has a session of this name (item 17), and it keeps that.
+//! 3. The cookie is read and its signature checked; the store is not asked yet.
+//! 4. When the inner service has answered, [`Shared::commit`] does what [`decide`] says. Its cookie is
+//!    appended behind the handler's own `Set-Cookie` headers (item 37).
+//! 5. Where a handle is still held when the response is ready, by its body or by a task, the body
+//!    becomes guarded: what changes while it is sent is saved when it ends.
+//! 6. A response with an upgrade (101) is saved before it leaves; handles held on stay usable.
+//! 7. An inner service that fails or panics, and a request that is dropped, save nothing. What a handler saved by
+//!    hand stays saved.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use express_session_core::cookie::{self, Cookie};
+use express_session_core::{SessionId, Verified, decide, token};
+use http::header::{COOKIE, RETRY_AFTER, SET_COOKIE};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use crate::body::SessionBody;
+use crate::config::{Config, Cookies};
+use crate::error::Error;
+use crate::state::{Committed, Shared};
+
+/// Where the sessions of a request stand in its extensions: the innermost layer's first.
+#[derive(Clone)]
+pub(crate) struct Slot(Arc<Link>);
+
+struct Link {
+    /// The session, or `None` where the request's path is outside of the cookie's.
+    session: Option<Arc<Shared>>,
+    outer: Option<Slot>,
+}
+
+impl Slot {
+    pub(crate) fn session(&self) -> Option<&Arc<Shared>> {
+        self.0.session.as_ref()
+    }
+
+    pub(crate) fn outer(&self) -> Option<&Self> {
+        self.0.outer.as_ref()
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.session().is_some_and(|session| session.config.name == name)
+            || self.outer().is_some_and(|outer| outer.has(name))
+    }
+}
+
+/// Gives every request of an inner service a session. [`SessionLayer`](crate::SessionLayer) makes it.
+///
+/// Works around any service of `http` requests and responses; a response's body becomes a
+/// [`SessionBody`].
+#[derive(Clone, Debug)]
+pub struct SessionService<S> {
+    inner: S,
+    config: Arc<Config>,
+}
+
+impl<S> SessionService<S> {
+    pub(crate) fn new(inner: S, config: Arc<Config>) -> Self {
+        Self { inner, config }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for SessionService<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    R: Body + Send + 'static,
+    R::Data: From<Bytes>,
+{
+    type Response = Response<SessionBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, B, R>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut head, body) = request.into_parts();
+        let Some(shared) = self.config.admit(&mut head) else {
+            let inner = self.inner.call(Request::from_parts(head, body));
+            return ResponseFuture { step: Step::Inner { inner, end: None } };
+        };
+        let end = End { shared, is_head: head.method == Method::HEAD };
+        let request = Request::from_parts(head, body);
+        if end.shared.load_plan() == decide::Load::Early {
+            // The service that was polled ready is the one to call.
+            let clone = self.inner.clone();
+            let ready = std::mem::replace(&mut self.inner, clone);
+            let shared = Arc::clone(&end.shared);
+            let load = Box::pin(async move { shared.load().await });
+            return ResponseFuture { step: Step::Load { load, next: Some((ready, request, end)) } };
+        }
+        let inner = self.inner.call(request);
+        ResponseFuture { step: Step::Inner { inner, end: Some(end) } }
+    }
+}
+
+impl Config {
+    /// Finds out what a request's session may be, and puts it into the extensions; `None` where the
+    /// request has no session of this layer.
+    fn admit(self: &Arc<Self>, head: &mut Parts) -> Option<Arc<Shared>> {
+        let departures = self.policy.departures;
+        let outer = head.extensions.get::<Slot>();
+        let taken = |slot: &Slot| {
+            if departures.layers_by_name { slot.has(&self.name) } else { slot.session().is_some() }
+        };
+        if outer.is_some_and(taken) {
+            return None;
+        }
+        let made;
+        let cookie: &Cookie = match &self.cookies {
+            Cookies::Fixed(cookie) => cookie,
+            Cookies::Of(cookie) => {
+                made = cookie(head);
+                &made
+            }
+        };
+        if !matches(original_path(head), cookie.session_path(), departures.path_match) {
+            if outer.is_none() {
+                head.extensions.insert(Slot(Arc::new(Link { session: None, outer: None })));
+            }
+            return None;
+        }
+        let presented = self.presented(head).map(Verified::into_inner);
+        let secure = self.connection.is_secure(head, departures.forwarded);
+        let outer = outer.cloned();
+        let request = self.needs_request().then(|| head.clone());
+        let shared = Arc::new(Shared::new(Arc::clone(self), presented, secure, request));
+        let session = Some(Arc::clone(&shared));
+        head.extensions.insert(Slot(Arc::new(Link { session, outer })));
+        Some(shared)
+    }
+
+    /// Gives the id of the request's cookie, if its signature is good.
+    fn presented(&self, head: &Parts) -> Option<Verified<SessionId>> {
+        let headers = head.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+        let candidates = if self.policy.departures.duplicate_cookies { MAX_DUPLICATES } else { 1 };
+        cookie::values(headers, &self.name)
+            .take(candidates)
+            .find_map(|value| token::open(&value, &self.keyring).ok())
+    }
+}
+
+/// How many cookies of our name are tried: enough for every path and domain of one's own, and a limit to
+/// what a forged header can cost.
+const MAX_DUPLICATES: usize = 8;
+
+/// Gives the path that the client asked for, also inside of a nested router.
+fn original_path(head: &Parts) -> &str {
+    #[cfg(feature = "axum")]
+    if let Some(original) = head.extensions.get::<axum::extract::OriginalUri>() {
+        return path_of(&original.0);
+    }
+    path_of(&head.uri)
+}
+
+fn path_of(uri: &http::Uri) -> &str {
+    match uri.path() {
+        "" => "/",
+        path => path,
+    }
+}
+
+/// Says whether a request's path is within a cookie's: as browsers do (RFC 6265 §5.1.4), or by prefix.
+fn matches(path: &str, cookie_path: &str, as_browsers: bool) -> bool {
+    let Some(rest) = path.strip_prefix(cookie_path) else { return false };
+    !as_browsers || rest.is_empty() || cookie_path.ends_with('/') || rest.starts_with('/')
+}
+
+/// What is to be done when the inner service has answered.
+struct End {
+    shared: Arc<Shared>,
+    is_head: bool,
+}
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+pin_project! {
+    /// The response of a [`SessionService`], once its session is saved.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<S, B, R>
+    where
+        S: Service<Request<B>>,
+        R: Body,
+    {
+        #[pin]
+        step: Step<S, S::Future, B, R>,
+    }
+}
+
+pin_project! {
+    #[project = Steps]
+    enum Step<S, F, B, R>
+    where
+        R: Body,
+    {
+        Load { load: Boxed<Result<(), Error>>, next: Option<(S, Request<B>, End)> },
+        Inner { #[pin] inner: F, end: Option<End> },
+        Commit { commit: Boxed<Response<SessionBody<R>>> },
+    }
+}
+
+impl<S, B, R> Future for ResponseFuture<S, B, R>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    R: Body + Send + 'static,
+    R::Data: From<Bytes>,
+{
+    type Output = Result<Response<SessionBody<R>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut step = self.project().step;
+        loop {
+            let next = match step.as_mut().project() {
+                Steps::Load { load, next } => {
+                    let loaded = std::task::ready!(load.as_mut().poll(context));
+                    // It is there until it is taken here, and this step is left then.
+                    let Some((mut service, request, end)) = next.take() else {
+                        return Poll::Pending;
+                    };
+                    match loaded {
+                        Ok(()) => Step::Inner { inner: service.call(request), end: Some(end) },
+                        Err(error) => Step::Commit { commit: Box::pin(refuse(end.shared, error)) },
+                    }
+                }
+                Steps::Inner { inner, end } => {
+                    let response = std::task::ready!(inner.poll(context))?;
+                    let Some(end) = end.take() else {
+                        return Poll::Ready(Ok(response.map(SessionBody::plain)));
+                    };
+                    Step::Commit { commit: Box::pin(finish(end, response)) }
+                }
+                Steps::Commit { commit } => {
+                    return Poll::Ready(Ok(std::task::ready!(commit.as_mut().poll(context))));
+                }
+            };
+            step.set(next);
+        }
+    }
+}
+
+impl<S, B, R> std::fmt::Debug for ResponseFuture<S, B, R>
+where
+    S: Service<Request<B>>,
+    R: Body,
+{
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ResponseFuture")
+    }
+}
+
+/// Answers a request whose session could not be loaded before the handler ran.
+async fn refuse<R>(shared: Arc<Shared>, error: Error) -> Response<SessionBody<R>>
+where
+    R: Body,
+    R::Data: From<Bytes>,
+{
+    // What express-session does with the record then is decided like anything else (item 23).
+    let _ = shared.commit().await;
+    shared.close();
+    failed(&error)
+}
+
+/// Takes the session's step for a response.
+async fn finish<R>(end: End, mut response: Response<R>) -> Response<SessionBody<R>>
+where
+    R: Body + Send + 'static,
+    R::Data: From<Bytes>,
+{
+    let shared = end.shared;
+    let policy = &shared.config.policy;
+    let has_no_body = end.is_head || response.body().is_end_stream();
+    let at_end = decide::commit(policy) == decide::Commit::AtEnd && !has_no_body;
+    let committed =
+        if at_end { shared.commit_cookie().await } else { shared.commit().await };
+    let set_cookie = match committed {
+        Ok(Committed { set_cookie }) => set_cookie,
+        Err(error) => {
+            tracing::error!(
+                target: "express_session",
+                error = &error as &dyn std::error::Error,
+                "a session could not be saved at the end of its request",
+            );
+            if decide::failure(policy) == decide::Failure::Tell {
+                shared.close();
+                return failed(&error);
+            }
+            None
+        }
+    };
+    let cookie_sent = set_cookie.is_some();
+    if let Some(set_cookie) = set_cookie {
+        response.headers_mut().append(SET_COOKIE, set_cookie);
+    }
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        shared.detach();
+        return response.map(SessionBody::plain);
+    }
+    shared.headers_left(cookie_sent);
+    // Nobody but us holds the session: nothing can change any more.
+    let is_ours_alone = Arc::strong_count(&shared) == 1;
+    if !at_end && (has_no_body || is_ours_alone) {
+        shared.close();
+        return response.map(SessionBody::plain);
+    }
+    let length = response.headers().get(http::header::CONTENT_LENGTH).and_then(as_length);
+    response.map(|body| SessionBody::guarded(body, length, shared))
+}
+
+fn as_length(value: &HeaderValue) -> Option<u64> {
+    value.to_str().ok()?.parse().ok()
+}
+
+/// Makes the response that says that a session could not be loaded or saved: nothing of what the handler
+/// answered is left.
+fn failed<R>(error: &Error) -> Response<SessionBody<R>>
+where
+    R: Body,
+    R::Data: From<Bytes>,
+{
+    let (status, text) = status_of(error);
+    let mut response = Response::new(SessionBody::message(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        http::header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    }
+    response
+}
+
+/// When a client is to try again after 503, in seconds.
+pub(crate) const RETRY_AFTER_SECONDS: &str = "1";
+
+/// Gives what a client is told of an error: that there is one, and whether trying again may help.
+pub(crate) fn status_of(error: &Error) -> (StatusCode, &'static str) {
+    if error.is_temporary() {
+        (StatusCode::SERVICE_UNAVAILABLE, "The session is unavailable. Please try again.\n")
+    } else {
+        (StatusCode::INTERNAL_SERVER_ERROR, "The session failed.\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_match_by_prefix_as_on_node_and_by_segment_as_in_browsers() {
+        for (path, cookie_path, on_node, in_browsers) in [
+            ("/", "/", true, true),
+            ("/a/b", "/", true, true),
+            ("/admin", "/admin", true, true),
+            ("/admin/x", "/admin", true, true),
+            ("/administrator", "/admin", true, false),
+            ("/admin/x", "/admin/", true, true),
+            ("/admin", "/admin/", false, false),
+            ("/Admin", "/admin", false, false),
+            ("*", "/", false, false),
+        ] {
+            assert_eq!(matches(path, cookie_path, false), on_node, "{path} {cookie_path}");
+            assert_eq!(matches(path, cookie_path, true), in_browsers, "{path} {cookie_path}");
+        }
+    }
+}

@@ -1,0 +1,602 @@
+//! The handle: a visitor's session in a handler.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use express_session_core::cookie::{Priority, SameSite, StoredCookie, check_domain, check_path};
+use express_session_core::{Document, InsertError, SessionId};
+use http::Extensions;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, ErrorKind};
+use crate::service::Slot;
+use crate::state::Shared;
+
+/// The session of the visitor whose request this is: `req.session`.
+///
+/// In an axum handler it is an extractor, which loads the record. From then on reading and writing is
+/// synchronous, in memory, and costs the one member it is about. At the end of the request the
+/// session is saved if it was changed, and touched otherwise; the response leaves after that.
+///
+/// A clone is the same session. Members are JSON: whatever serde can make of it, as Express would
+/// store it.
+///
+/// ```
+/// use axum::response::Html;
+/// use express_session::{Error, Session};
+///
+/// async fn cart(session: Session) -> Result<Html<String>, Error> {
+///     let mut items: Vec<String> = session.get("items")?.unwrap_or_default();
+///     items.push("apple".to_owned());
+///     session.insert("items", &items)?;
+///     Ok(Html(format!("{} items", items.len())))
+/// }
+/// # let _ = cart;
+/// ```
+///
+/// | here | express-session |
+/// |---|---|
+/// | `session.get::<u32>("views")?` | `req.session.views` |
+/// | `session.insert("views", 1)?` | `req.session.views = 1` |
+/// | `session.update("views", \|n: Option<u32>\| n.unwrap_or(0) + 1)?` | `req.session.views++` |
+/// | `session.remove("views")?` | `delete req.session.views` |
+/// | `session.id()` | `req.session.id`, `req.sessionID` |
+/// | `session.cookie().set_max_age(…)?` | `req.session.cookie.maxAge = …` |
+/// | `session.save().await?` | `req.session.save(callback)` |
+/// | `session.reload().await?` | `req.session.reload(callback)` |
+/// | `session.regenerate().await?` | `req.session.regenerate(callback)` |
+/// | `session.destroy().await?` | `req.session.destroy(callback)` |
+/// | `session.touch().await?` | `req.session.touch()` |
+/// | `session.unset()?` | `req.session = null` |
+///
+/// # Errors
+///
+/// Of every method: [`ErrorKind::Ended`] once the session was destroyed, unset, or found gone from the
+/// store; [`ErrorKind::ResponseSent`] once the response is over. The methods name what else can go wrong.
+#[derive(Clone)]
+pub struct Session {
+    shared: Arc<Shared>,
+}
+
+/// A session that has not been loaded, as it stands in a request's extensions.
+///
+/// Axum's extractor makes a [`Session`] of it; without axum, [`load`](Self::load) does.
+#[derive(Clone)]
+#[must_use = "a session is loaded with .load().await"]
+pub struct Unloaded {
+    shared: Arc<Shared>,
+}
+
+impl Unloaded {
+    /// Loads the session: one call of the store at most, none where the visitor has no valid cookie or the
+    /// session was loaded before in this request.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`] where the store fails, [`ErrorKind::EmptyId`] where `genid` gives no id.
+    pub async fn load(self) -> Result<Session, Error> {
+        self.shared.load().await?;
+        Ok(Session { shared: self.shared })
+    }
+}
+
+impl fmt::Debug for Unloaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Unloaded")
+    }
+}
+
+impl Session {
+    /// Finds the session in a request's extensions: the one of the innermost layer.
+    ///
+    /// This is for services without axum, whose handlers take a [`Session`] as an argument.
+    ///
+    /// ```
+    /// use express_session::{Error, Session};
+    ///
+    /// async fn views<B>(request: http::Request<B>) -> Result<http::Response<String>, Error> {
+    ///     let session = Session::from_extensions(request.extensions())?.load().await?;
+    ///     let views = session.update("views", |n: Option<u64>| n.unwrap_or(0) + 1)?;
+    ///     Ok(http::Response::new(views.to_string()))
+    /// }
+    /// # let _ = views::<String>;
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::MissingLayer`] without a session layer, [`ErrorKind::OutsidePath`] where the
+    /// request's path is outside of the cookie's.
+    pub fn from_extensions(extensions: &Extensions) -> Result<Unloaded, Error> {
+        Self::find(extensions, |_| true)
+    }
+
+    /// Finds the session of the layer whose cookie has this name, where several layers are in use.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::from_extensions`].
+    pub fn named(extensions: &Extensions, name: &str) -> Result<Unloaded, Error> {
+        Self::find(extensions, |found| found == name)
+    }
+
+    fn find(extensions: &Extensions, is_wanted: impl Fn(&str) -> bool) -> Result<Unloaded, Error> {
+        let mut slot = extensions.get::<Slot>();
+        let mut missing = ErrorKind::MissingLayer;
+        while let Some(found) = slot {
+            match found.session() {
+                Some(shared) if is_wanted(&shared.config.name) => {
+                    return Ok(Unloaded { shared: Arc::clone(shared) });
+                }
+                Some(_) => {}
+                None => missing = ErrorKind::OutsidePath,
+            }
+            slot = found.outer();
+        }
+        Err(Error::new(missing))
+    }
+
+    /// Gives the session's id. It is a secret: whoever has it, and the layer's secret, is the visitor.
+    ///
+    /// A new session has its id from the start, though it is stored only when something is put into it.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        // A session that was loaded has an id; there is no Session before that.
+        self.shared.id().unwrap_or_else(|| SessionId::from_random([0; SessionId::RANDOM_BYTES]))
+    }
+
+    /// Reads a member, or gives `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Deserialize`] where the member is there and is not what `T` takes.
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
+        self.look(|document| document.get(key))?
+            .map_err(|source| Error::of_member(ErrorKind::Deserialize, key).with_source(source))
+    }
+
+    /// Sets a member. The session counts as modified if the value is another than before.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Serialize`] where the value is no JSON, [`ErrorKind::ReservedName`] for `cookie`,
+    /// `id`, `save` and the other names that a session of express-session has of its own.
+    pub fn insert<T: Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
+        self.shared.change(|live| {
+            insert(&mut live.document, key, &value)?;
+            live.overwrites(key);
+            Ok(())
+        })
+    }
+
+    /// Removes a member, and says whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// Those of every method.
+    pub fn remove(&self, key: &str) -> Result<bool, Error> {
+        self.shared.change(|live| {
+            live.overwrites(key);
+            Ok(live.document.remove(key))
+        })
+    }
+
+    /// Removes a member and gives its value: what a flash message needs.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Deserialize`] where the member is not what `T` takes; it stays, then.
+    pub fn take<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
+        let value = self.get(key)?;
+        self.remove(key)?;
+        Ok(value)
+    }
+
+    /// Changes a member by a function of its value, and gives the new value.
+    ///
+    /// Where another request of the same visitor has changed the member in the meantime, the function is
+    /// applied again, to the value that is stored then. So counters and lists lose nothing, while of two
+    /// [`insert`](Self::insert)s of one member the later stays. The function should do nothing else than
+    /// compute.
+    ///
+    /// ```
+    /// use express_session::{Error, Session};
+    ///
+    /// async fn add(session: Session) -> Result<String, Error> {
+    ///     let items = session.update("items", |items: Option<Vec<String>>| {
+    ///         let mut items = items.unwrap_or_default();
+    ///         items.push("apple".to_owned());
+    ///         items
+    ///     })?;
+    ///     Ok(format!("{} items", items.len()))
+    /// }
+    /// # let _ = add;
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Deserialize`], [`ErrorKind::Serialize`] and [`ErrorKind::ReservedName`], as of
+    /// [`get`](Self::get) and [`insert`](Self::insert); the member is unchanged then.
+    pub fn update<T, F>(&self, key: &str, change: F) -> Result<T, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        F: Fn(Option<T>) -> T + Send + Sync + 'static,
+    {
+        self.shared.change(|live| {
+            let value = apply(&mut live.document, key, &change)?;
+            live.updates(key, Box::new(move |document, key| apply(document, key, &change).map(drop)));
+            Ok(value)
+        })
+    }
+
+    /// Says whether there is such a member.
+    #[must_use]
+    pub fn contains(&self, key: &str) -> bool {
+        self.shared.read(|live| live.document.contains(key)).unwrap_or(false)
+    }
+
+    /// Gives the names of the members, in the order in which JavaScript has them. Empty once the session is over.
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        let keys = |document: &Document| document.keys().map(Into::into).collect();
+        self.shared.read(|live| keys(&live.document)).unwrap_or_default()
+    }
+
+    /// Counts the members, without the cookie.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shared.read(|live| live.document.len()).unwrap_or(0)
+    }
+
+    /// Says whether there is no member.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Removes every member; the session and its id stay.
+    ///
+    /// # Errors
+    ///
+    /// Those of every method.
+    pub fn clear(&self) -> Result<(), Error> {
+        self.shared.change(|live| {
+            for key in live.document.keys().map(String::from).collect::<Vec<_>>() {
+                live.overwrites(&key);
+            }
+            live.document.clear();
+            Ok(())
+        })
+    }
+
+    /// Forgets the session: `req.session = null`.
+    ///
+    /// With `unset` at its default, [`Unset::Keep`](crate::Unset::Keep), the record stays as it is and the changes of
+    /// this request are dropped; with [`Unset::Destroy`](crate::Unset::Destroy) the record is destroyed at
+    /// the end of the request.
+    ///
+    /// # Errors
+    ///
+    /// Those of every method.
+    pub fn unset(&self) -> Result<(), Error> {
+        self.shared.unset()
+    }
+
+    /// Gives the session's own cookie: its time and its attributes, to read and to change.
+    #[must_use]
+    pub fn cookie(&self) -> SessionCookie<'_> {
+        SessionCookie { shared: &self.shared }
+    }
+
+    /// Saves the session now, rather than at the end of the request.
+    ///
+    /// Needed where something else waits for it: before another process is told, or before a long
+    /// answer. Costs one call of the store. If it was all there was to save, the end of the request
+    /// makes no further call.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`] where the store fails, and the session is tried again at the end of the request;
+    /// [`ErrorKind::Ended`] where the record is gone, and nothing is written;
+    /// [`ErrorKind::Conflict`] where other requests were faster at every attempt;
+    /// [`ErrorKind::IdTaken`] where a new session's id is in use.
+    pub async fn save(&self) -> Result<(), Error> {
+        self.shared.save().await
+    }
+
+    /// Loads the record anew and drops what was changed since. Costs one call of the store.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] where there is no record; the session is as it was, then.
+    /// [`ErrorKind::Store`] where the store fails.
+    pub async fn reload(&self) -> Result<(), Error> {
+        self.shared.reload().await
+    }
+
+    /// Destroys the record and goes on with a new session, empty and under a new id.
+    ///
+    /// Do this whenever a visitor's rights change, at login above all: an id that somebody else knows
+    /// (session fixation) leads nowhere afterwards. What is to be kept is read before and inserted after.
+    /// Costs one call of the store, none for a session that was never stored.
+    ///
+    /// ```
+    /// use express_session::{Error, Session};
+    ///
+    /// async fn login(session: Session) -> Result<(), Error> {
+    ///     let cart: Option<Vec<String>> = session.get("cart")?;
+    ///     session.regenerate().await?;
+    ///     session.insert("user", "bob")?;
+    ///     session.insert("cart", cart)
+    /// }
+    /// # let _ = login;
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`] where the store fails; the old session is as it was, then.
+    pub async fn regenerate(&self) -> Result<(), Error> {
+        self.shared.regenerate().await
+    }
+
+    /// Destroys the record: logging out. The session is over, and the browser forgets the cookie.
+    ///
+    /// Costs one call of the store, none for a session that was never stored. No request that loaded the
+    /// session before can write it back.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`] where the store fails. The session is over for this request all the same,
+    /// and the end of the request tries once more.
+    pub async fn destroy(&self) -> Result<(), Error> {
+        self.shared.destroy().await
+    }
+
+    /// Starts the session's time anew, as every request does by itself.
+    ///
+    /// Within a handler this costs nothing: the store learns it at the end of the request. While a body is being
+    /// streamed, and after an upgrade, the store is told at once.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`] where the store is told at once, and fails.
+    pub async fn touch(&self) -> Result<(), Error> {
+        self.shared.touch().await
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Document) -> T) -> Result<T, Error> {
+        self.shared.read(|live| look(&live.document)).ok_or_else(|| Error::new(ErrorKind::Ended))
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("members", &self.len()).finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn insert<T: Serialize + ?Sized>(
+    document: &mut Document,
+    key: &str,
+    value: &T,
+) -> Result<(), Error> {
+    document.insert(key, value).map_err(|error| match error {
+        InsertError::Serialize(source) => {
+            Error::of_member(ErrorKind::Serialize, key).with_source(source)
+        }
+        _ => Error::of_member(ErrorKind::ReservedName, key),
+    })
+}
+
+fn apply<T, F>(document: &mut Document, key: &str, change: &F) -> Result<T, Error>
+where
+    T: Serialize + DeserializeOwned,
+    F: Fn(Option<T>) -> T,
+{
+    let value = document
+        .get(key)
+        .map_err(|source| Error::of_member(ErrorKind::Deserialize, key).with_source(source))?;
+    let value = change(value);
+    insert(document, key, &value)?;
+    Ok(value)
+}
+
+/// A session's own cookie: `req.session.cookie`.
+///
+/// A stored session keeps the attributes it was stored with; these methods change them for this
+/// session alone. A change counts as a modification: it is saved, and sent to the browser.
+///
+/// ```
+/// use std::time::Duration;
+/// use express_session::{Error, Session};
+///
+/// /// "Remember me": this visitor's session lives for 30 days from the last request on.
+/// async fn remember(session: Session) -> Result<(), Error> {
+///     session.cookie().set_max_age(Duration::from_secs(30 * 24 * 3600))
+/// }
+/// # let _ = remember;
+/// ```
+///
+/// # Errors
+///
+/// The methods that change something: [`ErrorKind::Ended`] and [`ErrorKind::ResponseSent`], as those of
+/// [`Session`]. Reading a session that is over gives `None` or `false`.
+pub struct SessionCookie<'a> {
+    shared: &'a Shared,
+}
+
+impl SessionCookie<'_> {
+    /// Gives the time that is left, `cookie.maxAge`. `None`: until the browser closes.
+    #[must_use]
+    pub fn max_age(&self) -> Option<Duration> {
+        let now = self.shared.time();
+        self.read(|cookie| cookie.max_age(now))
+    }
+
+    /// Gives the time the session lives from each request on, `cookie.originalMaxAge`.
+    #[must_use]
+    pub fn original_max_age(&self) -> Option<Duration> {
+        self.read(StoredCookie::original_max_age)
+    }
+
+    /// Gives the end of the session, `cookie.expires`. `None`: until the browser closes.
+    #[must_use]
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.read(StoredCookie::expires)
+    }
+
+    /// Gives the path.
+    #[must_use]
+    pub fn path(&self) -> Option<String> {
+        self.read(|cookie| cookie.path().map(str::to_owned))
+    }
+
+    /// Gives the domain.
+    #[must_use]
+    pub fn domain(&self) -> Option<String> {
+        self.read(|cookie| cookie.domain().map(str::to_owned))
+    }
+
+    /// Says whether scripts are kept from the cookie.
+    #[must_use]
+    pub fn http_only(&self) -> bool {
+        self.read(|cookie| Some(cookie.http_only())).unwrap_or(false)
+    }
+
+    /// Says whether the cookie is for HTTPS only.
+    #[must_use]
+    pub fn secure(&self) -> bool {
+        self.read(|cookie| Some(cookie.secure())).unwrap_or(false)
+    }
+
+    /// Gives the `SameSite` attribute.
+    #[must_use]
+    pub fn same_site(&self) -> Option<SameSite> {
+        self.read(StoredCookie::same_site)
+    }
+
+    /// Says whether the cookie is partitioned.
+    #[must_use]
+    pub fn partitioned(&self) -> bool {
+        self.read(|cookie| Some(cookie.partitioned())).unwrap_or(false)
+    }
+
+    /// Gives the priority.
+    #[must_use]
+    pub fn priority(&self) -> Option<Priority> {
+        self.read(StoredCookie::priority)
+    }
+
+    /// Sets how long the session lives from now, and from each request on. `None`: until the browser closes.
+    ///
+    /// # Errors
+    ///
+    /// Those of every changing method.
+    pub fn set_max_age(&self, max_age: impl Into<Option<Duration>>) -> Result<(), Error> {
+        let now = self.shared.time();
+        self.change(|cookie| cookie.set_max_age(max_age.into(), now))
+    }
+
+    /// Sets the end of the session; each request moves it by the time that is left now. `None`: until the browser closes.
+    ///
+    /// # Errors
+    ///
+    /// Those of every changing method.
+    pub fn set_expires(&self, expires: impl Into<Option<SystemTime>>) -> Result<(), Error> {
+        let now = self.shared.time();
+        self.change(|cookie| cookie.set_expires(expires.into(), now))
+    }
+
+    /// Sets the path.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidCookie`] for a path that no header can carry.
+    pub fn set_path(&self, path: &str) -> Result<(), Error> {
+        check_path(path)?;
+        self.change(|cookie| cookie.set_path(path))
+    }
+
+    /// Sets or removes the domain.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidCookie`] for what is no domain.
+    pub fn set_domain<'d>(&self, domain: impl Into<Option<&'d str>>) -> Result<(), Error> {
+        let domain = domain.into();
+        domain.map_or(Ok(()), check_domain)?;
+        self.change(|cookie| cookie.set_domain(domain.map(str::to_owned)))
+    }
+
+    /// Sets whether scripts are kept from the cookie.
+    ///
+    /// # Errors
+    ///
+    /// Those of every changing method.
+    pub fn set_http_only(&self, http_only: bool) -> Result<(), Error> {
+        self.change(|cookie| cookie.set_http_only(http_only))
+    }
+
+    /// Sets whether the cookie is for HTTPS only.
+    ///
+    /// # Errors
+    ///
+    /// Those of every changing method.
+    pub fn set_secure(&self, secure: bool) -> Result<(), Error> {
+        self.change(|cookie| cookie.set_secure(secure))
+    }
+
+    /// Sets or removes the `SameSite` attribute.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidCookie`] for [`SameSite::Auto`], which is resolved when a session is made and
+    /// means nothing afterwards.
+    pub fn set_same_site(&self, same_site: impl Into<Option<SameSite>>) -> Result<(), Error> {
+        let same_site = same_site.into();
+        if same_site == Some(SameSite::Auto) {
+            return Err(Error::new(ErrorKind::InvalidCookie));
+        }
+        self.change(|cookie| cookie.set_same_site(same_site))
+    }
+
+    /// Sets whether the cookie is partitioned.
+    ///
+    /// # Errors
+    ///
+    /// Those of every changing method.
+    pub fn set_partitioned(&self, partitioned: bool) -> Result<(), Error> {
+        self.change(|cookie| cookie.set_partitioned(partitioned))
+    }
+
+    /// Sets or removes the priority.
+    ///
+    /// # Errors
+    ///
+    /// Those of every changing method.
+    pub fn set_priority(&self, priority: impl Into<Option<Priority>>) -> Result<(), Error> {
+        self.change(|cookie| cookie.set_priority(priority.into()))
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&StoredCookie) -> Option<T>) -> Option<T> {
+        self.shared.read(|live| read(&live.cookie)).flatten()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut StoredCookie)) -> Result<(), Error> {
+        self.shared.change(|live| {
+            change(&mut live.cookie);
+            Ok(())
+        })
+    }
+}
+
+impl fmt::Debug for SessionCookie<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionCookie")
+    }
+}

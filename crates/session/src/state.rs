@@ -1,0 +1,814 @@
+//! One request's session: what it is, and the steps that act on the store.
+//!
+//! This is the one place that obeys [`decide`]. The handle ([`crate::Session`]) and the service are both
+//! thin over it.
+//!
+//! 1. The state is behind a plain lock that is never held across an await point.
+//! 2. The steps that call the store run one after the other, behind an asynchronous lock: clones of a
+//!    handle may save at the same time.
+//! 3. A step may be dropped at any await point. The store then has the call or has it not, and the state
+//!    still says what was known before; the next step finds out by the revision.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use express_session_core::cookie::{self, StoredCookie};
+use express_session_core::decide::{self, Facts, Plan};
+use express_session_core::store::{
+    Created, Loaded, Record, Revision, Store as _, Touch, Touched, Updated,
+};
+use express_session_core::{Document, SessionId, Timestamp, merge, token};
+use http::HeaderValue;
+use http::request::Parts;
+
+use crate::config::Config;
+use crate::diagnose::Diagnosis;
+use crate::error::{Error, ErrorKind};
+
+/// How often a save is tried when other requests keep writing the same session.
+const ATTEMPTS: usize = 64;
+
+/// The session of one request.
+pub(crate) struct Shared {
+    pub(crate) config: Arc<Config>,
+    /// The id of the request's cookie, its signature checked.
+    presented: Option<SessionId>,
+    /// Whether the request came over HTTPS.
+    secure: bool,
+    /// The request, where the user's own functions want to see it.
+    request: Option<Parts>,
+    state: Mutex<State>,
+    /// Held by the step that is under way.
+    step: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    phase: Phase,
+    progress: Progress,
+    live: Option<Live>,
+}
+
+/// Whether there is a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// Nobody has asked.
+    #[default]
+    Unloaded,
+    /// The store failed when somebody asked.
+    Unread,
+    Live,
+    Unset,
+    Destroyed,
+    /// Its record is gone from the store: ended by somebody else.
+    Gone,
+}
+
+/// How far the response is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Progress {
+    /// It is not there yet.
+    #[default]
+    Handling,
+    /// Its headers have left, with or without our cookie.
+    Streaming { cookie_sent: bool },
+    /// The connection was upgraded: the handle is for whoever holds it, and nothing is saved by itself.
+    Detached,
+    /// It is over.
+    Sent,
+}
+
+/// What the store is known to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    Absent,
+    /// A first record was on its way, and what became of it is not known.
+    Attempted,
+    At(Revision),
+}
+
+/// A change that can be made again to what another request has stored: an `update`.
+pub(crate) type Reapply = Box<dyn Fn(&mut Document, &str) -> Result<(), Error> + Send + Sync>;
+
+/// A session that is there.
+pub(crate) struct Live {
+    id: SessionId,
+    pub(crate) document: Document,
+    pub(crate) cookie: StoredCookie,
+    known: Known,
+    began: Began,
+    saved: Option<Snapshot>,
+    committed: Option<Snapshot>,
+    /// Whether the session's time was renewed for this response.
+    renewed: bool,
+    updates: Vec<(Box<str>, Reapply)>,
+}
+
+/// What the session was when the request got it.
+struct Began {
+    id: SessionId,
+    loaded: bool,
+    /// The members, where the document's own base is another by now.
+    document: Option<Document>,
+    cookie: StoredCookie,
+}
+
+struct Snapshot {
+    document: Document,
+    cookie: StoredCookie,
+}
+
+/// A write that is under way.
+struct Attempt {
+    record: Record,
+    snapshot: Snapshot,
+    /// How many of the changes that can be made again are part of it.
+    updates: usize,
+}
+
+impl Snapshot {
+    fn of(live: &Live) -> Self {
+        Self { document: live.document.clone(), cookie: live.cookie.clone() }
+    }
+
+    fn has_same_data(&self, live: &Live) -> bool {
+        live.document.same_members(&self.document)
+    }
+
+    fn has_same_cookie(&self, live: &Live) -> bool {
+        !live.cookie.is_changed_from(&self.cookie)
+    }
+}
+
+impl Live {
+    fn new(id: SessionId, cookie: StoredCookie) -> Self {
+        Self {
+            began: Began {
+                id: id.clone(),
+                loaded: false,
+                document: None,
+                cookie: cookie.clone(),
+            },
+            id,
+            document: Document::new(),
+            cookie,
+            known: Known::Absent,
+            saved: None,
+            committed: None,
+            renewed: false,
+            updates: Vec::new(),
+        }
+    }
+
+    fn loaded(id: SessionId, document: Document, cookie: StoredCookie, revision: Revision) -> Self {
+        let mut live = Self::new(id, cookie);
+        live.document = document;
+        live.known = Known::At(revision);
+        live.began.loaded = true;
+        live
+    }
+
+    /// Keeps what the session began with, before the document gets another base.
+    fn keep_beginning(&mut self) {
+        let document = &self.document;
+        self.began.document.get_or_insert_with(|| document.loaded());
+    }
+
+    fn has_changed_data(&self) -> bool {
+        match &self.began.document {
+            None => self.document.is_changed(),
+            Some(began) => !self.document.same_members(began),
+        }
+    }
+
+    fn record(&self) -> Record {
+        Record { text: self.document.render(&self.cookie.text()), deadline: self.cookie.deadline() }
+    }
+
+    /// Notes a change that overwrites a member: what was to be made again on top of it is not any more.
+    pub(crate) fn overwrites(&mut self, key: &str) {
+        self.updates.retain(|(updated, _)| &**updated != key);
+    }
+
+    /// Notes a change that can be made again.
+    pub(crate) fn updates(&mut self, key: &str, again: Reapply) {
+        self.updates.push((key.into(), again));
+    }
+}
+
+/// What came of the end of a response.
+pub(crate) struct Committed {
+    pub(crate) set_cookie: Option<HeaderValue>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        presented: Option<SessionId>,
+        secure: bool,
+        request: Option<Parts>,
+    ) -> Self {
+        Self {
+            config,
+            presented,
+            secure,
+            request,
+            state: Mutex::default(),
+            step: tokio::sync::Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic in a user's closure leaves the state as it was before it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.config.sources.now()
+    }
+
+    /// Gives the time, for what is computed from it.
+    pub(crate) fn time(&self) -> Timestamp {
+        self.now()
+    }
+
+    /// Says whether anything is to be done at the end of a request whose handler did not ask.
+    pub(crate) fn load_plan(&self) -> decide::Load {
+        decide::load(self.presented.is_some(), &self.config.policy)
+    }
+
+    /// Reads from the session, or gives `None` where it is over.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Live) -> T) -> Option<T> {
+        let state = self.state();
+        match state.phase {
+            Phase::Live => state.live.as_ref().map(read),
+            Phase::Unloaded | Phase::Unread | Phase::Unset | Phase::Destroyed | Phase::Gone => None,
+        }
+    }
+
+    /// Changes the session.
+    pub(crate) fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Live) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        change(self.state().callable()?)
+    }
+
+    /// Gives the id, also of a session that is over.
+    pub(crate) fn id(&self) -> Option<SessionId> {
+        self.state().live.as_ref().map(|live| live.id.clone())
+    }
+
+    /// Forgets the session: `req.session = null`.
+    pub(crate) fn unset(&self) -> Result<(), Error> {
+        let mut state = self.state();
+        state.callable()?;
+        state.phase = Phase::Unset;
+        Ok(())
+    }
+
+    /// Loads the session, or makes a new one, unless that has been done.
+    pub(crate) async fn load(&self) -> Result<(), Error> {
+        let _step = self.step.lock().await;
+        self.load_in_step().await
+    }
+
+    async fn load_in_step(&self) -> Result<(), Error> {
+        match self.state().phase {
+            Phase::Unloaded | Phase::Unread => {}
+            Phase::Live | Phase::Unset | Phase::Destroyed | Phase::Gone => return Ok(()),
+        }
+        let loaded = self.read_record().await;
+        let live = loaded.and_then(|loaded| match loaded {
+            Some(live) => Ok(live),
+            None => self.generate(),
+        });
+        let mut state = self.state();
+        match live {
+            Ok(live) => {
+                state.live = Some(live);
+                state.phase = Phase::Live;
+                Ok(())
+            }
+            Err(error) => {
+                state.phase = Phase::Unread;
+                Err(error)
+            }
+        }
+    }
+
+    /// Loads the record that the request's cookie names, if there is one.
+    async fn read_record(&self) -> Result<Option<Live>, Error> {
+        let Some(id) = &self.presented else { return Ok(None) };
+        let now = self.now();
+        let Some(loaded) = self.config.store.load(id, now).await? else { return Ok(None) };
+        let (document, cookie) = self.parse(&loaded, now)?;
+        Ok(Some(Live::loaded(id.clone(), document, cookie, loaded.revision)))
+    }
+
+    fn parse(&self, loaded: &Loaded, now: Timestamp) -> Result<(Document, StoredCookie), Error> {
+        let document = if self.config.policy.departures.verbatim {
+            Document::parse(Arc::clone(&loaded.record.text))?
+        } else {
+            Document::parse_normalised(&loaded.record.text)?
+        };
+        let cookie = StoredCookie::parse(document.cookie_text(), now)?;
+        Ok((document, cookie))
+    }
+
+    fn generate(&self) -> Result<Live, Error> {
+        let (id, cookie) = self.config.generate(self.request.as_ref(), self.secure, self.now())?;
+        Ok(Live::new(id, cookie))
+    }
+
+    /// Saves by hand.
+    pub(crate) async fn save(&self) -> Result<(), Error> {
+        let _step = self.step.lock().await;
+        self.state().callable()?;
+        let now = self.now();
+        if self.config.policy.departures.single_write {
+            self.state().callable()?.renew(now);
+        }
+        self.write(now).await
+    }
+
+    /// Loads the record again, and drops what was changed since.
+    pub(crate) async fn reload(&self) -> Result<(), Error> {
+        let _step = self.step.lock().await;
+        let id = self.state().callable()?.id.clone();
+        let now = self.now();
+        let Some(loaded) = self.config.store.load(&id, now).await? else {
+            return Err(Error::new(ErrorKind::NotFound));
+        };
+        let (document, cookie) = self.parse(&loaded, now)?;
+        let mut state = self.state();
+        let live = state.callable()?;
+        live.keep_beginning();
+        live.document = document;
+        live.cookie = cookie;
+        live.known = Known::At(loaded.revision);
+        live.updates.clear();
+        Ok(())
+    }
+
+    /// Destroys the record and makes a new session under a new id.
+    pub(crate) async fn regenerate(&self) -> Result<(), Error> {
+        let _step = self.step.lock().await;
+        let (id, known) = {
+            let mut state = self.state();
+            let live = state.callable()?;
+            (live.id.clone(), live.known)
+        };
+        let mut fresh = self.generate()?;
+        let policy = &self.config.policy;
+        let destroyed = if known == Known::Absent && policy.departures.single_destroy {
+            Ok(())
+        } else {
+            self.config.store.destroy(&id).await
+        };
+        let failed = match (destroyed, decide::failure(policy)) {
+            (Err(error), decide::Failure::Tell) => return Err(error.into()),
+            (destroyed, _) => destroyed.err(),
+        };
+        let mut state = self.state();
+        let live = state.callable()?;
+        fresh.began = Began {
+            id: live.began.id.clone(),
+            loaded: live.began.loaded,
+            document: live.began.document.take().or_else(|| Some(live.document.loaded())),
+            cookie: live.began.cookie.clone(),
+        };
+        fresh.renewed = live.renewed;
+        *live = fresh;
+        failed.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Destroys the record; the session is over.
+    pub(crate) async fn destroy(&self) -> Result<(), Error> {
+        let _step = self.step.lock().await;
+        let (id, known) = {
+            let mut state = self.state();
+            let live = state.callable()?;
+            (live.id.clone(), live.known)
+        };
+        // Over at once: nothing is written to it any more, even if the store fails now.
+        self.state().phase = Phase::Destroyed;
+        if known == Known::Absent && self.config.policy.departures.single_destroy {
+            return Ok(());
+        }
+        self.config.store.destroy(&id).await?;
+        if let Some(live) = &mut self.state().live {
+            live.known = Known::Absent;
+        }
+        Ok(())
+    }
+
+    /// Starts the session's time anew; in a stream, the store is told at once.
+    pub(crate) async fn touch(&self) -> Result<(), Error> {
+        let _step = self.step.lock().await;
+        let now = self.now();
+        let tell = {
+            let mut state = self.state();
+            let late = state.progress != Progress::Handling;
+            let live = state.callable()?;
+            live.cookie.renew(now);
+            late && matches!(live.known, Known::At(_))
+        };
+        if tell && self.config.store.supports_touch() {
+            self.tell_touch(now).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the step of a response that is ready, as [`decide::plan`] says, and gives its cookie.
+    pub(crate) async fn commit(&self) -> Result<Committed, Error> {
+        let _step = self.step.lock().await;
+        self.load_unasked().await?;
+        let now = self.now();
+        let Some(plan) = self.plan() else { return Ok(Committed { set_cookie: None }) };
+        let acted = self.act(plan, now).await;
+        let ended = self.state().phase == Phase::Gone;
+        acted?;
+        let set_cookie = if ended { None } else { self.cookie_of(plan, now) };
+        Ok(Committed { set_cookie })
+    }
+
+    /// Prints the cookie of a response whose store step is taken at the end of its body.
+    pub(crate) async fn commit_cookie(&self) -> Result<Committed, Error> {
+        let _step = self.step.lock().await;
+        self.load_unasked().await?;
+        let now = self.now();
+        let set_cookie = self.plan().and_then(|plan| self.cookie_of(plan, now));
+        Ok(Committed { set_cookie })
+    }
+
+    /// Takes the step of a body that has ended. There is nobody left to tell of an error.
+    pub(crate) async fn commit_late(&self) {
+        let _step = self.step.lock().await;
+        let now = self.now();
+        if let Some(plan) = self.plan()
+            && let Err(error) = self.act(plan, now).await
+        {
+            tracing::error!(
+                target: "express_session",
+                error = &error as &dyn std::error::Error,
+                "a session that changed while its response was sent could not be saved",
+            );
+        }
+    }
+
+    /// Notes that the headers leave now.
+    pub(crate) fn headers_left(&self, cookie_sent: bool) {
+        self.state().progress = Progress::Streaming { cookie_sent };
+    }
+
+    /// Notes that the connection is upgraded: handles stay usable, and nothing is saved by itself.
+    pub(crate) fn detach(&self) {
+        self.state().progress = Progress::Detached;
+    }
+
+    /// Notes that the response is over: handles are of no use any more.
+    pub(crate) fn close(&self) {
+        let mut state = self.state();
+        if state.progress != Progress::Detached {
+            state.progress = Progress::Sent;
+        }
+    }
+
+    /// Loads what the handler did not ask for, where the request needs it all the same.
+    async fn load_unasked(&self) -> Result<(), Error> {
+        let unasked = self.state().phase == Phase::Unloaded;
+        if unasked && self.load_plan() != decide::Load::Asked {
+            self.load_in_step().await?;
+        }
+        Ok(())
+    }
+
+    /// Asks what to do, or gives `None` where there never was a session.
+    fn plan(&self) -> Option<Plan> {
+        let state = self.state();
+        let mut facts = self.facts(&state)?;
+        let mut plan = decide::plan(facts, &self.config.policy);
+        let sends = matches!(plan.cookie, decide::Cookie::Send | decide::Cookie::Expire);
+        if sends && !state.live.as_ref().is_some_and(|live| self.is_printable(live)) {
+            facts.reach = decide::Reach::Unprintable;
+            plan = decide::plan(facts, &self.config.policy);
+        }
+        if plan.cookie == decide::Cookie::Withhold {
+            self.config.diagnoses.tell(match facts.reach {
+                decide::Reach::Insecure => Diagnosis::InsecureConnection,
+                decide::Reach::Unprintable => Diagnosis::UnprintableCookie,
+                decide::Reach::Open | decide::Reach::Sent | decide::Reach::Late => {
+                    Diagnosis::LateSession
+                }
+            });
+        }
+        Some(plan)
+    }
+
+    fn facts(&self, state: &State) -> Option<Facts> {
+        let session = match state.phase {
+            Phase::Unloaded | Phase::Gone => return None,
+            Phase::Unread => decide::Session::Unread,
+            Phase::Live => decide::Session::Live,
+            Phase::Unset => decide::Session::Unset,
+            Phase::Destroyed => decide::Session::Destroyed,
+        };
+        let Some(live) = &state.live else {
+            // It could not be loaded: only the presented id is known.
+            return Some(Facts {
+                session,
+                id: decide::Id::Presented,
+                origin: decide::Origin::Loaded,
+                data: decide::Data::Same,
+                attributes: decide::Attributes::Same,
+                saved: decide::Saved::Never,
+                record: decide::Record::Touchable,
+                expiry: decide::Expiry::None,
+                reach: decide::Reach::Open,
+            });
+        };
+        Some(Facts {
+            session,
+            id: match &self.presented {
+                None => decide::Id::Unknown,
+                Some(id) if *id == live.id => decide::Id::Presented,
+                Some(_) => decide::Id::Other,
+            },
+            origin: live.origin(),
+            data: if live.has_changed_data() {
+                decide::Data::Changed
+            } else {
+                decide::Data::Same
+            },
+            attributes: live.attributes(),
+            saved: live.saved(),
+            record: match live.known {
+                Known::Absent => decide::Record::Absent,
+                Known::Attempted | Known::At(_) if self.config.store.supports_touch() => {
+                    decide::Record::Touchable
+                }
+                Known::Attempted | Known::At(_) => decide::Record::Untouchable,
+            },
+            expiry: if live.cookie.has_expiry() {
+                decide::Expiry::Some
+            } else {
+                decide::Expiry::None
+            },
+            reach: self.reach(state.progress, live),
+        })
+    }
+
+    fn reach(&self, progress: Progress, live: &Live) -> decide::Reach {
+        match progress {
+            Progress::Handling => {}
+            Progress::Streaming { cookie_sent: true } => return decide::Reach::Sent,
+            Progress::Streaming { cookie_sent: false } | Progress::Detached | Progress::Sent => {
+                return decide::Reach::Late;
+            }
+        }
+        if live.cookie.secure() && !self.secure {
+            return decide::Reach::Insecure;
+        }
+        decide::Reach::Open
+    }
+
+    fn is_printable(&self, live: &Live) -> bool {
+        let mut renewed = live.cookie.clone();
+        renewed.renew(self.now());
+        cookie::print(&self.config.name, "", &renewed).is_ok()
+    }
+
+    /// Does to the store what was decided.
+    async fn act(&self, plan: Plan, now: Timestamp) -> Result<(), Error> {
+        let sends = plan.cookie == decide::Cookie::Send;
+        if sends || matches!(plan.store, decide::Store::Write | decide::Store::Touch) {
+            self.renew_once(now);
+        }
+        match plan.store {
+            decide::Store::Keep => {}
+            decide::Store::Write => match self.write(now).await {
+                Err(error) if error.kind() == ErrorKind::Ended => tell_ended(),
+                written => written?,
+            },
+            decide::Store::Touch => self.tell_touch(now).await?,
+            decide::Store::Destroy => {
+                if let Some(id) = self.id().or_else(|| self.presented.clone()) {
+                    self.config.store.destroy(&id).await?;
+                }
+            }
+        }
+        if let Some(live) = &mut self.state().live {
+            live.committed = Some(Snapshot::of(live));
+        }
+        Ok(())
+    }
+
+    fn renew_once(&self, now: Timestamp) {
+        if let Some(live) = &mut self.state().live
+            && !live.renewed
+        {
+            live.renew(now);
+        }
+    }
+
+    /// Writes the session, against what others may be writing.
+    async fn write(&self, now: Timestamp) -> Result<(), Error> {
+        let policy = &self.config.policy;
+        for _ in 0..ATTEMPTS {
+            let (id, known, attempt) = {
+                let mut state = self.state();
+                let Some(live) = &mut state.live else { return Err(Error::new(ErrorKind::Ended)) };
+                live.keep_beginning();
+                let attempt = Attempt {
+                    record: live.record(),
+                    snapshot: Snapshot::of(live),
+                    updates: live.updates.len(),
+                };
+                if decide::failure(policy) == decide::Failure::Hide {
+                    // As in express-session, what was tried counts as saved.
+                    live.saved = Some(Snapshot::of(live));
+                }
+                let known = live.known;
+                if known == Known::Absent {
+                    live.known = Known::Attempted;
+                }
+                (live.id.clone(), known, attempt)
+            };
+            let store = &self.config.store;
+            let expected = match known {
+                Known::At(revision) => Some(revision),
+                Known::Absent | Known::Attempted => {
+                    match store.create(&id, &attempt.record, now).await {
+                        Ok(Created::Done(revision)) => return self.written(attempt, revision),
+                        Ok(Created::Taken) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                    let ours = known == Known::Attempted;
+                    if !ours && decide::taken(policy) == decide::Surprise::Refuse {
+                        self.state().live.iter_mut().for_each(|live| live.known = Known::Absent);
+                        return Err(Error::new(ErrorKind::IdTaken));
+                    }
+                    store.load(&id, now).await?.map(|current| current.revision)
+                }
+            };
+            let Some(expected) = expected else { continue };
+            match store.update(&id, &attempt.record, expected, now).await? {
+                Updated::Done(revision) => return self.written(attempt, revision),
+                Updated::Conflict(theirs) => self.meet(&theirs, now)?,
+                Updated::Gone if decide::gone(policy) == decide::Surprise::Refuse => {
+                    self.state().phase = Phase::Gone;
+                    return Err(Error::new(ErrorKind::Ended));
+                }
+                Updated::Gone => {
+                    self.state().live.iter_mut().for_each(|live| live.known = Known::Absent);
+                }
+            }
+        }
+        Err(Error::new(ErrorKind::Conflict))
+    }
+
+    /// Notes that the store has what was attempted.
+    fn written(&self, attempt: Attempt, revision: Revision) -> Result<(), Error> {
+        let stored = Document::parse(attempt.record.text)?;
+        let mut state = self.state();
+        let Some(live) = &mut state.live else { return Ok(()) };
+        live.known = Known::At(revision);
+        live.updates.drain(..attempt.updates.min(live.updates.len()));
+        // What was changed while the store was busy becomes a change of what it has now.
+        live.document = if live.document.same_members(&stored) {
+            stored
+        } else {
+            merge::merge(&live.document, &stored).document
+        };
+        live.saved = Some(attempt.snapshot);
+        Ok(())
+    }
+
+    /// Puts our changes onto what another request has stored.
+    fn meet(&self, theirs: &Loaded, now: Timestamp) -> Result<(), Error> {
+        let (document, _) = self.parse(theirs, now)?;
+        let mut state = self.state();
+        let Some(live) = &mut state.live else { return Ok(()) };
+        live.known = Known::At(theirs.revision);
+        if decide::conflict(&self.config.policy) == decide::Conflict::Overwrite {
+            return Ok(());
+        }
+        let merged = merge::merge(&live.document, &document);
+        let mut document = merged.document;
+        for key in merged.contested {
+            let mut again = live.updates.iter().filter(|(updated, _)| **updated == *key).peekable();
+            if again.peek().is_some() {
+                document.restore(&key);
+            }
+            for (_, again) in again {
+                again(&mut document, &key)?;
+            }
+        }
+        live.document = document;
+        Ok(())
+    }
+
+    async fn tell_touch(&self, now: Timestamp) -> Result<(), Error> {
+        let (id, touch) = {
+            let state = self.state();
+            let Some(live) = &state.live else { return Ok(()) };
+            let touch =
+                Touch { cookie: live.cookie.text().into(), deadline: live.cookie.deadline() };
+            (live.id.clone(), touch)
+        };
+        let touched = self.config.store.touch(&id, &touch, now).await?;
+        if touched == Touched::Gone && decide::gone(&self.config.policy) == decide::Surprise::Refuse
+        {
+            self.state().phase = Phase::Gone;
+        }
+        Ok(())
+    }
+
+    /// Prints the `Set-Cookie` header that was decided.
+    fn cookie_of(&self, plan: Plan, now: Timestamp) -> Option<HeaderValue> {
+        let name = &self.config.name;
+        let printed = match plan.cookie {
+            decide::Cookie::Keep | decide::Cookie::Withhold => return None,
+            decide::Cookie::Send => {
+                self.renew_once(now);
+                let state = self.state();
+                let live = state.live.as_ref()?;
+                cookie::print(name, &token::seal(&live.id, &self.config.keyring), &live.cookie)
+            }
+            decide::Cookie::Expire => {
+                cookie::print_expired(name, &self.state().live.as_ref()?.cookie)
+            }
+        };
+        let printed = printed.ok()?;
+        if printed.len() > MAX_COOKIE {
+            self.config.diagnoses.tell(Diagnosis::LargeCookie);
+        }
+        // `print` lets nothing through that a header cannot carry.
+        HeaderValue::from_maybe_shared(bytes::Bytes::from(printed)).ok()
+    }
+}
+
+/// Browsers drop a cookie beyond this (RFC 6265bis §5.6).
+const MAX_COOKIE: usize = 4096;
+
+fn tell_ended() {
+    tracing::info!(
+        target: "express_session",
+        "the session ended while this request was being handled: its changes are dropped",
+    );
+}
+
+impl State {
+    /// Gives the session for a change or a step, or says why there is none.
+    fn callable(&mut self) -> Result<&mut Live, Error> {
+        if self.progress == Progress::Sent {
+            return Err(Error::new(ErrorKind::ResponseSent));
+        }
+        match (self.phase, &mut self.live) {
+            (Phase::Live, Some(live)) => Ok(live),
+            _ => Err(Error::new(ErrorKind::Ended)),
+        }
+    }
+}
+
+impl Live {
+    pub(crate) fn renew(&mut self, now: Timestamp) {
+        self.cookie.renew(now);
+        self.renewed = true;
+    }
+
+    fn origin(&self) -> decide::Origin {
+        if self.id != self.began.id {
+            decide::Origin::Regenerated
+        } else if self.began.loaded {
+            decide::Origin::Loaded
+        } else {
+            decide::Origin::New
+        }
+    }
+
+    fn attributes(&self) -> decide::Attributes {
+        if !self.cookie.is_changed_from(&self.began.cookie) {
+            return decide::Attributes::Same;
+        }
+        match &self.saved {
+            Some(saved) if saved.has_same_cookie(self) => decide::Attributes::Saved,
+            Some(_) | None => decide::Attributes::Changed,
+        }
+    }
+
+    fn saved(&self) -> decide::Saved {
+        if self
+            .committed
+            .as_ref()
+            .is_some_and(|snapshot| snapshot.has_same_data(self) && snapshot.has_same_cookie(self))
+        {
+            return decide::Saved::Committed;
+        }
+        match &self.saved {
+            None => decide::Saved::Never,
+            Some(saved) if saved.has_same_data(self) => decide::Saved::Current,
+            Some(_) => decide::Saved::Stale,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! A store of any kind, chosen at run time.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use express_session_core::store::{
+    Created, Error, Loaded, Record, Revision, Store, Touch, Touched, Updated,
+};
+use express_session_core::{SessionId, Timestamp};
+
+type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+
+/// A store whose kind is known at run time only: any [`Store`], behind a pointer.
+///
+/// Each call costs one allocation more than that of the store itself. A clone is the same store.
+///
+/// ```
+/// use express_session::store::AnyStore;
+/// use express_session::{MemoryStore, SessionLayer};
+///
+/// let store = AnyStore::new(MemoryStore::new());
+/// let layer = SessionLayer::new("keyboard cat").store(store.clone());
+/// # let _ = layer;
+/// ```
+#[derive(Clone)]
+pub struct AnyStore(Arc<dyn Erased>);
+
+impl AnyStore {
+    /// Takes a store.
+    pub fn new<S: Store>(store: S) -> Self {
+        Self(Arc::new(store))
+    }
+}
+
+impl fmt::Debug for AnyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AnyStore")
+    }
+}
+
+impl Store for AnyStore {
+    async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
+        self.0.load(id, now).await
+    }
+
+    async fn create(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        now: Timestamp,
+    ) -> Result<Created, Error> {
+        self.0.create(id, record, now).await
+    }
+
+    async fn update(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        now: Timestamp,
+    ) -> Result<Updated, Error> {
+        self.0.update(id, record, expected, now).await
+    }
+
+    async fn touch(
+        &self,
+        id: &SessionId,
+        touch: &Touch,
+        now: Timestamp,
+    ) -> Result<Touched, Error> {
+        self.0.touch(id, touch, now).await
+    }
+
+    async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
+        self.0.destroy(id).await
+    }
+
+    fn supports_touch(&self) -> bool {
+        self.0.supports_touch()
+    }
+}
+
+/// [`Store`] with its futures boxed, so that it can be a `dyn`.
+trait Erased: Send + Sync {
+    fn load<'a>(&'a self, id: &'a SessionId, now: Timestamp) -> Call<'a, Option<Loaded>>;
+    fn create<'a>(
+        &'a self,
+        id: &'a SessionId,
+        record: &'a Record,
+        now: Timestamp,
+    ) -> Call<'a, Created>;
+    fn update<'a>(
+        &'a self,
+        id: &'a SessionId,
+        record: &'a Record,
+        expected: Revision,
+        now: Timestamp,
+    ) -> Call<'a, Updated>;
+    fn touch<'a>(&'a self, id: &'a SessionId, touch: &'a Touch, now: Timestamp)
+    -> Call<'a, Touched>;
+    fn destroy<'a>(&'a self, id: &'a SessionId) -> Call<'a, ()>;
+    fn supports_touch(&self) -> bool;
+}
+
+impl<S: Store> Erased for S {
+    fn load<'a>(&'a self, id: &'a SessionId, now: Timestamp) -> Call<'a, Option<Loaded>> {
+        Box::pin(Store::load(self, id, now))
+    }
+
+    fn create<'a>(
+        &'a self,
+        id: &'a SessionId,
+        record: &'a Record,
+        now: Timestamp,
+    ) -> Call<'a, Created> {
+        Box::pin(Store::create(self, id, record, now))
+    }
+
+    fn update<'a>(
+        &'a self,
+        id: &'a SessionId,
+        record: &'a Record,
+        expected: Revision,
+        now: Timestamp,
+    ) -> Call<'a, Updated> {
+        Box::pin(Store::update(self, id, record, expected, now))
+    }
+
+    fn touch<'a>(
+        &'a self,
+        id: &'a SessionId,
+        touch: &'a Touch,
+        now: Timestamp,
+    ) -> Call<'a, Touched> {
+        Box::pin(Store::touch(self, id, touch, now))
+    }
+
+    fn destroy<'a>(&'a self, id: &'a SessionId) -> Call<'a, ()> {
+        Box::pin(Store::destroy(self, id))
+    }
+
+    fn supports_touch(&self) -> bool {
+        Store::supports_touch(self)
+    }
+}

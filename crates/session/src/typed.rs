@@ -1,0 +1,181 @@
+//! The session as a struct of the user's own.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use express_session_core::Document;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::error::{Error, ErrorKind};
+use crate::session::insert;
+use crate::{Session, Unloaded};
+
+/// The visitor's session, read and written as a struct.
+///
+/// Each field of the struct is a member of the session of the same name, on the record that Express and
+/// untyped handlers see too. Members that the struct does not know stay as they are. A session in which nothing
+/// is yet reads as `T::default()`.
+///
+/// ```
+/// use express_session::{Error, Typed};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Default, Serialize, Deserialize)]
+/// #[serde(default)]
+/// struct Cart {
+///     items: Vec<String>,
+///     coupon: Option<String>,
+/// }
+///
+/// async fn add(cart: Typed<Cart>) -> Result<String, Error> {
+///     let cart = cart.update(|cart| cart.items.push("apple".to_owned()))?;
+///     Ok(format!("{} items", cart.items.len()))
+/// }
+/// # let _ = add;
+/// ```
+///
+/// With `#[serde(default)]` on the struct, a record that was stored before a field was added is read as
+/// well.
+pub struct Typed<T> {
+    session: Session,
+    data: PhantomData<fn() -> T>,
+}
+
+impl<T> Typed<T> {
+    /// Puts a type on a session.
+    #[must_use]
+    pub fn new(session: Session) -> Self {
+        Self { session, data: PhantomData }
+    }
+
+    /// Gives the session itself: its id, its cookie, `regenerate`, `destroy`.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + Default> Typed<T> {
+    /// Reads the struct.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Deserialize`] where the stored members are not what the struct takes,
+    /// [`ErrorKind::Ended`] where the session is over.
+    pub fn read(&self) -> Result<T, Error> {
+        self.session
+            .shared()
+            .read(|live| read(&live.document))
+            .unwrap_or_else(|| Err(Error::new(ErrorKind::Ended)))
+    }
+
+    /// Writes the struct: every field that differs from what is stored.
+    ///
+    /// A field that is not serialised any more (`skip_serializing_if`) is removed.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Serialize`] where it is no JSON object, [`ErrorKind::ReservedName`] for a field that is
+    /// called `cookie`, `id`, `save`, …; the session is unchanged then.
+    pub fn write(&self, value: &T) -> Result<(), Error> {
+        self.session.shared().change(|live| {
+            let before = read::<T>(&live.document).ok();
+            let mut document = live.document.clone();
+            let keys = write(&mut document, before.as_ref(), value)?;
+            live.document = document;
+            keys.iter().for_each(|key| live.overwrites(key));
+            Ok(())
+        })
+    }
+
+    /// Changes the struct, and gives it as it is now.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read) and [`write`](Self::write).
+    pub fn update(&self, change: impl FnOnce(&mut T)) -> Result<T, Error> {
+        let mut value = self.read()?;
+        change(&mut value);
+        self.write(&value)?;
+        Ok(value)
+    }
+}
+
+fn read<T: DeserializeOwned + Default>(document: &Document) -> Result<T, Error> {
+    if document.is_empty() {
+        return Ok(T::default());
+    }
+    // The whole record is read, and the cookie is one member that the struct does not know.
+    let text = document.render("null");
+    serde_json::from_str(&text)
+        .map_err(|source| Error::of_member(ErrorKind::Deserialize, "").with_source(source))
+}
+
+/// Sets what differs, and gives the names of the members that were set or removed.
+fn write<T: Serialize>(
+    document: &mut Document,
+    before: Option<&T>,
+    after: &T,
+) -> Result<Vec<String>, Error> {
+    let before = before.map(fields).transpose()?.unwrap_or_default();
+    let after = fields(after)?;
+    let mut touched = Vec::new();
+    for (key, value) in &after {
+        let stored: Option<Value> = document.get(key).ok().flatten();
+        if stored.as_ref() != Some(value) {
+            insert(document, key, value)?;
+            touched.push(key.clone());
+        }
+    }
+    for key in before.keys().filter(|key| !after.contains_key(*key)) {
+        document.remove(key);
+        touched.push(key.clone());
+    }
+    Ok(touched)
+}
+
+fn fields<T: Serialize>(value: &T) -> Result<serde_json::Map<String, Value>, Error> {
+    let failed = || Error::of_member(ErrorKind::Serialize, "");
+    match serde_json::to_value(value) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => Err(failed()),
+        Err(source) => Err(failed().with_source(source)),
+    }
+}
+
+impl<T> Clone for Typed<T> {
+    fn clone(&self) -> Self {
+        Self::new(self.session.clone())
+    }
+}
+
+impl<T> fmt::Debug for Typed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Typed").field(&self.session).finish()
+    }
+}
+
+impl Unloaded {
+    /// Loads the session, and puts a type on it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Unloaded::load`].
+    pub async fn load_typed<T>(self) -> Result<Typed<T>, Error> {
+        self.load().await.map(Typed::new)
+    }
+}
+
+#[cfg(feature = "axum")]
+impl<S: Sync, T> axum_core::extract::FromRequestParts<S> for Typed<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(
+        parts: &mut http::request::Parts,
+        _: &S,
+    ) -> Result<Self, Self::Rejection> {
+        Session::from_extensions(&parts.extensions)?.load_typed().await
+    }
+}

@@ -1,0 +1,327 @@
+//! A law that no broken store breaks is no law: each flaw here is caught by the law it is named with.
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "all of this is a test, and each place is about one flaw or two"
+)]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+
+use express_session_core::store::{
+    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Revision, Store, Touch,
+    Touched, Updated,
+};
+use express_session_core::{SessionId, Timestamp};
+use express_session_testkit::{MapStore, Subject, block_on, laws};
+
+/// What a store does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flaw {
+    /// Writes numbers anew, as a store does that parses and prints.
+    Reformats,
+    /// Cuts off what is too long, as MySQL did without its strict mode.
+    CutsOff,
+    /// Returns what has expired.
+    ReturnsExpired,
+    /// Ends a session without a deadline at once.
+    EndsWithoutDeadline,
+    /// Creates over what is there.
+    CreateOverwrites,
+    /// Takes an expired record for one in use.
+    CreateSeesExpired,
+    /// Looks, lets others in, and then creates.
+    CreateIsTwoSteps,
+    /// Forgets to say which writing an update was.
+    UpdateGivesOldRevision,
+    /// Does not look at the revision.
+    UpdateOverwrites,
+    /// Counts the writings of a record, and begins again with each.
+    RevisionBeginsAgain,
+    /// Looks, lets others in, and then updates.
+    UpdateIsTwoSteps,
+    /// Keeps the deadline of the first writing.
+    UpdateKeepsDeadline,
+    /// Says that it touched, and did not.
+    TouchDoesNothing,
+    /// Counts a touch as a writing.
+    TouchIsWriting,
+    /// Writes back what was destroyed.
+    UpdateRevives,
+    /// Touches what has expired, and so brings it back.
+    TouchRevives,
+    /// Fails where there is nothing to destroy.
+    DestroyOfNothingFails,
+    /// Takes upper and lower case for the same, as a collation does.
+    IgnoresCase,
+    /// Takes an id with a space at its end for the same, as a padded column does.
+    IgnoresSpace,
+    /// Replaces a record by removing it first, which shows when the future is dropped in between.
+    TearsWhenAbandoned,
+    /// Reads what it should not, and says nothing of it.
+    ReadsGarbage,
+    /// Pages by counting, so that it skips when something before goes.
+    ListsByOffset,
+    /// Lists and counts what has expired.
+    CountsExpired,
+    /// Clears the whole server.
+    ClearsAll,
+    /// Clears half.
+    ClearsHalf,
+    /// Removes more than asked for.
+    PurgesAll,
+}
+
+use Flaw::*;
+
+struct Flawed {
+    flaw: Flaw,
+    inner: MapStore,
+}
+
+impl Flawed {
+    fn is(&self, flaw: Flaw) -> bool {
+        self.flaw == flaw
+    }
+
+    fn id(&self, id: &SessionId) -> SessionId {
+        let text = match self.flaw {
+            IgnoresCase => id.as_str().to_lowercase(),
+            IgnoresSpace => format!("{}.", id.as_str().trim_end_matches(' ')),
+            _ => return id.clone(),
+        };
+        SessionId::new(text).unwrap()
+    }
+
+    fn record(&self, record: &Record, now: Timestamp) -> Record {
+        let mut record = record.clone();
+        match self.flaw {
+            Reformats => record.text = record.text.replace("1.0", "1").into(),
+            CutsOff if record.text.len() > 65_535 => record.text = record.text[..60_000].into(),
+            EndsWithoutDeadline => record.deadline = record.deadline.or(Some(now)),
+            _ => {}
+        }
+        record
+    }
+
+    /// A time at which what has expired is still there.
+    fn time(&self, now: Timestamp, flaw: Flaw) -> Timestamp {
+        if self.is(flaw) { Timestamp::from_millis(now.millis() - 3_500_000) } else { now }
+    }
+}
+
+async fn turn() {
+    let mut turns = 0;
+    std::future::poll_fn(|context| {
+        turns += 1;
+        context.waker().wake_by_ref();
+        if turns > 1 { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+}
+
+impl Store for Flawed {
+    async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
+        let mut loaded = self.inner.load(&self.id(id), self.time(now, ReturnsExpired)).await?;
+        if let Some(loaded) = loaded.as_mut().filter(|_| self.is(RevisionBeginsAgain)) {
+            loaded.revision = Revision::new(1);
+        }
+        Ok(loaded)
+    }
+
+    async fn create(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        now: Timestamp,
+    ) -> Result<Created, Error> {
+        let (id, record) = (self.id(id), self.record(record, now));
+        if self.is(CreateOverwrites) {
+            self.inner.destroy(&id).await?;
+        }
+        if self.is(CreateIsTwoSteps) {
+            if self.inner.load(&id, now).await?.is_some() {
+                return Ok(Created::Taken);
+            }
+            turn().await;
+            self.inner.destroy(&id).await?;
+        }
+        let created = self.inner.create(&id, &record, self.time(now, CreateSeesExpired)).await?;
+        match created {
+            Created::Done(_) if self.is(RevisionBeginsAgain) => Ok(Created::Done(Revision::new(1))),
+            Created::Done(_) | Created::Taken => Ok(created),
+        }
+    }
+
+    async fn update(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        mut expected: Revision,
+        now: Timestamp,
+    ) -> Result<Updated, Error> {
+        let (id, mut record) = (self.id(id), self.record(record, now));
+        let current = self.inner.load(&id, now).await?;
+        if current.is_none() && self.is(UpdateRevives) {
+            return self.inner.create(&id, &record, now).await.map(|_| Updated::Done(expected));
+        }
+        if let Some(current) = current {
+            if self.is(UpdateOverwrites) || self.is(RevisionBeginsAgain) {
+                expected = current.revision;
+            }
+            if self.is(UpdateIsTwoSteps) && expected == current.revision {
+                turn().await;
+                if let Some(newer) = self.inner.load(&id, now).await? {
+                    expected = newer.revision;
+                }
+            }
+            if self.is(TearsWhenAbandoned) && expected == current.revision {
+                self.inner.destroy(&id).await?;
+                turn().await;
+                let Created::Done(revision) = self.inner.create(&id, &record, now).await? else {
+                    return Ok(Updated::Gone);
+                };
+                return Ok(Updated::Done(revision));
+            }
+            if self.is(UpdateKeepsDeadline) {
+                record.deadline = current.record.deadline;
+            }
+        }
+        let updated = self.inner.update(&id, &record, expected, now).await?;
+        match updated {
+            Updated::Done(_) if self.is(UpdateGivesOldRevision) => Ok(Updated::Done(expected)),
+            Updated::Done(_) | Updated::Conflict(_) | Updated::Gone => Ok(updated),
+        }
+    }
+
+    async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
+        let id = self.id(id);
+        if self.is(TouchDoesNothing) {
+            return Ok(Touched::Done);
+        }
+        if self.is(TouchIsWriting)
+            && let Some(Loaded { mut record, revision }) = self.inner.load(&id, now).await?
+        {
+            record.deadline = touch.deadline;
+            self.inner.update(&id, &record, revision, now).await?;
+            return Ok(Touched::Done);
+        }
+        self.inner.touch(&id, touch, self.time(now, TouchRevives)).await
+    }
+
+    async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
+        let id = self.id(id);
+        if self.is(DestroyOfNothingFails) && self.inner.load(&id, Timestamp::MIN).await?.is_none() {
+            return Err(Error::new(ErrorKind::Other, "no such session"));
+        }
+        self.inner.destroy(&id).await
+    }
+}
+
+impl Admin for Flawed {
+    async fn list(
+        &self,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, Error> {
+        if !self.is(ListsByOffset) {
+            return self.inner.list(after, limit, self.time(now, CountsExpired)).await;
+        }
+        let offset = after.map_or(0, |after| after.as_str().parse::<usize>().unwrap());
+        let all = self.inner.list(None, usize::MAX, now).await?.sessions;
+        let sessions: Vec<_> = all.into_iter().skip(offset).take(limit).collect();
+        let next = (sessions.len() == limit).then(|| Cursor::new((offset + limit).to_string()));
+        Ok(Page { sessions, next })
+    }
+
+    async fn count(&self, now: Timestamp) -> Result<u64, Error> {
+        self.inner.count(self.time(now, CountsExpired)).await
+    }
+
+    async fn clear(&self) -> Result<(), Error> {
+        let now = Timestamp::from_millis(1_700_000_060_000);
+        let half = self.inner.list(None, 10, now).await?;
+        self.inner.clear().await?;
+        if self.is(ClearsHalf) {
+            for (id, record) in half.sessions {
+                self.inner.create(&id, &record, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
+        let limit = if self.is(PurgesAll) { usize::MAX } else { limit };
+        self.inner.purge(limit, now).await
+    }
+}
+
+struct Case(Flaw, Mutex<MapStore>);
+
+impl Subject for Case {
+    type Store = Flawed;
+
+    async fn store(&self) -> Flawed {
+        let server = self.1.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let inner = if self.0 == ClearsAll { server } else { MapStore::default() };
+        Flawed { flaw: self.0, inner }
+    }
+
+    async fn plant(&self, store: &Flawed, id: &SessionId, garbage: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(garbage).into();
+        let record = Record { text, deadline: None };
+        store.inner.create(id, &record, Timestamp::MIN).await.unwrap();
+        true
+    }
+}
+
+/// Whether a law holds for a store with this flaw.
+macro_rules! holds {
+    ($law:ident, $flaw:expr) => {
+        catch_unwind(AssertUnwindSafe(|| {
+            block_on(laws::$law(&Case($flaw, Mutex::default())));
+        }))
+        .is_ok()
+    };
+}
+
+macro_rules! caught {
+    ($($flaw:ident by $law:ident,)*) => {
+        #[test]
+        fn every_flaw_is_caught_by_its_law() {
+            $( assert!(!holds!($law, $flaw), "{:?} obeys {}", $flaw, stringify!($law)); )*
+        }
+    };
+}
+
+caught! {
+    Reformats by record_is_loaded_as_it_was_saved,
+    CutsOff by megabyte_is_loaded_as_it_was_saved_or_refused,
+    ReturnsExpired by record_is_never_returned_after_its_deadline,
+    EndsWithoutDeadline by record_without_a_deadline_is_kept,
+    CreateOverwrites by create_refuses_an_id_that_is_in_use,
+    CreateSeesExpired by create_takes_an_id_whose_record_has_expired,
+    CreateIsTwoSteps by one_of_many_creates_at_once_is_done,
+    UpdateGivesOldRevision by update_replaces_the_record_that_was_loaded,
+    UpdateOverwrites by update_after_another_is_a_conflict_and_changes_nothing,
+    RevisionBeginsAgain by update_of_an_earlier_life_of_the_id_is_a_conflict,
+    UpdateIsTwoSteps by updates_at_once_lose_nothing,
+    UpdateKeepsDeadline by update_moves_the_deadline,
+    TouchDoesNothing by touch_moves_the_deadline,
+    TouchDoesNothing by what_is_destroyed_stays_gone,
+    TouchIsWriting by touch_keeps_the_data_and_the_revision,
+    UpdateRevives by what_is_destroyed_stays_gone,
+    UpdateRevives by logout_is_final_while_others_write,
+    TouchRevives by what_has_expired_stays_gone,
+    DestroyOfNothingFails by destroy_of_nothing_is_success,
+    IgnoresCase by every_id_keeps_its_own_record,
+    IgnoresSpace by every_id_keeps_its_own_record,
+    TearsWhenAbandoned by abandoned_call_happened_or_did_not,
+    ReadsGarbage by corrupt_record_is_an_error_and_stays,
+    ListsByOffset by listing_gives_each_session_once_while_others_write,
+    CountsExpired by listing_and_count_leave_out_what_has_expired,
+    ClearsAll by clear_removes_everything_and_nothing_of_another_store,
+    ClearsHalf by clear_removes_everything_and_nothing_of_another_store,
+    PurgesAll by purge_removes_what_has_expired_and_nothing_else,
+}
