@@ -1,14 +1,16 @@
 //! The judge's own table of departures: what each of them may change, and nothing else.
 //!
-//! A rule looks at one request, played to express-session and to ours with this departure alone. It
-//! is written without regard to how ours works. What several departures do together is checked
-//! otherwise: with those at work switched off, all others on, no difference may be left.
+//! A rule looks at one request, played without this departure and with it. It is written without
+//! regard to how ours works.
+
+use std::collections::BTreeMap;
 
 use crate::compare::{normal, response_difference};
 use crate::cookie;
+use crate::log::deadline;
 use crate::outcome::{Call, Response};
 use crate::scenario::{Attribute, Flag, Op, Request, Scenario, Seed, Server};
-use crate::value::Value;
+use crate::value::{Value, js_texts};
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug)]
@@ -29,16 +31,16 @@ pub type Rule = fn(&Step<'_>) -> Result<(), String>;
 pub struct Step<'a> {
     /// The request, alone: the seeds are the records before it.
     pub scenario: &'a Scenario,
-    /// What express-session made of it.
+    /// What express-session made of it, or ours with some other departures.
     pub node: &'a Response,
-    /// What ours made of it, with one departure on.
+    /// What ours made of it, with this departure on top of those.
     pub ours: &'a Response,
-    /// What ours makes of another request, with no departure on.
+    /// What ours makes of another request, without this departure.
     pub plain: &'a dyn Fn(&Scenario) -> Response,
 }
 
 /// All departures, by number.
-pub const TABLE: [Departure; 18] = [
+pub const TABLE: [Departure; 19] = [
     // The defaults of two options. Scenarios give every option.
     Departure { number: 1, field: None, rule: nothing },
     Departure { number: 2, field: Some("lazy_load"), rule: lazy_load },
@@ -58,6 +60,7 @@ pub const TABLE: [Departure; 18] = [
     Departure { number: 16, field: Some("final_end"), rule: final_end },
     Departure { number: 17, field: Some("unique_ids"), rule: unique_ids },
     Departure { number: 18, field: Some("honest_errors"), rule: honest_errors },
+    Departure { number: 19, field: Some("merge_changes"), rule: merge_changes },
 ];
 
 /// Which departures are on, by number.
@@ -71,16 +74,22 @@ impl Switches {
     /// All: the library's default.
     pub const ALL: Self = Self(u32::MAX);
 
-    /// Only one.
-    #[must_use]
-    pub const fn only(number: u8) -> Self {
-        Self(1 << number)
-    }
-
     /// These, but not that one.
     #[must_use]
     pub const fn without(self, number: u8) -> Self {
         Self(self.0 & !(1 << number))
+    }
+
+    /// These, and that one.
+    #[must_use]
+    pub const fn with(self, number: u8) -> Self {
+        Self(self.0 | (1 << number))
+    }
+
+    /// Gives the numbers of those of the table that are on.
+    #[must_use]
+    pub fn numbers(self) -> Vec<u8> {
+        TABLE.iter().map(|row| row.number).filter(|number| self.has(*number)).collect()
     }
 
     /// Says whether a departure is on.
@@ -113,6 +122,12 @@ impl<'a> Step<'a> {
         self.done().any(|(done, _)| done == op)
     }
 
+    /// Says whether a record is one that another request has written meanwhile.
+    fn is_rivals(&self, record: &str) -> bool {
+        let rivals = |op: &Op| matches!(op, Op::RivalSet { text } if text == record);
+        self.request().ops.iter().any(rivals)
+    }
+
     fn is_stored(&self, id: &str) -> bool {
         self.scenario.seeds.iter().any(|seed| seed.id == id)
     }
@@ -123,7 +138,7 @@ impl<'a> Step<'a> {
             && line.strip_prefix(self.name()).is_some_and(|rest| rest.starts_with('='))
     }
 
-    /// Plays the request changed, without departures, and demands the same.
+    /// Plays the request changed, without this departure, and demands the same.
     fn is_as(&self, change: impl FnOnce(&mut Scenario)) -> Result<(), String> {
         let mut scenario = self.scenario.clone();
         change(&mut scenario);
@@ -257,6 +272,16 @@ fn verbatim(step: &Step<'_>) -> Result<(), String> {
     for seed in &mut scenario.seeds {
         seed.text = cleaned(&seed.text);
     }
+    let clean = |response: &Response| {
+        let mut response = clean(response);
+        for (op, seen) in step.request().ops.iter().zip(&mut response.view) {
+            if *op == Op::Keys && let Ok(mut keys) = serde_json::from_str::<Vec<String>>(seen) {
+                keys.retain(|key| !RESERVED.contains(&&**key));
+                *seen = js_texts(&keys);
+            }
+        }
+        response
+    };
     same(&clean(&(step.plain)(&scenario)), &clean(step.ours))
 }
 
@@ -276,7 +301,9 @@ fn cookie_changes_saved(step: &Step<'_>) -> Result<(), String> {
                     expected.calls.pop();
                     expected.calls.extend(written);
                 }
-                _ if ours.calls.len() == expected.calls.len() + 1 && step.is_stored(id) => {
+                _ if ours.calls.len() == expected.calls.len() + 1
+                    && (step.is_stored(id) || was_set(&expected.calls, id)) =>
+                {
                     expected.calls.extend(written);
                     expected.records.insert(id.clone(), normal(text));
                     // What was written may be over at once.
@@ -296,15 +323,19 @@ fn cookie_changes_saved(step: &Step<'_>) -> Result<(), String> {
 
 /// A new session whose cookie is not sent is not stored.
 fn no_orphans(step: &Step<'_>) -> Result<(), String> {
-    demand(!step.did(&Op::Save), "it was saved by hand")?;
+    let last = step.done().filter(|(op, _)| matches!(op, Op::Save | Op::Regenerate)).last();
+    demand(last.is_none_or(|(op, _)| *op != Op::Save), "it was saved by hand")?;
     demand(!step.node.set_cookie.iter().any(|line| step.is_ours(line)), "its cookie was sent")?;
     let Some(Call::Set(id, _)) = step.node.calls.last() else {
         return Err("nothing was stored".into());
     };
     demand(!step.is_stored(id), "the session is not new")?;
-    step.differs_only(|expected, _| {
+    step.differs_only(|expected, ours| {
         expected.calls.pop();
         expected.records.remove(id);
+        if let Some(left) = ours.records.get(id) && step.is_rivals(left) {
+            expected.records.insert(id.clone(), left.clone());
+        }
     })
 }
 
@@ -345,6 +376,14 @@ fn single_write(step: &Step<'_>) -> Result<(), String> {
                 _ => expected.calls.push(call.clone()),
             }
         }
+        for (id, text) in &mut expected.records {
+            if let Some(renewed) = ours.records.get(id)
+                && timeless(text) == timeless(renewed)
+                && was_set(&ours.calls, id)
+            {
+                text.clone_from(renewed);
+            }
+        }
         // The handler sees the renewed time.
         for (at, op) in step.request().ops.iter().enumerate() {
             if *op == Op::Cookie && at > saved_first {
@@ -354,19 +393,32 @@ fn single_write(step: &Step<'_>) -> Result<(), String> {
     })
 }
 
-/// What is not in the store is not destroyed.
+/// What is not in the store is not destroyed, nor is what another session has under the same id.
 fn single_destroy(step: &Step<'_>) -> Result<(), String> {
+    let before = records(step.scenario);
     step.differs_only(|expected, ours| {
-        let mut stored: Vec<&str> = step.scenario.seeds.iter().map(|seed| &*seed.id).collect();
+        let mut stored: Vec<&str> = Vec::new();
+        let mut ended: Vec<&str> = Vec::new();
         let mut kept = ours.calls.iter().peekable();
         expected.calls.clear();
         for call in &step.node.calls {
             match call {
+                Call::Get(id) if before.contains_key(id) => stored.push(id),
                 Call::Set(id, _) => stored.push(id),
                 Call::Destroy(id) if !stored.contains(&&**id) && kept.peek() != Some(&call) => {
+                    // What is there is somebody else's, and stays.
+                    if let Some(left) = ours.records.get(id)
+                        && !ended.contains(&&**id)
+                        && (before.get(id) == Some(left) || step.is_rivals(left))
+                    {
+                        expected.records.insert(id.clone(), left.clone());
+                    }
                     continue;
                 }
-                Call::Destroy(id) => stored.retain(|known| known != id),
+                Call::Destroy(id) => {
+                    stored.retain(|known| known != id);
+                    ended.push(id);
+                }
                 Call::Get(_) | Call::Touch(..) => {}
             }
             kept.next();
@@ -389,30 +441,68 @@ fn clear_cookie(step: &Step<'_>) -> Result<(), String> {
     step.differs_only(|expected, _| expected.set_cookie.push(line.clone()))
 }
 
-/// Nothing changes but when; with a body that is awaited, the session is saved before and after.
+/// A session is saved before its response leaves, and once more if it changes after that.
 fn save_before_response(step: &Step<'_>) -> Result<(), String> {
     demand(step.did(&Op::Flush), "the response does not leave early")?;
-    step.differs_only(|_, _| {})
-}
-
-/// A record that has gone is not written back, and whoever saves is told.
-fn final_end(step: &Step<'_>) -> Result<(), String> {
-    demand(step.did(&Op::RivalDestroy), "no record has gone")?;
-    step.differs_only(|expected, ours| {
-        let missing = expected.records.keys().filter(|id| !ours.records.contains_key(*id));
-        let missing: Vec<_> = missing.cloned().collect();
-        for id in &missing {
-            expected.records.remove(id);
+    let mut rest = step.node.calls.iter().peekable();
+    let mut early = Vec::new();
+    for call in &step.ours.calls {
+        if rest.peek() == Some(&call) {
+            rest.next();
+        } else {
+            early.push(call);
         }
-        for (at, op) in step.request().ops.iter().enumerate() {
-            if *op == Op::Save && ours.view[at] == "error: gone" {
-                expected.view[at].clone_from(&ours.view[at]);
+    }
+    demand(rest.next().is_none(), "a call is missing")?;
+    let mut saved = Vec::new();
+    for call in early {
+        let (Call::Set(id, _) | Call::Touch(id, _)) = call else {
+            return Err("there is a call that saves nothing".into());
+        };
+        saved.push(id);
+    }
+    step.differs_only(|expected, ours| {
+        expected.calls.clone_from(&ours.calls);
+        for id in saved {
+            if !was_set(&step.node.calls, id)
+                && let Some(text) = ours.records.get(id)
+            {
+                expected.records.insert(id.clone(), text.clone());
             }
         }
-        // Its cookie is not renewed, or is cleared.
-        let sent = |line: &String| step.is_ours(line);
-        if expected.set_cookie.iter().any(sent) {
-            expected.set_cookie.clone_from(&ours.set_cookie);
+    })
+}
+
+/// A record that has gone, or is over as soon as it is written, is not written back. Whoever saves is
+/// told, and the cookie is not sent again.
+fn final_end(step: &Step<'_>) -> Result<(), String> {
+    let first = step.request().ops.iter().position(|op| *op == Op::RivalDestroy);
+    let over = step.node.calls.iter().any(|call| match call {
+        Call::Set(_, text) => deadline(text).is_some_and(|at| at.millis() <= step.request().at),
+        _ => false,
+    });
+    demand(first.is_some() || over, "no record has gone")?;
+    step.differs_only(|expected, ours| {
+        let gone = |id: &String| !ours.records.contains_key(id);
+        let writes = |call: &Call| match call {
+            Call::Set(id, _) | Call::Touch(id, _) => gone(id),
+            _ => false,
+        };
+        let others = |response: &Response| {
+            response.calls.iter().filter(|call| !writes(call)).cloned().collect::<Vec<_>>()
+        };
+        if others(expected) == others(ours) && ours.calls.len() <= expected.calls.len() {
+            expected.calls.clone_from(&ours.calls);
+        }
+        expected.records.retain(|id, _| !gone(id));
+        for (seen, ours) in expected.view.iter_mut().zip(&ours.view).skip(first.unwrap_or(0)) {
+            if matches!(&**ours, "error: gone" | "undefined" | "false" | "[]") {
+                seen.clone_from(ours);
+            }
+        }
+        let own = expected.set_cookie.iter().position(|line| step.is_ours(line));
+        if let Some(at) = own && expected.set_cookie.len() == ours.set_cookie.len() + 1 {
+            expected.set_cookie.remove(at);
         }
     })
 }
@@ -433,6 +523,31 @@ fn honest_errors(step: &Step<'_>) -> Result<(), String> {
     demand(step.ours.status == 500 || step.ours.view != step.node.view, "no failure is reported")
 }
 
+/// What another request wrote meanwhile is kept beside what this one changed.
+fn merge_changes(step: &Step<'_>) -> Result<(), String> {
+    demand(step.done().any(|(op, _)| is_rival_set(op)), "nobody else has written")?;
+    step.differs_only(|expected, ours| {
+        // The members may be more, or others; nothing else may.
+        for (id, text) in &mut expected.records {
+            if let Some(merged) = ours.records.get(id) {
+                text.clone_from(merged);
+            }
+        }
+        let written = |call: &Call| matches!(call, Call::Set(..));
+        let calls = |response: &Response| {
+            response.calls.iter().filter(|call| !written(call)).cloned().collect::<Vec<_>>()
+        };
+        if calls(expected) == calls(ours) {
+            expected.calls.clone_from(&ours.calls);
+        }
+        for (at, (op, _)) in step.request().ops.iter().zip(&step.node.view).enumerate() {
+            if matches!(op, Op::Get { .. } | Op::Keys | Op::Contains { .. } | Op::Increment { .. }) {
+                expected.view[at].clone_from(&ours.view[at]);
+            }
+        }
+    })
+}
+
 fn is_rival_set(op: &Op) -> bool {
     matches!(op, Op::RivalSet { .. })
 }
@@ -445,8 +560,12 @@ fn chosen<'a>(server: &'a Server, request: &Request) -> &'a [Attribute] {
     if server.cookie_function && request.alt { &server.alt_cookie } else { &server.cookie }
 }
 
-fn records(scenario: &Scenario) -> std::collections::BTreeMap<String, String> {
-    scenario.seeds.iter().map(|seed| (seed.id.clone(), normal(&seed.text))).collect()
+/// Gives the records that are there when the request comes, and live.
+fn records(scenario: &Scenario) -> BTreeMap<String, String> {
+    let now = scenario.requests[0].at;
+    let is_live = |seed: &&Seed| deadline(&seed.text).is_none_or(|at| at.millis() > now);
+    let live = scenario.seeds.iter().filter(is_live);
+    live.map(|seed| (seed.id.clone(), seed.text.clone())).collect()
 }
 
 /// Reads a cookie's value as express-session does, and says whether it is signed by one of these.
@@ -480,9 +599,11 @@ fn decode(text: &str) -> String {
     String::from_utf8(bytes).unwrap_or_else(|_| text.into())
 }
 
+/// The reserved names that the generator's records have members of.
+const RESERVED: [&str; 4] = ["id", "save", "toString", "__proto__"];
+
 /// What a record is without members of reserved names, in Node's own form.
 fn cleaned(text: &str) -> String {
-    const RESERVED: [&str; 6] = ["id", "save", "req", "toString", "__proto__", "touch"];
     match serde_json::from_str(&normal(text)) {
         Ok(Value::Object(members)) => {
             let kept = members.into_iter().filter(|(key, _)| !RESERVED.contains(&&**key));
@@ -505,11 +626,11 @@ fn clean(response: &Response) -> Response {
     response
 }
 
-/// A record without its cookie's expiry.
+/// A record without its cookie's expiry, which is never the last of its members.
 fn timeless(text: &str) -> String {
     let Some((before, after)) = text.split_once("\"expires\":") else { return text.into() };
-    let end = after.find([',', '}']).unwrap_or(0);
-    format!("{before}{}", &after[end..])
+    let Some((_, after)) = after.split_once(',') else { return text.into() };
+    format!("{before}{after}")
 }
 
 #[cfg(test)]

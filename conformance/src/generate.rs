@@ -109,7 +109,10 @@ const FLOATS: [f64; 12] = [
 const INTS: [i64; 7] =
     [0, 1, -1, 42, 4_294_967_296, 9_007_199_254_740_991, -9_007_199_254_740_991];
 /// Records that Node would not have written, but reads: from other languages, and from nobody sane.
-const ODD_RECORDS: [&str; 18] = [
+const ODD_RECORDS: [&str; 21] = [
+    r#"{"cookie":{"originalMaxAge":60000,"expires":"2023-11-14T22:14:20.123Z","httpOnly":true,"domain":"not a domain","path":"/"},"a":1}"#,
+    r#"{"cookie":{"originalMaxAge":60000,"expires":"2023-11-14T22:14:20.123Z","httpOnly":true,"path":"/a;b","sameSite":"sometimes"},"a":1}"#,
+    r#"{"cookie":{"originalMaxAge":60000,"priority":1,"expires":"2023-11-14T22:14:20.123Z","httpOnly":0,"path":"","secure":"auto"},"a":1}"#,
     r#"{"a":1,"cookie":{"path":"/","httpOnly":true,"expires":null,"originalMaxAge":null},"2":"x","b":1.0}"#,
     r#"{"cookie":{"originalMaxAge":null,"partitioned":null,"priority":null,"expires":null,"secure":null,"httpOnly":true,"domain":null,"path":"/","sameSite":null}}"#,
     r#"{"cookie":{"originalMaxAge":1,"expires":"garbage","foo":"bar"}}"#,
@@ -120,7 +123,7 @@ const ODD_RECORDS: [&str; 18] = [
     r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"id":"x","save":1,"a":1}"#,
     r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"toString":1,"__proto__":{"a":1}}"#,
     r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"a":1.0,"b":1e2,"views":-0,"user":1E-7}"#,
-    r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"a":"\u00e9\/\ud83d\ude00","user":"\ud800"}"#,
+    r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"a":"\u00e9\/\ud83d\ude00","lone":"\ud800"}"#,
     r#"{ "cookie" : {"originalMaxAge":null, "expires":null, "httpOnly":true, "path":"/"} , "views" : [ 1 , {"b":1, "2":2} ] }"#,
     r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"b":1,"10":1,"9":1,"a":1}"#,
     r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"a":1,"b":2,"a":3}"#,
@@ -143,6 +146,7 @@ impl Draw {
         }
         let ids = self.ids();
         let seeds = self.seeds();
+        let odd = seeds.iter().any(|seed| ODD_RECORDS.contains(&&*seed.text));
         let mut shadow = Shadow::new(&seeds);
         let visitors = self.0.usize(1..=2);
         // The id that each visitor's browser would send next.
@@ -160,6 +164,11 @@ impl Draw {
             let sent = self.cookies(&servers, server, carried, &shadow.known);
             request.headers.extend(sent.lines.into_iter().map(|line| ("cookie".into(), line)));
             self.0.shuffle(&mut request.headers);
+            // What a session gets that is renewed under the id it had is an accident there.
+            request.ops.retain(|op| ids.fixed.is_none() || *op != Op::Regenerate);
+            // Whether a cookie has an expiry is asked there before or after a touch, as the headers
+            // leave early or late. That matters only if a foreign record contradicts itself.
+            request.ops.retain(|op| !odd || *op != Op::Flush);
             current[visitor] = shadow.after(sent.id, &request, &servers[server], &ids);
             requests.push(request);
         }
@@ -321,19 +330,22 @@ impl Draw {
         let path = if self.one_in(4) { Some(self.pick(&PATHS).into()) } else { at_home };
         // A target with a scheme says by itself how the connection is.
         let relative = path.as_ref().is_none_or(|path: &String| path.starts_with('/'));
+        let method = self.one_in(4).then(|| self.pick(&["HEAD", "POST", "DELETE"]));
+        // Nobody waits for the body of an answer to HEAD.
+        let flushes = method != Some("HEAD") && self.one_in(30);
         let fail = ["get", "set", "touch", "destroy"];
         Request {
             tag,
             at,
             server,
-            method: self.one_in(4).then(|| self.pick(&["HEAD", "POST", "DELETE"]).into()),
+            method: method.map(String::from),
             path,
             headers,
             encrypted: self.one_in(4),
             secure: relative && self.one_in(6),
             alt: self.one_in(4),
             fail: if self.one_in(40) { vec![self.pick(&fail).into()] } else { Vec::new() },
-            ops: self.ops(),
+            ops: self.ops(flushes),
             set_cookie: self.preset(),
             content_length: self.one_in(4),
         }
@@ -344,10 +356,10 @@ impl Draw {
         (0..self.pick(&[0, 0, 0, 0, 1, 2])).map(|_| self.pick(&lines).into()).collect()
     }
 
-    fn ops(&mut self) -> Vec<Op> {
+    fn ops(&mut self, flushes: bool) -> Vec<Op> {
         let count = self.pick(&[0, 0, 1, 1, 2, 2, 3, 4]);
         let mut ops: Vec<_> = (0..count).map(|_| self.op()).collect();
-        if self.one_in(30) {
+        if flushes {
             ops.insert(self.0.usize(..=count), Op::Flush);
         }
         ops
@@ -392,7 +404,7 @@ impl Draw {
                 let at = START + self.pick(&[-1000, 30_000, 7_200_000]);
                 Attribute::Expires((!self.one_in(4)).then_some(at))
             }
-            5 => Attribute::Path(self.pick(&["/", "/other", "/a;b"]).into()),
+            5 => Attribute::Path(self.pick(&["/", "/other"]).into()),
             _ => match self.attribute() {
                 // `auto` is an option's value and no cookie's.
                 Attribute::Secure(Flag::Named(_)) => Attribute::Secure(Flag::Is(true)),

@@ -1,6 +1,6 @@
 //! Judges a scenario: the same on both sides, or different by departures only, or different.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::compare::{difference, response_difference};
 use crate::departures::{Step, Switches, TABLE};
@@ -59,31 +59,36 @@ impl Judge {
             outcome.responses.into_iter().next().unwrap_or_default()
         };
         let all = play(alone, Switches::ALL);
-        let Some(difference) = response_difference(node, &all) else { return Ok(false) };
-        let plain = |scenario: &Scenario| play(scenario, Switches::NONE);
-        let mut left = Switches::ALL;
-        let mut at_work = Vec::new();
+        if response_difference(node, &all).is_none() {
+            return Ok(false);
+        }
+        let without = play(alone, Switches::NONE);
+        if let Some(difference) = response_difference(node, &without) {
+            return Err(format!("differs without departures\n{difference}in {}\n", alone.line()));
+        }
+        // Each by itself, and then one after the other until all are on: so that what several do
+        // together is somebody's doing too.
+        let mut at_work = BTreeSet::new();
+        let mut on = Switches::NONE;
+        let mut before = without.clone();
         for row in &TABLE {
-            let ours = play(alone, Switches::only(row.number));
-            if let Some(difference) = response_difference(node, &ours) {
+            for (others, node) in [(Switches::NONE, &without), (on, &before)] {
+                let ours = play(alone, others.with(row.number));
+                let Some(difference) = response_difference(node, &ours) else { continue };
+                let plain = |scenario: &Scenario| play(scenario, others);
                 let step = Step { scenario: alone, node, ours: &ours, plain: &plain };
                 (row.rule)(&step).map_err(|reason| {
                     format!(
-                        "departure {} may not do this: {reason}\nit does, alone,\n{difference}in {}\n",
+                        "departure {} with {:?} may not do this: {reason}\nit does\n{difference}in {}\n",
                         row.number,
+                        others.numbers(),
                         alone.line()
                     )
                 })?;
-                left = left.without(row.number);
-                at_work.push(row.number);
+                at_work.insert(row.number);
             }
-        }
-        if let Some(rest) = response_difference(node, &play(alone, left)) {
-            return Err(format!(
-                "not explained by the departures {at_work:?}, without which there still is\n{rest}\
-                 and with all of them\n{difference}in {}\n",
-                alone.line()
-            ));
+            on = on.with(row.number);
+            before = play(alone, on);
         }
         for number in at_work {
             *self.explained.entry(number).or_default() += 1;

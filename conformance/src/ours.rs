@@ -152,7 +152,8 @@ impl<'a> Stage<'a> {
         let set_cookie = parts.headers.get_all("set-cookie");
         let view = std::mem::take(&mut *view.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(Response {
-            status: parts.status.as_u16(),
+            // Which failure it is, express-session leaves to Express, and Express to the application.
+            status: if parts.status.is_server_error() { 500 } else { parts.status.as_u16() },
             set_cookie: set_cookie.iter().map(|line| latin1(line.as_bytes())).collect(),
             calls: log.take(),
             view,

@@ -469,6 +469,15 @@ impl Edited {
 /// ```
 #[must_use]
 pub fn with_cookie(text: &str, cookie: &str) -> Option<String> {
+    Some(splice(text, cookie_span(text)?, cookie))
+}
+
+/// Gives the JSON of a record's `cookie`.
+pub(crate) fn cookie_of(text: &str) -> Option<&str> {
+    cookie_span(text).map(|span| &text[span])
+}
+
+fn cookie_span(text: &str) -> Option<Range<usize>> {
     let mut span = None;
     json::members(text, |(key, value)| {
         if is_key(&text[key], COOKIE) {
@@ -476,7 +485,7 @@ pub fn with_cookie(text: &str, cookie: &str) -> Option<String> {
         }
     })
     .ok()?;
-    Some(splice(text, span?, cookie))
+    span
 }
 
 fn splice(text: &str, span: Range<usize>, cookie: &str) -> String {

@@ -141,6 +141,26 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<Touched, Error>> + Send;
 
+    /// Loads the live record and, in the same step, starts its time anew: what a request that only
+    /// reads needs, in one round trip.
+    ///
+    /// The new deadline is that of [`Touch::renewing`] the record. A store that cannot do both in one step
+    /// leaves this method alone: it is [`load`](Store::load), and the caller touches later.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ErrorKind`]; a record that cannot be read is [`ErrorKind::Corrupt`].
+    fn renew(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Option<Renewed>, Error>> + Send {
+        async move {
+            let loaded = self.load(id, now).await?;
+            Ok(loaded.map(|loaded| Renewed { loaded, is_renewed: false }))
+        }
+    }
+
     /// Removes a record. An absent one is success.
     ///
     /// # Errors
@@ -236,6 +256,15 @@ pub struct Loaded {
     pub revision: Revision,
 }
 
+/// What [`Store::renew`] gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renewed {
+    /// The record, before or after its time was started anew.
+    pub loaded: Loaded,
+    /// Whether its deadline was moved; if not, it is still to be touched.
+    pub is_renewed: bool,
+}
+
 /// Which writing of a record one has seen, whatever the store finds cheapest: a counter, or a digest
 /// of the text where another program writes too and keeps no counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -246,6 +275,21 @@ impl Revision {
     #[must_use]
     pub const fn new(number: u128) -> Self {
         Self(number)
+    }
+
+    /// Makes a revision of the text itself, for stores that another program writes to without counting: the
+    /// first 16 bytes of its SHA-256, big-endian.
+    ///
+    /// ```
+    /// use express_session_core::store::Revision;
+    ///
+    /// assert_eq!(Revision::of_text("").get(), 0xe3b0_c442_98fc_1c14_9afb_f4c8_996f_b924);
+    /// ```
+    #[must_use]
+    pub fn of_text(text: &str) -> Self {
+        use sha2::Digest as _;
+        let digest = sha2::Sha256::digest(text.as_bytes());
+        Self(digest.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte)))
     }
 
     /// Gives the store its number back.
@@ -263,6 +307,29 @@ pub struct Touch {
     pub cookie: Arc<str>,
     /// The new deadline, as in [`Record::deadline`].
     pub deadline: Option<Timestamp>,
+}
+
+impl Touch {
+    /// Makes the touch that starts a record's time anew: its cookie with the max age it began with, as
+    /// express-session's `touch()` makes it (item 57). `None` where the text is no session record.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::store::Touch;
+    ///
+    /// let text = r#"{"cookie":{"originalMaxAge":60000,"expires":"2023-11-14T22:13:50.123Z"},"a":1}"#;
+    /// let now = Timestamp::from_millis(1_700_000_000_123);
+    /// let touch = Touch::renewing(text, now).ok_or("no record")?;
+    /// assert_eq!(touch.deadline, Some(Timestamp::from_millis(1_700_000_060_123)));
+    /// # Ok::<(), &str>(())
+    /// ```
+    #[must_use]
+    pub fn renewing(text: &str, now: Timestamp) -> Option<Self> {
+        let cookie = crate::document::cookie_of(text)?;
+        let mut cookie = crate::cookie::StoredCookie::parse(cookie, now).ok()?;
+        cookie.renew(now);
+        Some(Self { cookie: cookie.text().into(), deadline: cookie.deadline() })
+    }
 }
 
 impl fmt::Debug for Touch {

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use express_session_core::store::{
-    Created, Error, Loaded, Record, Revision, Store, Touch, Touched, Updated,
+    Created, Error, Loaded, Record, Renewed, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -73,6 +73,10 @@ impl Store for AnyStore {
         self.0.touch(id, touch, now).await
     }
 
+    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
+        self.0.renew(id, now).await
+    }
+
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
         self.0.destroy(id).await
     }
@@ -100,6 +104,7 @@ trait Erased: Send + Sync {
     ) -> Call<'a, Updated>;
     fn touch<'a>(&'a self, id: &'a SessionId, touch: &'a Touch, now: Timestamp)
     -> Call<'a, Touched>;
+    fn renew<'a>(&'a self, id: &'a SessionId, now: Timestamp) -> Call<'a, Option<Renewed>>;
     fn destroy<'a>(&'a self, id: &'a SessionId) -> Call<'a, ()>;
     fn supports_touch(&self) -> bool;
 }
@@ -135,6 +140,10 @@ impl<S: Store> Erased for S {
         now: Timestamp,
     ) -> Call<'a, Touched> {
         Box::pin(Store::touch(self, id, touch, now))
+    }
+
+    fn renew<'a>(&'a self, id: &'a SessionId, now: Timestamp) -> Call<'a, Option<Renewed>> {
+        Box::pin(Store::renew(self, id, now))
     }
 
     fn destroy<'a>(&'a self, id: &'a SessionId) -> Call<'a, ()> {

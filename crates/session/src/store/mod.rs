@@ -8,7 +8,19 @@
 //! A store of your own implements [`Store`]; `express-session-testkit` has the laws to test it with.
 
 mod any;
+#[cfg(feature = "file")]
+pub mod file;
+#[cfg(feature = "memcached")]
+pub mod memcached;
 pub mod memory;
+#[cfg(feature = "mysql")]
+pub mod mysql;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 pub use any::AnyStore;
 pub use express_session_core::store::*;
