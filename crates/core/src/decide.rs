@@ -107,6 +107,8 @@ pub enum Record {
     Absent,
     /// It has one, and can touch it.
     Touchable,
+    /// It has one, which was touched when it was loaded.
+    Renewed,
     /// It has one, and no use for touching.
     Untouchable,
 }
@@ -297,9 +299,14 @@ fn should_save(facts: Facts, policy: &Policy) -> bool {
 }
 
 fn should_touch(facts: Facts, policy: &Policy) -> bool {
-    let renewed = policy.departures.single_write && facts.saved == Saved::Current;
-    // express-session touches whatever id the cookie has, whether or not there is a record of it.
-    facts.id == Id::Presented && facts.record != Record::Untouchable && !renewed
+    let is_of_use = match facts.record {
+        // express-session touches whatever id the cookie has, whether or not there is a record of it.
+        Record::Absent | Record::Touchable => true,
+        Record::Renewed => facts.attributes != Attributes::Same,
+        Record::Untouchable => false,
+    };
+    let was_renewed = policy.departures.single_write && facts.saved == Saved::Current;
+    facts.id == Id::Presented && is_of_use && !was_renewed
 }
 
 fn should_send(facts: Facts, policy: &Policy) -> bool {
@@ -340,6 +347,21 @@ pub fn load(presented: bool, policy: &Policy) -> Load {
     } else {
         Load::Asked
     }
+}
+
+/// How a record is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetch {
+    /// Loaded, and touched at the end of the request if nothing else is done with it.
+    Load,
+    /// Loaded and touched in one step: all that a request needs that only reads.
+    Renew,
+}
+
+/// Decides how to load (departure 20). With `resave` every request writes, and no touch is needed.
+#[must_use]
+pub fn fetch(policy: &Policy) -> Fetch {
+    if policy.departures.touch_on_load && !policy.resave { Fetch::Renew } else { Fetch::Load }
 }
 
 /// When the store's step of a response is taken.

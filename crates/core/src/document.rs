@@ -16,7 +16,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::json;
+use crate::cookie::StoredCookie;
+use crate::{Timestamp, json};
 
 /// The name of the member that holds the cookie.
 pub(crate) const COOKIE: &str = "cookie";
@@ -472,6 +473,20 @@ pub fn with_cookie(text: &str, cookie: &str) -> Option<String> {
     Some(splice(text, cookie_span(text)?, cookie))
 }
 
+/// Starts a record's time anew, as [`Touch::renewing`](crate::store::Touch::renewing) has it: gives the text with its cookie
+/// renewed, or `None` where that is the same text, and the new deadline. `None` where the text is no record.
+///
+/// For stores that implement [`Store::renew`](crate::store::Store::renew) and keep the text's cookie current.
+#[must_use]
+pub fn renewed(text: &str, now: Timestamp) -> Option<(Option<String>, Option<Timestamp>)> {
+    let span = cookie_span(text)?;
+    let mut cookie = StoredCookie::parse(&text[span.clone()], now).ok()?;
+    cookie.renew(now);
+    let json = cookie.text();
+    let same = json == text[span.clone()];
+    Some(((!same).then(|| splice(text, span, &json)), cookie.deadline()))
+}
+
 /// Gives the JSON of a record's `cookie`.
 pub(crate) fn cookie_of(text: &str) -> Option<&str> {
     cookie_span(text).map(|span| &text[span])
@@ -690,6 +705,19 @@ mod tests {
         assert!(document.get::<String>("s").is_err());
         assert_eq!(document.keys().collect::<Vec<_>>(), ["s"]);
         assert_eq!(document.len(), 2);
+    }
+
+    #[test]
+    fn record_is_renewed_without_a_copy_where_nothing_moves() {
+        let now = Timestamp::from_millis(1_700_000_000_123);
+        let forever =
+            r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"a":1}"#;
+        assert_eq!(renewed(forever, now), Some((None, None)));
+        let minute = r#"{"a":1,"cookie":{"originalMaxAge":60000,"expires":"2023-11-14T22:13:50.123Z","httpOnly":true,"path":"/"}}"#;
+        let text = minute.replace("22:13:50", "22:14:20");
+        let deadline = Timestamp::from_millis(1_700_000_060_123);
+        assert_eq!(renewed(minute, now), Some((Some(text), Some(deadline))));
+        assert_eq!(renewed("[]", now), None);
     }
 
     #[test]

@@ -126,6 +126,8 @@ departures! {
     18 honest_errors,
     /// Merges what overlapping requests changed, member by member.
     19 merge_changes,
+    /// Touches the record in the same step that loads it, and not in a second one at the end.
+    20 touch_on_load,
 }
 
 impl Default for Departures {

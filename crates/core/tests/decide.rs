@@ -15,7 +15,8 @@ const SESSIONS: [Session; 4] = [Session::Live, Session::Unset, Session::Destroye
 const IDS: [Id; 3] = [Id::Unknown, Id::Other, Id::Presented];
 const ORIGINS: [Origin; 3] = [Origin::New, Origin::Loaded, Origin::Regenerated];
 const SAVED: [Saved; 4] = [Saved::Never, Saved::Stale, Saved::Current, Saved::Committed];
-const RECORDS: [Record; 3] = [Record::Absent, Record::Touchable, Record::Untouchable];
+const RECORDS: [Record; 4] =
+    [Record::Absent, Record::Touchable, Record::Renewed, Record::Untouchable];
 const REACHES: [Reach; 5] =
     [Reach::Open, Reach::Insecure, Reach::Unprintable, Reach::Sent, Reach::Late];
 
@@ -82,6 +83,7 @@ fn can_meet(facts: &Facts) -> bool {
     (facts.origin != Origin::Loaded || (stored && facts.id == Id::Presented))
         && (facts.origin == Origin::Loaded || facts.id != Id::Presented)
         && (!by_hand || stored)
+        && (facts.record != Record::Renewed || facts.origin == Origin::Loaded)
         && (facts.origin == Origin::Loaded || !stored || facts.saved != Saved::Never)
         && (facts.attributes != Attributes::Saved || facts.saved != Saved::Never)
         && facts.saved != Saved::Committed
@@ -151,7 +153,10 @@ fn ended_table(departures: Departures) -> String {
     for facts in all_facts() {
         let plain = (facts.origin, facts.data, facts.attributes, facts.saved, facts.expiry)
             == (Origin::Loaded, Data::Same, Attributes::Same, Saved::Never, Expiry::None);
-        if facts.session == Session::Live || !plain || facts.record == Record::Untouchable {
+        if facts.session == Session::Live
+            || !plain
+            || matches!(facts.record, Record::Renewed | Record::Untouchable)
+        {
             continue;
         }
         let row = words(&[&facts.session, &facts.id, &facts.record, &facts.reach]);
@@ -289,6 +294,22 @@ fn changed_data_of_a_loaded_session_is_always_written() {
             && matches!(facts.saved, Saved::Never | Saved::Stale)
         {
             assert_eq!(plan.store, Store::Write, "{facts:?}");
+        }
+    });
+}
+
+#[test]
+fn request_that_only_reads_needs_no_second_step() {
+    every(|facts, policy, plan| {
+        if facts.session == Session::Live
+            && facts.origin == Origin::Loaded
+            && (facts.data, facts.attributes, facts.saved)
+                == (Data::Same, Attributes::Same, Saved::Never)
+            && facts.record == Record::Renewed
+            && facts.id == Id::Presented
+        {
+            let needed = if policy.resave { Store::Write } else { Store::Keep };
+            assert_eq!(plan.store, needed, "{facts:?}");
         }
     });
 }

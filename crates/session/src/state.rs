@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use express_session_core::cookie::{self, StoredCookie};
 use express_session_core::decide::{self, Facts, Plan};
 use express_session_core::store::{
-    Created, Loaded, Record, Revision, Store as _, Touch, Touched, Updated,
+    Created, Loaded, Record, Renewed, Revision, Store as _, Touch, Touched, Updated,
 };
 use express_session_core::{Document, SessionId, Timestamp, merge, token};
 use http::HeaderValue;
@@ -98,6 +98,8 @@ pub(crate) struct Live {
     began: Began,
     saved: Option<Snapshot>,
     committed: Option<Snapshot>,
+    /// Whether the record was touched when it was loaded.
+    is_touched: bool,
     /// Whether the session's time was renewed for this response.
     renewed: bool,
     updates: Vec<(Box<str>, Reapply)>,
@@ -154,6 +156,7 @@ impl Live {
             known: Known::Absent,
             saved: None,
             committed: None,
+            is_touched: false,
             renewed: false,
             updates: Vec::new(),
         }
@@ -300,9 +303,18 @@ impl Shared {
     async fn read_record(&self) -> Result<Option<Live>, Error> {
         let Some(id) = &self.presented else { return Ok(None) };
         let now = self.now();
-        let Some(loaded) = self.config.store.load(id, now).await? else { return Ok(None) };
+        let store = &self.config.store;
+        let found = match decide::fetch(&self.config.policy) {
+            decide::Fetch::Renew => store.renew(id, now).await?,
+            decide::Fetch::Load => {
+                store.load(id, now).await?.map(|loaded| Renewed { loaded, is_renewed: false })
+            }
+        };
+        let Some(Renewed { loaded, is_renewed }) = found else { return Ok(None) };
         let (document, cookie) = self.parse(&loaded, now)?;
-        Ok(Some(Live::loaded(id.clone(), document, cookie, loaded.revision)))
+        let mut live = Live::loaded(id.clone(), document, cookie, loaded.revision);
+        live.is_touched = is_renewed;
+        Ok(Some(live))
     }
 
     fn parse(&self, loaded: &Loaded, now: Timestamp) -> Result<(Document, StoredCookie), Error> {
@@ -544,10 +556,11 @@ impl Shared {
             saved: live.saved(),
             record: match live.known {
                 Known::Absent => decide::Record::Absent,
-                Known::Attempted | Known::At(_) if self.config.store.supports_touch() => {
-                    decide::Record::Touchable
+                Known::Attempted | Known::At(_) if !self.config.store.supports_touch() => {
+                    decide::Record::Untouchable
                 }
-                Known::Attempted | Known::At(_) => decide::Record::Untouchable,
+                Known::Attempted | Known::At(_) if live.is_touched => decide::Record::Renewed,
+                Known::Attempted | Known::At(_) => decide::Record::Touchable,
             },
             expiry: if live.cookie.has_expiry() {
                 decide::Expiry::Some

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use express_session_core::document::with_cookie;
+use express_session_core::document::{Document, with_cookie};
 use express_session_core::store::{
     Admin, Created, Error, ErrorKind, Loaded, Record, Revision, Store, Touch, Touched, Updated,
 };
@@ -58,6 +58,8 @@ macro_rules! store_laws {
             update_moves_the_deadline
             touch_moves_the_deadline
             touch_keeps_the_data_and_the_revision
+            renew_gives_the_record_and_moves_its_deadline
+            renew_brings_nothing_back
             what_is_destroyed_stays_gone
             what_has_expired_stays_gone
             logout_is_final_while_others_write
@@ -397,6 +399,53 @@ pub async fn touch_keeps_the_data_and_the_revision(subject: &impl Subject) {
     }
     assert_eq!(trial.loaded(&id).await.revision, revision);
     trial.update(&id, &counted(1), revision, trial.later(3600)).await;
+}
+
+/// `renew` is a load, and a touch to the time that the record began with, or says that it is not.
+#[doc = broken!("renew_gives_the_record_and_moves_its_deadline")]
+pub async fn renew_gives_the_record_and_moves_its_deadline(subject: &impl Subject) {
+    let mut trial = Trial::of(subject).await;
+    let deadline = trial.deadline();
+    let (hour, forever) = (id("hour"), id("forever"));
+    let text =
+        r#"{"cookie":{"originalMaxAge":3600000,"expires":null,"httpOnly":true,"path":"/"},"n":1}"#;
+    let revision = trial.create(&hour, text, deadline).await;
+    let other = trial.create(&forever, &counted(0), deadline).await;
+
+    for (id, text, revision) in [(&hour, text, revision), (&forever, &counted(0), other)] {
+        let renewed = ok(trial.store.renew(id, trial.now()).await);
+        let renewed = renewed.unwrap_or_else(|| panic!("a live record was not returned"));
+        let given =
+            Document::parse(renewed.loaded.record.text).map_err(|corrupt| corrupt.to_string());
+        let members = Document::parse(text).map_err(|corrupt| corrupt.to_string());
+        assert!(
+            matches!((&given, &members), (Ok(given), Ok(members)) if given.same_members(members)),
+            "the data was changed: {given:?}",
+        );
+        assert_eq!(renewed.loaded.revision, revision, "renewing is no writing");
+        if !renewed.is_renewed {
+            trial.touch(id, trial.later(3600)).await;
+        }
+    }
+    trial.pass(deadline).await;
+    assert!(trial.text(&hour).await.is_some(), "kept for another hour");
+    assert!(trial.text(&forever).await.is_some(), "kept for the default time");
+}
+
+/// Rule 5: `renew` gives nothing where the record was destroyed or has expired.
+#[doc = broken!("renew_brings_nothing_back")]
+pub async fn renew_brings_nothing_back(subject: &impl Subject) {
+    let mut trial = Trial::of(subject).await;
+    let deadline = trial.deadline();
+    let (destroyed, expired) = (id("destroyed"), id("expired"));
+    trial.create(&destroyed, &counted(0), trial.later(3600)).await;
+    trial.create(&expired, &counted(0), deadline).await;
+    ok(trial.store.destroy(&destroyed).await);
+    trial.pass(deadline).await;
+    for id in [&destroyed, &expired, &id("never")] {
+        assert_eq!(ok(trial.store.renew(id, trial.now()).await), None);
+        assert_eq!(trial.text(id).await, None);
+    }
 }
 
 /// Rule 5: neither `update` nor `touch` brings back what was destroyed.
@@ -957,7 +1006,7 @@ mod tests {
     fn every_law_is_in_the_list_that_tests_are_made_of() {
         let laws = SOURCE.split("\npub async fn ").skip(1);
         let laws: Vec<_> = laws.filter_map(|rest| rest.split('(').next()).collect();
-        assert_eq!(laws.len(), 25);
+        assert_eq!(laws.len(), 27);
         for law in laws {
             assert!(SOURCE.contains(&format!("\n            {law}\n")), "{law} is not tested");
             assert!(SOURCE.contains(&format!("broken!(\"{law}\")")), "{law} has no example");

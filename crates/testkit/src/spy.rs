@@ -2,8 +2,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Revision, Store, Touch,
-    Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Renewed, Revision, Store,
+    Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -59,6 +59,8 @@ pub enum Call {
     Update { id: SessionId, record: Record, expected: Revision },
     /// [`Store::touch`].
     Touch { id: SessionId, touch: Touch },
+    /// [`Store::renew`].
+    Renew { id: SessionId },
     /// [`Store::destroy`].
     Destroy { id: SessionId },
 }
@@ -79,6 +81,8 @@ pub enum Verb {
     Update,
     /// [`Store::touch`].
     Touch,
+    /// [`Store::renew`].
+    Renew,
     /// [`Store::destroy`].
     Destroy,
 }
@@ -99,6 +103,7 @@ impl Call {
             Self::Create { .. } => Verb::Create,
             Self::Update { .. } => Verb::Update,
             Self::Touch { .. } => Verb::Touch,
+            Self::Renew { .. } => Verb::Renew,
             Self::Destroy { .. } => Verb::Destroy,
         }
     }
@@ -118,6 +123,7 @@ impl Call {
             | Self::Create { id, .. }
             | Self::Update { id, .. }
             | Self::Touch { id, .. }
+            | Self::Renew { id }
             | Self::Destroy { id } => id,
         }
     }
@@ -332,6 +338,11 @@ impl<S: Store> Store for Spy<S> {
     async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
         self.see(Call::Touch { id: id.clone(), touch: touch.clone() })?;
         self.shared.store.touch(id, touch, now).await
+    }
+
+    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
+        self.see(Call::Renew { id: id.clone() })?;
+        self.shared.store.renew(id, now).await
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {

@@ -9,8 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Revision, Store, Touch,
-    Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Renewed, Revision, Store,
+    Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use express_session_testkit::{MapStore, Subject, block_on, laws};
@@ -38,6 +38,10 @@ enum Flaw {
     UpdateOverwrites,
     /// Counts the writings of a record, and begins again with each.
     RevisionBeginsAgain,
+    /// Says that it renewed, and did not.
+    RenewDoesNothing,
+    /// Gives what has expired when asked to renew it.
+    RenewReturnsExpired,
     /// Looks, lets others in, and then updates.
     UpdateIsTwoSteps,
     /// Keeps the deadline of the first writing.
@@ -209,6 +213,13 @@ impl Store for Flawed {
         self.inner.touch(&id, touch, self.time(now, TouchRevives)).await
     }
 
+    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
+        let now = self.time(now, RenewReturnsExpired);
+        let loaded = self.inner.load(&self.id(id), now).await?;
+        let is_renewed = self.is(RenewDoesNothing);
+        Ok(loaded.map(|loaded| Renewed { loaded, is_renewed }))
+    }
+
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
         let id = self.id(id);
         if self.is(DestroyOfNothingFails) && self.inner.load(&id, Timestamp::MIN).await?.is_none() {
@@ -311,6 +322,8 @@ caught! {
     TouchDoesNothing by touch_moves_the_deadline,
     TouchDoesNothing by what_is_destroyed_stays_gone,
     TouchIsWriting by touch_keeps_the_data_and_the_revision,
+    RenewDoesNothing by renew_gives_the_record_and_moves_its_deadline,
+    RenewReturnsExpired by renew_brings_nothing_back,
     UpdateRevives by what_is_destroyed_stays_gone,
     UpdateRevives by logout_is_final_while_others_write,
     TouchRevives by what_has_expired_stays_gone,

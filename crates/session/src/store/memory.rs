@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Revision, Store, Touch,
+    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Renewed, Revision, Store, Touch,
     Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
@@ -329,6 +329,11 @@ impl Store for MemoryStore {
         let deadline = self.deadline(touch.deadline, now);
         let work = |shard: &mut Shard, probe| shard.touch(&probe, &touch.cookie, deadline, now);
         Ok(self.within(id, now, work)?)
+    }
+
+    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
+        let ttl = |deadline| self.deadline(deadline, now);
+        Ok(self.within(id, now, |shard, probe| shard.renew(&probe, ttl, now))?)
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {

@@ -14,8 +14,8 @@ use std::collections::btree_map::Entry;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
-use express_session_core::document::with_cookie;
-use express_session_core::store::{Created, Loaded, Record, Revision, Touched, Updated};
+use express_session_core::document::{renewed, with_cookie};
+use express_session_core::store::{Created, Loaded, Record, Renewed, Revision, Touched, Updated};
 use express_session_core::{SessionId, Timestamp};
 use hashbrown::HashTable;
 
@@ -193,6 +193,32 @@ impl Shard {
         self.move_deadline(slot, deadline);
         self.make_room(now);
         Ok(Touched::Done)
+    }
+
+    /// Loads and touches. `ttl` is for a record without a time of its own. What is no session record is
+    /// given as it is.
+    pub(super) fn renew(
+        &mut self,
+        probe: &Probe,
+        ttl: impl Fn(Option<Timestamp>) -> Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Option<Renewed>, TooLarge> {
+        let Some(slot) = self.live(probe, now) else { return Ok(None) };
+        self.used(slot);
+        let text = self.slots[slot as usize].text.as_deref().unwrap_or_default();
+        let renewed = renewed(text, now);
+        let is_renewed = renewed.is_some();
+        if let Some((text, deadline)) = renewed {
+            if let Some(text) = text {
+                self.fits(&probe.key, &text)?;
+                self.replace_text(slot, text.into());
+            }
+            self.move_deadline(slot, ttl(deadline));
+        }
+        // Taken before room is made: with a cap in bytes that may be at the record's own cost.
+        let loaded = self.slots[slot as usize].loaded();
+        self.make_room(now);
+        Ok(loaded.map(|loaded| Renewed { loaded, is_renewed }))
     }
 
     pub(super) fn destroy(&mut self, probe: &Probe) {
