@@ -415,17 +415,47 @@ pub fn conflict(policy: &Policy) -> Conflict {
     if policy.departures.merge_changes { Conflict::Merge } else { Conflict::Overwrite }
 }
 
-/// What a failure of the store does to the response.
+/// Decides whether a session that is destroyed or regenerated has anything in the store to be
+/// destroyed (departure 13): `stored` says whether it may have a record.
+#[must_use]
+pub fn destroys(stored: bool, policy: &Policy) -> bool {
+    stored || !policy.departures.single_destroy
+}
+
+/// Decides whether a save by hand starts the session's time anew (departure 12).
+#[must_use]
+pub fn save_renews(policy: &Policy) -> bool {
+    policy.departures.single_write
+}
+
+/// A step of a request that the store can fail at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Loading a session that the handler did not ask for, to keep it alive.
+    LoadUnasked,
+    /// Moving the deadline of a session that was not changed.
+    Touch,
+    /// Writing what the handler changed.
+    Write,
+    /// Destroying what the handler ended.
+    Destroy,
+}
+
+/// What a failure of the store does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// Another response is sent, which says that the session could not be saved.
+    /// It is told: to the handler that called, or in place of its response.
     Tell,
-    /// The handler's response is sent, as if nothing had happened.
+    /// The request goes on as if nothing had happened.
     Hide,
 }
 
-/// Decides what to do when the store fails at the end of a request (departure 18).
+/// Decides what to do when the store fails (departure 18). Where nothing of the visitor's is lost, the
+/// response is sent.
 #[must_use]
-pub fn failure(policy: &Policy) -> Failure {
-    if policy.departures.honest_errors { Failure::Tell } else { Failure::Hide }
+pub fn failure(step: Step, policy: &Policy) -> Failure {
+    match step {
+        Step::Write | Step::Destroy if policy.departures.honest_errors => Failure::Tell,
+        Step::LoadUnasked | Step::Touch | Step::Write | Step::Destroy => Failure::Hide,
+    }
 }

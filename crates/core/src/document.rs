@@ -124,6 +124,40 @@ impl Piece {
     }
 }
 
+/// A value in JSON, written as `JSON.stringify` would write it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Json(String);
+
+impl Json {
+    /// Serialises a value.
+    ///
+    /// # Errors
+    ///
+    /// serde_json's, where the value is no JSON: a map whose keys are no texts, say.
+    ///
+    /// ```
+    /// use express_session_core::document::Json;
+    ///
+    /// assert_eq!(Json::of(&[1.0, 1e21])?.as_str(), "[1,1e+21]");
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
+        json::stringify(value).map(Self)
+    }
+
+    /// Gives the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Json(redacted)")
+    }
+}
+
 /// The record of a new session, before anything is in it.
 const EMPTY: &str = r#"{"cookie":{}}"#;
 
@@ -227,11 +261,19 @@ impl Document {
         key: &str,
         value: &T,
     ) -> Result<(), InsertError> {
+        self.insert_json(key, &Json::of(value).map_err(InsertError::Serialize)?)
+    }
+
+    /// Sets a member to a value that is serialised already.
+    ///
+    /// # Errors
+    ///
+    /// [`InsertError::Reserved`], as of [`insert`](Self::insert).
+    pub fn insert_json(&mut self, key: &str, value: &Json) -> Result<(), InsertError> {
         if RESERVED.contains(&key) {
             return Err(InsertError::Reserved);
         }
-        let value = json::stringify(value).map_err(InsertError::Serialize)?;
-        self.insert_raw(key, &value);
+        self.insert_raw(key, &value.0);
         Ok(())
     }
 

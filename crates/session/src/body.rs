@@ -148,9 +148,7 @@ where
         match &self.kind {
             Kind::Plain { body } => body.is_end_stream(),
             Kind::Guarded { body, guard } => {
-                matches!(guard.stage, Stage::Saved)
-                    && guard.last.is_none()
-                    && body.is_end_stream()
+                matches!(guard.stage, Stage::Saved) && guard.last.is_none() && body.is_end_stream()
             }
             Kind::Message { text } => text.is_none(),
         }

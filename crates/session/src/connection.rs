@@ -56,7 +56,8 @@ fn first_element(elements: &[u8]) -> impl Iterator<Item = &[u8]> {
         .enumerate()
         .filter(|(_, byte)| is_outside(*byte) && matches!(byte, b';' | b','))
         .collect();
-    let end = separators.iter().find(|(_, byte)| *byte == b',').map_or(elements.len(), |(at, _)| *at);
+    let end =
+        separators.iter().find(|(_, byte)| *byte == b',').map_or(elements.len(), |(at, _)| *at);
     let mut start = 0;
     let mut bounds: Vec<_> =
         separators.into_iter().map(|(at, _)| at).filter(|at| *at < end).chain([end]).collect();

@@ -6,8 +6,8 @@
 
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use express_session_core::cookie::Cookie;
 use express_session_core::Policy;
+use express_session_core::cookie::Cookie;
 
 /// What can be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,10 +94,7 @@ pub(crate) fn of_options(
         (policy.resave && touches, Diagnosis::Resave),
         (policy.save_uninitialized, Diagnosis::SaveUninitialized),
         (in_memory && !cfg!(debug_assertions), Diagnosis::MemoryStore),
-        (
-            cookie.is_some_and(Cookie::is_same_site_none_without_secure),
-            Diagnosis::SameSiteNone,
-        ),
+        (cookie.is_some_and(Cookie::is_same_site_none_without_secure), Diagnosis::SameSiteNone),
     ]
     .into_iter()
     .filter_map(|(seen, diagnosis)| seen.then_some(diagnosis))
@@ -128,10 +125,18 @@ mod tests {
 
     #[test]
     fn weak_secrets_are_the_short_and_the_monotonous() {
-        for weak in ["", "secret", "keyboard cat", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "abababababababababababababababab"] {
+        for weak in [
+            "",
+            "secret",
+            "keyboard cat",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "abababababababababababababababab",
+        ] {
             assert!(is_weak(weak.as_bytes()), "{weak}");
         }
-        for strong in ["c0rrect horse battery staple", "f81d4fae7dec11d0a76500a0c91e6bf6", "0123456789012345"] {
+        for strong in
+            ["c0rrect horse battery staple", "f81d4fae7dec11d0a76500a0c91e6bf6", "0123456789012345"]
+        {
             assert!(!is_weak(strong.as_bytes()), "{strong}");
         }
     }
@@ -157,7 +162,8 @@ mod tests {
                 Diagnosis::SameSiteNone
             ]
         );
-        let untouchable = of_options(&[], &Policy { resave: true, ..Policy::default() }, None, false, false);
+        let untouchable =
+            of_options(&[], &Policy { resave: true, ..Policy::default() }, None, false, false);
         assert_eq!(untouchable, []);
     }
 }

@@ -29,7 +29,7 @@ use tower_service::Service;
 use crate::body::SessionBody;
 use crate::config::{Config, Cookies};
 use crate::error::Error;
-use crate::state::{Committed, Shared};
+use crate::state::Shared;
 
 /// Where the sessions of a request stand in its extensions: the innermost layer's first.
 #[derive(Clone)]
@@ -283,21 +283,17 @@ where
     let policy = &shared.config.policy;
     let has_no_body = end.is_head || response.body().is_end_stream();
     let at_end = decide::commit(policy) == decide::Commit::AtEnd && !has_no_body;
-    let committed =
-        if at_end { shared.commit_cookie().await } else { shared.commit().await };
+    let committed = if at_end { Ok(shared.commit_cookie().await) } else { shared.commit().await };
     let set_cookie = match committed {
-        Ok(Committed { set_cookie }) => set_cookie,
+        Ok(set_cookie) => set_cookie,
         Err(error) => {
             tracing::error!(
                 target: "express_session",
                 error = &error as &dyn std::error::Error,
-                "a session could not be saved at the end of its request",
+                "a session could not be saved, and the response says so",
             );
-            if decide::failure(policy) == decide::Failure::Tell {
-                shared.close();
-                return failed(&error);
-            }
-            None
+            shared.close();
+            return failed(&error);
         }
     };
     let cookie_sent = set_cookie.is_some();
@@ -334,10 +330,8 @@ where
     let mut response = Response::new(SessionBody::message(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(
-        http::header::CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
+    headers
+        .insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
     }

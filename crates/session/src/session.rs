@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use express_session_core::cookie::{Priority, SameSite, StoredCookie, check_domain, check_path};
-use express_session_core::{Document, InsertError, SessionId};
+use express_session_core::document::Json;
+use express_session_core::{Document, SessionId};
 use http::Extensions;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind};
 use crate::service::Slot;
-use crate::state::Shared;
+use crate::state::{Shared, insert};
 
 /// The session of the visitor whose request this is: `req.session`.
 ///
@@ -142,8 +143,8 @@ impl Session {
     /// A new session has its id from the start, though it is stored only when something is put into it.
     #[must_use]
     pub fn id(&self) -> SessionId {
-        // A session that was loaded has an id; there is no Session before that.
-        self.shared.id().unwrap_or_else(|| SessionId::from_random([0; SessionId::RANDOM_BYTES]))
+        // A Session is made of a state that has one, and it is never taken away.
+        self.shared.id().expect("a loaded session has an id")
     }
 
     /// Reads a member, or gives `None` where there is none.
@@ -163,8 +164,9 @@ impl Session {
     /// [`ErrorKind::Serialize`] where the value is no JSON, [`ErrorKind::ReservedName`] for `cookie`,
     /// `id`, `save` and the other names that a session of express-session has of its own.
     pub fn insert<T: Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
+        let json = json_of(key, &value)?;
         self.shared.change(|live| {
-            insert(&mut live.document, key, &value)?;
+            insert(&mut live.document, key, &json)?;
             live.overwrites(key);
             Ok(())
         })
@@ -223,11 +225,16 @@ impl Session {
         T: Serialize + DeserializeOwned,
         F: Fn(Option<T>) -> T + Send + Sync + 'static,
     {
-        self.shared.change(|live| {
-            let value = apply(&mut live.document, key, &change)?;
-            live.updates(key, Box::new(move |document, key| apply(document, key, &change).map(drop)));
-            Ok(value)
-        })
+        let change = Arc::new(change);
+        let again = Arc::clone(&change);
+        self.shared.update(
+            key,
+            |before| applied(key, before, &*change),
+            Arc::new(move |document, key| {
+                let (_, json) = applied(key, document.get_raw(key), &*again)?;
+                insert(document, key, &json)
+            }),
+        )
     }
 
     /// Says whether there is such a member.
@@ -380,30 +387,24 @@ impl fmt::Debug for Session {
     }
 }
 
-pub(crate) fn insert<T: Serialize + ?Sized>(
-    document: &mut Document,
-    key: &str,
-    value: &T,
-) -> Result<(), Error> {
-    document.insert(key, value).map_err(|error| match error {
-        InsertError::Serialize(source) => {
-            Error::of_member(ErrorKind::Serialize, key).with_source(source)
-        }
-        _ => Error::of_member(ErrorKind::ReservedName, key),
-    })
+fn json_of<T: Serialize>(key: &str, value: &T) -> Result<Json, Error> {
+    Json::of(value)
+        .map_err(|source| Error::of_member(ErrorKind::Serialize, key).with_source(source))
 }
 
-fn apply<T, F>(document: &mut Document, key: &str, change: &F) -> Result<T, Error>
+/// Applies a function to a member's value, and serialises what comes of it.
+fn applied<T, F>(key: &str, before: Option<&str>, change: &F) -> Result<(T, Json), Error>
 where
     T: Serialize + DeserializeOwned,
     F: Fn(Option<T>) -> T,
 {
-    let value = document
-        .get(key)
+    let before = before
+        .map(serde_json::from_str)
+        .transpose()
         .map_err(|source| Error::of_member(ErrorKind::Deserialize, key).with_source(source))?;
-    let value = change(value);
-    insert(document, key, &value)?;
-    Ok(value)
+    let value = change(before);
+    let json = json_of(key, &value)?;
+    Ok((value, json))
 }
 
 /// A session's own cookie: `req.session.cookie`.

@@ -13,10 +13,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use express_session_core::cookie::{self, StoredCookie};
 use express_session_core::decide::{self, Facts, Plan};
+use express_session_core::document::Json;
 use express_session_core::store::{
     Created, Loaded, Record, Renewed, Revision, Store as _, Touch, Touched, Updated,
 };
-use express_session_core::{Document, SessionId, Timestamp, merge, token};
+use express_session_core::{Document, InsertError, SessionId, Timestamp, merge, token};
 use http::HeaderValue;
 use http::request::Parts;
 
@@ -87,7 +88,7 @@ enum Known {
 }
 
 /// A change that can be made again to what another request has stored: an `update`.
-pub(crate) type Reapply = Box<dyn Fn(&mut Document, &str) -> Result<(), Error> + Send + Sync>;
+pub(crate) type Reapply = Arc<dyn Fn(&mut Document, &str) -> Result<(), Error> + Send + Sync>;
 
 /// A session that is there.
 pub(crate) struct Live {
@@ -95,6 +96,8 @@ pub(crate) struct Live {
     pub(crate) document: Document,
     pub(crate) cookie: StoredCookie,
     known: Known,
+    /// Counts the changes made by the handler.
+    version: u64,
     began: Began,
     saved: Option<Snapshot>,
     committed: Option<Snapshot>,
@@ -144,16 +147,12 @@ impl Snapshot {
 impl Live {
     fn new(id: SessionId, cookie: StoredCookie) -> Self {
         Self {
-            began: Began {
-                id: id.clone(),
-                loaded: false,
-                document: None,
-                cookie: cookie.clone(),
-            },
+            began: Began { id: id.clone(), loaded: false, document: None, cookie: cookie.clone() },
             id,
             document: Document::new(),
             cookie,
             known: Known::Absent,
+            version: 0,
             saved: None,
             committed: None,
             is_touched: false,
@@ -191,16 +190,6 @@ impl Live {
     pub(crate) fn overwrites(&mut self, key: &str) {
         self.updates.retain(|(updated, _)| &**updated != key);
     }
-
-    /// Notes a change that can be made again.
-    pub(crate) fn updates(&mut self, key: &str, again: Reapply) {
-        self.updates.push((key.into(), again));
-    }
-}
-
-/// What came of the end of a response.
-pub(crate) struct Committed {
-    pub(crate) set_cookie: Option<HeaderValue>,
 }
 
 impl Shared {
@@ -253,7 +242,34 @@ impl Shared {
         &self,
         change: impl FnOnce(&mut Live) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        change(self.state().callable()?)
+        let mut state = self.state();
+        let live = state.callable()?;
+        live.version += 1;
+        change(live)
+    }
+
+    /// Changes a member by a function of its value. The function is the user's own, and is called while
+    /// no lock is held: it may look at the session.
+    pub(crate) fn update<T>(
+        &self,
+        key: &str,
+        change: impl Fn(Option<&str>) -> Result<(T, Json), Error>,
+        again: Reapply,
+    ) -> Result<T, Error> {
+        loop {
+            let before = self.state().callable()?.document.get_raw(key).map(str::to_owned);
+            let (value, json) = change(before.as_deref())?;
+            let mut state = self.state();
+            let live = state.callable()?;
+            // A clone of the handle may have changed it meanwhile.
+            if live.document.get_raw(key) != before.as_deref() {
+                continue;
+            }
+            live.version += 1;
+            insert(&mut live.document, key, &json)?;
+            live.updates.push((key.into(), again));
+            return Ok(value);
+        }
     }
 
     /// Gives the id, also of a session that is over.
@@ -337,7 +353,7 @@ impl Shared {
         let _step = self.step.lock().await;
         self.state().callable()?;
         let now = self.now();
-        if self.config.policy.departures.single_write {
+        if decide::save_renews(&self.config.policy) {
             self.state().callable()?.renew(now);
         }
         self.write(now).await
@@ -358,6 +374,7 @@ impl Shared {
         live.document = document;
         live.cookie = cookie;
         live.known = Known::At(loaded.revision);
+        live.version += 1;
         live.updates.clear();
         Ok(())
     }
@@ -372,12 +389,12 @@ impl Shared {
         };
         let mut fresh = self.generate()?;
         let policy = &self.config.policy;
-        let destroyed = if known == Known::Absent && policy.departures.single_destroy {
-            Ok(())
-        } else {
+        let destroyed = if decide::destroys(known != Known::Absent, policy) {
             self.config.store.destroy(&id).await
+        } else {
+            Ok(())
         };
-        let failed = match (destroyed, decide::failure(policy)) {
+        let failed = match (destroyed, decide::failure(decide::Step::Destroy, policy)) {
             (Err(error), decide::Failure::Tell) => return Err(error.into()),
             (destroyed, _) => destroyed.err(),
         };
@@ -387,8 +404,9 @@ impl Shared {
             id: live.began.id.clone(),
             loaded: live.began.loaded,
             document: live.began.document.take().or_else(|| Some(live.document.loaded())),
-            cookie: live.began.cookie.clone(),
+            cookie: fresh.cookie.clone(),
         };
+        fresh.version = live.version + 1;
         fresh.renewed = live.renewed;
         *live = fresh;
         failed.map_or(Ok(()), |error| Err(error.into()))
@@ -404,7 +422,7 @@ impl Shared {
         };
         // Over at once: nothing is written to it any more, even if the store fails now.
         self.state().phase = Phase::Destroyed;
-        if known == Known::Absent && self.config.policy.departures.single_destroy {
+        if !decide::destroys(known != Known::Absent, &self.config.policy) {
             return Ok(());
         }
         self.config.store.destroy(&id).await?;
@@ -432,25 +450,21 @@ impl Shared {
     }
 
     /// Takes the step of a response that is ready, as [`decide::plan`] says, and gives its cookie.
-    pub(crate) async fn commit(&self) -> Result<Committed, Error> {
+    pub(crate) async fn commit(&self) -> Result<Option<HeaderValue>, Error> {
         let _step = self.step.lock().await;
-        self.load_unasked().await?;
+        self.load_unasked().await;
         let now = self.now();
-        let Some(plan) = self.plan() else { return Ok(Committed { set_cookie: None }) };
-        let acted = self.act(plan, now).await;
+        let Some(plan) = self.plan() else { return Ok(None) };
+        self.act(plan, now).await?;
         let ended = self.state().phase == Phase::Gone;
-        acted?;
-        let set_cookie = if ended { None } else { self.cookie_of(plan, now) };
-        Ok(Committed { set_cookie })
+        Ok(if ended { None } else { self.cookie_of(plan, now) })
     }
 
     /// Prints the cookie of a response whose store step is taken at the end of its body.
-    pub(crate) async fn commit_cookie(&self) -> Result<Committed, Error> {
+    pub(crate) async fn commit_cookie(&self) -> Option<HeaderValue> {
         let _step = self.step.lock().await;
-        self.load_unasked().await?;
-        let now = self.now();
-        let set_cookie = self.plan().and_then(|plan| self.cookie_of(plan, now));
-        Ok(Committed { set_cookie })
+        self.load_unasked().await;
+        self.plan().and_then(|plan| self.cookie_of(plan, self.now()))
     }
 
     /// Takes the step of a body that has ended. There is nobody left to tell of an error.
@@ -460,11 +474,7 @@ impl Shared {
         if let Some(plan) = self.plan()
             && let Err(error) = self.act(plan, now).await
         {
-            tracing::error!(
-                target: "express_session",
-                error = &error as &dyn std::error::Error,
-                "a session that changed while its response was sent could not be saved",
-            );
+            tell_failure(&error);
         }
     }
 
@@ -487,12 +497,14 @@ impl Shared {
     }
 
     /// Loads what the handler did not ask for, where the request needs it all the same.
-    async fn load_unasked(&self) -> Result<(), Error> {
+    async fn load_unasked(&self) {
         let unasked = self.state().phase == Phase::Unloaded;
-        if unasked && self.load_plan() != decide::Load::Asked {
-            self.load_in_step().await?;
+        if unasked
+            && self.load_plan() != decide::Load::Asked
+            && let Err(error) = self.load_in_step().await
+        {
+            tell_failure(&error);
         }
-        Ok(())
     }
 
     /// Asks what to do, or gives `None` where there never was a session.
@@ -547,11 +559,7 @@ impl Shared {
                 Some(_) => decide::Id::Other,
             },
             origin: live.origin(),
-            data: if live.has_changed_data() {
-                decide::Data::Changed
-            } else {
-                decide::Data::Same
-            },
+            data: if live.has_changed_data() { decide::Data::Changed } else { decide::Data::Same },
             attributes: live.attributes(),
             saved: live.saved(),
             record: match live.known {
@@ -597,18 +605,19 @@ impl Shared {
         if sends || matches!(plan.store, decide::Store::Write | decide::Store::Touch) {
             self.renew_once(now);
         }
-        match plan.store {
-            decide::Store::Keep => {}
-            decide::Store::Write => match self.write(now).await {
-                Err(error) if error.kind() == ErrorKind::Ended => tell_ended(),
-                written => written?,
-            },
-            decide::Store::Touch => self.tell_touch(now).await?,
-            decide::Store::Destroy => {
-                if let Some(id) = self.id().or_else(|| self.presented.clone()) {
-                    self.config.store.destroy(&id).await?;
-                }
+        let policy = &self.config.policy;
+        let (step, done) = match plan.store {
+            decide::Store::Keep => (decide::Step::Touch, Ok(())),
+            decide::Store::Write => (decide::Step::Write, self.write(now).await),
+            decide::Store::Touch => (decide::Step::Touch, self.tell_touch(now).await),
+            decide::Store::Destroy => (decide::Step::Destroy, self.tell_destroy().await),
+        };
+        match done {
+            Err(error) if error.kind() == ErrorKind::Ended => tell_ended(),
+            Err(error) if decide::failure(step, policy) == decide::Failure::Hide => {
+                tell_failure(&error);
             }
+            done => done?,
         }
         if let Some(live) = &mut self.state().live {
             live.committed = Some(Snapshot::of(live));
@@ -637,7 +646,7 @@ impl Shared {
                     snapshot: Snapshot::of(live),
                     updates: live.updates.len(),
                 };
-                if decide::failure(policy) == decide::Failure::Hide {
+                if decide::failure(decide::Step::Write, policy) == decide::Failure::Hide {
                     // As in express-session, what was tried counts as saved.
                     live.saved = Some(Snapshot::of(live));
                 }
@@ -697,28 +706,35 @@ impl Shared {
         Ok(())
     }
 
-    /// Puts our changes onto what another request has stored.
+    /// Puts our changes onto what another request has stored. The user's own functions are called while
+    /// no lock is held; where a clone of the handle changes the session meanwhile, it is done again.
     fn meet(&self, theirs: &Loaded, now: Timestamp) -> Result<(), Error> {
-        let (document, _) = self.parse(theirs, now)?;
-        let mut state = self.state();
-        let Some(live) = &mut state.live else { return Ok(()) };
-        live.known = Known::At(theirs.revision);
-        if decide::conflict(&self.config.policy) == decide::Conflict::Overwrite {
-            return Ok(());
-        }
-        let merged = merge::merge(&live.document, &document);
-        let mut document = merged.document;
-        for key in merged.contested {
-            let mut again = live.updates.iter().filter(|(updated, _)| **updated == *key).peekable();
-            if again.peek().is_some() {
-                document.restore(&key);
+        let (theirs, revision) = (self.parse(theirs, now)?.0, theirs.revision);
+        loop {
+            let (ours, updates, version) = {
+                let mut state = self.state();
+                let Some(live) = &mut state.live else { return Ok(()) };
+                live.known = Known::At(revision);
+                if decide::conflict(&self.config.policy) == decide::Conflict::Overwrite {
+                    return Ok(());
+                }
+                (live.document.clone(), live.updates.clone(), live.version)
+            };
+            let merged = merged(&ours, &theirs, &updates)?;
+            if let Some(live) = &mut self.state().live
+                && live.version == version
+            {
+                live.document = merged;
+                return Ok(());
             }
-            for (_, again) in again {
-                again(&mut document, &key)?;
-            }
         }
-        live.document = document;
-        Ok(())
+    }
+
+    async fn tell_destroy(&self) -> Result<(), Error> {
+        match self.id().or_else(|| self.presented.clone()) {
+            Some(id) => Ok(self.config.store.destroy(&id).await?),
+            None => Ok(()),
+        }
     }
 
     async fn tell_touch(&self, now: Timestamp) -> Result<(), Error> {
@@ -763,6 +779,43 @@ impl Shared {
 
 /// Browsers drop a cookie beyond this (RFC 6265bis §5.6).
 const MAX_COOKIE: usize = 4096;
+
+/// Merges two documents, and makes again what can be: each `update` of a member that both sides changed.
+fn merged(
+    ours: &Document,
+    theirs: &Document,
+    updates: &[(Box<str>, Reapply)],
+) -> Result<Document, Error> {
+    let merge::Merged { mut document, contested } = merge::merge(ours, theirs);
+    for key in contested {
+        let mut again = updates.iter().filter(|(updated, _)| **updated == *key).peekable();
+        if again.peek().is_some() {
+            document.restore(&key);
+        }
+        for (_, again) in again {
+            again(&mut document, &key)?;
+        }
+    }
+    Ok(document)
+}
+
+/// Inserts a member, with an error that names it.
+pub(crate) fn insert(document: &mut Document, key: &str, value: &Json) -> Result<(), Error> {
+    document.insert_json(key, value).map_err(|error| match error {
+        InsertError::Serialize(source) => {
+            Error::of_member(ErrorKind::Serialize, key).with_source(source)
+        }
+        _ => Error::of_member(ErrorKind::ReservedName, key),
+    })
+}
+
+fn tell_failure(error: &Error) {
+    tracing::error!(
+        target: "express_session",
+        error = error as &dyn std::error::Error,
+        "the session store failed at the end of a request",
+    );
+}
 
 fn tell_ended() {
     tracing::info!(

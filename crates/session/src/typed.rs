@@ -4,12 +4,13 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use express_session_core::Document;
+use express_session_core::document::Json;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind};
-use crate::session::insert;
+use crate::state::insert;
 use crate::{Session, Unloaded};
 
 /// The visitor's session, read and written as a struct.
@@ -125,7 +126,10 @@ fn write<T: Serialize>(
     for (key, value) in &after {
         let stored: Option<Value> = document.get(key).ok().flatten();
         if stored.as_ref() != Some(value) {
-            insert(document, key, value)?;
+            let json = Json::of(value).map_err(|source| {
+                Error::of_member(ErrorKind::Serialize, key).with_source(source)
+            })?;
+            insert(document, key, &json)?;
             touched.push(key.clone());
         }
     }

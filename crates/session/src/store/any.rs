@@ -64,12 +64,7 @@ impl Store for AnyStore {
         self.0.update(id, record, expected, now).await
     }
 
-    async fn touch(
-        &self,
-        id: &SessionId,
-        touch: &Touch,
-        now: Timestamp,
-    ) -> Result<Touched, Error> {
+    async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
         self.0.touch(id, touch, now).await
     }
 
@@ -102,8 +97,12 @@ trait Erased: Send + Sync {
         expected: Revision,
         now: Timestamp,
     ) -> Call<'a, Updated>;
-    fn touch<'a>(&'a self, id: &'a SessionId, touch: &'a Touch, now: Timestamp)
-    -> Call<'a, Touched>;
+    fn touch<'a>(
+        &'a self,
+        id: &'a SessionId,
+        touch: &'a Touch,
+        now: Timestamp,
+    ) -> Call<'a, Touched>;
     fn renew<'a>(&'a self, id: &'a SessionId, now: Timestamp) -> Call<'a, Option<Renewed>>;
     fn destroy<'a>(&'a self, id: &'a SessionId) -> Call<'a, ()>;
     fn supports_touch(&self) -> bool;
