@@ -305,7 +305,9 @@ fn should_touch(facts: Facts, policy: &Policy) -> bool {
         Record::Renewed => facts.attributes != Attributes::Same,
         Record::Untouchable => false,
     };
-    let was_renewed = policy.departures.single_write && facts.saved == Saved::Current;
+    let was_renewed = policy.departures.single_write
+        && facts.saved == Saved::Current
+        && facts.attributes != Attributes::Changed;
     facts.id == Id::Presented && is_of_use && !was_renewed
 }
 
@@ -426,6 +428,13 @@ pub fn destroys(stored: bool, policy: &Policy) -> bool {
 #[must_use]
 pub fn save_renews(policy: &Policy) -> bool {
     policy.departures.single_write
+}
+
+/// Decides whether a touch by hand goes to the store at once: while a response is being sent, when its
+/// own touch has gone by (departure 15). Before that it goes with the response.
+#[must_use]
+pub fn touches_at_once(sending: bool, policy: &Policy) -> bool {
+    sending && policy.departures.save_before_response
 }
 
 /// A step of a request that the store can fail at.

@@ -80,11 +80,14 @@ fn is_https_proto(pair: &[u8]) -> bool {
     name.trim_ascii().eq_ignore_ascii_case(b"proto") && value.eq_ignore_ascii_case(b"https")
 }
 
+/// A function of the user's that knows of TLS.
+pub(crate) type SecureWhen = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
+
 /// How a layer finds out.
 #[derive(Clone, Default)]
 pub(crate) struct Connection {
     pub(crate) proxy: Option<bool>,
-    pub(crate) secure_when: Option<Arc<dyn Fn(&Parts) -> bool + Send + Sync>>,
+    pub(crate) secure_when: Option<SecureWhen>,
 }
 
 impl Connection {

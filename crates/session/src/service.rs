@@ -29,7 +29,7 @@ use tower_service::Service;
 use crate::body::SessionBody;
 use crate::config::{Config, Cookies};
 use crate::error::Error;
-use crate::state::Shared;
+use crate::state::{Ready, Shared};
 
 /// Where the sessions of a request stand in its extensions: the innermost layer's first.
 #[derive(Clone)]
@@ -268,7 +268,7 @@ where
     R::Data: From<Bytes>,
 {
     // What express-session does with the record then is decided like anything else (item 23).
-    let _ = shared.commit().await;
+    let _ = shared.commit(Ready::Whole).await;
     shared.close();
     failed(&error)
 }
@@ -283,7 +283,10 @@ where
     let policy = &shared.config.policy;
     let has_no_body = end.is_head || response.body().is_end_stream();
     let at_end = decide::commit(policy) == decide::Commit::AtEnd && !has_no_body;
-    let committed = if at_end { Ok(shared.commit_cookie().await) } else { shared.commit().await };
+    let is_whole = has_no_body || response.body().size_hint().exact().is_some();
+    let ready = if is_whole { Ready::Whole } else { Ready::Begun };
+    let committed =
+        if at_end { Ok(shared.commit_cookie(ready).await) } else { shared.commit(ready).await };
     let set_cookie = match committed {
         Ok(set_cookie) => set_cookie,
         Err(error) => {

@@ -142,6 +142,7 @@ impl Session {
     ///
     /// A new session has its id from the start, though it is stored only when something is put into it.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "a loaded session has an id, and keeps one")]
     pub fn id(&self) -> SessionId {
         // A Session is made of a state that has one, and it is never taken away.
         self.shared.id().expect("a loaded session has an id")

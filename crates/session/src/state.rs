@@ -49,6 +49,15 @@ struct State {
     live: Option<Live>,
 }
 
+/// How much of a response is there when its headers leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ready {
+    /// All of it, or its length is known.
+    Whole,
+    /// Its beginning: the rest is streamed.
+    Begun,
+}
+
 /// Whether there is a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
@@ -65,13 +74,13 @@ enum Phase {
 }
 
 /// How far the response is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum Progress {
     /// It is not there yet.
     #[default]
     Handling,
-    /// Its headers have left, with or without our cookie.
-    Streaming { cookie_sent: bool },
+    /// Its headers have left, with the cookie of this id.
+    Streaming { cookie_of: Option<SessionId> },
     /// The connection was upgraded: the handle is for whoever holds it, and nothing is saved by itself.
     Detached,
     /// It is over.
@@ -438,10 +447,11 @@ impl Shared {
         let now = self.now();
         let tell = {
             let mut state = self.state();
-            let late = state.progress != Progress::Handling;
+            let sending = state.progress != Progress::Handling;
             let live = state.callable()?;
             live.cookie.renew(now);
-            late && matches!(live.known, Known::At(_))
+            matches!(live.known, Known::At(_))
+                && decide::touches_at_once(sending, &self.config.policy)
         };
         if tell && self.config.store.supports_touch() {
             self.tell_touch(now).await?;
@@ -450,10 +460,10 @@ impl Shared {
     }
 
     /// Takes the step of a response that is ready, as [`decide::plan`] says, and gives its cookie.
-    pub(crate) async fn commit(&self) -> Result<Option<HeaderValue>, Error> {
+    pub(crate) async fn commit(&self, response: Ready) -> Result<Option<HeaderValue>, Error> {
         let _step = self.step.lock().await;
-        self.load_unasked().await;
         let now = self.now();
+        self.begin_end(response, now).await;
         let Some(plan) = self.plan() else { return Ok(None) };
         self.act(plan, now).await?;
         let ended = self.state().phase == Phase::Gone;
@@ -461,10 +471,20 @@ impl Shared {
     }
 
     /// Prints the cookie of a response whose store step is taken at the end of its body.
-    pub(crate) async fn commit_cookie(&self) -> Option<HeaderValue> {
+    pub(crate) async fn commit_cookie(&self, response: Ready) -> Option<HeaderValue> {
         let _step = self.step.lock().await;
+        let now = self.now();
+        self.begin_end(response, now).await;
+        self.plan().and_then(|plan| self.cookie_of(plan, now))
+    }
+
+    /// Does what express-session does before it decides: with a response that is all there, the
+    /// session's time is renewed first (in `res.end`), with one that has only begun it is not.
+    async fn begin_end(&self, response: Ready, now: Timestamp) {
         self.load_unasked().await;
-        self.plan().and_then(|plan| self.cookie_of(plan, self.now()))
+        if response == Ready::Whole {
+            self.renew_once(now);
+        }
     }
 
     /// Takes the step of a body that has ended. There is nobody left to tell of an error.
@@ -478,9 +498,11 @@ impl Shared {
         }
     }
 
-    /// Notes that the headers leave now.
-    pub(crate) fn headers_left(&self, cookie_sent: bool) {
-        self.state().progress = Progress::Streaming { cookie_sent };
+    /// Notes that the headers leave now, with the session's cookie or without.
+    pub(crate) fn headers_left(&self, with_cookie: bool) {
+        let mut state = self.state();
+        let id = state.live.as_ref().map(|live| live.id.clone());
+        state.progress = Progress::Streaming { cookie_of: id.filter(|_| with_cookie) };
     }
 
     /// Notes that the connection is upgraded: handles stay usable, and nothing is saved by itself.
@@ -575,22 +597,17 @@ impl Shared {
             } else {
                 decide::Expiry::None
             },
-            reach: self.reach(state.progress, live),
+            reach: self.reach(&state.progress, live),
         })
     }
 
-    fn reach(&self, progress: Progress, live: &Live) -> decide::Reach {
+    fn reach(&self, progress: &Progress, live: &Live) -> decide::Reach {
         match progress {
-            Progress::Handling => {}
-            Progress::Streaming { cookie_sent: true } => return decide::Reach::Sent,
-            Progress::Streaming { cookie_sent: false } | Progress::Detached | Progress::Sent => {
-                return decide::Reach::Late;
-            }
+            Progress::Handling if live.cookie.secure() && !self.secure => decide::Reach::Insecure,
+            Progress::Handling => decide::Reach::Open,
+            Progress::Streaming { cookie_of: Some(id) } if *id == live.id => decide::Reach::Sent,
+            Progress::Streaming { .. } | Progress::Detached | Progress::Sent => decide::Reach::Late,
         }
-        if live.cookie.secure() && !self.secure {
-            return decide::Reach::Insecure;
-        }
-        decide::Reach::Open
     }
 
     fn is_printable(&self, live: &Live) -> bool {
@@ -805,7 +822,7 @@ pub(crate) fn insert(document: &mut Document, key: &str, value: &Json) -> Result
         InsertError::Serialize(source) => {
             Error::of_member(ErrorKind::Serialize, key).with_source(source)
         }
-        _ => Error::of_member(ErrorKind::ReservedName, key),
+        InsertError::Reserved | _ => Error::of_member(ErrorKind::ReservedName, key),
     })
 }
 
