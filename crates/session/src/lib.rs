@@ -1,4 +1,32 @@
-//! express-session for Rust.
+//! Sessions for [axum](https://docs.rs/axum) and any [tower](https://docs.rs/tower) service:
+//! [express-session](https://github.com/expressjs/session) 1.19.0, with the same options, the same signed
+//! cookie and the same stored records.
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use express_session::{Error, Session, SessionLayer};
+//!
+//! async fn views(session: Session) -> Result<String, Error> {
+//!     let views = session.update("views", |views: Option<u64>| views.unwrap_or(0) + 1)?;
+//!     Ok(format!("{views} views"))
+//! }
+//!
+//! let app: Router = Router::new().route("/", get(views)).layer(SessionLayer::new("keyboard cat"));
+//! # let _ = app;
+//! ```
+//!
+//! - [`guide`] is for somebody who knows express-session: each option and method, JavaScript beside Rust.
+//! - [`SessionLayer`] has the options, [`Session`] what a handler does with a session, [`Typed`] the
+//!   same as a struct.
+//! - [`store`] is where sessions are kept: the memory store, and the port for a store of your own.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `axum` | yes | [`Session`], `Option<Session>`, [`Unloaded`] and [`Typed`] as arguments of handlers, [`Error`] as a response; the original path under nested routers |
+//!
+//! Without it the layer works around any `tower` service; [`Session::from_extensions`] gives the session.
 #![forbid(unsafe_code)]
 
 mod body;
@@ -28,3 +56,31 @@ pub use session::{Session, SessionCookie, Unloaded};
 pub use source::{Clock, Random};
 pub use store::memory::MemoryStore;
 pub use typed::Typed;
+
+#[cfg(doc)]
+pub mod guide {
+    #![doc = include_str!("docs/guide.md")]
+    pub mod moving {
+        #![doc = include_str!("docs/moving.md")]
+    }
+    pub mod options {
+        #![doc = include_str!("docs/options.md")]
+    }
+    pub mod security {
+        #![doc = include_str!("docs/security.md")]
+    }
+    pub mod session {
+        #![doc = include_str!("docs/session.md")]
+    }
+    pub mod stores {
+        #![doc = include_str!("docs/stores.md")]
+    }
+    pub mod testing {
+        #![doc = include_str!("docs/testing.md")]
+    }
+}
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

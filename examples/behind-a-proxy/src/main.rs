@@ -1,0 +1,71 @@
+//! Behind a reverse proxy that speaks HTTPS with the browser and plain HTTP with this program.
+//!
+//! 1. `secure(true)` keeps the cookie to HTTPS: it is not even sent where the connection is plain.
+//! 2. This program sees plain HTTP only, so `proxy(true)` has it believe what the proxy says:
+//!    `X-Forwarded-Proto`, or else `Forwarded` (RFC 7239).
+//! 3. Anybody can send these headers. So listen where only the proxy gets through, and have the proxy
+//!    overwrite the header, as in nginx: `proxy_set_header X-Forwarded-Proto $scheme;`.
+//! 4. `__Host-` in the cookie's name has the browser refuse one that a subdomain tries to set.
+//!
+//! `cargo run -p behind-a-proxy`, then, as the proxy would do it:
+//! `curl -i -H 'X-Forwarded-Proto: https' localhost:3000`.
+
+use axum::routing::get;
+use axum::{Router, serve};
+use express_session::{Cookie, Error, Session, SessionLayer};
+
+fn app(secret: &str) -> Router {
+    let sessions =
+        SessionLayer::new(secret).name("__Host-sid").proxy(true).cookie(Cookie::new().secure(true));
+    Router::new().route("/", get(views)).layer(sessions)
+}
+
+async fn views(session: Session) -> Result<String, Error> {
+    let views = session.update("views", |views: Option<u64>| views.unwrap_or(0) + 1)?;
+    Ok(format!("Number of views: {views}"))
+}
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let secret = std::env::var("SECRET").unwrap_or_else(|_| "for this machine only".to_owned());
+    // Loopback: the proxy is on this machine, and nobody else gets through.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    serve(listener, app(&secret)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::{Request, header};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn set_cookie(headers: &[(&str, &str)]) -> Option<String> {
+        let mut request = Request::get("/");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let app = app("f81d4fae7dec11d0a76500a0c91e6bf6");
+        let response = app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let cookie = response.headers().get(header::SET_COOKIE)?;
+        Some(cookie.to_str().unwrap().to_owned())
+    }
+
+    #[tokio::test]
+    async fn cookie_is_sent_where_the_proxy_says_https() {
+        for header in [("x-forwarded-proto", "https"), ("forwarded", "for=192.0.2.60;proto=https")]
+        {
+            let cookie = set_cookie(&[header]).await.unwrap();
+            assert!(cookie.starts_with("__Host-sid=s%3A"), "{cookie}");
+            assert!(cookie.ends_with("; Path=/; HttpOnly; Secure"), "{cookie}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_cookie_is_sent_where_it_does_not() {
+        assert_eq!(set_cookie(&[]).await, None);
+        assert_eq!(set_cookie(&[("x-forwarded-proto", "http")]).await, None);
+        assert_eq!(set_cookie(&[("forwarded", "proto=http, proto=https")]).await, None);
+    }
+}

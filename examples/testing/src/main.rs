@@ -1,0 +1,187 @@
+//! Testing an application with sessions: no socket, no sleeping, no luck.
+//!
+//! 1. The application takes its [`SessionLayer`] as an argument, so that a test can give it another.
+//! 2. A test calls the application as the service it is, with `oneshot`: no port, no server.
+//! 3. `FakeClock` stands still until the test moves it, so that an hour passes at once.
+//! 4. Random bytes of the test's own make the ids, so that a cookie can be written out in the test.
+//! 5. `Spy` records what the store was asked, and fails where it is told to.
+//!
+//! The tests are below. `cargo test -p testing` runs them.
+
+use std::time::Duration;
+
+use axum::routing::{get, post};
+use axum::{Router, serve};
+use express_session::{Cookie, Error, Session, SessionLayer};
+
+fn sessions(secret: &str) -> SessionLayer {
+    SessionLayer::new(secret).cookie(Cookie::new().max_age(Duration::from_secs(60 * 60)))
+}
+
+fn app(sessions: SessionLayer) -> Router {
+    Router::new().route("/cart", get(show)).route("/cart/{item}", post(add)).layer(sessions)
+}
+
+async fn show(session: Session) -> Result<String, Error> {
+    let items: Vec<String> = session.get("items")?.unwrap_or_default();
+    Ok(items.join(", "))
+}
+
+async fn add(
+    session: Session,
+    axum::extract::Path(item): axum::extract::Path<String>,
+) -> Result<(), Error> {
+    session.update("items", move |items: Option<Vec<String>>| {
+        let mut items = items.unwrap_or_default();
+        items.push(item.clone());
+        items
+    })?;
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let secret = std::env::var("SECRET").unwrap_or_else(|_| "for this machine only".to_owned());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    serve(listener, app(sessions(&secret))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    use axum::body::Body;
+    use axum::http::{Request, StatusCode, header};
+    use express_session::store::ErrorKind;
+    use express_session::{MemoryStore, Timestamp};
+    use express_session_testkit::{FakeClock, Spy, Verb};
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    /// The application, with everything in the test's hands.
+    struct Server {
+        app: Router,
+        clock: FakeClock,
+        store: Spy<MemoryStore>,
+    }
+
+    impl Server {
+        fn start() -> Self {
+            let clock = FakeClock::new(Timestamp::from_millis(1_700_000_000_000));
+            let store = Spy::new(MemoryStore::new());
+            let now = clock.clone();
+            let ids = AtomicU8::new(0);
+            let sessions = sessions("keyboard cat")
+                .store(store.clone())
+                .clock(move || now.system_time())
+                // The first id is all zeros, the second all ones: known, and no two the same.
+                .random(move |bytes: &mut [u8]| bytes.fill(ids.fetch_add(1, Ordering::Relaxed)));
+            Self { app: app(sessions), clock, store }
+        }
+    }
+
+    /// A browser: it gives back the cookie that it was given.
+    #[derive(Default)]
+    struct Browser {
+        cookie: Option<String>,
+    }
+
+    struct Page {
+        status: StatusCode,
+        set_cookie: Option<String>,
+        text: String,
+    }
+
+    impl Browser {
+        async fn get(&mut self, server: &Server, path: &str) -> Page {
+            self.send(server, Request::get(path)).await
+        }
+
+        async fn post(&mut self, server: &Server, path: &str) -> Page {
+            self.send(server, Request::post(path)).await
+        }
+
+        async fn send(
+            &mut self,
+            server: &Server,
+            mut request: axum::http::request::Builder,
+        ) -> Page {
+            if let Some(cookie) = &self.cookie {
+                request = request.header(header::COOKIE, cookie);
+            }
+            let request = request.body(Body::empty()).unwrap();
+            let response = server.app.clone().oneshot(request).await.unwrap();
+            let status = response.status();
+            let set_cookie = response.headers().get(header::SET_COOKIE);
+            let set_cookie = set_cookie.map(|line| line.to_str().unwrap().to_owned());
+            if let Some(line) = &set_cookie {
+                self.cookie = line.split(';').next().map(str::to_owned);
+            }
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            Page { status, set_cookie, text: String::from_utf8(body.into()).unwrap() }
+        }
+    }
+
+    #[tokio::test]
+    async fn visitors_have_carts_of_their_own() {
+        let server = Server::start();
+        let [mut alice, mut bob] = [Browser::default(), Browser::default()];
+        alice.post(&server, "/cart/apple").await;
+        bob.post(&server, "/cart/pear").await;
+        alice.post(&server, "/cart/plum").await;
+
+        assert_eq!(alice.get(&server, "/cart").await.text, "apple, plum");
+        assert_eq!(bob.get(&server, "/cart").await.text, "pear");
+    }
+
+    #[tokio::test]
+    async fn cookie_is_this_one() {
+        let page = Browser::default().post(&Server::start(), "/cart/apple").await;
+        assert_eq!(
+            page.set_cookie.unwrap(),
+            "connect.sid=s%3AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\
+             .RT5Cal5xFtX9GjJLGoiK%2BGzZ%2BcCRnZ5ZbIS8ml7E5Xo; Path=/; \
+             Expires=Tue, 14 Nov 2023 23:13:20 GMT; HttpOnly"
+        );
+    }
+
+    #[tokio::test]
+    async fn session_ends_an_hour_after_the_last_visit() {
+        let server = Server::start();
+        let mut browser = Browser::default();
+        browser.post(&server, "/cart/apple").await;
+
+        server.clock.advance(Duration::from_secs(59 * 60));
+        assert_eq!(browser.get(&server, "/cart").await.text, "apple");
+        server.clock.advance(Duration::from_secs(59 * 60));
+        assert_eq!(browser.get(&server, "/cart").await.text, "apple");
+        server.clock.advance(Duration::from_secs(60 * 60));
+        assert_eq!(browser.get(&server, "/cart").await.text, "");
+    }
+
+    #[tokio::test]
+    async fn visit_asks_the_store_once_and_without_a_cart_not_at_all() {
+        let server = Server::start();
+        let mut browser = Browser::default();
+        assert_eq!(browser.get(&server, "/cart").await.set_cookie, None);
+        assert_eq!(server.store.take_calls(), []);
+
+        browser.post(&server, "/cart/apple").await;
+        browser.get(&server, "/cart").await;
+        // The second loads the session and keeps it alive, in one call.
+        assert_eq!(server.store.verbs(), [Verb::Create, Verb::Renew]);
+    }
+
+    #[tokio::test]
+    async fn store_that_is_down_is_no_empty_cart() {
+        let server = Server::start();
+        let mut browser = Browser::default();
+        browser.post(&server, "/cart/apple").await;
+
+        server.store.fail_next(Verb::Renew, ErrorKind::Unavailable);
+        assert_eq!(browser.get(&server, "/cart").await.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(browser.get(&server, "/cart").await.text, "apple");
+    }
+}

@@ -1,0 +1,111 @@
+//! The session as a struct of the application's own.
+//!
+//! 1. [`Typed`] reads and writes a struct: each field is the member of the session of that name.
+//! 2. Members that the struct does not know stay as they are, so that several structs, plain
+//!    [`Session`]s and an Express application can share a session.
+//! 3. `#[serde(default)]` gives a field that was added later a value in the sessions stored before.
+//!
+//! `cargo run -p typed-session`, then `curl -c jar -b jar -X POST localhost:3000/cart/apple`.
+
+use axum::extract::Path;
+use axum::routing::{get, post};
+use axum::{Router, serve};
+use express_session::{Error, Session, SessionLayer, Typed};
+use serde::{Deserialize, Serialize};
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Cart {
+    items: Vec<String>,
+    coupon: Option<String>,
+}
+
+fn app(sessions: SessionLayer) -> Router {
+    Router::new()
+        .route("/cart", get(show))
+        .route("/cart/{item}", post(add))
+        .route("/", get(members))
+        .layer(sessions)
+}
+
+async fn show(cart: Typed<Cart>) -> Result<String, Error> {
+    Ok(describe(&cart.read()?))
+}
+
+async fn add(cart: Typed<Cart>, Path(item): Path<String>) -> Result<String, Error> {
+    let cart = cart.update(|cart| cart.items.push(item))?;
+    Ok(describe(&cart))
+}
+
+fn describe(cart: &Cart) -> String {
+    let coupon = cart.coupon.as_deref().unwrap_or("no coupon");
+    format!("{} and {coupon}", cart.items.join(", "))
+}
+
+/// The same session, without the struct.
+async fn members(session: Session) -> String {
+    session.keys().join(", ")
+}
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let secret = std::env::var("SECRET").unwrap_or_else(|_| "for this machine only".to_owned());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    serve(listener, app(SessionLayer::new(secret))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use axum::body::Body;
+    use axum::http::{Request, header};
+    use express_session::store::{Record, Store as _};
+    use express_session::{MemoryStore, SessionId, Timestamp};
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    /// Of the session `apple`, by `keyboard cat`.
+    const COOKIE: &str =
+        "connect.sid=s%3Aapple.D8Y%2BpkTAmeR0PobOhY4G97PRW%2Bj7bUnP%2F5m6%2FOn1MCU";
+
+    async fn store(text: &str) -> MemoryStore {
+        let store = MemoryStore::new();
+        let record = Record { text: text.into(), deadline: None };
+        store.create(&apple(), &record, Timestamp::from_millis(0)).await.unwrap();
+        store
+    }
+
+    fn apple() -> SessionId {
+        SessionId::new("apple").unwrap()
+    }
+
+    async fn send(store: &MemoryStore, request: axum::http::request::Builder) -> String {
+        let sessions = SessionLayer::new("keyboard cat")
+            .store(store.clone())
+            .clock(|| Timestamp::from_millis(0).into());
+        let request = request.header(header::COOKIE, COOKIE).body(Body::empty()).unwrap();
+        let response = app(sessions).oneshot(request).await.unwrap();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(body.into()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn field_is_a_member_and_other_members_stay() {
+        let store = store(r#"{"cookie":{},"user":"bob"}"#).await;
+        send(&store, Request::post("/cart/apple")).await;
+        assert_eq!(send(&store, Request::post("/cart/pear")).await, "apple, pear and no coupon");
+
+        let members = send(&store, Request::get("/")).await;
+        let members: BTreeSet<_> = members.split(", ").collect();
+        assert_eq!(members, BTreeSet::from(["user", "items", "coupon"]));
+    }
+
+    #[tokio::test]
+    async fn session_from_before_a_field_was_added_is_read() {
+        let store = store(r#"{"cookie":{},"items":["apple"]}"#).await;
+        assert_eq!(send(&store, Request::get("/cart")).await, "apple and no coupon");
+    }
+}
