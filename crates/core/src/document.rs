@@ -150,6 +150,29 @@ impl Json {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Takes an object apart, or gives `None` for what is none.
+    ///
+    /// ```
+    /// use express_session_core::document::Json;
+    ///
+    /// let pair = Json::of(&std::collections::BTreeMap::from([("a", 1), ("b", 2)]))?;
+    /// let members = pair.members().ok_or("no object")?;
+    /// assert_eq!(members[1].0, "b");
+    /// assert_eq!(members[1].1.as_str(), "2");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn members(&self) -> Option<Vec<(String, Self)>> {
+        let mut members = Vec::new();
+        json::members(&self.0, |(key, value)| {
+            // What serde serialises is Unicode text.
+            let key = json::unquote(&self.0[key]).map(Cow::into_owned).unwrap_or_default();
+            members.push((key, Self(self.0[value].to_owned())));
+        })
+        .ok()?;
+        Some(members)
+    }
 }
 
 impl fmt::Debug for Json {
@@ -309,6 +332,13 @@ impl Document {
                     && member.value == Piece::Base(span.value.0, span.value.1)
             });
         !same
+    }
+
+    /// Says whether a member is another than the one loaded.
+    #[must_use]
+    pub fn is_member_changed(&self, key: &str) -> bool {
+        let loaded = self.base.find(key).map(|span| slice(&self.base.text, span.value));
+        self.edited.is_some() && self.get_raw(key) != loaded
     }
 
     /// Says whether two documents have the same members, by value and order.

@@ -31,7 +31,27 @@ pub struct Merged {
 /// ```
 #[must_use]
 pub fn merge(ours: &Document, theirs: &Document) -> Merged {
-    let base = ours.loaded();
+    merge_since(&ours.loaded(), ours, theirs)
+}
+
+/// Does the same with what we changed since `base`, where that is not what `ours` was loaded from: what we
+/// saved in the meantime, say.
+///
+/// ```
+/// use express_session_core::{Document, merge};
+///
+/// let mut ours = Document::parse(r#"{"cookie":{},"a":1}"#)?;
+/// ours.insert("a", &2)?;
+/// let saved = ours.clone();
+/// ours.insert("a", &1)?;
+/// let theirs = Document::parse(r#"{"cookie":{},"a":2}"#)?;
+///
+/// assert_eq!(merge::merge(&ours, &theirs).document.get("a")?, Some(2));
+/// assert_eq!(merge::merge_since(&saved, &ours, &theirs).document.get("a")?, Some(1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub fn merge_since(base: &Document, ours: &Document, theirs: &Document) -> Merged {
     let mut document = theirs.clone();
     let mut contested = Vec::new();
     let mut contest = |key: &str| {

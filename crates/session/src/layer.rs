@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use express_session_core::cookie::{Cookie, check_name};
-use express_session_core::{Departures, Keyring, Policy, Unset};
+use express_session_core::{Clock, Departures, Keyring, Policy, Random, Unset};
 use http::request::Parts;
 use tower_layer::Layer;
 
@@ -14,7 +14,7 @@ use crate::connection::Connection;
 use crate::diagnose::{self, Diagnoses};
 use crate::error::ConfigError;
 use crate::service::SessionService;
-use crate::source::{Clock, Random, Sources};
+use crate::source::Sources;
 use crate::store::{AnyStore, Store};
 
 /// Gives every request a session: express-session's middleware, as a [`tower`](tower_layer) layer.

@@ -49,11 +49,10 @@ pub use config::Secret;
 pub use connection::SecureConnection;
 pub use error::{ConfigError, Error, ErrorKind};
 pub use express_session_core::cookie::{Cookie, Priority, SameSite, Secure};
-pub use express_session_core::{Departures, SessionId, Timestamp, Unset};
+pub use express_session_core::{Clock, Departures, Random, SessionId, Timestamp, Unset};
 pub use layer::SessionLayer;
 pub use service::{ResponseFuture, SessionService};
 pub use session::{Session, SessionCookie, Unloaded};
-pub use source::{Clock, Random};
 pub use store::memory::MemoryStore;
 pub use typed::Typed;
 

@@ -7,7 +7,6 @@ use express_session_core::Document;
 use express_session_core::document::Json;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::error::{Error, ErrorKind};
 use crate::state::insert;
@@ -66,10 +65,7 @@ impl<T: Serialize + DeserializeOwned + Default> Typed<T> {
     /// [`ErrorKind::Deserialize`] where the stored members are not what the struct takes,
     /// [`ErrorKind::Ended`] where the session is over.
     pub fn read(&self) -> Result<T, Error> {
-        self.session
-            .shared()
-            .read(|live| read(&live.document))
-            .unwrap_or_else(|| Err(Error::new(ErrorKind::Ended)))
+        self.session.shared().look(|live| read(&live.document)).and_then(|read| read)
     }
 
     /// Writes the struct: every field that differs from what is stored.
@@ -110,8 +106,7 @@ fn read<T: DeserializeOwned + Default>(document: &Document) -> Result<T, Error> 
     }
     // The whole record is read, and the cookie is one member that the struct does not know.
     let text = document.render("null");
-    serde_json::from_str(&text)
-        .map_err(|source| Error::of_member(ErrorKind::Deserialize, "").with_source(source))
+    serde_json::from_str(&text).map_err(|source| Error::mismatch("", &source))
 }
 
 /// Sets what differs, and gives the names of the members that were set or removed.
@@ -124,29 +119,25 @@ fn write<T: Serialize>(
     let after = fields(after)?;
     let mut touched = Vec::new();
     for (key, value) in &after {
-        let stored: Option<Value> = document.get(key).ok().flatten();
-        if stored.as_ref() != Some(value) {
-            let json = Json::of(value).map_err(|source| {
-                Error::of_member(ErrorKind::Serialize, key).with_source(source)
-            })?;
-            insert(document, key, &json)?;
+        if document.get_raw(key) != Some(value.as_str()) {
+            insert(document, key, value)?;
             touched.push(key.clone());
         }
     }
-    for key in before.keys().filter(|key| !after.contains_key(*key)) {
-        document.remove(key);
-        touched.push(key.clone());
+    for (key, _) in before {
+        if !after.iter().any(|(kept, _)| *kept == key) {
+            document.remove(&key);
+            touched.push(key);
+        }
     }
     Ok(touched)
 }
 
-fn fields<T: Serialize>(value: &T) -> Result<serde_json::Map<String, Value>, Error> {
+/// Serialises a struct, and gives its fields in their order.
+fn fields<T: Serialize>(value: &T) -> Result<Vec<(String, Json)>, Error> {
     let failed = || Error::of_member(ErrorKind::Serialize, "");
-    match serde_json::to_value(value) {
-        Ok(Value::Object(fields)) => Ok(fields),
-        Ok(_) => Err(failed()),
-        Err(source) => Err(failed().with_source(source)),
-    }
+    let json = Json::of(value).map_err(|source| failed().with_source(source))?;
+    json.members().ok_or_else(failed)
 }
 
 impl<T> Clone for Typed<T> {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use express_session_core::Timestamp;
+use express_session_core::{Clock, Timestamp};
 
 /// A clock that stands still until it is moved.
 ///
@@ -10,7 +10,7 @@ use express_session_core::Timestamp;
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
-/// use express_session_core::Timestamp;
+/// use express_session_core::{Clock, Timestamp};
 /// use express_session_testkit::FakeClock;
 ///
 /// let clock = FakeClock::new(Timestamp::from_millis(1_700_000_000_000));
@@ -27,7 +27,7 @@ impl FakeClock {
     /// Makes a clock that shows this time.
     ///
     /// ```
-    /// # use express_session_core::Timestamp;
+    /// # use express_session_core::{Clock, Timestamp};
     /// # use express_session_testkit::FakeClock;
     /// assert_eq!(FakeClock::new(Timestamp::MAX).now(), Timestamp::MAX);
     /// ```
@@ -39,7 +39,7 @@ impl FakeClock {
     /// Gives the time that it shows.
     ///
     /// ```
-    /// # use express_session_core::Timestamp;
+    /// # use express_session_core::{Clock, Timestamp};
     /// # use express_session_testkit::FakeClock;
     /// let clock = FakeClock::new(Timestamp::from_millis(5));
     /// assert_eq!((clock.now(), clock.now().millis()), (Timestamp::from_millis(5), 5));
@@ -53,7 +53,7 @@ impl FakeClock {
     ///
     /// ```
     /// # use std::time::{Duration, UNIX_EPOCH};
-    /// # use express_session_core::Timestamp;
+    /// # use express_session_core::{Clock, Timestamp};
     /// # use express_session_testkit::FakeClock;
     /// let clock = FakeClock::new(Timestamp::from_millis(5));
     /// assert_eq!(clock.system_time(), UNIX_EPOCH + Duration::from_millis(5));
@@ -67,7 +67,7 @@ impl FakeClock {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use express_session_core::Timestamp;
+    /// # use express_session_core::{Clock, Timestamp};
     /// # use express_session_testkit::FakeClock;
     /// let clock = FakeClock::new(Timestamp::from_millis(5));
     /// clock.advance(Duration::from_secs(1));
@@ -82,7 +82,7 @@ impl FakeClock {
     /// Sets it, to a time before or after.
     ///
     /// ```
-    /// # use express_session_core::Timestamp;
+    /// # use express_session_core::{Clock, Timestamp};
     /// # use express_session_testkit::FakeClock;
     /// let clock = FakeClock::new(Timestamp::from_millis(5));
     /// clock.set(Timestamp::from_millis(-5));
@@ -90,6 +90,12 @@ impl FakeClock {
     /// ```
     pub fn set(&self, time: Timestamp) {
         self.0.store(time.millis(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> SystemTime {
+        self.system_time()
     }
 }
 

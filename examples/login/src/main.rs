@@ -214,8 +214,7 @@ mod tests {
     async fn only_a_remembered_session_lives_for_a_month() {
         for (form, page) in [(RIGHT, "/login"), (RIGHT_AND_REMEMBER, "Hello, bob!")] {
             let clock = FakeClock::new(Timestamp::from_millis(1_700_000_000_000));
-            let now = clock.clone();
-            let mut browser = Browser::of(sessions(SECRET).clock(move || now.system_time()));
+            let mut browser = Browser::of(sessions(SECRET).clock(clock.clone()));
             browser.post("/login", form).await;
 
             clock.advance(AN_HOUR);

@@ -71,11 +71,10 @@ mod tests {
         fn start() -> Self {
             let clock = FakeClock::new(Timestamp::from_millis(1_700_000_000_000));
             let store = Spy::new(MemoryStore::new());
-            let now = clock.clone();
             let ids = AtomicU8::new(0);
             let sessions = sessions("keyboard cat")
                 .store(store.clone())
-                .clock(move || now.system_time())
+                .clock(clock.clone())
                 // The first id is all zeros, the second all ones: known, and no two the same.
                 .random(move |bytes: &mut [u8]| bytes.fill(ids.fetch_add(1, Ordering::Relaxed)));
             Self { app: app(sessions), clock, store }
