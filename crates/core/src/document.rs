@@ -125,6 +125,15 @@ impl Piece {
 }
 
 /// A value in JSON, written as `JSON.stringify` would write it.
+///
+/// ```
+/// use express_session_core::document::Json;
+///
+/// let json = Json::of("secret")?;
+/// assert_eq!(json.as_str(), r#""secret""#);
+/// assert_eq!(format!("{json:?}"), "Json(redacted)");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Json(String);
 
@@ -146,6 +155,13 @@ impl Json {
     }
 
     /// Gives the text.
+    ///
+    /// ```
+    /// use express_session_core::document::Json;
+    ///
+    /// assert_eq!(Json::of(&Some(1.0))?.as_str(), "1");
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -186,6 +202,14 @@ const EMPTY: &str = r#"{"cookie":{}}"#;
 
 impl Document {
     /// Makes the document of a new session: no members, and the cookie in front.
+    ///
+    /// ```
+    /// use express_session_core::Document;
+    ///
+    /// let document = Document::new();
+    /// assert!(document.is_empty());
+    /// assert_eq!(&*document.render("{}"), r#"{"cookie":{}}"#);
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -199,6 +223,15 @@ impl Document {
     /// # Errors
     ///
     /// [`Corrupt`] where the text is no JSON object, or has no `cookie` (items 23 and 67).
+    ///
+    /// ```
+    /// use express_session_core::{Corrupt, Document};
+    ///
+    /// let document = Document::parse(r#"{"cookie":{},"views":1}"#)?;
+    /// assert_eq!(document.get("views")?, Some(1));
+    /// assert_eq!(Document::parse(r#"{"views":1}"#).err(), Some(Corrupt::NoCookie));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parse(text: impl Into<Arc<str>>) -> Result<Self, Corrupt> {
         Base::parse(text.into()).map(|base| Self { base, edited: None })
     }
@@ -210,6 +243,15 @@ impl Document {
     /// # Errors
     ///
     /// As [`Document::parse`].
+    ///
+    /// ```
+    /// use express_session_core::Document;
+    ///
+    /// let document = Document::parse_normalised(r#"{ "cookie": {}, "n": 1.0, "save": 1 }"#)?;
+    /// assert_eq!(&*document.render("{}"), r#"{"cookie":{},"n":1}"#);
+    /// assert!(document.is_changed());
+    /// # Ok::<(), express_session_core::Corrupt>(())
+    /// ```
     pub fn parse_normalised(text: &str) -> Result<Self, Corrupt> {
         Base::parse(text.into())?;
         let mut document = Self::parse(json::normalise(text))?;
@@ -220,18 +262,44 @@ impl Document {
     }
 
     /// Gives the text this was loaded from.
+    ///
+    /// ```
+    /// use express_session_core::Document;
+    ///
+    /// let mut document = Document::parse(r#"{"cookie":{},"views":1}"#)?;
+    /// document.clear();
+    /// assert_eq!(&**document.base_text(), r#"{"cookie":{},"views":1}"#);
+    /// # Ok::<(), express_session_core::Corrupt>(())
+    /// ```
     #[must_use]
     pub fn base_text(&self) -> &Arc<str> {
         &self.base.text
     }
 
     /// Gives the JSON of the cookie as it was loaded.
+    ///
+    /// ```
+    /// use express_session_core::Document;
+    ///
+    /// let document = Document::parse(r#"{"cookie":{"path":"/"},"views":1}"#)?;
+    /// assert_eq!(document.cookie_text(), r#"{"path":"/"}"#);
+    /// # Ok::<(), express_session_core::Corrupt>(())
+    /// ```
     #[must_use]
     pub fn cookie_text(&self) -> &str {
         &self.base.text[self.base.cookie.clone()]
     }
 
     /// Gives the JSON of a member.
+    ///
+    /// ```
+    /// use express_session_core::Document;
+    ///
+    /// let document = Document::parse(r#"{"cookie":{},"price":1.50}"#)?;
+    /// assert_eq!(document.get_raw("price"), Some("1.50"));
+    /// assert_eq!(document.get_raw("cookie"), None);
+    /// # Ok::<(), express_session_core::Corrupt>(())
+    /// ```
     #[must_use]
     pub fn get_raw(&self, key: &str) -> Option<&str> {
         let text = &*self.base.text;
@@ -246,28 +314,74 @@ impl Document {
     /// # Errors
     ///
     /// serde_json's, where the member is not what `T` takes.
+    ///
+    /// ```
+    /// use express_session_core::Document;
+    ///
+    /// let document = Document::parse(r#"{"cookie":{},"views":1}"#)?;
+    /// assert_eq!(document.get::<u32>("views")?, Some(1));
+    /// assert_eq!(document.get::<u32>("visits")?, None);
+    /// assert!(document.get::<String>("views").is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, serde_json::Error> {
         self.get_raw(key).map(serde_json::from_str).transpose()
     }
 
     /// Says whether there is such a member.
+    ///
+    /// ```
+    /// use express_session_core::Document;
+    ///
+    /// let document = Document::parse(r#"{"cookie":{},"user":null}"#)?;
+    /// assert!(document.contains("user"));
+    /// assert!(!document.contains("cookie"));
+    /// # Ok::<(), express_session_core::Corrupt>(())
+    /// ```
     #[must_use]
     pub fn contains(&self, key: &str) -> bool {
         self.get_raw(key).is_some()
     }
 
     /// Gives the keys in JavaScript's order. A key that is no Unicode text (a lone surrogate) is left out.
+    ///
+    /// ```
+    /// use express_session_core::Document;
+    ///
+    /// let mut document = Document::new();
+    /// for key in ["b", "10", "9"] {
+    ///     document.insert(key, &true)?;
+    /// }
+    /// assert_eq!(document.keys().collect::<Vec<_>>(), ["9", "10", "b"]);
+    /// # Ok::<(), express_session_core::InsertError>(())
+    /// ```
     pub fn keys(&self) -> impl Iterator<Item = Cow<'_, str>> {
         self.pieces().filter_map(|(key, _)| json::unquote(key))
     }
 
     /// Counts the members, without the cookie.
+    ///
+    /// ```
+    /// use express_session_core::Document;
+    ///
+    /// let document = Document::parse(r#"{"cookie":{},"views":1}"#)?;
+    /// assert_eq!(document.len(), 1);
+    /// # Ok::<(), express_session_core::Corrupt>(())
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.edited.as_ref().map_or(self.base.members.len(), |edited| edited.members.len())
     }
 
     /// Says whether there is no member but the cookie.
+    ///
+    /// ```
+    /// use express_session_core::Document;
+    ///
+    /// let document = Document::parse(r#"{"cookie":{}}"#)?;
+    /// assert!(document.is_empty());
+    /// # Ok::<(), express_session_core::Corrupt>(())
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -279,6 +393,16 @@ impl Document {
     ///
     /// [`InsertError::Reserved`] for a name that express-session keeps for itself,
     /// [`InsertError::Serialize`] for a value that is no JSON.
+    ///
+    /// ```
+    /// use express_session_core::{Document, InsertError};
+    ///
+    /// let mut document = Document::new();
+    /// document.insert("views", &1)?;
+    /// assert_eq!(document.get_raw("views"), Some("1"));
+    /// assert!(matches!(document.insert("cookie", &1), Err(InsertError::Reserved)));
+    /// # Ok::<(), InsertError>(())
+    /// ```
     pub fn insert<T: Serialize + ?Sized>(
         &mut self,
         key: &str,
@@ -292,6 +416,16 @@ impl Document {
     /// # Errors
     ///
     /// [`InsertError::Reserved`], as of [`insert`](Self::insert).
+    ///
+    /// ```
+    /// use express_session_core::Document;
+    /// use express_session_core::document::Json;
+    ///
+    /// let mut document = Document::new();
+    /// document.insert_json("items", &Json::of(&["apple"])?)?;
+    /// assert_eq!(document.get_raw("items"), Some(r#"["apple"]"#));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn insert_json(&mut self, key: &str, value: &Json) -> Result<(), InsertError> {
         if RESERVED.contains(&key) {
             return Err(InsertError::Reserved);
@@ -301,6 +435,15 @@ impl Document {
     }
 
     /// Removes a member, and says whether there was one.
+    ///
+    /// ```
+    /// use express_session_core::Document;
+    ///
+    /// let mut document = Document::parse(r#"{"cookie":{},"views":1}"#)?;
+    /// assert!(document.remove("views"));
+    /// assert!(!document.remove("views"));
+    /// # Ok::<(), express_session_core::Corrupt>(())
+    /// ```
     pub fn remove(&mut self, key: &str) -> bool {
         let mut removed = false;
         // A foreign text may hold a key twice.
@@ -314,6 +457,15 @@ impl Document {
     }
 
     /// Removes every member.
+    ///
+    /// ```
+    /// use express_session_core::Document;
+    ///
+    /// let mut document = Document::parse(r#"{"views":1,"cookie":{}}"#)?;
+    /// document.clear();
+    /// assert_eq!(&*document.render("{}"), r#"{"cookie":{}}"#);
+    /// # Ok::<(), express_session_core::Corrupt>(())
+    /// ```
     pub fn clear(&mut self) {
         if !self.is_empty() {
             let edited = self.edit();
@@ -323,6 +475,17 @@ impl Document {
     }
 
     /// Says whether the members are others than those loaded, by value and order.
+    ///
+    /// ```
+    /// use express_session_core::Document;
+    ///
+    /// let mut document = Document::parse(r#"{"cookie":{},"views":1}"#)?;
+    /// document.insert("views", &2)?;
+    /// assert!(document.is_changed());
+    /// document.insert("views", &1)?;
+    /// assert!(!document.is_changed());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_changed(&self) -> bool {
         let Some(edited) = &self.edited else { return false };
@@ -335,6 +498,15 @@ impl Document {
     }
 
     /// Says whether a member is another than the one loaded.
+    ///
+    /// ```
+    /// use express_session_core::Document;
+    ///
+    /// let mut document = Document::parse(r#"{"cookie":{},"a":1,"b":1}"#)?;
+    /// document.insert("a", &2)?;
+    /// assert!(document.is_member_changed("a") && !document.is_member_changed("b"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_member_changed(&self, key: &str) -> bool {
         let loaded = self.base.find(key).map(|span| slice(&self.base.text, span.value));
@@ -342,6 +514,15 @@ impl Document {
     }
 
     /// Says whether two documents have the same members, by value and order.
+    ///
+    /// ```
+    /// use express_session_core::Document;
+    ///
+    /// let one = Document::parse(r#"{"cookie":{},"n":1.0}"#)?;
+    /// let other = Document::parse(r#"{ "n": 1, "cookie": {"path":"/"} }"#)?;
+    /// assert!(one.same_members(&other));
+    /// # Ok::<(), express_session_core::Corrupt>(())
+    /// ```
     #[must_use]
     pub fn same_members(&self, other: &Self) -> bool {
         self.len() == other.len()
@@ -354,6 +535,16 @@ impl Document {
     /// Writes the record, with `cookie` as the JSON of its cookie.
     ///
     /// Where nothing differs, this is the loaded text itself and no copy.
+    ///
+    /// ```
+    /// use express_session_core::Document;
+    ///
+    /// let text = r#"{ "cookie": {}, "n": 1.0 }"#;
+    /// let document = Document::parse(text)?;
+    /// assert_eq!(&*document.render("{}"), text);
+    /// assert_eq!(&*document.render(r#"{"path":"/"}"#), r#"{ "cookie": {"path":"/"}, "n": 1.0 }"#);
+    /// # Ok::<(), express_session_core::Corrupt>(())
+    /// ```
     #[must_use]
     pub fn render(&self, cookie: &str) -> Arc<str> {
         if !self.is_changed() {
@@ -379,6 +570,18 @@ impl Document {
     }
 
     /// Takes a change of one member back: it is as it was loaded.
+    ///
+    /// ```
+    /// use express_session_core::Document;
+    ///
+    /// let mut document = Document::parse(r#"{"cookie":{},"a":1}"#)?;
+    /// document.insert("a", &2)?;
+    /// document.insert("b", &2)?;
+    /// document.restore("a");
+    /// document.restore("b");
+    /// assert!(!document.is_changed());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn restore(&mut self, key: &str) {
         let loaded = self.base.find(key).map(|span| slice(&self.base.text, span.value).to_owned());
         match loaded {
@@ -388,6 +591,15 @@ impl Document {
     }
 
     /// Gives the document as it was loaded, without the changes made since.
+    ///
+    /// ```
+    /// use express_session_core::Document;
+    ///
+    /// let mut document = Document::parse(r#"{"cookie":{},"views":1}"#)?;
+    /// document.insert("views", &2)?;
+    /// assert_eq!(document.loaded().get("views")?, Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn loaded(&self) -> Self {
         Self { base: self.base.clone(), edited: None }
@@ -549,6 +761,22 @@ pub fn with_cookie(text: &str, cookie: &str) -> Option<String> {
 /// renewed, or `None` where that is the same text, and the new deadline. `None` where the text is no record.
 ///
 /// For stores that implement [`Store::renew`](crate::store::Store::renew) and keep the text's cookie current.
+///
+/// ```
+/// use express_session_core::Timestamp;
+/// use express_session_core::document::renewed;
+///
+/// let now = Timestamp::from_millis(1_700_000_000_000);
+/// let text = r#"{"cookie":{"originalMaxAge":60000,"expires":"2023-11-14T22:13:00.000Z"},"a":1}"#;
+/// let (text, deadline) = renewed(text, now).ok_or("no record")?;
+/// assert_eq!(deadline, Some(Timestamp::from_millis(1_700_000_060_000)));
+/// assert!(text.is_some_and(|text| text.contains("2023-11-14T22:14:20.000Z")));
+///
+/// let (text, deadline) = renewed(r#"{"a":1,"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}}"#, now)
+///     .ok_or("no record")?;
+/// assert_eq!((text, deadline), (None, None));
+/// # Ok::<(), &str>(())
+/// ```
 #[must_use]
 pub fn renewed(text: &str, now: Timestamp) -> Option<(Option<String>, Option<Timestamp>)> {
     let span = cookie_span(text)?;
@@ -607,6 +835,15 @@ fn push_member(key: &str, value: &str, out: &mut String) {
 }
 
 /// Why a stored text is no session. It names where, and never what.
+///
+/// ```
+/// use express_session_core::{Corrupt, Document};
+///
+/// let corrupt = |text: &str| Document::parse(text).err();
+/// assert_eq!(corrupt("{}x"), Some(Corrupt::NotJson(2)));
+/// assert_eq!(corrupt("{}"), Some(Corrupt::NoCookie));
+/// assert_eq!(Corrupt::NoCookie.to_string(), "no cookie object in the record");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Corrupt {
@@ -631,6 +868,14 @@ impl fmt::Display for Corrupt {
 impl std::error::Error for Corrupt {}
 
 /// Why a member could not be set.
+///
+/// ```
+/// use express_session_core::{Document, InsertError};
+///
+/// let error = Document::new().insert("id", &1).unwrap_err();
+/// assert!(matches!(error, InsertError::Reserved));
+/// assert_eq!(error.to_string(), "the name is reserved by express-session");
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum InsertError {

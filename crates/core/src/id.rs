@@ -24,11 +24,25 @@ pub struct SessionId(Arc<str>);
 
 impl SessionId {
     /// Random bytes that one id is made of: 24, or 192 bits, as uid-safe takes for express-session.
+    ///
+    /// ```
+    /// use express_session_core::SessionId;
+    ///
+    /// assert_eq!(8 * SessionId::RANDOM_BYTES, 192);
+    /// ```
     pub const RANDOM_BYTES: usize = 24;
 
     /// Makes an id of 24 random bytes: 32 characters of base64url without padding (item 33).
     ///
     /// The bytes must come from a cryptographic source; the engine has none of its own.
+    ///
+    /// ```
+    /// use express_session_core::SessionId;
+    ///
+    /// // In an application, bytes of the operating system's.
+    /// let id = SessionId::from_random([255; SessionId::RANDOM_BYTES]);
+    /// assert_eq!(id.as_str(), "________________________________");
+    /// ```
     #[must_use]
     pub fn from_random(bytes: [u8; Self::RANDOM_BYTES]) -> Self {
         let mut text = [0; 32];
@@ -55,6 +69,14 @@ impl SessionId {
     }
 
     /// Shows the id itself, for a store's key. Keep it out of logs.
+    ///
+    /// ```
+    /// use express_session_core::SessionId;
+    ///
+    /// let id = SessionId::new("user/42").ok_or("empty")?;
+    /// assert_eq!(["sess:", id.as_str()].concat(), "sess:user/42");
+    /// # Ok::<(), &str>(())
+    /// ```
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

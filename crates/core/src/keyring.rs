@@ -33,6 +33,14 @@ pub(crate) const SIGNATURE: usize = 43;
 pub struct Keyring(Vec<Hmac<Sha256>>);
 
 /// There is no secret to sign with.
+///
+/// ```
+/// use express_session_core::{Keyring, NoSecret};
+///
+/// let none: [&str; 0] = [];
+/// assert_eq!(Keyring::new(none).err(), Some(NoSecret));
+/// assert_eq!(NoSecret.to_string(), "secret needs one or more strings");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NoSecret;
@@ -44,6 +52,16 @@ impl Keyring {
     ///
     /// [`NoSecret`] where there is none. An empty secret is taken, as express-session takes `['']`;
     /// the layer warns of it.
+    ///
+    /// ```
+    /// use express_session_core::{Keyring, NoSecret};
+    ///
+    /// let text = Keyring::new(["keyboard cat"])?;
+    /// let bytes = Keyring::new([b"keyboard cat"])?;
+    /// # let id = express_session_core::SessionId::from_random([0; 24]);
+    /// assert_eq!(text.sign(&id), bytes.sign(&id));
+    /// # Ok::<(), NoSecret>(())
+    /// ```
     pub fn new<I>(secrets: I) -> Result<Self, NoSecret>
     where
         I: IntoIterator,
@@ -58,6 +76,15 @@ impl Keyring {
     }
 
     /// Signs an id with the first secret: HMAC-SHA256 in base64 without padding, 43 characters (item 30).
+    ///
+    /// ```
+    /// use express_session_core::{Keyring, SessionId};
+    ///
+    /// let id = SessionId::new("apple").ok_or("empty")?;
+    /// let signature = Keyring::new(["keyboard cat"])?.sign(&id);
+    /// assert_eq!(signature, "D8Y+pkTAmeR0PobOhY4G97PRW+j7bUnP/5m6/On1MCU");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn sign(&self, id: &crate::SessionId) -> String {
         let signature = self.0.first().map_or([b'A'; SIGNATURE], |key| signature(key, id.as_str()));
@@ -66,6 +93,16 @@ impl Keyring {
 
     /// Says whether any secret gives `text` this signature. The comparison takes the same time wherever
     /// the first difference is.
+    ///
+    /// ```
+    /// use express_session_core::{Keyring, NoSecret};
+    ///
+    /// let keyring = Keyring::new(["new secret", "keyboard cat"])?;
+    /// let signature = "D8Y+pkTAmeR0PobOhY4G97PRW+j7bUnP/5m6/On1MCU";
+    /// assert!(keyring.verify("apple", signature));
+    /// assert!(!keyring.verify("pear", signature));
+    /// # Ok::<(), NoSecret>(())
+    /// ```
     #[must_use]
     pub fn verify(&self, text: &str, presented: &str) -> bool {
         self.0.iter().any(|key| signature(key, text).ct_eq(presented.as_bytes()).into())

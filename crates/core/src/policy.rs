@@ -1,6 +1,12 @@
 //! The options that decide what happens to a session, and the departures from express-session.
 
 /// What becomes of the record of a session that was unset: express-session's `unset` option.
+///
+/// ```
+/// use express_session_core::{Policy, Unset};
+///
+/// assert_eq!(Policy::default().unset, Unset::Keep);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unset {
     /// The record stays as it is; the changes of this request are dropped. The default.
@@ -11,6 +17,18 @@ pub enum Unset {
 }
 
 /// Everything that [`decide`](crate::decide) goes by.
+///
+/// ```
+/// use express_session_core::{Departures, Policy};
+///
+/// let express = Policy {
+///     resave: true,
+///     save_uninitialized: true,
+///     departures: Departures::none(),
+///     ..Policy::default()
+/// };
+/// assert!(!express.rolling);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     /// Saves a loaded session even if nothing was modified.
@@ -50,18 +68,37 @@ macro_rules! departures {
 
         impl Departures {
             /// Turns every departure on: the default.
+            ///
+            /// ```
+            /// use express_session_core::Departures;
+            ///
+            /// assert_eq!(Departures::all(), Departures::default());
+            /// ```
             #[must_use]
             pub const fn all() -> Self {
                 Self { $($name: true,)+ }
             }
 
             /// Turns every departure off: express-session 1.19.0.
+            ///
+            /// ```
+            /// use express_session_core::Departures;
+            ///
+            /// assert_eq!(Departures::none().active().next(), None);
+            /// ```
             #[must_use]
             pub const fn none() -> Self {
                 Self { $($name: false,)+ }
             }
 
             /// Gives the number and the name of each that is on.
+            ///
+            /// ```
+            /// use express_session_core::Departures;
+            ///
+            /// let mut active = Departures::all().active();
+            /// assert_eq!(active.next(), Some((2, "lazy_load")));
+            /// ```
             pub fn active(&self) -> impl Iterator<Item = (u8, &'static str)> + use<> {
                 [$((self.$name, ($number, stringify!($name))),)+]
                     .into_iter()
@@ -69,6 +106,15 @@ macro_rules! departures {
             }
 
             /// Sets the departure of this number, and says whether there is one.
+            ///
+            /// ```
+            /// use express_session_core::Departures;
+            ///
+            /// let mut departures = Departures::all();
+            /// assert!(departures.set(14, false));
+            /// assert!(!departures.clear_cookie);
+            /// assert!(!departures.set(99, false));
+            /// ```
             pub fn set(&mut self, number: u8, on: bool) -> bool {
                 match number {
                     $($number => self.$name = on,)+
@@ -79,6 +125,13 @@ macro_rules! departures {
 
             $(
                 $(#[doc = $doc])+
+                #[doc = concat!(
+                    "\n```\n",
+                    "use express_session_core::Departures;\n\n",
+                    "let one = Departures::none().", stringify!($name), "(true);\n",
+                    "assert!(one.active().eq([(", $number, ", \"", stringify!($name), "\")]));\n",
+                    "```",
+                )]
                 #[must_use]
                 pub const fn $name(mut self, on: bool) -> Self {
                     self.$name = on;

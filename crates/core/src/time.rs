@@ -26,11 +26,30 @@ pub struct Timestamp(i64);
 
 impl Timestamp {
     /// The latest time JavaScript knows, 100 million days after 1970.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    ///
+    /// assert_eq!(Timestamp::MAX.iso(), "+275760-09-13T00:00:00.000Z");
+    /// ```
     pub const MAX: Self = Self(8_640_000_000_000_000);
     /// The earliest time JavaScript knows, 100 million days before 1970.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    ///
+    /// assert_eq!(Timestamp::MIN.iso(), "-271821-04-20T00:00:00.000Z");
+    /// ```
     pub const MIN: Self = Self(-8_640_000_000_000_000);
 
     /// Takes milliseconds since 1970, cut to the range that JavaScript knows.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    ///
+    /// assert_eq!(Timestamp::from_millis(0).iso(), "1970-01-01T00:00:00.000Z");
+    /// assert_eq!(Timestamp::from_millis(i64::MAX), Timestamp::MAX);
+    /// ```
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
         if millis > Self::MAX.0 {
@@ -50,12 +69,27 @@ impl Timestamp {
     }
 
     /// Gives the milliseconds since 1970.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    ///
+    /// assert_eq!(Timestamp::from_millis(1_700_000_000_123).millis(), 1_700_000_000_123);
+    /// ```
     #[must_use]
     pub const fn millis(self) -> i64 {
         self.0
     }
 
     /// Gives the point `duration` later, at most [`Timestamp::MAX`]. Parts of a millisecond are dropped.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session_core::Timestamp;
+    ///
+    /// let at = Timestamp::from_millis(1_000);
+    /// assert_eq!(at.saturating_add(Duration::from_secs(60)).millis(), 61_000);
+    /// assert_eq!(at.saturating_add(Duration::MAX), Timestamp::MAX);
+    /// ```
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
@@ -63,12 +97,28 @@ impl Timestamp {
     }
 
     /// Gives how much later this is than `earlier`, or nothing where it is not later.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session_core::Timestamp;
+    ///
+    /// let (early, late) = (Timestamp::from_millis(1_000), Timestamp::from_millis(61_000));
+    /// assert_eq!(late.saturating_since(early), Duration::from_secs(60));
+    /// assert_eq!(early.saturating_since(late), Duration::ZERO);
+    /// ```
     #[must_use]
     pub fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0))
     }
 
     /// Writes it as `Date.prototype.toISOString` does, with three digits of milliseconds.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    ///
+    /// let at = Timestamp::from_millis(1_700_000_060_123);
+    /// assert_eq!(at.iso(), "2023-11-14T22:14:20.123Z");
+    /// ```
     #[must_use]
     pub fn iso(self) -> String {
         let mut text = String::with_capacity(24);
@@ -77,6 +127,13 @@ impl Timestamp {
     }
 
     /// Writes it as `Date.prototype.toUTCString` does: the `Expires` of a cookie (RFC 9110 §5.6.7).
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    ///
+    /// let at = Timestamp::from_millis(1_700_000_060_123);
+    /// assert_eq!(at.http_date(), "Tue, 14 Nov 2023 22:14:20 GMT");
+    /// ```
     #[must_use]
     pub fn http_date(self) -> String {
         let mut text = String::with_capacity(29);
@@ -109,6 +166,15 @@ impl Timestamp {
     /// Reads what `new Date(text)` reads, of the forms that sessions are stored with: ISO 8601 as
     /// ECMA-262 §21.4.1.32 has it (a date, or a date with a time and a zone), and the form of
     /// `toUTCString`. Anything else, and a local time without a zone, is `None`: an invalid date.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    ///
+    /// let at = Some(Timestamp::from_millis(1_700_000_060_000));
+    /// assert_eq!(Timestamp::parse("2023-11-14T23:14:20+01:00"), at);
+    /// assert_eq!(Timestamp::parse("Tue, 14 Nov 2023 22:14:20 GMT"), at);
+    /// assert_eq!(Timestamp::parse("2023-11-14T22:14:20"), None);
+    /// ```
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         parse_iso(text.as_bytes()).or_else(|| parse_http_date(text))

@@ -5,17 +5,48 @@ use crate::{Keyring, SessionId};
 /// A value whose signature was checked. Only [`open`] makes one.
 ///
 /// Code that must not act on what a client merely claims asks for this type.
+///
+/// ```
+/// use express_session_core::{Keyring, SessionId, Verified, token};
+///
+/// fn greet(id: &Verified<SessionId>) -> String {
+///     format!("{} bytes of id, and none made up", id.get().as_str().len())
+/// }
+///
+/// let keyring = Keyring::new(["keyboard cat"])?;
+/// let id = token::open("s:apple.D8Y+pkTAmeR0PobOhY4G97PRW+j7bUnP/5m6/On1MCU", &keyring);
+/// assert_eq!(id.as_ref().map(greet), Ok("5 bytes of id, and none made up".to_owned()));
+/// # Ok::<(), express_session_core::NoSecret>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified<T>(T);
 
 impl<T> Verified<T> {
     /// Gives the value up.
+    ///
+    /// ```
+    /// use express_session_core::{Keyring, SessionId, Verified, token};
+    ///
+    /// let keyring = Keyring::new(["keyboard cat"])?;
+    /// let id = token::open("s:apple.D8Y+pkTAmeR0PobOhY4G97PRW+j7bUnP/5m6/On1MCU", &keyring);
+    /// assert_eq!(id.ok().map(Verified::into_inner), SessionId::new("apple"));
+    /// # Ok::<(), express_session_core::NoSecret>(())
+    /// ```
     #[must_use]
     pub fn into_inner(self) -> T {
         self.0
     }
 
     /// Shows the value.
+    ///
+    /// ```
+    /// use express_session_core::{Keyring, token};
+    ///
+    /// let keyring = Keyring::new(["keyboard cat"])?;
+    /// let id = token::open("s:apple.D8Y+pkTAmeR0PobOhY4G97PRW+j7bUnP/5m6/On1MCU", &keyring);
+    /// assert_eq!(id.as_ref().map(|id| id.get().as_str()), Ok("apple"));
+    /// # Ok::<(), express_session_core::NoSecret>(())
+    /// ```
     #[must_use]
     pub fn get(&self) -> &T {
         &self.0
@@ -23,6 +54,18 @@ impl<T> Verified<T> {
 }
 
 /// Why a cookie's value names no session.
+///
+/// ```
+/// use express_session_core::{Keyring, token};
+///
+/// let keyring = Keyring::new(["keyboard cat"])?;
+/// let refusal = |value| token::open(value, &keyring).err();
+/// assert_eq!(refusal("apple"), Some(token::Refusal::Unsigned));
+/// assert_eq!(refusal("s:apple"), Some(token::Refusal::BadSignature));
+/// let empty = "s:.aJcKKTu8Uv0mRiw7LTI435t+pOa+giU/WLAuLCKGEFc";
+/// assert_eq!(refusal(empty), Some(token::Refusal::EmptyId));
+/// # Ok::<(), express_session_core::NoSecret>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {

@@ -41,6 +41,8 @@ struct Guard<D> {
     left: Option<u64>,
     /// The last frame, held back until the session is saved; `None` where the end is all that waits.
     last: Option<Frame<D>>,
+    /// Whether the inner body has said that it is at its end: it must not be polled any more.
+    ended: bool,
     stage: Stage,
 }
 
@@ -57,7 +59,7 @@ impl<B: Body> SessionBody<B> {
 
     pub(crate) fn guarded(body: B, length: Option<u64>, shared: Arc<Shared>) -> Self {
         let left = length.or_else(|| body.size_hint().exact());
-        let guard = Guard { shared, left, last: None, stage: Stage::Sending };
+        let guard = Guard { shared, left, last: None, ended: false, stage: Stage::Sending };
         Self { kind: Kind::Guarded { body, guard } }
     }
 
@@ -116,8 +118,14 @@ where
                     let frame = match ready!(body.as_mut().poll_frame(context)) {
                         Some(Ok(frame)) => frame,
                         // A body that breaks off is no end: nothing more is saved.
-                        Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                        Some(Err(error)) => {
+                            guard.shared.close();
+                            guard.ended = true;
+                            guard.stage = Stage::Saved;
+                            return Poll::Ready(Some(Err(error)));
+                        }
                         None => {
+                            guard.ended = true;
                             guard.save(None);
                             continue;
                         }
@@ -133,12 +141,16 @@ where
                     guard.stage = Stage::Saved;
                 }
                 Stage::Saved => {
-                    return match guard.last.take() {
-                        Some(last) => Poll::Ready(Some(Ok(last))),
-                        None if body.is_end_stream() => Poll::Ready(None),
-                        // Trailers may come behind the last byte.
-                        None => body.poll_frame(context),
-                    };
+                    if let Some(last) = guard.last.take() {
+                        return Poll::Ready(Some(Ok(last)));
+                    }
+                    if guard.ended || body.is_end_stream() {
+                        return Poll::Ready(None);
+                    }
+                    // Trailers may come behind the last byte.
+                    let frame = ready!(body.poll_frame(context));
+                    guard.ended = frame.is_none();
+                    return Poll::Ready(frame);
                 }
             }
         }
@@ -148,7 +160,9 @@ where
         match &self.kind {
             Kind::Plain { body } => body.is_end_stream(),
             Kind::Guarded { body, guard } => {
-                matches!(guard.stage, Stage::Saved) && guard.last.is_none() && body.is_end_stream()
+                matches!(guard.stage, Stage::Saved)
+                    && guard.last.is_none()
+                    && (guard.ended || body.is_end_stream())
             }
             Kind::Message { text } => text.is_none(),
         }

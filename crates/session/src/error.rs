@@ -66,6 +66,11 @@ impl Error {
         Self { kind, member: Some(member.into()), source: None }
     }
 
+    /// Makes the error of a member that does not fit, or, without a name, of a whole session.
+    pub(crate) fn mismatch(member: &str, source: &serde_json::Error) -> Self {
+        Self::of_member(ErrorKind::Deserialize, member).with_source(Mismatch::of(source))
+    }
+
     pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));
         self
@@ -111,8 +116,14 @@ impl fmt::Display for Error {
                 f,
                 "the name {member:?} is reserved by express-session, which would drop the member: choose another"
             ),
+            ErrorKind::Serialize if member.is_empty() => {
+                f.write_str("the typed session cannot be serialised as a JSON object")
+            }
             ErrorKind::Serialize => {
                 write!(f, "the value for {member:?} cannot be serialised as JSON")
+            }
+            ErrorKind::Deserialize if member.is_empty() => {
+                f.write_str("the session's members are not those of the type that was asked for")
             }
             ErrorKind::Deserialize => {
                 write!(f, "the member {member:?} is not of the type that was asked for")
@@ -137,6 +148,43 @@ impl StdError for Error {
         self.source.as_deref().map(|source| source as _)
     }
 }
+
+/// What serde says of JSON that does not fit a type, without the data that it quotes.
+#[derive(Debug)]
+struct Mismatch(Box<str>);
+
+impl Mismatch {
+    /// Keeps what is known to be of the type: what was expected, and the names of its fields.
+    fn of(source: &serde_json::Error) -> Self {
+        const QUOTING: [&str; 5] = [
+            "invalid type: ",
+            "invalid value: ",
+            "invalid length ",
+            "unknown variant ",
+            "unknown field ",
+        ];
+        const NAMING: [&str; 2] = ["missing field ", "duplicate field "];
+        let text = source.to_string();
+        let begins = |words: &[&str]| words.iter().any(|word| text.starts_with(word));
+        let kept = if begins(&NAMING) {
+            Some(&*text)
+        } else if begins(&QUOTING) {
+            // The last, since the data comes before it.
+            text.rfind("expected ").map(|at| &text[at..])
+        } else {
+            None
+        };
+        Self(kept.unwrap_or("the type refuses the value").into())
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for Mismatch {}
 
 impl From<store::Error> for Error {
     fn from(source: store::Error) -> Self {

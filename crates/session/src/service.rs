@@ -7,7 +7,8 @@
 //!    appended behind the handler's own `Set-Cookie` headers (item 37).
 //! 5. Where a handle is still held when the response is ready, by its body or by a task, the body
 //!    becomes guarded: what changes while it is sent is saved when it ends.
-//! 6. A response with an upgrade (101) is saved before it leaves; handles held on stay usable.
+//! 6. A response with an upgrade (101, or success after `CONNECT`) is saved before it leaves; handles held
+//!    on stay usable.
 //! 7. An inner service that fails or panics, and a request that is dropped, save nothing. What a handler saved by
 //!    hand stays saved.
 
@@ -36,12 +37,18 @@ use crate::state::{Ready, Shared};
 pub(crate) struct Slot(Arc<Link>);
 
 struct Link {
+    config: Arc<Config>,
     /// The session, or `None` where the request's path is outside of the cookie's.
     session: Option<Arc<Shared>>,
     outer: Option<Slot>,
 }
 
 impl Slot {
+    /// Names the layer's cookie.
+    pub(crate) fn name(&self) -> &str {
+        &self.0.config.name
+    }
+
     pub(crate) fn session(&self) -> Option<&Arc<Shared>> {
         self.0.session.as_ref()
     }
@@ -51,7 +58,7 @@ impl Slot {
     }
 
     fn has(&self, name: &str) -> bool {
-        self.session().is_some_and(|session| session.config.name == name)
+        (self.session().is_some() && self.name() == name)
             || self.outer().is_some_and(|outer| outer.has(name))
     }
 }
@@ -92,7 +99,11 @@ where
             let inner = self.inner.call(Request::from_parts(head, body));
             return ResponseFuture { step: Step::Inner { inner, end: None } };
         };
-        let end = End { shared, is_head: head.method == Method::HEAD };
+        let end = End {
+            shared,
+            is_head: head.method == Method::HEAD,
+            is_connect: head.method == Method::CONNECT,
+        };
         let request = Request::from_parts(head, body);
         if end.shared.load_plan() == decide::Load::Early {
             // The service that was polled ready is the one to call.
@@ -128,9 +139,9 @@ impl Config {
             }
         };
         if !matches(original_path(head), cookie.session_path(), departures.path_match) {
-            if outer.is_none() {
-                head.extensions.insert(Slot(Arc::new(Link { session: None, outer: None })));
-            }
+            let outer = outer.cloned();
+            let config = Arc::clone(self);
+            head.extensions.insert(Slot(Arc::new(Link { config, session: None, outer })));
             return None;
         }
         let presented = self.presented(head).map(Verified::into_inner);
@@ -138,8 +149,8 @@ impl Config {
         let outer = outer.cloned();
         let request = self.needs_request().then(|| head.clone());
         let shared = Arc::new(Shared::new(Arc::clone(self), presented, secure, request));
-        let session = Some(Arc::clone(&shared));
-        head.extensions.insert(Slot(Arc::new(Link { session, outer })));
+        let (config, session) = (Arc::clone(self), Some(Arc::clone(&shared)));
+        head.extensions.insert(Slot(Arc::new(Link { config, session, outer })));
         Some(shared)
     }
 
@@ -183,6 +194,21 @@ fn matches(path: &str, cookie_path: &str, as_browsers: bool) -> bool {
 struct End {
     shared: Arc<Shared>,
     is_head: bool,
+    is_connect: bool,
+}
+
+impl End {
+    /// Says whether the connection becomes something else after this response (RFC 9110 §9.3.6 and
+    /// §15.2.2; RFC 8441 for WebSockets over HTTP/2).
+    fn is_upgrade(&self, status: StatusCode) -> bool {
+        status == StatusCode::SWITCHING_PROTOCOLS || (self.is_connect && status.is_success())
+    }
+
+    /// Says whether a server sends no body after this response, whatever the body is (RFC 9110 §6.4.1).
+    fn has_no_body(&self, status: StatusCode) -> bool {
+        let is_bare = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        self.is_head || is_bare || self.is_upgrade(status)
+    }
 }
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -279,9 +305,10 @@ where
     R: Body + Send + 'static,
     R::Data: From<Bytes>,
 {
+    let is_upgrade = end.is_upgrade(response.status());
+    let has_no_body = end.has_no_body(response.status()) || response.body().is_end_stream();
     let shared = end.shared;
     let policy = &shared.config.policy;
-    let has_no_body = end.is_head || response.body().is_end_stream();
     let at_end = decide::commit(policy) == decide::Commit::AtEnd && !has_no_body;
     let is_whole = has_no_body || response.body().size_hint().exact().is_some();
     let ready = if is_whole { Ready::Whole } else { Ready::Begun };
@@ -303,7 +330,7 @@ where
     if let Some(set_cookie) = set_cookie {
         response.headers_mut().append(SET_COOKIE, set_cookie);
     }
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+    if is_upgrade {
         shared.detach();
         return response.map(SessionBody::plain);
     }

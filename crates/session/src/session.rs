@@ -126,12 +126,11 @@ impl Session {
         let mut slot = extensions.get::<Slot>();
         let mut missing = ErrorKind::MissingLayer;
         while let Some(found) = slot {
-            match found.session() {
-                Some(shared) if is_wanted(&shared.config.name) => {
-                    return Ok(Unloaded { shared: Arc::clone(shared) });
+            if is_wanted(found.name()) {
+                match found.session() {
+                    Some(shared) => return Ok(Unloaded { shared: Arc::clone(shared) }),
+                    None => missing = ErrorKind::OutsidePath,
                 }
-                Some(_) => {}
-                None => missing = ErrorKind::OutsidePath,
             }
             slot = found.outer();
         }
@@ -154,8 +153,7 @@ impl Session {
     ///
     /// [`ErrorKind::Deserialize`] where the member is there and is not what `T` takes.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
-        self.look(|document| document.get(key))?
-            .map_err(|source| Error::of_member(ErrorKind::Deserialize, key).with_source(source))
+        self.look(|document| document.get(key))?.map_err(|source| Error::mismatch(key, &source))
     }
 
     /// Sets a member. The session counts as modified if the value is another than before.
@@ -378,7 +376,7 @@ impl Session {
     }
 
     fn look<T>(&self, look: impl FnOnce(&Document) -> T) -> Result<T, Error> {
-        self.shared.read(|live| look(&live.document)).ok_or_else(|| Error::new(ErrorKind::Ended))
+        self.shared.look(|live| look(&live.document))
     }
 }
 
@@ -402,7 +400,7 @@ where
     let before = before
         .map(serde_json::from_str)
         .transpose()
-        .map_err(|source| Error::of_member(ErrorKind::Deserialize, key).with_source(source))?;
+        .map_err(|source| Error::mismatch(key, &source))?;
     let value = change(before);
     let json = json_of(key, &value)?;
     Ok((value, json))

@@ -108,13 +108,25 @@ pub(crate) struct Live {
     /// Counts the changes made by the handler.
     version: u64,
     began: Began,
-    saved: Option<Snapshot>,
-    committed: Option<Snapshot>,
+    saved: Option<Arc<Snapshot>>,
+    committed: Option<Arc<Snapshot>>,
     /// Whether the record was touched when it was loaded.
     is_touched: bool,
     /// Whether the session's time was renewed for this response.
     renewed: bool,
-    updates: Vec<(Box<str>, Reapply)>,
+    /// The changes since the document's base that can be made again, in order.
+    updates: Vec<Update>,
+    /// The writes of which it is not known whether the store has them.
+    unsure: Vec<Arc<Attempt>>,
+}
+
+/// A change that can be made again.
+#[derive(Clone)]
+struct Update {
+    key: Box<str>,
+    /// The session's version with this change.
+    version: u64,
+    again: Reapply,
 }
 
 /// What the session was when the request got it.
@@ -134,14 +146,14 @@ struct Snapshot {
 /// A write that is under way.
 struct Attempt {
     record: Record,
-    snapshot: Snapshot,
-    /// How many of the changes that can be made again are part of it.
-    updates: usize,
+    snapshot: Arc<Snapshot>,
+    /// The session's version that is written.
+    version: u64,
 }
 
 impl Snapshot {
-    fn of(live: &Live) -> Self {
-        Self { document: live.document.clone(), cookie: live.cookie.clone() }
+    fn of(live: &Live) -> Arc<Self> {
+        Arc::new(Self { document: live.document.clone(), cookie: live.cookie.clone() })
     }
 
     fn has_same_data(&self, live: &Live) -> bool {
@@ -167,6 +179,7 @@ impl Live {
             is_touched: false,
             renewed: false,
             updates: Vec::new(),
+            unsure: Vec::new(),
         }
     }
 
@@ -197,7 +210,21 @@ impl Live {
 
     /// Notes a change that overwrites a member: what was to be made again on top of it is not any more.
     pub(crate) fn overwrites(&mut self, key: &str) {
-        self.updates.retain(|(updated, _)| &**updated != key);
+        self.updates.retain(|update| &*update.key != key);
+    }
+
+    /// Notes a change that can be made again, unless it was made on top of an overwritten value: then
+    /// both overwrite.
+    fn updates(&mut self, key: &str, again: Reapply, overwrites: bool) {
+        if !overwrites {
+            self.updates.push(Update { key: key.into(), version: self.version, again });
+        }
+    }
+
+    /// Says whether a member was set or removed since the document's base, otherwise than by updates.
+    fn is_overwritten(&self, key: &str) -> bool {
+        self.document.is_member_changed(key)
+            && self.updates.iter().all(|update| &*update.key != key)
     }
 }
 
@@ -246,6 +273,11 @@ impl Shared {
         }
     }
 
+    /// Reads from the session, or says why it cannot be read.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Live) -> T) -> Result<T, Error> {
+        Ok(look(self.state().callable()?))
+    }
+
     /// Changes the session.
     pub(crate) fn change<T>(
         &self,
@@ -274,9 +306,10 @@ impl Shared {
             if live.document.get_raw(key) != before.as_deref() {
                 continue;
             }
-            live.version += 1;
+            let overwrites = live.is_overwritten(key);
             insert(&mut live.document, key, &json)?;
-            live.updates.push((key.into(), again));
+            live.version += 1;
+            live.updates(key, again, overwrites);
             return Ok(value);
         }
     }
@@ -385,6 +418,7 @@ impl Shared {
         live.known = Known::At(loaded.revision);
         live.version += 1;
         live.updates.clear();
+        live.unsure.clear();
         Ok(())
     }
 
@@ -449,12 +483,18 @@ impl Shared {
             let mut state = self.state();
             let sending = state.progress != Progress::Handling;
             let live = state.callable()?;
+            let deadline = live.cookie.deadline();
             live.cookie.renew(now);
+            // The touch of the load is older than this one.
+            live.is_touched &= live.cookie.deadline() == deadline;
             matches!(live.known, Known::At(_))
                 && decide::touches_at_once(sending, &self.config.policy)
         };
         if tell && self.config.store.supports_touch() {
             self.tell_touch(now).await?;
+        }
+        if self.state().phase == Phase::Gone {
+            return Err(Error::new(ErrorKind::Ended));
         }
         Ok(())
     }
@@ -539,14 +579,10 @@ impl Shared {
             facts.reach = decide::Reach::Unprintable;
             plan = decide::plan(facts, &self.config.policy);
         }
-        if plan.cookie == decide::Cookie::Withhold {
-            self.config.diagnoses.tell(match facts.reach {
-                decide::Reach::Insecure => Diagnosis::InsecureConnection,
-                decide::Reach::Unprintable => Diagnosis::UnprintableCookie,
-                decide::Reach::Open | decide::Reach::Sent | decide::Reach::Late => {
-                    Diagnosis::LateSession
-                }
-            });
+        if plan.cookie == decide::Cookie::Withhold
+            && let Some(diagnosis) = withheld(facts, plan)
+        {
+            self.config.diagnoses.tell(diagnosis);
         }
         Some(plan)
     }
@@ -623,6 +659,12 @@ impl Shared {
             self.renew_once(now);
         }
         let policy = &self.config.policy;
+        let before = match plan.store {
+            decide::Store::Write => None,
+            decide::Store::Keep | decide::Store::Touch | decide::Store::Destroy => {
+                self.state().live.as_ref().map(Snapshot::of)
+            }
+        };
         let (step, done) = match plan.store {
             decide::Store::Keep => (decide::Step::Touch, Ok(())),
             decide::Store::Write => (decide::Step::Write, self.write(now).await),
@@ -637,7 +679,8 @@ impl Shared {
             done => done?,
         }
         if let Some(live) = &mut self.state().live {
-            live.committed = Some(Snapshot::of(live));
+            // What a clone of the handle has changed meanwhile is not part of it.
+            live.committed = before.or_else(|| live.saved.clone());
         }
         Ok(())
     }
@@ -658,14 +701,14 @@ impl Shared {
                 let mut state = self.state();
                 let Some(live) = &mut state.live else { return Err(Error::new(ErrorKind::Ended)) };
                 live.keep_beginning();
-                let attempt = Attempt {
+                let attempt = Arc::new(Attempt {
                     record: live.record(),
                     snapshot: Snapshot::of(live),
-                    updates: live.updates.len(),
-                };
+                    version: live.version,
+                });
                 if decide::failure(decide::Step::Write, policy) == decide::Failure::Hide {
                     // As in express-session, what was tried counts as saved.
-                    live.saved = Some(Snapshot::of(live));
+                    live.saved = Some(Arc::clone(&attempt.snapshot));
                 }
                 let known = live.known;
                 if known == Known::Absent {
@@ -678,7 +721,7 @@ impl Shared {
                 Known::At(revision) => Some(revision),
                 Known::Absent | Known::Attempted => {
                     match store.create(&id, &attempt.record, now).await {
-                        Ok(Created::Done(revision)) => return self.written(attempt, revision),
+                        Ok(Created::Done(revision)) => return self.written(&attempt, revision),
                         Ok(Created::Taken) => {}
                         Err(error) => return Err(error.into()),
                     }
@@ -691,9 +734,15 @@ impl Shared {
                 }
             };
             let Some(expected) = expected else { continue };
+            if let Some(live) = &mut self.state().live {
+                live.unsure.push(Arc::clone(&attempt));
+            }
             match store.update(&id, &attempt.record, expected, now).await? {
-                Updated::Done(revision) => return self.written(attempt, revision),
-                Updated::Conflict(theirs) => self.meet(&theirs, now)?,
+                Updated::Done(revision) => return self.written(&attempt, revision),
+                Updated::Conflict(theirs) => match self.own_attempt(&theirs) {
+                    Some(attempt) => self.written(&attempt, theirs.revision)?,
+                    None => self.meet(&theirs, now)?,
+                },
                 Updated::Gone if decide::gone(policy) == decide::Surprise::Refuse => {
                     self.state().phase = Phase::Gone;
                     return Err(Error::new(ErrorKind::Ended));
@@ -706,33 +755,45 @@ impl Shared {
         Err(Error::new(ErrorKind::Conflict))
     }
 
+    /// Finds out whether what another seems to have stored is a write of our own, whose answer was lost: it
+    /// must not be merged with itself.
+    fn own_attempt(&self, theirs: &Loaded) -> Option<Arc<Attempt>> {
+        let state = self.state();
+        // The last is the one that has just met the conflict.
+        let (_, unsure) = state.live.as_ref()?.unsure.split_last()?;
+        unsure.iter().rfind(|attempt| attempt.record.text == theirs.record.text).cloned()
+    }
+
     /// Notes that the store has what was attempted.
-    fn written(&self, attempt: Attempt, revision: Revision) -> Result<(), Error> {
-        let stored = Document::parse(attempt.record.text)?;
+    fn written(&self, attempt: &Attempt, revision: Revision) -> Result<(), Error> {
+        let stored = Document::parse(Arc::clone(&attempt.record.text))?;
         let mut state = self.state();
         let Some(live) = &mut state.live else { return Ok(()) };
         live.known = Known::At(revision);
-        live.updates.drain(..attempt.updates.min(live.updates.len()));
+        live.updates.retain(|update| update.version > attempt.version);
+        live.unsure.clear();
         // What was changed while the store was busy becomes a change of what it has now.
         live.document = if live.document.same_members(&stored) {
             stored
         } else {
-            merge::merge(&live.document, &stored).document
+            merge::merge_since(&attempt.snapshot.document, &live.document, &stored).document
         };
-        live.saved = Some(attempt.snapshot);
+        live.saved = Some(Arc::clone(&attempt.snapshot));
         Ok(())
     }
 
     /// Puts our changes onto what another request has stored. The user's own functions are called while
     /// no lock is held; where a clone of the handle changes the session meanwhile, it is done again.
     fn meet(&self, theirs: &Loaded, now: Timestamp) -> Result<(), Error> {
-        let (theirs, revision) = (self.parse(theirs, now)?.0, theirs.revision);
+        let revision = theirs.revision;
+        let (theirs, mut cookie) = self.parse(theirs, now)?;
+        cookie.renew(now);
         loop {
             let (ours, updates, version) = {
                 let mut state = self.state();
                 let Some(live) = &mut state.live else { return Ok(()) };
-                live.known = Known::At(revision);
                 if decide::conflict(&self.config.policy) == decide::Conflict::Overwrite {
+                    live.known = Known::At(revision);
                     return Ok(());
                 }
                 (live.document.clone(), live.updates.clone(), live.version)
@@ -741,7 +802,14 @@ impl Shared {
             if let Some(live) = &mut self.state().live
                 && live.version == version
             {
+                live.known = Known::At(revision);
+                live.unsure.clear();
                 live.document = merged;
+                // A cookie that only they changed is theirs.
+                if live.attributes() == decide::Attributes::Same {
+                    live.began.cookie = cookie.clone();
+                    live.cookie = cookie;
+                }
                 return Ok(());
             }
         }
@@ -797,21 +865,19 @@ impl Shared {
 /// Browsers drop a cookie beyond this (RFC 6265bis §5.6).
 const MAX_COOKIE: usize = 4096;
 
-/// Merges two documents, and makes again what can be: each `update` of a member that both sides changed.
-fn merged(
-    ours: &Document,
-    theirs: &Document,
-    updates: &[(Box<str>, Reapply)],
-) -> Result<Document, Error> {
-    let merge::Merged { mut document, contested } = merge::merge(ours, theirs);
-    for key in contested {
-        let mut again = updates.iter().filter(|(updated, _)| **updated == *key).peekable();
-        if again.peek().is_some() {
-            document.restore(&key);
-        }
-        for (_, again) in again {
-            again(&mut document, &key)?;
-        }
+/// Merges two documents, and makes again what can be: each `update` of a member that they changed too.
+fn merged(ours: &Document, theirs: &Document, updates: &[Update]) -> Result<Document, Error> {
+    let base = ours.loaded();
+    let mut document = merge::merge(ours, theirs).document;
+    let again: Vec<_> = updates
+        .iter()
+        .filter(|update| base.get_raw(&update.key) != theirs.get_raw(&update.key))
+        .collect();
+    for update in &again {
+        document.restore(&update.key);
+    }
+    for update in again {
+        (update.again)(&mut document, &update.key)?;
     }
     Ok(document)
 }
@@ -824,6 +890,20 @@ pub(crate) fn insert(document: &mut Document, key: &str, value: &Json) -> Result
         }
         InsertError::Reserved | _ => Error::of_member(ErrorKind::ReservedName, key),
     })
+}
+
+/// Gives what there is to tell of a cookie that should have been sent.
+fn withheld(facts: Facts, plan: Plan) -> Option<Diagnosis> {
+    match facts.reach {
+        decide::Reach::Insecure => Some(Diagnosis::InsecureConnection),
+        decide::Reach::Unprintable => Some(Diagnosis::UnprintableCookie),
+        decide::Reach::Open | decide::Reach::Sent | decide::Reach::Late => {
+            // A session that the browser knows goes on as it is.
+            let is_lost =
+                facts.record == decide::Record::Absent && plan.store == decide::Store::Keep;
+            is_lost.then_some(Diagnosis::LateSession)
+        }
+    }
 }
 
 fn tell_failure(error: &Error) {

@@ -47,6 +47,14 @@ pub struct Cookie {
 }
 
 /// How long the cookie of a new session is to live.
+///
+/// ```
+/// use std::time::Duration;
+/// use express_session_core::cookie::{Cookie, Lifetime};
+///
+/// let hour = Lifetime::MaxAge(Duration::from_secs(3600));
+/// assert_ne!(hour, Lifetime::Expires(std::time::UNIX_EPOCH));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
     /// From the last touch on, express-session's `maxAge`.
@@ -56,6 +64,22 @@ pub enum Lifetime {
 }
 
 /// Whether the cookie is for HTTPS only: `true`, `false`, or as the connection is.
+///
+/// ```
+/// use express_session_core::cookie::{Cookie, Secure};
+/// # use express_session_core::{Timestamp, cookie::{InvalidAttribute, StoredCookie, print}};
+/// # let header = |cookie: Cookie, is_https: bool| {
+/// #     let now = Timestamp::from_millis(1_700_000_000_000);
+/// #     print("sid", "x", &StoredCookie::new(&cookie, now, is_https, true))
+/// # };
+///
+/// let auto = Cookie::new().secure(Secure::Auto);
+/// let (over_http, over_https) = (header(auto.clone(), false)?, header(auto, true)?);
+/// assert_eq!(over_http, "sid=x; Path=/; HttpOnly");
+/// assert_eq!(over_https, "sid=x; Path=/; HttpOnly; Secure");
+/// assert_eq!(Secure::from(true), Secure::Always);
+/// # Ok::<(), InvalidAttribute>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secure {
     /// As the connection that made the session: `Secure` over HTTPS, not over plain HTTP.
@@ -73,6 +97,21 @@ impl From<bool> for Secure {
 }
 
 /// Which requests from other sites carry the cookie (RFC 6265bis §5.6.7).
+///
+/// ```
+/// use express_session_core::cookie::{Cookie, SameSite};
+/// # use express_session_core::{Timestamp, cookie::{InvalidAttribute, StoredCookie, print}};
+/// # let header = |cookie: Cookie, is_https: bool| {
+/// #     let now = Timestamp::from_millis(1_700_000_000_000);
+/// #     print("sid", "x", &StoredCookie::new(&cookie, now, is_https, true))
+/// # };
+///
+/// let lax = header(Cookie::new().same_site(SameSite::Lax), true)?;
+/// assert_eq!(lax, "sid=x; Path=/; HttpOnly; SameSite=Lax");
+/// let on = header(Cookie::new().same_site(true), true)?;
+/// assert_eq!(on, "sid=x; Path=/; HttpOnly; SameSite=Strict");
+/// # Ok::<(), InvalidAttribute>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SameSite {
     /// `None` over HTTPS and `Lax` over plain HTTP, decided when the session is made.
@@ -96,6 +135,19 @@ impl From<bool> for SameSite {
 }
 
 /// Which cookies a browser that is short of space drops last. Chromium only.
+///
+/// ```
+/// use express_session_core::cookie::{Cookie, Priority};
+/// # use express_session_core::{Timestamp, cookie::{InvalidAttribute, StoredCookie, print}};
+/// # let header = |cookie: Cookie, is_https: bool| {
+/// #     let now = Timestamp::from_millis(1_700_000_000_000);
+/// #     print("sid", "x", &StoredCookie::new(&cookie, now, is_https, true))
+/// # };
+///
+/// let high = header(Cookie::new().priority(Priority::High), true)?;
+/// assert_eq!(high, "sid=x; Path=/; HttpOnly; Priority=High");
+/// # Ok::<(), InvalidAttribute>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
     /// Dropped first.
@@ -108,6 +160,18 @@ pub enum Priority {
 
 impl Cookie {
     /// Starts from the defaults: path `/`, `HttpOnly`, until the browser closes.
+    ///
+    /// ```
+    /// use express_session_core::cookie::{Cookie};
+    /// # use express_session_core::{Timestamp, cookie::{InvalidAttribute, StoredCookie, print}};
+    /// # let header = |cookie: Cookie, is_https: bool| {
+    /// #     let now = Timestamp::from_millis(1_700_000_000_000);
+    /// #     print("sid", "x", &StoredCookie::new(&cookie, now, is_https, true))
+    /// # };
+    ///
+    /// assert_eq!(header(Cookie::new(), false)?, "sid=x; Path=/; HttpOnly");
+    /// # Ok::<(), InvalidAttribute>(())
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
@@ -115,12 +179,38 @@ impl Cookie {
     /// Sets the path below which the cookie is sent, and the layer has a session. Default `/`.
     ///
     /// A request outside of it has no session at all (item 19).
+    ///
+    /// ```
+    /// use express_session_core::cookie::{Cookie};
+    /// # use express_session_core::{Timestamp, cookie::{InvalidAttribute, StoredCookie, print}};
+    /// # let header = |cookie: Cookie, is_https: bool| {
+    /// #     let now = Timestamp::from_millis(1_700_000_000_000);
+    /// #     print("sid", "x", &StoredCookie::new(&cookie, now, is_https, true))
+    /// # };
+    ///
+    /// let cookie = Cookie::new().path("/admin");
+    /// assert_eq!(header(cookie, false)?, "sid=x; Path=/admin; HttpOnly");
+    /// # Ok::<(), InvalidAttribute>(())
+    /// ```
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = Some(path.into());
         self
     }
 
     /// Sets the domain the cookie is sent to, with its subdomains. Default: only the host that answered.
+    ///
+    /// ```
+    /// use express_session_core::cookie::{Cookie};
+    /// # use express_session_core::{Timestamp, cookie::{InvalidAttribute, StoredCookie, print}};
+    /// # let header = |cookie: Cookie, is_https: bool| {
+    /// #     let now = Timestamp::from_millis(1_700_000_000_000);
+    /// #     print("sid", "x", &StoredCookie::new(&cookie, now, is_https, true))
+    /// # };
+    ///
+    /// let cookie = Cookie::new().domain("example.com");
+    /// assert_eq!(header(cookie, false)?, "sid=x; Domain=example.com; Path=/; HttpOnly");
+    /// # Ok::<(), InvalidAttribute>(())
+    /// ```
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self
@@ -132,6 +222,17 @@ impl Cookie {
     /// Every request moves the end of the session in the store; the browser learns a new end when the
     /// session was modified, or always with `rolling`. Of `max_age` and
     /// [`expires`](Self::expires) the last one counts.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, StoredCookie};
+    ///
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let options = Cookie::new().max_age(Duration::from_secs(60));
+    /// let cookie = StoredCookie::new(&options, now, false, true);
+    /// assert_eq!(cookie.deadline(), Some(now.saturating_add(Duration::from_secs(60))));
+    /// ```
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.lifetime = Some(Lifetime::MaxAge(max_age));
         self
@@ -139,12 +240,37 @@ impl Cookie {
 
     /// Sets when the session of a first request ends. Later requests move the end by the time that was
     /// left at first, as in express-session, so [`max_age`](Self::max_age) is mostly what you want.
+    ///
+    /// ```
+    /// use std::time::{Duration, UNIX_EPOCH};
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, StoredCookie};
+    ///
+    /// let end = UNIX_EPOCH + Duration::from_secs(1_700_000_060);
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let cookie = StoredCookie::new(&Cookie::new().expires(end), now, false, true);
+    /// assert_eq!(cookie.expires(), Some(end));
+    /// assert_eq!(cookie.original_max_age(), Some(Duration::from_secs(60)));
+    /// ```
     pub fn expires(mut self, expires: SystemTime) -> Self {
         self.lifetime = Some(Lifetime::Expires(expires));
         self
     }
 
     /// Keeps the cookie from scripts. Default `true`; there is hardly a reason for `false`.
+    ///
+    /// ```
+    /// use express_session_core::cookie::{Cookie};
+    /// # use express_session_core::{Timestamp, cookie::{InvalidAttribute, StoredCookie, print}};
+    /// # let header = |cookie: Cookie, is_https: bool| {
+    /// #     let now = Timestamp::from_millis(1_700_000_000_000);
+    /// #     print("sid", "x", &StoredCookie::new(&cookie, now, is_https, true))
+    /// # };
+    ///
+    /// let cookie = Cookie::new().http_only(false);
+    /// assert_eq!(header(cookie, false)?, "sid=x; Path=/");
+    /// # Ok::<(), InvalidAttribute>(())
+    /// ```
     pub fn http_only(mut self, http_only: bool) -> Self {
         self.http_only = Some(http_only);
         self
@@ -155,36 +281,103 @@ impl Cookie {
     ///
     /// Over plain HTTP a `Secure` cookie is not sent. Behind a proxy that speaks HTTPS, the layer
     /// needs its `proxy` option to know of it.
+    ///
+    /// ```
+    /// use express_session_core::cookie::{Cookie};
+    /// # use express_session_core::{Timestamp, cookie::{InvalidAttribute, StoredCookie, print}};
+    /// # let header = |cookie: Cookie, is_https: bool| {
+    /// #     let now = Timestamp::from_millis(1_700_000_000_000);
+    /// #     print("sid", "x", &StoredCookie::new(&cookie, now, is_https, true))
+    /// # };
+    ///
+    /// let cookie = Cookie::new().secure(true);
+    /// assert_eq!(header(cookie, true)?, "sid=x; Path=/; HttpOnly; Secure");
+    /// # Ok::<(), InvalidAttribute>(())
+    /// ```
     pub fn secure(mut self, secure: impl Into<Secure>) -> Self {
         self.secure = Some(secure.into());
         self
     }
 
     /// Says which requests from other sites carry the cookie. Default: not set, the browser's default.
+    ///
+    /// ```
+    /// use express_session_core::cookie::{Cookie, SameSite};
+    /// # use express_session_core::{Timestamp, cookie::{InvalidAttribute, StoredCookie, print}};
+    /// # let header = |cookie: Cookie, is_https: bool| {
+    /// #     let now = Timestamp::from_millis(1_700_000_000_000);
+    /// #     print("sid", "x", &StoredCookie::new(&cookie, now, is_https, true))
+    /// # };
+    ///
+    /// let cookie = Cookie::new().same_site(SameSite::Strict);
+    /// assert_eq!(header(cookie, false)?, "sid=x; Path=/; HttpOnly; SameSite=Strict");
+    /// # Ok::<(), InvalidAttribute>(())
+    /// ```
     pub fn same_site(mut self, same_site: impl Into<SameSite>) -> Self {
         self.same_site = Some(same_site.into());
         self
     }
 
     /// Gives an embedded site a cookie of its own for each embedding site (CHIPS). Default: not set.
+    ///
+    /// ```
+    /// use express_session_core::cookie::{Cookie};
+    /// # use express_session_core::{Timestamp, cookie::{InvalidAttribute, StoredCookie, print}};
+    /// # let header = |cookie: Cookie, is_https: bool| {
+    /// #     let now = Timestamp::from_millis(1_700_000_000_000);
+    /// #     print("sid", "x", &StoredCookie::new(&cookie, now, is_https, true))
+    /// # };
+    ///
+    /// let cookie = Cookie::new().secure(true).partitioned(true);
+    /// assert_eq!(header(cookie, true)?, "sid=x; Path=/; HttpOnly; Secure; Partitioned");
+    /// # Ok::<(), InvalidAttribute>(())
+    /// ```
     pub fn partitioned(mut self, partitioned: bool) -> Self {
         self.partitioned = Some(partitioned);
         self
     }
 
     /// Sets the priority that Chromium keeps the cookie with. Default: not set.
+    ///
+    /// ```
+    /// use express_session_core::cookie::{Cookie, Priority};
+    /// # use express_session_core::{Timestamp, cookie::{InvalidAttribute, StoredCookie, print}};
+    /// # let header = |cookie: Cookie, is_https: bool| {
+    /// #     let now = Timestamp::from_millis(1_700_000_000_000);
+    /// #     print("sid", "x", &StoredCookie::new(&cookie, now, is_https, true))
+    /// # };
+    ///
+    /// let cookie = Cookie::new().priority(Priority::Low);
+    /// assert_eq!(header(cookie, false)?, "sid=x; Path=/; HttpOnly; Priority=Low");
+    /// # Ok::<(), InvalidAttribute>(())
+    /// ```
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priority = Some(priority);
         self
     }
 
     /// Gives the path that decides which requests have a session.
+    ///
+    /// ```
+    /// use express_session_core::cookie::Cookie;
+    ///
+    /// assert_eq!(Cookie::new().session_path(), "/");
+    /// assert_eq!(Cookie::new().path("/admin").session_path(), "/admin");
+    /// ```
     #[must_use]
     pub fn session_path(&self) -> &str {
         self.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/")
     }
 
     /// Says whether browsers refuse this cookie: `SameSite=None` without `Secure`.
+    ///
+    /// ```
+    /// use express_session_core::cookie::{Cookie, SameSite};
+    ///
+    /// let cookie = Cookie::new().same_site(SameSite::None);
+    /// assert!(cookie.is_same_site_none_without_secure());
+    /// assert!(!cookie.secure(true).is_same_site_none_without_secure());
+    /// ```
     #[must_use]
     pub fn is_same_site_none_without_secure(&self) -> bool {
         self.same_site == Some(SameSite::None) && matches!(self.secure, None | Some(Secure::Never))
@@ -195,6 +388,14 @@ impl Cookie {
     /// # Errors
     ///
     /// [`InvalidAttribute`] names the first setting that cannot be written, and its value.
+    ///
+    /// ```
+    /// use express_session_core::cookie::Cookie;
+    ///
+    /// assert!(Cookie::new().path("/admin").validate().is_ok());
+    /// let refused = Cookie::new().path("/; Secure").validate().unwrap_err();
+    /// assert_eq!(refused.attribute(), "path");
+    /// ```
     pub fn validate(&self) -> Result<(), InvalidAttribute> {
         if let Some(path) = &self.path {
             check_path(path)?;

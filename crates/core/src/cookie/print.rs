@@ -11,6 +11,13 @@ use super::stored::{Field, StoredCookie};
 use crate::{Timestamp, json};
 
 /// An attribute that cannot be written into a `Set-Cookie` header.
+///
+/// ```
+/// use express_session_core::cookie::check_domain;
+///
+/// let refused = check_domain("a.com; Path=/x").unwrap_err();
+/// assert_eq!(refused.to_string(), r#"invalid cookie domain "a.com; Path=/x""#);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidAttribute {
     attribute: &'static str,
@@ -23,12 +30,26 @@ impl InvalidAttribute {
     }
 
     /// Names the attribute, in the words of the options: `domain`, `path`, `max_age`, …
+    ///
+    /// ```
+    /// use express_session_core::cookie::check_domain;
+    ///
+    /// let refused = check_domain("a..com").unwrap_err();
+    /// assert_eq!(refused.attribute(), "domain");
+    /// ```
     #[must_use]
     pub fn attribute(&self) -> &'static str {
         self.attribute
     }
 
     /// Shows the value that was refused.
+    ///
+    /// ```
+    /// use express_session_core::cookie::check_domain;
+    ///
+    /// let refused = check_domain("a..com").unwrap_err();
+    /// assert_eq!(refused.value(), "a..com");
+    /// ```
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value
@@ -77,6 +98,16 @@ pub fn print(name: &str, value: &str, cookie: &StoredCookie) -> Result<String, I
 /// # Errors
 ///
 /// As [`print`].
+///
+/// ```
+/// use express_session_core::Timestamp;
+/// use express_session_core::cookie::{Cookie, StoredCookie, print_expired};
+///
+/// let cookie = StoredCookie::new(&Cookie::new(), Timestamp::from_millis(0), false, true);
+/// let header = print_expired("sid", &cookie)?;
+/// assert_eq!(header, "sid=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly");
+/// # Ok::<(), express_session_core::cookie::InvalidAttribute>(())
+/// ```
 pub fn print_expired(name: &str, cookie: &StoredCookie) -> Result<String, InvalidAttribute> {
     let mut out = String::with_capacity(name.len() + 128);
     out.push_str(name);
@@ -90,6 +121,13 @@ pub fn print_expired(name: &str, cookie: &StoredCookie) -> Result<String, Invali
 /// # Errors
 ///
 /// [`InvalidAttribute`] where it is none.
+///
+/// ```
+/// use express_session_core::cookie::check_name;
+///
+/// assert!(check_name("__Host-sid").is_ok());
+/// assert!(check_name("my session").is_err());
+/// ```
 pub fn check_name(name: &str) -> Result<(), InvalidAttribute> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if !name.is_empty() && name.bytes().all(is_token) {
@@ -103,6 +141,13 @@ pub fn check_name(name: &str) -> Result<(), InvalidAttribute> {
 /// # Errors
 ///
 /// [`InvalidAttribute`] where it is none.
+///
+/// ```
+/// use express_session_core::cookie::check_domain;
+///
+/// assert!(check_domain(".example.com").is_ok());
+/// assert!(check_domain("example.com:3000").is_err());
+/// ```
 pub fn check_domain(domain: &str) -> Result<(), InvalidAttribute> {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -121,6 +166,13 @@ pub fn check_domain(domain: &str) -> Result<(), InvalidAttribute> {
 /// # Errors
 ///
 /// [`InvalidAttribute`] where it is none.
+///
+/// ```
+/// use express_session_core::cookie::check_path;
+///
+/// assert!(check_path("/admin").is_ok());
+/// assert!(check_path("/; Domain=evil.example").is_err());
+/// ```
 pub fn check_path(path: &str) -> Result<(), InvalidAttribute> {
     if path.bytes().all(|byte| matches!(byte, 0x20..=0x3a | 0x3d..=0x7e)) {
         return Ok(());

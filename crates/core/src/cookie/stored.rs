@@ -129,6 +129,18 @@ impl StoredCookie {
     /// Makes the cookie of a new session. `secure` says whether the connection is, for the settings that
     /// are `auto`; with `resolve` false these stay the text `auto`, as express-session leaves them
     /// when its cookie option is a function (item 24).
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, Secure, StoredCookie};
+    ///
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let options = Cookie::new().secure(Secure::Auto);
+    /// let cookie = StoredCookie::new(&options, now, true, true);
+    /// assert!(cookie.secure());
+    /// let unresolved = StoredCookie::new(&options, now, false, false);
+    /// assert!(unresolved.text().contains(r#""secure":"auto""#));
+    /// ```
     #[must_use]
     pub fn new(options: &Cookie, now: Timestamp, secure: bool, resolve: bool) -> Self {
         let text = |text: &Option<String>| match text {
@@ -179,6 +191,18 @@ impl StoredCookie {
     ///
     /// [`Corrupt::NoCookie`] where the text is no object, [`Corrupt::BadCookie`] where
     /// `originalMaxAge` is of a kind that express-session throws at.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{StoredCookie};
+    ///
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let cookie = StoredCookie::parse(r#"{"path":"/admin"}"#, now)?;
+    /// assert_eq!(cookie.path(), Some("/admin"));
+    /// assert!(cookie.http_only());
+    /// assert!(StoredCookie::parse("[]", now).is_err());
+    /// # Ok::<(), express_session_core::Corrupt>(())
+    /// ```
     pub fn parse(text: &str, now: Timestamp) -> Result<Self, Corrupt> {
         let mut cookie = Self {
             original_max_age: Field::Undefined,
@@ -223,6 +247,18 @@ impl StoredCookie {
     }
 
     /// Writes the JSON that express-session stores: its order of keys, and only what is there (item 64).
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, StoredCookie};
+    ///
+    /// # let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let cookie = StoredCookie::new(&Cookie::new(), now, false, true);
+    /// assert_eq!(
+    ///     cookie.text(),
+    ///     r#"{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}"#,
+    /// );
+    /// ```
     #[must_use]
     pub fn text(&self) -> String {
         let mut out = String::with_capacity(128);
@@ -245,6 +281,20 @@ impl StoredCookie {
     }
 
     /// Starts the session's time anew: `touch()`, which sets the max age to the original one (item 57).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, StoredCookie};
+    ///
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let later = now.saturating_add(Duration::from_secs(20));
+    /// let options = Cookie::new().max_age(Duration::from_secs(60));
+    /// let mut cookie = StoredCookie::new(&options, now, false, true);
+    /// assert_eq!(cookie.max_age(later), Some(Duration::from_secs(40)));
+    /// cookie.renew(later);
+    /// assert_eq!(cookie.max_age(later), Some(Duration::from_secs(60)));
+    /// ```
     pub fn renew(&mut self, now: Timestamp) {
         let original = self.original_max_age.clone();
         self.set_expires_in(&original, now);
@@ -252,6 +302,17 @@ impl StoredCookie {
     }
 
     /// Gives the point at which a store is to end the record, or `None` for the store's own default.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, StoredCookie};
+    ///
+    /// # let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
+    /// assert_eq!(cookie.deadline(), None);
+    /// cookie.set_expires(Some(now.into()), now);
+    /// assert_eq!(cookie.deadline(), Some(now));
+    /// ```
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         match self.expires {
@@ -263,6 +324,17 @@ impl StoredCookie {
 
     /// Says whether `expires` is other than `null`: what decides whether a modification is told to the
     /// browser (item 40). An invalid date and `false` are other than `null`.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, StoredCookie};
+    ///
+    /// # let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
+    /// assert!(!cookie.has_expiry());
+    /// cookie.set_expires(Some(now.into()), now);
+    /// assert!(cookie.has_expiry());
+    /// ```
     #[must_use]
     pub fn has_expiry(&self) -> bool {
         !self.expires.is_nullish()
@@ -270,6 +342,19 @@ impl StoredCookie {
 
     /// Says whether two cookies differ in what a handler can change: the attributes and the original
     /// max age. Renewing alone makes no difference.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, StoredCookie};
+    ///
+    /// # let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
+    /// let before = cookie.clone();
+    /// cookie.renew(now);
+    /// assert!(!cookie.is_changed_from(&before));
+    /// cookie.set_secure(true);
+    /// assert!(cookie.is_changed_from(&before));
+    /// ```
     #[must_use]
     pub fn is_changed_from(&self, other: &Self) -> bool {
         let settings = |cookie: &Self| Self { expires: Field::Null, ..cookie.clone() };
@@ -277,12 +362,35 @@ impl StoredCookie {
     }
 
     /// Gives the time that is left, `cookie.maxAge`. `None`: until the browser closes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, StoredCookie};
+    ///
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let options = Cookie::new().max_age(Duration::from_secs(60));
+    /// let cookie = StoredCookie::new(&options, now, false, true);
+    /// let later = now.saturating_add(Duration::from_secs(20));
+    /// assert_eq!(cookie.max_age(later), Some(Duration::from_secs(40)));
+    /// ```
     #[must_use]
     pub fn max_age(&self, now: Timestamp) -> Option<Duration> {
         self.deadline().map(|deadline| deadline.saturating_since(now))
     }
 
     /// Gives the time the session lives from each touch on, `cookie.originalMaxAge`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, StoredCookie};
+    ///
+    /// # let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let options = Cookie::new().max_age(Duration::from_secs(60));
+    /// let cookie = StoredCookie::new(&options, now, false, true);
+    /// assert_eq!(cookie.original_max_age(), Some(Duration::from_secs(60)));
+    /// ```
     #[must_use]
     pub fn original_max_age(&self) -> Option<Duration> {
         match self.original_max_age {
@@ -294,12 +402,36 @@ impl StoredCookie {
     }
 
     /// Gives the end of the session, `cookie.expires`.
+    ///
+    /// ```
+    /// use std::time::{Duration, UNIX_EPOCH};
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, StoredCookie};
+    ///
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let options = Cookie::new().max_age(Duration::from_secs(60));
+    /// let cookie = StoredCookie::new(&options, now, false, true);
+    /// assert_eq!(cookie.expires(), Some(UNIX_EPOCH + Duration::from_secs(1_700_000_060)));
+    /// ```
     #[must_use]
     pub fn expires(&self) -> Option<SystemTime> {
         self.deadline().map(SystemTime::from)
     }
 
     /// Sets the time that is left, now and from each touch on. `None`: until the browser closes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, StoredCookie};
+    ///
+    /// # let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
+    /// cookie.set_max_age(Some(Duration::from_secs(60)), now);
+    /// assert_eq!(cookie.max_age(now), Some(Duration::from_secs(60)));
+    /// cookie.set_max_age(None, now);
+    /// assert!(!cookie.has_expiry());
+    /// ```
     pub fn set_max_age(&mut self, max_age: Option<Duration>, now: Timestamp) {
         let max_age =
             max_age.map_or(Field::Null, |max_age| Field::Number(max_age.as_millis() as f64));
@@ -308,36 +440,93 @@ impl StoredCookie {
     }
 
     /// Sets the end of the session; each touch moves it by what is left now. `None`: until the browser closes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, StoredCookie};
+    ///
+    /// # let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
+    /// let end = now.saturating_add(Duration::from_secs(60));
+    /// cookie.set_expires(Some(end.into()), now);
+    /// assert_eq!(cookie.original_max_age(), Some(Duration::from_secs(60)));
+    /// ```
     pub fn set_expires(&mut self, expires: Option<SystemTime>, now: Timestamp) {
         self.expires = expires.map_or(Field::Null, |expires| Field::Date(Some(expires.into())));
         self.original_max_age = self.remaining(now);
     }
 
     /// Gives the path, where it is a text.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, StoredCookie};
+    ///
+    /// # let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let cookie = StoredCookie::new(&Cookie::new(), now, false, true);
+    /// assert_eq!(cookie.path(), Some("/"));
+    /// ```
     #[must_use]
     pub fn path(&self) -> Option<&str> {
         as_text(&self.path)
     }
 
     /// Gives the domain, where it is a text.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, StoredCookie};
+    ///
+    /// # let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let cookie = StoredCookie::new(&Cookie::new().domain("example.com"), now, false, true);
+    /// assert_eq!(cookie.domain(), Some("example.com"));
+    /// ```
     #[must_use]
     pub fn domain(&self) -> Option<&str> {
         as_text(&self.domain)
     }
 
     /// Says whether scripts are kept from the cookie.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, StoredCookie};
+    ///
+    /// # let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let cookie = StoredCookie::new(&Cookie::new(), now, false, true);
+    /// assert!(cookie.http_only());
+    /// ```
     #[must_use]
     pub fn http_only(&self) -> bool {
         self.http_only.is_truthy()
     }
 
     /// Says whether the cookie is for HTTPS only.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, StoredCookie};
+    ///
+    /// # let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let cookie = StoredCookie::new(&Cookie::new().secure(true), now, false, true);
+    /// assert!(cookie.secure());
+    /// ```
     #[must_use]
     pub fn secure(&self) -> bool {
         self.secure.is_truthy()
     }
 
     /// Gives the `SameSite` attribute, where it is a known one.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, SameSite, StoredCookie};
+    ///
+    /// # let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let cookie = StoredCookie::new(&Cookie::new().same_site(SameSite::Lax), now, false, true);
+    /// assert_eq!(cookie.same_site(), Some(SameSite::Lax));
+    /// ```
     #[must_use]
     pub fn same_site(&self) -> Option<SameSite> {
         match &self.same_site {
@@ -352,12 +541,30 @@ impl StoredCookie {
     }
 
     /// Says whether the cookie is partitioned.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, StoredCookie};
+    ///
+    /// # let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let cookie = StoredCookie::new(&Cookie::new().partitioned(true), now, false, true);
+    /// assert!(cookie.partitioned());
+    /// ```
     #[must_use]
     pub fn partitioned(&self) -> bool {
         self.partitioned.is_truthy()
     }
 
     /// Gives the priority, where it is a known one.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, Priority, StoredCookie};
+    ///
+    /// # let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let cookie = StoredCookie::new(&Cookie::new().priority(Priority::High), now, false, true);
+    /// assert_eq!(cookie.priority(), Some(Priority::High));
+    /// ```
     #[must_use]
     pub fn priority(&self) -> Option<Priority> {
         let text = as_text(&self.priority)?;
@@ -367,36 +574,106 @@ impl StoredCookie {
     }
 
     /// Sets the path. Check it with [`check_path`](super::check_path): an invalid one is not sent.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, StoredCookie};
+    ///
+    /// # let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
+    /// cookie.set_path("/admin");
+    /// assert_eq!(cookie.path(), Some("/admin"));
+    /// ```
     pub fn set_path(&mut self, path: impl Into<String>) {
         self.path = Field::Text(path.into().into());
     }
 
     /// Sets or removes the domain. Check it with [`check_domain`](super::check_domain): an invalid one is not sent.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, StoredCookie};
+    ///
+    /// # let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
+    /// cookie.set_domain(Some("example.com".to_owned()));
+    /// assert_eq!(cookie.domain(), Some("example.com"));
+    /// ```
     pub fn set_domain(&mut self, domain: Option<String>) {
         self.domain = domain.map_or(Field::Undefined, |domain| Field::Text(domain.into()));
     }
 
     /// Sets whether scripts are kept from the cookie.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, StoredCookie};
+    ///
+    /// # let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
+    /// cookie.set_http_only(false);
+    /// assert!(!cookie.http_only());
+    /// ```
     pub fn set_http_only(&mut self, http_only: bool) {
         self.http_only = Field::Bool(http_only);
     }
 
     /// Sets whether the cookie is for HTTPS only.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, StoredCookie};
+    ///
+    /// # let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
+    /// cookie.set_secure(true);
+    /// assert!(cookie.secure());
+    /// ```
     pub fn set_secure(&mut self, secure: bool) {
         self.secure = Field::Bool(secure);
     }
 
     /// Sets or removes the `SameSite` attribute.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, SameSite, StoredCookie};
+    ///
+    /// # let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
+    /// cookie.set_same_site(Some(SameSite::Strict));
+    /// assert_eq!(cookie.same_site(), Some(SameSite::Strict));
+    /// ```
     pub fn set_same_site(&mut self, same_site: Option<SameSite>) {
         self.same_site = same_site.map_or(Field::Undefined, same_site_field);
     }
 
     /// Sets whether the cookie is partitioned.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, StoredCookie};
+    ///
+    /// # let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
+    /// cookie.set_partitioned(true);
+    /// assert!(cookie.partitioned());
+    /// ```
     pub fn set_partitioned(&mut self, partitioned: bool) {
         self.partitioned = Field::Bool(partitioned);
     }
 
     /// Sets or removes the priority.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, Priority, StoredCookie};
+    ///
+    /// # let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
+    /// cookie.set_priority(Some(Priority::Low));
+    /// assert_eq!(cookie.priority(), Some(Priority::Low));
+    /// ```
     pub fn set_priority(&mut self, priority: Option<Priority>) {
         self.priority = priority
             .map_or(Field::Undefined, |priority| Field::Text(priority_text(priority).into()));
