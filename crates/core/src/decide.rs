@@ -10,6 +10,28 @@
 use crate::policy::{Policy, Unset};
 
 /// What is known about a session when its response is ready, or its body has ended.
+///
+/// ```
+/// use express_session_core::Policy;
+/// use express_session_core::decide::{
+///     self, Attributes, Cookie, Data, Expiry, Facts, Id, Origin, Plan, Reach, Record, Saved, Session, Store,
+/// };
+///
+/// // A visitor comes back, and the handler only reads.
+/// let returning = Facts {
+///     session: Session::Live,
+///     id: Id::Presented,
+///     origin: Origin::Loaded,
+///     data: Data::Same,
+///     attributes: Attributes::Same,
+///     saved: Saved::Never,
+///     record: Record::Touchable,
+///     expiry: Expiry::Some,
+///     reach: Reach::Open,
+/// };
+/// let plan = decide::plan(returning, &Policy::default());
+/// assert_eq!(plan, Plan { store: Store::Touch, cookie: Cookie::Keep });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Whether there still is a session.
@@ -33,6 +55,16 @@ pub struct Facts {
 }
 
 /// Whether there still is a session.
+///
+/// ```
+/// use express_session_core::{Policy, Unset};
+/// use express_session_core::decide::{self, Facts, Session, Store};
+///
+/// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
+/// let policy = Policy { unset: Unset::Destroy, ..Policy::default() };
+/// let unset = Facts { session: Session::Unset, ..returning };
+/// assert_eq!(decide::plan(unset, &policy).store, Store::Destroy);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Session {
     /// There is.
@@ -46,6 +78,18 @@ pub enum Session {
 }
 
 /// What the request's cookie has to do with the session's id.
+///
+/// ```
+/// use express_session_core::Policy;
+/// use express_session_core::decide::{self, Cookie, Data, Facts, Id};
+///
+/// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
+/// let policy = Policy::default();
+/// let changed = Facts { data: Data::Changed, expiry: decide::Expiry::None, ..returning };
+/// assert_eq!(decide::plan(changed, &policy).cookie, Cookie::Keep);
+/// let unknown = Facts { id: Id::Unknown, ..changed };
+/// assert_eq!(decide::plan(unknown, &policy).cookie, Cookie::Send);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Id {
     /// The request had no valid cookie.
@@ -57,6 +101,16 @@ pub enum Id {
 }
 
 /// Where the session comes from.
+///
+/// ```
+/// use express_session_core::Policy;
+/// use express_session_core::decide::{self, Cookie, Facts, Id, Origin, Plan, Store};
+///
+/// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
+/// let regenerated = Facts { origin: Origin::Regenerated, id: Id::Other, ..returning };
+/// let plan = decide::plan(regenerated, &Policy::default());
+/// assert_eq!(plan, Plan { store: Store::Write, cookie: Cookie::Send });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// Made for this request.
@@ -68,6 +122,15 @@ pub enum Origin {
 }
 
 /// Whether the members differ from those the session came with.
+///
+/// ```
+/// use express_session_core::Policy;
+/// use express_session_core::decide::{self, Data, Facts, Store};
+///
+/// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
+/// let changed = Facts { data: Data::Changed, ..returning };
+/// assert_eq!(decide::plan(changed, &Policy::default()).store, Store::Write);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Data {
     /// By value and order the same.
@@ -77,6 +140,16 @@ pub enum Data {
 }
 
 /// Whether the cookie's settings differ from those the session came with.
+///
+/// ```
+/// use express_session_core::Policy;
+/// use express_session_core::decide::{self, Attributes, Cookie, Facts, Plan, Store};
+///
+/// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
+/// let changed = Facts { attributes: Attributes::Changed, ..returning };
+/// let plan = decide::plan(changed, &Policy::default());
+/// assert_eq!(plan, Plan { store: Store::Write, cookie: Cookie::Send });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attributes {
     /// The same.
@@ -88,6 +161,18 @@ pub enum Attributes {
 }
 
 /// What has been saved in the course of the request.
+///
+/// ```
+/// use express_session_core::Policy;
+/// use express_session_core::decide::{self, Data, Facts, Saved, Store};
+///
+/// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
+/// let policy = Policy::default();
+/// let saved = Facts { data: Data::Changed, saved: Saved::Current, ..returning };
+/// assert_eq!(decide::plan(saved, &policy).store, Store::Keep);
+/// let changed_since = Facts { saved: Saved::Stale, ..saved };
+/// assert_eq!(decide::plan(changed_since, &policy).store, Store::Write);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Saved {
     /// Nothing.
@@ -101,6 +186,17 @@ pub enum Saved {
 }
 
 /// Whether the store has a record of this id, as far as is known here.
+///
+/// ```
+/// use express_session_core::Policy;
+/// use express_session_core::decide::{self, Facts, Record, Store};
+///
+/// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
+/// let policy = Policy::default();
+/// assert_eq!(decide::plan(returning, &policy).store, Store::Touch);
+/// let renewed = Facts { record: Record::Renewed, ..returning };
+/// assert_eq!(decide::plan(renewed, &policy).store, Store::Keep);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record {
     /// It has none.
@@ -114,6 +210,18 @@ pub enum Record {
 }
 
 /// Whether the cookie has an expiry.
+///
+/// ```
+/// use express_session_core::Policy;
+/// use express_session_core::decide::{self, Cookie, Data, Expiry, Facts};
+///
+/// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
+/// let policy = Policy::default();
+/// let changed = Facts { data: Data::Changed, ..returning };
+/// assert_eq!(decide::plan(changed, &policy).cookie, Cookie::Send);
+/// let without_expiry = Facts { expiry: Expiry::None, ..changed };
+/// assert_eq!(decide::plan(without_expiry, &policy).cookie, Cookie::Keep);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
     /// Until the browser closes.
@@ -123,6 +231,15 @@ pub enum Expiry {
 }
 
 /// Whether a cookie can still reach the browser.
+///
+/// ```
+/// use express_session_core::Policy;
+/// use express_session_core::decide::{self, Cookie, Data, Facts, Reach};
+///
+/// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
+/// let insecure = Facts { data: Data::Changed, reach: Reach::Insecure, ..returning };
+/// assert_eq!(decide::plan(insecure, &Policy::default()).cookie, Cookie::Withhold);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// It can.
@@ -138,6 +255,15 @@ pub enum Reach {
 }
 
 /// What to do.
+///
+/// ```
+/// use express_session_core::Policy;
+/// use express_session_core::decide::{self, Cookie, Facts, Plan, Store};
+///
+/// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
+/// let plan = decide::plan(returning, &Policy::default());
+/// assert_eq!(plan, Plan { store: Store::Touch, cookie: Cookie::Keep });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// With the store.
@@ -147,6 +273,15 @@ pub struct Plan {
 }
 
 /// What to do with the store.
+///
+/// ```
+/// use express_session_core::Policy;
+/// use express_session_core::decide::{self, Facts, Store};
+///
+/// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
+/// let resave = Policy { resave: true, ..Policy::default() };
+/// assert_eq!(decide::plan(returning, &resave).store, Store::Write);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Store {
     /// Nothing.
@@ -160,6 +295,17 @@ pub enum Store {
 }
 
 /// What to do with the cookie.
+///
+/// ```
+/// use express_session_core::Policy;
+/// use express_session_core::decide::{self, Cookie, Facts, Session};
+///
+/// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
+/// let policy = Policy { rolling: true, ..Policy::default() };
+/// assert_eq!(decide::plan(returning, &policy).cookie, Cookie::Send);
+/// let destroyed = Facts { session: Session::Destroyed, ..returning };
+/// assert_eq!(decide::plan(destroyed, &policy).cookie, Cookie::Expire);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cookie {
     /// Nothing: the browser has what it needs, or is to have nothing.
@@ -328,6 +474,14 @@ fn should_send(facts: Facts, policy: &Policy) -> bool {
 }
 
 /// When the record of a request is loaded.
+///
+/// ```
+/// use express_session_core::Policy;
+/// use express_session_core::decide::{self, Load};
+///
+/// // Without a cookie there is nothing to load, unless the handler wants a session.
+/// assert_eq!(decide::load(false, &Policy::default()), Load::Asked);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Load {
     /// Before the handler runs.
@@ -339,6 +493,16 @@ pub enum Load {
 }
 
 /// Decides when to load: `presented` says whether the request has a validly signed cookie.
+///
+/// ```
+/// use express_session_core::{Departures, Policy};
+/// use express_session_core::decide::{self, Load};
+///
+/// let express = Policy { departures: Departures::none(), ..Policy::default() };
+///
+/// assert_eq!(decide::load(true, &Policy::default()), Load::Late);
+/// assert_eq!(decide::load(true, &express), Load::Early);
+/// ```
 #[must_use]
 pub fn load(presented: bool, policy: &Policy) -> Load {
     if !policy.departures.lazy_load {
@@ -352,6 +516,13 @@ pub fn load(presented: bool, policy: &Policy) -> Load {
 }
 
 /// How a record is loaded.
+///
+/// ```
+/// use express_session_core::Policy;
+/// use express_session_core::decide::{self, Fetch};
+///
+/// assert_eq!(decide::fetch(&Policy::default()), Fetch::Renew);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fetch {
     /// Loaded, and touched at the end of the request if nothing else is done with it.
@@ -361,12 +532,27 @@ pub enum Fetch {
 }
 
 /// Decides how to load (departure 20). With `resave` every request writes, and no touch is needed.
+///
+/// ```
+/// use express_session_core::Policy;
+/// use express_session_core::decide::{self, Fetch};
+///
+/// let resave = Policy { resave: true, ..Policy::default() };
+/// assert_eq!(decide::fetch(&resave), Fetch::Load);
+/// ```
 #[must_use]
 pub fn fetch(policy: &Policy) -> Fetch {
     if policy.departures.touch_on_load && !policy.resave { Fetch::Renew } else { Fetch::Load }
 }
 
 /// When the store's step of a response is taken.
+///
+/// ```
+/// use express_session_core::Policy;
+/// use express_session_core::decide::{self, Commit};
+///
+/// assert_eq!(decide::commit(&Policy::default()), Commit::Early);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Commit {
     /// Before the headers leave, and once more at the body's end if the session has changed since.
@@ -376,12 +562,28 @@ pub enum Commit {
 }
 
 /// Decides when to save (departure 15).
+///
+/// ```
+/// use express_session_core::{Departures, Policy};
+/// use express_session_core::decide::{self, Commit};
+///
+/// let express = Policy { departures: Departures::none(), ..Policy::default() };
+///
+/// assert_eq!(decide::commit(&express), Commit::AtEnd);
+/// ```
 #[must_use]
 pub fn commit(policy: &Policy) -> Commit {
     if policy.departures.save_before_response { Commit::Early } else { Commit::AtEnd }
 }
 
 /// What to do when a write finds something else in the store than expected.
+///
+/// ```
+/// use express_session_core::Policy;
+/// use express_session_core::decide::{self, Surprise};
+///
+/// assert_eq!(decide::gone(&Policy::default()), Surprise::Refuse);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Surprise {
     /// Write all the same, over whatever is there.
@@ -391,18 +593,44 @@ pub enum Surprise {
 }
 
 /// Decides what to do when the record of a loaded session is gone (departure 16).
+///
+/// ```
+/// use express_session_core::{Departures, Policy};
+/// use express_session_core::decide::{self, Surprise};
+///
+/// let express = Policy { departures: Departures::none(), ..Policy::default() };
+///
+/// assert_eq!(decide::gone(&express), Surprise::Overwrite);
+/// ```
 #[must_use]
 pub fn gone(policy: &Policy) -> Surprise {
     if policy.departures.final_end { Surprise::Refuse } else { Surprise::Overwrite }
 }
 
 /// Decides what to do when a new session's id is in use (departure 17).
+///
+/// ```
+/// use express_session_core::{Departures, Policy};
+/// use express_session_core::decide::{self, Surprise};
+///
+/// let express = Policy { departures: Departures::none(), ..Policy::default() };
+///
+/// assert_eq!(decide::taken(&Policy::default()), Surprise::Refuse);
+/// assert_eq!(decide::taken(&express), Surprise::Overwrite);
+/// ```
 #[must_use]
 pub fn taken(policy: &Policy) -> Surprise {
     if policy.departures.unique_ids { Surprise::Refuse } else { Surprise::Overwrite }
 }
 
 /// What to do when somebody else wrote the record in the meantime.
+///
+/// ```
+/// use express_session_core::Policy;
+/// use express_session_core::decide::{self, Conflict};
+///
+/// assert_eq!(decide::conflict(&Policy::default()), Conflict::Merge);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conflict {
     /// Put our changes onto what is there.
@@ -412,6 +640,15 @@ pub enum Conflict {
 }
 
 /// Decides what to do about a conflict (departure 19).
+///
+/// ```
+/// use express_session_core::{Departures, Policy};
+/// use express_session_core::decide::{self, Conflict};
+///
+/// let express = Policy { departures: Departures::none(), ..Policy::default() };
+///
+/// assert_eq!(decide::conflict(&express), Conflict::Overwrite);
+/// ```
 #[must_use]
 pub fn conflict(policy: &Policy) -> Conflict {
     if policy.departures.merge_changes { Conflict::Merge } else { Conflict::Overwrite }
@@ -419,12 +656,28 @@ pub fn conflict(policy: &Policy) -> Conflict {
 
 /// Decides whether a session that is destroyed or regenerated has anything in the store to be
 /// destroyed (departure 13): `stored` says whether it may have a record.
+///
+/// ```
+/// use express_session_core::{Departures, Policy, decide};
+///
+/// let express = Policy { departures: Departures::none(), ..Policy::default() };
+/// assert!(!decide::destroys(false, &Policy::default()));
+/// assert!(decide::destroys(false, &express));
+/// ```
 #[must_use]
 pub fn destroys(stored: bool, policy: &Policy) -> bool {
     stored || !policy.departures.single_destroy
 }
 
 /// Decides whether a save by hand starts the session's time anew (departure 12).
+///
+/// ```
+/// use express_session_core::{Departures, Policy, decide};
+///
+/// let express = Policy { departures: Departures::none(), ..Policy::default() };
+/// assert!(decide::save_renews(&Policy::default()));
+/// assert!(!decide::save_renews(&express));
+/// ```
 #[must_use]
 pub fn save_renews(policy: &Policy) -> bool {
     policy.departures.single_write
@@ -432,12 +685,30 @@ pub fn save_renews(policy: &Policy) -> bool {
 
 /// Decides whether a touch by hand goes to the store at once: while a response is being sent, when its
 /// own touch has gone by (departure 15). Before that it goes with the response.
+///
+/// ```
+/// use express_session_core::{Departures, Policy, decide};
+///
+/// let express = Policy { departures: Departures::none(), ..Policy::default() };
+/// assert!(decide::touches_at_once(true, &Policy::default()));
+/// assert!(!decide::touches_at_once(false, &Policy::default()));
+/// assert!(!decide::touches_at_once(true, &express));
+/// ```
 #[must_use]
 pub fn touches_at_once(sending: bool, policy: &Policy) -> bool {
     sending && policy.departures.save_before_response
 }
 
 /// A step of a request that the store can fail at.
+///
+/// ```
+/// use express_session_core::Policy;
+/// use express_session_core::decide::{self, Failure, Step};
+///
+/// let policy = Policy::default();
+/// assert_eq!(decide::failure(Step::Write, &policy), Failure::Tell);
+/// assert_eq!(decide::failure(Step::Touch, &policy), Failure::Hide);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Loading a session that the handler did not ask for, to keep it alive.
@@ -451,6 +722,13 @@ pub enum Step {
 }
 
 /// What a failure of the store does.
+///
+/// ```
+/// use express_session_core::Policy;
+/// use express_session_core::decide::{self, Failure, Step};
+///
+/// assert_eq!(decide::failure(Step::Destroy, &Policy::default()), Failure::Tell);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// It is told: to the handler that called, or in place of its response.
@@ -461,6 +739,16 @@ pub enum Failure {
 
 /// Decides what to do when the store fails (departure 18). Where nothing of the visitor's is lost, the
 /// response is sent.
+///
+/// ```
+/// use express_session_core::{Departures, Policy};
+/// use express_session_core::decide::{self, Failure, Step};
+///
+/// let express = Policy { departures: Departures::none(), ..Policy::default() };
+///
+/// assert_eq!(decide::failure(Step::Write, &Policy::default()), Failure::Tell);
+/// assert_eq!(decide::failure(Step::Write, &express), Failure::Hide);
+/// ```
 #[must_use]
 pub fn failure(step: Step, policy: &Policy) -> Failure {
     match step {

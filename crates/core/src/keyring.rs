@@ -35,11 +35,10 @@ pub struct Keyring(Vec<Hmac<Sha256>>);
 /// There is no secret to sign with.
 ///
 /// ```
-/// use express_session_core::{Keyring, NoSecret};
+/// use express_session_core::Keyring;
 ///
-/// let none: [&str; 0] = [];
-/// assert_eq!(Keyring::new(none).err(), Some(NoSecret));
-/// assert_eq!(NoSecret.to_string(), "secret needs one or more strings");
+/// let error = Keyring::new([""; 0]).unwrap_err();
+/// assert_eq!(error.to_string(), "secret needs one or more strings");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -96,6 +96,25 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     ///
     /// Any [`ErrorKind`]; a record that cannot be read is [`ErrorKind::Corrupt`].
+    ///
+    /// ```
+    /// use express_session_core::store::{Record, Store as _};
+    /// use express_session_core::{SessionId, Timestamp};
+    /// use express_session_testkit::MapStore;
+    /// # use express_session_testkit::block_on;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { block_on(async {
+    /// let store = MapStore::default();
+    /// let id = SessionId::from_random([7; 24]);
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
+    ///
+    /// assert_eq!(store.load(&id, now).await?, None);
+    /// store.create(&id, &record, now).await?;
+    /// let loaded = store.load(&id, now).await?.ok_or("no record")?;
+    /// assert_eq!(loaded.record, record);
+    /// # Ok(()) }) }
+    /// ```
     fn load(
         &self,
         id: &SessionId,
@@ -107,6 +126,22 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     ///
     /// Any [`ErrorKind`]. An id that is in use is no error but [`Created::Taken`].
+    ///
+    /// ```
+    /// use express_session_core::store::{Created, Record, Store as _};
+    /// use express_session_core::{SessionId, Timestamp};
+    /// use express_session_testkit::MapStore;
+    /// # use express_session_testkit::block_on;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { block_on(async {
+    /// let store = MapStore::default();
+    /// let id = SessionId::from_random([7; 24]);
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
+    /// assert!(matches!(store.create(&id, &record, now).await?, Created::Done(_)));
+    /// assert_eq!(store.create(&id, &record, now).await?, Created::Taken);
+    /// # Ok(()) }) }
+    /// ```
     fn create(
         &self,
         id: &SessionId,
@@ -119,6 +154,26 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     ///
     /// Any [`ErrorKind`]. A conflict, and a record that is gone, are no errors but results.
+    ///
+    /// ```
+    /// use express_session_core::store::{Created, Record, Store as _, Updated};
+    /// use express_session_core::{SessionId, Timestamp};
+    /// use express_session_testkit::MapStore;
+    /// # use express_session_testkit::block_on;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { block_on(async {
+    /// let store = MapStore::default();
+    /// let id = SessionId::from_random([7; 24]);
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
+    /// store.create(&id, &record, now).await?;
+    /// let seen = store.load(&id, now).await?.ok_or("no record")?.revision;
+    ///
+    /// let changed = Record { text: r#"{"cookie":{},"views":1}"#.into(), deadline: None };
+    /// assert!(matches!(store.update(&id, &changed, seen, now).await?, Updated::Done(_)));
+    /// assert!(matches!(store.update(&id, &record, seen, now).await?, Updated::Conflict(_)));
+    /// # Ok(()) }) }
+    /// ```
     fn update(
         &self,
         id: &SessionId,
@@ -134,6 +189,28 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     ///
     /// Any [`ErrorKind`]. A record that is gone is no error but [`Touched::Gone`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session_core::store::{Record, Store as _, Touch, Touched};
+    /// use express_session_core::{SessionId, Timestamp};
+    /// use express_session_testkit::MapStore;
+    /// # use express_session_testkit::block_on;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { block_on(async {
+    /// let store = MapStore::default();
+    /// let id = SessionId::from_random([7; 24]);
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
+    /// store.create(&id, &record, now).await?;
+    ///
+    /// let deadline = Some(now.saturating_add(Duration::from_secs(60)));
+    /// let touch = Touch { cookie: "{}".into(), deadline };
+    /// assert_eq!(store.touch(&id, &touch, now).await?, Touched::Done);
+    /// store.destroy(&id).await?;
+    /// assert_eq!(store.touch(&id, &touch, now).await?, Touched::Gone);
+    /// # Ok(()) }) }
+    /// ```
     fn touch(
         &self,
         id: &SessionId,
@@ -150,6 +227,25 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     ///
     /// Any [`ErrorKind`]; a record that cannot be read is [`ErrorKind::Corrupt`].
+    ///
+    /// ```
+    /// use express_session_core::store::{Record, Store as _};
+    /// use express_session_core::{SessionId, Timestamp};
+    /// use express_session_testkit::MapStore;
+    /// # use express_session_testkit::block_on;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { block_on(async {
+    /// let store = MapStore::default();
+    /// let id = SessionId::from_random([7; 24]);
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
+    /// store.create(&id, &record, now).await?;
+    ///
+    /// let renewed = store.renew(&id, now).await?.ok_or("no record")?;
+    /// assert_eq!(renewed.loaded.record, record);
+    /// assert!(!renewed.is_renewed, "this store does it in two steps");
+    /// # Ok(()) }) }
+    /// ```
     fn renew(
         &self,
         id: &SessionId,
@@ -166,18 +262,64 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     ///
     /// Any [`ErrorKind`].
+    ///
+    /// ```
+    /// use express_session_core::store::{Record, Store as _};
+    /// use express_session_core::{SessionId, Timestamp};
+    /// use express_session_testkit::MapStore;
+    /// # use express_session_testkit::block_on;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { block_on(async {
+    /// let store = MapStore::default();
+    /// let id = SessionId::from_random([7; 24]);
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
+    /// store.create(&id, &record, now).await?;
+    /// store.destroy(&id).await?;
+    /// assert_eq!(store.load(&id, now).await?, None);
+    /// store.destroy(&id).await?;
+    /// # Ok(()) }) }
+    /// ```
     fn destroy(&self, id: &SessionId) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Says whether [`touch`](Store::touch) is of any use here; `true` unless overridden.
     ///
     /// `false` is a store without a `touch` method in express-session: it is not called at all, and
     /// an unmodified session keeps the deadline of its last save.
+    ///
+    /// ```
+    /// use express_session_core::store::Store as _;
+    /// use express_session_testkit::MapStore;
+    ///
+    /// assert!(MapStore::default().supports_touch());
+    /// ```
     fn supports_touch(&self) -> bool {
         true
     }
 }
 
 /// Lists, counts and clears a store: what an operator needs, and a request never does.
+///
+/// ```
+/// use express_session_core::store::{Admin as _, Record, Store as _};
+/// use express_session_core::{SessionId, Timestamp};
+/// use express_session_testkit::MapStore;
+/// # use express_session_testkit::block_on;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> { block_on(async {
+/// let store = MapStore::default();
+/// let id = SessionId::from_random([7; 24]);
+/// let now = Timestamp::from_millis(1_700_000_000_000);
+/// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
+/// store.create(&id, &record, now).await?;
+///
+/// assert_eq!(store.count(now).await?, 1);
+/// let page = store.list(None, 10, now).await?;
+/// assert_eq!(page.sessions, [(id, record)]);
+/// store.clear().await?;
+/// assert_eq!(store.count(now).await?, 0);
+/// # Ok(()) }) }
+/// ```
 pub trait Admin: Store {
     /// Gives up to `limit` live sessions, going on from the page that `after` ended.
     ///
@@ -187,6 +329,26 @@ pub trait Admin: Store {
     /// # Errors
     ///
     /// Any [`ErrorKind`].
+    ///
+    /// ```
+    /// use express_session_core::store::{Admin as _, Error, Record, Store as _};
+    /// use express_session_core::{SessionId, Timestamp};
+    /// use express_session_testkit::MapStore;
+    /// # use express_session_testkit::block_on;
+    ///
+    /// # fn main() -> Result<(), Error> { block_on(async {
+    /// let store = MapStore::default();
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
+    /// for byte in 0..3 {
+    ///     store.create(&SessionId::from_random([byte; 24]), &record, now).await?;
+    /// }
+    /// let first = store.list(None, 2, now).await?;
+    /// assert_eq!(first.sessions.len(), 2);
+    /// let last = store.list(first.next, 2, now).await?;
+    /// assert_eq!((last.sessions.len(), last.next), (1, None));
+    /// # Ok(()) }) }
+    /// ```
     fn list(
         &self,
         after: Option<Cursor>,
@@ -199,6 +361,23 @@ pub trait Admin: Store {
     /// # Errors
     ///
     /// Any [`ErrorKind`].
+    ///
+    /// ```
+    /// use express_session_core::store::{Admin as _, Error, Record, Store as _};
+    /// use express_session_core::{SessionId, Timestamp};
+    /// use express_session_testkit::MapStore;
+    /// # use express_session_testkit::block_on;
+    ///
+    /// # fn main() -> Result<(), Error> { block_on(async {
+    /// let store = MapStore::default();
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
+    /// for byte in 0..3 {
+    ///     store.create(&SessionId::from_random([byte; 24]), &record, now).await?;
+    /// }
+    /// assert_eq!(store.count(now).await?, 3);
+    /// # Ok(()) }) }
+    /// ```
     fn count(&self, now: Timestamp) -> impl Future<Output = Result<u64, Error>> + Send;
 
     /// Removes every session of this store, and nothing outside of its prefix or table.
@@ -206,6 +385,24 @@ pub trait Admin: Store {
     /// # Errors
     ///
     /// Any [`ErrorKind`].
+    ///
+    /// ```
+    /// use express_session_core::store::{Admin as _, Error, Record, Store as _};
+    /// use express_session_core::{SessionId, Timestamp};
+    /// use express_session_testkit::MapStore;
+    /// # use express_session_testkit::block_on;
+    ///
+    /// # fn main() -> Result<(), Error> { block_on(async {
+    /// let store = MapStore::default();
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
+    /// for byte in 0..3 {
+    ///     store.create(&SessionId::from_random([byte; 24]), &record, now).await?;
+    /// }
+    /// store.clear().await?;
+    /// assert_eq!(store.count(now).await?, 0);
+    /// # Ok(()) }) }
+    /// ```
     fn clear(&self) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Removes up to `limit` expired records, and says how many there were.
@@ -213,6 +410,27 @@ pub trait Admin: Store {
     /// # Errors
     ///
     /// Any [`ErrorKind`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session_core::store::{Admin as _, Error, Record, Store as _};
+    /// use express_session_core::{SessionId, Timestamp};
+    /// use express_session_testkit::MapStore;
+    /// # use express_session_testkit::block_on;
+    ///
+    /// # fn main() -> Result<(), Error> { block_on(async {
+    /// let store = MapStore::default();
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: Some(now.saturating_add(Duration::from_secs(60))) };
+    /// for byte in 0..3 {
+    ///     store.create(&SessionId::from_random([byte; 24]), &record, now).await?;
+    /// }
+    /// assert_eq!(store.purge(10, now).await?, 0);
+    /// let later = now.saturating_add(Duration::from_secs(60));
+    /// assert_eq!(store.purge(2, later).await?, 2);
+    /// assert_eq!(store.purge(2, later).await?, 1);
+    /// # Ok(()) }) }
+    /// ```
     fn purge(
         &self,
         limit: usize,
@@ -221,6 +439,13 @@ pub trait Admin: Store {
 }
 
 /// What a store keeps under an id: the session's text, and until when.
+///
+/// ```
+/// use express_session_core::store::Record;
+///
+/// let record = Record { text: r#"{"cookie":{},"user":"bob"}"#.into(), deadline: None };
+/// assert_eq!(format!("{record:?}"), r#"Record { text: redacted, 26 bytes, deadline: None }"#);
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     /// The session as JSON, `{"cookie":{…},"views":1}`.
@@ -232,6 +457,16 @@ pub struct Record {
 
 impl Record {
     /// Says whether the record may still be returned at `now`.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::store::Record;
+    ///
+    /// let [before, deadline] = [1_000, 2_000].map(Timestamp::from_millis);
+    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: Some(deadline) };
+    /// assert!(record.is_live(before));
+    /// assert!(!record.is_live(deadline));
+    /// ```
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.deadline.is_none_or(|deadline| deadline > now)
@@ -248,6 +483,15 @@ impl fmt::Debug for Record {
 }
 
 /// A record as it was loaded, and which writing of it that was.
+///
+/// ```
+/// use express_session_core::store::{Loaded, Record, Revision};
+///
+/// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
+/// let first = Loaded { record, revision: Revision::new(1) };
+/// let same_text_again = Loaded { revision: Revision::new(2), ..first.clone() };
+/// assert_ne!(first, same_text_again);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
     /// The record.
@@ -257,6 +501,15 @@ pub struct Loaded {
 }
 
 /// What [`Store::renew`] gives.
+///
+/// ```
+/// use express_session_core::store::{Loaded, Record, Renewed, Revision};
+///
+/// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
+/// let loaded = Loaded { record, revision: Revision::new(1) };
+/// let renewed = Renewed { loaded, is_renewed: false };
+/// assert!(!renewed.is_renewed, "the caller is to touch it");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Renewed {
     /// The record, before or after its time was started anew.
@@ -267,11 +520,26 @@ pub struct Renewed {
 
 /// Which writing of a record one has seen, whatever the store finds cheapest: a counter, or a digest
 /// of the text where another program writes too and keeps no counter.
+///
+/// ```
+/// use express_session_core::store::Revision;
+///
+/// let (first, second) = (Revision::new(1), Revision::new(2));
+/// assert_ne!(first, second);
+/// assert_eq!(Revision::of_text("{}"), Revision::of_text("{}"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Revision(u128);
 
 impl Revision {
     /// Wraps a store's own number.
+    ///
+    /// ```
+    /// use express_session_core::store::Revision;
+    ///
+    /// const FIRST: Revision = Revision::new(1);
+    /// assert_eq!(FIRST.get(), 1);
+    /// ```
     #[must_use]
     pub const fn new(number: u128) -> Self {
         Self(number)
@@ -293,6 +561,13 @@ impl Revision {
     }
 
     /// Gives the store its number back.
+    ///
+    /// ```
+    /// use express_session_core::store::Revision;
+    ///
+    /// let next = Revision::new(Revision::new(1).get() + 1);
+    /// assert_eq!(next, Revision::new(2));
+    /// ```
     #[must_use]
     pub const fn get(self) -> u128 {
         self.0
@@ -300,6 +575,14 @@ impl Revision {
 }
 
 /// What a touch moves: the deadline, and the `cookie` member for a store that keeps it current.
+///
+/// ```
+/// use express_session_core::store::Touch;
+///
+/// let touch = Touch { cookie: r#"{"path":"/"}"#.into(), deadline: None };
+/// assert_eq!(&*touch.cookie, r#"{"path":"/"}"#);
+/// assert_eq!(format!("{touch:?}"), "Touch { deadline: None, .. }");
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Touch {
     /// The new JSON of the record's `cookie` member. Stores whose npm counterpart leaves the text
@@ -339,6 +622,18 @@ impl fmt::Debug for Touch {
 }
 
 /// What became of a [`Store::create`].
+///
+/// ```
+/// use express_session_core::store::{Created, Revision};
+///
+/// fn revision(created: Created) -> Option<Revision> {
+///     match created {
+///         Created::Done(revision) => Some(revision),
+///         Created::Taken => None,
+///     }
+/// }
+/// assert_eq!(revision(Created::Taken), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Created {
     /// Stored, as this revision.
@@ -348,6 +643,19 @@ pub enum Created {
 }
 
 /// What became of a [`Store::update`].
+///
+/// ```
+/// use express_session_core::store::{Revision, Updated};
+///
+/// fn is_written(updated: &Updated) -> bool {
+///     match updated {
+///         Updated::Done(_) => true,
+///         Updated::Conflict(_) | Updated::Gone => false,
+///     }
+/// }
+/// assert!(is_written(&Updated::Done(Revision::new(2))));
+/// assert!(!is_written(&Updated::Gone));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Updated {
     /// Replaced; the record is now this revision.
@@ -359,6 +667,14 @@ pub enum Updated {
 }
 
 /// What became of a [`Store::touch`].
+///
+/// ```
+/// use express_session_core::store::Touched;
+///
+/// // What a server answers to `EXPIRE`, say: whether there was a record.
+/// let of_answer = |found: bool| if found { Touched::Done } else { Touched::Gone };
+/// assert_eq!(of_answer(false), Touched::Gone);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Touched {
     /// The deadline is moved.
@@ -368,17 +684,35 @@ pub enum Touched {
 }
 
 /// Where a listing goes on. Only the store that gave it can read it.
+///
+/// ```
+/// use express_session_core::store::Cursor;
+///
+/// assert_eq!(format!("{:?}", Cursor::new("an id, maybe")), "Cursor(redacted)");
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Cursor(Box<str>);
 
 impl Cursor {
     /// Wraps a store's own mark.
+    ///
+    /// ```
+    /// use express_session_core::store::Cursor;
+    ///
+    /// assert_ne!(Cursor::new("page 2"), Cursor::new("page 3"));
+    /// ```
     #[must_use]
     pub fn new(mark: impl Into<Box<str>>) -> Self {
         Self(mark.into())
     }
 
     /// Gives the store its mark back.
+    ///
+    /// ```
+    /// use express_session_core::store::Cursor;
+    ///
+    /// assert_eq!(Cursor::new("page 2").as_str(), "page 2");
+    /// ```
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -393,6 +727,13 @@ impl fmt::Debug for Cursor {
 }
 
 /// One page of a listing.
+///
+/// ```
+/// use express_session_core::store::Page;
+///
+/// let nothing = Page { sessions: Vec::new(), next: None };
+/// assert!(nothing.sessions.is_empty() && nothing.next.is_none());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// The sessions of this page.
@@ -421,6 +762,15 @@ pub struct Error {
 }
 
 /// What a caller can tell store errors apart by.
+///
+/// ```
+/// use express_session_core::store::{Error, ErrorKind};
+///
+/// fn is_temporary(error: &Error) -> bool {
+///     matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::TimedOut)
+/// }
+/// assert!(is_temporary(&Error::new(ErrorKind::TimedOut, "no answer within 5 s")));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -440,12 +790,28 @@ pub enum ErrorKind {
 
 impl Error {
     /// Makes an error of a kind, with a message that holds no secret.
+    ///
+    /// ```
+    /// use express_session_core::store::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Refused, "no such table");
+    /// assert_eq!(error.to_string(), "the session store refused: no such table");
+    /// ```
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<Box<str>>) -> Self {
         Self { kind, message: message.into(), source: None }
     }
 
     /// Keeps the driver's own error as the source.
+    ///
+    /// ```
+    /// use std::error::Error as _;
+    /// use express_session_core::store::{Error, ErrorKind};
+    ///
+    /// let driver = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+    /// let error = Error::new(ErrorKind::Unavailable, "cannot connect").with_source(driver);
+    /// assert!(error.source().is_some_and(|source| source.is::<std::io::Error>()));
+    /// ```
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
@@ -453,6 +819,13 @@ impl Error {
     }
 
     /// Says which kind of failure it is.
+    ///
+    /// ```
+    /// use express_session_core::store::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Unavailable, "cannot connect");
+    /// assert_eq!(error.kind(), ErrorKind::Unavailable);
+    /// ```
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind

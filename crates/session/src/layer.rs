@@ -1,5 +1,6 @@
 //! The layer and its options: `session({ … })`.
 
+use std::any::TypeId;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -69,6 +70,8 @@ struct Options {
     secret: Secret,
     name: String,
     store: Option<AnyStore>,
+    /// Whether that is a memory store, which is told of in a release build.
+    in_memory: bool,
     cookies: Cookies,
     genid: Option<Genid>,
     connection: Connection,
@@ -99,6 +102,7 @@ impl SessionLayer {
                 secret: secret.into(),
                 name: "connect.sid".to_owned(),
                 store: None,
+                in_memory: true,
                 cookies: Cookies::Fixed(Cookie::new()),
                 genid: None,
                 connection: Connection::default(),
@@ -119,8 +123,11 @@ impl SessionLayer {
     }
 
     /// Sets where sessions are kept. Default: a [`MemoryStore`], whose sessions end with the process.
-    pub fn store(self, store: impl Store) -> Self {
-        self.with(|options| options.store = Some(AnyStore::new(store)))
+    pub fn store<S: Store>(self, store: S) -> Self {
+        self.with(|options| {
+            options.in_memory = TypeId::of::<S>() == TypeId::of::<MemoryStore>();
+            options.store = Some(AnyStore::new(store));
+        })
     }
 
     /// Sets the cookie of new sessions. Default: path `/`, `HttpOnly`, until the browser closes.
@@ -287,12 +294,10 @@ impl Options {
                 ConfigError::new(option_of(invalid.attribute()), invalid.value())
             })?;
         }
-        let store = self.store.clone();
-        let in_memory = store.is_none();
-        let store = store.unwrap_or_else(|| AnyStore::new(MemoryStore::new()));
+        let store = self.store.clone().unwrap_or_else(|| AnyStore::new(MemoryStore::new()));
         let diagnoses = Diagnoses::default();
         let touches = store.supports_touch();
-        for seen in diagnose::of_options(secrets, &self.policy, fixed, in_memory, touches) {
+        for seen in diagnose::of_options(secrets, &self.policy, fixed, self.in_memory, touches) {
             diagnoses.tell(seen);
         }
         Ok(Config {

@@ -29,7 +29,7 @@ use tower_service::Service;
 
 use crate::body::SessionBody;
 use crate::config::{Config, Cookies};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::state::{Ready, Shared};
 
 /// Where the sessions of a request stand in its extensions: the innermost layer's first.
@@ -373,7 +373,9 @@ pub(crate) const RETRY_AFTER_SECONDS: &str = "1";
 
 /// Gives what a client is told of an error: that there is one, and whether trying again may help.
 pub(crate) fn status_of(error: &Error) -> (StatusCode, &'static str) {
-    if error.is_temporary() {
+    if error.kind() == ErrorKind::Ended {
+        (StatusCode::CONFLICT, "The session has ended.\n")
+    } else if error.is_temporary() {
         (StatusCode::SERVICE_UNAVAILABLE, "The session is unavailable. Please try again.\n")
     } else {
         (StatusCode::INTERNAL_SERVER_ERROR, "The session failed.\n")

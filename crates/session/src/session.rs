@@ -303,7 +303,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`] where the store fails, and the session is tried again at the end of the request;
+    /// [`ErrorKind::Store`] where the store fails; what was changed is tried again at the end of the request;
     /// [`ErrorKind::Ended`] where the record is gone, and nothing is written;
     /// [`ErrorKind::Conflict`] where other requests were faster at every attempt;
     /// [`ErrorKind::IdTaken`] where a new session's id is in use.
@@ -361,7 +361,7 @@ impl Session {
 
     /// Starts the session's time anew, as every request does by itself.
     ///
-    /// Within a handler this costs nothing: the store learns it at the end of the request. While a body is being
+    /// Within a handler the store learns it at the end of the request, by one call at most. While a body is being
     /// streamed, and after an upgrade, the store is told at once.
     ///
     /// # Errors

@@ -89,6 +89,9 @@ impl<T: Serialize + DeserializeOwned + Default> Typed<T> {
 
     /// Changes the struct, and gives it as it is now.
     ///
+    /// The fields that change are written as by [`Session::insert`]: where another request has changed the
+    /// same field meanwhile, the later save wins. For a counter or a list use [`Session::update`].
+    ///
     /// # Errors
     ///
     /// As [`read`](Self::read) and [`write`](Self::write).

@@ -342,7 +342,11 @@ impl<S: Store> Store for Spy<S> {
 
     async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
         self.see(Call::Renew { id: id.clone() })?;
-        self.shared.store.renew(id, now).await
+        if self.supports_touch() {
+            return self.shared.store.renew(id, now).await;
+        }
+        let loaded = self.shared.store.load(id, now).await?;
+        Ok(loaded.map(|loaded| Renewed { loaded, is_renewed: false }))
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
