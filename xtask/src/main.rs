@@ -14,6 +14,7 @@ use anyhow::Result;
 use clap::Parser;
 
 mod conformance;
+mod interop;
 mod process;
 mod test;
 mod tools;
@@ -27,6 +28,8 @@ enum Task {
     Test(test::Options),
     /// Plays generated requests against the real express-session on Node and compares.
     Conformance(conformance::Options),
+    /// Plays the real npm stores and ours against each other, on real servers.
+    Interop(interop::Options),
 }
 
 fn main() -> ExitCode {
@@ -40,5 +43,6 @@ fn run(task: &Task) -> Result<ExitCode> {
     match task {
         Task::Test(options) => test::run(options),
         Task::Conformance(options) => conformance::run(options),
+        Task::Interop(options) => interop::run(options),
     }
 }

@@ -10,6 +10,9 @@ use anyhow::{Context as _, Result, bail};
 use crate::process;
 use crate::workspace::Workspace;
 
+mod node_stores;
+mod servers;
+
 /// Something that must be on the machine.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Tool {
@@ -19,6 +22,10 @@ pub(crate) enum Tool {
     Clippy,
     /// Node with the real express-session, which is the judge.
     Node,
+    /// The servers that the stores are tested on.
+    Servers,
+    /// The npm stores that ours are played against.
+    NodeStores,
 }
 
 /// Finds or installs the tool; an error says what to install by hand.
@@ -31,6 +38,8 @@ pub(crate) fn provide(workspace: &Workspace, tool: Tool) -> Result<()> {
             program("npm")?;
             node_packages(&workspace.root.join("conformance/node"))
         }
+        Tool::Servers => servers::provide(),
+        Tool::NodeStores => node_stores::provide(&workspace.root.join("interop/node")),
     }
 }
 

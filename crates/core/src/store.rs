@@ -89,6 +89,17 @@ use crate::{SessionId, Timestamp};
 ///         Ok(())
 ///     }
 /// }
+///
+/// # express_session_testkit::block_on(async {
+/// let store = One::default();
+/// let id = SessionId::from_random([7; 24]);
+/// let now = Timestamp::from_millis(1_700_000_000_000);
+/// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
+/// assert!(matches!(store.create(&id, &record, now).await?, Created::Done(_)));
+/// assert_eq!(store.load(&id, now).await?.map(|loaded| loaded.record), Some(record));
+/// # Ok::<(), Error>(())
+/// # })?;
+/// # Ok::<(), Error>(())
 /// ```
 pub trait Store: Send + Sync + 'static {
     /// Loads the live record of `id`, or `None` where there is none.

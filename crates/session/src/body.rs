@@ -19,6 +19,24 @@ pin_project! {
     /// response is ready (by a stream, or a task), the last frame waits until what was changed
     /// meanwhile is saved, so that a client that has read to the end finds it saved. A body that is dropped
     /// before its end saves nothing more.
+    ///
+    /// ```
+    /// use express_session::{SessionBody, SessionLayer};
+    /// use http::{Request, Response};
+    /// use http_body_util::BodyExt as _;
+    /// use tower::{Layer as _, ServiceExt as _, service_fn};
+    /// # use express_session_testkit::block_on;
+    ///
+    /// let service = SessionLayer::new("keyboard cat").layer(service_fn(async |_: Request<()>| {
+    ///     Ok::<_, std::convert::Infallible>(Response::new("hello".to_owned()))
+    /// }));
+    /// # block_on(async {
+    /// let response: Response<SessionBody<String>> = service.oneshot(Request::new(())).await?;
+    /// assert_eq!(response.into_body().collect().await?.to_bytes(), "hello");
+    /// # Ok::<(), std::convert::Infallible>(())
+    /// # })?;
+    /// # Ok::<(), std::convert::Infallible>(())
+    /// ```
     pub struct SessionBody<B: Body> {
         #[pin]
         kind: Kind<B>,

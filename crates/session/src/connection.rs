@@ -15,10 +15,16 @@ use http::request::Parts;
 /// Marks a request as received over TLS. Insert it where TLS is terminated in this process.
 ///
 /// ```
-/// use express_session::SecureConnection;
+/// use express_session::{Cookie, SecureConnection, SessionLayer};
+/// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
 ///
 /// let mut request = http::Request::new(());
 /// request.extensions_mut().insert(SecureConnection);
+///
+/// let layer = SessionLayer::new("keyboard cat").cookie(Cookie::new().secure(true));
+/// # let set_cookie = on::Browser::new(layer).send(request, on::change);
+/// // This request may be answered with a `Secure` cookie.
+/// assert!(set_cookie.is_some());
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SecureConnection;

@@ -26,6 +26,19 @@ pub struct Error {
 }
 
 /// What a handler can tell errors apart by.
+///
+/// ```
+/// use express_session::{Error, ErrorKind, store};
+///
+/// fn is_ours(error: &Error) -> bool {
+///     match error.kind() {
+///         ErrorKind::Store(_) | ErrorKind::Conflict => false,
+///         _ => true,
+///     }
+/// }
+/// let error = Error::from(store::Error::new(store::ErrorKind::TimedOut, "no answer within 5 s"));
+/// assert!(!is_ours(&error));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -77,12 +90,26 @@ impl Error {
     }
 
     /// Says which kind of failure it is.
+    ///
+    /// ```
+    /// use express_session::{ErrorKind, Session};
+    ///
+    /// let error = Session::from_extensions(&http::Extensions::new()).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::MissingLayer);
+    /// ```
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
     /// Says whether trying again later may help: the store cannot be reached, or did not answer.
+    ///
+    /// ```
+    /// use express_session::{Error, store};
+    ///
+    /// let error = Error::from(store::Error::new(store::ErrorKind::Unavailable, "cannot connect"));
+    /// assert!(error.is_temporary());
+    /// ```
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         matches!(
@@ -228,12 +255,26 @@ impl ConfigError {
     }
 
     /// Names the option: `secret`, `name`, `cookie.domain`, …
+    ///
+    /// ```
+    /// use express_session::SessionLayer;
+    ///
+    /// let error = SessionLayer::new("keyboard cat").name("my session").build().unwrap_err();
+    /// assert_eq!(error.option(), "name");
+    /// ```
     #[must_use]
     pub fn option(&self) -> &'static str {
         self.option
     }
 
     /// Shows the value that was refused; of a secret, what is wrong with it.
+    ///
+    /// ```
+    /// use express_session::SessionLayer;
+    ///
+    /// let error = SessionLayer::new("keyboard cat").name("my session").build().unwrap_err();
+    /// assert_eq!(error.value(), "my session");
+    /// ```
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value

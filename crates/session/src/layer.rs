@@ -53,7 +53,10 @@ use crate::store::{AnyStore, Store};
 /// let sessions = SessionLayer::new("keyboard cat")
 ///     .cookie(Cookie::new().max_age(Duration::from_secs(3600)));
 /// let app: Router = Router::new().route("/", get(views)).layer(sessions);
-/// # let _ = app;
+/// # let request = http::Request::new(axum::body::Body::empty());
+/// # let response = express_session_testkit::block_on(tower::ServiceExt::oneshot(app, request))?;
+/// assert!(response.headers().contains_key("set-cookie"));
+/// # Ok::<(), std::convert::Infallible>(())
 /// ```
 ///
 /// In axum a layer covers the routes that were added *before* it.
@@ -118,11 +121,39 @@ impl SessionLayer {
     /// Applications on one host, on whatever port, need different names, since cookies do not know of
     /// ports. With the prefix `__Host-` a browser also keeps subdomains from setting the cookie; it asks
     /// for `secure`, path `/` and no domain then.
+    ///
+    /// ```
+    /// use express_session::SessionLayer;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let layer = SessionLayer::new("keyboard cat").name("shop.sid");
+    /// # let set_cookie = on::Browser::new(layer).visit(on::change).unwrap();
+    /// // What a visitor is sent whose session was changed:
+    /// assert!(set_cookie.starts_with("shop.sid=s%3A"));
+    /// ```
     pub fn name(self, name: impl Into<String>) -> Self {
         self.with(|options| options.name = name.into())
     }
 
     /// Sets where sessions are kept. Default: a [`MemoryStore`], whose sessions end with the process.
+    ///
+    /// ```
+    /// use express_session::store::Admin as _;
+    /// use express_session::{MemoryStore, SessionLayer, Timestamp};
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let store = MemoryStore::new();
+    /// let layer = SessionLayer::new("keyboard cat").store(store.clone());
+    /// # let now = Timestamp::from_millis(1_700_000_000_000);
+    /// # express_session_testkit::block_on(async {
+    /// assert_eq!(store.count(now).await?, 0);
+    /// # on::Browser::new(layer).visit(on::change);
+    /// // After the first visitor whose session was changed:
+    /// assert_eq!(store.count(now).await?, 1);
+    /// # Ok::<(), express_session::store::Error>(())
+    /// # })?;
+    /// # Ok::<(), express_session::store::Error>(())
+    /// ```
     pub fn store<S: Store>(self, store: S) -> Self {
         self.with(|options| {
             options.in_memory = TypeId::of::<S>() == TypeId::of::<MemoryStore>();
@@ -133,6 +164,17 @@ impl SessionLayer {
     /// Sets the cookie of new sessions. Default: path `/`, `HttpOnly`, until the browser closes.
     ///
     /// Stored sessions keep the attributes they were stored with.
+    ///
+    /// ```
+    /// use express_session::{Cookie, SameSite, SessionLayer};
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let layer = SessionLayer::new("keyboard cat")
+    ///     .cookie(Cookie::new().path("/admin").same_site(SameSite::Strict));
+    /// # let request = http::Request::get("/admin").body(()).unwrap();
+    /// # let set_cookie = on::Browser::new(layer).send(request, on::change).unwrap();
+    /// assert!(set_cookie.ends_with("; Path=/admin; HttpOnly; SameSite=Strict"));
+    /// ```
     pub fn cookie(self, cookie: Cookie) -> Self {
         self.with(|options| options.cookies = Cookies::Fixed(cookie))
     }
@@ -150,7 +192,11 @@ impl SessionLayer {
     ///     let admin = request.uri.path().starts_with("/admin");
     ///     Cookie::new().path(if admin { "/admin" } else { "/" })
     /// });
-    /// # let _ = layer;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # let request = http::Request::get("/admin/users").body(()).unwrap();
+    /// # let set_cookie = on::Browser::new(layer).send(request, on::change).unwrap();
+    /// // The cookie for a request of `/admin/users`:
+    /// assert!(set_cookie.contains("; Path=/admin;"));
     /// ```
     pub fn cookie_with<F>(self, cookie: F) -> Self
     where
@@ -171,7 +217,11 @@ impl SessionLayer {
     ///     # "x".to_owned()
     /// }
     /// let layer = SessionLayer::new("keyboard cat").genid(|_| format!("web-{}", unguessable()));
-    /// # let _ = layer;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::Browser::new(layer).visit(async |session| {
+    /// assert!(session.id().as_str().starts_with("web-"));
+    /// # Ok(())
+    /// # });
     /// ```
     pub fn genid<F>(self, genid: F) -> Self
     where
@@ -187,6 +237,23 @@ impl SessionLayer {
     /// - `false`: only a [`SecureConnection`](crate::SecureConnection) marker or
     ///   [`secure_when`](Self::secure_when) makes a request secure.
     /// - `None`: the same, and a URI whose scheme is `https`.
+    ///
+    /// ```
+    /// use express_session::{Cookie, SessionLayer};
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let layer = SessionLayer::new("keyboard cat")
+    ///     .cookie(Cookie::new().secure(true))
+    ///     .proxy(true);
+    /// # let mut browser = on::Browser::new(layer);
+    /// # let plain = http::Request::new(());
+    /// # let forwarded = http::Request::builder().header("x-forwarded-proto", "https").body(()).unwrap();
+    /// # let [plain, forwarded] = [plain, forwarded]
+    /// #     .map(|request| browser.send(request, on::change));
+    /// // The `Set-Cookie` of a plain request, and of one with `X-Forwarded-Proto: https`:
+    /// assert_eq!(plain, None);
+    /// assert!(forwarded.is_some_and(|set_cookie| set_cookie.contains("; Secure")));
+    /// ```
     pub fn proxy(self, proxy: impl Into<Option<bool>>) -> Self {
         self.with(|options| options.connection.proxy = proxy.into())
     }
@@ -200,7 +267,13 @@ impl SessionLayer {
     ///
     /// let layer = SessionLayer::new("keyboard cat")
     ///     .secure_when(|request| request.headers.contains_key("fly-forwarded-ssl"));
-    /// # let _ = layer;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # let layer = layer.cookie(express_session::Cookie::new().secure(true));
+    /// # let mut request = http::Request::new(());
+    /// # request.headers_mut().insert("fly-forwarded-ssl", http::HeaderValue::from_static("on"));
+    /// # let set_cookie = on::Browser::new(layer).send(request, on::change);
+    /// // The cookie of a request with that header may be `Secure`.
+    /// assert!(set_cookie.is_some_and(|set_cookie| set_cookie.contains("; Secure")));
     /// ```
     pub fn secure_when<F>(self, secure: F) -> Self
     where
@@ -213,6 +286,20 @@ impl SessionLayer {
     ///
     /// Needed only for a store that cannot touch. It costs a write of the whole record a request.
     /// (express-session 1.x has `true` where nothing is said, deprecated; departure 1.)
+    ///
+    /// ```
+    /// use express_session::SessionLayer;
+    /// use express_session_testkit::{MapStore, Spy, Verb};
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let store = Spy::new(MapStore::default());
+    /// let layer = SessionLayer::new("keyboard cat").store(store.clone()).resave(true);
+    /// # let mut browser = on::Browser::new(layer);
+    /// # browser.visit(on::change);
+    /// # browser.visit(async |_| Ok(()));
+    /// // A visitor changes the session, comes back, and changes nothing:
+    /// assert_eq!(store.verbs(), [Verb::Create, Verb::Load, Verb::Update]);
+    /// ```
     pub fn resave(self, resave: bool) -> Self {
         self.with(|options| options.policy.resave = resave)
     }
@@ -221,6 +308,18 @@ impl SessionLayer {
     ///
     /// Without it a browser drops the cookie `max_age` after the last *modification*, though the store
     /// keeps the session from the last *request* on. A new session that is not saved has no cookie either way.
+    ///
+    /// ```
+    /// use express_session::SessionLayer;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let layer = SessionLayer::new("keyboard cat").rolling(true);
+    /// # let mut browser = on::Browser::new(layer);
+    /// # browser.visit(on::change);
+    /// # let set_cookie = browser.visit(async |_| Ok(()));
+    /// // What a visitor is sent who comes back, and changes nothing:
+    /// assert!(set_cookie.is_some());
+    /// ```
     pub fn rolling(self, rolling: bool) -> Self {
         self.with(|options| options.policy.rolling = rolling)
     }
@@ -230,31 +329,96 @@ impl SessionLayer {
     /// `true` tells visits apart from the first request on. It costs a record and a cookie for every
     /// visitor, crawlers included, and in many places needs consent.
     /// (express-session 1.x has `true` where nothing is said, deprecated; departure 1.)
+    ///
+    /// ```
+    /// use express_session::SessionLayer;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let layer = SessionLayer::new("keyboard cat").save_uninitialized(true);
+    /// # let set_cookie = on::Browser::new(layer).visit(async |_| Ok(()));
+    /// // What a visitor is sent whose session is empty:
+    /// assert!(set_cookie.is_some());
+    /// ```
     pub fn save_uninitialized(self, save_uninitialized: bool) -> Self {
         self.with(|options| options.policy.save_uninitialized = save_uninitialized)
     }
 
     /// Says what [`Session::unset`](crate::Session::unset) does to the record. Default [`Unset::Keep`].
+    ///
+    /// ```
+    /// use express_session::{SessionLayer, Unset};
+    /// use express_session_testkit::{MapStore, Spy, Verb};
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let store = Spy::new(MapStore::default());
+    /// let layer = SessionLayer::new("keyboard cat").store(store.clone()).unset(Unset::Destroy);
+    /// # let mut browser = on::Browser::new(layer);
+    /// # browser.visit(on::change);
+    /// # store.take_calls();
+    /// # browser.visit(async |session| session.unset());
+    /// // A visitor comes back, and the handler calls `session.unset()`:
+    /// assert_eq!(store.verbs(), [Verb::Renew, Verb::Destroy]);
+    /// ```
     pub fn unset(self, unset: Unset) -> Self {
         self.with(|options| options.policy.unset = unset)
     }
 
     /// Gives the layer a clock of your own, for tests. Default: the system's.
+    ///
+    /// ```
+    /// use std::time::{Duration, UNIX_EPOCH};
+    /// use express_session::{Cookie, SessionLayer};
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let layer = SessionLayer::new("keyboard cat")
+    ///     .cookie(Cookie::new().max_age(Duration::from_secs(60)))
+    ///     .clock(|| UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+    /// # let set_cookie = on::Browser::new(layer).visit(on::change).unwrap();
+    /// assert!(set_cookie.contains("; Expires=Tue, 14 Nov 2023 22:14:20 GMT;"));
+    /// ```
     pub fn clock(self, clock: impl Clock) -> Self {
         self.with(|options| options.sources.clock = Arc::new(clock))
     }
 
     /// Gives the layer a source of random bytes of your own, for tests. Default: the system's.
+    ///
+    /// ```
+    /// use express_session::SessionLayer;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let layer = SessionLayer::new("keyboard cat").random(|bytes: &mut [u8]| bytes.fill(0));
+    /// # let set_cookie = on::Browser::new(layer).visit(on::change).unwrap();
+    /// assert!(set_cookie.starts_with("connect.sid=s%3AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA."));
+    /// ```
     pub fn random(self, random: impl Random) -> Self {
         self.with(|options| options.sources.random = Arc::new(random))
     }
 
     /// Says where to depart from express-session 1.19.0. Default: everywhere that `DEPARTURES.md` lists.
+    ///
+    /// ```
+    /// use express_session::{Departures, SessionLayer};
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// // As express-session: the browser keeps the cookie of a session that was destroyed.
+    /// let layer = SessionLayer::new("keyboard cat").departures(Departures::all().clear_cookie(false));
+    /// # let mut browser = on::Browser::new(layer);
+    /// # browser.visit(on::change);
+    /// # let set_cookie = browser.visit(async |session| session.destroy().await);
+    /// assert_eq!(set_cookie, None);
+    /// ```
     pub fn departures(self, departures: Departures) -> Self {
         self.with(|options| options.policy.departures = departures)
     }
 
     /// Checks the options, so that a mistake is an error here and not a panic at [`Layer::layer`].
+    ///
+    /// ```
+    /// use express_session::SessionLayer;
+    ///
+    /// let error = SessionLayer::new("keyboard cat").name("my session").build().unwrap_err();
+    /// assert_eq!(error.to_string(), r#"session option name is invalid: "my session""#);
+    /// ```
     ///
     /// # Errors
     ///

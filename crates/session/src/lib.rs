@@ -12,7 +12,10 @@
 //! }
 //!
 //! let app: Router = Router::new().route("/", get(views)).layer(SessionLayer::new("keyboard cat"));
-//! # let _ = app;
+//! # let request = http::Request::new(axum::body::Body::empty());
+//! # let response = express_session_testkit::block_on(tower::ServiceExt::oneshot(app, request))?;
+//! assert!(response.headers().contains_key("set-cookie"));
+//! # Ok::<(), std::convert::Infallible>(())
 //! ```
 //!
 //! - [`guide`] is for somebody who knows express-session: each option and method, JavaScript beside Rust.
@@ -53,6 +56,7 @@ pub use express_session_core::{Clock, Departures, Random, SessionId, Timestamp, 
 pub use layer::SessionLayer;
 pub use service::{ResponseFuture, SessionService};
 pub use session::{Session, SessionCookie, Unloaded};
+pub use store::connect;
 pub use store::memory::MemoryStore;
 pub use typed::Typed;
 

@@ -67,6 +67,26 @@ impl Slot {
 ///
 /// Works around any service of `http` requests and responses; a response's body becomes a
 /// [`SessionBody`].
+///
+/// ```
+/// use express_session::{Error, Session, SessionLayer, SessionService};
+/// use http::{Request, Response};
+/// use tower::{Layer as _, ServiceExt as _, service_fn};
+/// # use express_session_testkit::block_on;
+///
+/// let handler = service_fn(async |request: Request<()>| {
+///     let session = Session::from_extensions(request.extensions())?.load().await?;
+///     session.insert("views", 1)?;
+///     Ok::<_, Error>(Response::new(String::new()))
+/// });
+/// let service: SessionService<_> = SessionLayer::new("keyboard cat").layer(handler);
+/// # block_on(async {
+/// let response = service.oneshot(Request::new(())).await?;
+/// assert!(response.headers().contains_key("set-cookie"));
+/// # Ok::<(), Error>(())
+/// # })?;
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct SessionService<S> {
     inner: S,
@@ -215,6 +235,25 @@ type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 pin_project! {
     /// The response of a [`SessionService`], once its session is saved.
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    /// use express_session::{ResponseFuture, SessionLayer};
+    /// use http::{Request, Response};
+    /// use tower::{Layer as _, Service as _, service_fn};
+    /// # use express_session_testkit::block_on;
+    ///
+    /// let handler = service_fn(async |_: Request<()>| {
+    ///     Ok::<_, Infallible>(Response::new(String::new()))
+    /// });
+    /// let mut service = SessionLayer::new("keyboard cat").layer(handler);
+    /// let response: ResponseFuture<_, (), String> = service.call(Request::new(()));
+    /// # block_on(async {
+    /// assert_eq!(response.await?.status(), 200);
+    /// # Ok::<(), Infallible>(())
+    /// # })?;
+    /// # Ok::<(), Infallible>(())
+    /// ```
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, B, R>
     where

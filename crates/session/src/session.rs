@@ -34,7 +34,11 @@ use crate::state::{Shared, insert};
 ///     session.insert("items", &items)?;
 ///     Ok(Html(format!("{} items", items.len())))
 /// }
-/// # let _ = cart;
+/// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+/// # on::visit(async |session| {
+/// assert_eq!(cart(session).await?.0, "1 items");
+/// # Ok(())
+/// # });
 /// ```
 ///
 /// | here | express-session |
@@ -64,6 +68,23 @@ pub struct Session {
 /// A session that has not been loaded, as it stands in a request's extensions.
 ///
 /// Axum's extractor makes a [`Session`] of it; without axum, [`load`](Self::load) does.
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use express_session::{Error, SessionLayer, Unloaded};
+///
+/// async fn page(session: Unloaded) -> Result<String, Error> {
+///     // Whatever is answered before this line costs no call of the store.
+///     let session = session.load().await?;
+///     Ok(format!("{} members", session.len()))
+/// }
+///
+/// let app: Router = Router::new().route("/", get(page)).layer(SessionLayer::new("keyboard cat"));
+/// # let request = http::Request::new(axum::body::Body::empty());
+/// # let response = express_session_testkit::block_on(tower::ServiceExt::oneshot(app, request))?;
+/// assert_eq!(response.status(), 200);
+/// # Ok::<(), std::convert::Infallible>(())
+/// ```
 #[derive(Clone)]
 #[must_use = "a session is loaded with .load().await"]
 pub struct Unloaded {
@@ -73,6 +94,21 @@ pub struct Unloaded {
 impl Unloaded {
     /// Loads the session: one call of the store at most, none where the visitor has no valid cookie or the
     /// session was loaded before in this request.
+    ///
+    /// ```
+    /// use express_session::{Error, Session, SessionLayer};
+    /// use http::{Request, Response};
+    /// use tower::{Layer as _, ServiceExt as _, service_fn};
+    ///
+    /// let service = SessionLayer::new("keyboard cat").layer(service_fn(async |request: Request<()>| {
+    ///     let session = Session::from_extensions(request.extensions())?.load().await?;
+    ///     session.insert("views", 1)?;
+    ///     Ok::<_, Error>(Response::new(String::new()))
+    /// }));
+    /// # let response = express_session_testkit::block_on(service.oneshot(Request::new(())))?;
+    /// assert!(response.headers().contains_key("set-cookie"));
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -102,7 +138,12 @@ impl Session {
     ///     let views = session.update("views", |n: Option<u64>| n.unwrap_or(0) + 1)?;
     ///     Ok(http::Response::new(views.to_string()))
     /// }
-    /// # let _ = views::<String>;
+    /// # use tower::{Layer as _, ServiceExt as _};
+    /// # let service = express_session::SessionLayer::new("keyboard cat").layer(tower::service_fn(views));
+    /// # let request = http::Request::new(());
+    /// # let response = express_session_testkit::block_on(service.oneshot(request))?;
+    /// assert!(response.headers().contains_key("set-cookie"));
+    /// # Ok::<(), Error>(())
     /// ```
     ///
     /// # Errors
@@ -114,6 +155,25 @@ impl Session {
     }
 
     /// Finds the session of the layer whose cookie has this name, where several layers are in use.
+    ///
+    /// ```
+    /// use express_session::{Error, Session, SessionLayer};
+    /// use http::{Request, Response};
+    /// use tower::{ServiceBuilder, ServiceExt as _};
+    ///
+    /// let service = ServiceBuilder::new()
+    ///     .layer(SessionLayer::new("keyboard cat").name("shop.sid"))
+    ///     .layer(SessionLayer::new("keyboard cat").name("admin.sid"))
+    ///     .service_fn(async |request: Request<()>| {
+    ///         let shop = Session::named(request.extensions(), "shop.sid")?.load().await?;
+    ///         shop.insert("items", 1)?;
+    ///         Ok::<_, Error>(Response::new(String::new()))
+    ///     });
+    /// # let response = express_session_testkit::block_on(service.oneshot(Request::new(())))?;
+    /// let set_cookie = response.headers()["set-cookie"].to_str()?;
+    /// assert!(set_cookie.starts_with("shop.sid="));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -140,6 +200,15 @@ impl Session {
     /// Gives the session's id. It is a secret: whoever has it, and the layer's secret, is the visitor.
     ///
     /// A new session has its id from the start, though it is stored only when something is put into it.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert_eq!(session.id().as_str().len(), 32);
+    /// assert_eq!(format!("{:?}", session.id()), "SessionId(redacted)");
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "a loaded session has an id, and keeps one")]
     pub fn id(&self) -> SessionId {
@@ -149,6 +218,17 @@ impl Session {
 
     /// Reads a member, or gives `None` where there is none.
     ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.insert("views", 1)?;
+    /// assert_eq!(session.get::<u32>("views")?, Some(1));
+    /// assert_eq!(session.get::<u32>("visits")?, None);
+    /// assert!(session.get::<String>("views").is_err());
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::Deserialize`] where the member is there and is not what `T` takes.
@@ -157,6 +237,20 @@ impl Session {
     }
 
     /// Sets a member. The session counts as modified if the value is another than before.
+    ///
+    /// ```
+    /// use express_session::ErrorKind;
+    ///
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.insert("items", ["apple", "pear"])?;
+    /// assert_eq!(session.get("items")?, Some(vec!["apple".to_owned(), "pear".to_owned()]));
+    ///
+    /// let reserved = session.insert("cookie", 1).unwrap_err();
+    /// assert_eq!(reserved.kind(), ErrorKind::ReservedName);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -173,6 +267,16 @@ impl Session {
 
     /// Removes a member, and says whether there was one.
     ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.insert("views", 1)?;
+    /// assert!(session.remove("views")?);
+    /// assert!(!session.remove("views")?);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of every method.
@@ -184,6 +288,16 @@ impl Session {
     }
 
     /// Removes a member and gives its value: what a flash message needs.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.insert("flash", "saved")?;
+    /// assert_eq!(session.take("flash")?, Some("saved".to_owned()));
+    /// assert_eq!(session.take::<String>("flash")?, None);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -212,7 +326,11 @@ impl Session {
     ///     })?;
     ///     Ok(format!("{} items", items.len()))
     /// }
-    /// # let _ = add;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert_eq!(add(session).await?, "1 items");
+    /// # Ok(())
+    /// # });
     /// ```
     ///
     /// # Errors
@@ -237,12 +355,32 @@ impl Session {
     }
 
     /// Says whether there is such a member.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.insert("user", "bob")?;
+    /// assert!(session.contains("user") && !session.contains("admin"));
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn contains(&self, key: &str) -> bool {
         self.shared.read(|live| live.document.contains(key)).unwrap_or(false)
     }
 
     /// Gives the names of the members, in the order in which JavaScript has them. Empty once the session is over.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// for key in ["b", "10", "9"] {
+    ///     session.insert(key, true)?;
+    /// }
+    /// assert_eq!(session.keys(), ["9", "10", "b"]);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn keys(&self) -> Vec<String> {
         let keys = |document: &Document| document.keys().map(Into::into).collect();
@@ -250,18 +388,47 @@ impl Session {
     }
 
     /// Counts the members, without the cookie.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.insert("views", 1)?;
+    /// assert_eq!(session.len(), 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.shared.read(|live| live.document.len()).unwrap_or(0)
     }
 
     /// Says whether there is no member.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert!(session.is_empty());
+    /// session.insert("views", 1)?;
+    /// assert!(!session.is_empty());
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Removes every member; the session and its id stay.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.insert("views", 1)?;
+    /// session.clear()?;
+    /// assert!(session.is_empty());
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -282,6 +449,18 @@ impl Session {
     /// this request are dropped; with [`Unset::Destroy`](crate::Unset::Destroy) the record is destroyed at
     /// the end of the request.
     ///
+    /// ```
+    /// use express_session::ErrorKind;
+    ///
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.insert("views", 1)?;
+    /// session.unset()?;
+    /// assert_eq!(session.get::<u32>("views").unwrap_err().kind(), ErrorKind::Ended);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of every method.
@@ -290,6 +469,17 @@ impl Session {
     }
 
     /// Gives the session's own cookie: its time and its attributes, to read and to change.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.cookie().set_max_age(Duration::from_secs(60))?;
+    /// assert_eq!(session.cookie().original_max_age(), Some(Duration::from_secs(60)));
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn cookie(&self) -> SessionCookie<'_> {
         SessionCookie { shared: &self.shared }
@@ -300,6 +490,18 @@ impl Session {
     /// Needed where something else waits for it: before another process is told, or before a long
     /// answer. Costs one call of the store. If it was all there was to save, the end of the request
     /// makes no further call.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.insert("order", 42)?;
+    /// session.save().await?;
+    /// // Whoever is told of the order from here on finds it in the store.
+    /// session.reload().await?;
+    /// assert_eq!(session.get("order")?, Some(42));
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -312,6 +514,18 @@ impl Session {
     }
 
     /// Loads the record anew and drops what was changed since. Costs one call of the store.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.insert("views", 1)?;
+    /// session.save().await?;
+    /// session.insert("views", 2)?;
+    /// session.reload().await?;
+    /// assert_eq!(session.get("views")?, Some(1));
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -336,7 +550,15 @@ impl Session {
     ///     session.insert("user", "bob")?;
     ///     session.insert("cart", cart)
     /// }
-    /// # let _ = login;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// # session.insert("cart", ["apple"])?;
+    /// # let before = session.id();
+    /// # login(session.clone()).await?;
+    /// assert_ne!(session.id(), before);
+    /// assert_eq!(session.keys(), ["user", "cart"]);
+    /// # Ok(())
+    /// # });
     /// ```
     ///
     /// # Errors
@@ -351,6 +573,18 @@ impl Session {
     /// Costs one call of the store, none for a session that was never stored. No request that loaded the
     /// session before can write it back.
     ///
+    /// ```
+    /// use express_session::ErrorKind;
+    ///
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.insert("user", "bob")?;
+    /// session.destroy().await?;
+    /// assert_eq!(session.insert("user", "eve").unwrap_err().kind(), ErrorKind::Ended);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::Store`] where the store fails. The session is over for this request all the same,
@@ -363,6 +597,25 @@ impl Session {
     ///
     /// Within a handler the store learns it at the end of the request, by one call at most. While a body is being
     /// streamed, and after an upgrade, the store is told at once.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session::{Cookie, SessionLayer, Timestamp};
+    /// use express_session_testkit::FakeClock;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let clock = FakeClock::new(Timestamp::from_millis(1_700_000_000_000));
+    /// let layer = SessionLayer::new("keyboard cat")
+    ///     .cookie(Cookie::new().max_age(Duration::from_secs(60)))
+    ///     .clock(clock.clone());
+    /// # on::Browser::new(layer).visit(async |session| {
+    /// clock.advance(Duration::from_secs(20));
+    /// assert_eq!(session.cookie().max_age(), Some(Duration::from_secs(40)));
+    /// session.touch().await?;
+    /// assert_eq!(session.cookie().max_age(), Some(Duration::from_secs(60)));
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -419,7 +672,12 @@ where
 /// async fn remember(session: Session) -> Result<(), Error> {
 ///     session.cookie().set_max_age(Duration::from_secs(30 * 24 * 3600))
 /// }
-/// # let _ = remember;
+/// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+/// # on::visit(async |session| {
+/// # remember(session.clone()).await?;
+/// assert_eq!(session.cookie().original_max_age(), Some(Duration::from_secs(30 * 24 * 3600)));
+/// # Ok(())
+/// # });
 /// ```
 ///
 /// # Errors
@@ -432,6 +690,23 @@ pub struct SessionCookie<'a> {
 
 impl SessionCookie<'_> {
     /// Gives the time that is left, `cookie.maxAge`. `None`: until the browser closes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session::{Cookie, SessionLayer, Timestamp};
+    /// use express_session_testkit::FakeClock;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let clock = FakeClock::new(Timestamp::from_millis(1_700_000_000_000));
+    /// let layer = SessionLayer::new("keyboard cat")
+    ///     .cookie(Cookie::new().max_age(Duration::from_secs(60)))
+    ///     .clock(clock.clone());
+    /// # on::Browser::new(layer).visit(async |session| {
+    /// clock.advance(Duration::from_secs(20));
+    /// assert_eq!(session.cookie().max_age(), Some(Duration::from_secs(40)));
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn max_age(&self) -> Option<Duration> {
         let now = self.shared.time();
@@ -439,60 +714,155 @@ impl SessionCookie<'_> {
     }
 
     /// Gives the time the session lives from each request on, `cookie.originalMaxAge`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert_eq!(session.cookie().original_max_age(), None);
+    /// session.cookie().set_max_age(Duration::from_secs(60))?;
+    /// assert_eq!(session.cookie().original_max_age(), Some(Duration::from_secs(60)));
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn original_max_age(&self) -> Option<Duration> {
         self.read(StoredCookie::original_max_age)
     }
 
     /// Gives the end of the session, `cookie.expires`. `None`: until the browser closes.
+    ///
+    /// ```
+    /// use std::time::{Duration, UNIX_EPOCH};
+    ///
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert_eq!(session.cookie().expires(), None);
+    /// let end = UNIX_EPOCH + Duration::from_secs(4_000_000_000);
+    /// session.cookie().set_expires(end)?;
+    /// assert_eq!(session.cookie().expires(), Some(end));
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn expires(&self) -> Option<SystemTime> {
         self.read(StoredCookie::expires)
     }
 
     /// Gives the path.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert_eq!(session.cookie().path().as_deref(), Some("/"));
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn path(&self) -> Option<String> {
         self.read(|cookie| cookie.path().map(str::to_owned))
     }
 
     /// Gives the domain.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert_eq!(session.cookie().domain(), None);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn domain(&self) -> Option<String> {
         self.read(|cookie| cookie.domain().map(str::to_owned))
     }
 
     /// Says whether scripts are kept from the cookie.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert!(session.cookie().http_only());
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn http_only(&self) -> bool {
         self.read(|cookie| Some(cookie.http_only())).unwrap_or(false)
     }
 
     /// Says whether the cookie is for HTTPS only.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert!(!session.cookie().secure());
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn secure(&self) -> bool {
         self.read(|cookie| Some(cookie.secure())).unwrap_or(false)
     }
 
     /// Gives the `SameSite` attribute.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert_eq!(session.cookie().same_site(), None);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn same_site(&self) -> Option<SameSite> {
         self.read(StoredCookie::same_site)
     }
 
     /// Says whether the cookie is partitioned.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert!(!session.cookie().partitioned());
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn partitioned(&self) -> bool {
         self.read(|cookie| Some(cookie.partitioned())).unwrap_or(false)
     }
 
     /// Gives the priority.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert_eq!(session.cookie().priority(), None);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn priority(&self) -> Option<Priority> {
         self.read(StoredCookie::priority)
     }
 
     /// Sets how long the session lives from now, and from each request on. `None`: until the browser closes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// let cookie = session.cookie();
+    /// cookie.set_max_age(Duration::from_secs(60))?;
+    /// assert_eq!(cookie.original_max_age(), Some(Duration::from_secs(60)));
+    /// cookie.set_max_age(None)?;
+    /// assert_eq!(cookie.original_max_age(), None);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -504,6 +874,20 @@ impl SessionCookie<'_> {
 
     /// Sets the end of the session; each request moves it by the time that is left now. `None`: until the browser closes.
     ///
+    /// ```
+    /// use std::time::{Duration, UNIX_EPOCH};
+    ///
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// let end = UNIX_EPOCH + Duration::from_secs(4_000_000_000);
+    /// session.cookie().set_expires(end)?;
+    /// assert_eq!(session.cookie().expires(), Some(end));
+    /// session.cookie().set_expires(None)?;
+    /// assert_eq!(session.cookie().expires(), None);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of every changing method.
@@ -514,6 +898,19 @@ impl SessionCookie<'_> {
 
     /// Sets the path.
     ///
+    /// ```
+    /// use express_session::ErrorKind;
+    ///
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.cookie().set_path("/admin")?;
+    /// assert_eq!(session.cookie().path().as_deref(), Some("/admin"));
+    /// let refused = session.cookie().set_path("/; Secure").unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::InvalidCookie);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidCookie`] for a path that no header can carry.
@@ -523,6 +920,17 @@ impl SessionCookie<'_> {
     }
 
     /// Sets or removes the domain.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.cookie().set_domain("example.com")?;
+    /// assert_eq!(session.cookie().domain().as_deref(), Some("example.com"));
+    /// session.cookie().set_domain(None)?;
+    /// assert_eq!(session.cookie().domain(), None);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -535,6 +943,15 @@ impl SessionCookie<'_> {
 
     /// Sets whether scripts are kept from the cookie.
     ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.cookie().set_http_only(false)?;
+    /// assert!(!session.cookie().http_only());
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of every changing method.
@@ -544,6 +961,15 @@ impl SessionCookie<'_> {
 
     /// Sets whether the cookie is for HTTPS only.
     ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.cookie().set_secure(true)?;
+    /// assert!(session.cookie().secure());
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of every changing method.
@@ -552,6 +978,17 @@ impl SessionCookie<'_> {
     }
 
     /// Sets or removes the `SameSite` attribute.
+    ///
+    /// ```
+    /// use express_session::SameSite;
+    ///
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.cookie().set_same_site(SameSite::Strict)?;
+    /// assert_eq!(session.cookie().same_site(), Some(SameSite::Strict));
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -567,6 +1004,15 @@ impl SessionCookie<'_> {
 
     /// Sets whether the cookie is partitioned.
     ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.cookie().set_partitioned(true)?;
+    /// assert!(session.cookie().partitioned());
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of every changing method.
@@ -575,6 +1021,17 @@ impl SessionCookie<'_> {
     }
 
     /// Sets or removes the priority.
+    ///
+    /// ```
+    /// use express_session::Priority;
+    ///
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.cookie().set_priority(Priority::High)?;
+    /// assert_eq!(session.cookie().priority(), Some(Priority::High));
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///

@@ -33,7 +33,11 @@ use crate::{Session, Unloaded};
 ///     let cart = cart.update(|cart| cart.items.push("apple".to_owned()))?;
 ///     Ok(format!("{} items", cart.items.len()))
 /// }
-/// # let _ = add;
+/// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+/// # on::visit(async |session| {
+/// assert_eq!(add(Typed::new(session)).await?, "1 items");
+/// # Ok(())
+/// # });
 /// ```
 ///
 /// With `#[serde(default)]` on the struct, a record that was stored before a field was added is read as
@@ -45,12 +49,41 @@ pub struct Typed<T> {
 
 impl<T> Typed<T> {
     /// Puts a type on a session.
+    ///
+    /// ```
+    /// use express_session::Typed;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # #[derive(Default, serde::Serialize, serde::Deserialize)]
+    /// # #[serde(default)]
+    /// # struct Cart { items: Vec<String> }
+    ///
+    /// # on::visit(async |session| {
+    /// let cart = Typed::<Cart>::new(session);
+    /// assert!(cart.read()?.items.is_empty());
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn new(session: Session) -> Self {
         Self { session, data: PhantomData }
     }
 
     /// Gives the session itself: its id, its cookie, `regenerate`, `destroy`.
+    ///
+    /// ```
+    /// use express_session::Typed;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # #[derive(Default, serde::Serialize, serde::Deserialize)]
+    /// # #[serde(default)]
+    /// # struct Cart { items: Vec<String> }
+    ///
+    /// # on::visit(async |session| {
+    /// let cart = Typed::<Cart>::new(session);
+    /// cart.update(|cart| cart.items.push("apple".to_owned()))?;
+    /// assert_eq!(cart.session().keys(), ["items"]);
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn session(&self) -> &Session {
         &self.session
@@ -59,6 +92,21 @@ impl<T> Typed<T> {
 
 impl<T: Serialize + DeserializeOwned + Default> Typed<T> {
     /// Reads the struct.
+    ///
+    /// ```
+    /// use express_session::Typed;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # #[derive(Default, serde::Serialize, serde::Deserialize)]
+    /// # #[serde(default)]
+    /// # struct Cart { items: Vec<String> }
+    ///
+    /// # on::visit(async |session| {
+    /// session.insert("items", ["apple"])?;
+    /// let cart = Typed::<Cart>::new(session);
+    /// assert_eq!(cart.read()?.items, ["apple"]);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -71,6 +119,22 @@ impl<T: Serialize + DeserializeOwned + Default> Typed<T> {
     /// Writes the struct: every field that differs from what is stored.
     ///
     /// A field that is not serialised any more (`skip_serializing_if`) is removed.
+    ///
+    /// ```
+    /// use express_session::Typed;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # #[derive(Default, serde::Serialize, serde::Deserialize)]
+    /// # #[serde(default)]
+    /// # struct Cart { items: Vec<String> }
+    ///
+    /// # on::visit(async |session| {
+    /// session.insert("user", "bob")?;
+    /// let cart = Typed::<Cart>::new(session.clone());
+    /// cart.write(&Cart { items: vec!["apple".to_owned()] })?;
+    /// assert_eq!(session.keys(), ["user", "items"]);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -91,6 +155,21 @@ impl<T: Serialize + DeserializeOwned + Default> Typed<T> {
     ///
     /// The fields that change are written as by [`Session::insert`]: where another request has changed the
     /// same field meanwhile, the later save wins. For a counter or a list use [`Session::update`].
+    ///
+    /// ```
+    /// use express_session::Typed;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # #[derive(Default, serde::Serialize, serde::Deserialize)]
+    /// # #[serde(default)]
+    /// # struct Cart { items: Vec<String> }
+    ///
+    /// # on::visit(async |session| {
+    /// let cart = Typed::<Cart>::new(session);
+    /// let now = cart.update(|cart| cart.items.push("apple".to_owned()))?;
+    /// assert_eq!(now.items, ["apple"]);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     ///
@@ -157,6 +236,25 @@ impl<T> fmt::Debug for Typed<T> {
 
 impl Unloaded {
     /// Loads the session, and puts a type on it.
+    ///
+    /// ```
+    /// use express_session::{Error, Session, SessionLayer, Typed};
+    /// use http::{Request, Response};
+    /// use tower::{Layer as _, ServiceExt as _, service_fn};
+    ///
+    /// #[derive(Default, serde::Serialize, serde::Deserialize)]
+    /// struct Counter { views: u64 }
+    ///
+    /// let service = SessionLayer::new("keyboard cat").layer(service_fn(async |request: Request<()>| {
+    ///     let session = Session::from_extensions(request.extensions())?;
+    ///     let counter: Typed<Counter> = session.load_typed().await?;
+    ///     let counter = counter.update(|counter| counter.views += 1)?;
+    ///     Ok::<_, Error>(Response::new(format!("{} views", counter.views)))
+    /// }));
+    /// # let response = express_session_testkit::block_on(service.oneshot(Request::new(())))?;
+    /// assert!(response.headers().contains_key("set-cookie"));
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     ///

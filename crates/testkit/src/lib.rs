@@ -69,18 +69,25 @@
 //! [`Subject::clock`], and the laws wait for it, for a few seconds in all. A server that is missing is
 //! a reason to fail, never to skip: let [`Subject::store`] panic.
 //!
-//! This crate starts no servers and brings no runtime.
+//! With the feature `servers`, the module `servers` starts real servers on loopback. This crate brings no
+//! runtime.
 #![forbid(unsafe_code)]
 
 mod block_on;
 mod clock;
 pub mod laws;
 mod map;
+#[cfg(feature = "servers")]
+mod proxy;
+#[cfg(all(feature = "servers", unix))]
+pub mod servers;
 mod spy;
 mod subject;
 
 pub use block_on::block_on;
 pub use clock::FakeClock;
 pub use map::MapStore;
+#[cfg(feature = "servers")]
+pub use proxy::Proxy;
 pub use spy::{Call, Spy, Verb};
 pub use subject::{Clock, Subject, Task, join_all, on_threads};

@@ -1,5 +1,7 @@
 //! The steps that cargo does alone.
 
+use std::process::Command;
+
 use anyhow::Result;
 
 use crate::process::{self, cargo};
@@ -38,5 +40,20 @@ pub(super) fn document(workspace: &Workspace) -> Result<()> {
 
 /// Runs the tests. Not with `--all-targets`, which leaves out the examples in the documentation.
 pub(super) fn test(workspace: &Workspace) -> Result<()> {
-    process::run(&mut cargo(workspace, ["test", "--workspace"]))
+    process::run(requiring_servers(&mut cargo(
+        workspace,
+        ["test", "--workspace"],
+    )))
+}
+
+/// Runs the tests of the stores that are left out unless they are asked for.
+pub(super) fn test_stores(workspace: &Workspace) -> Result<()> {
+    let stores = "redis,postgres,mysql,sqlite,file,memcached";
+    let arguments = ["test", "--package", "express-session", "--features", stores];
+    process::run(requiring_servers(&mut cargo(workspace, arguments)))
+}
+
+/// A server that is missing makes a test fail, where by hand it is left out.
+fn requiring_servers(command: &mut Command) -> &mut Command {
+    command.env("EXPRESS_SESSION_REQUIRE_SERVERS", "1")
 }

@@ -22,13 +22,22 @@ type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 ///
 /// let store = AnyStore::new(MemoryStore::new());
 /// let layer = SessionLayer::new("keyboard cat").store(store.clone());
-/// # let _ = layer;
+/// assert!(layer.build().is_ok());
 /// ```
 #[derive(Clone)]
 pub struct AnyStore(Arc<dyn Erased>);
 
 impl AnyStore {
     /// Takes a store.
+    ///
+    /// ```
+    /// use express_session::MemoryStore;
+    /// use express_session::store::{AnyStore, Store as _};
+    ///
+    /// // Which store it is may be decided at run time.
+    /// let stores = [AnyStore::new(MemoryStore::new()), AnyStore::new(MemoryStore::new())];
+    /// assert!(stores.iter().all(|store| store.supports_touch()));
+    /// ```
     pub fn new<S: Store>(store: S) -> Self {
         Self(Arc::new(store))
     }

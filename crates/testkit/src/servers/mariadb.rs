@@ -1,0 +1,102 @@
+use super::launch::{Launch, Server, demand};
+use super::{probe, program, user};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A MariaDB.
+#[derive(Debug)]
+pub struct MariaDb(Server);
+
+/// Starts a MariaDB with an empty database `test` and a user `root`, who needs no password. What was
+/// committed survives [`kill`](MariaDb::kill).
+#[must_use]
+pub fn mariadb() -> Option<MariaDb> {
+    let programs = program::find_all("MariaDB", ["mariadbd", "mariadb-install-db"])?;
+    Some(MariaDb(demand("MariaDB", Server::start(|folder, port| launch(&programs, folder, port)))))
+}
+
+impl MariaDb {
+    /// Gives its address as `mysql://root@127.0.0.1:PORT/test`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("mysql://root@127.0.0.1:{}/test", self.port())
+    }
+
+    /// Gives the port that it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.0.port()
+    }
+
+    /// Gives the number of its process, unless it was killed.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        self.0.process()
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(&self) {
+        self.0.kill();
+    }
+
+    /// Starts it again at the same port with its data.
+    pub fn restart(&self) {
+        self.0.restart();
+    }
+}
+
+fn launch([mariadbd, install]: &[PathBuf; 2], folder: &Path, port: u16) -> Result<Launch, String> {
+    let mut command = user::without_root(folder, &["mysql", "nobody"])?;
+    let data = argument("--datadir=", &folder.join("data"));
+    let file = folder.join("process");
+    initialise(&command, install, &data)?;
+    command.extend([mariadbd.into(), "--no-defaults".into(), data]);
+    command.push(argument("--pid-file=", &file));
+    command.push(argument("--socket=", &folder.join("socket")));
+    command.push(argument("--tmpdir=", folder));
+    command.push(format!("--port={port}").into());
+    let settings = [
+        "--bind-address=127.0.0.1",
+        "--skip-name-resolve",
+        "--character-set-server=utf8mb4",
+        "--max-connections=200",
+        "--innodb-buffer-pool-size=32M",
+        // Each commit is written, and the disk is not waited for: enough for the end of a process.
+        "--innodb-flush-log-at-trx-commit=2",
+    ];
+    command.extend(settings.map(OsString::from));
+    Ok(Launch {
+        command,
+        stop: "KILL",
+        ready: Box::new(move |process| is_ready(&file, port, process)),
+    })
+}
+
+fn initialise(user: &[OsString], install: &Path, data: &OsString) -> Result<(), String> {
+    let mut words = user.iter().cloned().chain([install.into()]);
+    let mut command = Command::new(words.next().unwrap_or_default());
+    command.args(words).current_dir("/").args(["--no-defaults", "--skip-name-resolve"]).arg(data);
+    program::run(command.args(["--auth-root-authentication-method=normal"]))
+}
+
+fn is_ready(file: &Path, port: u16, process: u32) -> Result<(), String> {
+    let number = fs::read_to_string(file).map_err(|error| error.to_string())?;
+    if number.trim_end() != process.to_string() {
+        return Err("its file names another process".to_owned());
+    }
+    let greeting = probe::connect(port).and_then(|mut stream| probe::ask::<5>(&mut stream, b""));
+    // It speaks first: three bytes of length, a number, and then the version of the protocol or 255.
+    match greeting {
+        Ok([.., 10]) => Ok(()),
+        Ok(_) => Err("it refuses to serve".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn argument(name: &str, value: &Path) -> OsString {
+    let mut argument = OsString::from(name);
+    argument.push(value);
+    argument
+}

@@ -1,0 +1,163 @@
+//! The servers that the stores are tested on, installed from Debian's packages.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::process;
+
+/// Programs, each with the package that has it. The test kit looks for them in the same places.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("mariadbd", "mariadb-server"),
+    ("mariadb-install-db", "mariadb-server"),
+    ("memcached", "memcached"),
+    ("openssl", "openssl"),
+    ("postgres", "postgresql"),
+    ("initdb", "postgresql"),
+    ("redis-server", "redis-server"),
+];
+
+/// Asked by Debian's packages whether they may start what they brought.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Installs what is missing, where that is possible.
+pub(super) fn provide() -> Result<()> {
+    let packages = missing(&folders());
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let by_hand = format!("install what the stores are tested on: {}", packages.join(" "));
+    if !can_install() {
+        bail!("servers are missing: {by_hand}");
+    }
+    install(&packages).with_context(|| by_hand)?;
+    let still = missing(&folders());
+    ensure!(still.is_empty(), "installed, but not found: {}", still.join(" "));
+    Ok(())
+}
+
+/// The packages of the programs that are in none of the folders, each once.
+fn missing(folders: &[PathBuf]) -> Vec<&'static str> {
+    let is_there = |program: &str| folders.iter().any(|folder| folder.join(program).is_file());
+    let mut packages: Vec<_> =
+        PROGRAMS.iter().filter(|(program, _)| !is_there(program)).map(|(_, it)| *it).collect();
+    packages.dedup();
+    packages
+}
+
+/// The search path, and where Debian puts servers beside it.
+fn folders() -> Vec<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    env::split_paths(&path)
+        .chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from))
+        .chain(versions.map(|version| version.path().join("bin")))
+        .collect()
+}
+
+/// Whether packages of Debian can be installed here.
+pub(super) fn can_install() -> bool {
+    is_root() && process::works(Command::new("apt-get").arg("--version"))
+}
+
+/// Installs packages of Debian, and starts nothing that they bring.
+pub(super) fn install(packages: &[&str]) -> Result<()> {
+    let _policy =
+        StartNothing::new(Path::new(POLICY)).with_context(|| format!("cannot write {POLICY}"))?;
+    process::run(&mut apt_get(&["update"]))?;
+    let options = ["install", "--yes", "--no-install-recommends"];
+    process::run(apt_get(&options).args(packages))
+}
+
+/// Nothing that asks a question, in a language that can be searched for.
+fn apt_get(arguments: &[&str]) -> Command {
+    let mut command = Command::new("apt-get");
+    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C");
+    command
+}
+
+/// While it lives, packages start no services; a policy of the machine's own stays.
+#[derive(Debug)]
+struct StartNothing<'p> {
+    written: Option<&'p Path>,
+}
+
+impl<'p> StartNothing<'p> {
+    fn new(policy: &'p Path) -> io::Result<Self> {
+        let file = File::options().write(true).create_new(true).mode(0o755).open(policy);
+        match file {
+            Ok(mut file) => {
+                let policy = Self { written: Some(policy) };
+                // 101 is "forbidden by policy".
+                file.write_all(b"#!/bin/sh\nexit 101\n").map(|()| policy)
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Ok(Self { written: None })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for StartNothing<'_> {
+    fn drop(&mut self) {
+        if let Some(policy) = self.written
+            && let Err(error) = fs::remove_file(policy)
+        {
+            eprintln!("remove {} by hand: {error}", policy.display());
+        }
+    }
+}
+
+/// Whose is what this process is said to be.
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_is_named_once_however_much_of_it_is_missing() {
+        let packages = missing(&[]);
+        let all = ["mariadb-server", "memcached", "openssl", "postgresql", "redis-server"];
+        assert_eq!(packages, all);
+    }
+
+    #[test]
+    fn the_test_kit_names_the_same_packages() {
+        let kit = include_str!("../../../crates/testkit/src/servers/mod.rs");
+        let list = format!("&{:?};", missing(&[]));
+        assert!(kit.contains(&list), "no {list}");
+    }
+
+    #[test]
+    fn what_is_in_one_of_the_folders_is_not_missing() {
+        let folder = env::temp_dir().join(format!("xtask-servers-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        for program in ["memcached", "postgres"] {
+            fs::write(folder.join(program), "").unwrap();
+        }
+        let packages = missing(&["/nowhere".into(), folder.clone()]);
+        fs::remove_dir_all(&folder).unwrap();
+        // Half of a package is not enough.
+        assert_eq!(packages, ["mariadb-server", "openssl", "postgresql", "redis-server"]);
+    }
+
+    #[test]
+    fn a_policy_is_taken_away_again_and_one_that_was_there_stays() {
+        let file = env::temp_dir().join(format!("xtask-policy-{}", std::process::id()));
+        let policy = StartNothing::new(&file).unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o755);
+        drop(StartNothing::new(&file).unwrap());
+        assert!(file.exists());
+        drop(policy);
+        assert!(!file.exists());
+    }
+}
