@@ -423,9 +423,12 @@ pub async fn renew_gives_the_record_and_moves_its_deadline(subject: &impl Subjec
             "the data was changed: {given:?}",
         );
         assert_eq!(renewed.loaded.revision, revision, "renewing is no writing");
-        if !renewed.is_renewed {
+        if !renewed.is_renewed && trial.store.supports_touch() {
             trial.touch(id, trial.later(3600)).await;
         }
+    }
+    if !trial.store.supports_touch() {
+        return;
     }
     trial.pass(deadline).await;
     assert!(trial.text(&hour).await.is_some(), "kept for another hour");

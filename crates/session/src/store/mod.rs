@@ -8,6 +8,7 @@
 //! A store of your own implements [`Store`]; `express-session-testkit` has the laws to test it with.
 
 mod any;
+mod connect;
 #[cfg(feature = "file")]
 pub mod file;
 #[cfg(feature = "memcached")]
@@ -23,4 +24,5 @@ pub mod redis;
 pub mod sqlite;
 
 pub use any::AnyStore;
+pub use connect::{ConnectError, ConnectErrorKind, connect};
 pub use express_session_core::store::*;

@@ -1,0 +1,162 @@
+//! One connection, on which one request follows the answer to another.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use express_session_core::store::Error;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::error;
+use super::protocol::{self, Fault, Reply, Request};
+
+/// A connection to a server that can do what the store needs.
+///
+/// Whoever drops a future of it, or gets an error, must drop the connection too: the rest of an answer
+/// may be on its way.
+pub(super) struct Connection {
+    stream: TcpStream,
+    /// What came in and was not read yet.
+    input: BytesMut,
+    /// The server's largest item, in bytes.
+    largest: usize,
+}
+
+/// What an item takes beside its key and its value, and something to spare: 64 bytes in Memcached 1.6.
+const ITEM_OVERHEAD: usize = 128;
+
+/// What servers take unless they are told otherwise.
+const LARGEST: usize = 1 << 20;
+
+impl Connection {
+    /// Connects, and asks what the server is set to.
+    pub(super) async fn open(host: &str, port: u16) -> Result<Self, Error> {
+        let stream = TcpStream::connect((host, port)).await.map_err(error::unreachable)?;
+        stream.set_nodelay(true).map_err(error::unreachable)?;
+        let mut connection = Self { stream, input: BytesMut::new(), largest: LARGEST };
+        connection.read_settings().await?;
+        Ok(connection)
+    }
+
+    /// Sends a request and reads the answer.
+    ///
+    /// An item that is too large is not even sent: the server would refuse it, but also remove the one
+    /// that it was to replace.
+    pub(super) async fn ask(&mut self, request: &Request) -> Result<Reply, Error> {
+        if request.item > 0 && request.item + ITEM_OVERHEAD > self.largest {
+            return Err(error::too_large());
+        }
+        self.send(&request.bytes).await?;
+        self.reply().await
+    }
+
+    /// Sends requests together, and reads the answers in their order.
+    ///
+    /// The answers wait in the server until all is sent: together the requests must fit into what the
+    /// system keeps for a connection.
+    pub(super) async fn ask_all(
+        &mut self,
+        requests: impl IntoIterator<Item = Request>,
+        within: Duration,
+    ) -> Result<Vec<Reply>, Error> {
+        let all: Vec<_> = requests.into_iter().map(|request| request.bytes).collect();
+        let work = async {
+            self.send(&all.concat()).await?;
+            let mut replies = Vec::with_capacity(all.len());
+            for _ in &all {
+                replies.push(self.reply().await?);
+            }
+            Ok(replies)
+        };
+        timeout(within, work).await.map_err(|_| error::no_answer_in_time())?
+    }
+
+    /// Sends a request whose answer is [read by lines](Self::line).
+    pub(super) async fn ask_for_lines(&mut self, request: &Request) -> Result<(), Error> {
+        self.send(&request.bytes).await
+    }
+
+    /// Gives what `read` makes of the next line. Between two pieces of the answer there may pass so
+    /// much time.
+    pub(super) async fn line<T>(
+        &mut self,
+        within: Duration,
+        read: impl Fn(&[u8]) -> Result<T, Fault>,
+    ) -> Result<T, Error> {
+        loop {
+            if let Some((line, end)) = protocol::line(&self.input).map_err(error::of_fault)? {
+                let line = read(line).map_err(error::of_fault)?;
+                self.input.advance(end);
+                return Ok(line);
+            }
+            timeout(within, self.fill()).await.map_err(|_| error::no_answer_in_time())??;
+        }
+    }
+
+    /// Says whether nothing has come of the server since the last answer, not even that it hung up.
+    pub(super) fn is_quiet(&self) -> bool {
+        let nothing = self.stream.try_read(&mut [0]);
+        self.input.is_empty() && nothing.is_err_and(|it| it.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    async fn read_settings(&mut self) -> Result<(), Error> {
+        self.ask_for_lines(&Request::settings()).await?;
+        loop {
+            // The caller has a deadline for all of it.
+            let setting = self.line(Duration::MAX, setting).await?;
+            match setting {
+                Setting::Largest(bytes) => self.largest = bytes,
+                Setting::NoCas => return Err(error::no_cas()),
+                Setting::Other => {}
+                Setting::End => return Ok(()),
+            }
+        }
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.stream.write_all(bytes).await.map_err(error::lost)
+    }
+
+    async fn reply(&mut self) -> Result<Reply, Error> {
+        loop {
+            let reply = protocol::reply(&self.input, self.largest).map_err(error::of_fault)?;
+            if let Some((reply, length)) = reply {
+                self.input.advance(length);
+                return Ok(reply);
+            }
+            self.fill().await?;
+        }
+    }
+
+    async fn fill(&mut self) -> Result<(), Error> {
+        match self.stream.read_buf(&mut self.input).await {
+            Ok(0) => Err(error::lost(io::ErrorKind::UnexpectedEof.into())),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error::lost(error)),
+        }
+    }
+}
+
+/// What a line of the server's settings means here.
+enum Setting {
+    Largest(usize),
+    NoCas,
+    Other,
+    End,
+}
+
+fn setting(line: &[u8]) -> Result<Setting, Fault> {
+    match protocol::setting(line) {
+        Some(("item_size_max", bytes)) => match bytes.parse() {
+            Ok(bytes) => Ok(Setting::Largest(bytes)),
+            Err(_) => Err(Fault::Garbled("no number where one belongs")),
+        },
+        Some(("cas_enabled", "no")) => Ok(Setting::NoCas),
+        Some(_) => Ok(Setting::Other),
+        // A proxy may not know the question.
+        None if line == b"END" || line == b"ERROR" => Ok(Setting::End),
+        None => Err(protocol::fault(line)),
+    }
+}

@@ -1,0 +1,166 @@
+//! What a driver's error means to the caller of a store.
+
+use ::redis::{ErrorKind as DriverKind, RedisError, make_extension_error};
+use express_session_core::store::{Error, ErrorKind};
+
+/// Where a call was when it failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Connecting,
+    Asking,
+    AskingCluster,
+}
+
+/// Whether a call that failed may have happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It was not sent, or the server said that it did nothing, for a reason that passes.
+    Undone,
+    /// The connection broke while the answer was awaited.
+    Unknown,
+    /// The server has answered, and asking again gives the same.
+    Settled,
+}
+
+pub(super) fn outcome(error: &RedisError) -> Outcome {
+    match error.code() {
+        Some(
+            "READONLY" | "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "LOADING",
+        ) => Outcome::Undone,
+        Some(_) => Outcome::Settled,
+        None if error.is_connection_refusal()
+            || error.kind() == DriverKind::ClusterConnectionNotFound =>
+        {
+            Outcome::Undone
+        }
+        None if error.is_connection_dropped() => Outcome::Unknown,
+        None => Outcome::Settled,
+    }
+}
+
+/// Turns a driver's error into the store's, with nothing in it that a visitor owns.
+pub(super) fn of(error: RedisError, stage: Stage) -> Error {
+    if let Some(code) = error.code() {
+        return of_answer(code, &error, stage);
+    }
+    let kind = error.kind();
+    if kind == DriverKind::AuthenticationFailed {
+        return Error::new(ErrorKind::Refused, "the credentials are wrong").with_source(error);
+    }
+    if kind == DriverKind::RESP3NotSupported {
+        let message = "the server does not know HELLO; Redis 6 or later is needed, or ?protocol=2";
+        return Error::new(ErrorKind::Refused, message).with_source(error);
+    }
+    if kind == DriverKind::InvalidClientConfig {
+        let message = "the address or the certificates cannot be used";
+        return Error::new(ErrorKind::Other, message).with_source(error);
+    }
+    if stage == Stage::Connecting {
+        return Error::new(ErrorKind::Unavailable, "no connection").with_source(error);
+    }
+    if error.is_timeout() {
+        return Error::new(ErrorKind::TimedOut, "no answer").with_source(error);
+    }
+    if error.is_io_error() || kind == DriverKind::ClusterConnectionNotFound {
+        return Error::new(ErrorKind::Unavailable, "the connection is lost").with_source(error);
+    }
+    Error::new(ErrorKind::Other, "the driver failed").with_source(error)
+}
+
+fn of_answer(code: &str, error: &RedisError, stage: Stage) -> Error {
+    let (kind, message) = match code {
+        "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "ASK" | "BUSY" | "NOREPLICAS" => {
+            (ErrorKind::Unavailable, format!("the server answered {code}"))
+        }
+        // A cluster that has not settled yet who the master is.
+        "MOVED" | "READONLY" if stage == Stage::AskingCluster => {
+            (ErrorKind::Unavailable, format!("the server answered {code}"))
+        }
+        "MOVED" => {
+            let message = "the server belongs to a cluster, which is a redis+cluster:// address";
+            (ErrorKind::Refused, message.to_owned())
+        }
+        _ => (ErrorKind::Refused, format!("the server answered {code}")),
+    };
+    Error::new(kind, message).with_source(without_arguments(code, error))
+}
+
+/// Servers repeat the arguments of a command that they do not know, the id and the payload among them.
+fn without_arguments(code: &str, error: &RedisError) -> RedisError {
+    let detail = error.detail().map(|detail| {
+        let end = detail.find(", with args").unwrap_or(detail.len());
+        detail[..end].to_owned()
+    });
+    make_extension_error(code.to_owned(), detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use ::redis::parse_redis_value;
+
+    use super::*;
+
+    fn answered(line: &str) -> RedisError {
+        let value = parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+        value.extract_error().unwrap_err()
+    }
+
+    #[test]
+    fn what_the_server_answers_is_refused_or_will_pass() {
+        for (line, kind) in [
+            ("NOAUTH Authentication required.", ErrorKind::Refused),
+            ("WRONGPASS invalid username-password pair", ErrorKind::Refused),
+            ("NOPERM this user has no permissions", ErrorKind::Refused),
+            ("OOM command not allowed when used memory > 'maxmemory'.", ErrorKind::Refused),
+            ("READONLY You can't write against a read only replica.", ErrorKind::Refused),
+            ("WRONGTYPE Operation against a key", ErrorKind::Refused),
+            ("MOVED 1 127.0.0.1:1", ErrorKind::Refused),
+            ("ERR something else", ErrorKind::Refused),
+            ("LOADING Redis is loading the dataset in memory", ErrorKind::Unavailable),
+            ("MASTERDOWN Link with MASTER is down", ErrorKind::Unavailable),
+            ("CLUSTERDOWN The cluster is down", ErrorKind::Unavailable),
+        ] {
+            assert_eq!(of(answered(line), Stage::Asking).kind(), kind, "{line}");
+        }
+        for line in ["MOVED 1 127.0.0.1:1", "READONLY You can't write against a replica."] {
+            let error = of(answered(line), Stage::AskingCluster);
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_the_network_does_is_unavailable_or_timed_out() {
+        let io = |kind| RedisError::from(io::Error::from(kind));
+        for (error, stage, kind) in [
+            (io(io::ErrorKind::ConnectionRefused), Stage::Connecting, ErrorKind::Unavailable),
+            (io(io::ErrorKind::TimedOut), Stage::Connecting, ErrorKind::Unavailable),
+            (io(io::ErrorKind::TimedOut), Stage::Asking, ErrorKind::TimedOut),
+            (io(io::ErrorKind::BrokenPipe), Stage::Asking, ErrorKind::Unavailable),
+        ] {
+            assert_eq!(of(error, stage).kind(), kind);
+        }
+    }
+
+    #[test]
+    fn only_what_surely_did_nothing_counts_as_undone() {
+        let io = |kind| RedisError::from(io::Error::from(kind));
+        assert_eq!(outcome(&answered("READONLY You can't write")), Outcome::Undone);
+        assert_eq!(outcome(&answered("ASK 1 127.0.0.1:1")), Outcome::Undone);
+        assert_eq!(outcome(&io(io::ErrorKind::ConnectionRefused)), Outcome::Undone);
+        assert_eq!(outcome(&io(io::ErrorKind::ConnectionReset)), Outcome::Unknown);
+        assert_eq!(outcome(&io(io::ErrorKind::UnexpectedEof)), Outcome::Unknown);
+        assert_eq!(outcome(&answered("OOM command not allowed")), Outcome::Settled);
+        assert_eq!(outcome(&io(io::ErrorKind::TimedOut)), Outcome::Settled);
+    }
+
+    #[test]
+    fn arguments_that_the_server_repeats_are_not_told() {
+        let line = "ERR unknown command 'EVALSHA', with args beginning with: 'sess:secret' ";
+        let error = of(answered(line), Stage::Asking);
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("secret"), "{shown}");
+        assert!(shown.contains("unknown command"), "{shown}");
+    }
+}

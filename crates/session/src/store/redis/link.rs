@@ -1,0 +1,278 @@
+//! Asks the server over one connection that all calls share, and that is made anew when it is lost.
+//!
+//! The driver has a connection that comes back by itself. It is not used here, because it asks the same
+//! address again where a sentinel would name another; because it keeps a connection on which nothing is
+//! ever answered; and because its first call after an outage fails, with what an attempt to connect
+//! during the outage had met.
+//!
+//! 1. A call that is not answered in time gives its connection up for those that follow.
+//! 2. A server that cannot be reached is `Unavailable` at once; nothing waits for its return.
+//! 3. A call is made again only if it did surely not happen, or if twice is as good as once.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use ::redis::{Pipeline, RedisError, RedisResult, Value, cmd};
+use express_session_core::store::{Error, ErrorKind};
+
+use super::address::Address;
+use super::answer;
+use super::connection::Connection;
+use super::error::{self, Outcome, Stage};
+use super::script::{self, Script};
+use super::source::{self, Source, Trust};
+
+/// How often a cluster is asked in all, while it says that it is the wrong moment or the wrong node.
+const TRIES: u32 = 6;
+/// The first pause between, which doubles: together they are 0.6 s.
+const PAUSE: Duration = Duration::from_millis(20);
+
+pub(super) struct Link {
+    source: tokio::sync::Mutex<Source>,
+    live: RwLock<Option<Live>>,
+    is_cluster: bool,
+    shown: Box<str>,
+}
+
+#[derive(Clone)]
+struct Live {
+    connection: Connection,
+    is_lost: Arc<AtomicBool>,
+}
+
+/// What to ask.
+pub(super) struct Call<'a> {
+    pub(super) work: Work<'a>,
+    /// Whether twice is as good as once.
+    pub(super) is_repeatable: bool,
+    /// On a cluster: ask the master of this slot, whatever the keys.
+    pub(super) slot: Option<u16>,
+}
+
+pub(super) enum Work<'a> {
+    Commands(Pipeline),
+    Script { script: &'a Script, key: &'a str, arguments: &'a [&'a str] },
+}
+
+enum Failure {
+    /// There is no connection, so that nothing was sent.
+    Connect(RedisError),
+    Ask(RedisError),
+}
+
+impl Link {
+    /// Takes a connection of the application's.
+    pub(super) fn over(connection: Connection) -> Self {
+        Self::from(Source::Given(connection), "a given connection".into())
+    }
+
+    /// Will connect with the first call.
+    pub(super) fn to(address: Address, trust: &Trust) -> Result<Self, Error> {
+        let shown = address.shown().into();
+        let source = Source::new(address, trust);
+        Ok(Self::from(source.map_err(|error| error::of(error, Stage::Connecting))?, shown))
+    }
+
+    fn from(source: Source, shown: Box<str>) -> Self {
+        let is_cluster = source.is_cluster();
+        Self { source: tokio::sync::Mutex::new(source), live: RwLock::default(), is_cluster, shown }
+    }
+
+    pub(super) fn is_cluster(&self) -> bool {
+        self.is_cluster
+    }
+
+    /// Gives what may be shown of the address.
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Asks, and gives one answer for each command; errors that the server answered are among them.
+    pub(super) async fn ask(
+        &self,
+        call: &Call<'_>,
+        timeout: Duration,
+    ) -> Result<Vec<Value>, Error> {
+        let asked = Asked::default();
+        match tokio::time::timeout(timeout, self.tries(call, &asked)).await {
+            Ok(Ok(answers)) => Ok(answers),
+            Ok(Err(Failure::Connect(error))) => Err(error::of(error, Stage::Connecting)),
+            Ok(Err(Failure::Ask(error))) if self.is_cluster => {
+                Err(error::of(error, Stage::AskingCluster))
+            }
+            Ok(Err(Failure::Ask(error))) => Err(error::of(error, Stage::Asking)),
+            Err(_) if asked.give_up() => {
+                Err(Error::new(ErrorKind::TimedOut, format!("no answer within {timeout:?}")))
+            }
+            Err(_) => {
+                Err(Error::new(ErrorKind::Unavailable, format!("no connection within {timeout:?}")))
+            }
+        }
+    }
+
+    async fn tries(&self, call: &Call<'_>, asked: &Asked) -> Result<Vec<Value>, Failure> {
+        let mut tried = 0;
+        loop {
+            let error = match self.once(call, asked).await {
+                Err(Failure::Ask(error)) => error,
+                done => return done,
+            };
+            tried += 1;
+            let outcome = error::outcome(&error);
+            match pause(outcome, tried, call.is_repeatable, self.is_cluster) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(Failure::Ask(error)),
+            }
+        }
+    }
+
+    async fn once(&self, call: &Call<'_>, asked: &Asked) -> Result<Vec<Value>, Failure> {
+        let mut live = self.live().await.map_err(Failure::Connect)?;
+        asked.on(&live);
+        let error = match call.ask(&mut live.connection).await {
+            Ok(answers) => return Ok(answers),
+            Err(error) => error,
+        };
+        if let Some((host, port)) = new_home(&error) {
+            let node = self.source.lock().await.node(host, port);
+            if let Some(node) = node {
+                let node = node.map_err(Failure::Connect)?;
+                return call.ask_new_home(&node).await;
+            }
+        }
+        // The connections to a cluster are looked after by the driver.
+        if !self.is_cluster && error::outcome(&error) != Outcome::Settled {
+            live.is_lost.store(true, Ordering::Relaxed);
+        }
+        Err(Failure::Ask(error))
+    }
+
+    /// Gives the connection, or makes it: one call does, while the others wait for it.
+    async fn live(&self) -> RedisResult<Live> {
+        if let Some(live) = self.current() {
+            return Ok(live);
+        }
+        let mut source = self.source.lock().await;
+        if let Some(live) = self.current() {
+            return Ok(live);
+        }
+        let is_lost = Arc::default();
+        let live = Live { connection: source.connect(&is_lost).await?, is_lost };
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Some(live.clone());
+        Ok(live)
+    }
+
+    fn current(&self) -> Option<Live> {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        live.as_ref().filter(|live| !live.is_lost.load(Ordering::Relaxed)).cloned()
+    }
+}
+
+impl Call<'_> {
+    async fn ask(&self, connection: &mut Connection) -> RedisResult<Vec<Value>> {
+        let answers = match &self.work {
+            Work::Commands(commands) => connection.ask(commands, self.slot).await?,
+            Work::Script { script, key, arguments } => {
+                let answers = connection.ask(&script.by_hash(key, arguments), self.slot).await?;
+                if !script::is_unknown(&answers) {
+                    return undone(answers);
+                }
+                connection.ask(&script.by_code(key, arguments), self.slot).await?
+            }
+        };
+        undone(answers)
+    }
+
+    /// Asks the node that a slot is just moving to. That is so seldom that the connection is not kept.
+    async fn ask_new_home(&self, node: &::redis::Client) -> Result<Vec<Value>, Failure> {
+        let connection = source::connect(node, &Arc::default()).await;
+        let mut connection = Connection::from(connection.map_err(Failure::Connect)?);
+        let commands = match &self.work {
+            Work::Commands(commands) => commands.clone(),
+            Work::Script { script, key, arguments } => script.by_code(key, arguments),
+        };
+        let mut asking = Pipeline::new();
+        for command in commands.cmd_iter() {
+            asking.add_command(cmd("ASKING")).add_command(command.clone());
+        }
+        let answers = connection.ask(&asking, None).await.map_err(Failure::Ask)?;
+        Ok(answers.into_iter().skip(1).step_by(2).collect())
+    }
+}
+
+/// The connection that a call was last sent on.
+#[derive(Default)]
+struct Asked(Mutex<Option<Arc<AtomicBool>>>);
+
+impl Asked {
+    fn on(&self, live: &Live) {
+        let is_lost = Arc::clone(&live.is_lost);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(is_lost);
+    }
+
+    /// Lets other calls use another connection, and says whether there was one.
+    fn give_up(&self) -> bool {
+        let is_lost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        is_lost.as_ref().inspect(|is_lost| is_lost.store(true, Ordering::Relaxed)).is_some()
+    }
+}
+
+/// Says whether to try again, and after what pause.
+fn pause(outcome: Outcome, tried: u32, is_repeatable: bool, is_cluster: bool) -> Option<Duration> {
+    let may_repeat = match outcome {
+        Outcome::Undone => true,
+        Outcome::Unknown => is_repeatable,
+        Outcome::Settled => false,
+    };
+    if is_cluster {
+        (may_repeat && tried < TRIES).then(|| PAUSE * 2_u32.pow(tried - 1))
+    } else {
+        (may_repeat && tried == 1).then_some(Duration::ZERO)
+    }
+}
+
+/// Finds among the answers that the server did nothing, for a reason that passes.
+fn undone(answers: Vec<Value>) -> RedisResult<Vec<Value>> {
+    let is_undone = |error: &RedisError| error::outcome(error) == Outcome::Undone;
+    answer::error_among(&answers, is_undone).map_or(Ok(answers), Err)
+}
+
+/// Reads where a slot is just moving to.
+fn new_home(error: &RedisError) -> Option<(String, u16)> {
+    let (address, _) = error.redirect_node().filter(|_| error.code() == Some("ASK"))?;
+    let (host, port) = address.rsplit_once(':')?;
+    Some((host.to_owned(), port.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn call_that_may_have_happened_is_repeated_only_where_twice_is_as_good() {
+        for is_cluster in [false, true] {
+            assert!(pause(Outcome::Unknown, 1, true, is_cluster).is_some());
+            assert!(pause(Outcome::Unknown, 1, false, is_cluster).is_none());
+            assert!(pause(Outcome::Undone, 1, false, is_cluster).is_some());
+            assert!(pause(Outcome::Settled, 1, true, is_cluster).is_none());
+        }
+    }
+
+    #[test]
+    fn repeating_comes_to_an_end() {
+        assert_eq!(pause(Outcome::Undone, 2, true, false), None);
+        let pauses: Vec<_> =
+            (1..).map_while(|tried| pause(Outcome::Undone, tried, true, true)).collect();
+        assert_eq!(pauses.iter().sum::<Duration>(), Duration::from_millis(620));
+    }
+
+    #[test]
+    fn moving_slot_tells_its_new_home() {
+        let answer = ::redis::parse_redis_value(b"-ASK 3999 127.0.0.1:6381\r\n").unwrap();
+        let error = answer.extract_error().unwrap_err();
+        assert_eq!(new_home(&error), Some(("127.0.0.1".to_owned(), 6381)));
+        let answer = ::redis::parse_redis_value(b"-MOVED 3999 127.0.0.1:6381\r\n").unwrap();
+        assert_eq!(new_home(&answer.extract_error().unwrap_err()), None);
+    }
+}

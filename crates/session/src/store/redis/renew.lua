@@ -1,0 +1,40 @@
+-- Loads a record, and starts its time anew: what its cookie.originalMaxAge says, in milliseconds.
+--
+-- KEYS[1]: the record
+-- ARGV[1]: the seconds it is to live where its cookie says nothing
+--
+-- Gives the text, its PTTL, and 1 or 0: whether the time was started anew. It is left alone where the
+-- record is no session, or where the time would be over already: that is for the caller to judge.
+local text = redis.call('GET', KEYS[1])
+if not text or text == '' then
+  return false
+end
+
+-- JSON.stringify puts it here, unless a key is a number. Decoding a whole record for it takes the
+-- server three times as long.
+local age = string.match(text, '^{"cookie":{"originalMaxAge":(%d+)[,}]')
+local seconds
+if age then
+  age = tonumber(age)
+elseif string.find(text, '^{"cookie":{"originalMaxAge":null[,}]') then
+  seconds = ARGV[1]
+else
+  local decoded, session = pcall(cjson.decode, text)
+  local cookie = decoded and type(session) == 'table' and session.cookie
+  if type(cookie) == 'table' then
+    age = cookie.originalMaxAge
+    -- What JavaScript takes for false is no max age.
+    if age == nil or age == cjson.null or age == false or age == '' then
+      seconds = ARGV[1]
+    end
+  end
+end
+-- Beyond 8.64e15 there is no date in JavaScript.
+if type(age) == 'number' and age >= 1 and age <= 8.64e15 then
+  seconds = string.format('%.0f', math.ceil(math.floor(age) / 1000))
+end
+
+if seconds then
+  redis.call('EXPIRE', KEYS[1], seconds)
+end
+return {text, redis.call('PTTL', KEYS[1]), seconds and 1 or 0}

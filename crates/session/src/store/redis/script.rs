@@ -1,0 +1,52 @@
+//! Lua that the server runs as one step.
+
+use std::sync::LazyLock;
+
+use ::redis::{Cmd, Pipeline, Value};
+use sha1::{Digest as _, Sha1};
+
+use super::answer;
+
+/// Replaces a record that is still the one expected.
+pub(super) static UPDATE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("update.lua")));
+
+/// Loads a record and starts its time anew.
+pub(super) static RENEW: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("renew.lua")));
+
+/// A script, which the server knows by its hash once it has run it.
+pub(super) struct Script {
+    code: &'static str,
+    hash: String,
+}
+
+impl Script {
+    fn new(code: &'static str) -> Self {
+        let hash = Sha1::digest(code.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { code, hash }
+    }
+
+    /// Makes the call that any server understands which has run the script before.
+    pub(super) fn by_hash(&self, key: &str, arguments: &[&str]) -> Pipeline {
+        call("EVALSHA", &self.hash, key, arguments)
+    }
+
+    /// Makes the call that brings the script along.
+    pub(super) fn by_code(&self, key: &str, arguments: &[&str]) -> Pipeline {
+        call("EVAL", self.code, key, arguments)
+    }
+}
+
+/// Says whether a server does not know the script: it was restarted, or is another one.
+pub(super) fn is_unknown(answers: &[Value]) -> bool {
+    answer::error_among(answers, |error| error.code() == Some("NOSCRIPT")).is_some()
+}
+
+fn call(name: &str, script: &str, key: &str, arguments: &[&str]) -> Pipeline {
+    let mut command = Cmd::new();
+    command.arg(name).arg(script).arg(1).arg(key).arg(arguments);
+    let mut pipeline = Pipeline::with_capacity(1);
+    pipeline.add_command(command);
+    pipeline
+}

@@ -1,0 +1,217 @@
+//! Makes connections to a server, to the master that sentinels name, or to a cluster.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::cluster::ClusterClient;
+use ::redis::io::tcp::TcpSettings;
+use ::redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
+use ::redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ProtocolVersion, PushInfo,
+    PushKind, RedisResult, TlsMode,
+};
+
+use super::address::Address;
+use super::connection::Connection;
+
+/// Where new connections come from.
+pub(super) enum Source {
+    /// From the application, which looks after it.
+    Given(Connection),
+    Server(Box<Client>),
+    Sentinel {
+        client: Box<SentinelClient>,
+        protocol: ProtocolVersion,
+    },
+    Cluster {
+        client: Box<ClusterClient>,
+        /// One of its nodes, for how to log in to any other.
+        node: Box<Client>,
+    },
+}
+
+/// Certificates beyond those that every client trusts.
+#[derive(Default)]
+pub(super) struct Trust {
+    #[cfg(feature = "tls")]
+    pub(super) certificates: Option<::redis::TlsCertificates>,
+}
+
+/// The most that connecting to one server may take, handshakes and login included; the driver's own
+/// default.
+const CONNECTING: Duration = Duration::from_secs(1);
+/// After so long without a sign of the other side, a connection is given up.
+const SILENCE: Duration = Duration::from_secs(5);
+
+impl Source {
+    pub(super) fn new(address: Address, trust: &Trust) -> RedisResult<Self> {
+        #[cfg(feature = "tls")]
+        choose_cryptography();
+        Ok(match address {
+            Address::Server(info) => Self::Server(Box::new(trust.client(info)?)),
+            Address::Sentinel { sentinels, master, server } => Self::Sentinel {
+                protocol: server.redis_settings().protocol(),
+                client: Box::new(trust.sentinel(&sentinels, &master, &server)?),
+            },
+            Address::Cluster(nodes) => {
+                let Some(first) = nodes.first().cloned() else {
+                    return Err((::redis::ErrorKind::InvalidClientConfig, "no node").into());
+                };
+                Self::Cluster {
+                    client: Box::new(trust.cluster(nodes)?),
+                    node: Box::new(trust.client(first)?),
+                }
+            }
+        })
+    }
+
+    pub(super) fn is_cluster(&self) -> bool {
+        match self {
+            Self::Given(connection) => connection.is_cluster(),
+            Self::Server(_) | Self::Sentinel { .. } => false,
+            Self::Cluster { .. } => true,
+        }
+    }
+
+    /// Connects. `is_lost` becomes true when the driver sees the connection end, also while nothing is
+    /// asked.
+    pub(super) async fn connect(&mut self, is_lost: &Arc<AtomicBool>) -> RedisResult<Connection> {
+        Ok(match self {
+            Self::Given(connection) => connection.clone(),
+            Self::Server(client) => connect(client, is_lost).await?.into(),
+            Self::Sentinel { client, protocol } => {
+                let config = config(*protocol, is_lost);
+                client.get_async_connection_with_config(&config).await?.into()
+            }
+            Self::Cluster { client, .. } => client.get_async_connection().await?.into(),
+        })
+    }
+
+    /// Makes a client of one node of the cluster, if it is known how to log in there.
+    pub(super) fn node(&self, host: String, port: u16) -> Option<RedisResult<Client>> {
+        let node = match self {
+            Self::Cluster { node, .. } => node.get_connection_info(),
+            Self::Given(_) | Self::Server(_) | Self::Sentinel { .. } => return None,
+        };
+        let address = if let ConnectionAddr::TcpTls { insecure, tls_params, .. } = node.addr() {
+            let (insecure, tls_params) = (*insecure, tls_params.clone());
+            ConnectionAddr::TcpTls { host, port, insecure, tls_params }
+        } else {
+            ConnectionAddr::Tcp(host, port)
+        };
+        Some(Client::open(node.clone().set_addr(address)))
+    }
+}
+
+/// Makes one connection.
+pub(super) async fn connect(
+    client: &Client,
+    is_lost: &Arc<AtomicBool>,
+) -> RedisResult<MultiplexedConnection> {
+    let config = config(client.get_connection_info().redis_settings().protocol(), is_lost);
+    client.get_multiplexed_async_connection_with_config(&config).await
+}
+
+fn config(protocol: ProtocolVersion, is_lost: &Arc<AtomicBool>) -> AsyncConnectionConfig {
+    // How long an answer is waited for is the caller's affair.
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECTING))
+        .set_response_timeout(None);
+    if !protocol.supports_resp3() {
+        return config;
+    }
+    let is_lost = Arc::clone(is_lost);
+    config.set_push_sender(move |push: PushInfo| {
+        if push.kind == PushKind::Disconnection {
+            is_lost.store(true, Ordering::Relaxed);
+        }
+        Ok::<(), ::redis::aio::SendError>(())
+    })
+}
+
+impl Trust {
+    fn client(&self, info: ConnectionInfo) -> RedisResult<Client> {
+        let info = info.set_tcp_settings(tcp());
+        #[cfg(feature = "tls")]
+        if let Some(certificates) = &self.certificates {
+            return Client::build_with_tls(info, certificates.clone());
+        }
+        Client::open(info)
+    }
+
+    fn sentinel(
+        &self,
+        sentinels: &[ConnectionInfo],
+        master: &str,
+        server: &ConnectionInfo,
+    ) -> RedisResult<SentinelClient> {
+        let addresses = sentinels.iter().map(|info| info.addr().clone());
+        let settings = server.redis_settings();
+        let mut builder =
+            SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)?
+                .set_client_to_sentinel_tcp_settings(tcp())
+                .set_client_to_redis_tcp_settings(tcp())
+                .set_client_to_redis_db(settings.db())
+                .set_client_to_redis_protocol(settings.protocol());
+        if let ConnectionAddr::TcpTls { insecure, .. } = server.addr() {
+            let mode = if *insecure { TlsMode::Insecure } else { TlsMode::Secure };
+            builder = builder.set_client_to_redis_tls_mode(mode);
+        }
+        if let Some(name) = settings.username() {
+            builder = builder.set_client_to_redis_username(name);
+        }
+        if let Some(password) = settings.password() {
+            builder = builder.set_client_to_redis_password(password);
+        }
+        // They have the same login, which stands in the URL once.
+        let login = sentinels.first().map(ConnectionInfo::redis_settings);
+        if let Some(name) = login.and_then(|login| login.username()) {
+            builder = builder.set_client_to_sentinel_username(name);
+        }
+        if let Some(password) = login.and_then(|login| login.password()) {
+            builder = builder.set_client_to_sentinel_password(password);
+        }
+        #[cfg(feature = "tls")]
+        if let Some(certificates) = &self.certificates {
+            builder = builder
+                .set_client_to_sentinel_certificates(certificates.clone())
+                .set_client_to_redis_certificates(certificates.clone());
+        }
+        builder.build()
+    }
+
+    fn cluster(&self, nodes: Vec<ConnectionInfo>) -> RedisResult<ClusterClient> {
+        let builder = ClusterClient::builder(nodes)
+            // The driver repeats nothing: it does not know which calls may be made twice.
+            .retries(0)
+            .connection_timeout(CONNECTING)
+            // The driver asks for the slots by itself, and lets all calls wait for the answer.
+            .response_timeout(SILENCE)
+            .overall_response_timeout(None)
+            .tcp_settings(tcp());
+        #[cfg(feature = "tls")]
+        if let Some(certificates) = &self.certificates {
+            return builder.certs(certificates.clone()).build();
+        }
+        builder.build()
+    }
+}
+
+/// Takes a cryptography where the application has chosen none, without which TLS panics.
+#[cfg(feature = "tls")]
+fn choose_cryptography() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Where another was faster, it is that one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+}
+
+fn tcp() -> TcpSettings {
+    // A command is one write, and must not wait for the acknowledgement of the one before.
+    let settings = TcpSettings::default().set_nodelay(true);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let settings = settings.set_user_timeout(SILENCE);
+    settings
+}

@@ -1,0 +1,23 @@
+-- Replaces a record if its text is still the one that was loaded. A record that is gone stays gone.
+--
+-- KEYS[1]: the record
+-- ARGV[1]: the first 32 hexadecimal digits of the SHA-1 of the text that was loaded
+-- ARGV[2]: the new text
+-- ARGV[3]: the seconds it is to live, or '' for ever; none or fewer end it
+--
+-- Gives 1 when done, nothing where it is gone, or the text that is there and its PTTL.
+local text = redis.call('GET', KEYS[1])
+if not text or text == '' then
+  return false
+end
+if string.sub(redis.sha1hex(text), 1, 32) ~= ARGV[1] then
+  return {text, redis.call('PTTL', KEYS[1])}
+end
+if ARGV[3] == '' then
+  redis.call('SET', KEYS[1], ARGV[2])
+elseif tonumber(ARGV[3]) > 0 then
+  redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+else
+  redis.call('DEL', KEYS[1])
+end
+return 1
