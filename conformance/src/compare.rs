@@ -91,6 +91,9 @@ mod tests {
     #[test]
     fn records_are_compared_in_one_form() {
         assert_eq!(normal(r#"{ "b":1.0, "7":"\u00e9" }"#), r#"{"7":"é","b":1}"#);
-        assert_eq!(normal(r#"{"a":"\ud83d\ude00","b":"\ud800"}"#), "{\"a\":\"😀\",\"b\":\"\u{e000}\"}");
+        assert_eq!(
+            normal(r#"{"a":"\ud83d\ude00","b":"\ud800"}"#),
+            "{\"a\":\"😀\",\"b\":\"\u{e000}\"}"
+        );
     }
 }

@@ -43,7 +43,11 @@ mod tests {
     #[test]
     fn cookies_are_signed_as_express_session_signs_them() {
         for (id, secret, signed) in [
-            ("apple", "keyboard cat", "s%3Aapple.D8Y%2BpkTAmeR0PobOhY4G97PRW%2Bj7bUnP%2F5m6%2FOn1MCU"),
+            (
+                "apple",
+                "keyboard cat",
+                "s%3Aapple.D8Y%2BpkTAmeR0PobOhY4G97PRW%2Bj7bUnP%2F5m6%2FOn1MCU",
+            ),
             ("%", "keyboard cat", "s%3A%25.kzQ6x52kKVdF35Qh62AWk4ZekS28K5XYCXKa%2FOTZ01g"),
         ] {
             assert_eq!(value(id, secret), signed);

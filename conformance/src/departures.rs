@@ -40,7 +40,7 @@ pub struct Step<'a> {
 }
 
 /// All departures, by number.
-pub const TABLE: [Departure; 19] = [
+pub const TABLE: [Departure; 20] = [
     // The defaults of two options. Scenarios give every option.
     Departure { number: 1, field: None, rule: nothing },
     Departure { number: 2, field: Some("lazy_load"), rule: lazy_load },
@@ -61,6 +61,7 @@ pub const TABLE: [Departure; 19] = [
     Departure { number: 17, field: Some("unique_ids"), rule: unique_ids },
     Departure { number: 18, field: Some("honest_errors"), rule: honest_errors },
     Departure { number: 19, field: Some("merge_changes"), rule: merge_changes },
+    Departure { number: 20, field: Some("touch_on_load"), rule: touch_on_load },
 ];
 
 /// Which departures are on, by number.
@@ -128,6 +129,33 @@ impl<'a> Step<'a> {
         self.request().ops.iter().any(rivals)
     }
 
+    /// Says whether a new session may have got the id of a record that is there.
+    fn meets_taken_id(&self) -> bool {
+        self.scenario.ids.fixed.is_some() || self.done().any(|(op, _)| is_rival_set(op))
+    }
+
+    /// Says whether the record of the session cannot be read, or is none.
+    fn could_not_read(&self) -> bool {
+        let Some(Call::Get(id)) = self.node.calls.first() else { return false };
+        self.request().fail.iter().any(|verb| verb == "get")
+            || self
+                .scenario
+                .seeds
+                .iter()
+                .any(|seed| seed.id == *id && !seed.text.contains("\"cookie\":"))
+    }
+
+    /// Says whether the session is one from the store.
+    fn is_loaded(&self, id: &str) -> bool {
+        matches!(self.node.calls.first(), Some(Call::Get(read)) if read == id)
+            && records(self.scenario).contains_key(id)
+    }
+
+    fn changed_cookie(&self) -> bool {
+        // A reload may bring another cookie too.
+        self.done().any(|(op, _)| matches!(op, Op::SetCookie { .. } | Op::Reload))
+    }
+
     fn is_stored(&self, id: &str) -> bool {
         self.scenario.seeds.iter().any(|seed| seed.id == id)
     }
@@ -136,6 +164,15 @@ impl<'a> Step<'a> {
     fn is_ours(&self, line: &str) -> bool {
         !self.request().set_cookie.iter().any(|own| own == line)
             && line.strip_prefix(self.name()).is_some_and(|rest| rest.starts_with('='))
+    }
+
+    /// Says whether a `Set-Cookie` line carries this id.
+    fn is_of(&self, line: &str, id: &str) -> bool {
+        let value = cookie::value(id, &self.server().secrets[0]);
+        line.strip_prefix(self.name())
+            .and_then(|rest| rest.strip_prefix('='))
+            .and_then(|rest| rest.strip_prefix(&value))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(';'))
     }
 
     /// Plays the request changed, without this departure, and demands the same.
@@ -167,14 +204,16 @@ fn nothing(_: &Step<'_>) -> Result<(), String> {
 
 /// The calls come in another order. A read that fails, fails when the handler asks.
 fn lazy_load(step: &Step<'_>) -> Result<(), String> {
-    if step.request().fail.iter().any(|verb| verb == "get") {
+    if step.node.status == 500 {
         demand(step.request().ops.is_empty(), "a failed read must reach the handler that asks")?;
-        return step.differs_only(|expected, ours| expected.status = ours.status);
+        return step.differs_only(|expected, ours| {
+            expected.status = ours.status;
+            expected.set_cookie.clone_from(&step.request().set_cookie);
+        });
     }
     step.differs_only(|expected, ours| {
-        let mut sorted = [&expected.calls, &ours.calls].map(|calls| {
-            calls.iter().map(|call| format!("{call:?}")).collect::<Vec<_>>()
-        });
+        let mut sorted = [&expected.calls, &ours.calls]
+            .map(|calls| calls.iter().map(|call| format!("{call:?}")).collect::<Vec<_>>());
         sorted.iter_mut().for_each(|calls| calls.sort());
         if sorted[0] == sorted[1] {
             expected.calls.clone_from(&ours.calls);
@@ -235,8 +274,12 @@ fn duplicate_cookies(step: &Step<'_>) -> Result<(), String> {
 fn forwarded(step: &Step<'_>) -> Result<(), String> {
     let headers = &step.request().headers;
     demand(step.server().proxy == Some(true), "the proxy is not trusted")?;
-    demand(headers.iter().all(|(name, _)| name != "x-forwarded-proto"), "there is the other header")?;
-    let line = headers.iter().find(|(name, _)| name == "forwarded").ok_or("there is no Forwarded")?;
+    demand(
+        headers.iter().all(|(name, _)| name != "x-forwarded-proto"),
+        "there is the other header",
+    )?;
+    let line =
+        headers.iter().find(|(name, _)| name == "forwarded").ok_or("there is no Forwarded")?;
     let first = line.1.split(',').next().unwrap_or_default().to_lowercase();
     demand(first.contains("proto=https") || first.contains("proto=\"https\""), "it is not https")?;
     step.is_as(|scenario| {
@@ -275,10 +318,18 @@ fn verbatim(step: &Step<'_>) -> Result<(), String> {
     let clean = |response: &Response| {
         let mut response = clean(response);
         for (op, seen) in step.request().ops.iter().zip(&mut response.view) {
-            if *op == Op::Keys && let Ok(mut keys) = serde_json::from_str::<Vec<String>>(seen) {
+            if *op == Op::Keys
+                && let Ok(mut keys) = serde_json::from_str::<Vec<String>>(seen)
+            {
                 keys.retain(|key| !RESERVED.contains(&&**key));
                 *seen = js_texts(&keys);
             }
+        }
+        // Where all members are cleared, those with reserved names are what makes it a change.
+        if step.did(&Op::Clear)
+            && matches!(response.calls.last(), Some(Call::Set(..) | Call::Touch(..)))
+        {
+            response.calls.pop();
         }
         response
     };
@@ -287,8 +338,7 @@ fn verbatim(step: &Step<'_>) -> Result<(), String> {
 
 /// A changed cookie is written where it was only touched or not stored at all, and is sent.
 fn cookie_changes_saved(step: &Step<'_>) -> Result<(), String> {
-    let changed = step.done().any(|(op, _)| matches!(op, Op::SetCookie { .. }));
-    demand(changed, "the cookie was not changed")?;
+    demand(step.changed_cookie(), "the cookie was not changed")?;
     let own = step.ours.set_cookie.iter().filter(|line| step.is_ours(line)).count();
     demand(own <= 1, "the cookie is sent more than once")?;
     step.differs_only(|expected, ours| {
@@ -296,22 +346,38 @@ fn cookie_changes_saved(step: &Step<'_>) -> Result<(), String> {
             let written = ours.calls.last().cloned().into_iter();
             match expected.calls.last() {
                 Some(Call::Touch(touched, cookie))
-                    if touched == id && text.contains(&format!("\"cookie\":{cookie}")) =>
+                    if touched == id && cookie_of(text).as_ref() == Some(cookie) =>
                 {
                     expected.calls.pop();
                     expected.calls.extend(written);
+                    expected.records.insert(id.clone(), text.clone());
                 }
                 _ if ours.calls.len() == expected.calls.len() + 1
-                    && (step.is_stored(id) || was_set(&expected.calls, id)) =>
+                    && (step.is_stored(id)
+                        || was_set(&expected.calls, id)
+                        || step.did(&Op::Reload)) =>
                 {
                     expected.calls.extend(written);
-                    expected.records.insert(id.clone(), normal(text));
-                    // What was written may be over at once.
-                    if !ours.records.contains_key(id) {
-                        expected.records.remove(id);
-                    }
+                    expected.records.insert(id.clone(), text.clone());
                 }
                 _ => {}
+            }
+            if step.request().fail.iter().any(|verb| verb == "set" || verb == "touch") {
+                expected.records.clone_from(&ours.records);
+            }
+            // What was written may be over at once.
+            if !ours.records.contains_key(id) {
+                expected.records.remove(id);
+            }
+        }
+        // A time that was renewed for the cookie is not renewed once more, after a reload.
+        if step.did(&Op::Flush) && step.did(&Op::Reload) {
+            let kinds = |response: &Response| {
+                response.calls.iter().map(std::mem::discriminant).collect::<Vec<_>>()
+            };
+            if kinds(expected) == kinds(ours) {
+                expected.calls.clone_from(&ours.calls);
+                expected.records.clone_from(&ours.records);
             }
         }
         let sent = |response: &Response| response.set_cookie.iter().any(|line| step.is_ours(line));
@@ -325,15 +391,18 @@ fn cookie_changes_saved(step: &Step<'_>) -> Result<(), String> {
 fn no_orphans(step: &Step<'_>) -> Result<(), String> {
     let last = step.done().filter(|(op, _)| matches!(op, Op::Save | Op::Regenerate)).last();
     demand(last.is_none_or(|(op, _)| *op != Op::Save), "it was saved by hand")?;
-    demand(!step.node.set_cookie.iter().any(|line| step.is_ours(line)), "its cookie was sent")?;
     let Some(Call::Set(id, _)) = step.node.calls.last() else {
         return Err("nothing was stored".into());
     };
-    demand(!step.is_stored(id), "the session is not new")?;
+    demand(!step.node.set_cookie.iter().any(|line| step.is_of(line, id)), "its cookie was sent")?;
+    demand(!step.is_loaded(id), "the session is not new")?;
     step.differs_only(|expected, ours| {
         expected.calls.pop();
         expected.records.remove(id);
-        if let Some(left) = ours.records.get(id) && step.is_rivals(left) {
+        // What another session has under this id stays.
+        if let Some(left) = ours.records.get(id)
+            && (step.is_rivals(left) || records(step.scenario).get(id) == Some(left))
+        {
             expected.records.insert(id.clone(), left.clone());
         }
     })
@@ -343,14 +412,11 @@ fn no_orphans(step: &Step<'_>) -> Result<(), String> {
 fn save_sends_cookie(step: &Step<'_>) -> Result<(), String> {
     demand(step.did(&Op::Save), "it was not saved by hand")?;
     let sent = step.ours.set_cookie.last().ok_or("the cookie is not sent")?;
-    let signed = step.ours.calls.iter().any(|call| match call {
-        Call::Set(id, _) => {
-            let value = cookie::value(id, &step.server().secrets[0]);
-            sent.strip_prefix(&format!("{}={value}", step.name())).is_some()
-        }
+    let of_saved = step.ours.calls.iter().any(|call| match call {
+        Call::Set(id, _) => step.is_of(sent, id),
         _ => false,
     });
-    demand(signed, "the cookie is not that of what was saved")?;
+    demand(of_saved, "the cookie is not that of what was saved")?;
     step.differs_only(|expected, _| expected.set_cookie.push(sent.clone()))
 }
 
@@ -376,12 +442,18 @@ fn single_write(step: &Step<'_>) -> Result<(), String> {
                 _ => expected.calls.push(call.clone()),
             }
         }
-        for (id, text) in &mut expected.records {
-            if let Some(renewed) = ours.records.get(id)
-                && timeless(text) == timeless(renewed)
-                && was_set(&ours.calls, id)
-            {
-                text.clone_from(renewed);
+        // What happened to the record after the save, or to the cookie, is not written over.
+        let later = step.changed_cookie()
+            || step.request().fail.iter().any(|verb| verb == "set")
+            || step.done().any(|(op, _)| is_rival_set(op) || *op == Op::RivalDestroy);
+        for id in Ids::of(ours).saved {
+            match (expected.records.get(&id), ours.records.get(&id)) {
+                (Some(text), Some(renewed)) if later || timeless(text) == timeless(renewed) => {
+                    expected.records.insert(id, renewed.clone());
+                }
+                (None, Some(left)) if later => drop(expected.records.insert(id, left.clone())),
+                (Some(_), None) if later => drop(expected.records.remove(&id)),
+                _ => {}
             }
         }
         // The handler sees the renewed time.
@@ -399,6 +471,7 @@ fn single_destroy(step: &Step<'_>) -> Result<(), String> {
     step.differs_only(|expected, ours| {
         let mut stored: Vec<&str> = Vec::new();
         let mut ended: Vec<&str> = Vec::new();
+        let mut skipped = false;
         let mut kept = ours.calls.iter().peekable();
         expected.calls.clear();
         for call in &step.node.calls {
@@ -406,6 +479,7 @@ fn single_destroy(step: &Step<'_>) -> Result<(), String> {
                 Call::Get(id) if before.contains_key(id) => stored.push(id),
                 Call::Set(id, _) => stored.push(id),
                 Call::Destroy(id) if !stored.contains(&&**id) && kept.peek() != Some(&call) => {
+                    skipped = true;
                     // What is there is somebody else's, and stays.
                     if let Some(left) = ours.records.get(id)
                         && !ended.contains(&&**id)
@@ -423,6 +497,20 @@ fn single_destroy(step: &Step<'_>) -> Result<(), String> {
             }
             kept.next();
             expected.calls.push(call.clone());
+        }
+        // A call that failed is made again.
+        if step.request().fail.iter().any(|verb| verb == "destroy")
+            && let [Call::Destroy(id)] = &kept.collect::<Vec<_>>()[..]
+            && ended.contains(&&**id)
+        {
+            expected.calls.push(Call::Destroy(id.clone()));
+        }
+        // A call that is not made cannot fail.
+        for ((op, seen), ours) in step.request().ops.iter().zip(&mut expected.view).zip(&ours.view)
+        {
+            if skipped && matches!(op, Op::Destroy | Op::Regenerate) && seen == "error: store" {
+                seen.clone_from(ours);
+            }
         }
     })
 }
@@ -443,31 +531,36 @@ fn clear_cookie(step: &Step<'_>) -> Result<(), String> {
 
 /// A session is saved before its response leaves, and once more if it changes after that.
 fn save_before_response(step: &Step<'_>) -> Result<(), String> {
+    if step.could_not_read() {
+        // What could not be read is destroyed when the response has left, and then no more.
+        return step.differs_only(|expected, _| {
+            if let Some(Call::Destroy(_)) = expected.calls.last() {
+                expected.calls.pop();
+                expected.records = records(step.scenario);
+            }
+        });
+    }
     demand(step.did(&Op::Flush), "the response does not leave early")?;
-    let mut rest = step.node.calls.iter().peekable();
-    let mut early = Vec::new();
-    for call in &step.ours.calls {
-        if rest.peek() == Some(&call) {
-            rest.next();
-        } else {
-            early.push(call);
-        }
-    }
-    demand(rest.next().is_none(), "a call is missing")?;
-    let mut saved = Vec::new();
-    for call in early {
-        let (Call::Set(id, _) | Call::Touch(id, _)) = call else {
-            return Err("there is a call that saves nothing".into());
-        };
-        saved.push(id);
-    }
+    let (node, ours) = (Ids::of(step.node), Ids::of(step.ours));
+    demand(node.read == ours.read, "the reads are others")?;
+    demand(node.saved.iter().all(|id| ours.saved.contains(id)), "something is not saved")?;
+    let is_known = |id: &String| node.ended.contains(id) || ours.saved.contains(id);
+    demand(ours.ended.iter().all(is_known), "what was not saved is destroyed")?;
+    let early = ours.saved;
     step.differs_only(|expected, ours| {
         expected.calls.clone_from(&ours.calls);
-        for id in saved {
-            if !was_set(&step.node.calls, id)
-                && let Some(text) = ours.records.get(id)
-            {
-                expected.records.insert(id.clone(), text.clone());
+        for id in early {
+            expected.records.remove(&id);
+            if let Some(text) = ours.records.get(&id) {
+                expected.records.insert(id, text.clone());
+            }
+        }
+        // The session's time is renewed by then; what is saved can be loaded, and has to be destroyed.
+        for ((op, seen), ours) in step.request().ops.iter().zip(&mut expected.view).zip(&ours.view)
+        {
+            let was_saved = matches!(op, Op::Regenerate | Op::Destroy) && ours == "error: store";
+            if was_saved || matches!(op, Op::Reload | Op::Cookie) {
+                seen.clone_from(ours);
             }
         }
     })
@@ -485,71 +578,208 @@ fn final_end(step: &Step<'_>) -> Result<(), String> {
     step.differs_only(|expected, ours| {
         let gone = |id: &String| !ours.records.contains_key(id);
         let writes = |call: &Call| match call {
-            Call::Set(id, _) | Call::Touch(id, _) => gone(id),
-            _ => false,
+            Call::Set(id, _) | Call::Touch(id, _) | Call::Destroy(id) => gone(id),
+            Call::Get(id) => gone(id),
         };
         let others = |response: &Response| {
-            response.calls.iter().filter(|call| !writes(call)).cloned().collect::<Vec<_>>()
+            // The first read comes before the record was gone.
+            let calls = response.calls.iter().enumerate();
+            calls
+                .filter(|(at, call)| *at == 0 || !writes(call))
+                .map(|(_, call)| call.clone())
+                .collect::<Vec<_>>()
         };
         if others(expected) == others(ours) && ours.calls.len() <= expected.calls.len() {
             expected.calls.clone_from(&ours.calls);
         }
         expected.records.retain(|id, _| !gone(id));
-        for (seen, ours) in expected.view.iter_mut().zip(&ours.view).skip(first.unwrap_or(0)) {
-            if matches!(&**ours, "error: gone" | "undefined" | "false" | "[]") {
+        let first = if over { 0 } else { first.unwrap_or(0) };
+        for (seen, ours) in expected.view.iter_mut().zip(&ours.view).skip(first) {
+            if matches!(&**ours, "error: gone" | "undefined" | "false" | "[]" | NO_TIME) {
                 seen.clone_from(ours);
             }
         }
         let own = expected.set_cookie.iter().position(|line| step.is_ours(line));
-        if let Some(at) = own && expected.set_cookie.len() == ours.set_cookie.len() + 1 {
+        if let Some(at) = own
+            && expected.set_cookie.len() == ours.set_cookie.len() + 1
+        {
             expected.set_cookie.remove(at);
         }
     })
 }
 
-/// A new session does not overwrite a record that was there.
+/// A new session does not overwrite the record of another.
 fn unique_ids(step: &Step<'_>) -> Result<(), String> {
-    let taken = step.scenario.ids.fixed.is_some() || step.done().any(|(op, _)| is_rival_set(op));
-    demand(taken, "every id is new")?;
-    let kept = records(step.scenario).into_iter().all(|(id, text)| {
-        step.ours.records.get(&id).is_none_or(|left| *left == text)
-    });
-    demand(kept || step.done().any(|(op, _)| is_rival_set(op)), "a record was overwritten")
+    demand(step.meets_taken_id(), "every id is new")?;
+    let before = records(step.scenario);
+    step.differs_only(|expected, ours| {
+        let reloaded = step.did(&Op::Reload);
+        for (id, left) in &ours.records {
+            if reloaded || before.get(id) == Some(left) || step.is_rivals(left) {
+                expected.records.insert(id.clone(), left.clone());
+            }
+        }
+        // Whoever saves is told; the write was tried once, and not once more.
+        for (op, (seen, ours)) in
+            step.request().ops.iter().zip(expected.view.iter_mut().zip(&ours.view))
+        {
+            // There is nothing to destroy, and nothing of one's own to load again.
+            let spared = matches!(op, Op::Destroy | Op::Regenerate) && ours == "ok";
+            let told = *op == Op::Save && ours == "error: IdTaken";
+            // What this session was over for is the other one's now.
+            let over = seen == "error: gone";
+            if spared || told || over || *op == Op::Reload {
+                seen.clone_from(ours);
+            }
+        }
+        // What was not stored is not destroyed either.
+        let ended = |response: &Response| Ids::of(response).ended;
+        let fewer = ended(ours).iter().all(|id| ended(expected).contains(id));
+        if fewer && Ids::of(expected).read == Ids::of(ours).read {
+            expected.calls.clone_from(&ours.calls);
+        }
+        if reloaded || ours.set_cookie.len() != expected.set_cookie.len() {
+            expected.set_cookie.retain(|line| !step.is_ours(line));
+            expected
+                .set_cookie
+                .extend(ours.set_cookie.iter().filter(|line| step.is_ours(line)).cloned());
+        }
+    })
 }
 
 /// What fails is reported, and nothing is destroyed for it.
 fn honest_errors(step: &Step<'_>) -> Result<(), String> {
-    demand(!step.request().fail.is_empty(), "nothing has failed")?;
-    demand(step.ours.status == 500 || step.ours.view != step.node.view, "no failure is reported")
+    let failed = !step.request().fail.is_empty() || step.could_not_read() || step.meets_taken_id();
+    demand(failed, "nothing has failed")?;
+    let told =
+        step.ours.status == 500 || step.ours.view.iter().any(|seen| seen.starts_with("error"));
+    demand(told || step.ours.calls != step.node.calls, "no failure is reported")?;
+    let before = records(step.scenario);
+    let stolen = step.ours.set_cookie.iter().any(|line| {
+        before
+            .keys()
+            .any(|id| step.is_of(line, id) && !step.is_loaded(id) && !was_set_here(step, id))
+    });
+    demand(!stolen, "the cookie of another session is sent")?;
+    let ended = step.node.records.keys().find(|id| !step.ours.records.contains_key(*id));
+    demand(ended.is_none() || told, "a record is lost silently")
 }
 
 /// What another request wrote meanwhile is kept beside what this one changed.
 fn merge_changes(step: &Step<'_>) -> Result<(), String> {
     demand(step.done().any(|(op, _)| is_rival_set(op)), "nobody else has written")?;
     step.differs_only(|expected, ours| {
-        // The members may be more, or others; nothing else may.
-        for (id, text) in &mut expected.records {
-            if let Some(merged) = ours.records.get(id) {
-                text.clone_from(merged);
+        // What was written together may be more, or live longer; nothing else may change.
+        for id in Ids::of(ours).saved {
+            if let Some(merged) = ours.records.get(&id) {
+                expected.records.insert(id, merged.clone());
             }
         }
-        let written = |call: &Call| matches!(call, Call::Set(..));
-        let calls = |response: &Response| {
-            response.calls.iter().filter(|call| !written(call)).cloned().collect::<Vec<_>>()
+        // So may be what the other request has made of the cookie.
+        let own = |response: &Response| {
+            response.set_cookie.last().filter(|line| step.is_ours(line)).cloned()
         };
-        if calls(expected) == calls(ours) {
+        match (own(expected), own(ours)) {
+            (Some(line), Some(other)) if line.split(';').next() == other.split(';').next() => {
+                expected.set_cookie.clone_from(&ours.set_cookie);
+            }
+            (Some(_), None) => drop(expected.set_cookie.pop()),
+            // What was merged into a new session is a change of it.
+            (None, Some(line)) => expected.set_cookie.push(line),
+            _ => {}
+        }
+        if calls_but_writes(expected) == calls_but_writes(ours) {
             expected.calls.clone_from(&ours.calls);
         }
         for (at, (op, _)) in step.request().ops.iter().zip(&step.node.view).enumerate() {
-            if matches!(op, Op::Get { .. } | Op::Keys | Op::Contains { .. } | Op::Increment { .. }) {
+            if matches!(op, Op::Get { .. } | Op::Keys | Op::Contains { .. } | Op::Increment { .. })
+            {
                 expected.view[at].clone_from(&ours.view[at]);
             }
         }
     })
 }
 
+/// The touch comes with the read, whatever is done later.
+fn touch_on_load(step: &Step<'_>) -> Result<(), String> {
+    let [Call::Get(id), Call::Touch(touched, _), rest @ ..] = &step.ours.calls[..] else {
+        return Err("nothing is touched when it is loaded".into());
+    };
+    demand(id == touched && step.is_loaded(id), "what is touched is not what was loaded")?;
+    let mut calls: Vec<Call> = step.node.calls.get(1..).unwrap_or_default().to_vec();
+    let late = calls.iter().rposition(|call| matches!(call, Call::Touch(late, _) if late == id));
+    if let Some(at) = late.filter(|_| calls.len() > rest.len()) {
+        calls.remove(at);
+    }
+    let rival = step.done().any(|(op, _)| is_rival_set(op));
+    let renewed = |call: &Call| match call {
+        // The cookie may be the one that another request has written after the touch.
+        Call::Set(id, text) if rival => Call::Set(id.clone(), members(text)),
+        Call::Set(id, text) => Call::Set(id.clone(), timeless(text)),
+        other => other.clone(),
+    };
+    let same = calls.iter().map(renewed).eq(rest.iter().map(renewed));
+    demand(same, "the other calls are not the same")?;
+    step.differs_only(|expected, ours| {
+        expected.calls.clone_from(&ours.calls);
+        if let (Some(text), Some(renewed)) = (expected.records.get_mut(id), ours.records.get(id))
+            && members(text) == members(renewed)
+        {
+            text.clone_from(renewed);
+        }
+        for ((op, seen), ours) in step.request().ops.iter().zip(&mut expected.view).zip(&ours.view)
+        {
+            if *op == Op::Cookie {
+                seen.clone_from(ours);
+            }
+        }
+        // That a record has gone since is not noticed then.
+        if step.did(&Op::RivalDestroy)
+            && expected.set_cookie.len() < ours.set_cookie.len()
+            && let Some(line) = ours.set_cookie.last().filter(|line| step.is_of(line, id))
+        {
+            expected.set_cookie.push(line.clone());
+        }
+    })
+}
+
+/// What a handler sees of the cookie of a session that is over.
+const NO_TIME: &str = r#"{"maxAge":null,"originalMaxAge":null,"expires":null}"#;
+
 fn is_rival_set(op: &Op) -> bool {
     matches!(op, Op::RivalSet { .. })
+}
+
+/// The ids of a response's calls.
+#[derive(Default)]
+struct Ids {
+    read: Vec<String>,
+    saved: Vec<String>,
+    ended: Vec<String>,
+}
+
+impl Ids {
+    fn of(response: &Response) -> Self {
+        let mut ids = Self::default();
+        for call in &response.calls {
+            match call {
+                Call::Get(id) => ids.read.push(id.clone()),
+                Call::Set(id, _) | Call::Touch(id, _) => ids.saved.push(id.clone()),
+                Call::Destroy(id) => ids.ended.push(id.clone()),
+            }
+        }
+        ids
+    }
+}
+
+/// Says whether a record is another one than before.
+fn was_set_here(step: &Step<'_>, id: &str) -> bool {
+    was_set(&step.ours.calls, id) && step.ours.records.get(id) != records(step.scenario).get(id)
+}
+
+fn calls_but_writes(response: &Response) -> Vec<&Call> {
+    let written = |call: &&Call| matches!(call, Call::Set(..) | Call::Touch(..));
+    response.calls.iter().filter(|call| !written(call)).collect()
 }
 
 fn was_set(calls: &[Call], id: &str) -> bool {
@@ -626,11 +856,36 @@ fn clean(response: &Response) -> Response {
     response
 }
 
-/// A record without its cookie's expiry, which is never the last of its members.
+/// A record's cookie.
+fn cookie_of(text: &str) -> Option<String> {
+    let Ok(Value::Object(members)) = serde_json::from_str(&normal(text)) else { return None };
+    members.into_iter().find(|(key, _)| key == "cookie").map(|(_, cookie)| cookie.js())
+}
+
+/// A record without its cookie.
+fn members(text: &str) -> String {
+    match serde_json::from_str(&normal(text)) {
+        Ok(Value::Object(mut members)) => {
+            members.retain(|(key, _)| key != "cookie");
+            Value::Object(members).js()
+        }
+        _ => text.into(),
+    }
+}
+
+/// A record without its cookie's expiry, in one form.
 fn timeless(text: &str) -> String {
-    let Some((before, after)) = text.split_once("\"expires\":") else { return text.into() };
-    let Some((_, after)) = after.split_once(',') else { return text.into() };
-    format!("{before}{after}")
+    match serde_json::from_str(&normal(text)) {
+        Ok(Value::Object(mut members)) => {
+            for (key, value) in &mut members {
+                if let ("cookie", Value::Object(cookie)) = (&**key, value) {
+                    cookie.retain(|(name, _)| name != "expires");
+                }
+            }
+            Value::Object(members).js()
+        }
+        _ => text.into(),
+    }
 }
 
 #[cfg(test)]

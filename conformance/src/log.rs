@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use express_session::store::{
-    Created, Error, ErrorKind, Loaded, Record, Revision, Store, Touch, Touched, Updated,
+    Created, Error, ErrorKind, Loaded, Record, Renewed, Revision, Store, Touch, Touched, Updated,
 };
 use express_session::{SessionId, Timestamp};
 use serde::Deserialize;
@@ -27,6 +27,8 @@ struct State {
     fail: Vec<String>,
     /// The id and text of a write that was refused.
     refused: Option<(String, String)>,
+    /// A load after that: part of trying again, or a call of its own.
+    undecided: Option<Call>,
 }
 
 impl<S> Log<S> {
@@ -44,7 +46,9 @@ impl<S> Log<S> {
     /// Takes the calls so far.
     #[must_use]
     pub fn take(&self) -> Vec<Call> {
-        std::mem::take(&mut *self.state()).calls
+        let mut state = std::mem::take(&mut *self.state());
+        state.calls.extend(state.undecided);
+        state.calls
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -55,6 +59,8 @@ impl<S> Log<S> {
     fn log(&self, verb: &str, call: Call) -> Result<(), Error> {
         let mut state = self.state();
         state.refused = None;
+        let before = state.undecided.take();
+        state.calls.extend(before);
         state.calls.push(call);
         state.failure(verb)
     }
@@ -62,7 +68,9 @@ impl<S> Log<S> {
     fn log_set(&self, id: &SessionId, record: &Record) -> Result<(), Error> {
         let mut state = self.state();
         let set = (id.as_str().to_owned(), described(record));
+        let before = state.undecided.take();
         if state.refused.as_ref() != Some(&set) {
+            state.calls.extend(before);
             state.calls.push(Call::Set(set.0, set.1));
         }
         state.refused = None;
@@ -86,9 +94,17 @@ impl State {
 
 impl<S: Store> Store for Log<S> {
     async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
-        let again = self.state().refused.as_ref().is_some_and(|(refused, _)| refused == id.as_str());
-        if !again {
-            self.log("get", Call::Get(id.as_str().into()))?;
+        let get = Call::Get(id.as_str().into());
+        let refused = |state: &State| {
+            state.refused.as_ref().is_some_and(|(refused, _)| refused == id.as_str())
+        };
+        if refused(&self.state()) {
+            let mut state = self.state();
+            let before = state.undecided.replace(get);
+            state.calls.extend(before);
+            state.failure("get")?;
+        } else {
+            self.log("get", get)?;
         }
         self.store.load(id, now).await
     }
@@ -122,15 +138,26 @@ impl<S: Store> Store for Log<S> {
         Ok(updated)
     }
 
-    async fn touch(
-        &self,
-        id: &SessionId,
-        touch: &Touch,
-        now: Timestamp,
-    ) -> Result<Touched, Error> {
+    async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
         let cookie = with_deadline(&touch.cookie, expiry(&touch.cookie), touch.deadline);
         self.log("touch", Call::Touch(id.as_str().into(), cookie))?;
         self.store.touch(id, touch, now).await
+    }
+
+    /// Logs a `get`, and the `touch` that comes with it.
+    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
+        if !self.touches || self.state().failure("touch").is_err() {
+            let loaded = self.load(id, now).await?;
+            return Ok(loaded.map(|loaded| Renewed { loaded, is_renewed: false }));
+        }
+        self.log("get", Call::Get(id.as_str().into()))?;
+        let renewed = self.store.renew(id, now).await?;
+        if let Some(Renewed { loaded, is_renewed: true }) = &renewed
+            && let Some(touch) = Touch::renewing(&loaded.record.text, now)
+        {
+            self.log("touch", Call::Touch(id.as_str().into(), touch.cookie.as_ref().into()))?;
+        }
+        Ok(renewed)
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, ValueEnum};
 use conformance::departures::TABLE;
 use conformance::generate::Generator;
-use conformance::judge::Judge;
+use conformance::judge::{Judge, judge_all};
 use conformance::node::Node;
 use conformance::ours;
 use conformance::scenario::Scenario;
@@ -82,26 +82,17 @@ fn run(args: &Args, out: &mut impl io::Write) -> io::Result<usize> {
         return replay(&scenario, &mut node, &mut judge, out);
     }
 
-    let mut failed = Vec::new();
-    let mut differences = 0;
-    node.play_all(Generator::new(args.seed).take(args.cases), |scenario, outcome| {
-        if judge.judge(&scenario, &outcome).is_err() {
-            differences += 1;
-            if failed.len() < args.show {
-                failed.push(scenario);
-            }
-        }
-        Ok(())
-    })?;
-    for (number, count) in judge.explained() {
-        let field = TABLE.iter().find(|row| row.number == *number).and_then(|row| row.field);
+    let scenarios = Generator::new(args.seed).take(args.cases);
+    let report = judge_all(&mut node, scenarios, &judge, args.show)?;
+    for (number, count) in report.explained {
+        let field = TABLE.iter().find(|row| row.number == number).and_then(|row| row.field);
         writeln!(out, "departure {number} {}: {count} requests", field.unwrap_or_default())?;
     }
-    for scenario in failed {
+    for scenario in report.failed {
         show(scenario, &mut node, &mut judge, out)?;
     }
-    writeln!(out, "{} scenarios, {differences} differences", args.cases)?;
-    Ok(differences)
+    writeln!(out, "{} scenarios, {} differences", args.cases, report.differences)?;
+    Ok(report.differences)
 }
 
 /// Shows the smallest scenario that still differs.

@@ -39,11 +39,7 @@ impl Node {
         let (Some(input), Some(output)) = (process.stdin.take(), process.stdout.take()) else {
             return Err(io::Error::other("the pipes of node are missing"));
         };
-        Ok(Self {
-            process,
-            input: Some(BufWriter::new(input)),
-            output: BufReader::new(output),
-        })
+        Ok(Self { process, input: Some(BufWriter::new(input)), output: BufReader::new(output) })
     }
 
     /// Plays one scenario and waits for what becomes of it.

@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use express_session::store::{Admin as _, Record, Store as _};
 use express_session::{
-    Cookie, Departures, Error, ErrorKind, MemoryStore, Priority, SameSite, Secure, SecureConnection,
-    Session, SessionId, SessionLayer, Timestamp, Unset,
+    Cookie, Departures, Error, ErrorKind, MemoryStore, Priority, SameSite, Secure,
+    SecureConnection, Session, SessionId, SessionLayer, Timestamp, Unset,
 };
 use http::request::Parts;
 use http_body::Frame;
@@ -146,7 +146,8 @@ impl<'a> Stage<'a> {
             view: Arc::clone(&view),
         };
         let mut service = layer.layer(handler);
-        let response = ready(service.call(http_request(request)?)).unwrap_or_else(|never| match never {});
+        let response =
+            ready(service.call(http_request(request)?)).unwrap_or_else(|never| match never {});
         let (parts, body) = response.into_parts();
         drain(body);
         let set_cookie = parts.headers.get_all("set-cookie");
@@ -164,7 +165,8 @@ impl<'a> Stage<'a> {
     fn records(&self, at: i64) -> Result<std::collections::BTreeMap<String, String>, String> {
         let page = ready(self.store.list(None, usize::MAX, Timestamp::from_millis(at)))
             .map_err(|error| error.to_string())?;
-        let text = |(id, record): (SessionId, Record)| (id.as_str().into(), record.text.as_ref().into());
+        let text =
+            |(id, record): (SessionId, Record)| (id.as_str().into(), record.text.as_ref().into());
         Ok(page.sessions.into_iter().map(text).collect())
     }
 }
@@ -295,7 +297,9 @@ impl Handler {
             let after = after.to_vec();
             Some(Box::pin(async move { visit.perform(&after).await }))
         };
-        response.body(Body { first: Some(if rest.is_some() { "o" } else { "ok" }), rest }).unwrap_or_default()
+        response
+            .body(Body { first: Some(if rest.is_some() { "o" } else { "ok" }), rest })
+            .unwrap_or_default()
     }
 }
 
@@ -339,7 +343,7 @@ impl Visit {
             Op::Set { key, value } => session.insert(key, value)?,
             Op::Remove { key } => {
                 session.remove(key)?;
-            },
+            }
             Op::Contains { key } => return Ok(session.contains(key).to_string()),
             Op::Keys => return Ok(js_texts(&session.keys())),
             Op::Clear => session.clear()?,
@@ -409,10 +413,9 @@ fn lifetime(session: &Session) -> String {
     let millis = |duration: Option<Duration>| {
         duration.map_or_else(|| "null".into(), |duration| duration.as_millis().to_string())
     };
-    let expires = cookie.expires().map_or_else(
-        || "null".into(),
-        |time| format!("\"{}\"", Timestamp::from(time).iso()),
-    );
+    let expires = cookie
+        .expires()
+        .map_or_else(|| "null".into(), |time| format!("\"{}\"", Timestamp::from(time).iso()));
     format!(
         "{{\"maxAge\":{},\"originalMaxAge\":{},\"expires\":{expires}}}",
         millis(cookie.max_age()),
@@ -463,12 +466,24 @@ impl http_body::Body for Body {
         };
         Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(piece.as_bytes())))))
     }
+
+    /// A response that is ended in one go has a length that is known, as one of `res.end(text)` has.
+    fn size_hint(&self) -> http_body::SizeHint {
+        match self.rest {
+            Some(_) => http_body::SizeHint::default(),
+            None => {
+                http_body::SizeHint::with_exact(self.first.map_or(0, |first| first.len() as u64))
+            }
+        }
+    }
 }
 
 fn drain<B: http_body::Body>(body: B) {
     let mut body = Box::pin(body);
     // An error ends a body as well as its end does.
-    while let Some(Ok(_)) = ready(std::future::poll_fn(|context| body.as_mut().poll_frame(context))) {}
+    while let Some(Ok(_)) = ready(std::future::poll_fn(|context| body.as_mut().poll_frame(context)))
+    {
+    }
 }
 
 /// Waits for what never waits: the memory store answers at once.

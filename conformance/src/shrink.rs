@@ -51,7 +51,8 @@ fn simpler(scenario: &Scenario) -> Vec<Scenario> {
         propose(&|scenario| scenario.requests[at].at = scenario.requests[at - 1].at);
     }
     for at in 0..scenario.seeds.len() {
-        let plain = r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}}"#;
+        let plain =
+            r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}}"#;
         propose(&|scenario| scenario.seeds[at].text = plain.into());
     }
     propose(&|scenario| scenario.ids = Ids::default());

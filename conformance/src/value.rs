@@ -20,9 +20,9 @@ pub enum Value {
     /// A string
     Text(String),
     /// An array
-    List(Vec<Value>),
+    List(Vec<Self>),
     /// An object, its members in the order they were written in
-    Object(Vec<(String, Value)>),
+    Object(Vec<(String, Self)>),
 }
 
 impl Value {

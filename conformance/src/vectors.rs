@@ -174,7 +174,9 @@ impl Decision {
         let calls = calls.collect::<Vec<_>>().join("+");
         let calls = if calls.is_empty() { "-" } else { &calls };
         let get = matches!(response.calls.first(), Some(Call::Get(_)));
-        let same = calls == self.calls && get == self.get && response.set_cookie.len() == usize::from(self.sc);
+        let same = calls == self.calls
+            && get == self.get
+            && response.set_cookie.len() == usize::from(self.sc);
         (!same).then(|| format!("expected {self:?}\ngot {response:?}\n"))
     }
 }

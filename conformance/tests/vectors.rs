@@ -6,9 +6,13 @@ use conformance::vectors::{check, decisions, exchanges, normalisations};
 
 #[test]
 fn every_vector_is_answered_as_express_session_answered_it() {
-    let (count, differences) =
-        check(|scenario| Ok(ours::play(scenario, Switches::NONE))).unwrap();
-    assert!(differences.is_empty(), "{} of {count}:\n{}", differences.len(), differences.join("\n"));
+    let (count, differences) = check(|scenario| Ok(ours::play(scenario, Switches::NONE))).unwrap();
+    assert!(
+        differences.is_empty(),
+        "{} of {count}:\n{}",
+        differences.len(),
+        differences.join("\n")
+    );
 }
 
 #[test]

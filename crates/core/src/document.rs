@@ -547,7 +547,9 @@ impl Document {
     /// ```
     #[must_use]
     pub fn render(&self, cookie: &str) -> Arc<str> {
-        if !self.is_changed() {
+        // A member that went and came back may have changed sides with the cookie, which is no change of data.
+        let moved = self.edited.as_ref().is_some_and(|edited| edited.cookie_at != self.base.cookie_at);
+        if !self.is_changed() && !moved {
             if cookie == self.cookie_text() {
                 return Arc::clone(&self.base.text);
             }
@@ -1015,6 +1017,15 @@ mod tests {
         document.insert("a", &1).unwrap();
         document.insert("z", &2).unwrap();
         assert!(!document.is_changed());
+    }
+
+    #[test]
+    fn member_that_changed_sides_with_the_cookie_is_written_where_it_is() {
+        let mut document = parse(r#"{"a":1,"cookie":{}}"#);
+        document.remove("a");
+        document.insert("a", &1).unwrap();
+        assert!(!document.is_changed());
+        assert_eq!(&*document.render("{}"), r#"{"cookie":{},"a":1}"#);
     }
 
     #[test]

@@ -21,7 +21,8 @@
 //! - [`guide`] is for somebody who knows express-session: each option and method, JavaScript beside Rust.
 //! - [`SessionLayer`] has the options, [`Session`] what a handler does with a session, [`Typed`] the
 //!   same as a struct.
-//! - [`store`] is where sessions are kept: the memory store, and the port for a store of your own.
+//! - [`store`] is where sessions are kept: the stores, the port for one of your own, and [`connect`],
+//!   which opens one by its URL.
 //!
 //! # Features
 //!
@@ -29,7 +30,16 @@
 //! |---|---|---|
 //! | `axum` | yes | [`Session`], `Option<Session>`, [`Unloaded`] and [`Typed`] as arguments of handlers, [`Error`] as a response; the original path under nested routers |
 //!
-//! Without it the layer works around any `tower` service; [`Session::from_extensions`] gives the session.
+//! | `redis` | no | sessions in Redis or Valkey, shared with npm's connect-redis |
+//! | `postgres` | no | sessions in PostgreSQL, shared with connect-pg-simple |
+//! | `mysql` | no | sessions in MySQL or MariaDB, shared with express-mysql-session |
+//! | `sqlite` | no | sessions in an SQLite file, shared with connect-sqlite3, better-sqlite3-session-store or connect-session-knex |
+//! | `file` | no | sessions in files, shared with session-file-store |
+//! | `memcached` | no | sessions in memcached, shared with connect-memcached |
+//! | `tls` | no | encrypted connections to Redis, PostgreSQL and MySQL |
+//!
+//! Without `axum` the layer works around any `tower` service; [`Session::from_extensions`] gives the
+//! session.
 #![forbid(unsafe_code)]
 
 mod body;

@@ -404,9 +404,17 @@ impl Shared {
     /// Loads the record again, and drops what was changed since.
     pub(crate) async fn reload(&self) -> Result<(), Error> {
         let _step = self.step.lock().await;
-        let id = self.state().callable()?.id.clone();
+        let (id, known) = {
+            let mut state = self.state();
+            let live = state.callable()?;
+            (live.id.clone(), live.known)
+        };
         let now = self.now();
-        let Some(loaded) = self.config.store.load(&id, now).await? else {
+        let found = self.config.store.load(&id, now).await?;
+        // What is there under the id of a session that was never stored is somebody else's.
+        let foreign = known == Known::Absent
+            && decide::taken(&self.config.policy) == decide::Surprise::Refuse;
+        let Some(loaded) = found.filter(|_| !foreign) else {
             return Err(Error::new(ErrorKind::NotFound));
         };
         let (document, cookie) = self.parse(&loaded, now)?;
@@ -571,11 +579,18 @@ impl Shared {
 
     /// Asks what to do, or gives `None` where there never was a session.
     fn plan(&self) -> Option<Plan> {
-        let state = self.state();
+        let mut state = self.state();
         let mut facts = self.facts(&state)?;
         let mut plan = decide::plan(facts, &self.config.policy);
         let sends = matches!(plan.cookie, decide::Cookie::Send | decide::Cookie::Expire);
-        if sends && !state.live.as_ref().is_some_and(|live| self.is_printable(live)) {
+        if sends
+            && let Some(live) = &mut state.live
+            && !self.is_printable(live)
+        {
+            // express-session finds out when it prints, and has renewed the time by then.
+            if plan.cookie == decide::Cookie::Send && !live.renewed {
+                live.renew(self.now());
+            }
             facts.reach = decide::Reach::Unprintable;
             plan = decide::plan(facts, &self.config.policy);
         }

@@ -97,7 +97,7 @@ pub fn print(name: &str, value: &str, cookie: &StoredCookie) -> Result<String, I
 ///
 /// # Errors
 ///
-/// As [`print`].
+/// As [`print()`].
 ///
 /// ```
 /// use express_session_core::Timestamp;
