@@ -620,6 +620,7 @@ fn unique_ids(step: &Step<'_>) -> Result<(), String> {
             }
         }
         // Whoever saves is told; the write was tried once, and not once more.
+        let mut kept_own = false;
         for (op, (seen, ours)) in
             step.request().ops.iter().zip(expected.view.iter_mut().zip(&ours.view))
         {
@@ -628,7 +629,9 @@ fn unique_ids(step: &Step<'_>) -> Result<(), String> {
             let told = *op == Op::Save && ours == "error: IdTaken";
             // What this session was over for is the other one's now.
             let over = seen == "error: gone";
-            if spared || told || over || *op == Op::Reload {
+            // Whoever reloads keeps a session of its own, and sees nothing of the other one from then on.
+            kept_own |= *op == Op::Reload && seen == "ok" && ours == "error: gone";
+            if spared || told || over || kept_own || *op == Op::Reload {
                 seen.clone_from(ours);
             }
         }
