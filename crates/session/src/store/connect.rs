@@ -1,0 +1,658 @@
+//! A store by its URL, for applications that are told at run time where to keep sessions.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use express_session_core::store::Error;
+
+use super::AnyStore;
+use super::memory::MemoryStore;
+
+/// Opens the store at a URL, and connects, so that what is wrong with it shows at once.
+///
+/// | URL | store | feature |
+/// |---|---|---|
+/// | `memory://` | `memory::MemoryStore` | |
+/// | `redis://host:6379/0`, `rediss://`, `redis+unix://`, `redis+sentinel://`, `redis+cluster://`, also with `valkey` | `redis::RedisStore` | `redis`, for `rediss` also `tls` |
+/// | `postgres://host/database`, `postgresql://` | `postgres::PostgresStore` | `postgres` |
+/// | `mysql://host/database` | `mysql::MySqlStore` | `mysql` |
+/// | `memcached://host:11211` | `memcached::MemcachedStore` | `memcached` |
+/// | `sqlite:///var/lib/sessions.db`, `sqlite://sessions.db` in the working folder, `sqlite://:memory:` | `sqlite::SqliteStore` | `sqlite` |
+/// | `file:///var/lib/sessions`, `file://sessions` in the working folder | `file::FileStore` | `file` |
+///
+/// Options come behind the `?`, by the names of the store's methods: `?prefix=shop:&ttl=30m`. `ttl`
+/// and `table` are understood wherever there is such a thing, `timeout` by every store but that in
+/// memory. A time is a number with `ms`, `s`, `m`, `h` or `d`, and of seconds without;
+/// where a method takes `None`, `never` is that. What else a driver knows, as `sslmode` of PostgreSQL, is
+/// passed on. What has a special meaning in a URL is written as `%40` and so on, the `?` and `@` of a
+/// password among them.
+///
+/// A certificate authority of your own, a pool that you share and functions as options are given to the
+/// stores themselves.
+///
+/// # Errors
+///
+/// By their [kind](ConnectErrorKind): the URL is none, its scheme is unknown or needs a feature, an
+/// option is unknown or has a value that it cannot have, or the store cannot be opened. No
+/// message shows more of the URL than its scheme and the names of options.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use express_session::store::ConnectErrorKind;
+/// use express_session::SessionLayer;
+///
+/// let url = "memory://?ttl=30m&max_sessions=100000"; // Or whatever the environment says.
+/// let store = express_session::connect(url).await?;
+/// let layer = SessionLayer::new("keyboard cat").store(store);
+/// # let _ = layer;
+///
+/// let error = express_session::connect("memory://?max_session=5").await.unwrap_err();
+/// assert_eq!(error.kind(), ConnectErrorKind::UnknownOption);
+/// assert_eq!(error.to_string(), "memory:// has no option max_session");
+/// # Ok(())
+/// # }
+/// ```
+pub async fn connect(url: &str) -> Result<AnyStore, ConnectError> {
+    let address = Address::parse(url)?;
+    match address.scheme {
+        "memory" => memory(address),
+        "postgres" | "postgresql" => postgres(address).await,
+        "mysql" => mysql(address).await,
+        "memcached" => memcached(address).await,
+        "sqlite" => sqlite(address).await,
+        "file" => file(address).await,
+        scheme => match scheme.split('+').next() {
+            Some("redis" | "rediss" | "valkey" | "valkeys") => redis(address).await,
+            _ => Err(ConnectError::new(
+                ConnectErrorKind::UnknownScheme,
+                format!("no session store has the scheme {scheme}"),
+            )),
+        },
+    }
+}
+
+fn memory(address: Address<'_>) -> Result<AnyStore, ConnectError> {
+    if !address.place.is_empty() {
+        return Err(ConnectError::no_url("memory:// takes options only"));
+    }
+    let mut store = MemoryStore::new();
+    for option in address.options()? {
+        store = match option.name {
+            "ttl" => store.ttl(option.duration_or_never()?),
+            "max_sessions" => store.max_sessions(option.number()?),
+            "max_bytes" => store.max_bytes(option.number()?),
+            _ => return Err(option.unknown()),
+        };
+    }
+    Ok(AnyStore::new(store))
+}
+
+#[cfg(feature = "redis")]
+async fn redis(address: Address<'_>) -> Result<AnyStore, ConnectError> {
+    let (server, kind) = address.scheme.split_once('+').unwrap_or((address.scheme, ""));
+    if cfg!(not(feature = "tls")) && server.ends_with('s') && server != "redis" {
+        return Err(ConnectError::missing(address.scheme, "tls"));
+    }
+    let (url, options) = address.for_driver(match kind {
+        "unix" => &["db", "user", "pass", "protocol"],
+        "sentinel" => &["db", "protocol", "sentinel_username", "sentinel_password"],
+        _ => &["protocol"],
+    })?;
+    let mut store = super::redis::RedisStore::open(&url)?;
+    for option in options {
+        store = match option.name {
+            "prefix" => store.prefix(option.text),
+            "ttl" => store.ttl(option.duration()?),
+            "disable_ttl" => store.disable_ttl(option.flag()?),
+            "disable_touch" => store.disable_touch(option.flag()?),
+            "scan_count" => store.scan_count(option.number()?),
+            "timeout" => store.timeout(option.duration()?),
+            _ => return Err(option.unknown()),
+        };
+    }
+    store.ping().await?;
+    Ok(AnyStore::new(store))
+}
+
+#[cfg(feature = "postgres")]
+async fn postgres(address: Address<'_>) -> Result<AnyStore, ConnectError> {
+    let (url, options) = address.for_driver(&[
+        "user",
+        "password",
+        "dbname",
+        "options",
+        "application_name",
+        "sslmode",
+        "sslnegotiation",
+        "host",
+        "hostaddr",
+        "port",
+        "connect_timeout",
+        "tcp_user_timeout",
+        "keepalives",
+        "keepalives_idle",
+        "keepalives_interval",
+        "keepalives_retries",
+        "target_session_attrs",
+        "channel_binding",
+        "load_balance_hosts",
+    ])?;
+    let mut store = super::postgres::PostgresStore::new(&url)?;
+    for option in options {
+        store = match option.name {
+            "table" | "table_name" => store.table_name(option.text),
+            "schema_name" => store.schema_name(option.text),
+            "create_table_if_missing" => store.create_table_if_missing(option.flag()?),
+            "ttl" => store.ttl(option.duration()?),
+            "disable_touch" => store.disable_touch(option.flag()?),
+            "prune_session_interval" => store.prune_session_interval(option.duration_or_never()?),
+            "prune_session_randomized_interval" => {
+                store.prune_session_randomized_interval(option.flag()?)
+            }
+            "timeout" => store.timeout(option.duration()?),
+            "max_connections" => store.max_connections(option.number()?),
+            _ => return Err(option.unknown()),
+        };
+    }
+    probed(store).await
+}
+
+#[cfg(feature = "mysql")]
+async fn mysql(address: Address<'_>) -> Result<AnyStore, ConnectError> {
+    let (url, options) = address.for_driver(&[
+        "tcp_keepalive",
+        "max_allowed_packet",
+        "wait_timeout",
+        "enable_cleartext_plugin",
+        "tcp_nodelay",
+        "stmt_cache_size",
+        "prefer_socket",
+        "secure_auth",
+        "client_found_rows",
+        "socket",
+        "compression",
+        "require_ssl",
+        "verify_ca",
+        "verify_identity",
+        "built_in_roots",
+    ])?;
+    let mut store = super::mysql::MySqlStore::new(&url)?;
+    for option in options {
+        store = match option.name {
+            "table" | "table_name" => store.table_name(option.text),
+            "create_database_table" => store.create_database_table(option.flag()?),
+            "ttl" | "expiration" => store.expiration(option.duration()?),
+            "clear_expired" => store.clear_expired(option.flag()?),
+            "check_expiration_interval" => store.check_expiration_interval(option.duration()?),
+            "disable_touch" => store.disable_touch(option.flag()?),
+            "connection_limit" => store.connection_limit(option.number()?),
+            "timeout" => store.timeout(option.duration()?),
+            _ => return Err(option.unknown()),
+        };
+    }
+    probed(store).await
+}
+
+#[cfg(feature = "memcached")]
+async fn memcached(address: Address<'_>) -> Result<AnyStore, ConnectError> {
+    let (url, options) = address.for_driver(&[])?;
+    let mut store = super::memcached::MemcachedStore::new(&url)?;
+    for option in options {
+        store = match option.name {
+            "prefix" => store.prefix(option.text),
+            "ttl" => store.ttl(option.duration()?),
+            "timeout" => store.timeout(option.duration()?),
+            "max_connections" => store.max_connections(option.number()?),
+            _ => return Err(option.unknown()),
+        };
+    }
+    probed(store).await
+}
+
+#[cfg(feature = "sqlite")]
+async fn sqlite(address: Address<'_>) -> Result<AnyStore, ConnectError> {
+    use super::sqlite::{Dialect, SqliteStore, Synchronous};
+
+    let mut store = SqliteStore::new(address.path()?);
+    for option in address.options()? {
+        store = match option.name {
+            "dialect" => store.dialect(match &*option.text {
+                "connect-sqlite3" => Dialect::ConnectSqlite3,
+                "better-sqlite3-session-store" => Dialect::BetterSqlite3SessionStore,
+                "connect-session-knex" => Dialect::ConnectSessionKnex,
+                _ => return Err(option.unfit("the name of an npm store for SQLite")),
+            }),
+            "table" => store.table(option.text),
+            "sid_field_name" => store.sid_field_name(option.text),
+            "create_table" => store.create_table(option.flag()?),
+            "create_dir_if_not_exists" => store.create_dir_if_not_exists(option.flag()?),
+            "ttl" => store.ttl(option.duration()?),
+            "cleanup_interval" => store.cleanup_interval(option.duration_or_never()?),
+            "concurrent_db" => store.concurrent_db(option.flag()?),
+            "synchronous" => store.synchronous(match &*option.text {
+                "normal" => Synchronous::Normal,
+                "full" => Synchronous::Full,
+                _ => return Err(option.unfit("normal or full")),
+            }),
+            "busy_timeout" => store.busy_timeout(option.duration()?),
+            "timeout" => store.timeout(option.duration()?),
+            "readers" => store.readers(option.number()?),
+            _ => return Err(option.unknown()),
+        };
+    }
+    store.open().await?;
+    Ok(AnyStore::new(store))
+}
+
+#[cfg(feature = "file")]
+async fn file(address: Address<'_>) -> Result<AnyStore, ConnectError> {
+    let mut store = super::file::FileStore::new(address.path()?);
+    for option in address.options()? {
+        store = match option.name {
+            "ttl" => store.ttl(option.duration()?),
+            "file_extension" => store.file_extension(option.text),
+            "reap_interval" => store.reap_interval(option.duration_or_never()?),
+            "fsync" => store.fsync(option.flag()?),
+            "mode" => {
+                let mode = u32::from_str_radix(&option.text, 8).ok();
+                store.mode(mode.ok_or_else(|| option.unfit("a mode as chmod takes it"))?)
+            }
+            "timeout" => store.timeout(option.duration()?),
+            _ => return Err(option.unknown()),
+        };
+    }
+    store.open().await?;
+    Ok(AnyStore::new(store))
+}
+
+/// Stands in for the stores that are left out.
+macro_rules! left_out {
+    ($($store:ident = $feature:literal),* $(,)?) => {
+        $(
+            #[cfg(not(feature = $feature))]
+            async fn $store(address: Address<'_>) -> Result<AnyStore, ConnectError> {
+                Err(ConnectError::missing(address.scheme, $feature))
+            }
+        )*
+    };
+}
+
+left_out! {
+    redis = "redis",
+    postgres = "postgres",
+    mysql = "mysql",
+    memcached = "memcached",
+    sqlite = "sqlite",
+    file = "file",
+}
+
+/// Asks a store for a session that there is not, to see that it answers.
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "memcached"))]
+async fn probed<S: super::Store>(store: S) -> Result<AnyStore, ConnectError> {
+    use express_session_core::{Clock as _, SessionId};
+
+    use crate::source::System;
+
+    if let Some(id) = SessionId::new("connect") {
+        store.load(&id, System.now().into()).await?;
+    }
+    Ok(AnyStore::new(store))
+}
+
+/// A URL, taken apart.
+#[derive(Clone, Copy)]
+struct Address<'a> {
+    scheme: &'a str,
+    /// All between `://` and `?`: it may hold a password.
+    place: &'a str,
+    query: &'a str,
+}
+
+#[allow(dead_code, reason = "each store uses some of it")]
+impl<'a> Address<'a> {
+    fn parse(url: &'a str) -> Result<Self, ConnectError> {
+        let no_url = || ConnectError::no_url("a store's URL is scheme://place?option=value");
+        let (scheme, rest) = url.split_once("://").ok_or_else(no_url)?;
+        let is_scheme = scheme.starts_with(|first: char| first.is_ascii_lowercase())
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        if !is_scheme {
+            return Err(no_url());
+        }
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        // What follows an `@` is a host: the `?` was a password's, and what follows it must not be shown.
+        if query.contains('@') {
+            let message =
+                "in a store's URL, a ? in a password is written %3F, and an @ in an option %40";
+            return Err(ConnectError::no_url(message));
+        }
+        Ok(Self { scheme, place, query })
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let pairs = self.query.split('&').filter(|pair| !pair.is_empty());
+        pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+    }
+
+    fn options(&self) -> Result<Vec<Choice<'a>>, ConnectError> {
+        self.for_driver(&[]).map(|(_, options)| options)
+    }
+
+    /// Gives the URL with the options that are the driver's, and those that are the store's.
+    fn for_driver(&self, drivers: &[&str]) -> Result<(String, Vec<Choice<'a>>), ConnectError> {
+        let scheme = self.scheme;
+        let mut url = format!("{scheme}://{}", self.place);
+        let mut separator = '?';
+        let mut options = Vec::new();
+        for (name, value) in self.pairs() {
+            if drivers.contains(&name) {
+                url.extend([separator.encode_utf8(&mut [0; 4]), name, "=", value]);
+                separator = '&';
+                continue;
+            }
+            let option = Choice { scheme, name, text: String::new() };
+            match decode(value) {
+                Some(text) => options.push(Choice { text, ..option }),
+                None => return Err(option.unfit("a text, in UTF-8 where it has a %")),
+            }
+        }
+        Ok((url, options))
+    }
+
+    /// Takes the place for a path of this machine.
+    fn path(&self) -> Result<String, ConnectError> {
+        let path = decode(self.place).filter(|path| !path.is_empty());
+        let path = path.ok_or_else(|| ConnectError::no_url("the URL has no path"))?;
+        // file:///C:/sessions
+        let behind = path.strip_prefix('/').filter(|path| path.as_bytes().get(1) == Some(&b':'));
+        Ok(behind.filter(|_| cfg!(windows)).map(str::to_owned).unwrap_or(path))
+    }
+}
+
+/// An option as a URL has it.
+struct Choice<'a> {
+    scheme: &'a str,
+    name: &'a str,
+    text: String,
+}
+
+#[allow(dead_code, reason = "each store uses some of it")]
+impl Choice<'_> {
+    fn duration(&self) -> Result<Duration, ConnectError> {
+        let digits = self.text.trim_start_matches(|digit: char| digit.is_ascii_digit());
+        let (number, unit) = self.text.split_at(self.text.len() - digits.len());
+        let seconds = |seconds: u64| number.parse::<u64>().ok()?.checked_mul(seconds);
+        let duration = match unit {
+            "ms" => number.parse().ok().map(Duration::from_millis),
+            "" | "s" => seconds(1).map(Duration::from_secs),
+            "m" => seconds(60).map(Duration::from_secs),
+            "h" => seconds(60 * 60).map(Duration::from_secs),
+            "d" => seconds(24 * 60 * 60).map(Duration::from_secs),
+            _ => None,
+        };
+        duration.ok_or_else(|| self.unfit("a time, as 500ms, 30s, 15m, 24h or 7d"))
+    }
+
+    fn duration_or_never(&self) -> Result<Option<Duration>, ConnectError> {
+        if self.text == "never" { Ok(None) } else { self.duration().map(Some) }
+    }
+
+    fn number(&self) -> Result<usize, ConnectError> {
+        self.text.parse().map_err(|_| self.unfit("a whole number"))
+    }
+
+    fn flag(&self) -> Result<bool, ConnectError> {
+        self.text.parse().map_err(|_| self.unfit("true or false"))
+    }
+
+    /// The value is not shown: nobody knows what it is.
+    fn unfit(&self, expected: &str) -> ConnectError {
+        let message = format!("the option {} of {}:// is not {expected}", self.name, self.scheme);
+        ConnectError::new(ConnectErrorKind::InvalidOption, message)
+    }
+
+    fn unknown(&self) -> ConnectError {
+        let message = format!("{}:// has no option {}", self.scheme, self.name);
+        ConnectError::new(ConnectErrorKind::UnknownOption, message)
+    }
+}
+
+/// Reads `%40` and so on; `None` where the result is no text.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut parts = text.split('%');
+    bytes.extend(parts.next()?.bytes());
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        bytes.extend(rest.bytes());
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// Why [`connect`] gives no store.
+///
+/// ```
+/// use std::error::Error as _;
+/// use express_session::store::ConnectErrorKind;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let error = express_session::connect("mongodb://localhost").await.unwrap_err();
+/// assert_eq!(error.kind(), ConnectErrorKind::UnknownScheme);
+/// assert_eq!(error.to_string(), "no session store has the scheme mongodb");
+/// assert!(error.source().is_none());
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct ConnectError {
+    kind: ConnectErrorKind,
+    message: Box<str>,
+    source: Option<Error>,
+}
+
+/// What a caller can tell the failures of [`connect`] apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConnectErrorKind {
+    /// It is no URL, or not one for this store.
+    NoUrl,
+    /// No store of this crate has that scheme.
+    UnknownScheme,
+    /// The store is left out of this build. The message names the feature to add.
+    MissingFeature,
+    /// The store has no such option. The message names it.
+    UnknownOption,
+    /// An option has a value that it cannot have. The message names the option.
+    InvalidOption,
+    /// The store says no. Its own error, with a kind, is the [source](StdError::source).
+    Store,
+}
+
+impl ConnectError {
+    /// Says which kind of failure it is.
+    #[must_use]
+    pub fn kind(&self) -> ConnectErrorKind {
+        self.kind
+    }
+
+    fn new(kind: ConnectErrorKind, message: impl Into<Box<str>>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    fn no_url(message: &'static str) -> Self {
+        Self::new(ConnectErrorKind::NoUrl, message)
+    }
+
+    #[allow(dead_code, reason = "with every feature, none is missing")]
+    fn missing(scheme: &str, feature: &str) -> Self {
+        let message = format!("for {scheme}:// add the feature \"{feature}\" of express-session");
+        Self::new(ConnectErrorKind::MissingFeature, message)
+    }
+}
+
+impl From<Error> for ConnectError {
+    fn from(error: Error) -> Self {
+        let message = "the session store cannot be opened".into();
+        Self { kind: ConnectErrorKind::Store, message, source: Some(error) }
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for ConnectError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_ref().map(|error| error as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block_on<T>(call: impl Future<Output = T>) -> T {
+        tokio::runtime::Runtime::new().unwrap().block_on(call)
+    }
+
+    fn refused(url: &str) -> ConnectError {
+        block_on(connect(url)).expect_err(url)
+    }
+
+    #[test]
+    fn memory_takes_its_options() {
+        for url in [
+            "memory://",
+            "memory://?",
+            "memory://?ttl=never",
+            "memory://?ttl=30m&max_sessions=10&max_bytes=1000000",
+        ] {
+            assert!(block_on(connect(url)).is_ok(), "{url}");
+        }
+        assert_eq!(refused("memory://here").kind(), ConnectErrorKind::NoUrl);
+    }
+
+    #[test]
+    fn times_have_units() {
+        let time = |text: &str| {
+            Choice { scheme: "memory", name: "ttl", text: text.to_owned() }.duration().ok()
+        };
+        for (text, millis) in [
+            ("500ms", 500),
+            ("30", 30_000),
+            ("30s", 30_000),
+            ("15m", 900_000),
+            ("24h", 86_400_000),
+            ("7d", 604_800_000),
+            ("0", 0),
+        ] {
+            assert_eq!(time(text), Some(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "s", "1w", "-1", "1.5h", "1 h", "99999999999999999999d", "é"] {
+            assert_eq!(time(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_apart() {
+        use ConnectErrorKind::{InvalidOption, NoUrl, UnknownOption, UnknownScheme};
+        for (url, kind) in [
+            ("", NoUrl),
+            ("redis", NoUrl),
+            ("://", NoUrl),
+            ("Redis://localhost", NoUrl),
+            ("localhost:6379", NoUrl),
+            ("mongodb://localhost", UnknownScheme),
+            ("memory://?max_session=1", UnknownOption),
+            ("memory://?prefix", UnknownOption),
+            ("memory://?ttl", InvalidOption),
+            ("memory://?ttl=soon", InvalidOption),
+            ("memory://?ttl=%", InvalidOption),
+            ("memory://?ttl=%ff", InvalidOption),
+            ("memory://?max_sessions=-1", InvalidOption),
+        ] {
+            assert_eq!(refused(url).kind(), kind, "{url}");
+        }
+    }
+
+    #[test]
+    fn store_that_is_left_out_names_its_feature() {
+        for (url, feature, has_it) in [
+            ("redis://localhost", "redis", cfg!(feature = "redis")),
+            ("redis+cluster://localhost", "redis", cfg!(feature = "redis")),
+            ("postgres://localhost", "postgres", cfg!(feature = "postgres")),
+            ("postgresql://localhost", "postgres", cfg!(feature = "postgres")),
+            ("mysql://localhost", "mysql", cfg!(feature = "mysql")),
+            ("memcached://localhost", "memcached", cfg!(feature = "memcached")),
+            ("sqlite://sessions.db", "sqlite", cfg!(feature = "sqlite")),
+            ("file://sessions", "file", cfg!(feature = "file")),
+        ] {
+            if !has_it {
+                let error = refused(url);
+                assert_eq!(error.kind(), ConnectErrorKind::MissingFeature);
+                let scheme = url.split("://").next().unwrap_or_default();
+                let expected =
+                    format!("for {scheme}:// add the feature \"{feature}\" of express-session");
+                assert_eq!(error.to_string(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn no_error_shows_a_password() {
+        for url in [
+            "redis://user:hunter2@localhost:1?unknown=hunter2",
+            "redis://user:a?hunter2=b@localhost",
+            "rediss://:hunter2@localhost:1",
+            "redis+sentinel://:hunter2@localhost",
+            "redis+nothing://:hunter2@localhost",
+            "redis://:hunter2@local host",
+            "postgres://user:hunter2@localhost:1/db?unknown=hunter2",
+            "postgres://user:hunter2@localhost:port/db",
+            "mysql://user:hunter2@localhost:1/db?unknown=hunter2",
+            "mysql://user:hunter2@localhost:port/db",
+            "memcached://user:hunter2@localhost:1",
+            "hunter2",
+            "user:hunter2@localhost",
+            "user:hunter2://localhost",
+            "memory://hunter2",
+            "memory://?ttl=hunter2",
+        ] {
+            let error = refused(url);
+            let mut shown = format!("{error} {error:?}");
+            let mut source = StdError::source(&error);
+            while let Some(cause) = source {
+                shown += &cause.to_string();
+                source = cause.source();
+            }
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn options_of_the_driver_are_passed_on_as_they_are() {
+        let address = Address::parse("pg://u:p%40@h/d?ttl=1h&sslmode=require&x=%41&table=a%26b");
+        let (url, options) = address.unwrap().for_driver(&["sslmode", "x"]).unwrap();
+        assert_eq!(url, "pg://u:p%40@h/d?sslmode=require&x=%41");
+        let options: Vec<_> =
+            options.iter().map(|option| (option.name, option.text.as_str())).collect();
+        assert_eq!(options, [("ttl", "1h"), ("table", "a&b")]);
+    }
+
+    #[test]
+    fn paths_are_relative_or_absolute() {
+        let path = |url| Address::parse(url).unwrap().path().ok();
+        assert_eq!(path("sqlite://sessions.db").as_deref(), Some("sessions.db"));
+        assert_eq!(path("sqlite://./a%20b/s.db?ttl=1h").as_deref(), Some("./a b/s.db"));
+        assert_eq!(path("sqlite:///var/s%3F.db").as_deref(), Some("/var/s?.db"));
+        assert_eq!(path("sqlite://:memory:").as_deref(), Some(":memory:"));
+        assert_eq!(path("sqlite://"), None);
+    }
+}

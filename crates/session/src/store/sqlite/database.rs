@@ -1,0 +1,320 @@
+//! One connection, and what can be done with it.
+
+use std::fs;
+use std::sync::Arc;
+
+use express_session_core::store::{Error, ErrorKind};
+use express_session_core::{SessionId, Timestamp};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Params, Row, params};
+
+use super::dialect::{Dialect, Sql};
+use super::{Options, Synchronous};
+
+/// How many ids a step of the cleaning looks at.
+const STEP: i64 = 500;
+/// More than there are statements.
+const STATEMENTS: usize = 32;
+
+/// A connection to the database, with its table found or made.
+pub(super) struct Database {
+    connection: Connection,
+    sql: Sql,
+    dialect: Dialect,
+}
+
+/// A record as it stands in its row.
+pub(super) struct Stored {
+    /// The text, or nothing where that is no UTF-8 text.
+    pub(super) text: Option<Arc<str>>,
+    /// The deadline, or nothing where that is no time: to the npm stores such a record is not there.
+    pub(super) deadline: Option<Timestamp>,
+}
+
+/// Why a transaction was rolled back, or a connection not opened.
+pub(super) enum Failure {
+    Sqlite(rusqlite::Error),
+    Table(&'static str),
+}
+
+pub(super) type Result<T> = std::result::Result<T, Failure>;
+
+impl Database {
+    pub(super) fn open(options: &Options) -> Result<Self> {
+        if !options.is_in_memory() {
+            make_room(options);
+        }
+        // Without the flag for URIs: a path is a path, whatever it begins with.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&options.path, flags)?;
+        connection.busy_timeout(options.busy_timeout)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        set_durability(&connection, options)?;
+
+        let sid = options.sid_field_name.as_str();
+        let sql = |dialect| Sql::new(dialect, &options.table, sid);
+        let mut columns = columns(&connection, &options.table)?;
+        if columns.is_empty() {
+            if !options.create_table {
+                return Err(Failure::Table("there is no such table, and create_table is off"));
+            }
+            // Another process may be doing the same: the statements do nothing the second time.
+            let create = sql(options.dialect.unwrap_or(Dialect::ConnectSqlite3)).create;
+            connection.execute_batch("BEGIN IMMEDIATE")?;
+            connection
+                .execute_batch(&create)
+                .and_then(|()| connection.execute_batch("COMMIT"))
+                .inspect_err(|_| drop(connection.execute_batch("ROLLBACK")))?;
+            columns = self::columns(&connection, &options.table)?;
+        }
+        let Some(dialect) = Dialect::of_columns(&columns, sid) else {
+            return Err(Failure::Table("the table has not the columns of a session store"));
+        };
+        if options.dialect.is_some_and(|wanted| wanted != dialect) {
+            return Err(Failure::Table("the table is of another dialect than the option says"));
+        }
+        Ok(Self { sql: sql(dialect), connection, dialect })
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    pub(super) fn begin(&self) -> Result<()> {
+        // Whoever is going to write says so at once; a lock taken later may fail without any wait.
+        self.execute("BEGIN IMMEDIATE", []).map(drop)
+    }
+
+    pub(super) fn commit(&self) -> Result<()> {
+        self.execute("COMMIT", []).map(drop)
+    }
+
+    pub(super) fn roll_back(&self) -> Result<()> {
+        // Some errors roll back by themselves.
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        self.execute("ROLLBACK", []).map(drop)
+    }
+
+    pub(super) fn find(&self, id: &SessionId) -> Result<Option<Stored>> {
+        let mut statement = self.connection.prepare_cached(&self.sql.load)?;
+        Ok(statement.query_row([id.as_str()], |row| stored(row, 0)).optional()?)
+    }
+
+    pub(super) fn insert(
+        &self,
+        id: &SessionId,
+        text: &str,
+        deadline: Timestamp,
+    ) -> Result<Timestamp> {
+        self.put(&self.sql.insert, id, text, deadline)
+    }
+
+    pub(super) fn replace(
+        &self,
+        id: &SessionId,
+        text: &str,
+        deadline: Timestamp,
+    ) -> Result<Timestamp> {
+        self.put(&self.sql.replace, id, text, deadline)
+    }
+
+    fn put(&self, sql: &str, id: &SessionId, text: &str, deadline: Timestamp) -> Result<Timestamp> {
+        let (value, deadline) = self.dialect.deadline(deadline);
+        self.execute(sql, params![id.as_str(), value, text])?;
+        Ok(deadline)
+    }
+
+    /// Moves a deadline, and gives it as it is kept.
+    pub(super) fn touch(&self, id: &SessionId, deadline: Timestamp) -> Result<Timestamp> {
+        let (value, deadline) = self.dialect.deadline(deadline);
+        self.execute(&self.sql.touch, params![id.as_str(), value])?;
+        Ok(deadline)
+    }
+
+    pub(super) fn destroy(&self, id: &SessionId) -> Result<()> {
+        self.execute(&self.sql.destroy, [id.as_str()]).map(drop)
+    }
+
+    /// Gives live records in the order of their ids, each id as the bytes it is kept as.
+    pub(super) fn list(
+        &self,
+        after: &str,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Vec<(Vec<u8>, Stored)>> {
+        let mut statement = self.connection.prepare_cached(&self.sql.list)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement.query_map(params![after, now.millis(), limit], |row| {
+            let id = row.get_ref(0)?.as_bytes().map(<[u8]>::to_vec).unwrap_or_default();
+            Ok((id, stored(row, 1)?))
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    pub(super) fn count(&self, now: Timestamp) -> Result<u64> {
+        let mut statement = self.connection.prepare_cached(&self.sql.count)?;
+        let count: i64 = statement.query_row([now.millis()], |row| row.get(0))?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    pub(super) fn clear(&self) -> Result<()> {
+        self.execute(&self.sql.clear, []).map(drop)
+    }
+
+    pub(super) fn purge(&self, limit: usize, now: Timestamp) -> Result<usize> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.execute(&self.sql.purge, [now.millis(), limit])
+    }
+
+    /// Removes what has expired among some ids after this one, and gives the last of them.
+    pub(super) fn clean(&self, after: &str, now: Timestamp) -> Result<Option<String>> {
+        let mut step = self.connection.prepare_cached(&self.sql.step)?;
+        let last = step.query_row(params![after, STEP - 1], |row| row.get(0)).optional()?;
+        self.execute(&self.sql.clean, params![after, last, now.millis()])?;
+        Ok(last)
+    }
+
+    fn execute(&self, sql: &str, params: impl Params) -> Result<usize> {
+        Ok(self.connection.prepare_cached(sql)?.execute(params)?)
+    }
+}
+
+/// Makes the folder if that was asked for, and the file if there is none: SQLite would make one that
+/// every user of the machine can read.
+///
+/// Where it fails, SQLite says why.
+fn make_room(options: &Options) {
+    if options.create_dir_if_not_exists {
+        let _ = options.path.parent().map(fs::create_dir_all);
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let _ = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&options.path);
+    }
+}
+
+fn set_durability(connection: &Connection, options: &Options) -> Result<()> {
+    let mode = || connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
+    let is_log = |mode: rusqlite::Result<String>| mode.is_ok_and(|mode| mode == "wal");
+    let mut has_log = is_log(mode());
+    if options.concurrent_db && !has_log {
+        // A file that cannot be changed, or that another program holds, works as it is.
+        let _ = connection.query_row("PRAGMA journal_mode = wal", [], |_| Ok(()));
+        has_log = is_log(mode());
+    }
+    // Without a write-ahead log, less than FULL could leave a broken database after a power cut.
+    let synchronous = match options.synchronous {
+        Synchronous::Normal if has_log => "NORMAL",
+        Synchronous::Normal | Synchronous::Full => "FULL",
+    };
+    Ok(connection.pragma_update(None, "synchronous", synchronous)?)
+}
+
+/// Gives a table's columns, each with its declared type; none where there is no such table.
+fn columns(connection: &Connection, table: &str) -> Result<Vec<(String, String)>> {
+    let mut statement = connection.prepare("SELECT name, type FROM pragma_table_info(?1)")?;
+    let rows = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn stored(row: &Row<'_>, at: usize) -> rusqlite::Result<Stored> {
+    let text = match row.get_ref(at)? {
+        ValueRef::Text(bytes) => std::str::from_utf8(bytes).ok().map(Arc::from),
+        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Blob(_) => None,
+    };
+    let deadline = row.get::<_, Option<i64>>(at + 1)?.map(Timestamp::from_millis);
+    Ok(Stored { text, deadline })
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl Failure {
+    /// Says whether another program holds the database, so that nothing was done.
+    pub(super) fn is_busy(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy),
+            Self::Table(_) => false,
+        }
+    }
+
+    /// Says whether the connection is better dropped than used again.
+    pub(super) fn breaks_the_connection(&self) -> bool {
+        let code = match self {
+            Self::Sqlite(error) => error.sqlite_error_code(),
+            Self::Table(_) => None,
+        };
+        !matches!(
+            code,
+            Some(
+                ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+                    | ErrorCode::DiskFull
+                    | ErrorCode::TooBig
+            )
+        )
+    }
+}
+
+/// What a call is told that was not begun because another program holds the database.
+pub(super) fn busy() -> Error {
+    Error::new(ErrorKind::Unavailable, BUSY)
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let error = match failure {
+            Failure::Sqlite(error) => error,
+            Failure::Table(message) => return Self::new(ErrorKind::Refused, message),
+        };
+        let code = error.sqlite_error_code();
+        let found = KINDS.iter().find(|(codes, ..)| code.is_some_and(|code| codes.contains(&code)));
+        let (_, kind, message) = found.unwrap_or(&(&[], ErrorKind::Other, "SQLite failed"));
+        Self::new(*kind, *message).with_source(error)
+    }
+}
+
+const BUSY: &str = "another program holds the database";
+
+/// What SQLite's codes are to a caller.
+const KINDS: [(&[ErrorCode], ErrorKind, &str); 7] = [
+    (
+        &[ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked, ErrorCode::FileLockingProtocolFailed],
+        ErrorKind::Unavailable,
+        BUSY,
+    ),
+    (
+        &[ErrorCode::CannotOpen, ErrorCode::SystemIoFailure],
+        ErrorKind::Unavailable,
+        "the database file cannot be used",
+    ),
+    (
+        &[
+            ErrorCode::ReadOnly,
+            ErrorCode::PermissionDenied,
+            ErrorCode::AuthorizationForStatementDenied,
+        ],
+        ErrorKind::Refused,
+        "the database may not be written to",
+    ),
+    (&[ErrorCode::DiskFull], ErrorKind::Refused, "the disk is full"),
+    (
+        &[ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase],
+        ErrorKind::Refused,
+        "the file is broken, or no SQLite database",
+    ),
+    (
+        &[ErrorCode::Unknown, ErrorCode::SchemaChanged],
+        ErrorKind::Refused,
+        "the database does not take the statement",
+    ),
+    (&[ErrorCode::TooBig], ErrorKind::Unsuitable, "the record is larger than SQLite takes"),
+];

@@ -1,0 +1,197 @@
+//! The tables of the npm stores: their columns, how they write a time, and the SQL for them.
+
+use std::time::Duration;
+
+use express_session_core::Timestamp;
+use rusqlite::types::Value;
+
+/// Which npm store a table belongs to, or is to be made for.
+///
+/// ```
+/// use express_session::store::sqlite::{Dialect, SqliteStore};
+///
+/// let store = SqliteStore::new("sessions.db").dialect(Dialect::ConnectSessionKnex);
+/// assert!(format!("{store:?}").contains("dialect: Some(ConnectSessionKnex)"));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Dialect {
+    /// connect-sqlite3: `sid`, `expired` and `sess` without types, the time as a number of
+    /// milliseconds.
+    ConnectSqlite3,
+    /// better-sqlite3-session-store: `sid`, `sess` and `expire`, the time as ISO 8601. A session
+    /// ends with the second before its time: at 17:05:11.000 where it was to end at 17:05:11.252.
+    BetterSqlite3SessionStore,
+    /// connect-session-knex: `sid`, `sess` and `expired` with types, the time as ISO 8601.
+    ConnectSessionKnex,
+}
+
+impl Dialect {
+    /// Tells a table's owner by its columns, each with its name in lower case and its declared type.
+    pub(super) fn of_columns(columns: &[(String, String)], sid: &str) -> Option<Self> {
+        let kind = |name: &str| {
+            columns
+                .iter()
+                .find(|(column, _)| column.eq_ignore_ascii_case(name))
+                .map(|(_, kind)| kind)
+        };
+        kind("sess")?;
+        kind(sid)?;
+        match (kind("expired"), kind("expire")) {
+            (Some(kind), _) if kind.is_empty() => Some(Self::ConnectSqlite3),
+            (Some(_), _) => Some(Self::ConnectSessionKnex),
+            (None, Some(_)) => Some(Self::BetterSqlite3SessionStore),
+            (None, None) => None,
+        }
+    }
+
+    /// How often the npm store removes what has expired.
+    pub(super) fn cleanup_interval(self) -> Duration {
+        match self {
+            Self::ConnectSqlite3 => Duration::from_secs(24 * 60 * 60),
+            Self::BetterSqlite3SessionStore => Duration::from_secs(15 * 60),
+            Self::ConnectSessionKnex => Duration::from_secs(60),
+        }
+    }
+
+    /// Says whether a touch moves the end of a session that has no expiry of its own.
+    pub(super) fn touches_browser_sessions(self) -> bool {
+        match self {
+            Self::BetterSqlite3SessionStore => true,
+            Self::ConnectSqlite3 | Self::ConnectSessionKnex => false,
+        }
+    }
+
+    /// Writes a deadline as the npm store does, and gives the deadline that this is.
+    pub(super) fn deadline(self, deadline: Timestamp) -> (Value, Timestamp) {
+        match self {
+            // node-sqlite3 binds every number of this size as a real; one of this size is exact.
+            Self::ConnectSqlite3 => (Value::Real(deadline.millis() as f64), deadline),
+            Self::BetterSqlite3SessionStore | Self::ConnectSessionKnex => {
+                // SQLite reads no time outside of these years, and to Node such a record is not there.
+                let millis = deadline.millis().clamp(YEAR_0, YEAR_9999);
+                let deadline = Timestamp::from_millis(millis);
+                (Value::Text(deadline.iso()), deadline)
+            }
+        }
+    }
+
+    pub(super) fn is_live(self, deadline: Timestamp, now: Timestamp) -> bool {
+        match self {
+            Self::ConnectSqlite3 | Self::ConnectSessionKnex => deadline > now,
+            Self::BetterSqlite3SessionStore => deadline.millis() / 1000 > now.millis() / 1000,
+        }
+    }
+
+    /// Says whether the column would turn this text into a number: that of type `json` does.
+    pub(super) fn spoils(self, text: &str) -> bool {
+        let is_numeric = match self {
+            Self::ConnectSqlite3 => false,
+            Self::BetterSqlite3SessionStore | Self::ConnectSessionKnex => true,
+        };
+        is_numeric && text.trim_start().starts_with(|first: char| "+-.0123456789".contains(first))
+    }
+}
+
+/// 0000-01-01T00:00:00.000Z and 9999-12-31T23:59:59.999Z.
+const YEAR_0: i64 = -62_167_219_200_000;
+const YEAR_9999: i64 = 253_402_300_799_999;
+
+/// The SQL for one table.
+///
+/// Where it takes parameters, `?1` is the id, `?2` the deadline and `?3` the text, but for the
+/// statements of several records, which say so.
+#[derive(Debug)]
+pub(super) struct Sql {
+    /// Gives the text, and the deadline in milliseconds.
+    pub(super) load: String,
+    pub(super) insert: String,
+    pub(super) replace: String,
+    pub(super) touch: String,
+    pub(super) destroy: String,
+    /// Up to `?3` live records with ids after `?1`, at `?2`: id, text and deadline.
+    pub(super) list: String,
+    /// Live records at `?1`.
+    pub(super) count: String,
+    pub(super) clear: String,
+    /// Up to `?2` records that have expired at `?1`.
+    pub(super) purge: String,
+    /// The `?2`-th id after `?1`.
+    pub(super) step: String,
+    /// Expired records at `?3` with ids after `?1`, and up to `?2` or, where that is null, to the last.
+    pub(super) clean: String,
+    /// Makes the table and what belongs to it.
+    pub(super) create: String,
+}
+
+impl Sql {
+    pub(super) fn new(dialect: Dialect, table: &str, sid: &str) -> Self {
+        let (sid_name, index) = (sid, quote(&format!("{}_expired_index", table.to_lowercase())));
+        let (t, sid) = (&quote(table), &quote(sid_name));
+        // The time in whole milliseconds, and whether it has not come, or has passed: as the npm
+        // store compares, but for the very millisecond of the deadline, where a session of ours is gone.
+        let (end, millis, live, past) = match dialect {
+            Dialect::ConnectSqlite3 => {
+                ("expired", "CAST(expired AS INTEGER)", "{end} > {now}", "{end} < {now}")
+            }
+            Dialect::ConnectSessionKnex => {
+                ("expired", MILLIS_OF_EXPIRED, "{end} > {now}", "{end} / 1000 < {now} / 1000")
+            }
+            Dialect::BetterSqlite3SessionStore => (
+                "expire",
+                MILLIS_OF_EXPIRE,
+                "{end} / 1000 > {now} / 1000",
+                "{end} / 1000 < {now} / 1000",
+            ),
+        };
+        let at = |condition: &str, now| condition.replace("{end}", millis).replace("{now}", now);
+        let create = match dialect {
+            Dialect::ConnectSqlite3 => {
+                format!("CREATE TABLE IF NOT EXISTS {t} ({sid} PRIMARY KEY, expired, sess)")
+            }
+            Dialect::BetterSqlite3SessionStore => format!(
+                "CREATE TABLE IF NOT EXISTS {t} ({sid} TEXT NOT NULL PRIMARY KEY, \
+                 sess JSON NOT NULL, expire TEXT NOT NULL)"
+            ),
+            Dialect::ConnectSessionKnex => format!(
+                "CREATE TABLE IF NOT EXISTS {t} ({sid} varchar(255), sess json not null, \
+                 expired datetime not null, primary key ({sid})); \
+                 CREATE INDEX IF NOT EXISTS {index} ON {t} (expired)"
+            ),
+        };
+        Self {
+            load: format!("SELECT sess, {millis} FROM {t} WHERE {sid} = ?1"),
+            insert: format!("INSERT INTO {t} ({sid}, {end}, sess) VALUES (?1, ?2, ?3)"),
+            replace: format!("UPDATE {t} SET {end} = ?2, sess = ?3 WHERE {sid} = ?1"),
+            touch: format!("UPDATE {t} SET {end} = ?2 WHERE {sid} = ?1"),
+            destroy: format!("DELETE FROM {t} WHERE {sid} = ?1"),
+            list: format!(
+                "SELECT {sid}, sess, {millis} FROM {t} WHERE {sid} > ?1 AND typeof({sid}) = 'text' \
+                 AND {live} ORDER BY {sid} LIMIT ?3",
+                live = at(live, "?2"),
+            ),
+            count: format!("SELECT count(*) FROM {t} WHERE {}", at(live, "?1")),
+            clear: format!("DELETE FROM {t}"),
+            purge: format!(
+                "DELETE FROM {t} WHERE {sid} IN (SELECT {sid} FROM {t} WHERE {} LIMIT ?2)",
+                at(past, "?1"),
+            ),
+            step: format!(
+                "SELECT {sid} FROM {t} WHERE {sid} > ?1 ORDER BY {sid} LIMIT 1 OFFSET ?2"
+            ),
+            clean: format!(
+                "DELETE FROM {t} WHERE {sid} > ?1 AND (?2 IS NULL OR {sid} <= ?2) AND {}",
+                at(past, "?3"),
+            ),
+            create,
+        }
+    }
+}
+
+const MILLIS_OF_EXPIRED: &str = "CAST(round(unixepoch(expired, 'subsec') * 1000) AS INTEGER)";
+const MILLIS_OF_EXPIRE: &str = "CAST(round(unixepoch(expire, 'subsec') * 1000) AS INTEGER)";
+
+/// Makes a name of SQL out of any text.
+fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
