@@ -1,5 +1,6 @@
-//! The documents at the root say what is there: every departure has its chapter, every numbered
-//! behaviour its line, and every test that is named exists.
+//! The documents say what is there: every departure has its chapter, every numbered behaviour its line,
+//! every store and every option of it its place in the guide, and every test that is named exists.
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,6 +10,9 @@ use express_session::Departures;
 
 /// The behaviours of express-session that are numbered.
 const ITEMS: usize = 76;
+
+/// The stores that are features of this crate.
+const STORES: [&str; 6] = ["redis", "postgres", "mysql", "sqlite", "file", "memcached"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -43,6 +47,44 @@ fn items(document: &str) -> BTreeMap<usize, String> {
         assert!(items.insert(number, shown.to_owned()).is_none(), "item {number} has two rows");
     }
     items
+}
+
+/// A part of a chapter of the guide, by its heading.
+fn section(chapter: &str, heading: &str) -> String {
+    let (mut is_code, mut is_in) = (false, false);
+    let mut section = String::new();
+    for line in chapter.lines() {
+        is_code ^= line.starts_with("```");
+        // In an example, such a line is code that is not shown.
+        if let Some(title) = line.strip_prefix("# ").filter(|_| !is_code) {
+            is_in = title == heading;
+        } else if is_in {
+            section.extend([line, "\n"]);
+        }
+    }
+    assert!(!section.is_empty(), "there is no part about {heading}");
+    section
+}
+
+/// The public methods of a source file that take a store and give one: its options.
+fn options(source: &str) -> impl Iterator<Item = &str> {
+    source.split("    pub fn ").skip(1).filter_map(|function| {
+        let (signature, _) = function.split_once(" {\n")?;
+        let (name, arguments) = signature.split_once('(')?;
+        (arguments.contains("self") && signature.ends_with("-> Self")).then_some(name)
+    })
+}
+
+/// The options that `connect` knows for a store: the arms that make another store of it.
+fn url_options(source: &str, store: &str) -> Vec<String> {
+    let (_, function) = source.split_once(&format!("fn {store}(address")).unwrap();
+    let (function, _) = function.split_once("\n}\n").unwrap();
+    let arms = function.lines().filter_map(|line| line.trim().split_once(" => "));
+    let arms = arms.filter(|(_, then)| then.starts_with("store.") || *then == "{");
+    let names = arms.flat_map(|(names, _)| names.split(" | "));
+    names
+        .filter_map(|name| Some(name.strip_prefix('"')?.trim_end_matches('"').to_owned()))
+        .collect()
 }
 
 /// The texts between backticks of the form `file::test`.
@@ -124,5 +166,48 @@ fn every_file_that_a_document_links_to_exists() {
                 assert!(root().join(target).exists(), "{document} links to {target}");
             }
         }
+    }
+}
+
+#[test]
+fn every_store_has_its_feature_its_chapter_and_its_example() {
+    let (manifest, readme) = (read("crates/session/Cargo.toml"), read("README.md"));
+    let chapter = read("crates/session/src/docs/stores.md");
+    for store in STORES {
+        assert!(manifest.contains(&format!("\n{store} = [")), "{store} is no feature");
+        let example = format!("examples/{store}-store");
+        assert!(root().join(&example).join("src/main.rs").is_file(), "there is no {example}");
+        assert!(section(&chapter, store).contains(&format!("`{example}`")), "{example}");
+        assert!(readme.contains(&format!("({example}/src/main.rs)")), "README lacks {example}");
+    }
+}
+
+#[test]
+fn every_option_of_a_store_is_in_its_chapter() {
+    let chapter = read("crates/session/src/docs/stores.md");
+    for store in STORES {
+        let source = read(&format!("crates/session/src/store/{store}.rs"));
+        let section = section(&chapter, store);
+        let missing: Vec<_> = options(&source)
+            .filter(|option| !section.contains(&format!("\n| `{option}` |")))
+            .collect();
+        assert!(missing.is_empty(), "the chapter about {store} lacks {missing:?}");
+        assert!(options(&source).count() >= 4, "the options of {store} are not found");
+    }
+}
+
+#[test]
+fn every_option_of_a_url_is_in_the_table() {
+    let source = read("crates/session/src/store/connect.rs");
+    let chapter = read("crates/session/src/docs/stores.md");
+    let section = section(&chapter, "A store by its URL");
+    for store in STORES.into_iter().chain(["memory"]) {
+        let row = section.lines().find(|line| line.starts_with(&format!("| `{store}://")));
+        let row = row.unwrap_or_else(|| panic!("there is no row for {store}"));
+        let options = url_options(&source, store);
+        let missing: Vec<_> =
+            options.iter().filter(|option| !row.contains(&format!("`{option}`"))).collect();
+        assert!(missing.is_empty(), "the row of {store} lacks {missing:?}");
+        assert!(options.len() >= 3, "the options of {store} are not found");
     }
 }
