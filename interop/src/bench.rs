@@ -1,0 +1,147 @@
+//! One npm store and one of ours, both open on the same server.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use express_session::SessionId;
+use express_session::store::{Loaded, Record, Revision, Touch, Touched, Updated};
+use express_session_core::Document;
+
+use crate::node::{Node, Raw};
+use crate::ours::{Ours, now};
+use crate::setups::{Facts, Maker, Setup};
+
+/// Both sides, and what is known of the npm store.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) node: Node,
+    pub(crate) ours: Ours,
+    pub(crate) facts: Facts,
+    /// The npm packages with their versions.
+    pub(crate) versions: String,
+}
+
+impl Bench {
+    /// Opens both sides: first the one that makes the table.
+    pub(crate) async fn open(setup: &Setup, place: serde_json::Value) -> Result<Self> {
+        let mut place = place;
+        place["kind"] = setup.kind.into();
+        place["options"] = setup.options.clone();
+        place["timezone"] = setup.timezone.into();
+        let mut node = Node::start()?;
+        let url = node.prepare(&place).await?;
+        place["url"] = url.clone().into();
+        let ours = (setup.open)(&url)?;
+        let versions = match setup.table {
+            Maker::Node => node.open(&place).await?,
+            Maker::Rust => {
+                ours.load("nobody").await.context("before Node has opened the store")?;
+                node.open(&place).await?
+            }
+        };
+        Ok(Self { node, ours, facts: setup.facts, versions })
+    }
+
+    /// The record as Node's side has it in the server.
+    pub(crate) async fn raw(&mut self, id: &str) -> Result<Raw> {
+        self.node.raw(id).await?.with_context(|| format!("nothing is stored as {id}"))
+    }
+
+    /// The text of a session, which both sides have to agree on. The time that session-file-store puts
+    /// into it is not part of it.
+    pub(crate) fn plain(&self, text: &str) -> String {
+        match Document::parse(text) {
+            Ok(mut document) if self.facts.stamps => {
+                document.remove("__lastAccess");
+                document.render(document.cookie_text()).to_string()
+            }
+            Ok(_) | Err(_) => text.to_owned(),
+        }
+    }
+}
+
+impl Ours {
+    /// Loads what has to be there.
+    pub(crate) async fn found(&self, id: &str) -> Result<Loaded> {
+        self.load(id).await?.with_context(|| format!("ours does not find {id}"))
+    }
+
+    /// What a request does that changes one member: gives the record that is stored now.
+    pub(crate) async fn change(
+        &self,
+        id: &str,
+        key: &str,
+        value: &serde_json::Value,
+    ) -> Result<Record> {
+        let loaded = self.found(id).await?;
+        let mut document = Document::parse(loaded.record.text)?;
+        document.insert(key, value)?;
+        let record = renewed(&document)?;
+        done(&self.update(id, &record, loaded.revision).await?)?;
+        Ok(record)
+    }
+
+    /// What a request does that changes nothing.
+    pub(crate) async fn visit(&self, id: &str) -> Result<()> {
+        let loaded = self.found(id).await?;
+        let touched = self.touch(id, &touch(&loaded.record.text)?).await?;
+        ensure!(touched == Touched::Done, "the touch finds it gone");
+        Ok(())
+    }
+
+    /// Demands that no verb but `create` and `destroy` finds a session.
+    pub(crate) async fn expect_gone(&self, id: &str, seen: &Loaded) -> Result<()> {
+        ensure!(self.load(id).await?.is_none(), "ours still loads it");
+        ensure!(self.renew(id).await?.is_none(), "ours still renews it");
+        for revision in [seen.revision, Revision::new(7)] {
+            let updated = self.update(id, &seen.record, revision).await?;
+            ensure!(updated == Updated::Gone, "the update ends in {}", outcome(&updated));
+        }
+        if self.can_touch() {
+            let touched = self.touch(id, &touch(&seen.record.text)?).await?;
+            ensure!(touched == Touched::Gone, "ours still touches it");
+        }
+        ensure!(self.load(id).await?.is_none(), "ours brought it back");
+        Ok(())
+    }
+}
+
+/// The touch that a request makes now.
+pub(crate) fn touch(text: &str) -> Result<Touch> {
+    Touch::renewing(text, now()).context("no record")
+}
+
+/// The record that a request stores now.
+pub(crate) fn renewed(document: &Document) -> Result<Record> {
+    let touch = touch(&document.render(document.cookie_text()))?;
+    Ok(Record { text: document.render(&touch.cookie), deadline: touch.deadline })
+}
+
+/// Demands that an update happened.
+pub(crate) fn done(updated: &Updated) -> Result<()> {
+    ensure!(matches!(updated, Updated::Done(_)), "the update ends in {}", outcome(updated));
+    Ok(())
+}
+
+/// An update's outcome, in a word.
+pub(crate) fn outcome(updated: &Updated) -> &'static str {
+    match updated {
+        Updated::Done(_) => "done",
+        Updated::Conflict(_) => "a conflict",
+        Updated::Gone => "gone",
+    }
+}
+
+/// Demands that two texts are the same, and shows where they part.
+pub(crate) fn same(what: &str, expected: &str, found: &str) -> Result<()> {
+    if expected == found {
+        return Ok(());
+    }
+    let common = expected.chars().zip(found.chars()).take_while(|(a, b)| a == b).count();
+    let around =
+        |text: &str| -> String { text.chars().skip(common.saturating_sub(20)).take(80).collect() };
+    bail!("{what}: {:?} expected, {:?} found", around(expected), around(found))
+}
+
+/// A new id that express-session could have made.
+pub(crate) fn fresh_id(number: u8) -> String {
+    SessionId::from_random([number; SessionId::RANDOM_BYTES]).as_str().to_owned()
+}

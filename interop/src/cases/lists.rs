@@ -1,0 +1,57 @@
+//! What an operator sees: lists and counts.
+
+use anyhow::{Result, ensure};
+
+use crate::bench::{Bench, fresh_id};
+use crate::ours::now;
+use crate::session::{self, HOUR};
+
+pub(super) async fn agree(bench: &mut Bench) -> Result<()> {
+    let mut ids = fill(bench).await?;
+    let (gone, also_gone) = (ids.remove(0), ids.pop());
+    bench.node.destroy(&gone).await?;
+    bench.ours.destroy(&also_gone.unwrap_or_default()).await?;
+    ids.sort_unstable();
+    let (node, rust) = (bench.node.length().await?, bench.ours.count().await?);
+    ensure!(
+        node == rust && rust == ids.len() as u64,
+        "{} sessions, node {node}, rust {rust}",
+        ids.len()
+    );
+    ensure!(bench.ours.ids().await? == ids, "rust lists others");
+    ensure!(bench.node.ids().await? == ids, "node lists others");
+    Ok(())
+}
+
+pub(super) async fn rust_clears(bench: &mut Bench) -> Result<()> {
+    let ids = fill(bench).await?;
+    bench.ours.clear().await?;
+    for id in &ids {
+        ensure!(bench.node.get(id).await?.is_none(), "node still finds one");
+    }
+    ensure!(bench.node.length().await? == 0, "node still counts some");
+    Ok(())
+}
+
+pub(super) async fn node_clears(bench: &mut Bench) -> Result<()> {
+    let ids = fill(bench).await?;
+    bench.node.clear().await?;
+    for id in &ids {
+        ensure!(bench.ours.load(id).await?.is_none(), "rust still loads one");
+    }
+    ensure!(bench.ours.count().await? == 0, "rust still counts some");
+    Ok(())
+}
+
+/// Some of Node's sessions and some of ours.
+async fn fill(bench: &mut Bench) -> Result<Vec<String>> {
+    let ids: Vec<_> = (1..=9).map(fresh_id).collect();
+    for (number, id) in ids.iter().enumerate() {
+        if number % 2 == 0 {
+            bench.node.set(id, &session::members(), Some(HOUR)).await?;
+        } else {
+            bench.ours.create(id, &session::record(None, now())).await?;
+        }
+    }
+    Ok(ids)
+}

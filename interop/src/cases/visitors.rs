@@ -1,0 +1,226 @@
+//! An Express service and ours side by side: one visitor, one cookie, one store.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, ensure};
+use axum::Router;
+use axum::routing::get;
+use express_session::store::AnyStore;
+use express_session::{Error, Session, SessionLayer};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::bench::Bench;
+
+const SECRET: &str = "keyboard cat";
+
+/// Ten requests, answered in turn.
+pub(super) async fn counted(bench: &mut Bench) -> Result<()> {
+    let services = Services::start(bench).await?;
+    for first in [Side::Node, Side::Rust] {
+        let mut visitor = Visitor::default();
+        let mut side = first;
+        for count in 1..=10 {
+            let answer = visitor.visit(&services, side, "/").await?;
+            ensure!(answer == count.to_string(), "visit {count}, answered by {side:?}: {answer:?}");
+            side = side.other();
+        }
+        ensure!(visitor.cookies == 1, "the visitor got {} cookies", visitor.cookies);
+    }
+    Ok(())
+}
+
+pub(super) async fn logged_out(bench: &mut Bench) -> Result<()> {
+    let services = Services::start(bench).await?;
+    for side in [Side::Node, Side::Rust] {
+        let mut visitor = Visitor::default();
+        for (visited, count) in [(side, "1"), (side.other(), "2"), (side, "3")] {
+            let answer = visitor.visit(&services, visited, "/").await?;
+            ensure!(answer == count, "before the logout: {answer:?}");
+        }
+        let mut thief = visitor.clone();
+        visitor.visit(&services, side, "/logout").await?;
+        for visited in [side.other(), side] {
+            let mut late = thief.clone();
+            let answer = late.visit(&services, visited, "/").await?;
+            ensure!(answer == "1", "logged out by {side:?}, {visited:?} still counts: {answer:?}");
+        }
+        let answer = thief.visit(&services, side.other(), "/").await?;
+        ensure!(answer == "1", "a logged out session came back: {answer:?}");
+    }
+    Ok(())
+}
+
+/// Node answers a request while one of ours is under way, which has loaded the session before.
+pub(super) async fn overlapping(bench: &mut Bench) -> Result<()> {
+    let services = Services::start(bench).await?;
+    let mut visitor = Visitor::default();
+    visitor.visit(&services, Side::Node, "/").await?;
+    let slow = visitor.begin_slow(&services).await;
+    let answer = visitor.visit(&services, Side::Node, "/").await?;
+    ensure!(answer == "2", "meanwhile: {answer:?}");
+    slow.end().await?;
+    for (side, count) in [(Side::Node, "4"), (Side::Rust, "5")] {
+        let answer = visitor.visit(&services, side, "/").await?;
+        ensure!(answer == count, "after two requests at once, {side:?} counts {answer:?}");
+    }
+    Ok(())
+}
+
+/// The same, and Node's request is the logout: ours must not bring the session back.
+pub(super) async fn logged_out_meanwhile(bench: &mut Bench) -> Result<()> {
+    let services = Services::start(bench).await?;
+    let mut visitor = Visitor::default();
+    visitor.visit(&services, Side::Node, "/").await?;
+    let thief = visitor.clone();
+    let slow = visitor.begin_slow(&services).await;
+    visitor.visit(&services, Side::Node, "/logout").await?;
+    // What it answers is no matter of this case.
+    let _ = slow.end().await;
+    for side in [Side::Node, Side::Rust] {
+        let answer = thief.clone().visit(&services, side, "/").await?;
+        ensure!(answer == "1", "it came back: {side:?} counts {answer:?}");
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Side {
+    Node,
+    Rust,
+}
+
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Node => Self::Rust,
+            Self::Rust => Self::Node,
+        }
+    }
+}
+
+/// Both services. Ours ends with this value, Node's with its process.
+struct Services {
+    node: u16,
+    rust: u16,
+    gate: Arc<Gate>,
+    running: JoinHandle<()>,
+}
+
+/// Where a slow request of ours waits.
+#[derive(Default)]
+struct Gate {
+    reached: Notify,
+    opened: Notify,
+}
+
+impl Services {
+    async fn start(bench: &mut Bench) -> Result<Self> {
+        let node = bench.node.serve(SECRET).await?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let rust = listener.local_addr()?.port();
+        let gate = Arc::new(Gate::default());
+        let app = app(bench.ours.store(), Arc::clone(&gate));
+        let running = tokio::spawn(async move {
+            // It has no end of its own.
+            let _ = axum::serve(listener, app).await;
+        });
+        Ok(Self { node, rust, gate, running })
+    }
+
+    fn port(&self, side: Side) -> u16 {
+        match side {
+            Side::Node => self.node,
+            Side::Rust => self.rust,
+        }
+    }
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+fn app(store: AnyStore, gate: Arc<Gate>) -> Router {
+    let slow = |session: Session| async move {
+        let answer = views(session).await;
+        gate.reached.notify_one();
+        gate.opened.notified().await;
+        answer
+    };
+    Router::new()
+        .route("/", get(views))
+        .route("/slow", get(slow))
+        .route("/logout", get(logout))
+        .layer(SessionLayer::new(SECRET).store(store))
+}
+
+async fn views(session: Session) -> Result<String, Error> {
+    let views = session.update("views", |views: Option<u64>| views.unwrap_or(0) + 1)?;
+    Ok(views.to_string())
+}
+
+async fn logout(session: Session) -> Result<&'static str, Error> {
+    session.destroy().await?;
+    Ok("bye")
+}
+
+/// A browser with one cookie in its jar.
+#[derive(Clone, Default)]
+struct Visitor {
+    cookie: Option<String>,
+    /// How many it was given.
+    cookies: u32,
+}
+
+/// A request that waits at the gate.
+struct Slow<'s> {
+    gate: &'s Gate,
+    answer: JoinHandle<Result<()>>,
+}
+
+impl Slow<'_> {
+    async fn end(self) -> Result<()> {
+        self.gate.opened.notify_one();
+        self.answer.await?
+    }
+}
+
+impl Visitor {
+    /// Begins a request to ours, which has loaded and changed the session when this returns.
+    async fn begin_slow<'s>(&self, services: &'s Services) -> Slow<'s> {
+        let url = format!("http://127.0.0.1:{}/slow", services.rust);
+        let cookie = self.cookie.clone();
+        let answer = tokio::task::spawn_blocking(move || fetch(&url, cookie.as_deref()).map(drop));
+        services.gate.reached.notified().await;
+        Slow { gate: &services.gate, answer }
+    }
+
+    async fn visit(&mut self, services: &Services, side: Side, path: &str) -> Result<String> {
+        let url = format!("http://127.0.0.1:{}{path}", services.port(side));
+        let cookie = self.cookie.clone();
+        let (set, body) = tokio::task::spawn_blocking(move || fetch(&url, cookie.as_deref()))
+            .await?
+            .with_context(|| format!("{side:?} at {path}"))?;
+        if let Some(set) = set {
+            self.cookie = set.split(';').next().map(str::to_owned);
+            self.cookies += 1;
+        }
+        Ok(body)
+    }
+}
+
+/// The cookie that is set, if one is, and the body.
+fn fetch(url: &str, cookie: Option<&str>) -> Result<(Option<String>, String)> {
+    let mut request = ureq::get(url);
+    if let Some(cookie) = cookie {
+        request = request.header("cookie", cookie);
+    }
+    let mut response = request.call()?;
+    let set = response.headers().get("set-cookie");
+    let set = set.map(|value| value.to_str().map(str::to_owned)).transpose()?;
+    Ok((set, response.body_mut().read_to_string()?))
+}
