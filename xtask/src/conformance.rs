@@ -14,11 +14,7 @@ use crate::workspace::Workspace;
 #[command(disable_help_flag = true)]
 pub(crate) struct Options {
     /// The judge's options; `--help` lists them.
-    #[arg(
-        value_name = "OPTION",
-        trailing_var_arg = true,
-        allow_hyphen_values = true
-    )]
+    #[arg(value_name = "OPTION", trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }
 
@@ -31,10 +27,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 
 /// The judge with these arguments, Node's packages being installed.
 pub(crate) fn judge<A: AsRef<OsStr>>(workspace: &Workspace, arguments: &[A]) -> Command {
-    let mut command = process::cargo(
-        workspace,
-        ["run", "--quiet", "--package", "conformance", "--"],
-    );
+    let mut command =
+        process::cargo(workspace, ["run", "--quiet", "--package", "conformance", "--"]);
     command.args(arguments);
     command
 }
@@ -47,11 +41,9 @@ mod tests {
 
     #[test]
     fn every_argument_reaches_the_judge_as_it_is() {
-        for given in [
-            &["--seed", "7", "--departures", "off"][..],
-            &["--help"],
-            &["--replay", "a b"],
-        ] {
+        for given in
+            [&["--seed", "7", "--departures", "off"][..], &["--help"], &["--replay", "a b"]]
+        {
             let line = ["xtask", "conformance"].iter().chain(given);
             let Task::Conformance(options) = Task::try_parse_from(line).unwrap() else {
                 panic!("another task");

@@ -1,7 +1,7 @@
 //! `cargo xtask interop`: the real npm stores on Node and ours, over the same records.
 
 use std::ffi::OsString;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
@@ -28,8 +28,16 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             result => result?,
         }
     }
-    let command = ["run", "--quiet", "--package", "interop", "--"];
-    process::become_it(process::cargo(&workspace, command).args(&options.arguments))
+    process::become_it(program(&workspace).args(&options.arguments))
+}
+
+/// The step of `cargo xtask test`: every case with every store.
+pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+    process::run(&mut program(workspace))
+}
+
+fn program(workspace: &Workspace) -> Command {
+    process::cargo(workspace, ["run", "--quiet", "--package", "interop", "--"])
 }
 
 impl Options {

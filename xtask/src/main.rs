@@ -3,10 +3,7 @@
 //! One module for each command. A command is a function from its arguments to an exit code; what it
 //! needs of the machine it gets through [`process`], [`tools`] and [`workspace`].
 
-#![allow(
-    clippy::print_stdout,
-    reason = "a command-line tool speaks on standard output"
-)]
+#![allow(clippy::print_stdout, reason = "a command-line tool speaks on standard output")]
 
 use std::process::ExitCode;
 

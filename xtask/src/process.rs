@@ -53,9 +53,7 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
 
 /// Runs the command in our place: with our input and output, and its exit code as ours.
 pub(crate) fn become_it(command: &mut Command) -> Result<ExitCode> {
-    let status = command
-        .status()
-        .with_context(|| format!("`{}` does not start", line(command)))?;
+    let status = command.status().with_context(|| format!("`{}` does not start", line(command)))?;
     Ok(exit_code(status))
 }
 
@@ -82,11 +80,7 @@ pub(crate) fn line(command: &Command) -> String {
         .filter_map(|(name, value)| Some(format!("{}={}", name.to_string_lossy(), quoted(value?))));
     let program = Path::new(command.get_program()).file_stem().map(quoted);
     let arguments = command.get_args().map(quoted);
-    variables
-        .chain(program)
-        .chain(arguments)
-        .collect::<Vec<_>>()
-        .join(" ")
+    variables.chain(program).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
 fn quoted(word: &OsStr) -> String {
@@ -106,13 +100,8 @@ mod tests {
     #[test]
     fn a_command_line_can_be_pasted_into_a_shell() {
         let mut command = Command::new("toolchain/bin/cargo");
-        command
-            .env("RUSTDOCFLAGS", "-D warnings")
-            .args(["doc", "-p", "it's"]);
-        assert_eq!(
-            line(&command),
-            r"RUSTDOCFLAGS='-D warnings' cargo doc -p 'it'\''s'"
-        );
+        command.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "-p", "it's"]);
+        assert_eq!(line(&command), r"RUSTDOCFLAGS='-D warnings' cargo doc -p 'it'\''s'");
     }
 
     #[test]
@@ -120,10 +109,7 @@ mod tests {
         let mut command = this_cargo();
         command.arg("no-such-command");
         let message = format!("{:#}", read(&mut command).unwrap_err());
-        assert!(
-            message.starts_with("`cargo no-such-command` failed: "),
-            "{message}"
-        );
+        assert!(message.starts_with("`cargo no-such-command` failed: "), "{message}");
         assert!(message.contains("no such command"), "{message}");
     }
 

@@ -47,7 +47,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "unit",
-        about: "unit tests, integration tests and the examples in the documentation",
+        about: "unit tests, the stores on their servers, and the examples in the documentation",
         needs: &[Tool::Node, Tool::Servers],
         run: cargo::test,
     },
@@ -76,21 +76,18 @@ const STEPS: &[Step] = &[
         run: judge::check,
     },
     Step {
+        name: "interop",
+        about: "the npm stores and ours read, change and end the same sessions",
+        needs: &[Tool::Servers, Tool::NodeStores],
+        run: crate::interop::check,
+    },
+    Step {
         name: "repository",
         about: "no tracked file names a registry host or a folder of one machine",
         needs: &[],
         run: repository::check,
     },
 ];
-
-/// Belongs after `unit`.
-#[expect(dead_code, reason = "not every store is there yet")]
-const STORES: Step = Step {
-    name: "stores",
-    about: "every store obeys the laws on its real server",
-    needs: &[Tool::Servers],
-    run: cargo::test_stores,
-};
 
 /// Which steps to run.
 #[derive(Debug, clap::Args)]
@@ -112,9 +109,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     let workspace = Workspace::read()?;
     let mut report = Report::default();
-    report.attempt("tools", "what the steps need is installed", || {
-        provide(&workspace, &steps)
-    });
+    report.attempt("tools", "what the steps need is installed", || provide(&workspace, &steps));
     for step in steps {
         report.attempt(step.name, step.about, || (step.run)(&workspace));
     }
@@ -132,16 +127,11 @@ fn provide(workspace: &Workspace, steps: &[&Step]) -> Result<()> {
     let mut needs: Vec<_> = steps.iter().flat_map(|step| step.needs).copied().collect();
     needs.sort_unstable();
     needs.dedup();
-    needs
-        .into_iter()
-        .try_for_each(|tool| tools::provide(workspace, tool))
+    needs.into_iter().try_for_each(|tool| tools::provide(workspace, tool))
 }
 
 fn listing(steps: &[&Step]) -> String {
-    steps
-        .iter()
-        .map(|step| format!("{:<13} {}\n", step.name, step.about))
-        .collect()
+    steps.iter().map(|step| format!("{:<13} {}\n", step.name, step.about)).collect()
 }
 
 /// What became of the steps so far.
@@ -167,26 +157,16 @@ impl Report {
         }
         println!("\n== {name}: {about}");
         let (result, took) = timed(step);
-        let outcome = if result.is_ok() {
-            Outcome::Held(took)
-        } else {
-            Outcome::Failed(took)
-        };
+        let outcome = if result.is_ok() { Outcome::Held(took) } else { Outcome::Failed(took) };
         println!("== {name}: {outcome}");
         self.rows.push((name, outcome));
-        self.failure = result
-            .err()
-            .map(|error| error.context(format!("step {name}")));
+        self.failure = result.err().map(|error| error.context(format!("step {name}")));
     }
 
     fn summary(&self) -> String {
-        let rows = self
-            .rows
-            .iter()
-            .map(|(name, outcome)| format!("{name:<13} {outcome}\n"));
+        let rows = self.rows.iter().map(|(name, outcome)| format!("{name:<13} {outcome}\n"));
         let total = self.rows.iter().map(|(_, outcome)| outcome.took()).sum();
-        rows.chain([format!("{:<13} {}\n", "in all", seconds(total))])
-            .collect()
+        rows.chain([format!("{:<13} {}\n", "in all", seconds(total))]).collect()
     }
 }
 
@@ -213,10 +193,7 @@ fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the tool measures how long its steps take"
-)]
+#[expect(clippy::disallowed_methods, reason = "the tool measures how long its steps take")]
 fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let start = Instant::now();
     let value = work();
@@ -242,10 +219,7 @@ mod tests {
                 ("third", Outcome::NotRun)
             ]
         ));
-        assert_eq!(
-            format!("{:#}", report.failure.unwrap()),
-            "step second: broken"
-        );
+        assert_eq!(format!("{:#}", report.failure.unwrap()), "step second: broken");
     }
 
     #[test]
@@ -271,10 +245,7 @@ mod tests {
     fn without_a_choice_every_step_runs() {
         assert_eq!(chosen(&[]).len(), STEPS.len());
         let only: Vec<_> = chosen(&["layers".into(), "format".into()]);
-        assert_eq!(
-            only.iter().map(|step| step.name).collect::<Vec<_>>(),
-            ["format", "layers"]
-        );
+        assert_eq!(only.iter().map(|step| step.name).collect::<Vec<_>>(), ["format", "layers"]);
     }
 
     #[test]

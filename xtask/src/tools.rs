@@ -106,10 +106,7 @@ mod tests {
     #[test]
     fn a_missing_program_is_named_with_what_to_install() {
         let message = program("no-such-program-anywhere").unwrap_err().to_string();
-        assert!(
-            message.contains("`no-such-program-anywhere` is missing"),
-            "{message}"
-        );
+        assert!(message.contains("`no-such-program-anywhere` is missing"), "{message}");
         assert!(message.contains("install Node"), "{message}");
     }
 }

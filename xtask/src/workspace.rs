@@ -51,11 +51,7 @@ impl Workspace {
             .iter()
             .map(|package| Package::parse(package, &root))
             .collect::<Result<_>>()?;
-        Ok(Self {
-            target: text(&metadata, "target_directory")?.into(),
-            packages,
-            root,
-        })
+        Ok(Self { target: text(&metadata, "target_directory")?.into(), packages, root })
     }
 }
 
@@ -79,10 +75,7 @@ impl Package {
 }
 
 fn text<'v>(value: &'v Value, key: &str) -> Result<&'v str> {
-    value
-        .get(key)
-        .and_then(Value::as_str)
-        .with_context(|| format!("no text `{key}`"))
+    value.get(key).and_then(Value::as_str).with_context(|| format!("no text `{key}`"))
 }
 
 fn list<'v>(value: &'v Value, key: &str) -> Result<&'v [Value]> {
@@ -117,10 +110,7 @@ mod tests {
     #[test]
     fn a_package_that_forbids_publishing_is_not_published() {
         let workspace = Workspace::parse(METADATA).unwrap();
-        let published: Vec<_> = workspace
-            .published()
-            .map(|package| &*package.name)
-            .collect();
+        let published: Vec<_> = workspace.published().map(|package| &*package.name).collect();
         assert_eq!(published, ["engine"]);
     }
 

@@ -33,14 +33,9 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
     let server = Server::start(workspace)?;
     let mut visitor = Visitor::new();
     for (visit, expected) in (1..).zip(VISITS) {
-        let body = visitor
-            .get(&server.url)
-            .with_context(|| format!("visit {visit}"))?;
+        let body = visitor.get(&server.url).with_context(|| format!("visit {visit}"))?;
         println!("visit {visit}: {body}");
-        ensure!(
-            body == expected,
-            "visit {visit} shows {body:?}, not {expected:?}"
-        );
+        ensure!(body == expected, "visit {visit} shows {body:?}, not {expected:?}");
     }
     Ok(())
 }
@@ -61,15 +56,8 @@ impl Server {
         println!("$ {}", process::line(&command));
         // From here on the process ends when `server` does.
         let process = command.spawn().context("`cargo run` does not start")?;
-        let mut server = Self {
-            process,
-            url: String::new(),
-        };
-        let output = server
-            .process
-            .stdout
-            .take()
-            .context("`cargo run` has no output")?;
+        let mut server = Self { process, url: String::new() };
+        let output = server.process.stdout.take().context("`cargo run` has no output")?;
         let port = announced_port(&lines(output))?;
         server.url = format!("http://{}:{port}/", Ipv4Addr::LOCALHOST);
         Ok(server)
@@ -140,10 +128,7 @@ impl Visitor {
             .proxy(None)
             .timeout_global(Some(PATIENCE))
             .build();
-        Self {
-            agent: config.into(),
-            cookies: BTreeMap::new(),
-        }
+        Self { agent: config.into(), cookies: BTreeMap::new() }
     }
 
     fn get(&mut self, url: &str) -> Result<String> {
@@ -161,10 +146,7 @@ impl Visitor {
     }
 
     fn cookie_header(&self) -> String {
-        let pairs = self
-            .cookies
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"));
+        let pairs = self.cookies.iter().map(|(name, value)| format!("{name}={value}"));
         pairs.collect::<Vec<_>>().join("; ")
     }
 }
@@ -184,10 +166,7 @@ mod tests {
     #[test]
     fn the_port_is_read_from_the_line_that_announces_it() {
         assert_eq!(port("Server running on http://localhost:3000"), Some(3000));
-        assert_eq!(
-            port("Server running on http://localhost:49152/"),
-            Some(49152)
-        );
+        assert_eq!(port("Server running on http://localhost:49152/"), Some(49152));
         assert_eq!(port("Server running on http://localhost:"), None);
         assert_eq!(port("Compiling view-counter"), None);
     }
@@ -206,10 +185,7 @@ mod tests {
         let (sender, receiver) = mpsc::channel();
         drop(sender);
         let message = announced_port(&receiver).unwrap_err().to_string();
-        assert!(
-            message.starts_with("the application ended before"),
-            "{message}"
-        );
+        assert!(message.starts_with("the application ended before"), "{message}");
     }
 
     #[test]
@@ -238,9 +214,7 @@ mod tests {
             };
             let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n";
             [
-                answer(&format!(
-                    "{head}Set-Cookie: sid=1; Path=/\r\nSet-Cookie: b=2\r\n\r\nhi"
-                )),
+                answer(&format!("{head}Set-Cookie: sid=1; Path=/\r\nSet-Cookie: b=2\r\n\r\nhi")),
                 answer(&format!("{head}\r\nho")),
             ]
         });

@@ -53,9 +53,8 @@ const LEAVES: &[&str] = &["crates/node", "crates/cli"];
 /// Checks the three rules.
 pub(super) fn check(workspace: &Workspace) -> Result<()> {
     let mut offences = forbidden(workspace, "express-session-core", is_impure)?;
-    offences.extend(forbidden(workspace, "express-session-testkit", |name| {
-        name == "express-session"
-    })?);
+    offences
+        .extend(forbidden(workspace, "express-session-testkit", |name| name == "express-session")?);
     offences.extend(uses_of_leaves(workspace));
     if !offences.is_empty() {
         bail!("{}", offences.join("\n"));
@@ -69,56 +68,35 @@ fn forbidden(
     package: &str,
     rule: impl Fn(&str) -> bool,
 ) -> Result<Vec<String>> {
-    let selection = [
-        "tree",
-        "--package",
-        package,
-        "--all-features",
-        "--target",
-        "all",
-    ];
+    let selection = ["tree", "--package", package, "--all-features", "--target", "all"];
     let mut tree = cargo(workspace, selection);
     tree.args(["--edges", "normal", "--prefix", "none"]);
     println!("$ {}", process::line(&tree));
     let tree = process::read(&mut tree)?;
     let names = names(&tree).into_iter().filter(|name| rule(name));
-    Ok(names
-        .map(|name| format!("{package} must not depend on {name}"))
-        .collect())
+    Ok(names.map(|name| format!("{package} must not depend on {name}")).collect())
 }
 
 /// The packages at the start of the lines of `cargo tree --prefix none`, which repeats them.
 fn names(tree: &str) -> BTreeSet<&str> {
-    tree.lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .collect()
+    tree.lines().filter_map(|line| line.split_whitespace().next()).collect()
 }
 
 fn is_impure(name: &str) -> bool {
     let name = name.replace('_', "-");
     IMPURE.iter().any(|family| {
-        name.strip_prefix(family)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        name.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     })
 }
 
 fn uses_of_leaves(workspace: &Workspace) -> Vec<String> {
     let is_leaf = |folder: &Path| LEAVES.iter().any(|leaf| folder == Path::new(leaf));
-    let leaves: Vec<_> = workspace
-        .packages
-        .iter()
-        .filter(|package| is_leaf(&package.folder))
-        .collect();
+    let leaves: Vec<_> =
+        workspace.packages.iter().filter(|package| is_leaf(&package.folder)).collect();
     let mut uses = Vec::new();
     for package in &workspace.packages {
-        for leaf in leaves
-            .iter()
-            .filter(|leaf| package.dependencies.contains(&leaf.name))
-        {
-            uses.push(format!(
-                "{} must not depend on {}, a leaf",
-                package.name, leaf.name
-            ));
+        for leaf in leaves.iter().filter(|leaf| package.dependencies.contains(&leaf.name)) {
+            uses.push(format!("{} must not depend on {}, a leaf", package.name, leaf.name));
         }
     }
     uses
@@ -139,28 +117,14 @@ mod tests {
 
     #[test]
     fn a_family_is_impure_with_all_its_members() {
-        for name in [
-            "tokio",
-            "tokio-util",
-            "http-body",
-            "futures-core",
-            "rand_core",
-            "getrandom",
-        ] {
+        for name in ["tokio", "tokio-util", "http-body", "futures-core", "rand_core", "getrandom"] {
             assert!(is_impure(name), "{name}");
         }
     }
 
     #[test]
     fn a_name_that_only_begins_alike_is_pure() {
-        for name in [
-            "httpdate",
-            "httparse",
-            "randomize",
-            "timestamps",
-            "base64",
-            "libc",
-        ] {
+        for name in ["httpdate", "httparse", "randomize", "timestamps", "base64", "libc"] {
             assert!(!is_impure(name), "{name}");
         }
     }
@@ -179,11 +143,7 @@ mod tests {
             target: "target".into(),
             packages: vec![
                 package("session-cli", "crates/cli", &["express-session"]),
-                package(
-                    "express-session",
-                    "crates/session",
-                    &["session-cli", "serde"],
-                ),
+                package("express-session", "crates/session", &["session-cli", "serde"]),
             ],
         };
         assert_eq!(

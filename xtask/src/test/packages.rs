@@ -17,34 +17,18 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
         lists_licenses(workspace, package)?;
     }
     pack(workspace)?;
-    workspace
-        .published()
-        .try_for_each(|package| carries_licenses(workspace, package))
+    workspace.published().try_for_each(|package| carries_licenses(workspace, package))
 }
 
 fn lists_licenses(workspace: &Workspace, package: &Package) -> Result<()> {
-    let list = [
-        "package",
-        "--list",
-        "--allow-dirty",
-        "--package",
-        &package.name,
-    ];
+    let list = ["package", "--list", "--allow-dirty", "--package", &package.name];
     let missing = missing(&process::read(&mut cargo(workspace, list))?);
-    ensure!(
-        missing.is_empty(),
-        "the package {} lacks {}",
-        package.name,
-        missing.join(", ")
-    );
+    ensure!(missing.is_empty(), "the package {} lacks {}", package.name, missing.join(", "));
     Ok(())
 }
 
 fn missing(list: &str) -> Vec<&'static str> {
-    LICENSES
-        .into_iter()
-        .filter(|license| !list.lines().any(|file| file == *license))
-        .collect()
+    LICENSES.into_iter().filter(|license| !list.lines().any(|file| file == *license)).collect()
 }
 
 /// Packs all at once: cargo then builds each against the others as packed, none being published yet.
@@ -88,10 +72,7 @@ mod tests {
 
     #[test]
     fn a_package_without_a_license_is_told_which() {
-        assert_eq!(
-            missing("Cargo.toml\nLICENSE-APACHE\nsrc/lib.rs\n"),
-            ["LICENSE-MIT"]
-        );
+        assert_eq!(missing("Cargo.toml\nLICENSE-APACHE\nsrc/lib.rs\n"), ["LICENSE-MIT"]);
         assert_eq!(missing("docs/LICENSE-MIT\n"), LICENSES);
         assert!(missing("LICENSE-APACHE\nLICENSE-MIT\n").is_empty());
     }

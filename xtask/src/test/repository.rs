@@ -24,11 +24,7 @@ struct Rule {
 /// Reads every tracked file.
 pub(super) fn check(workspace: &Workspace) -> Result<()> {
     let mut rules = rules()?;
-    rules.extend(
-        configured_registry()
-            .map(|host| host_rule(&host))
-            .transpose()?,
-    );
+    rules.extend(configured_registry().map(|host| host_rule(&host)).transpose()?);
     let mut offences = Vec::new();
     for path in tracked(workspace)? {
         if let Some(contents) = contents(&workspace.root.join(&path))? {
@@ -74,23 +70,15 @@ fn configured_registry() -> Option<String> {
 /// The host with its port, unless it is this machine itself.
 fn remote_host(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
-    let authority = rest
-        .split_once('/')
-        .map_or(rest, |(authority, _)| authority);
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
+    let authority = rest.split_once('/').map_or(rest, |(authority, _)| authority);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let is_local = host.is_empty() || host.starts_with("localhost") || host.starts_with("127.");
     (!is_local).then_some(host)
 }
 
 fn host_rule(host: &str) -> Result<Rule> {
     let pattern = Regex::new(&format!("(?-u){}", regex::escape(host)))?;
-    Ok(Rule {
-        what: "the host that this machine's npm downloads from",
-        pattern,
-        file: None,
-    })
+    Ok(Rule { what: "the host that this machine's npm downloads from", pattern, file: None })
 }
 
 fn tracked(workspace: &Workspace) -> Result<Vec<String>> {
@@ -141,20 +129,14 @@ mod tests {
     fn a_folder_of_one_machine_is_found_with_its_line() {
         for first in ["work", "root", "home", "farm"] {
             let text = format!("fine\nsee \"{}\"\n", folder(first));
-            assert_eq!(
-                found("a.md", &text),
-                ["a.md:2 names a folder of one machine"]
-            );
+            assert_eq!(found("a.md", &text), ["a.md:2 names a folder of one machine"]);
             assert_eq!(found("a.md", &folder(first)).len(), 1);
         }
     }
 
     #[test]
     fn a_path_below_another_folder_is_no_folder_of_a_machine() {
-        for text in [
-            format!("docs{}", folder("work")),
-            format!(".{}", folder("root")),
-        ] {
+        for text in [format!("docs{}", folder("work")), format!(".{}", folder("root"))] {
             assert!(found("a.md", &text).is_empty(), "{text}");
         }
         assert!(found("a.md", "https://example.com/homepage/ and /rooted/").is_empty());
@@ -162,16 +144,9 @@ mod tests {
 
     #[test]
     fn a_registry_host_is_found_with_and_without_a_scheme() {
-        let hosts = [
-            ["https://registry", "npmjs", "org"],
-            ["static", "crates", "io"],
-        ];
+        let hosts = [["https://registry", "npmjs", "org"], ["static", "crates", "io"]];
         for host in hosts.map(|labels| labels.join(".")) {
-            assert_eq!(
-                found("b.txt", &host),
-                ["b.txt:1 names a registry host"],
-                "{host}"
-            );
+            assert_eq!(found("b.txt", &host), ["b.txt:1 names a registry host"], "{host}");
         }
     }
 
@@ -197,10 +172,7 @@ mod tests {
 
     #[test]
     fn a_registry_is_known_by_its_host_and_loopback_is_none() {
-        assert_eq!(
-            remote_host("https://mirror.example/npm/"),
-            Some("mirror.example")
-        );
+        assert_eq!(remote_host("https://mirror.example/npm/"), Some("mirror.example"));
         assert_eq!(
             remote_host("http://name:word@mirror.example:4873"),
             Some("mirror.example:4873")
