@@ -548,7 +548,8 @@ impl Document {
     #[must_use]
     pub fn render(&self, cookie: &str) -> Arc<str> {
         // A member that went and came back may have changed sides with the cookie, which is no change of data.
-        let moved = self.edited.as_ref().is_some_and(|edited| edited.cookie_at != self.base.cookie_at);
+        let moved =
+            self.edited.as_ref().is_some_and(|edited| edited.cookie_at != self.base.cookie_at);
         if !self.is_changed() && !moved {
             if cookie == self.cookie_text() {
                 return Arc::clone(&self.base.text);
@@ -752,8 +753,8 @@ fn drop_duplicates(text: &str, members: &mut Vec<Span>, cookie_at: &mut usize) {
     let mut order: Vec<(u32, usize)> =
         members.iter().map(|span| hash(slice(text, span.key))).zip(0..).collect();
     order.sort_unstable();
-    let may_repeat = order.windows(2).any(|pair| pair[0].0 == pair[1].0)
-        || !members.iter().all(is_plain);
+    let may_repeat =
+        order.windows(2).any(|pair| pair[0].0 == pair[1].0) || !members.iter().all(is_plain);
     if !may_repeat {
         return;
     }
@@ -1040,7 +1041,8 @@ mod tests {
 
     #[test]
     fn equal_keys_are_one_member_at_the_place_of_the_first() {
-        let text = r#"{"a":1,"b":2,"a":3,"cookie":{},"c":4,"\u0062":5,"a":6,"\ud800":7,"\ud801":8}"#;
+        let text =
+            r#"{"a":1,"b":2,"a":3,"cookie":{},"c":4,"\u0062":5,"a":6,"\ud800":7,"\ud801":8}"#;
         let mut document = parse(text);
         assert_eq!(document.keys().collect::<Vec<_>>(), ["a", "b", "c"]);
         assert_eq!(&*document.render("{}"), text, "untouched, it stays as it is");

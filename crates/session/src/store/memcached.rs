@@ -1,4 +1,4 @@
-//! Sessions in Memcached, in records that npm's [connect-memcached] 3 reads and writes too.
+//! Sessions in Memcached, in records that npm's connect-memcached 3 reads and writes too.
 //!
 //! 1. The key is the [`prefix`](MemcachedStore::prefix) and the id, the value the session as JSON, with
 //!    the flags by which Node's client knows JSON. Both sides may share the sessions, for as long as
@@ -42,7 +42,6 @@
 //!
 //! There is no TLS and no login: the network between must be one to trust.
 //!
-//! [connect-memcached]: https://www.npmjs.com/package/connect-memcached
 
 use std::fmt;
 use std::sync::Arc;

@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Renewed, Revision, Store, Touch,
-    Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Renewed, Revision, Store,
+    Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 

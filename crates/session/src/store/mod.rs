@@ -4,6 +4,15 @@
 //! | store | where records live | for |
 //! |---|---|---|
 //! | [`memory::MemoryStore`] | this process | one process, tests, development |
+//! | `redis::RedisStore` | Redis or Valkey | any number of machines; shared with connect-redis |
+//! | `postgres::PostgresStore` | a table of PostgreSQL | any number of machines; shared with connect-pg-simple |
+//! | `mysql::MySqlStore` | a table of MySQL or MariaDB | any number of machines; shared with express-mysql-session |
+//! | `sqlite::SqliteStore` | an SQLite file | one machine; shared with three npm stores |
+//! | `file::FileStore` | a folder | development, one machine; shared with session-file-store |
+//! | `memcached::MemcachedStore` | memcached, a cache | any number of machines; shared with connect-memcached |
+//!
+//! All but the first are features of this crate, of their module's name. [`connect`] opens the one that a
+//! URL names; the guide's chapter about stores says which to take.
 //!
 //! A store of your own implements [`Store`]; `express-session-testkit` has the laws to test it with.
 

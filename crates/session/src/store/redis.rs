@@ -1,4 +1,4 @@
-//! Sessions in Redis or Valkey, in records that npm's [connect-redis] reads and writes too.
+//! Sessions in Redis or Valkey, in records that npm's connect-redis reads and writes too.
 //!
 //! The key is the [`prefix`](RedisStore::prefix) and the id, the value the session as JSON, and the
 //! server ends it: connect-redis 3 to 10 can share the sessions, for as long as both have the same
@@ -19,7 +19,6 @@
 //! the last writes along, logouts among them; `min-replicas-to-write` on the server bounds that. It
 //! does not read from replicas, which could give back what was destroyed.
 //!
-//! [connect-redis]: https://www.npmjs.com/package/connect-redis
 
 use std::fmt;
 use std::sync::Arc;
