@@ -1,0 +1,152 @@
+//! What went wrong, in the words of the port.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use express_session_core::store::{Error, ErrorKind};
+use mysql_async::{DriverError, ServerError};
+
+/// Of the driver, of whatever it was doing.
+pub(super) fn of_driver(error: mysql_async::Error) -> Error {
+    match error {
+        mysql_async::Error::Server(answer) => of_server(&answer),
+        mysql_async::Error::Io(_) if is_too_large(&error) => {
+            Error::new(ErrorKind::Unsuitable, TOO_LARGE).with_source(error)
+        }
+        mysql_async::Error::Io(_) => lost().with_source(error),
+        mysql_async::Error::Driver(driver) => {
+            let (kind, message) = of_the_client(&driver);
+            // Some of them hold what was read, and show it where they are debugged.
+            Error::new(kind, message).with_source(Said(driver.to_string().into()))
+        }
+        mysql_async::Error::Other(_) | mysql_async::Error::Url(_) => {
+            Error::new(ErrorKind::Other, "the driver failed")
+        }
+    }
+}
+
+fn lost() -> Error {
+    Error::new(ErrorKind::Unavailable, "the connection is lost")
+}
+
+/// Says whether the server took the statement back for reasons that are gone.
+pub(super) fn may_try_again(error: &mysql_async::Error) -> bool {
+    // Deadlock; the record changed under a snapshot (MariaDB); to be prepared anew; not prepared.
+    matches!(error, mysql_async::Error::Server(answer) if matches!(answer.code, 1213 | 1020 | 1615 | 1243))
+}
+
+/// Says whether it is for want of a privilege.
+pub(super) fn is_denied(error: &mysql_async::Error) -> bool {
+    // Denied for the database, the table; a privilege is needed; read-only.
+    matches!(error, mysql_async::Error::Server(answer) if matches!(answer.code, 1044 | 1142 | 1227 | 1290 | 1836))
+}
+
+/// The driver measures a packet before it sends it. The type of its error is not public, and the
+/// innermost source of what is.
+fn is_too_large(error: &mysql_async::Error) -> bool {
+    let mut innermost: &dyn StdError = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    // An `io::Error` shows what it was made of, and names the source of that as its own.
+    innermost.to_string() == "Packet is larger than max_allowed_packet"
+}
+
+const TOO_LARGE: &str = "the text is larger than the server's max_allowed_packet";
+
+fn of_the_client(driver: &DriverError) -> (ErrorKind, &'static str) {
+    let is_lost = matches!(driver, DriverError::ConnectionClosed | DriverError::PoolDisconnected);
+    if is_lost {
+        return (ErrorKind::Unavailable, "the connection is lost");
+    }
+    if matches!(driver, DriverError::PacketTooLarge) {
+        return (ErrorKind::Unsuitable, TOO_LARGE);
+    }
+    let is_disagreement = matches!(
+        driver,
+        DriverError::UnknownAuthPlugin { .. }
+            | DriverError::MysqlOldPasswordDisabled
+            | DriverError::NoClientSslFlagFromServer
+            | DriverError::CleartextPluginDisabled
+    );
+    if is_disagreement {
+        return (ErrorKind::Refused, "no agreement on how to connect");
+    }
+    (ErrorKind::Other, "the driver failed")
+}
+
+fn of_server(answer: &ServerError) -> Error {
+    let (kind, message, is_safe) = meaning(answer.code);
+    let said = if is_safe {
+        format!("error {}: {}", answer.code, answer.message)
+    } else {
+        format!("error {}", answer.code)
+    };
+    Error::new(kind, message).with_source(Said(said.into()))
+}
+
+/// Gives what a code stands for, and whether its message is about the server or the statement, and
+/// never about values.
+fn meaning(code: u16) -> (ErrorKind, &'static str, bool) {
+    match code {
+        1146 => (ErrorKind::Refused, "there is no such table", true),
+        1044 | 1045 | 1698 => (ErrorKind::Refused, "the server does not let this user in", true),
+        1142 | 1143 | 1227 => (ErrorKind::Refused, "the user may not do that", true),
+        1046 | 1049 => (ErrorKind::Refused, "there is no such database", true),
+        1054 => (ErrorKind::Refused, "the table has other columns", true),
+        1290 | 1792 | 1836 => (ErrorKind::Refused, "the server takes no writes", true),
+        1021 | 1114 => (ErrorKind::Refused, "the server has no space left", true),
+        1040 | 1203 | 1226 => (ErrorKind::Unavailable, "the server has no connection left", true),
+        1053 | 1077 | 1079 | 1927 => (ErrorKind::Unavailable, "the server is stopping", true),
+        1158..=1161 => (ErrorKind::Unavailable, "the connection is lost", true),
+        1213 | 1020 => (ErrorKind::Unavailable, "the server preferred another's change", true),
+        1205 => (ErrorKind::TimedOut, "somebody else held the record for too long", true),
+        1317 | 1969 | 3024 => (ErrorKind::TimedOut, "the server took too long, and gave up", true),
+        1153 => (ErrorKind::Unsuitable, TOO_LARGE, true),
+        1300 => (ErrorKind::Corrupt, "the text is no UTF-8", false),
+        1264 | 1292 | 1366 | 1406 | 3140 | 4025 => {
+            (ErrorKind::Unsuitable, "the table takes no such id or text", false)
+        }
+        _ => (ErrorKind::Other, "the server failed", false),
+    }
+}
+
+/// What was said, as far as it may be repeated.
+#[derive(Debug)]
+struct Said(Box<str>);
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for Said {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_messages_about_the_server_are_repeated() {
+        let answer = |code, message: &str| {
+            let answer = ServerError { code, message: message.into(), state: "HY000".into() };
+            let error = of_server(&answer);
+            format!("{error} {error:?}")
+        };
+        assert!(answer(1146, "Table 'test.sessions' doesn't exist").contains("test.sessions"));
+        for code in [1062, 1264, 1292, 1300, 1366, 1406, 3140, 4025, 9999] {
+            let shown = answer(code, "Incorrect value: 'secret'");
+            assert!(shown.contains(&code.to_string()) && !shown.contains("secret"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_the_driver_has_read_is_not_shown() {
+        let payload = b"secret".to_vec();
+        let unexpected = mysql_async::Error::Driver(DriverError::UnexpectedPacket { payload });
+        let error = of_driver(unexpected);
+        assert!(!format!("{error:?}").contains("115, 101"), "{error:?}");
+        assert!(format!("{error:?}").contains("Unexpected packet"), "{error:?}");
+    }
+}

@@ -1,0 +1,85 @@
+//! What is done with a connection that is in hand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use express_session_core::store::{Error, ErrorKind};
+use mysql_async::prelude::Queryable as _;
+use mysql_async::{Conn, Params, Row, Value};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::sql::{Statement, Statements};
+use super::{Shared, error};
+
+/// What the server gives for a statement.
+pub(super) struct Answer {
+    pub(super) rows: Vec<Row>,
+    /// How many rows a `DELETE` has removed.
+    pub(super) affected: u64,
+    /// See [`sql`](super::sql).
+    pub(super) is_marked: bool,
+}
+
+/// Runs a statement in time, and gives the connection back to the pool if it is of use again.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    mut connection: Conn,
+    until: Instant,
+    statement: Statement,
+    parameters: Vec<Value>,
+) -> Result<Answer, Error> {
+    let work = async {
+        if shared.options.create_database_table && !shared.table.initialized() {
+            let (connection, sql) = (&mut connection, &shared.sql);
+            shared.table.get_or_try_init(|| create_table(connection, sql)).await?;
+        }
+        ask(&mut connection, statement(&shared.sql), &parameters).await
+    };
+    match timeout_at(until, work).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            // It counts as closed from the first step on: nobody waits for the rest.
+            drop(tokio::spawn(timeout(CLOSING, connection.disconnect())));
+            Err(Error::new(ErrorKind::TimedOut, "no answer in time"))
+        }
+    }
+}
+
+/// Runs a statement, prepared once for each connection.
+async fn ask(connection: &mut Conn, sql: &str, parameters: &[Value]) -> Result<Answer, Error> {
+    loop {
+        match attempt(connection, sql, parameters.to_vec()).await {
+            Ok(answer) => return Ok(answer),
+            // The timeout ends it.
+            Err(error) if error::may_try_again(&error) => {}
+            Err(error) => return Err(error::of_driver(error)),
+        }
+    }
+}
+
+async fn attempt(
+    connection: &mut Conn,
+    sql: &str,
+    parameters: Vec<Value>,
+) -> Result<Answer, mysql_async::Error> {
+    // The driver takes an empty list for named parameters.
+    let parameters =
+        if parameters.is_empty() { Params::Empty } else { Params::Positional(parameters) };
+    let result = connection.exec_iter(sql, parameters).await?;
+    let is_marked = result.last_insert_id() == Some(1);
+    let affected = result.affected_rows();
+    let rows = result.collect_and_drop().await?;
+    Ok(Answer { rows, affected, is_marked })
+}
+
+/// Makes the table, unless it is there.
+async fn create_table(connection: &mut Conn, sql: &Statements) -> Result<(), Error> {
+    match connection.query_drop(&sql.create_table).await {
+        // Whether it is there already will show.
+        Err(error) if error::is_denied(&error) => Ok(()),
+        created => created.map_err(error::of_driver),
+    }
+}
+
+/// How long saying goodbye may take.
+const CLOSING: Duration = Duration::from_secs(1);

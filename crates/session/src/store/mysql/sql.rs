@@ -1,0 +1,141 @@
+//! The statements, written once for the table they are about.
+//!
+//! How many rows a statement has affected is no answer to whether there was one: it is the number of
+//! rows that were found or of those that were changed, by a flag of the connection, and an insert that
+//! finds a row counts as one, two or none. So the rows that matter leave a mark in the answer, with
+//! `LAST_INSERT_ID(1)`: it is evaluated for these alone, and what it was given comes back as the id of
+//! the last insert, which is 0 in a table without numbered rows.
+
+use express_session_core::Timestamp;
+
+/// How many characters an id may have.
+pub(super) const ID_CHARACTERS: usize = 128;
+
+/// How many bytes a MEDIUMTEXT may have.
+pub(super) const TEXT_BYTES: usize = (1 << 24) - 1;
+
+/// How many records one statement removes.
+pub(super) const STEP: u64 = 250;
+
+/// What does not fit a column is an error, and not cut off.
+pub(super) const STRICT: &str =
+    "SET SESSION sql_mode = CONCAT(@@SESSION.sql_mode, ',STRICT_TRANS_TABLES')";
+
+/// The first whole second after `now`: a record whose `expires` is earlier has ended.
+///
+/// express-mysql-session rounds `now` to the nearest second, and thereby returns a record for up to
+/// half a second after its end.
+pub(super) fn from(now: Timestamp) -> i64 {
+    now.millis().div_euclid(1000) + 1
+}
+
+/// One of the [`Statements`].
+pub(super) type Statement = fn(&Statements) -> &str;
+
+/// Every statement of the store, with its parameters in the order of the text.
+pub(super) struct Statements {
+    /// The table's name, quoted.
+    pub(super) table: String,
+    pub(super) create_table: String,
+    /// Asks for nothing.
+    pub(super) ping: &'static str,
+    /// Id, live from. Gives the text and its end.
+    pub(super) load: String,
+    /// Id, end, text, live from, live from. Leaves a mark for a live record.
+    pub(super) create: String,
+    /// Text, end, id, live from, the digest expected. Leaves a mark if that is there.
+    pub(super) update: String,
+    /// End, id, live from. Leaves a mark if there is a record.
+    pub(super) touch: String,
+    pub(super) destroy: String,
+    /// Live from, how many. Gives text, end, id.
+    pub(super) list: String,
+    /// The id before the page, live from, how many. Gives text, end, id.
+    pub(super) list_on: String,
+    /// Live from.
+    pub(super) count: String,
+    /// How many.
+    pub(super) clear: String,
+    /// Live from, how many. Gives ids.
+    pub(super) expired: String,
+    /// [`STEP`] ids, live from.
+    pub(super) purge: String,
+}
+
+impl Statements {
+    pub(super) fn new(table: &str, session_id: &str, expires: &str, data: &str) -> Self {
+        let table = table.split('.').map(quoted).collect::<Vec<_>>().join(".");
+        let (session_id, expires, data) = (quoted(session_id), quoted(expires), quoted(data));
+        let list = |range: &str| {
+            format!(
+                "SELECT {data}, {expires}, {session_id} FROM {table} \
+                 WHERE {range}{expires} >= ? ORDER BY {session_id} LIMIT ?"
+            )
+        };
+        let ids = vec!["?"; STEP as usize].join(", ");
+        Self {
+            create_table: format!(
+                "CREATE TABLE IF NOT EXISTS {table} (\
+                 {session_id} varchar({ID_CHARACTERS}) COLLATE utf8mb4_bin NOT NULL, \
+                 {expires} int(11) unsigned NOT NULL, \
+                 {data} mediumtext COLLATE utf8mb4_bin, \
+                 PRIMARY KEY ({session_id})) ENGINE=InnoDB"
+            ),
+            ping: "DO 0",
+            load: format!(
+                "SELECT {data}, {expires} FROM {table} \
+                 WHERE {session_id} = ? AND {expires} >= ?"
+            ),
+            // The assignments are made in this order: the first still sees the old end.
+            create: format!(
+                "INSERT INTO {table} ({session_id}, {expires}, {data}) VALUES (?, ?, ?) \
+                 ON DUPLICATE KEY UPDATE {data} = IF({expires} < ?, VALUES({data}), {data}), \
+                 {expires} = IF({expires} < ?, VALUES({expires}), {expires} + 0 * LAST_INSERT_ID(1))"
+            ),
+            update: format!(
+                "UPDATE {table} SET {data} = ?, {expires} = ? + 0 * LAST_INSERT_ID(1) \
+                 WHERE {session_id} = ? AND {expires} >= ? \
+                 AND LEFT(SHA2(CONVERT({data} USING utf8mb4), 256), 32) = ?"
+            ),
+            touch: format!(
+                "UPDATE {table} SET {expires} = ? + 0 * LAST_INSERT_ID(1) \
+                 WHERE {session_id} = ? AND {expires} >= ?"
+            ),
+            destroy: format!("DELETE FROM {table} WHERE {session_id} = ?"),
+            // No lower bound on the first page: to the collation, a control character is less than
+            // the end of a text.
+            list: list(""),
+            list_on: list(&format!("{session_id} > ? AND ")),
+            count: format!("SELECT COUNT(*) FROM {table} WHERE {expires} >= ?"),
+            clear: format!("DELETE FROM {table} ORDER BY {session_id} LIMIT ?"),
+            expired: format!("SELECT {session_id} FROM {table} WHERE {expires} < ? LIMIT ?"),
+            purge: format!("DELETE FROM {table} WHERE {session_id} IN ({ids}) AND {expires} < ?"),
+            table,
+        }
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted() {
+        let sql = Statements::new("a.b`; DROP", "id`", "e", "d");
+        assert_eq!(sql.table, "`a`.`b``; DROP`");
+        assert_eq!(sql.destroy, "DELETE FROM `a`.`b``; DROP` WHERE `id``` = ?");
+    }
+
+    #[test]
+    fn record_ends_at_its_second_and_not_after_it() {
+        for (now, live_from) in
+            [(0, 1), (1, 1), (999, 1), (1000, 2), (1_700_000_000_001, 1_700_000_001), (-1, 0)]
+        {
+            assert_eq!(from(Timestamp::from_millis(now)), live_from, "{now}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What went wrong, in the words of the port.
+
+use std::error::Error as StdError;
+use std::{fmt, io};
+
+use deadpool_postgres::PoolError;
+
+use express_session_core::store::{Error, ErrorKind};
+use tokio_postgres::error::DbError;
+
+/// Of getting a connection.
+pub(super) fn of_pool(error: PoolError) -> Error {
+    match error {
+        PoolError::Backend(error) if is_of_the_client(&error) => {
+            Error::new(ErrorKind::Refused, "no agreement on how to connect").with_source(error)
+        }
+        PoolError::Backend(error) => of_driver(error),
+        PoolError::Timeout(_) => {
+            Error::new(ErrorKind::Unavailable, "no connection in time").with_source(error)
+        }
+        PoolError::Closed => {
+            Error::new(ErrorKind::Unavailable, "the pool is closed").with_source(error)
+        }
+        PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
+            Error::new(ErrorKind::Other, "the pool gives no connection").with_source(error)
+        }
+    }
+}
+
+/// Of talking to the server.
+pub(super) fn of_driver(error: tokio_postgres::Error) -> Error {
+    if let Some(answer) = error.as_db_error() {
+        return of_server(answer);
+    }
+    if error.is_closed() || is_io(&error) {
+        return lost().with_source(error);
+    }
+    Error::new(ErrorKind::Other, "the driver failed").with_source(error)
+}
+
+/// Of reading an answer.
+pub(super) fn of_column(error: tokio_postgres::Error) -> Error {
+    Error::new(ErrorKind::Corrupt, "a column holds something else").with_source(error)
+}
+
+fn lost() -> Error {
+    Error::new(ErrorKind::Unavailable, "the connection is lost")
+}
+
+fn of_server(answer: &DbError) -> Error {
+    let code = answer.code().code();
+    let (kind, message) = meaning(code);
+    let message_is_safe = SAFE.contains(&code.get(..2).unwrap_or_default());
+    let source =
+        Answer { code: code.into(), message: message_is_safe.then(|| answer.message().into()) };
+    Error::new(kind, message).with_source(source)
+}
+
+/// The classes of codes (PostgreSQL, appendix A) whose messages are about the server or the statement,
+/// never about values. The other fields of an answer may quote parameters, whatever the code: the
+/// setting `log_parameter_max_length_on_error` adds them to the context.
+const SAFE: [&str; 14] =
+    ["08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "XX"];
+
+fn meaning(code: &str) -> (ErrorKind, &'static str) {
+    match code {
+        "42P01" => {
+            (ErrorKind::Refused, "there is no such table, and create_table_if_missing is not set")
+        }
+        "42501" => (ErrorKind::Refused, "the role may not do that"),
+        "42P10" => (ErrorKind::Refused, "the table has no key that is sid alone"),
+        "53300" => (ErrorKind::Unavailable, "the server has no connection left"),
+        "57014" => (ErrorKind::TimedOut, "the server took too long, and gave up"),
+        "55P03" => (ErrorKind::TimedOut, "somebody else held the record for too long"),
+        _ => match code.get(..2).unwrap_or_default() {
+            "08" => (ErrorKind::Unavailable, "the connection is lost"),
+            "57" => (ErrorKind::Unavailable, "the server is starting or stopping"),
+            "40" => (ErrorKind::Unavailable, "the server preferred another's transaction"),
+            "28" => (ErrorKind::Refused, "the server does not let this role in"),
+            "3D" | "3F" => (ErrorKind::Refused, "there is no such database or schema"),
+            "42" => (ErrorKind::Refused, "the table is not one of connect-pg-simple"),
+            "25" => (ErrorKind::Refused, "the server takes no writes"),
+            "53" => (ErrorKind::Refused, "the server has no space left"),
+            "22" => (ErrorKind::Unsuitable, "the server takes no such id or text"),
+            "23" => (ErrorKind::Unsuitable, "the table takes no such record"),
+            "54" => (ErrorKind::Unsuitable, "the id or the text is too large"),
+            _ => (ErrorKind::Other, "the server failed"),
+        },
+    }
+}
+
+/// Says whether it is a failure of the client to connect: no password where one is asked for, no
+/// encryption where one is needed.
+fn is_of_the_client(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_none() && !error.is_closed() && !is_io(error)
+}
+
+/// Says whether it is the network's failure. A certificate that is not trusted is `InvalidData`.
+fn is_io(error: &tokio_postgres::Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|error| error.kind() != io::ErrorKind::InvalidData)
+}
+
+/// What the server said, as far as it may be repeated.
+#[derive(Debug)]
+struct Answer {
+    code: Box<str>,
+    message: Option<Box<str>>,
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.message {
+            Some(message) => write!(f, "SQLSTATE {}: {message}", self.code),
+            None => write!(f, "SQLSTATE {}", self.code),
+        }
+    }
+}
+
+impl StdError for Answer {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_told_apart_by_what_a_caller_can_do() {
+        for (code, kind) in [
+            ("08006", ErrorKind::Unavailable),
+            ("22P02", ErrorKind::Unsuitable),
+            ("23502", ErrorKind::Unsuitable),
+            ("25006", ErrorKind::Refused),
+            ("28P01", ErrorKind::Refused),
+            ("3D000", ErrorKind::Refused),
+            ("40001", ErrorKind::Unavailable),
+            ("42501", ErrorKind::Refused),
+            ("42703", ErrorKind::Refused),
+            ("42P01", ErrorKind::Refused),
+            ("53100", ErrorKind::Refused),
+            ("53300", ErrorKind::Unavailable),
+            ("54000", ErrorKind::Unsuitable),
+            ("55P03", ErrorKind::TimedOut),
+            ("57014", ErrorKind::TimedOut),
+            ("57P01", ErrorKind::Unavailable),
+            ("57P03", ErrorKind::Unavailable),
+            ("P0001", ErrorKind::Other),
+            ("", ErrorKind::Other),
+        ] {
+            assert_eq!(meaning(code).0, kind, "{code}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! When the next removal of expired sessions is due.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use express_session_core::Timestamp;
+
+/// Counts the time from the first call on, and says once for each interval that it is over.
+pub(super) struct Schedule {
+    every: Option<Duration>,
+    is_randomized: bool,
+    /// Milliseconds since 1970, or [`UNARMED`].
+    next: AtomicI64,
+}
+
+/// No point in time that JavaScript knows.
+const UNARMED: i64 = i64::MIN;
+
+impl Schedule {
+    pub(super) fn new(every: Option<Duration>, is_randomized: bool) -> Self {
+        Self { every, is_randomized, next: AtomicI64::new(UNARMED) }
+    }
+
+    /// Says whether this is the call that has to see to it.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        let Some(every) = self.every else { return false };
+        let next = self.next.load(Ordering::Relaxed);
+        if next != UNARMED && now.millis() < next {
+            return false;
+        }
+        let later = now.saturating_add(self.delay(every)).millis();
+        let is_ours =
+            self.next.compare_exchange(next, later, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        is_ours && next != UNARMED
+    }
+
+    /// From a half to one and a half of the interval.
+    fn delay(&self, every: Duration) -> Duration {
+        if !self.is_randomized {
+            return every;
+        }
+        // Without randomness it is the interval itself.
+        let part = getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX));
+        Duration::try_from_secs_f64(every.as_secs_f64() * (0.5 + part)).unwrap_or(every)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(1_700_000_000_000 + millis)
+    }
+
+    #[test]
+    fn it_is_due_once_for_each_interval_after_the_first_call() {
+        let schedule = Schedule::new(Some(Duration::from_millis(100)), false);
+        let due = [0, 99, 100, 101, 199, 200, 1000].map(|millis| schedule.is_due(at(millis)));
+        assert_eq!(due, [false, false, true, false, false, true, true]);
+    }
+
+    #[test]
+    fn without_an_interval_it_is_never_due() {
+        let schedule = Schedule::new(None, true);
+        assert!(!schedule.is_due(at(0)) && !schedule.is_due(Timestamp::MAX));
+    }
+
+    #[test]
+    fn random_delays_are_a_half_to_one_and_a_half() {
+        let schedule = Schedule::new(None, true);
+        let delays: Vec<_> = (0..1000).map(|_| schedule.delay(Duration::from_secs(100))).collect();
+        assert!(delays.iter().all(|delay| (50..=150).contains(&delay.as_secs())), "{delays:?}");
+        assert!(delays.iter().any(|delay| delay.as_secs() < 60));
+        assert!(delays.iter().any(|delay| delay.as_secs() > 140));
+    }
+}

@@ -1,0 +1,181 @@
+//! The statements, written once for the table they are about.
+//!
+//! What connect-pg-simple also does is done with the same expressions, so that both sides round alike
+//! and see the same time zone: `expire` is written as `to_timestamp($n)`, and compared with one.
+
+use express_session_core::Timestamp;
+
+/// 0001-01-01, in seconds.
+pub(super) const EARLIEST: i64 = -62_135_596_800;
+
+/// The first whole second after `now`: a record whose `expire` is earlier has ended.
+///
+/// connect-pg-simple rounds `now` up. That is the same but where `now` is a whole second: a record
+/// that ends then is live there, and not here.
+pub(super) fn from(now: Timestamp) -> f64 {
+    (now.millis().div_euclid(1000) + 1).max(EARLIEST) as f64
+}
+
+/// One of the [`Statements`].
+pub(super) type Statement = fn(&Statements) -> &str;
+
+/// Every statement of the store. `$1` is the id wherever there is one.
+pub(super) struct Statements {
+    /// The table's name, quoted.
+    pub(super) table: String,
+    /// `$1` the table's name as text. Gives `NULL` where there is no such table.
+    pub(super) table_exists: String,
+    /// Several statements, without parameters.
+    pub(super) create_table: String,
+    /// Asks for nothing.
+    pub(super) ping: &'static str,
+    /// `$2` live from. Gives the text and its end.
+    pub(super) load: String,
+    /// `$2` text, `$3` end, `$4` live from. Gives the digest, or no row for a live record.
+    pub(super) create: String,
+    /// `$2` live from, `$3` text, `$4` end, `$5` the digest expected. Gives a text and its end, or
+    /// the digest of what was written; or no row.
+    pub(super) update: String,
+    /// `$2` live from, `$3` end. Gives a row if there is a record.
+    pub(super) touch: String,
+    /// `$2` live from, `$3` now in milliseconds, `$4` end by default. Gives the text and its end.
+    pub(super) renew: String,
+    pub(super) destroy: String,
+    /// `$1` the id before the page, `$2` live from, `$3` how many. Gives text, end, id.
+    pub(super) list: String,
+    /// `$1` live from.
+    pub(super) count: String,
+    /// `$1` how many. Gives how many there were.
+    pub(super) clear: String,
+    /// `$1` live from, `$2` how many. Gives how many there were.
+    pub(super) purge: String,
+}
+
+impl Statements {
+    pub(super) fn new(schema: Option<&str>, name: &str) -> Self {
+        let table = match schema {
+            Some(schema) => format!("{}.{}", quoted(schema), quoted(name)),
+            None => quoted(name),
+        };
+        let epoch = "extract(epoch from expire::timestamptz)::float8";
+        let digest = |text: &str| format!("substring(sha256(convert_to({text}, 'UTF8')) for 16)");
+        let stored = digest("s.sess::text");
+        let seen = digest("seen.text");
+        // What the cookie's `originalMaxAge` makes of the end, where the server can tell. The JSON
+        // operators fail over the escape of a NUL or of half a surrogate pair: a text with any such
+        // escape is left alone. OFFSET keeps the server from parsing it once for each mention.
+        let renewed = format!(
+            "SELECT CASE WHEN json_typeof(cookie) IS DISTINCT FROM 'object' THEN NULL \
+             WHEN coalesce(json_typeof(cookie->'originalMaxAge'), 'null') = 'null' THEN $4::float8 \
+             WHEN json_typeof(cookie->'originalMaxAge') = 'number' \
+             AND cookie->>'originalMaxAge' ~ '^-?[0-9]{{1,15}}([.][0-9]{{1,9}})?$' \
+             THEN greatest({EARLIEST}, \
+             ceil(trunc($3::int8 + (cookie->>'originalMaxAge')::numeric) / 1000))::float8 END \
+             FROM (SELECT CASE WHEN strpos(sess::text, E'\\\\u') = 0 THEN sess::json->'cookie' END \
+             AS cookie OFFSET 0) AS own"
+        );
+        Self {
+            table_exists: "SELECT to_regclass($1)::text".to_owned(),
+            create_table: create_table(&table, name),
+            ping: "SELECT",
+            load: format!(
+                "SELECT sess::text, {epoch} FROM {table} \
+                 WHERE sid = $1 AND expire >= to_timestamp($2)"
+            ),
+            // Of a row that is in the way, the newest version is looked at, under its lock.
+            create: format!(
+                "INSERT INTO {table} AS s (sess, expire, sid) \
+                 SELECT $2::text::json, to_timestamp($3), $1 \
+                 ON CONFLICT (sid) DO UPDATE SET sess = EXCLUDED.sess, expire = EXCLUDED.expire \
+                 WHERE s.expire < to_timestamp($4) RETURNING {stored}"
+            ),
+            // Under READ COMMITTED a statement sees the table as it was when it began, but for the
+            // rows that it locks: of these it sees the newest version. So the row is locked first,
+            // and what is compared, written and handed back is one and the same version of it.
+            update: format!(
+                "WITH seen AS (SELECT sid, sess::text AS text, expire FROM {table} \
+                 WHERE sid = $1 AND expire >= to_timestamp($2) FOR NO KEY UPDATE), \
+                 done AS (UPDATE {table} AS s \
+                 SET sess = $3::text::json, expire = to_timestamp($4) \
+                 FROM seen WHERE s.sid = seen.sid AND {seen} = $5 RETURNING {stored} AS digest) \
+                 SELECT CASE WHEN done.digest IS NULL THEN seen.text END, {epoch}, done.digest \
+                 FROM seen LEFT JOIN done ON true"
+            ),
+            touch: format!(
+                "UPDATE {table} SET expire = to_timestamp($3) \
+                 WHERE sid = $1 AND expire >= to_timestamp($2) RETURNING 1"
+            ),
+            renew: format!(
+                "UPDATE {table} \
+                 SET expire = coalesce(to_timestamp(({renewed})), expire::timestamptz) \
+                 WHERE sid = $1 AND expire >= to_timestamp($2) RETURNING sess::text, {epoch}"
+            ),
+            destroy: format!("DELETE FROM {table} WHERE sid = $1"),
+            list: format!(
+                "SELECT sess::text, {epoch}, sid::text FROM {table} \
+                 WHERE sid > $1 AND expire >= to_timestamp($2) ORDER BY sid LIMIT $3"
+            ),
+            count: format!("SELECT count(*) FROM {table} WHERE expire >= to_timestamp($1)"),
+            clear: format!(
+                "WITH these AS (SELECT sid FROM {table} LIMIT $1 FOR UPDATE), \
+                 gone AS (DELETE FROM {table} AS s USING these WHERE s.sid = these.sid RETURNING 1) \
+                 SELECT count(*) FROM gone"
+            ),
+            // A row that is locked is being written, which may well make it live again.
+            purge: format!(
+                "WITH expired AS (SELECT sid FROM {table} WHERE expire < to_timestamp($1) \
+                 LIMIT $2 FOR UPDATE SKIP LOCKED), \
+                 gone AS (DELETE FROM {table} AS s USING expired WHERE s.sid = expired.sid RETURNING 1) \
+                 SELECT count(*) FROM gone"
+            ),
+            table,
+        }
+    }
+}
+
+/// The table of connect-pg-simple's table.sql. Only the one called `session` has the names of its key
+/// and its index: they could not be there twice in a schema.
+fn create_table(table: &str, name: &str) -> String {
+    let columns = "\"sid\" varchar NOT NULL COLLATE \"default\", \"sess\" json NOT NULL, \
+         \"expire\" timestamp(6) NOT NULL";
+    let (key, index) = match name {
+        "session" => ("CONSTRAINT \"session_pkey\" ", "\"IDX_session_expire\" "),
+        _ => ("", ""),
+    };
+    format!(
+        "CREATE TABLE {table} ({columns}, {key}PRIMARY KEY (\"sid\")); \
+         CREATE INDEX {index}ON {table} (\"expire\")"
+    )
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted() {
+        let sql = Statements::new(Some("a\"b"), "c d\"; DROP");
+        assert_eq!(sql.table, r#""a""b"."c d""; DROP""#);
+        assert_eq!(Statements::new(None, "session").table, r#""session""#);
+    }
+
+    #[test]
+    fn record_ends_at_its_second_and_not_after_it() {
+        for (now, live_from) in [
+            (0, 1.0),
+            (1, 1.0),
+            (999, 1.0),
+            (1000, 2.0),
+            (1_700_000_000_001, 1_700_000_001.0),
+            (-1, 0.0),
+            (-1000, 0.0),
+            (i64::MIN, -62_135_596_800.0),
+        ] {
+            assert_eq!(from(Timestamp::from_millis(now)), live_from, "{now}");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The store obeys every law of a store.
+
+use std::time::Duration;
+
+use express_session::store::mysql::MySqlStore;
+use express_session_testkit::{Subject, Task, admin_laws, servers, store_laws};
+
+use crate::support::{fresh, run};
+
+/// A table for each store, with a name that has to be quoted.
+struct Tables;
+
+impl Subject for Tables {
+    type Store = MySqlStore;
+
+    async fn store(&self) -> MySqlStore {
+        let server = servers::shared_mariadb().unwrap();
+        MySqlStore::new(&server.url())
+            .unwrap()
+            .table_name(fresh("the visitors` \"Sessions\""))
+            .timeout(Duration::from_secs(60))
+    }
+
+    async fn parallel(&self, tasks: Vec<Task>) {
+        let running: Vec<_> = tasks.into_iter().map(tokio::spawn).collect();
+        for task in running {
+            task.await.unwrap();
+        }
+    }
+}
+
+/// Leaves a law out where there is no server.
+fn with_server(law: impl Future<Output = ()>) {
+    if servers::shared_mariadb().is_some() {
+        run(law);
+    }
+}
+
+store_laws!(Tables, block_on = with_server);
+admin_laws!(Tables, block_on = with_server);

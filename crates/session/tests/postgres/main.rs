@@ -1,0 +1,12 @@
+//! The PostgreSQL store obeys the laws, and shares its table with connect-pg-simple.
+#![cfg(feature = "postgres")]
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
+
+mod failures;
+mod format;
+mod laws;
+mod options;
+mod renewal;
+mod support;
+#[cfg(feature = "tls")]
+mod tls;
