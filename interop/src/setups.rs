@@ -115,34 +115,34 @@ fn redis() -> Vec<Setup> {
             .options(options)
     };
     vec![
-        row("", json!({}), |url| Ok(Ours::new(RedisStore::open(url)?))),
+        row("", json!({}), |url| Ok(Ours::new(RedisStore::new(url)?))),
         row("prefix", json!({ "prefix": "it's {é}:" }), |url| {
-            Ok(Ours::new(RedisStore::open(url)?.prefix("it's {é}:")))
+            Ok(Ours::new(RedisStore::new(url)?.prefix("it's {é}:")))
         }),
         row("an empty prefix", json!({ "prefix": "" }), |url| {
-            Ok(Ours::new(RedisStore::open(url)?.prefix("")))
+            Ok(Ours::new(RedisStore::new(url)?.prefix("")))
         }),
         row("ttl", json!({ "ttl": 600 }), |url| {
-            Ok(Ours::new(RedisStore::open(url)?.ttl(Duration::from_secs(600))))
+            Ok(Ours::new(RedisStore::new(url)?.ttl(Duration::from_secs(600))))
         }),
         row("ttl, a function", json!({ "ttl": "by member" }), |url| {
-            Ok(Ours::new(RedisStore::open(url)?.ttl_with(|record| {
+            Ok(Ours::new(RedisStore::new(url)?.ttl_with(|record| {
                 let views = Document::parse(&*record.text).map(|record| record.get("views"));
                 let is_short = matches!(views, Ok(Ok(Some(4_u32..))));
                 Duration::from_secs(if is_short { 60 } else { 7200 })
             })))
         }),
         row("disableTTL", json!({ "disableTTL": true }), |url| {
-            Ok(Ours::new(RedisStore::open(url)?.disable_ttl(true)))
+            Ok(Ours::new(RedisStore::new(url)?.disable_ttl(true)))
         }),
         row("disableTouch", json!({ "disableTouch": true }), |url| {
-            Ok(Ours::new(RedisStore::open(url)?.disable_touch(true)))
+            Ok(Ours::new(RedisStore::new(url)?.disable_touch(true)))
         }),
         Setup {
             server: Server::RedisCluster,
             ..row("a cluster", json!({}), |urls| {
                 let nodes = urls.replace("redis://", "");
-                Ok(Ours::new(RedisStore::open(&format!("redis+cluster://{nodes}"))?))
+                Ok(Ours::new(RedisStore::new(&format!("redis+cluster://{nodes}"))?))
             })
             .kind("redis cluster")
         },
@@ -151,7 +151,7 @@ fn redis() -> Vec<Setup> {
             ..row("sentinels", json!({}), |urls| {
                 let sentinels = urls.replace("redis://", "");
                 let url = format!("redis+sentinel://{sentinels}/mymaster");
-                Ok(Ours::new(RedisStore::open(&url)?))
+                Ok(Ours::new(RedisStore::new(&url)?))
             })
             .kind("redis sentinel")
         },

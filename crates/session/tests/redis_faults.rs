@@ -202,7 +202,7 @@ async fn application_that_starts_before_its_server_waits_for_nothing() {
     let Some(server) = servers::redis() else { return };
     server.kill();
     assert_eq!(kind(RedisStore::connect(server.url()).await), ErrorKind::Unavailable);
-    let store = RedisStore::open(server.url()).unwrap();
+    let store = RedisStore::new(server.url()).unwrap();
     assert_eq!(kind(store.ping().await), ErrorKind::Unavailable);
     server.restart();
     store.ping().await.unwrap();

@@ -145,7 +145,7 @@ struct Managed;
 impl Way for Managed {
     async fn open(&self) -> RedisStore {
         let client = redis::Client::open(alone().url()).unwrap();
-        RedisStore::new(client.get_connection_manager().await.unwrap())
+        RedisStore::with_connection(client.get_connection_manager().await.unwrap())
     }
 
     async fn beside(&self) -> impl ConnectionLike {
@@ -179,7 +179,7 @@ struct GivenCluster;
 
 impl Way for GivenCluster {
     async fn open(&self) -> RedisStore {
-        RedisStore::new(cluster().await)
+        RedisStore::with_connection(cluster().await)
     }
 
     async fn beside(&self) -> impl ConnectionLike {
@@ -230,7 +230,7 @@ mod tls {
     impl Way for Encrypted {
         async fn open(&self) -> RedisStore {
             let url = TLS.as_ref().unwrap().url();
-            let store = RedisStore::open_with_tls(url, certificates()).unwrap();
+            let store = RedisStore::new_with_tls(url, certificates()).unwrap();
             store.ping().await.unwrap();
             store
         }

@@ -233,9 +233,9 @@ mod servers {
 
         let Some(server) = servers::shared_redis() else { return };
         let proxy = through(server.port());
-        let ours = RedisStore::open(&format!("redis://{}", proxy.address())).unwrap();
+        let ours = RedisStore::new(&format!("redis://{}", proxy.address())).unwrap();
         let ours = ours.prefix("table of trips:");
-        let other = RedisStore::open(server.url()).unwrap().prefix("table of trips:");
+        let other = RedisStore::new(server.url()).unwrap().prefix("table of trips:");
         assert_eq!(trips(&proxy, ours.clone(), other.clone()).await, documented("redis"));
         let [ours, other] =
             [ours, other].map(|store| store.ttl_with(|_| Duration::from_secs(3600)));

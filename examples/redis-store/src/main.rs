@@ -60,7 +60,7 @@ mod tests {
     #[tokio::test]
     async fn another_process_goes_on_with_the_session() {
         let Some(server) = servers::shared_redis() else { return };
-        let process = || RedisStore::open(server.url()).unwrap();
+        let process = || RedisStore::new(server.url()).unwrap();
         let (text, cookie) = open(app(process()), None).await;
         assert_eq!(text, "Number of views: 1");
         assert_eq!(open(app(process()), cookie.as_deref()).await.0, "Number of views: 2");

@@ -100,7 +100,7 @@ async fn redis(address: Address<'_>) -> Result<AnyStore, ConnectError> {
         "sentinel" => &["db", "protocol", "sentinel_username", "sentinel_password"],
         _ => &["protocol"],
     })?;
-    let mut store = super::redis::RedisStore::open(&url)?;
+    let mut store = super::redis::RedisStore::new(&url)?;
     for option in options {
         store = match option.name {
             "prefix" => store.prefix(option.text),

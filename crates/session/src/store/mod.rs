@@ -20,6 +20,9 @@ mod any;
 mod connect;
 #[cfg(feature = "file")]
 pub mod file;
+/// For the stores whose calls take a connection each.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod finish;
 #[cfg(feature = "memcached")]
 pub mod memcached;
 pub mod memory;
@@ -29,6 +32,8 @@ pub mod mysql;
 pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod schedule;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 

@@ -34,25 +34,13 @@ use mysql_async::{Opts, OptsBuilder, Pool, PoolConstraints, Row, Value};
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout_at};
 
-use self::finish::Calls;
 use self::query::Answer;
-use self::schedule::Schedule;
 use self::sql::{Statement, Statements};
+use super::finish::Calls;
+use super::schedule::Schedule;
 
 mod error;
-#[allow(
-    clippy::duplicate_mod,
-    reason = "both SQL stores have it, and either feature goes without the other"
-)]
-#[path = "postgres/finish.rs"]
-mod finish;
 mod query;
-#[allow(
-    clippy::duplicate_mod,
-    reason = "both SQL stores have it, and either feature goes without the other"
-)]
-#[path = "postgres/schedule.rs"]
-mod schedule;
 mod sql;
 
 /// Keeps sessions in the table of npm's express-mysql-session.

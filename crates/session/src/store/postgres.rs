@@ -40,16 +40,14 @@ use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Row;
 
 use self::connector::Connector;
-use self::finish::Calls;
 use self::query::Parameter;
-use self::schedule::Schedule;
 use self::sql::{Statement, Statements};
+use super::finish::Calls;
+use super::schedule::Schedule;
 
 mod connector;
 mod error;
-mod finish;
 mod query;
-mod schedule;
 mod sql;
 #[cfg(feature = "tls")]
 mod tls;

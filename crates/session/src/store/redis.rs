@@ -89,7 +89,7 @@ mod source;
 /// use express_session::store::redis::RedisStore;
 ///
 /// // Connects with the first call.
-/// let store = RedisStore::open("redis://127.0.0.1")?.ttl(Duration::from_secs(3600));
+/// let store = RedisStore::new("redis://127.0.0.1")?.ttl(Duration::from_secs(3600));
 /// let layer = SessionLayer::new("keyboard cat").store(store);
 /// # let _ = layer;
 /// # Ok::<(), express_session::store::Error>(())
@@ -143,7 +143,7 @@ impl RedisStore {
     /// ```
     /// use express_session::store::redis::RedisStore;
     ///
-    /// let store = RedisStore::open("redis+sentinel://:secret@a,b,c/mymaster?db=1")?;
+    /// let store = RedisStore::new("redis+sentinel://:secret@a,b,c/mymaster?db=1")?;
     /// assert!(format!("{store:?}").contains("mymaster of the sentinels a:26379,b:26379,c:26379"));
     /// assert!(!format!("{store:?}").contains("secret"));
     /// # Ok::<(), express_session::store::Error>(())
@@ -152,7 +152,7 @@ impl RedisStore {
     /// # Errors
     ///
     /// [`ErrorKind::Other`] where the address cannot be used.
-    pub fn open(url: &str) -> Result<Self, Error> {
+    pub fn new(url: &str) -> Result<Self, Error> {
         Ok(Self::over(Link::to(Address::parse(url)?, &Trust::default())?))
     }
 
@@ -166,7 +166,7 @@ impl RedisStore {
     /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
     /// let authority = std::fs::read("/etc/redis/ca.pem")?;
     /// let certificates = TlsCertificates { client_tls: None, root_cert: Some(authority) };
-    /// let store = RedisStore::open_with_tls("rediss://redis.example.com", certificates)?;
+    /// let store = RedisStore::new_with_tls("rediss://redis.example.com", certificates)?;
     /// # let _ = store;
     /// # Ok(())
     /// # }
@@ -176,12 +176,12 @@ impl RedisStore {
     ///
     /// [`ErrorKind::Other`] where the address or the certificates cannot be used.
     #[cfg(feature = "tls")]
-    pub fn open_with_tls(url: &str, certificates: ::redis::TlsCertificates) -> Result<Self, Error> {
+    pub fn new_with_tls(url: &str, certificates: ::redis::TlsCertificates) -> Result<Self, Error> {
         let trust = Trust { certificates: Some(certificates) };
         Ok(Self::over(Link::to(Address::parse(url)?, &trust)?))
     }
 
-    /// Makes a store at an address as [`open`](Self::open) does, and connects at once: what is wrong with
+    /// Makes a store at an address as [`new`](Self::new) does, and connects at once: what is wrong with
     /// the address or the login shows when the application starts.
     ///
     /// ```no_run
@@ -199,7 +199,7 @@ impl RedisStore {
     /// [`ErrorKind::Other`] where the address cannot be used, [`ErrorKind::Unavailable`] where nothing
     /// is there, [`ErrorKind::Refused`] where the login is wrong.
     pub async fn connect(url: &str) -> Result<Self, Error> {
-        let store = Self::open(url)?;
+        let store = Self::new(url)?;
         store.ping().await?;
         Ok(store)
     }
@@ -218,13 +218,13 @@ impl RedisStore {
     ///
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
     /// let cluster = redis::cluster::ClusterClient::new(["redis://127.0.0.1:7000"])?;
-    /// let store = RedisStore::new(cluster.get_async_connection().await?);
+    /// let store = RedisStore::with_connection(cluster.get_async_connection().await?);
     /// # let _ = store;
     /// # Ok(())
     /// # }
     /// ```
     #[must_use]
-    pub fn new(connection: impl Into<Connection>) -> Self {
+    pub fn with_connection(connection: impl Into<Connection>) -> Self {
         Self::over(Link::over(connection.into()))
     }
 
@@ -248,7 +248,7 @@ impl RedisStore {
     ///
     /// ```
     /// # use express_session::store::redis::RedisStore;
-    /// let store = RedisStore::open("redis://127.0.0.1")?.prefix("shop:");
+    /// let store = RedisStore::new("redis://127.0.0.1")?.prefix("shop:");
     /// assert!(format!("{store:?}").contains(r#"prefix: "shop:""#));
     /// # Ok::<(), express_session::store::Error>(())
     /// ```
@@ -267,7 +267,7 @@ impl RedisStore {
     /// ```
     /// # use std::time::Duration;
     /// # use express_session::store::redis::RedisStore;
-    /// let store = RedisStore::open("redis://127.0.0.1")?.ttl(Duration::from_secs(1800));
+    /// let store = RedisStore::new("redis://127.0.0.1")?.ttl(Duration::from_secs(1800));
     /// assert!(format!("{store:?}").contains("ttl: 1800s"));
     /// # Ok::<(), express_session::store::Error>(())
     /// ```
@@ -286,7 +286,7 @@ impl RedisStore {
     /// ```
     /// # use std::time::Duration;
     /// # use express_session::store::redis::RedisStore;
-    /// let store = RedisStore::open("redis://127.0.0.1")?.ttl_with(|record| {
+    /// let store = RedisStore::new("redis://127.0.0.1")?.ttl_with(|record| {
     ///     let is_admin = record.text.contains(r#""role":"admin""#);
     ///     Duration::from_secs(if is_admin { 900 } else { 86_400 })
     /// });
@@ -307,7 +307,7 @@ impl RedisStore {
     ///
     /// ```
     /// # use express_session::store::redis::RedisStore;
-    /// let store = RedisStore::open("redis://127.0.0.1")?.disable_ttl(true);
+    /// let store = RedisStore::new("redis://127.0.0.1")?.disable_ttl(true);
     /// assert!(format!("{store:?}").contains("disable_ttl: true"));
     /// # Ok::<(), express_session::store::Error>(())
     /// ```
@@ -324,7 +324,7 @@ impl RedisStore {
     /// # use express_session::store::redis::RedisStore;
     /// use express_session::store::Store as _;
     ///
-    /// let store = RedisStore::open("redis://127.0.0.1")?.disable_touch(true);
+    /// let store = RedisStore::new("redis://127.0.0.1")?.disable_touch(true);
     /// assert!(!store.supports_touch());
     /// # Ok::<(), express_session::store::Error>(())
     /// ```
@@ -341,7 +341,7 @@ impl RedisStore {
     ///
     /// ```
     /// # use express_session::store::redis::RedisStore;
-    /// let store = RedisStore::open("redis://127.0.0.1")?.scan_count(1000);
+    /// let store = RedisStore::new("redis://127.0.0.1")?.scan_count(1000);
     /// assert!(format!("{store:?}").contains("scan_count: 1000"));
     /// # Ok::<(), express_session::store::Error>(())
     /// ```
@@ -360,7 +360,7 @@ impl RedisStore {
     /// ```
     /// # use std::time::Duration;
     /// # use express_session::store::redis::RedisStore;
-    /// let store = RedisStore::open("redis://127.0.0.1")?.timeout(Duration::from_millis(500));
+    /// let store = RedisStore::new("redis://127.0.0.1")?.timeout(Duration::from_millis(500));
     /// assert!(format!("{store:?}").contains("timeout: 500ms"));
     /// # Ok::<(), express_session::store::Error>(())
     /// ```
@@ -572,7 +572,7 @@ mod tests {
     use super::*;
 
     fn store() -> RedisStore {
-        RedisStore::open("redis://127.0.0.1").unwrap()
+        RedisStore::new("redis://127.0.0.1").unwrap()
     }
 
     fn seconds(store: &RedisStore, deadline: Option<i64>) -> i64 {
@@ -610,7 +610,7 @@ mod tests {
 
     #[test]
     fn store_never_prints_its_password() {
-        let store = RedisStore::open("redis://user:hunter2@127.0.0.1").unwrap();
+        let store = RedisStore::new("redis://user:hunter2@127.0.0.1").unwrap();
         assert!(!format!("{store:?}").contains("hunter2"));
     }
 }

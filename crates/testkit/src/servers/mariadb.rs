@@ -78,6 +78,10 @@ fn initialise(user: &[OsString], install: &Path, data: &OsString) -> Result<(), 
     let mut words = user.iter().cloned().chain([install.into()]);
     let mut command = Command::new(words.next().unwrap_or_default());
     command.args(words).current_dir("/").args(["--no-defaults", "--skip-name-resolve"]).arg(data);
+    // Two that install at once would delete each other's files from the common one.
+    let mut temporary = OsString::from("--tmpdir=");
+    temporary.push(data);
+    command.arg(temporary);
     program::run(command.args(["--auth-root-authentication-method=normal"]))
 }
 

@@ -12,7 +12,7 @@ use ::redis::{Pipeline, RedisResult, Value};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let manager = redis::Client::open("redis://127.0.0.1")?.get_connection_manager().await?;
-/// let store = RedisStore::new(manager.clone());
+/// let store = RedisStore::with_connection(manager.clone());
 /// # let _ = store;
 /// # Ok(())
 /// # }
