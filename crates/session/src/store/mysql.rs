@@ -26,15 +26,15 @@ use std::time::Duration;
 
 pub use ::mysql_async;
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Revision, Store, Touch,
-    Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Renewed, Revision, Store,
+    Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use mysql_async::{Opts, OptsBuilder, Pool, PoolConstraints, Row, Value};
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout_at};
 
-use self::query::Answer;
+use self::query::{Answer, Query};
 use self::sql::{Statement, Statements};
 use super::finish::Calls;
 use super::schedule::Schedule;
@@ -376,6 +376,10 @@ impl MySqlStore {
         statement: Statement,
         parameters: Vec<Value>,
     ) -> Result<Answer, Error> {
+        self.query(sid, Query::Prepared(statement, parameters)).await
+    }
+
+    async fn query(&self, sid: Option<&str>, query: Query) -> Result<Answer, Error> {
         let Shared { pool, options, calls, .. } = &*self.shared;
         let until = Instant::now() + options.timeout;
         let connection = async {
@@ -389,7 +393,7 @@ impl MySqlStore {
             Err(_) => return Err(Error::new(ErrorKind::Unavailable, "no connection in time")),
         };
         let shared = Arc::clone(&self.shared);
-        calls.run(sid, query::run(shared, connection, until, statement, parameters)).await
+        calls.run(sid, query::run(shared, connection, until, query)).await
     }
 
     /// Starts the removal of what has expired, if it is time for that.
@@ -412,7 +416,7 @@ impl MySqlStore {
     async fn current(&self, sid: &str, now: Timestamp) -> Result<Option<Loaded>, Error> {
         let parameters = vec![sid.into(), sql::from(now).into()];
         let mut rows = self.ask(Some(sid), |sql| &sql.load, parameters).await?.rows;
-        rows.first_mut().map(loaded).transpose()
+        rows.first_mut().map(|row| loaded(row, 0)).transpose()
     }
 }
 
@@ -492,6 +496,22 @@ impl Store for MySqlStore {
         let text = checked(&record.text)?;
         let expires = self.expires(record.deadline, now);
         let digest = format!("{:032x}", expected.get());
+        if text.len() <= SHORT {
+            let query = self.shared.sql.update_or_load(sid, text, expires, &digest, now);
+            let mut answer = self.query(Some(sid), Query::Text(query, 3)).await?;
+            let row = answer.rows.first_mut().ok_or_else(no_row)?;
+            if column::<i64>(row, 0)? == 1 {
+                return Ok(Updated::Done(Revision::of_text(text)));
+            }
+            if row.as_ref(2) == Some(&Value::NULL) {
+                return Ok(Updated::Gone);
+            }
+            let current = loaded(row, 1)?;
+            if current.revision != expected {
+                return Ok(Updated::Conflict(current));
+            }
+            // It was another for a moment, and is back.
+        }
         loop {
             let parameters = vec![
                 text.into(),
@@ -525,6 +545,25 @@ impl Store for MySqlStore {
         let parameters = vec![expires.into(), sid.into(), sql::from(now).into()];
         let answer = self.ask(Some(sid), |sql| &sql.touch, parameters).await?;
         Ok(if answer.is_marked { Touched::Done } else { Touched::Gone })
+    }
+
+    /// Leaves it to [`touch`](Store::touch) where the text is not as express-session writes it.
+    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
+        // The sum that the server makes has no sign.
+        if self.shared.options.disable_touch || now.millis() < 0 {
+            let loaded = self.load(id, now).await?;
+            return Ok(loaded.map(|loaded| Renewed { loaded, is_renewed: false }));
+        }
+        self.clear_if_due(now);
+        let Some(sid) = key(id) else { return Ok(None) };
+        let query = self.shared.sql.renew(sid, now, self.expires(None, now));
+        let mut answer = self.query(Some(sid), Query::Text(query, 2)).await?;
+        let Some(row) = answer.rows.first_mut() else { return Ok(None) };
+        let loaded = loaded(row, 0)?;
+        let wanted = Touch::renewing(&loaded.record.text, now).map(|touch| {
+            Timestamp::from_millis(self.expires(touch.deadline, now).saturating_mul(1000))
+        });
+        Ok(Some(Renewed { is_renewed: wanted == loaded.record.deadline, loaded }))
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -568,7 +607,7 @@ impl Admin for MySqlStore {
             next = is_full.then(|| Cursor::new(sid.as_str()));
             // Nobody can have a session whose id is empty.
             if let Some(id) = SessionId::new(sid) {
-                sessions.push((id, loaded(&mut row)?.record));
+                sessions.push((id, loaded(&mut row, 0)?.record));
             }
         }
         Ok(Page { sessions, next })
@@ -648,12 +687,16 @@ fn checked(text: &str) -> Result<&str, Error> {
 }
 
 /// Reads the columns that all statements begin with which return records: the text, and when it ends.
-fn loaded(row: &mut Row) -> Result<Loaded, Error> {
-    let text = text(row, 0)?;
-    let seconds: i64 = column(row, 1)?;
+fn loaded(row: &mut Row, at: usize) -> Result<Loaded, Error> {
+    let text = text(row, at)?;
+    let seconds: i64 = column(row, at + 1)?;
     let revision = Revision::of_text(&text);
     let deadline = Some(Timestamp::from_millis(seconds.saturating_mul(1000)));
     Ok(Loaded { record: Record { text: text.into(), deadline }, revision })
+}
+
+fn no_row() -> Error {
+    Error::new(ErrorKind::Other, "the server gave no row")
 }
 
 fn text(row: &mut Row, index: usize) -> Result<String, Error> {
@@ -674,3 +717,5 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const CHECK_INTERVAL: Duration = Duration::from_secs(15 * 60);
 const TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTIONS: usize = 10;
+/// Up to so many bytes are written as hexadecimal digits, twice as many, to save a round trip.
+const SHORT: usize = 16 * 1024;

@@ -51,7 +51,7 @@ fn launch([mariadbd, install]: &[PathBuf; 2], folder: &Path, port: u16) -> Resul
     let mut command = user::without_root(folder, &["mysql", "nobody"])?;
     let data = argument("--datadir=", &folder.join("data"));
     let file = folder.join("process");
-    initialise(&command, install, &data)?;
+    initialise(&command, install, folder, &data)?;
     command.extend([mariadbd.into(), "--no-defaults".into(), data]);
     command.push(argument("--pid-file=", &file));
     command.push(argument("--socket=", &folder.join("socket")));
@@ -74,14 +74,17 @@ fn launch([mariadbd, install]: &[PathBuf; 2], folder: &Path, port: u16) -> Resul
     })
 }
 
-fn initialise(user: &[OsString], install: &Path, data: &OsString) -> Result<(), String> {
+fn initialise(
+    user: &[OsString],
+    install: &Path,
+    folder: &Path,
+    data: &OsString,
+) -> Result<(), String> {
     let mut words = user.iter().cloned().chain([install.into()]);
     let mut command = Command::new(words.next().unwrap_or_default());
     command.args(words).current_dir("/").args(["--no-defaults", "--skip-name-resolve"]).arg(data);
     // Two that install at once would delete each other's files from the common one.
-    let mut temporary = OsString::from("--tmpdir=");
-    temporary.push(data);
-    command.arg(temporary);
+    command.arg(argument("--tmpdir=", folder));
     program::run(command.args(["--auth-root-authentication-method=normal"]))
 }
 

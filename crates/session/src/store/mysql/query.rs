@@ -25,15 +25,14 @@ pub(super) async fn run(
     shared: Arc<Shared>,
     mut connection: Conn,
     until: Instant,
-    statement: Statement,
-    parameters: Vec<Value>,
+    query: Query,
 ) -> Result<Answer, Error> {
     let work = async {
         if shared.options.create_database_table && !shared.table.initialized() {
             let (connection, sql) = (&mut connection, &shared.sql);
             shared.table.get_or_try_init(|| create_table(connection, sql)).await?;
         }
-        ask(&mut connection, statement(&shared.sql), &parameters).await
+        ask(&mut connection, &shared.sql, &query).await
     };
     match timeout_at(until, work).await {
         Ok(answer) => answer,
@@ -45,10 +44,23 @@ pub(super) async fn run(
     }
 }
 
-/// Runs a statement, prepared once for each connection.
-async fn ask(connection: &mut Conn, sql: &str, parameters: &[Value]) -> Result<Answer, Error> {
+/// What is asked of the server.
+pub(super) enum Query {
+    /// A statement, prepared once for each connection.
+    Prepared(Statement, Vec<Value>),
+    /// So many statements in one text; the last of them gives the rows.
+    Text(String, usize),
+}
+
+async fn ask(connection: &mut Conn, sql: &Statements, query: &Query) -> Result<Answer, Error> {
     loop {
-        match attempt(connection, sql, parameters.to_vec()).await {
+        let answer = match query {
+            Query::Prepared(statement, parameters) => {
+                attempt(connection, statement(sql), parameters.clone()).await
+            }
+            Query::Text(text, statements) => attempt_text(connection, text, *statements).await,
+        };
+        match answer {
             Ok(answer) => return Ok(answer),
             // The timeout ends it.
             Err(error) if error::may_try_again(&error) => {}
@@ -70,6 +82,20 @@ async fn attempt(
     let affected = result.affected_rows();
     let rows = result.collect_and_drop().await?;
     Ok(Answer { rows, affected, is_marked })
+}
+
+async fn attempt_text(
+    connection: &mut Conn,
+    text: &str,
+    statements: usize,
+) -> Result<Answer, mysql_async::Error> {
+    let mut result = connection.query_iter(text).await?;
+    let mut rows: Vec<Row> = Vec::new();
+    for _ in 0..statements {
+        rows = result.collect().await?;
+    }
+    result.drop_result().await?;
+    Ok(Answer { rows, affected: 0, is_marked: false })
 }
 
 /// Makes the table, unless it is there.

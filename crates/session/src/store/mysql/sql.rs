@@ -36,6 +36,7 @@ pub(super) type Statement = fn(&Statements) -> &str;
 pub(super) struct Statements {
     /// The table's name, quoted.
     pub(super) table: String,
+    columns: Columns,
     pub(super) create_table: String,
     /// Asks for nothing.
     pub(super) ping: &'static str,
@@ -111,8 +112,85 @@ impl Statements {
             expired: format!("SELECT {session_id} FROM {table} WHERE {expires} < ? LIMIT ?"),
             purge: format!("DELETE FROM {table} WHERE {session_id} IN ({ids}) AND {expires} < ?"),
             table,
+            columns: Columns { session_id, expires, data },
         }
     }
+}
+
+/// The names of the columns, quoted.
+struct Columns {
+    session_id: String,
+    expires: String,
+    data: String,
+}
+
+/// Several statements in one text, for what takes one round trip together. A text cannot be prepared, so
+/// what goes into it is numbers, and texts as hexadecimal literals: there is nothing to break out of.
+impl Statements {
+    /// Moves the end by the max age in the text, and gives the text and its end.
+    ///
+    /// The max age is read where `JSON.stringify` puts it in a session of express-session; any other text
+    /// keeps its end.
+    pub(super) fn renew(&self, sid: &str, now: Timestamp, default_end: i64) -> String {
+        let Columns { session_id, expires, data } = &self.columns;
+        let table = &self.table;
+        let this = format!("{session_id} = {} AND {expires} >= {}", literal(sid), from(now));
+        // Math.round, as for any other end.
+        let now = now.millis() + 500;
+        format!(
+            "UPDATE {table} SET {expires} = \
+             CASE WHEN LEFT({data}, {MAX_AGE_AT}) <> '{BEFORE_MAX_AGE}' THEN {expires} \
+             WHEN SUBSTRING({data}, {MAX_AGE_AT} + 1, 5) = 'null,' THEN {default_end} \
+             WHEN SUBSTRING({data}, {MAX_AGE_AT} + 1, 14) REGEXP '^[0-9]+,' \
+             THEN LEAST({MAX_END}, ({now} + CAST(SUBSTRING_INDEX(SUBSTRING({data}, \
+             {MAX_AGE_AT} + 1, 14), ',', 1) AS UNSIGNED)) DIV 1000) \
+             ELSE {expires} END WHERE {this}; \
+             SELECT {data}, {expires} FROM {table} WHERE {this}"
+        )
+    }
+
+    /// Updates as [`update`](Self::update) does, and gives one row: whether it was done, and if not, the
+    /// text that is there and its end.
+    pub(super) fn update_or_load(
+        &self,
+        sid: &str,
+        text: &str,
+        end: i64,
+        expected: &str,
+        now: Timestamp,
+    ) -> String {
+        let Columns { session_id, expires, data } = &self.columns;
+        let table = &self.table;
+        let this = format!("{session_id} = {} AND {expires} >= {}", literal(sid), from(now));
+        format!(
+            "DO LAST_INSERT_ID(0); \
+             UPDATE {table} SET {data} = {}, {expires} = {end} + 0 * LAST_INSERT_ID(1) \
+             WHERE {this} AND LEFT(SHA2(CONVERT({data} USING utf8mb4), 256), 32) = '{expected}'; \
+             SELECT LAST_INSERT_ID(), s.{data}, s.{expires} FROM (SELECT 1) AS one \
+             LEFT JOIN (SELECT {data}, {expires} FROM {table} WHERE {this}) AS s \
+             ON LAST_INSERT_ID() = 0",
+            literal(text),
+        )
+    }
+}
+
+/// What a session of express-session begins with, and how long that is.
+const BEFORE_MAX_AGE: &str = r#"{"cookie":{"originalMaxAge":"#;
+const MAX_AGE_AT: usize = BEFORE_MAX_AGE.len();
+
+/// What fits the column of ends.
+const MAX_END: u32 = u32::MAX;
+
+fn literal(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut literal = String::with_capacity(text.len() * 2 + 12);
+    literal.push_str("_utf8mb4 x'");
+    for byte in text.bytes() {
+        // Writing to a string cannot fail.
+        let _ = write!(literal, "{byte:02x}");
+    }
+    literal.push('\'');
+    literal
 }
 
 fn quoted(name: &str) -> String {
@@ -128,6 +206,13 @@ mod tests {
         let sql = Statements::new("a.b`; DROP", "id`", "e", "d");
         assert_eq!(sql.table, "`a`.`b``; DROP`");
         assert_eq!(sql.destroy, "DELETE FROM `a`.`b``; DROP` WHERE `id``` = ?");
+    }
+
+    #[test]
+    fn text_in_a_statement_cannot_break_out_of_it() {
+        let sql = Statements::new("t", "i", "e", "d");
+        let text = sql.update_or_load("'; DROP", "\\' é", 1, "00", Timestamp::from_millis(0));
+        assert!(text.contains("_utf8mb4 x'273b2044524f50'") && text.contains("x'5c2720c3a9'"));
     }
 
     #[test]
