@@ -8,9 +8,10 @@
 //!    It ends in 2106, where `expires` does.
 //! 3. A revision is a digest of the stored text, since Node keeps no counter: SHA-256, made by the
 //!    server.
-//! 4. Every verb is one statement and one round trip, after the first use of a connection, which
-//!    prepares the statement. An `update` that finds another record than it expected makes a second
-//!    one to hand it back. The server has no way to load and touch in one step.
+//! 4. Every verb is one round trip, after the first use of a connection, which prepares the statement.
+//!    `renew` and `update` are several statements in one text, with every text in it a hexadecimal
+//!    literal. An `update` of more than 16 KiB is prepared, and makes a second trip to hand back
+//!    another record than it expected.
 //! 5. A touch moves `expires` and leaves the text alone.
 //! 6. The column's collation takes `a` and `a ` for the same: an id with a space at its end is
 //!    [`ErrorKind::Unsuitable`]. So is one of more than 128 characters, and a text of 16 MiB.
