@@ -709,7 +709,7 @@ impl SessionCookie<'_> {
     /// ```
     #[must_use]
     pub fn max_age(&self) -> Option<Duration> {
-        let now = self.shared.time();
+        let now = self.shared.now();
         self.read(|cookie| cookie.max_age(now))
     }
 
@@ -868,7 +868,7 @@ impl SessionCookie<'_> {
     ///
     /// Those of every changing method.
     pub fn set_max_age(&self, max_age: impl Into<Option<Duration>>) -> Result<(), Error> {
-        let now = self.shared.time();
+        let now = self.shared.now();
         self.change(|cookie| cookie.set_max_age(max_age.into(), now))
     }
 
@@ -892,7 +892,7 @@ impl SessionCookie<'_> {
     ///
     /// Those of every changing method.
     pub fn set_expires(&self, expires: impl Into<Option<SystemTime>>) -> Result<(), Error> {
-        let now = self.shared.time();
+        let now = self.shared.now();
         self.change(|cookie| cookie.set_expires(expires.into(), now))
     }
 

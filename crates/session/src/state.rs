@@ -250,13 +250,9 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn now(&self) -> Timestamp {
+    /// Gives the time by the layer's clock.
+    pub(crate) fn now(&self) -> Timestamp {
         self.config.sources.now()
-    }
-
-    /// Gives the time, for what is computed from it.
-    pub(crate) fn time(&self) -> Timestamp {
-        self.now()
     }
 
     /// Says whether anything is to be done at the end of a request whose handler did not ask.

@@ -41,7 +41,6 @@
 //! own that would have to be the same here.
 //!
 //! There is no TLS and no login: the network between must be one to trust.
-//!
 
 use std::fmt;
 use std::sync::Arc;

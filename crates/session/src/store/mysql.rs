@@ -1,5 +1,4 @@
-//! Sessions in a MySQL or MariaDB table, shared with npm's
-//! express-mysql-session 3.
+//! Sessions in a MySQL or MariaDB table, shared with npm's express-mysql-session 3.
 //!
 //! 1. The table is that of express-mysql-session: `session_id`, `expires`, `data`. Either side reads
 //!    what the other wrote, byte for byte.

@@ -18,7 +18,6 @@
 //! An answer means that the master has it. A master that fails before its replicas have it too takes
 //! the last writes along, logouts among them; `min-replicas-to-write` on the server bounds that. It
 //! does not read from replicas, which could give back what was destroyed.
-//!
 
 use std::fmt;
 use std::sync::Arc;
