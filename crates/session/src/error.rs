@@ -9,7 +9,8 @@ use crate::store;
 ///
 /// The message says what to do; it names no id, no secret and no data. The cause, where there is one,
 /// is the [source](StdError::source). In an axum handler an error is a response too: 503 with
-/// `Retry-After` where the store cannot be reached, 500 otherwise, with a body that says nothing more.
+/// `Retry-After` where the store cannot be reached, 409 where the session has ended meanwhile, 500
+/// otherwise, with a body that says nothing more.
 ///
 /// ```
 /// use express_session::{ErrorKind, Session};

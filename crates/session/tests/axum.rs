@@ -118,6 +118,20 @@ async fn missing_layer_says_so_to_the_developer_and_not_to_the_visitor() {
 }
 
 #[tokio::test]
+async fn session_that_has_ended_is_a_conflict_and_no_failure() {
+    async fn after_logout(session: Session) -> Result<(), Error> {
+        session.destroy().await?;
+        session.insert("n", 1)
+    }
+    let world = World::with(r#""n":1"#).await;
+    let log = Log::start();
+    let app = Router::new().route("/", get(after_logout)).layer(world.layer());
+    let answer = ask(&app, to("/")).await;
+    assert_eq!((answer.status, &*answer.body), (StatusCode::CONFLICT, "The session has ended.\n"));
+    assert!(!log.text().contains("a handler failed"), "{}", log.text());
+}
+
+#[tokio::test]
 async fn routes_added_after_the_layer_have_none() {
     let world = World::with(r#""n":1"#).await;
     let log = Log::start();
