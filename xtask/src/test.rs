@@ -108,6 +108,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let workspace = Workspace::read()?;
+    std::thread::spawn(give_up);
     let mut report = Report::default();
     report.attempt("tools", "what the steps need is installed", || provide(&workspace, &steps));
     for step in steps {
@@ -115,6 +116,16 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     print!("\n{}", report.summary());
     report.failure.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+/// What all steps together may take. A run from nothing takes a quarter of it.
+const LIMIT: Duration = Duration::from_secs(45 * 60);
+
+/// Ends a run in which something hangs, so that its output says where.
+fn give_up() {
+    std::thread::sleep(LIMIT);
+    eprintln!("error: not done after {}: the step announced last hangs", seconds(LIMIT));
+    std::process::exit(1);
 }
 
 fn chosen(only: &[String]) -> Vec<&'static Step> {

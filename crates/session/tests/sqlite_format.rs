@@ -4,7 +4,7 @@
 
 mod local;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use express_session::store::sqlite::{Dialect, SqliteStore, Synchronous};
@@ -518,15 +518,26 @@ fn calls_at_once_wait_together_for_a_held_database() {
 fn threads_and_files_go_with_the_store() {
     on_tokio(async {
         let folder = Folder::new();
-        let path = folder.path().join("sessions.db");
-        let store = SqliteStore::new(&path);
-        create(&store, &a(), &record(A, None), NOW).await;
-        load(&store, &a(), NOW).await;
-        let log = folder.path().join("sessions.db-wal");
-        assert!(log.exists());
-        drop(store);
-        // SQLite removes it with the last connection.
-        wait_until(|| !log.exists());
+        // Every thread has a connection by then, and all are closed at once.
+        for _ in 0..20 {
+            let path = folder.fresh();
+            let store = SqliteStore::new(&path).readers(4);
+            create(&store, &a(), &record(A, None), NOW).await;
+            let loads = (0..64).map(|_| {
+                let store = store.clone();
+                tokio::spawn(async move { load(&store, &a(), NOW).await })
+            });
+            for load in loads.collect::<Vec<_>>() {
+                load.await.unwrap();
+            }
+            let mut log = path.into_os_string();
+            log.push("-wal");
+            let log = PathBuf::from(log);
+            assert!(log.exists());
+            drop(store);
+            // SQLite removes it with the last connection.
+            wait_until(|| !log.exists());
+        }
     });
 }
 

@@ -8,7 +8,9 @@
 //! 3. A connection that fails is dropped, and opened again by the next call.
 //! 4. The writer removes what has expired, in steps between the calls, when a call comes whose `now`
 //!    is an interval later. A store that nobody uses does nothing.
-//! 5. The threads end when the store is dropped and the queue is empty.
+//! 5. The threads end when the store is dropped and the queue is empty. Their connections are closed one
+//!    after the other: SQLite removes its log with the last one, and finds none that is the last where
+//!    two are closed at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -153,7 +155,9 @@ fn ended() -> Error {
 
 fn start(options: &Arc<Options>) -> std::io::Result<Queues> {
     let (write, jobs) = channel(QUEUE);
-    let writer = Writer { connection: Connection::new(options), cleaner: Cleaner::default() };
+    let closing = Arc::default();
+    let writer =
+        Writer { connection: Connection::new(options, &closing), cleaner: Cleaner::default() };
     spawn("session-write", move || writer.run(jobs))?;
 
     // A database in memory is one connection's own.
@@ -163,7 +167,7 @@ fn start(options: &Arc<Options>) -> std::io::Result<Queues> {
     let (read, jobs) = channel(QUEUE);
     let jobs = Arc::new(Mutex::new(jobs));
     for _ in 0..options.readers {
-        let (jobs, connection) = (Arc::clone(&jobs), Connection::new(options));
+        let (jobs, connection) = (Arc::clone(&jobs), Connection::new(options, &closing));
         spawn("session-read", move || run_reader(connection, &jobs))?;
     }
     Ok(Queues { write, read: Some(read) })
@@ -190,11 +194,20 @@ fn run_reader(mut connection: Connection, jobs: &Mutex<Receiver<Box<dyn Job>>>) 
 struct Connection {
     options: Arc<Options>,
     database: Option<Database>,
+    /// Held by the one that is being closed.
+    closing: Arc<Mutex<()>>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let _alone = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.database = None;
+    }
 }
 
 impl Connection {
-    fn new(options: &Arc<Options>) -> Self {
-        Self { options: Arc::clone(options), database: None }
+    fn new(options: &Arc<Options>, closing: &Arc<Mutex<()>>) -> Self {
+        Self { options: Arc::clone(options), database: None, closing: Arc::clone(closing) }
     }
 
     fn with<T>(&mut self, work: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
