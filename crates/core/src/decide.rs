@@ -7,7 +7,7 @@
 //! `tests/decide.table` has every row written out, so that a change of policy is a change of lines;
 //! `tests/decide.rs` has what must hold of all of them.
 
-use crate::policy::{Policy, Unset};
+use crate::policy::{LateWrite, Outage, Policy, Unset};
 
 /// What is known about a session when its response is ready, or its body has ended.
 ///
@@ -703,14 +703,16 @@ pub fn touches_at_once(sending: bool, policy: &Policy) -> bool {
 ///
 /// ```
 /// use express_session_core::Policy;
-/// use express_session_core::decide::{self, Failure, Step};
+/// use express_session_core::decide::{self, Failure, Fault, Step};
 ///
 /// let policy = Policy::default();
-/// assert_eq!(decide::failure(Step::Write, &policy), Failure::Tell);
-/// assert_eq!(decide::failure(Step::Touch, &policy), Failure::Hide);
+/// assert_eq!(decide::failure(Step::Write, Fault::Outage, &policy), Failure::Tell);
+/// assert_eq!(decide::failure(Step::Touch, Fault::Outage, &policy), Failure::Hide);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// Loading the session that the handler asked for.
+    Load,
     /// Loading a session that the handler did not ask for, to keep it alive.
     LoadUnasked,
     /// Moving the deadline of a session that was not changed.
@@ -721,13 +723,35 @@ pub enum Step {
     Destroy,
 }
 
+/// Why a step failed.
+///
+/// ```
+/// use express_session_core::{LateWrite, Policy};
+/// use express_session_core::decide::{self, Failure, Fault, Step};
+///
+/// let strict = Policy { late_write: LateWrite::Refuse, ..Policy::default() };
+/// assert_eq!(decide::failure(Step::Write, Fault::Ended, &Policy::default()), Failure::Without);
+/// assert_eq!(decide::failure(Step::Write, Fault::Ended, &strict), Failure::Tell);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The store is out: it cannot be reached, did not answer in time, or refuses to work.
+    Outage,
+    /// Something is wrong with this session alone: its record is corrupt or too large, or others changed
+    /// it at every attempt.
+    Session,
+    /// The session ended in the meantime.
+    Ended,
+}
+
 /// What a failure of the store does.
 ///
 /// ```
-/// use express_session_core::Policy;
-/// use express_session_core::decide::{self, Failure, Step};
+/// use express_session_core::{Outage, Policy};
+/// use express_session_core::decide::{self, Failure, Fault, Step};
 ///
-/// assert_eq!(decide::failure(Step::Destroy, &Policy::default()), Failure::Tell);
+/// let lenient = Policy { outage: Outage::Continue, ..Policy::default() };
+/// assert_eq!(decide::failure(Step::Load, Fault::Outage, &lenient), Failure::Without);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -735,24 +759,39 @@ pub enum Failure {
     Tell,
     /// The request goes on as if nothing had happened.
     Hide,
+    /// The request goes on without a session: nothing more is stored, and no cookie is sent.
+    Without,
 }
 
 /// Decides what to do when the store fails (departure 18). Where nothing of the visitor's is lost, the
 /// response is sent.
 ///
 /// ```
-/// use express_session_core::{Departures, Policy};
-/// use express_session_core::decide::{self, Failure, Step};
+/// use express_session_core::{Departures, Outage, Policy};
+/// use express_session_core::decide::{self, Failure, Fault, Step};
 ///
 /// let express = Policy { departures: Departures::none(), ..Policy::default() };
+/// assert_eq!(decide::failure(Step::Write, Fault::Outage, &Policy::default()), Failure::Tell);
+/// assert_eq!(decide::failure(Step::Write, Fault::Outage, &express), Failure::Hide);
 ///
-/// assert_eq!(decide::failure(Step::Write, &Policy::default()), Failure::Tell);
-/// assert_eq!(decide::failure(Step::Write, &express), Failure::Hide);
+/// // A logout that did not happen is told under every policy.
+/// let lenient = Policy { outage: Outage::Continue, ..Policy::default() };
+/// assert_eq!(decide::failure(Step::Destroy, Fault::Outage, &lenient), Failure::Tell);
 /// ```
 #[must_use]
-pub fn failure(step: Step, policy: &Policy) -> Failure {
-    match step {
-        Step::Write | Step::Destroy if policy.departures.honest_errors => Failure::Tell,
-        Step::LoadUnasked | Step::Touch | Step::Write | Step::Destroy => Failure::Hide,
+pub fn failure(step: Step, fault: Fault, policy: &Policy) -> Failure {
+    let honest = if policy.departures.honest_errors { Failure::Tell } else { Failure::Hide };
+    match (step, fault) {
+        (Step::LoadUnasked | Step::Touch, _) => Failure::Hide,
+        (Step::Destroy, _) => honest,
+        (Step::Load | Step::Write, Fault::Outage) if policy.outage == Outage::Continue => {
+            Failure::Without
+        }
+        (Step::Load, _) => Failure::Tell,
+        (Step::Write, Fault::Outage | Fault::Session) => honest,
+        (Step::Write, Fault::Ended) => match policy.late_write {
+            LateWrite::Drop => Failure::Without,
+            LateWrite::Refuse => Failure::Tell,
+        },
     }
 }

@@ -18,7 +18,7 @@ pub mod token;
 pub use document::{Corrupt, Document, InsertError};
 pub use id::SessionId;
 pub use keyring::{Keyring, NoSecret};
-pub use policy::{Departures, Policy, Unset};
+pub use policy::{Departures, LateWrite, Outage, Policy, Unset};
 pub use source::{Clock, Random};
 pub use time::Timestamp;
 pub use token::Verified;

@@ -16,6 +16,41 @@ pub enum Unset {
     Destroy,
 }
 
+/// What a request does whose session store is out: it cannot be reached, does not answer in time, or
+/// refuses to work.
+///
+/// ```
+/// use express_session_core::{Outage, Policy};
+///
+/// assert_eq!(Policy::default().outage, Outage::Fail);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outage {
+    /// It fails, with an answer that says to try again. The default.
+    #[default]
+    Fail,
+    /// It goes on without a session: an empty one that nothing is kept of. Ending a session still fails: no
+    /// visitor is told of a logout that did not happen.
+    Continue,
+}
+
+/// What becomes of the changes of a request whose session ended while it was being handled: by a logout, by
+/// `regenerate`, by its time.
+///
+/// ```
+/// use express_session_core::{LateWrite, Policy};
+///
+/// assert_eq!(Policy::default().late_write, LateWrite::Drop);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LateWrite {
+    /// They are dropped, and the handler's response is sent, without a cookie. The default.
+    #[default]
+    Drop,
+    /// The response is replaced by 409 Conflict.
+    Refuse,
+}
+
 /// Everything that [`decide`](crate::decide) goes by.
 ///
 /// ```
@@ -39,6 +74,10 @@ pub struct Policy {
     pub save_uninitialized: bool,
     /// What unsetting a session does to its record.
     pub unset: Unset,
+    /// What a request does whose store is out.
+    pub outage: Outage,
+    /// What becomes of changes to a session that has ended.
+    pub late_write: LateWrite,
     /// Where to do better than express-session.
     pub departures: Departures,
 }

@@ -12,11 +12,13 @@
 //! 5. What is gone stays gone: neither `update` nor [`touch`](Store::touch) brings a record back.
 //! 6. [`destroy`](Store::destroy) of an absent record is success.
 //! 7. A record that cannot be read is an error of kind [`ErrorKind::Corrupt`], and stays where it is.
+//! 8. A store that has [locks](Store::lock) checks them in the same atomic step that writes.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::{SessionId, Timestamp};
 
@@ -292,6 +294,131 @@ pub trait Store: Send + Sync + 'static {
     /// # Ok(()) }) }
     /// ```
     fn destroy(&self, id: &SessionId) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Takes the lock of an id, if nobody else holds it, for as long as `lease` says. For the one who holds
+    /// it already, the lease starts anew.
+    ///
+    /// A lock is a matter between those who ask for it: it keeps nobody else from writing. It belongs
+    /// to the id, whether or not that has a record, and is never seen as a session. It ends by
+    /// [`unlock`](Store::unlock) or by itself.
+    ///
+    /// A store that cannot check a lock in the step that writes leaves the three methods of locks alone.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ErrorKind`]; [`ErrorKind::Unsupported`] where the store has no locks. One that somebody else
+    /// holds is no error but [`Locked::Taken`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session_core::store::{Holder, Locked, Store as _};
+    /// use express_session_core::{SessionId, Timestamp};
+    /// use express_session_testkit::MapStore;
+    /// # use express_session_testkit::block_on;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { block_on(async {
+    /// let store = MapStore::default();
+    /// let id = SessionId::from_random([7; 24]);
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let (one, other) = (Holder::from_random([1; 16]), Holder::from_random([2; 16]));
+    /// let lease = Duration::from_secs(30);
+    ///
+    /// assert_eq!(store.lock(&id, one, lease, now).await?, Locked::Done);
+    /// assert_eq!(store.lock(&id, other, lease, now).await?, Locked::Taken);
+    /// let later = now.saturating_add(lease);
+    /// assert_eq!(store.lock(&id, other, lease, later).await?, Locked::Done);
+    /// # Ok(()) }) }
+    /// ```
+    fn lock(
+        &self,
+        id: &SessionId,
+        holder: Holder,
+        lease: Duration,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Locked, Error>> + Send {
+        let _ = (id, holder, lease, now);
+        async { Err(without_locks()) }
+    }
+
+    /// Replaces a record as [`update`](Store::update) does, if `holder` still has the lock: one atomic step.
+    ///
+    /// This is the fence: a holder whose lease has run out writes nothing, even if nobody has taken the
+    /// lock since.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ErrorKind`]; [`ErrorKind::Unsupported`] where the store has no locks. A lock that is lost is no
+    /// error but [`Fenced::Lost`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session_core::store::{Created, Fenced, Holder, Record, Store as _, Updated};
+    /// use express_session_core::{SessionId, Timestamp};
+    /// use express_session_testkit::MapStore;
+    /// # use express_session_testkit::block_on;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { block_on(async {
+    /// let store = MapStore::default();
+    /// let id = SessionId::from_random([7; 24]);
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
+    /// let Created::Done(seen) = store.create(&id, &record, now).await? else { return Ok(()) };
+    ///
+    /// let holder = Holder::from_random([1; 16]);
+    /// let fenced = store.update_locked(&id, &record, seen, holder, now).await?;
+    /// assert_eq!(fenced, Fenced::Lost);
+    /// store.lock(&id, holder, Duration::from_secs(30), now).await?;
+    /// let fenced = store.update_locked(&id, &record, seen, holder, now).await?;
+    /// assert!(matches!(fenced, Fenced::Held(Updated::Done(_))));
+    /// # Ok(()) }) }
+    /// ```
+    fn update_locked(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        holder: Holder,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Fenced, Error>> + Send {
+        let _ = (id, record, expected, holder, now);
+        async { Err(without_locks()) }
+    }
+
+    /// Gives a lock back. One that `holder` does not have, or not any more, is success and stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ErrorKind`]; [`ErrorKind::Unsupported`] where the store has no locks.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session_core::store::{Holder, Locked, Store as _};
+    /// use express_session_core::{SessionId, Timestamp};
+    /// use express_session_testkit::MapStore;
+    /// # use express_session_testkit::block_on;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { block_on(async {
+    /// let store = MapStore::default();
+    /// let id = SessionId::from_random([7; 24]);
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let (one, other) = (Holder::from_random([1; 16]), Holder::from_random([2; 16]));
+    /// let lease = Duration::from_secs(30);
+    ///
+    /// store.lock(&id, one, lease, now).await?;
+    /// store.unlock(&id, other).await?;
+    /// assert_eq!(store.lock(&id, other, lease, now).await?, Locked::Taken);
+    /// store.unlock(&id, one).await?;
+    /// assert_eq!(store.lock(&id, other, lease, now).await?, Locked::Done);
+    /// # Ok(()) }) }
+    /// ```
+    fn unlock(
+        &self,
+        id: &SessionId,
+        holder: Holder,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        let _ = (id, holder);
+        async { Err(without_locks()) }
+    }
 
     /// Says whether [`touch`](Store::touch) is of any use here; `true` unless overridden.
     ///
@@ -694,6 +821,88 @@ pub enum Touched {
     Gone,
 }
 
+/// Who holds a lock: a random number of its own for each time that one is asked for.
+///
+/// Prints as redacted: who knows it can write in the holder's place.
+///
+/// ```
+/// use express_session_core::store::Holder;
+///
+/// assert_eq!(format!("{:?}", Holder::from_random([7; 16])), "Holder(redacted)");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Holder([u8; Self::BYTES]);
+
+impl Holder {
+    /// How many random bytes make a holder: enough never to draw one twice.
+    pub const BYTES: usize = 16;
+
+    /// Makes a holder from random bytes.
+    ///
+    /// ```
+    /// use express_session_core::store::Holder;
+    ///
+    /// assert_ne!(Holder::from_random([1; 16]), Holder::from_random([2; 16]));
+    /// ```
+    #[must_use]
+    pub const fn from_random(bytes: [u8; Self::BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// Gives a store the bytes to keep.
+    ///
+    /// ```
+    /// use express_session_core::store::Holder;
+    ///
+    /// assert_eq!(Holder::from_random([7; 16]).as_bytes(), &[7; 16]);
+    /// ```
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; Self::BYTES] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Holder(redacted)")
+    }
+}
+
+/// What became of a [`Store::lock`].
+///
+/// ```
+/// use express_session_core::store::Locked;
+///
+/// // What a server answers to `SET … NX`, say: whether the key was set.
+/// let of_answer = |set: bool| if set { Locked::Done } else { Locked::Taken };
+/// assert_eq!(of_answer(false), Locked::Taken);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Locked {
+    /// The lock is the holder's, and the lease runs from now on.
+    Done,
+    /// Somebody else holds it.
+    Taken,
+}
+
+/// What became of a [`Store::update_locked`].
+///
+/// ```
+/// use express_session_core::store::{Fenced, Revision, Updated};
+///
+/// fn is_written(fenced: &Fenced) -> bool {
+///     matches!(fenced, Fenced::Held(Updated::Done(_)))
+/// }
+/// assert!(!is_written(&Fenced::Lost));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fenced {
+    /// The holder has the lock, and this became of the update.
+    Held(Updated),
+    /// Not replaced: the lock is not the holder's any more.
+    Lost,
+}
+
 /// Where a listing goes on. Only the store that gave it can read it.
 ///
 /// ```
@@ -756,7 +965,7 @@ pub struct Page {
 /// Why a store could not do what it was asked.
 ///
 /// The message names no id and no data; the driver's own error is kept as the
-/// [source](StdError::source).
+/// [source](StdError::source). A clone is the same error, for calls that share one.
 ///
 /// ```
 /// use express_session_core::store::{Error, ErrorKind};
@@ -765,11 +974,11 @@ pub struct Page {
 /// assert_eq!(error.kind(), ErrorKind::TimedOut);
 /// assert_eq!(error.to_string(), "the session store timed out: no answer within 5 s");
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
-    message: Box<str>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    message: Arc<str>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// What a caller can tell store errors apart by.
@@ -795,8 +1004,14 @@ pub enum ErrorKind {
     Refused,
     /// This id or record cannot be kept in this store: too long, too large.
     Unsuitable,
+    /// This store has no such operation: no lock.
+    Unsupported,
     /// Anything else.
     Other,
+}
+
+fn without_locks() -> Error {
+    Error::new(ErrorKind::Unsupported, "it has no locks")
 }
 
 impl Error {
@@ -809,7 +1024,7 @@ impl Error {
     /// assert_eq!(error.to_string(), "the session store refused: no such table");
     /// ```
     #[must_use]
-    pub fn new(kind: ErrorKind, message: impl Into<Box<str>>) -> Self {
+    pub fn new(kind: ErrorKind, message: impl Into<Arc<str>>) -> Self {
         Self { kind, message: message.into(), source: None }
     }
 
@@ -825,7 +1040,7 @@ impl Error {
     /// ```
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+        self.source = Some(Arc::from(source.into()));
         self
     }
 
@@ -851,6 +1066,7 @@ impl fmt::Display for Error {
             ErrorKind::Corrupt => "the session's record is corrupt",
             ErrorKind::Refused => "the session store refused",
             ErrorKind::Unsuitable => "the session store cannot keep this",
+            ErrorKind::Unsupported => "the session store cannot do this",
             ErrorKind::Other => "the session store failed",
         };
         write!(f, "{what}: {}", self.message)

@@ -6,10 +6,10 @@
 use std::fmt::Write as _;
 
 use express_session_core::decide::{
-    self, Attributes, Cookie, Data, Expiry, Facts, Id, Origin, Plan, Reach, Record, Saved, Session,
-    Store,
+    self, Attributes, Cookie, Data, Expiry, Facts, Failure, Fault, Id, Origin, Plan, Reach, Record,
+    Saved, Session, Step, Store,
 };
-use express_session_core::{Departures, Policy, Unset};
+use express_session_core::{Departures, LateWrite, Outage, Policy, Unset};
 
 const SESSIONS: [Session; 4] = [Session::Live, Session::Unset, Session::Destroyed, Session::Unread];
 const IDS: [Id; 3] = [Id::Unknown, Id::Other, Id::Presented];
@@ -68,7 +68,15 @@ fn policies(unset: Unset, departures: Departures) -> Vec<Policy> {
         for save_uninitialized in both {
             for resave in both {
                 for rolling in both {
-                    all.push(Policy { resave, rolling, save_uninitialized, unset, departures });
+                    let policy = Policy {
+                        resave,
+                        rolling,
+                        save_uninitialized,
+                        unset,
+                        departures,
+                        ..Policy::default()
+                    };
+                    all.push(policy);
                 }
             }
         }
@@ -168,10 +176,42 @@ fn ended_table(departures: Departures) -> String {
     out
 }
 
+/// What a failing store does to a request: only `outage`, `late_write` and departure 18 have a say.
+fn failure_table(departures: Departures) -> String {
+    let mut out = String::from(
+        "# outage                  | Fail                Continue\n\
+         # late_write              | Drop      Refuse    Drop      Refuse\n",
+    );
+    for step in STEPS {
+        for fault in FAULTS {
+            let policies = [Outage::Fail, Outage::Continue].into_iter().flat_map(|outage| {
+                [LateWrite::Drop, LateWrite::Refuse].map(|late_write| Policy {
+                    outage,
+                    late_write,
+                    departures,
+                    ..Policy::default()
+                })
+            });
+            let cells: String = policies
+                .map(|policy| {
+                    format!("{:10}", format!("{:?}", decide::failure(step, fault, &policy)))
+                })
+                .collect();
+            let _ = writeln!(out, "{}| {}", words(&[&step, &fault]), cells.trim_end());
+        }
+    }
+    out
+}
+
+const STEPS: [Step; 5] = [Step::Load, Step::LoadUnasked, Step::Touch, Step::Write, Step::Destroy];
+const FAULTS: [Fault; 3] = [Fault::Outage, Fault::Session, Fault::Ended];
+
 #[test]
 fn decisions_are_those_written_down() {
-    let [off, on] = [Departures::none(), Departures::all()]
-        .map(|departures| format!("{}\n{}", live_table(departures), ended_table(departures)));
+    let [off, on] = [Departures::none(), Departures::all()].map(|departures| {
+        let tables = [live_table, ended_table, failure_table];
+        tables.map(|table| table(departures)).join("\n")
+    });
     let printed = format!(
         "# Store: W write, T touch, D destroy. Cookie: C send, X expire, ! withhold. A dot is nothing.\n\
          # Insecure stands for Unprintable and Late too; what is committed is left alone.\n\n\
@@ -321,6 +361,23 @@ fn what_was_committed_is_left_alone() {
             assert_eq!(plan, Plan { store: Store::Keep, cookie: Cookie::Keep }, "{facts:?}");
         }
     });
+}
+
+#[test]
+fn failure_to_end_a_session_is_never_hidden_by_an_outage_policy() {
+    for outage in [Outage::Fail, Outage::Continue] {
+        for fault in FAULTS {
+            let policy = Policy { outage, ..Policy::default() };
+            assert_eq!(decide::failure(Step::Destroy, fault, &policy), Failure::Tell);
+        }
+    }
+}
+
+#[test]
+fn response_says_so_where_changes_are_lost_unless_the_options_say_otherwise() {
+    for fault in [Fault::Outage, Fault::Session] {
+        assert_eq!(decide::failure(Step::Write, fault, &Policy::default()), Failure::Tell);
+    }
 }
 
 #[test]

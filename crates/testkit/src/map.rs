@@ -2,9 +2,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, Loaded, Page, Record, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, Fenced, Holder, Loaded, Locked, Page, Record, Revision, Store,
+    Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -36,6 +38,8 @@ pub struct MapStore(Arc<Mutex<Map>>);
 #[derive(Default)]
 struct Map {
     records: BTreeMap<Box<str>, Loaded>,
+    /// Who holds the lock of an id, and until when.
+    locks: BTreeMap<Box<str>, (Holder, Timestamp)>,
     /// Counts every writing, so that no number comes twice, also for an id that comes again.
     writings: u128,
 }
@@ -50,6 +54,25 @@ impl Map {
         let revision = Revision::new(self.writings);
         self.records.insert(id.as_str().into(), Loaded { record: record.clone(), revision });
         revision
+    }
+
+    fn update(
+        &mut self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        now: Timestamp,
+    ) -> Updated {
+        match self.live(id, now) {
+            None => Updated::Gone,
+            Some(current) if current.revision != expected => Updated::Conflict(current.clone()),
+            Some(_) => Updated::Done(self.put(id, record)),
+        }
+    }
+
+    fn holder(&self, id: &SessionId, now: Timestamp) -> Option<Holder> {
+        let (holder, until) = self.locks.get(id.as_str())?;
+        (*until > now).then_some(*holder)
     }
 }
 
@@ -91,12 +114,7 @@ impl Store for MapStore {
         expected: Revision,
         now: Timestamp,
     ) -> Result<Updated, Error> {
-        let mut map = self.map();
-        match map.live(id, now) {
-            None => Ok(Updated::Gone),
-            Some(current) if current.revision != expected => Ok(Updated::Conflict(current.clone())),
-            Some(_) => Ok(Updated::Done(map.put(id, record))),
-        }
+        Ok(self.map().update(id, record, expected, now))
     }
 
     async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
@@ -111,6 +129,45 @@ impl Store for MapStore {
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
         self.map().records.remove(id.as_str());
+        Ok(())
+    }
+
+    async fn lock(
+        &self,
+        id: &SessionId,
+        holder: Holder,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Locked, Error> {
+        let mut map = self.map();
+        map.locks.retain(|_, (_, until)| *until > now);
+        if map.holder(id, now).is_some_and(|other| other != holder) {
+            return Ok(Locked::Taken);
+        }
+        map.locks.insert(id.as_str().into(), (holder, now.saturating_add(lease)));
+        Ok(Locked::Done)
+    }
+
+    async fn update_locked(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        holder: Holder,
+        now: Timestamp,
+    ) -> Result<Fenced, Error> {
+        let mut map = self.map();
+        if map.holder(id, now) != Some(holder) {
+            return Ok(Fenced::Lost);
+        }
+        Ok(Fenced::Held(map.update(id, record, expected, now)))
+    }
+
+    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+        let mut map = self.map();
+        if map.locks.get(id.as_str()).is_some_and(|(owner, _)| *owner == holder) {
+            map.locks.remove(id.as_str());
+        }
         Ok(())
     }
 }
@@ -185,12 +242,27 @@ mod tests {
     }
 
     crate::store_laws!(OnThreads);
+    crate::lock_laws!(OnThreads);
     crate::admin_laws!(OnThreads);
 
     mod taking_turns {
         use super::*;
 
         crate::store_laws!(MapStore::default());
+        crate::lock_laws!(MapStore::default());
         crate::admin_laws!(MapStore::default());
+    }
+
+    #[test]
+    fn lock_that_nobody_gave_back_does_not_stay_for_ever() {
+        crate::block_on(async {
+            let (store, lease) = (MapStore::default(), Duration::from_secs(1));
+            for number in 0..100 {
+                let now = Timestamp::from_millis(1_700_000_000_000 + number * 1000);
+                let id = SessionId::new(format!("id-{number}")).unwrap();
+                store.lock(&id, Holder::from_random([1; 16]), lease, now).await.unwrap();
+            }
+            assert_eq!(store.map().locks.len(), 1);
+        });
     }
 }

@@ -1,9 +1,10 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Renewed, Revision, Store,
-    Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Holder, Loaded, Locked, Page, Record,
+    Renewed, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -63,6 +64,12 @@ pub enum Call {
     Renew { id: SessionId },
     /// [`Store::destroy`].
     Destroy { id: SessionId },
+    /// [`Store::lock`].
+    Lock { id: SessionId, holder: Holder, lease: Duration },
+    /// [`Store::update_locked`].
+    UpdateLocked { id: SessionId, record: Record, expected: Revision, holder: Holder },
+    /// [`Store::unlock`].
+    Unlock { id: SessionId, holder: Holder },
 }
 
 /// Which method a [`Call`] was to.
@@ -85,6 +92,12 @@ pub enum Verb {
     Renew,
     /// [`Store::destroy`].
     Destroy,
+    /// [`Store::lock`].
+    Lock,
+    /// [`Store::update_locked`].
+    UpdateLocked,
+    /// [`Store::unlock`].
+    Unlock,
 }
 
 impl Call {
@@ -105,6 +118,9 @@ impl Call {
             Self::Touch { .. } => Verb::Touch,
             Self::Renew { .. } => Verb::Renew,
             Self::Destroy { .. } => Verb::Destroy,
+            Self::Lock { .. } => Verb::Lock,
+            Self::UpdateLocked { .. } => Verb::UpdateLocked,
+            Self::Unlock { .. } => Verb::Unlock,
         }
     }
 
@@ -124,7 +140,10 @@ impl Call {
             | Self::Update { id, .. }
             | Self::Touch { id, .. }
             | Self::Renew { id }
-            | Self::Destroy { id } => id,
+            | Self::Destroy { id }
+            | Self::Lock { id, .. }
+            | Self::UpdateLocked { id, .. }
+            | Self::Unlock { id, .. } => id,
         }
     }
 }
@@ -354,6 +373,34 @@ impl<S: Store> Store for Spy<S> {
         self.shared.store.destroy(id).await
     }
 
+    async fn lock(
+        &self,
+        id: &SessionId,
+        holder: Holder,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Locked, Error> {
+        self.see(Call::Lock { id: id.clone(), holder, lease })?;
+        self.shared.store.lock(id, holder, lease, now).await
+    }
+
+    async fn update_locked(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        holder: Holder,
+        now: Timestamp,
+    ) -> Result<Fenced, Error> {
+        self.see(Call::UpdateLocked { id: id.clone(), record: record.clone(), expected, holder })?;
+        self.shared.store.update_locked(id, record, expected, holder, now).await
+    }
+
+    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+        self.see(Call::Unlock { id: id.clone(), holder })?;
+        self.shared.store.unlock(id, holder).await
+    }
+
     fn supports_touch(&self) -> bool {
         self.shared.touches && self.shared.store.supports_touch()
     }
@@ -379,5 +426,59 @@ impl<S: Admin> Admin for Spy<S> {
 
     async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
         self.shared.store.purge(limit, now).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{MapStore, Subject, block_on};
+
+    use super::*;
+
+    /// A spy hands everything on, so that what it is around keeps obeying the laws.
+    struct Spied;
+
+    impl Subject for Spied {
+        type Store = Spy<MapStore>;
+
+        async fn store(&self) -> Self::Store {
+            Spy::new(MapStore::default())
+        }
+    }
+
+    crate::store_laws!(Spied);
+    crate::lock_laws!(Spied);
+    crate::admin_laws!(Spied);
+
+    #[test]
+    fn calls_about_locks_are_recorded_and_fail_when_told_to() {
+        block_on(async {
+            let spy = Spy::new(MapStore::default());
+            let id = SessionId::from_random([0; 24]);
+            let now = Timestamp::from_millis(1_700_000_000_000);
+            let (holder, lease) = (Holder::from_random([1; 16]), Duration::from_secs(30));
+            let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
+            let expected = Revision::new(1);
+
+            for verb in [Verb::Lock, Verb::UpdateLocked, Verb::Unlock] {
+                spy.fail_next(verb, ErrorKind::Unavailable);
+            }
+            assert!(spy.lock(&id, holder, lease, now).await.is_err());
+            assert!(spy.update_locked(&id, &record, expected, holder, now).await.is_err());
+            assert!(spy.unlock(&id, holder).await.is_err());
+
+            let calls = spy.take_calls();
+            assert!(calls.iter().all(|call| call.id() == &id));
+            let verbs: Vec<_> = calls.iter().map(Call::verb).collect();
+            assert_eq!(verbs, [Verb::Lock, Verb::UpdateLocked, Verb::Unlock]);
+            assert_eq!(
+                calls,
+                [
+                    Call::Lock { id: id.clone(), holder, lease },
+                    Call::UpdateLocked { id: id.clone(), record, expected, holder },
+                    Call::Unlock { id, holder },
+                ],
+            );
+        });
     }
 }

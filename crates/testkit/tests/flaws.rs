@@ -7,10 +7,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Renewed, Revision, Store,
-    Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Holder, Loaded, Locked, Page, Record,
+    Renewed, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use express_session_testkit::{MapStore, Subject, block_on, laws};
@@ -74,6 +75,46 @@ enum Flaw {
     ClearsHalf,
     /// Removes more than asked for.
     PurgesAll,
+    /// Has a lock and no fence.
+    HasHalfALock,
+    /// Gives the lock to whoever asks.
+    LocksForAll,
+    /// Gives the lock to nobody twice, not even to its holder.
+    LockIsTakenFromItself,
+    /// Keeps the lease that a lock began with.
+    LockKeepsItsLease,
+    /// Makes a lease longer, and never shorter.
+    LockOnlyGetsLonger,
+    /// Holds a lock until it is given back.
+    LockHasNoEnd,
+    /// Counts a lease in minutes, rounded down.
+    LockEndsEarly,
+    /// Looks, lets others in, and then locks.
+    LockIsTwoSteps,
+    /// Locks a record, and so nothing where there is none.
+    LockNeedsARecord,
+    /// Keeps the lock in a record of its own.
+    LockIsARecord,
+    /// Keeps others from writing.
+    LockHinders,
+    /// Removes the lock with the record.
+    DestroyUnlocks,
+    /// Says that it unlocked, and did not.
+    UnlockDoesNothing,
+    /// Unlocks for whoever asks.
+    UnlockAsksNobody,
+    /// Fails where there is nothing to unlock.
+    UnlockOfNothingFails,
+    /// Does not look at the lock.
+    FenceIsOpen,
+    /// Looks who had the lock last, and not until when.
+    FenceIgnoresTheLease,
+    /// Does not look at the revision, as there is a lock.
+    FenceIgnoresTheRevision,
+    /// Looks at the revision first.
+    FenceTellsOfConflicts,
+    /// Looks at the lock, lets others in, and then writes.
+    FenceIsTwoSteps,
 }
 
 use Flaw::*;
@@ -108,11 +149,36 @@ impl Flawed {
         record
     }
 
+    /// Whether somebody else has a lock, or `holder` has.
+    async fn is_locked_by(
+        &self,
+        id: &SessionId,
+        holder: Option<Holder>,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        // A try that leaves no trace: the lease is over at once.
+        let locked =
+            self.inner.lock(id, Holder::from_random([99; 16]), Duration::ZERO, now).await?;
+        let Some(holder) = holder else { return Ok(locked == Locked::Taken) };
+        if locked == Locked::Done {
+            return Ok(false);
+        }
+        let held = self.inner.update_locked(id, &nothing(), Revision::new(0), holder, now).await?;
+        Ok(held != Fenced::Lost)
+    }
+
     /// A time at which what has expired is still there.
     fn time(&self, now: Timestamp, flaw: Flaw) -> Timestamp {
         if self.is(flaw) { Timestamp::from_millis(now.millis() - 3_500_000) } else { now }
     }
 }
+
+fn nothing() -> Record {
+    Record { text: "".into(), deadline: None }
+}
+
+/// A lease that the laws do not wait for.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 async fn turn() {
     let mut turns = 0;
@@ -166,6 +232,9 @@ impl Store for Flawed {
     ) -> Result<Updated, Error> {
         let (id, mut record) = (self.id(id), self.record(record, now));
         let current = self.inner.load(&id, now).await?;
+        if self.is(LockHinders) && self.is_locked_by(&id, None, now).await? {
+            return Ok(Updated::Gone);
+        }
         if current.is_none() && self.is(UpdateRevives) {
             return self.inner.create(&id, &record, now).await.map(|_| Updated::Done(expected));
         }
@@ -225,7 +294,108 @@ impl Store for Flawed {
         if self.is(DestroyOfNothingFails) && self.inner.load(&id, Timestamp::MIN).await?.is_none() {
             return Err(Error::new(ErrorKind::Other, "no such session"));
         }
+        if self.is(DestroyUnlocks) {
+            for byte in 0..=u8::MAX {
+                self.inner.unlock(&id, Holder::from_random([byte; 16])).await?;
+            }
+        }
         self.inner.destroy(&id).await
+    }
+
+    async fn lock(
+        &self,
+        id: &SessionId,
+        holder: Holder,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Locked, Error> {
+        let id = self.id(id);
+        let is_held = self.is_locked_by(&id, Some(holder), now).await?;
+        let lease = match self.flaw {
+            LockHasNoEnd => DAY,
+            LockOnlyGetsLonger if is_held => lease.max(Duration::from_secs(3600)),
+            LockEndsEarly => lease.saturating_sub(Duration::from_secs(60)),
+            _ => lease,
+        };
+        match self.flaw {
+            LocksForAll => return Ok(Locked::Done),
+            LockIsTakenFromItself if is_held => return Ok(Locked::Taken),
+            LockKeepsItsLease if is_held => return Ok(Locked::Done),
+            LockNeedsARecord if self.inner.load(&id, now).await?.is_none() => {
+                return Ok(Locked::Taken);
+            }
+            LockIsARecord => {
+                let id = SessionId::new(format!("{}.lock", id.as_str())).unwrap();
+                self.inner.create(&id, &nothing(), now).await?;
+            }
+            LockIsTwoSteps => {
+                if self.is_locked_by(&id, None, now).await? && !is_held {
+                    return Ok(Locked::Taken);
+                }
+                turn().await;
+                let others = (0..64_u128).map(|number| (number + 1).to_be_bytes());
+                for other in others.map(Holder::from_random).filter(|other| *other != holder) {
+                    self.inner.unlock(&id, other).await?;
+                }
+            }
+            _ => {}
+        }
+        self.inner.lock(&id, holder, lease, now).await
+    }
+
+    async fn update_locked(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        mut expected: Revision,
+        holder: Holder,
+        now: Timestamp,
+    ) -> Result<Fenced, Error> {
+        if self.is(HasHalfALock) {
+            return Err(Error::new(ErrorKind::Unsupported, "it has no fence"));
+        }
+        if self.is(FenceIsOpen) {
+            return self.update(id, record, expected, now).await.map(Fenced::Held);
+        }
+        let id = self.id(id);
+        let current = self.inner.load(&id, now).await?;
+        if let Some(current) = current {
+            if self.is(FenceIgnoresTheRevision) {
+                expected = current.revision;
+            }
+            if self.is(FenceTellsOfConflicts) && expected != current.revision {
+                return Ok(Fenced::Held(Updated::Conflict(current)));
+            }
+        }
+        let now = self.time(now, FenceIgnoresTheLease);
+        let is_held = self.is_locked_by(&id, Some(holder), now).await?;
+        if is_held && (self.is(FenceIsTwoSteps) || self.is(TearsWhenAbandoned)) {
+            if self.is(FenceIsTwoSteps) {
+                turn().await;
+            }
+            return self.update(&id, record, expected, now).await.map(Fenced::Held);
+        }
+        self.inner.update_locked(&id, record, expected, holder, now).await
+    }
+
+    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+        let id = self.id(id);
+        match self.flaw {
+            UnlockDoesNothing => return Ok(()),
+            UnlockAsksNobody => {
+                for byte in 0..=u8::MAX {
+                    self.inner.unlock(&id, Holder::from_random([byte; 16])).await?;
+                }
+            }
+            UnlockOfNothingFails => {
+                let now = Timestamp::from_millis(1_700_000_060_000);
+                if !self.is_locked_by(&id, Some(holder), now).await? {
+                    return Err(Error::new(ErrorKind::Other, "no such lock"));
+                }
+            }
+            _ => {}
+        }
+        self.inner.unlock(&id, holder).await
     }
 }
 
@@ -337,4 +507,117 @@ caught! {
     ClearsAll by clear_removes_everything_and_nothing_of_another_store,
     ClearsHalf by clear_removes_everything_and_nothing_of_another_store,
     PurgesAll by purge_removes_what_has_expired_and_nothing_else,
+    HasHalfALock by store_has_every_call_about_locks_or_none,
+    LocksForAll by lock_is_taken_while_another_holds_it,
+    LockIsTakenFromItself by lock_is_taken_while_another_holds_it,
+    LockKeepsItsLease by lock_begins_its_lease_anew_for_who_holds_it,
+    LockOnlyGetsLonger by lock_begins_its_lease_anew_for_who_holds_it,
+    LockHasNoEnd by lock_is_free_after_its_lease,
+    LockEndsEarly by lock_is_free_after_its_lease,
+    UnlockDoesNothing by lock_is_free_once_its_holder_unlocks_it,
+    UnlockAsksNobody by unlock_by_another_changes_nothing,
+    UnlockOfNothingFails by unlock_by_another_changes_nothing,
+    LockIsTwoSteps by one_of_many_locks_at_once_is_done,
+    IgnoresCase by every_id_has_its_own_lock,
+    IgnoresSpace by every_id_has_its_own_lock,
+    LockNeedsARecord by lock_needs_no_record_and_outlives_it,
+    DestroyUnlocks by lock_needs_no_record_and_outlives_it,
+    LockHinders by lock_hinders_no_one_who_does_not_ask_for_it,
+    FenceIgnoresTheRevision by locked_update_writes_as_an_update_does,
+    FenceIsOpen by locked_update_without_the_lock_is_lost,
+    FenceTellsOfConflicts by locked_update_without_the_lock_is_lost,
+    FenceIgnoresTheLease by locked_update_after_the_lease_is_lost,
+    FenceIsTwoSteps by locked_update_is_one_step_with_its_lock,
+    LockIsTwoSteps by critical_sections_at_once_lose_nothing,
+    TearsWhenAbandoned by abandoned_call_about_a_lock_happened_or_did_not,
+    LockIsARecord by locks_are_no_sessions,
+}
+
+/// A store that leaves the methods of locks alone.
+struct WithoutLocks(MapStore);
+
+impl Store for WithoutLocks {
+    async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
+        self.0.load(id, now).await
+    }
+
+    async fn create(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        now: Timestamp,
+    ) -> Result<Created, Error> {
+        self.0.create(id, record, now).await
+    }
+
+    async fn update(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        now: Timestamp,
+    ) -> Result<Updated, Error> {
+        self.0.update(id, record, expected, now).await
+    }
+
+    async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
+        self.0.touch(id, touch, now).await
+    }
+
+    async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
+        self.0.destroy(id).await
+    }
+}
+
+impl Admin for WithoutLocks {
+    async fn list(
+        &self,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, Error> {
+        self.0.list(after, limit, now).await
+    }
+
+    async fn count(&self, now: Timestamp) -> Result<u64, Error> {
+        self.0.count(now).await
+    }
+
+    async fn clear(&self) -> Result<(), Error> {
+        self.0.clear().await
+    }
+
+    async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
+        self.0.purge(limit, now).await
+    }
+}
+
+struct NoLocks;
+
+impl Subject for NoLocks {
+    type Store = WithoutLocks;
+
+    async fn store(&self) -> WithoutLocks {
+        WithoutLocks(MapStore::default())
+    }
+}
+
+#[test]
+fn store_without_locks_says_so_to_each_call_about_them() {
+    block_on(async {
+        let store = WithoutLocks(MapStore::default());
+        let id = SessionId::from_random([7; 24]);
+        let (holder, now) = (Holder::from_random([1; 16]), Timestamp::MIN);
+        let revision = Revision::new(1);
+        let kinds = [
+            store.lock(&id, holder, DAY, now).await.unwrap_err(),
+            store.update_locked(&id, &nothing(), revision, holder, now).await.unwrap_err(),
+            store.unlock(&id, holder).await.unwrap_err(),
+        ]
+        .map(|error| error.kind());
+        assert_eq!(kinds, [ErrorKind::Unsupported; 3]);
+
+        laws::store_has_every_call_about_locks_or_none(&NoLocks).await;
+        laws::locks_are_no_sessions(&NoLocks).await;
+    });
 }

@@ -4,9 +4,11 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use express_session_core::store::{
-    Created, Error, Loaded, Record, Renewed, Revision, Store, Touch, Touched, Updated,
+    Created, Error, Fenced, Holder, Loaded, Locked, Record, Renewed, Revision, Store, Touch,
+    Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -85,6 +87,31 @@ impl Store for AnyStore {
         self.0.destroy(id).await
     }
 
+    async fn lock(
+        &self,
+        id: &SessionId,
+        holder: Holder,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Locked, Error> {
+        self.0.lock(id, holder, lease, now).await
+    }
+
+    async fn update_locked(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        holder: Holder,
+        now: Timestamp,
+    ) -> Result<Fenced, Error> {
+        self.0.update_locked(id, record, expected, holder, now).await
+    }
+
+    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+        self.0.unlock(id, holder).await
+    }
+
     fn supports_touch(&self) -> bool {
         self.0.supports_touch()
     }
@@ -114,6 +141,22 @@ trait Erased: Send + Sync {
     ) -> Call<'a, Touched>;
     fn renew<'a>(&'a self, id: &'a SessionId, now: Timestamp) -> Call<'a, Option<Renewed>>;
     fn destroy<'a>(&'a self, id: &'a SessionId) -> Call<'a, ()>;
+    fn lock<'a>(
+        &'a self,
+        id: &'a SessionId,
+        holder: Holder,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Call<'a, Locked>;
+    fn update_locked<'a>(
+        &'a self,
+        id: &'a SessionId,
+        record: &'a Record,
+        expected: Revision,
+        holder: Holder,
+        now: Timestamp,
+    ) -> Call<'a, Fenced>;
+    fn unlock<'a>(&'a self, id: &'a SessionId, holder: Holder) -> Call<'a, ()>;
     fn supports_touch(&self) -> bool;
 }
 
@@ -156,6 +199,31 @@ impl<S: Store> Erased for S {
 
     fn destroy<'a>(&'a self, id: &'a SessionId) -> Call<'a, ()> {
         Box::pin(Store::destroy(self, id))
+    }
+
+    fn lock<'a>(
+        &'a self,
+        id: &'a SessionId,
+        holder: Holder,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Call<'a, Locked> {
+        Box::pin(Store::lock(self, id, holder, lease, now))
+    }
+
+    fn update_locked<'a>(
+        &'a self,
+        id: &'a SessionId,
+        record: &'a Record,
+        expected: Revision,
+        holder: Holder,
+        now: Timestamp,
+    ) -> Call<'a, Fenced> {
+        Box::pin(Store::update_locked(self, id, record, expected, holder, now))
+    }
+
+    fn unlock<'a>(&'a self, id: &'a SessionId, holder: Holder) -> Call<'a, ()> {
+        Box::pin(Store::unlock(self, id, holder))
     }
 
     fn supports_touch(&self) -> bool {

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use express_session::store::{
-    Created, Error, ErrorKind, Loaded, Record, Renewed, Revision, Store, Touch, Touched, Updated,
+    Created, Error, ErrorKind, Fenced, Holder, Loaded, Locked, Record, Renewed, Revision, Store,
+    Touch, Touched, Updated,
 };
 use express_session::{SessionId, Timestamp};
 use express_session_testkit::Verb;
@@ -116,6 +118,32 @@ impl<S: Store> Store for Hitch<S> {
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
         self.around(Verb::Destroy, self.store.destroy(id)).await
+    }
+
+    async fn lock(
+        &self,
+        id: &SessionId,
+        holder: Holder,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Locked, Error> {
+        self.around(Verb::Lock, self.store.lock(id, holder, lease, now)).await
+    }
+
+    async fn update_locked(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        holder: Holder,
+        now: Timestamp,
+    ) -> Result<Fenced, Error> {
+        let call = self.store.update_locked(id, record, expected, holder, now);
+        self.around(Verb::UpdateLocked, call).await
+    }
+
+    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+        self.around(Verb::Unlock, self.store.unlock(id, holder)).await
     }
 
     fn supports_touch(&self) -> bool {

@@ -138,6 +138,9 @@ fn call(call: &Call) -> String {
         Call::Update { record, .. } => format!("update({id}, {})", record.text),
         Call::Touch { touch, .. } => format!("touch({id}, {})", touch.cookie),
         Call::Destroy { .. } => format!("destroy({id})"),
+        Call::Lock { .. } => format!("lock({id})"),
+        Call::UpdateLocked { record, .. } => format!("update_locked({id}, {})", record.text),
+        Call::Unlock { .. } => format!("unlock({id})"),
     }
 }
 
