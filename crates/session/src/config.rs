@@ -2,14 +2,17 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use express_session_core::cookie::{Cookie, StoredCookie};
+use express_session_core::store::Loaded;
 use express_session_core::{Keyring, Policy, SessionId, Timestamp};
 use http::request::Parts;
 
 use crate::connection::Connection;
 use crate::diagnose::Diagnoses;
 use crate::error::{Error, ErrorKind};
+use crate::queue::Queues;
 use crate::source::Sources;
 use crate::store::AnyStore;
 
@@ -32,6 +35,14 @@ pub(crate) struct Config {
     pub(crate) genid: Option<Genid>,
     pub(crate) connection: Connection,
     pub(crate) policy: Policy,
+    /// How long a step waits for the store.
+    pub(crate) store_timeout: Duration,
+    /// How long a lock is waited for, and how long it lasts.
+    pub(crate) lock_wait: Duration,
+    pub(crate) lock_lease: Duration,
+    /// Those who save the same session, and those who want its lock.
+    pub(crate) writers: Arc<Queues<Option<Loaded>>>,
+    pub(crate) lockers: Arc<Queues<()>>,
     pub(crate) sources: Sources,
     pub(crate) diagnoses: Diagnoses,
 }

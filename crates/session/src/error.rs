@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use express_session_core::decide;
+
 use crate::store;
 
 /// Why something could not be done with a session.
@@ -67,6 +69,10 @@ pub enum ErrorKind {
     EmptyId,
     /// Other requests kept changing the session at every attempt to save it.
     Conflict,
+    /// Another request held the session's lock for as long as `lock_wait` says, or this one has it already.
+    Locked,
+    /// The lease of the session's lock ran out: what was changed under it is not written.
+    LockLost,
     /// The store failed in this way.
     Store(store::ErrorKind),
 }
@@ -103,7 +109,8 @@ impl Error {
         self.kind
     }
 
-    /// Says whether trying again later may help: the store cannot be reached, or did not answer.
+    /// Says whether trying again later may help: the store cannot be reached, or did not answer; others
+    /// write the session or hold its lock.
     ///
     /// ```
     /// use express_session::{Error, store};
@@ -117,7 +124,19 @@ impl Error {
             self.kind,
             ErrorKind::Store(store::ErrorKind::Unavailable | store::ErrorKind::TimedOut)
                 | ErrorKind::Conflict
+                | ErrorKind::Locked
+                | ErrorKind::LockLost
         )
+    }
+
+    /// Says what kind of fault it is, for the table that decides what to do about it.
+    pub(crate) fn fault(&self) -> decide::Fault {
+        use store::ErrorKind::{Other, Refused, TimedOut, Unavailable};
+        match self.kind {
+            ErrorKind::Ended => decide::Fault::Ended,
+            ErrorKind::Store(Unavailable | TimedOut | Refused | Other) => decide::Fault::Outage,
+            _ => decide::Fault::Session,
+        }
     }
 }
 
@@ -165,6 +184,14 @@ impl fmt::Display for Error {
             ErrorKind::Conflict => {
                 f.write_str("other requests changed the session at every attempt to save it")
             }
+            ErrorKind::Locked => f.write_str(
+                "the session's lock is held, by another request for as long as lock_wait says or by this \
+                 one already",
+            ),
+            ErrorKind::LockLost => f.write_str(
+                "the lease of the session's lock ran out, and nothing is written under it: a longer \
+                 lock_lease, or a renewal, keeps it",
+            ),
             // The source's own message begins with what the store did.
             ErrorKind::Store(_) => f.write_str("the session store failed"),
         }

@@ -22,13 +22,16 @@ impl<S: Sync> FromRequestParts<S> for Session {
 
 /// `Option<Session>` is for handlers that work with and without a session: `None` where no layer is in
 /// front of the handler, or the request's path is outside of the cookie's. A store that fails is an error
-/// here too.
+/// here too, and `None` under [`Outage::Continue`](crate::Outage::Continue).
 impl<S: Sync> OptionalFromRequestParts<S> for Session {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Error> {
         match Self::from_extensions(&parts.extensions) {
-            Ok(unloaded) => unloaded.load().await.map(Some),
+            Ok(unloaded) => {
+                let session = unloaded.load().await?;
+                Ok(Some(session).filter(|session| !session.shared().is_adrift()))
+            }
             Err(_) => Ok(None),
         }
     }

@@ -3,9 +3,10 @@
 use std::any::TypeId;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use express_session_core::cookie::{Cookie, check_name};
-use express_session_core::{Clock, Departures, Keyring, Policy, Random, Unset};
+use express_session_core::{Clock, Departures, Keyring, LateWrite, Outage, Policy, Random, Unset};
 use http::request::Parts;
 use tower_layer::Layer;
 
@@ -36,6 +37,10 @@ use crate::store::{AnyStore, Store};
 /// | [`save_uninitialized`](Self::save_uninitialized) | `false` | `saveUninitialized` |
 /// | [`unset`](Self::unset) | [`Unset::Keep`] | `unset` |
 /// | [`secure_when`](Self::secure_when) | – | `req.connection.encrypted` |
+/// | [`store_timeout`](Self::store_timeout) | 5 s | – |
+/// | [`outage`](Self::outage) | [`Outage::Fail`] | – |
+/// | [`late_write`](Self::late_write) | [`LateWrite::Drop`] | – |
+/// | [`lock_wait`](Self::lock_wait), [`lock_lease`](Self::lock_lease) | 10 s, 30 s | – |
 /// | [`clock`](Self::clock), [`random`](Self::random) | the system's | – |
 /// | [`departures`](Self::departures) | all | – |
 ///
@@ -79,6 +84,9 @@ struct Options {
     genid: Option<Genid>,
     connection: Connection,
     policy: Policy,
+    store_timeout: Duration,
+    lock_wait: Duration,
+    lock_lease: Duration,
     sources: Sources,
 }
 
@@ -110,6 +118,9 @@ impl SessionLayer {
                 genid: None,
                 connection: Connection::default(),
                 policy: Policy::default(),
+                store_timeout: Duration::from_secs(5),
+                lock_wait: Duration::from_secs(10),
+                lock_lease: Duration::from_secs(30),
                 sources: Sources::default(),
             },
             config: Arc::default(),
@@ -363,6 +374,105 @@ impl SessionLayer {
         self.with(|options| options.policy.unset = unset)
     }
 
+    /// Says how long a request waits for its store: to load, and once more to save. Default 5 s.
+    ///
+    /// A store that does not answer in time is out: [`outage`](Self::outage) says what that does to the request.
+    /// A save has this time for all its tries, where other requests write the same session. A store has a
+    /// timeout of its own too, per call; the shorter one counts. Without a tokio runtime there is only that.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session::SessionLayer;
+    ///
+    /// let layer = SessionLayer::new("keyboard cat").store_timeout(Duration::from_millis(500));
+    /// assert!(layer.build().is_ok());
+    /// let never = SessionLayer::new("keyboard cat").store_timeout(Duration::ZERO);
+    /// assert_eq!(never.build().unwrap_err().option(), "store_timeout");
+    /// ```
+    pub fn store_timeout(self, limit: Duration) -> Self {
+        self.with(|options| options.store_timeout = limit)
+    }
+
+    /// Says what a request does whose store is out: it cannot be reached, does not answer within
+    /// [`store_timeout`](Self::store_timeout), or refuses to work. Default [`Outage::Fail`].
+    ///
+    /// A request that fails is answered 503 with `Retry-After`, and nothing of what the handler answered is
+    /// sent. One that goes on ([`Outage::Continue`]) has a session that is empty and
+    /// [not kept](crate::Session::is_kept), or `None` for an `Option<Session>`; no cookie is sent, so that the
+    /// visitor has the old session again when the store is back. A logout, and `regenerate`, fail in
+    /// both cases: they are not to seem done. A handler that ignores the session is never failed.
+    ///
+    /// ```
+    /// use express_session::{Outage, SessionLayer, store};
+    /// use express_session_testkit::{MapStore, Spy, Verb};
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let store = Spy::new(MapStore::default());
+    /// let layer = SessionLayer::new("keyboard cat").store(store.clone()).outage(Outage::Continue);
+    /// # let mut browser = on::Browser::new(layer);
+    /// # browser.visit(on::change);
+    /// store.fail(Verb::Renew, store::ErrorKind::Unavailable);
+    /// // A visitor comes back, and the handler asks for the session all the same:
+    /// # let set_cookie = browser.visit(async |session| {
+    /// assert!(!session.is_kept());
+    /// # Ok(())
+    /// # });
+    /// # assert_eq!(set_cookie, None);
+    /// ```
+    pub fn outage(self, outage: Outage) -> Self {
+        self.with(|options| options.policy.outage = outage)
+    }
+
+    /// Says what becomes of the changes of a request whose session ended in the meantime: by a logout in
+    /// another tab, by `regenerate`, by its time. Default [`LateWrite::Drop`].
+    ///
+    /// They are never stored: a session that has ended stays so (departure 16). The request is answered
+    /// as the handler says, without a cookie, or else ([`LateWrite::Refuse`]) with 409 Conflict, so that a
+    /// client does not take for done what has been dropped.
+    ///
+    /// ```
+    /// use express_session::{LateWrite, SessionLayer};
+    ///
+    /// let layer = SessionLayer::new("keyboard cat").late_write(LateWrite::Refuse);
+    /// assert!(layer.build().is_ok());
+    /// ```
+    pub fn late_write(self, late_write: LateWrite) -> Self {
+        self.with(|options| options.policy.late_write = late_write)
+    }
+
+    /// Says how long [`Session::lock`](crate::Session::lock) waits while another request has the lock.
+    /// Default 10 s.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session::SessionLayer;
+    ///
+    /// let layer = SessionLayer::new("keyboard cat").lock_wait(Duration::from_secs(2));
+    /// assert!(layer.build().is_ok());
+    /// ```
+    pub fn lock_wait(self, limit: Duration) -> Self {
+        self.with(|options| options.lock_wait = limit)
+    }
+
+    /// Says how long a [lock](crate::Session::lock) lasts that is neither given back nor renewed. Default
+    /// 30 s.
+    ///
+    /// It bounds what a crash costs: the session can be locked again after it. A request that takes longer
+    /// must [renew](crate::SessionLock::renew) the lock, or loses it and cannot save.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session::SessionLayer;
+    ///
+    /// let layer = SessionLayer::new("keyboard cat").lock_lease(Duration::from_secs(60));
+    /// assert!(layer.build().is_ok());
+    /// let never = SessionLayer::new("keyboard cat").lock_lease(Duration::ZERO);
+    /// assert_eq!(never.build().unwrap_err().option(), "lock_lease");
+    /// ```
+    pub fn lock_lease(self, lease: Duration) -> Self {
+        self.with(|options| options.lock_lease = lease)
+    }
+
     /// Gives the layer a clock of your own, for tests. Default: the system's.
     ///
     /// ```
@@ -458,6 +568,13 @@ impl Options {
                 ConfigError::new(option_of(invalid.attribute()), invalid.value())
             })?;
         }
+        for (option, value) in
+            [("store_timeout", self.store_timeout), ("lock_lease", self.lock_lease)]
+        {
+            if value.is_zero() {
+                return Err(ConfigError::new(option, format!("{value:?}")));
+            }
+        }
         let store = self.store.clone().unwrap_or_else(|| AnyStore::new(MemoryStore::new()));
         let diagnoses = Diagnoses::default();
         let touches = store.supports_touch();
@@ -472,6 +589,11 @@ impl Options {
             genid: self.genid.clone(),
             connection: self.connection.clone(),
             policy: self.policy,
+            store_timeout: self.store_timeout,
+            lock_wait: self.lock_wait,
+            lock_lease: self.lock_lease,
+            writers: Arc::default(),
+            lockers: Arc::default(),
             sources: self.sources.clone(),
             diagnoses,
         })

@@ -361,6 +361,7 @@ where
                 error = &error as &dyn std::error::Error,
                 "a session could not be saved, and the response says so",
             );
+            shared.release_lock().await;
             shared.close();
             return failed(&error);
         }
@@ -377,6 +378,7 @@ where
     // Nobody but us holds the session: nothing can change any more.
     let is_ours_alone = Arc::strong_count(&shared) == 1;
     if !at_end && (has_no_body || is_ours_alone) {
+        shared.release_lock().await;
         shared.close();
         return response.map(SessionBody::plain);
     }

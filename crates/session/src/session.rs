@@ -624,7 +624,24 @@ impl Session {
         self.shared.touch().await
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
+    /// Says whether what is put into the session is kept: not where the store is out and the layer
+    /// goes on without it ([`Outage::Continue`](crate::Outage::Continue)), nor after the session has ended.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert!(session.is_kept());
+    /// session.destroy().await?;
+    /// assert!(!session.is_kept());
+    /// # Ok(())
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.shared.is_kept()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 

@@ -1,32 +1,38 @@
 //! One request's session: what it is, and the steps that act on the store.
 //!
 //! This is the one place that obeys [`decide`]. The handle ([`crate::Session`]) and the service are both
-//! thin over it.
+//! thin over it. [`save`] has how a session is written while others write it, [`lock`] how it is kept
+//! from them.
 //!
 //! 1. The state is behind a plain lock that is never held across an await point.
 //! 2. The steps that call the store run one after the other, behind an asynchronous lock: clones of a
 //!    handle may save at the same time.
 //! 3. A step may be dropped at any await point. The store then has the call or has it not, and the state
 //!    still says what was known before; the next step finds out by the revision.
+//! 4. A step waits for the store for as long as `store_timeout` says, with all its tries.
 
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use express_session_core::cookie::{self, StoredCookie};
 use express_session_core::decide::{self, Facts, Plan};
 use express_session_core::document::Json;
 use express_session_core::store::{
-    Created, Loaded, Record, Renewed, Revision, Store as _, Touch, Touched, Updated,
+    self, Loaded, Record, Renewed, Revision, Store as _, Touch, Touched,
 };
-use express_session_core::{Document, InsertError, SessionId, Timestamp, merge, token};
+use express_session_core::{Document, InsertError, SessionId, Timestamp, token};
 use http::HeaderValue;
 use http::request::Parts;
 
 use crate::config::Config;
+use crate::deadline::within;
 use crate::diagnose::Diagnosis;
 use crate::error::{Error, ErrorKind};
 
-/// How often a save is tried when other requests keep writing the same session.
-const ATTEMPTS: usize = 64;
+mod lock;
+mod save;
+
+use lock::Held;
 
 /// The session of one request.
 pub(crate) struct Shared {
@@ -47,6 +53,8 @@ struct State {
     phase: Phase,
     progress: Progress,
     live: Option<Live>,
+    /// The lock that this request has, or is asking for.
+    lock: Option<Held>,
 }
 
 /// How much of a response is there when its headers leave.
@@ -67,6 +75,9 @@ enum Phase {
     /// The store failed when somebody asked.
     Unread,
     Live,
+    /// The store is out, and the request goes on without a session: what the handler does to this one is
+    /// kept nowhere.
+    Adrift,
     Unset,
     Destroyed,
     /// Its record is gone from the store: ended by somebody else.
@@ -264,7 +275,7 @@ impl Shared {
     pub(crate) fn read<T>(&self, read: impl FnOnce(&Live) -> T) -> Option<T> {
         let state = self.state();
         match state.phase {
-            Phase::Live => state.live.as_ref().map(read),
+            Phase::Live | Phase::Adrift => state.live.as_ref().map(read),
             Phase::Unloaded | Phase::Unread | Phase::Unset | Phase::Destroyed | Phase::Gone => None,
         }
     }
@@ -326,31 +337,72 @@ impl Shared {
     /// Loads the session, or makes a new one, unless that has been done.
     pub(crate) async fn load(&self) -> Result<(), Error> {
         let _step = self.step.lock().await;
-        self.load_in_step().await
+        self.load_in_step(decide::Step::Load).await
     }
 
-    async fn load_in_step(&self) -> Result<(), Error> {
+    async fn load_in_step(&self, step: decide::Step) -> Result<(), Error> {
         match self.state().phase {
             Phase::Unloaded | Phase::Unread => {}
-            Phase::Live | Phase::Unset | Phase::Destroyed | Phase::Gone => return Ok(()),
+            Phase::Live | Phase::Adrift | Phase::Unset | Phase::Destroyed | Phase::Gone => {
+                return Ok(());
+            }
         }
-        let loaded = self.read_record().await;
+        let loaded = self.ask(self.read_record()).await;
         let live = loaded.and_then(|loaded| match loaded {
             Some(live) => Ok(live),
             None => self.generate(),
         });
-        let mut state = self.state();
-        match live {
+        let error = match live {
             Ok(live) => {
+                let mut state = self.state();
                 state.live = Some(live);
                 state.phase = Phase::Live;
-                Ok(())
+                return Ok(());
             }
-            Err(error) => {
-                state.phase = Phase::Unread;
-                Err(error)
-            }
+            Err(error) => error,
+        };
+        if decide::failure(step, error.fault(), &self.config.policy) != decide::Failure::Without {
+            self.state().phase = Phase::Unread;
+            return Err(error);
         }
+        tell_outage(&error);
+        // Its record may well be there: ending it has to reach the store.
+        let mut live = self.generate()?;
+        if let Some(id) = self.presented.clone() {
+            live.began.id = id.clone();
+            live.id = id;
+            live.known = Known::Attempted;
+        }
+        let mut state = self.state();
+        state.live = Some(live);
+        state.phase = Phase::Adrift;
+        Ok(())
+    }
+
+    /// Waits for the store, for as long as the options say.
+    async fn ask<T, E: Into<Error>>(
+        &self,
+        call: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Error> {
+        match within(self.config.store_timeout, call).await {
+            Some(done) => done.map_err(Into::into),
+            None => Err(store::Error::new(
+                store::ErrorKind::TimedOut,
+                "no answer within the layer's store_timeout",
+            )
+            .into()),
+        }
+    }
+
+    /// Says whether the request goes on without a session.
+    #[cfg(feature = "axum")]
+    pub(crate) fn is_adrift(&self) -> bool {
+        self.state().phase == Phase::Adrift
+    }
+
+    /// Says whether what is put into the session is kept.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.state().phase == Phase::Live
     }
 
     /// Loads the record that the request's cookie names, if there is one.
@@ -389,12 +441,12 @@ impl Shared {
     /// Saves by hand.
     pub(crate) async fn save(&self) -> Result<(), Error> {
         let _step = self.step.lock().await;
-        self.state().callable()?;
+        self.state().kept()?;
         let now = self.now();
         if decide::save_renews(&self.config.policy) {
             self.state().callable()?.renew(now);
         }
-        self.write(now).await
+        self.ask(self.write(now)).await
     }
 
     /// Loads the record again, and drops what was changed since.
@@ -406,7 +458,7 @@ impl Shared {
             (live.id.clone(), live.known)
         };
         let now = self.now();
-        let found = self.config.store.load(&id, now).await?;
+        let found = self.ask(self.config.store.load(&id, now)).await?;
         // What is there under the id of a session that was never stored is somebody else's.
         let foreign = known == Known::Absent
             && decide::taken(&self.config.policy) == decide::Surprise::Refuse;
@@ -415,6 +467,9 @@ impl Shared {
         };
         let (document, cookie) = self.parse(&loaded, now)?;
         let mut state = self.state();
+        state.callable()?;
+        // The store answers again.
+        state.phase = Phase::Live;
         let live = state.callable()?;
         live.keep_beginning();
         live.document = document;
@@ -437,15 +492,21 @@ impl Shared {
         let mut fresh = self.generate()?;
         let policy = &self.config.policy;
         let destroyed = if decide::destroys(known != Known::Absent, policy) {
-            self.config.store.destroy(&id).await
+            self.ask(self.config.store.destroy(&id)).await
         } else {
             Ok(())
         };
-        let failed = match (destroyed, decide::failure(decide::Step::Destroy, policy)) {
-            (Err(error), decide::Failure::Tell) => return Err(error.into()),
-            (destroyed, _) => destroyed.err(),
+        let failed = match destroyed {
+            Err(error) => match decide::failure(decide::Step::Destroy, error.fault(), policy) {
+                decide::Failure::Tell => return Err(error),
+                decide::Failure::Hide | decide::Failure::Without => Some(error),
+            },
+            Ok(()) => None,
         };
         let mut state = self.state();
+        state.callable()?;
+        // Whatever the store could not do before, the new session is one like any other.
+        state.phase = Phase::Live;
         let live = state.callable()?;
         fresh.began = Began {
             id: live.began.id.clone(),
@@ -456,7 +517,7 @@ impl Shared {
         fresh.version = live.version + 1;
         fresh.renewed = live.renewed;
         *live = fresh;
-        failed.map_or(Ok(()), |error| Err(error.into()))
+        failed.map_or(Ok(()), Err)
     }
 
     /// Destroys the record; the session is over.
@@ -472,7 +533,7 @@ impl Shared {
         if !decide::destroys(known != Known::Absent, &self.config.policy) {
             return Ok(());
         }
-        self.config.store.destroy(&id).await?;
+        self.ask(self.config.store.destroy(&id)).await?;
         if let Some(live) = &mut self.state().live {
             live.known = Known::Absent;
         }
@@ -510,8 +571,8 @@ impl Shared {
         self.begin_end(response, now).await;
         let Some(plan) = self.plan() else { return Ok(None) };
         self.act(plan, now).await?;
-        let ended = self.state().phase == Phase::Gone;
-        Ok(if ended { None } else { self.cookie_of(plan, now) })
+        let over = matches!(self.state().phase, Phase::Gone | Phase::Adrift);
+        Ok(if over { None } else { self.cookie_of(plan, now) })
     }
 
     /// Prints the cookie of a response whose store step is taken at the end of its body.
@@ -540,6 +601,7 @@ impl Shared {
         {
             tell_failure(&error);
         }
+        self.release_lock().await;
     }
 
     /// Notes that the headers leave now, with the session's cookie or without.
@@ -567,7 +629,7 @@ impl Shared {
         let unasked = self.state().phase == Phase::Unloaded;
         if unasked
             && self.load_plan() != decide::Load::Asked
-            && let Err(error) = self.load_in_step().await
+            && let Err(error) = self.load_in_step(decide::Step::LoadUnasked).await
         {
             tell_failure(&error);
         }
@@ -600,7 +662,7 @@ impl Shared {
 
     fn facts(&self, state: &State) -> Option<Facts> {
         let session = match state.phase {
-            Phase::Unloaded | Phase::Gone => return None,
+            Phase::Unloaded | Phase::Adrift | Phase::Gone => return None,
             Phase::Unread => decide::Session::Unread,
             Phase::Live => decide::Session::Live,
             Phase::Unset => decide::Session::Unset,
@@ -678,16 +740,21 @@ impl Shared {
         };
         let (step, done) = match plan.store {
             decide::Store::Keep => (decide::Step::Touch, Ok(())),
-            decide::Store::Write => (decide::Step::Write, self.write(now).await),
+            decide::Store::Write => (decide::Step::Write, self.ask(self.write(now)).await),
             decide::Store::Touch => (decide::Step::Touch, self.tell_touch(now).await),
             decide::Store::Destroy => (decide::Step::Destroy, self.tell_destroy().await),
         };
-        match done {
-            Err(error) if error.kind() == ErrorKind::Ended => tell_ended(),
-            Err(error) if decide::failure(step, policy) == decide::Failure::Hide => {
-                tell_failure(&error);
+        if let Err(error) = done {
+            let fault = error.fault();
+            match (decide::failure(step, fault, policy), fault) {
+                (decide::Failure::Tell, _) => return Err(error),
+                (decide::Failure::Hide, _) => tell_failure(&error),
+                (decide::Failure::Without, decide::Fault::Ended) => tell_ended(),
+                (decide::Failure::Without, _) => {
+                    tell_outage(&error);
+                    self.state().phase = Phase::Adrift;
+                }
             }
-            done => done?,
         }
         if let Some(live) = &mut self.state().live {
             // What a clone of the handle has changed meanwhile is not part of it.
@@ -704,131 +771,9 @@ impl Shared {
         }
     }
 
-    /// Writes the session, against what others may be writing.
-    async fn write(&self, now: Timestamp) -> Result<(), Error> {
-        let policy = &self.config.policy;
-        for _ in 0..ATTEMPTS {
-            let (id, known, attempt) = {
-                let mut state = self.state();
-                let Some(live) = &mut state.live else { return Err(Error::new(ErrorKind::Ended)) };
-                live.keep_beginning();
-                let attempt = Arc::new(Attempt {
-                    record: live.record(),
-                    snapshot: Snapshot::of(live),
-                    version: live.version,
-                });
-                if decide::failure(decide::Step::Write, policy) == decide::Failure::Hide {
-                    // As in express-session, what was tried counts as saved.
-                    live.saved = Some(Arc::clone(&attempt.snapshot));
-                }
-                let known = live.known;
-                if known == Known::Absent {
-                    live.known = Known::Attempted;
-                }
-                (live.id.clone(), known, attempt)
-            };
-            let store = &self.config.store;
-            let expected = match known {
-                Known::At(revision) => Some(revision),
-                Known::Absent | Known::Attempted => {
-                    match store.create(&id, &attempt.record, now).await {
-                        Ok(Created::Done(revision)) => return self.written(&attempt, revision),
-                        Ok(Created::Taken) => {}
-                        Err(error) => return Err(error.into()),
-                    }
-                    let ours = known == Known::Attempted;
-                    if !ours && decide::taken(policy) == decide::Surprise::Refuse {
-                        self.state().live.iter_mut().for_each(|live| live.known = Known::Absent);
-                        return Err(Error::new(ErrorKind::IdTaken));
-                    }
-                    store.load(&id, now).await?.map(|current| current.revision)
-                }
-            };
-            let Some(expected) = expected else { continue };
-            if let Some(live) = &mut self.state().live {
-                live.unsure.push(Arc::clone(&attempt));
-            }
-            match store.update(&id, &attempt.record, expected, now).await? {
-                Updated::Done(revision) => return self.written(&attempt, revision),
-                Updated::Conflict(theirs) => match self.own_attempt(&theirs) {
-                    Some(attempt) => self.written(&attempt, theirs.revision)?,
-                    None => self.meet(&theirs, now)?,
-                },
-                Updated::Gone if decide::gone(policy) == decide::Surprise::Refuse => {
-                    self.state().phase = Phase::Gone;
-                    return Err(Error::new(ErrorKind::Ended));
-                }
-                Updated::Gone => {
-                    self.state().live.iter_mut().for_each(|live| live.known = Known::Absent);
-                }
-            }
-        }
-        Err(Error::new(ErrorKind::Conflict))
-    }
-
-    /// Finds out whether what another seems to have stored is a write of our own, whose answer was lost: it
-    /// must not be merged with itself.
-    fn own_attempt(&self, theirs: &Loaded) -> Option<Arc<Attempt>> {
-        let state = self.state();
-        // The last is the one that has just met the conflict.
-        let (_, unsure) = state.live.as_ref()?.unsure.split_last()?;
-        unsure.iter().rfind(|attempt| attempt.record.text == theirs.record.text).cloned()
-    }
-
-    /// Notes that the store has what was attempted.
-    fn written(&self, attempt: &Attempt, revision: Revision) -> Result<(), Error> {
-        let stored = Document::parse(Arc::clone(&attempt.record.text))?;
-        let mut state = self.state();
-        let Some(live) = &mut state.live else { return Ok(()) };
-        live.known = Known::At(revision);
-        live.updates.retain(|update| update.version > attempt.version);
-        live.unsure.clear();
-        // What was changed while the store was busy becomes a change of what it has now.
-        live.document = if live.document.same_members(&stored) {
-            stored
-        } else {
-            merge::merge_since(&attempt.snapshot.document, &live.document, &stored).document
-        };
-        live.saved = Some(Arc::clone(&attempt.snapshot));
-        Ok(())
-    }
-
-    /// Puts our changes onto what another request has stored. The user's own functions are called while
-    /// no lock is held; where a clone of the handle changes the session meanwhile, it is done again.
-    fn meet(&self, theirs: &Loaded, now: Timestamp) -> Result<(), Error> {
-        let revision = theirs.revision;
-        let (theirs, mut cookie) = self.parse(theirs, now)?;
-        cookie.renew(now);
-        loop {
-            let (ours, updates, version) = {
-                let mut state = self.state();
-                let Some(live) = &mut state.live else { return Ok(()) };
-                if decide::conflict(&self.config.policy) == decide::Conflict::Overwrite {
-                    live.known = Known::At(revision);
-                    return Ok(());
-                }
-                (live.document.clone(), live.updates.clone(), live.version)
-            };
-            let merged = merged(&ours, &theirs, &updates)?;
-            if let Some(live) = &mut self.state().live
-                && live.version == version
-            {
-                live.known = Known::At(revision);
-                live.unsure.clear();
-                live.document = merged;
-                // A cookie that only they changed is theirs.
-                if live.attributes() == decide::Attributes::Same {
-                    live.began.cookie = cookie.clone();
-                    live.cookie = cookie;
-                }
-                return Ok(());
-            }
-        }
-    }
-
     async fn tell_destroy(&self) -> Result<(), Error> {
         match self.id().or_else(|| self.presented.clone()) {
-            Some(id) => Ok(self.config.store.destroy(&id).await?),
+            Some(id) => self.ask(self.config.store.destroy(&id)).await,
             None => Ok(()),
         }
     }
@@ -841,7 +786,7 @@ impl Shared {
                 Touch { cookie: live.cookie.text().into(), deadline: live.cookie.deadline() };
             (live.id.clone(), touch)
         };
-        let touched = self.config.store.touch(&id, &touch, now).await?;
+        let touched = self.ask(self.config.store.touch(&id, &touch, now)).await?;
         if touched == Touched::Gone && decide::gone(&self.config.policy) == decide::Surprise::Refuse
         {
             self.state().phase = Phase::Gone;
@@ -876,23 +821,6 @@ impl Shared {
 /// Browsers drop a cookie beyond this (RFC 6265bis §5.6).
 const MAX_COOKIE: usize = 4096;
 
-/// Merges two documents, and makes again what can be: each `update` of a member that they changed too.
-fn merged(ours: &Document, theirs: &Document, updates: &[Update]) -> Result<Document, Error> {
-    let base = ours.loaded();
-    let mut document = merge::merge(ours, theirs).document;
-    let again: Vec<_> = updates
-        .iter()
-        .filter(|update| base.get_raw(&update.key) != theirs.get_raw(&update.key))
-        .collect();
-    for update in &again {
-        document.restore(&update.key);
-    }
-    for update in again {
-        (update.again)(&mut document, &update.key)?;
-    }
-    Ok(document)
-}
-
 /// Inserts a member, with an error that names it.
 pub(crate) fn insert(document: &mut Document, key: &str, value: &Json) -> Result<(), Error> {
     document.insert_json(key, value).map_err(|error| match error {
@@ -925,6 +853,14 @@ fn tell_failure(error: &Error) {
     );
 }
 
+fn tell_outage(error: &Error) {
+    tracing::error!(
+        target: "express_session",
+        error = error as &dyn std::error::Error,
+        "the session store is out: a request goes on without a session",
+    );
+}
+
 fn tell_ended() {
     tracing::info!(
         target: "express_session",
@@ -939,9 +875,21 @@ impl State {
             return Err(Error::new(ErrorKind::ResponseSent));
         }
         match (self.phase, &mut self.live) {
-            (Phase::Live, Some(live)) => Ok(live),
+            (Phase::Live | Phase::Adrift, Some(live)) => Ok(live),
             _ => Err(Error::new(ErrorKind::Ended)),
         }
+    }
+
+    /// Gives the session for a step that writes it, or says why there is none.
+    fn kept(&mut self) -> Result<&mut Live, Error> {
+        if self.phase == Phase::Adrift {
+            return Err(store::Error::new(
+                store::ErrorKind::Unavailable,
+                "it was out when the session was loaded",
+            )
+            .into());
+        }
+        self.callable()
     }
 }
 
@@ -949,6 +897,11 @@ impl Live {
     pub(crate) fn renew(&mut self, now: Timestamp) {
         self.cookie.renew(now);
         self.renewed = true;
+    }
+
+    /// Says whether there is anything that the store does not have yet.
+    fn is_unsaved(&self) -> bool {
+        self.document.is_changed() || self.attributes() == decide::Attributes::Changed
     }
 
     fn origin(&self) -> decide::Origin {

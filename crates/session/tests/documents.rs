@@ -77,7 +77,8 @@ fn options(source: &str) -> impl Iterator<Item = &str> {
 
 /// The options that `connect` knows for a store: the arms that make another store of it.
 fn url_options(source: &str, store: &str) -> Vec<String> {
-    let (_, function) = source.split_once(&format!("fn {store}(address")).unwrap();
+    let begins = |name: String| source.split_once(&format!("fn {name}(address"));
+    let (_, function) = begins(format!("{store}_at")).or_else(|| begins(store.to_owned())).unwrap();
     let (function, _) = function.split_once("\n}\n").unwrap();
     let arms = function.lines().filter_map(|line| line.trim().split_once(" => "));
     let arms = arms.filter(|(_, then)| then.starts_with("store.") || *then == "{");

@@ -1,0 +1,196 @@
+//! The lock of a session: one request at a time, of all that ask for it.
+//!
+//! Requests of one process queue up for it, and only the first of them asks the store; those of other
+//! processes are waited for by asking again. Whoever has the lock writes through
+//! [`update_locked`](express_session_core::store::Store::update_locked), which refuses a holder whose
+//! lease has run out.
+
+use std::time::Duration;
+
+use express_session_core::SessionId;
+use express_session_core::store::{Holder, Locked, Store as _};
+use tokio::runtime::Handle;
+
+use super::{Known, Phase, Shared};
+use crate::deadline::{pause, within};
+use crate::error::{Error, ErrorKind};
+use crate::queue::Turn;
+
+/// The longest pause before the store is asked again for a lock that somebody else has.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A lock that this request has, or is asking for.
+pub(super) struct Held {
+    id: SessionId,
+    holder: Holder,
+    is_lost: bool,
+    /// `None` where another request of this process has kept its turn for longer than its lease.
+    _turn: Option<Turn<()>>,
+}
+
+impl Shared {
+    /// Waits for the session's lock, and then has the session as it is now, with what this request has
+    /// changed put on top.
+    pub(crate) async fn lock(&self) -> Result<(), Error> {
+        let id = {
+            let mut state = self.state();
+            let id = state.kept()?.id.clone();
+            if state.lock.is_some() {
+                return Err(Error::new(ErrorKind::Locked));
+            }
+            id
+        };
+        let claim = match within(self.config.lock_wait, self.acquire(&id)).await {
+            Some(claim) => claim?,
+            None => return Err(Error::new(ErrorKind::Locked)),
+        };
+        self.refresh(&id).await?;
+        claim.done();
+        Ok(())
+    }
+
+    async fn acquire(&self, id: &SessionId) -> Result<Claim<'_>, Error> {
+        let lease = self.config.lock_lease;
+        let turn = within(lease, self.config.lockers.turn(id)).await;
+        let mut bytes = [0; Holder::BYTES];
+        self.config.sources.random.fill(&mut bytes);
+        let holder = Holder::from_random(bytes);
+        let held = Held { id: id.clone(), holder, is_lost: false, _turn: turn };
+        // Before the store is asked: it may have done so when this request is dropped.
+        let claim = self.claim(held)?;
+        let store = &self.config.store;
+        while self.ask(store.lock(id, holder, lease, self.now())).await? == Locked::Taken {
+            if !pause(self.random_part_of(PAUSE)).await {
+                return Err(Error::new(ErrorKind::Locked));
+            }
+        }
+        Ok(claim)
+    }
+
+    fn claim(&self, held: Held) -> Result<Claim<'_>, Error> {
+        let mut state = self.state();
+        if state.lock.is_some() {
+            return Err(Error::new(ErrorKind::Locked));
+        }
+        state.lock = Some(held);
+        Ok(Claim { shared: self, is_done: false })
+    }
+
+    /// Has the session as it is in the store now.
+    async fn refresh(&self, id: &SessionId) -> Result<(), Error> {
+        let _step = self.step.lock().await;
+        let known = self.state().kept()?.known;
+        let Known::At(revision) = known else { return Ok(()) };
+        let now = self.now();
+        match self.ask(self.config.store.load(id, now)).await? {
+            Some(current) if current.revision == revision => Ok(()),
+            Some(current) => self.meet(&current, now),
+            None => {
+                self.state().phase = Phase::Gone;
+                Err(Error::new(ErrorKind::Ended))
+            }
+        }
+    }
+
+    /// Gives the holder to write as: `None` where this request has no lock on this id.
+    pub(super) fn holder_of(&self, id: &SessionId) -> Result<Option<Holder>, Error> {
+        match &self.state().lock {
+            Some(held) if held.id != *id => Ok(None),
+            Some(held) if held.is_lost => Err(Error::new(ErrorKind::LockLost)),
+            Some(held) => Ok(Some(held.holder)),
+            None => Ok(None),
+        }
+    }
+
+    /// Notes that the lease has run out: nothing more is written under it.
+    pub(super) fn lose_lock(&self) -> Error {
+        if let Some(held) = &mut self.state().lock {
+            held.is_lost = true;
+        }
+        Error::new(ErrorKind::LockLost)
+    }
+
+    /// Starts the lease anew.
+    pub(crate) async fn renew_lock(&self) -> Result<(), Error> {
+        let held = match &self.state().lock {
+            Some(held) if !held.is_lost => Some((held.id.clone(), held.holder)),
+            Some(_) | None => None,
+        };
+        let Some((id, holder)) = held else { return Err(Error::new(ErrorKind::LockLost)) };
+        let lease = self.config.lock_lease;
+        match self.ask(self.config.store.lock(&id, holder, lease, self.now())).await? {
+            Locked::Done => Ok(()),
+            Locked::Taken => Err(self.lose_lock()),
+        }
+    }
+
+    /// Saves what was changed, and gives the lock back.
+    pub(crate) async fn unlock(&self) -> Result<(), Error> {
+        let _step = self.step.lock().await;
+        let is_changed = {
+            let state = self.state();
+            state.phase == Phase::Live && state.live.as_ref().is_some_and(|live| live.is_unsaved())
+        };
+        if is_changed {
+            self.ask(self.write(self.now())).await?;
+        }
+        let Some(held) = self.state().lock.take() else { return Ok(()) };
+        if held.is_lost {
+            return Err(Error::new(ErrorKind::LockLost));
+        }
+        self.ask(self.config.store.unlock(&held.id, held.holder)).await
+    }
+
+    /// Gives the lock back at the end of the request, if there is one. A failure costs the next holder
+    /// the rest of the lease, and nobody else anything.
+    pub(crate) async fn release_lock(&self) {
+        let held = self.state().lock.take();
+        if let Some(held) = held
+            && let Err(error) = self.ask(self.config.store.unlock(&held.id, held.holder)).await
+        {
+            tracing::warn!(
+                target: "express_session",
+                error = &error as &dyn std::error::Error,
+                "a session's lock could not be given back: it ends with its lease",
+            );
+        }
+    }
+
+    /// Gives the lock back without waiting for it, where there is a runtime to do so.
+    fn abandon_lock(&self) {
+        let Some(held) = self.state().lock.take() else { return };
+        let Ok(runtime) = Handle::try_current() else { return };
+        let (store, limit) = (self.config.store.clone(), self.config.store_timeout);
+        runtime.spawn(async move {
+            // The one that waits next finds out, and nobody is left to be told.
+            let _ = within(limit, store.unlock(&held.id, held.holder)).await;
+        });
+    }
+}
+
+/// A request that was dropped, or whose handler panicked, keeps nobody waiting.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.abandon_lock();
+    }
+}
+
+/// A lock that is being asked for: whoever stops asking does not keep it.
+struct Claim<'a> {
+    shared: &'a Shared,
+    is_done: bool,
+}
+
+impl Claim<'_> {
+    fn done(mut self) {
+        self.is_done = true;
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.shared.abandon_lock();
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Saving, against what other requests are saving: conditional writes, merges, and who goes first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use express_session_core::store::{Created, Fenced, Loaded, Record, Revision, Store as _, Updated};
+use express_session_core::{Document, SessionId, Timestamp, decide, merge};
+
+use super::{Attempt, Known, Phase, Shared, Snapshot, Update};
+use crate::deadline::pause;
+use crate::error::{Error, ErrorKind};
+use crate::queue::Turn;
+
+/// How often a save is tried when other requests keep writing the same session.
+const ATTEMPTS: u32 = 64;
+
+/// The longest pause after the first try that failed, and after any. The timer knows whole milliseconds.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(32);
+
+/// What the writers of one session hand on to the next of their queue: the record as it is now.
+type Latest = Option<Loaded>;
+
+impl Shared {
+    /// Writes the session, against what others may be writing.
+    pub(super) async fn write(&self, now: Timestamp) -> Result<(), Error> {
+        let policy = &self.config.policy;
+        let mut turn: Option<Turn<Latest>> = None;
+        for tries in 0..ATTEMPTS {
+            let (id, known, attempt) = {
+                let mut state = self.state();
+                let Some(live) = &mut state.live else { return Err(Error::new(ErrorKind::Ended)) };
+                live.keep_beginning();
+                let attempt = Arc::new(Attempt {
+                    record: live.record(),
+                    snapshot: Snapshot::of(live),
+                    version: live.version,
+                });
+                let failure = decide::failure(decide::Step::Write, decide::Fault::Session, policy);
+                if failure == decide::Failure::Hide {
+                    // As in express-session, what was tried counts as saved.
+                    live.saved = Some(Arc::clone(&attempt.snapshot));
+                }
+                let known = live.known;
+                if known == Known::Absent {
+                    live.known = Known::Attempted;
+                }
+                (live.id.clone(), known, attempt)
+            };
+            let store = &self.config.store;
+            let expected = match known {
+                Known::At(revision) => Some(revision),
+                Known::Absent | Known::Attempted => {
+                    match store.create(&id, &attempt.record, now).await {
+                        Ok(Created::Done(revision)) => return self.written(&attempt, revision),
+                        Ok(Created::Taken) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                    let ours = known == Known::Attempted;
+                    if !ours && decide::taken(policy) == decide::Surprise::Refuse {
+                        self.state().live.iter_mut().for_each(|live| live.known = Known::Absent);
+                        return Err(Error::new(ErrorKind::IdTaken));
+                    }
+                    store.load(&id, now).await?.map(|current| current.revision)
+                }
+            };
+            let Some(expected) = expected else { continue };
+            if let Some(live) = &mut self.state().live {
+                live.unsure.push(Arc::clone(&attempt));
+            }
+            match self.update_in_store(&id, &attempt.record, expected, now).await? {
+                Updated::Done(revision) => {
+                    if let Some(turn) = &mut turn {
+                        let record = attempt.record.clone();
+                        *turn.value = Some(Loaded { record, revision });
+                    }
+                    return self.written(&attempt, revision);
+                }
+                Updated::Conflict(theirs) => {
+                    match self.own_attempt(&theirs) {
+                        Some(attempt) => self.written(&attempt, theirs.revision)?,
+                        None => self.meet(&theirs, now)?,
+                    }
+                    if turn.is_none() {
+                        turn = Some(self.await_turn(&id, now).await?);
+                    } else if tries % 2 == 0 {
+                        // Those of other processes are in no queue of ours. The try after the pause finds out
+                        // what they stored meanwhile, and the one after it goes on from there at once.
+                        pause(self.backoff(tries)).await;
+                    }
+                }
+                Updated::Gone if decide::gone(policy) == decide::Surprise::Refuse => {
+                    self.state().phase = Phase::Gone;
+                    return Err(Error::new(ErrorKind::Ended));
+                }
+                Updated::Gone => {
+                    self.state().live.iter_mut().for_each(|live| live.known = Known::Absent);
+                }
+            }
+        }
+        Err(Error::new(ErrorKind::Conflict))
+    }
+
+    /// Waits until the other requests of this process have saved the session, and goes on from what
+    /// the last of them stored, without asking for it.
+    async fn await_turn(&self, id: &SessionId, now: Timestamp) -> Result<Turn<Latest>, Error> {
+        let turn = self.config.writers.turn(id).await;
+        if let Some(latest) = &*turn.value
+            && self.known() != Some(Known::At(latest.revision))
+        {
+            self.meet(latest, now)?;
+        }
+        Ok(turn)
+    }
+
+    fn known(&self) -> Option<Known> {
+        self.state().live.as_ref().map(|live| live.known)
+    }
+
+    /// Gives how long to wait after so many tries: a random part of a time that doubles, so that those who
+    /// failed together do not meet again.
+    fn backoff(&self, tries: u32) -> Duration {
+        self.random_part_of(
+            LONGEST_PAUSE.min(SHORTEST_PAUSE.saturating_mul(2_u32.saturating_pow(tries))),
+        )
+    }
+
+    pub(super) fn random_part_of(&self, longest: Duration) -> Duration {
+        let mut bytes = [0; 4];
+        self.config.sources.random.fill(&mut bytes);
+        longest.mul_f64(f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX))
+    }
+
+    /// Replaces the record; under a lock of this request, only while it is held.
+    async fn update_in_store(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        now: Timestamp,
+    ) -> Result<Updated, Error> {
+        let store = &self.config.store;
+        let Some(holder) = self.holder_of(id)? else {
+            return Ok(store.update(id, record, expected, now).await?);
+        };
+        match store.update_locked(id, record, expected, holder, now).await? {
+            Fenced::Held(updated) => Ok(updated),
+            Fenced::Lost => Err(self.lose_lock()),
+        }
+    }
+
+    /// Finds out whether what another seems to have stored is a write of our own, whose answer was lost: it
+    /// must not be merged with itself.
+    fn own_attempt(&self, theirs: &Loaded) -> Option<Arc<Attempt>> {
+        let state = self.state();
+        // The last is the one that has just met the conflict.
+        let (_, unsure) = state.live.as_ref()?.unsure.split_last()?;
+        unsure.iter().rfind(|attempt| attempt.record.text == theirs.record.text).cloned()
+    }
+
+    /// Notes that the store has what was attempted.
+    fn written(&self, attempt: &Attempt, revision: Revision) -> Result<(), Error> {
+        let stored = Document::parse(Arc::clone(&attempt.record.text))?;
+        let mut state = self.state();
+        let Some(live) = &mut state.live else { return Ok(()) };
+        live.known = Known::At(revision);
+        live.updates.retain(|update| update.version > attempt.version);
+        live.unsure.clear();
+        // What was changed while the store was busy becomes a change of what it has now.
+        live.document = if live.document.same_members(&stored) {
+            stored
+        } else {
+            merge::merge_since(&attempt.snapshot.document, &live.document, &stored).document
+        };
+        live.saved = Some(Arc::clone(&attempt.snapshot));
+        Ok(())
+    }
+
+    /// Puts our changes onto what another request has stored. The user's own functions are called while
+    /// no lock is held; where a clone of the handle changes the session meanwhile, it is done again.
+    pub(super) fn meet(&self, theirs: &Loaded, now: Timestamp) -> Result<(), Error> {
+        let revision = theirs.revision;
+        let (theirs, mut cookie) = self.parse(theirs, now)?;
+        cookie.renew(now);
+        loop {
+            let (ours, updates, version) = {
+                let mut state = self.state();
+                let Some(live) = &mut state.live else { return Ok(()) };
+                if decide::conflict(&self.config.policy) == decide::Conflict::Overwrite {
+                    live.known = Known::At(revision);
+                    return Ok(());
+                }
+                (live.document.clone(), live.updates.clone(), live.version)
+            };
+            let merged = merged(&ours, &theirs, &updates)?;
+            if let Some(live) = &mut self.state().live
+                && live.version == version
+            {
+                live.known = Known::At(revision);
+                live.unsure.clear();
+                live.document = merged;
+                // A cookie that only they changed is theirs.
+                if live.attributes() == decide::Attributes::Same {
+                    live.began.cookie = cookie.clone();
+                    live.cookie = cookie;
+                }
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Merges two documents, and makes again what can be: each `update` of a member that they changed too.
+fn merged(ours: &Document, theirs: &Document, updates: &[Update]) -> Result<Document, Error> {
+    let base = ours.loaded();
+    let mut document = merge::merge(ours, theirs).document;
+    let again: Vec<_> = updates
+        .iter()
+        .filter(|update| base.get_raw(&update.key) != theirs.get_raw(&update.key))
+        .collect();
+    for update in &again {
+        document.restore(&update.key);
+    }
+    for update in again {
+        (update.again)(&mut document, &update.key)?;
+    }
+    Ok(document)
+}
