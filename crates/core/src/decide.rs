@@ -545,6 +545,22 @@ pub fn fetch(policy: &Policy) -> Fetch {
     if policy.departures.touch_on_load && !policy.resave { Fetch::Renew } else { Fetch::Load }
 }
 
+/// Decides whether a session that no handler asked for is seen to once its record is [renewed](Fetch::Renew):
+/// there is nothing to be stored then, and no cookie to be sent, whatever the record says.
+///
+/// ```
+/// use express_session_core::{Policy, decide};
+///
+/// assert!(decide::renewal_suffices(&Policy::default()));
+/// // The cookie, which goes with every response then, has its settings from the record.
+/// let rolling = Policy { rolling: true, ..Policy::default() };
+/// assert!(!decide::renewal_suffices(&rolling));
+/// ```
+#[must_use]
+pub fn renewal_suffices(policy: &Policy) -> bool {
+    fetch(policy) == Fetch::Renew && !policy.rolling
+}
+
 /// When the store's step of a response is taken.
 ///
 /// ```

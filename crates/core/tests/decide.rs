@@ -354,6 +354,32 @@ fn request_that_only_reads_needs_no_second_step() {
     });
 }
 
+/// What a request has whose session was renewed and is as it came: the only case that is decided
+/// without looking at the record.
+#[test]
+fn renewal_suffices_where_nothing_is_left_to_be_done_and_nowhere_else() {
+    for departures in [Departures::none(), Departures::all()] {
+        for policy in all_policies(departures) {
+            if decide::fetch(&policy) != decide::Fetch::Renew {
+                assert!(!decide::renewal_suffices(&policy), "{policy:?}");
+                continue;
+            }
+            let is_as_it_came = |facts: &Facts| {
+                (facts.session, facts.id, facts.origin)
+                    == (Session::Live, Id::Presented, Origin::Loaded)
+                    && (facts.data, facts.attributes) == (Data::Same, Attributes::Same)
+                    && (facts.saved, facts.record) == (Saved::Never, Record::Renewed)
+            };
+            let nothing = Plan { store: Store::Keep, cookie: Cookie::Keep };
+            let is_idle = all_facts()
+                .into_iter()
+                .filter(is_as_it_came)
+                .all(|facts| decide::plan(facts, &policy) == nothing);
+            assert_eq!(decide::renewal_suffices(&policy), is_idle, "{policy:?}");
+        }
+    }
+}
+
 #[test]
 fn what_was_committed_is_left_alone() {
     every(|facts, _, plan| {

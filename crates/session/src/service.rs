@@ -167,7 +167,7 @@ impl Config {
         let presented = self.presented(head).map(Verified::into_inner);
         let secure = self.connection.is_secure(head, departures.forwarded);
         let outer = outer.cloned();
-        let request = self.needs_request().then(|| head.clone());
+        let request = self.needs_request().then(|| Box::new(head.clone()));
         let shared = Arc::new(Shared::new(Arc::clone(self), presented, secure, request));
         let (config, session) = (Arc::clone(self), Some(Arc::clone(&shared)));
         head.extensions.insert(Slot(Arc::new(Link { config, session, outer })));
@@ -302,7 +302,7 @@ where
                 }
                 Steps::Inner { inner, end } => {
                     let response = std::task::ready!(inner.poll(context))?;
-                    let Some(end) = end.take() else {
+                    let Some(end) = end.take().filter(|end| !end.shared.is_untouched()) else {
                         return Poll::Ready(Ok(response.map(SessionBody::plain)));
                     };
                     Step::Commit { commit: Box::pin(finish(end, response)) }

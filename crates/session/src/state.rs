@@ -42,7 +42,7 @@ pub(crate) struct Shared {
     /// Whether the request came over HTTPS.
     secure: bool,
     /// The request, where the user's own functions want to see it.
-    request: Option<Parts>,
+    request: Option<Box<Parts>>,
     state: Mutex<State>,
     /// Held by the step that is under way.
     step: tokio::sync::Mutex<()>,
@@ -53,6 +53,8 @@ struct State {
     phase: Phase,
     progress: Progress,
     live: Option<Live>,
+    /// The record of a session that nobody has asked for yet: somebody may while the body is being sent.
+    unread: Option<Renewed>,
     /// The lock that this request has, or is asking for.
     lock: Option<Held>,
 }
@@ -244,7 +246,7 @@ impl Shared {
         config: Arc<Config>,
         presented: Option<SessionId>,
         secure: bool,
-        request: Option<Parts>,
+        request: Option<Box<Parts>>,
     ) -> Self {
         Self {
             config,
@@ -269,6 +271,14 @@ impl Shared {
     /// Says whether anything is to be done at the end of a request whose handler did not ask.
     pub(crate) fn load_plan(&self) -> decide::Load {
         decide::load(self.presented.is_some(), &self.config.policy)
+    }
+
+    /// Says whether there is nothing to be done at the end of this request: nobody has asked for the session, or
+    /// can still ask, and it is not to be loaded unasked.
+    pub(crate) fn is_untouched(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) == 1
+            && self.state().phase == Phase::Unloaded
+            && self.load_plan() == decide::Load::Asked
     }
 
     /// Reads from the session, or gives `None` where it is over.
@@ -347,9 +357,21 @@ impl Shared {
                 return Ok(());
             }
         }
-        let loaded = self.ask(self.read_record()).await;
-        let live = loaded.and_then(|loaded| match loaded {
-            Some(live) => Ok(live),
+        let now = self.now();
+        let unread = self.state().unread.take();
+        let found = match unread {
+            Some(found) => Ok(Some(found)),
+            None => self.ask(self.fetch(now)).await,
+        };
+        if step == decide::Step::LoadUnasked
+            && decide::renewal_suffices(&self.config.policy)
+            && let Ok(Some(found @ Renewed { is_renewed: true, .. })) = found
+        {
+            self.state().unread = Some(found);
+            return Ok(());
+        }
+        let live = found.and_then(|found| match found {
+            Some(found) => self.loaded(&found, now),
             None => self.generate(),
         });
         let error = match live {
@@ -406,21 +428,24 @@ impl Shared {
     }
 
     /// Loads the record that the request's cookie names, if there is one.
-    async fn read_record(&self) -> Result<Option<Live>, Error> {
+    async fn fetch(&self, now: Timestamp) -> Result<Option<Renewed>, store::Error> {
         let Some(id) = &self.presented else { return Ok(None) };
-        let now = self.now();
         let store = &self.config.store;
-        let found = match decide::fetch(&self.config.policy) {
-            decide::Fetch::Renew => store.renew(id, now).await?,
+        match decide::fetch(&self.config.policy) {
+            decide::Fetch::Renew => store.renew(id, now).await,
             decide::Fetch::Load => {
-                store.load(id, now).await?.map(|loaded| Renewed { loaded, is_renewed: false })
+                let loaded = store.load(id, now).await?;
+                Ok(loaded.map(|loaded| Renewed { loaded, is_renewed: false }))
             }
-        };
-        let Some(Renewed { loaded, is_renewed }) = found else { return Ok(None) };
-        let (document, cookie) = self.parse(&loaded, now)?;
-        let mut live = Live::loaded(id.clone(), document, cookie, loaded.revision);
-        live.is_touched = is_renewed;
-        Ok(Some(live))
+        }
+    }
+
+    fn loaded(&self, found: &Renewed, now: Timestamp) -> Result<Live, Error> {
+        let Some(id) = self.presented.clone() else { return self.generate() };
+        let (document, cookie) = self.parse(&found.loaded, now)?;
+        let mut live = Live::loaded(id, document, cookie, found.loaded.revision);
+        live.is_touched = found.is_renewed;
+        Ok(live)
     }
 
     fn parse(&self, loaded: &Loaded, now: Timestamp) -> Result<(Document, StoredCookie), Error> {
@@ -434,7 +459,8 @@ impl Shared {
     }
 
     fn generate(&self) -> Result<Live, Error> {
-        let (id, cookie) = self.config.generate(self.request.as_ref(), self.secure, self.now())?;
+        let (id, cookie) =
+            self.config.generate(self.request.as_deref(), self.secure, self.now())?;
         Ok(Live::new(id, cookie))
     }
 

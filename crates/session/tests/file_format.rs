@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use express_session::store::file::FileStore;
 use express_session::store::{
-    Admin, Created, ErrorKind, Loaded, Record, Store, Touch, Touched, Updated,
+    Admin, Created, ErrorKind, Holder, Loaded, Locked, Record, Store, Touch, Touched, Updated,
 };
 use express_session::{SessionId, Timestamp};
 use local::{Folder, NOW, id, later, on_tokio, record};
@@ -263,6 +263,83 @@ fn what_has_expired_is_removed_after_each_interval() {
             tokio::task::yield_now().await;
         }
         assert!(load(&store, &kept, later(3600)).await.is_some());
+    });
+}
+
+const HOLDER: Holder = Holder::from_random([1; Holder::BYTES]);
+const LEASE: Duration = Duration::from_secs(30);
+
+/// Gives the names of the files that hold locks of sessions.
+fn leases(folder: &Path) -> Vec<String> {
+    let names = names(&folder.join(".lock")).into_iter();
+    names.filter(|name| name.ends_with(".leases")).collect()
+}
+
+#[test]
+fn locks_of_sessions_are_where_session_file_store_does_not_look_and_go_when_given_back() {
+    on_tokio(async {
+        let folder = Folder::new();
+        let store = FileStore::new(folder.path());
+        for id in [a(), b(), id("a\nb"), id("\""), id("会话")] {
+            assert_eq!(store.lock(&id, HOLDER, LEASE, NOW).await.unwrap(), Locked::Done);
+            assert_eq!(names(folder.path()), [".lock"]);
+            assert_eq!(leases(folder.path()).len(), 1);
+            store.clear().await.unwrap();
+            let other = Holder::from_random([2; Holder::BYTES]);
+            assert_eq!(store.lock(&id, other, LEASE, NOW).await.unwrap(), Locked::Taken);
+            store.unlock(&id, HOLDER).await.unwrap();
+            assert_eq!(leases(folder.path()), [""; 0]);
+        }
+    });
+}
+
+#[test]
+fn locks_that_are_over_are_removed_with_the_expired_sessions_or_by_a_purge() {
+    on_tokio(async {
+        let folder = Folder::new();
+        let store = FileStore::new(folder.path()).fsync(false);
+        let hold = async |from: usize, lease: u64| {
+            for number in from..from + 200 {
+                let id = id(&format!("{number}-session"));
+                let lease = Duration::from_secs(lease);
+                assert_eq!(store.lock(&id, HOLDER, lease, NOW).await.unwrap(), Locked::Done);
+            }
+        };
+        hold(0, 30).await;
+        let files = leases(folder.path()).len();
+        assert!(files > 30, "{files}");
+        assert_eq!(store.purge(10, later(29)).await.unwrap(), 0);
+        assert_eq!(leases(folder.path()).len(), files);
+        assert_eq!(store.purge(10, later(30)).await.unwrap(), 0);
+        assert_eq!(leases(folder.path()), [""; 0]);
+
+        hold(0, 30).await;
+        assert_eq!(store.lock(&a(), HOLDER, 2 * LEASE, NOW).await.unwrap(), Locked::Done);
+        let cleaning = FileStore::new(folder.path()).reap_interval(Duration::from_secs(1));
+        assert!(load(&cleaning, &a(), later(28)).await.is_none());
+        assert!(load(&cleaning, &a(), later(30)).await.is_none());
+        while leases(folder.path()).len() > 1 {
+            tokio::task::yield_now().await;
+        }
+        let other = Holder::from_random([2; Holder::BYTES]);
+        assert_eq!(store.lock(&a(), other, LEASE, later(59)).await.unwrap(), Locked::Taken);
+    });
+}
+
+/// What a power cut leaves of a file that nobody waited for the disk with.
+#[test]
+fn file_of_locks_that_cannot_be_read_holds_none() {
+    on_tokio(async {
+        let folder = Folder::new();
+        let store = FileStore::new(folder.path());
+        let other = Holder::from_random([2; Holder::BYTES]);
+        for left in ["", "\0\0\0", r#"{"a":{"holder":["#] {
+            assert_eq!(store.lock(&a(), HOLDER, LEASE, NOW).await.unwrap(), Locked::Done);
+            let file = folder.path().join(".lock").join(&leases(folder.path())[0]);
+            std::fs::write(file, left).unwrap();
+            assert_eq!(store.lock(&a(), other, LEASE, NOW).await.unwrap(), Locked::Done);
+            store.unlock(&a(), other).await.unwrap();
+        }
     });
 }
 

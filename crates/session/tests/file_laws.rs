@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use express_session::SessionId;
 use express_session::store::file::FileStore;
-use express_session_testkit::{Subject, Task, admin_laws, store_laws};
+use express_session_testkit::{Subject, Task, admin_laws, lock_laws, store_laws};
 use local::{Folder, Pair, on_tokio, spawned};
 
 /// A folder for each store.
@@ -45,6 +45,7 @@ impl Subject for Folders {
 }
 
 store_laws!(folders(true), block_on = on_tokio);
+lock_laws!(folders(true), block_on = on_tokio);
 // Ten thousand sessions are many to wait for the disk with.
 admin_laws!(folders(false), block_on = on_tokio);
 
@@ -73,5 +74,8 @@ fn two_stores_on_one_folder_lose_nothing_of_each_other() {
         laws::one_of_many_creates_at_once_is_done(&both).await;
         laws::updates_at_once_lose_nothing(&both).await;
         laws::logout_is_final_while_others_write(&both).await;
+        laws::one_of_many_locks_at_once_is_done(&both).await;
+        laws::locked_update_is_one_step_with_its_lock(&both).await;
+        laws::critical_sections_at_once_lose_nothing(&both).await;
     });
 }

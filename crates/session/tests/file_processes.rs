@@ -7,7 +7,10 @@ mod local;
 
 use express_session::store::file::FileStore;
 use local::on_tokio;
-use local::processes::{count_together, count_up, kill_and_look, place, save_for_ever};
+use local::processes::{
+    count_in_turns, count_together, count_under_the_lock, count_up, kill_and_look, place,
+    save_for_ever,
+};
 
 /// What the test below starts. By itself it does nothing.
 #[test]
@@ -20,6 +23,19 @@ fn child_counts_up() {
 #[test]
 fn processes_at_once_lose_no_update() {
     on_tokio(count_together("child_counts_up", FileStore::new));
+}
+
+/// What the test below starts. By itself it does nothing.
+#[test]
+fn child_counts_up_under_the_lock() {
+    if let Some(place) = place() {
+        on_tokio(count_under_the_lock(FileStore::new(place).fsync(false)));
+    }
+}
+
+#[test]
+fn processes_that_take_the_lock_have_no_conflict() {
+    on_tokio(count_in_turns("child_counts_up_under_the_lock", FileStore::new));
 }
 
 /// What the test below starts, and kills. By itself it does nothing.

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use express_session::store::sqlite::{Dialect, SqliteStore, Synchronous};
 use express_session::store::{
-    Admin, Created, ErrorKind, Loaded, Record, Store, Touch, Touched, Updated,
+    Admin, Created, ErrorKind, Fenced, Holder, Loaded, Locked, Record, Revision, Store, Touch,
+    Touched, Updated,
 };
 use express_session::{SessionId, Timestamp};
 use local::{Folder, NOW, id, later, on_tokio, record};
@@ -373,8 +374,98 @@ fn row_without_a_text_is_corrupt_and_stays() {
 }
 
 fn rows(path: &Path) -> i64 {
+    rows_of(path, "sessions")
+}
+
+fn rows_of(path: &Path, table: &str) -> i64 {
     let connection = Connection::open(path).unwrap();
-    connection.query_row("SELECT count(*) FROM sessions", [], |row| row.get(0)).unwrap()
+    connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+}
+
+const HOLDER: Holder = Holder::from_random([1; Holder::BYTES]);
+const LEASE: Duration = Duration::from_secs(30);
+
+fn has_locks(path: &Path) -> bool {
+    let sql = "SELECT 1 FROM sqlite_schema WHERE name = 'sessions_locks'";
+    Connection::open(path).unwrap().prepare(sql).unwrap().exists([]).unwrap()
+}
+
+#[test]
+fn locks_are_rows_of_another_table_which_the_first_lock_makes() {
+    on_tokio(async {
+        let folder = Folder::new();
+        for dialect in ALL {
+            let path = folder.fresh();
+            make_table(&path, dialect);
+            let store = SqliteStore::new(&path);
+            create(&store, &a(), &record(A, later(60)), NOW).await;
+            store.unlock(&a(), HOLDER).await.unwrap();
+            let seen = Revision::of_text(A);
+            let fenced = store.update_locked(&a(), &record(B, None), seen, HOLDER, NOW).await;
+            assert_eq!(fenced.unwrap(), Fenced::Lost);
+            assert!(!has_locks(&path), "made by who has no lock");
+
+            for id in [a(), b()] {
+                assert_eq!(store.lock(&id, HOLDER, LEASE, NOW).await.unwrap(), Locked::Done);
+            }
+            assert_eq!((rows(&path), rows_of(&path, "sessions_locks")), (1, 2));
+            store.clear().await.unwrap();
+            assert_eq!((rows(&path), rows_of(&path, "sessions_locks")), (0, 2));
+            store.unlock(&a(), HOLDER).await.unwrap();
+            assert_eq!(rows_of(&path, "sessions_locks"), 1);
+
+            // Another process may remove it. The next lock makes it again.
+            let other = Connection::open(&path).unwrap();
+            other.execute_batch("DROP TABLE sessions_locks").unwrap();
+            store.unlock(&b(), HOLDER).await.unwrap();
+            assert_eq!(store.lock(&a(), HOLDER, LEASE, NOW).await.unwrap(), Locked::Done);
+        }
+    });
+}
+
+#[test]
+fn lock_is_refused_where_no_table_may_be_made() {
+    on_tokio(async {
+        let folder = Folder::new();
+        let path = folder.fresh();
+        make_table(&path, Dialect::ConnectSqlite3);
+        let store = SqliteStore::new(&path).create_table(false);
+        create(&store, &a(), &record(A, later(60)), NOW).await;
+        let refused = store.lock(&a(), HOLDER, LEASE, NOW).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Refused);
+        assert!(!has_locks(&path));
+
+        SqliteStore::new(&path).lock(&b(), HOLDER, LEASE, NOW).await.unwrap();
+        assert_eq!(store.lock(&a(), HOLDER, LEASE, NOW).await.unwrap(), Locked::Done);
+    });
+}
+
+#[test]
+fn locks_that_are_over_are_removed_with_the_expired_sessions_or_by_a_purge() {
+    on_tokio(async {
+        let folder = Folder::new();
+        let path = folder.fresh();
+        let store = SqliteStore::new(&path).cleanup_interval(None);
+        let hold = async |from: usize, lease: u64| {
+            for number in from..from + 600 {
+                let id = id(&format!("session-{number}"));
+                let lease = Duration::from_secs(lease);
+                assert_eq!(store.lock(&id, HOLDER, lease, NOW).await.unwrap(), Locked::Done);
+            }
+        };
+        hold(0, 30).await;
+        hold(600, 100_000).await;
+        assert_eq!(store.purge(1, later(29)).await.unwrap(), 0);
+        assert_eq!(rows_of(&path, "sessions_locks"), 1200);
+        // As many as a purge removes in one step.
+        assert_eq!(store.purge(1, later(30)).await.unwrap(), 0);
+        assert_eq!(rows_of(&path, "sessions_locks"), 700);
+
+        hold(0, 30).await;
+        let cleaning = SqliteStore::new(&path).cleanup_interval(Duration::from_secs(3600));
+        assert_eq!(cleaning.renew(&a(), later(30)).await.unwrap(), None);
+        wait_until(|| rows_of(&path, "sessions_locks") == 600);
+    });
 }
 
 /// Waits until the store's own thread has come to an end with something.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use express_session::SessionId;
 use express_session::store::sqlite::{Dialect, SqliteStore};
-use express_session_testkit::{Subject, Task, admin_laws, laws, store_laws};
+use express_session_testkit::{Subject, Task, admin_laws, laws, lock_laws, store_laws};
 use local::{Folder, Pair, on_tokio, spawned};
 
 /// Puts bytes into the column of the text, as text.
@@ -67,6 +67,7 @@ macro_rules! laws {
             use super::*;
 
             store_laws!($subject, block_on = on_tokio);
+            lock_laws!($subject, block_on = on_tokio);
             admin_laws!($subject, block_on = on_tokio);
         }
     };
@@ -127,5 +128,8 @@ fn two_stores_on_one_file_lose_nothing_of_each_other() {
         laws::one_of_many_creates_at_once_is_done(&both).await;
         laws::updates_at_once_lose_nothing(&both).await;
         laws::logout_is_final_while_others_write(&both).await;
+        laws::one_of_many_locks_at_once_is_done(&both).await;
+        laws::locked_update_is_one_step_with_its_lock(&both).await;
+        laws::critical_sections_at_once_lose_nothing(&both).await;
     });
 }

@@ -10,9 +10,11 @@
 //! 4. An update compares and writes under a lock that holds for all processes that use this store. Node
 //!    knows no locks: what it writes counts, as the revision is a digest of the data, but should it
 //!    write in the very moment between the comparison and the renaming, its save is lost.
-//! 5. No id leads out of the folder. One that is no plain name of a file has no session, and none can
+//! 5. [Locks of sessions](Store::lock) hold for all processes of this machine. They are in files of the
+//!    folder `.lock`, where session-file-store looks for no session.
+//! 6. No id leads out of the folder. One that is no plain name of a file has no session, and none can
 //!    be created for it ([`ErrorKind::Unsuitable`]). session-file-store takes it for a path as it is.
-//! 6. A file that holds no session is an error of kind [`ErrorKind::Corrupt`], and stays.
+//! 7. A file that holds no session is an error of kind [`ErrorKind::Corrupt`], and stays.
 //!    session-file-store deletes it.
 //!
 //! session-file-store's `secret` is not supported: an encrypted file is a corrupt one. Its retries are
@@ -30,8 +32,8 @@ use std::time::Duration;
 
 use express_session_core::document::with_cookie;
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Renewed, Revision, Store,
-    Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Holder, Loaded, Locked, Page, Record,
+    Renewed, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use tokio::sync::{Mutex, Semaphore};
@@ -42,6 +44,7 @@ use self::folder::{LOCKS, Lock, Place, Sessions};
 
 mod content;
 mod folder;
+mod leases;
 
 /// Keeps sessions in files, on Node's side those of session-file-store.
 ///
@@ -55,6 +58,9 @@ mod folder;
 /// load reads one file. A save or a touch writes one, and waits for the disk unless
 /// [`fsync`](Self::fsync) is off. Counting and purging read every file of the folder, and each page of a
 /// listing reads all names.
+///
+/// Taking a [lock](Store::lock) of a session and giving it back writes a file each, and does not wait for
+/// the disk. Those that were not given back go with the expired sessions, once their lease is over.
 ///
 /// # Failures
 ///
@@ -371,7 +377,7 @@ async fn reap(shared: Weak<Shared>, now: Timestamp) {
 }
 
 /// Looks at some of the files that are left, removes up to `limit` whose time has passed, and gives the
-/// rest, with the number of those that were removed.
+/// rest, with the number of those that were removed. After the last it removes the locks that are over.
 fn purge_step(
     sessions: Option<Sessions>,
     limit: usize,
@@ -384,7 +390,11 @@ fn purge_step(
             if removed == limit {
                 break;
             }
-            let Some(id) = sessions.next(options)? else { return Ok((None, removed)) };
+            let Some(id) = sessions.next(options)? else {
+                // These are no sessions, and do not count.
+                options.drop_leases(now)?;
+                return Ok((None, removed));
+            };
             match options.remove_expired(&id, now) {
                 Ok(is_removed) => removed += usize::from(is_removed),
                 // It stays, for somebody to look at.
@@ -466,16 +476,9 @@ impl Store for FileStore {
     ) -> Result<Updated, Error> {
         let Some(place) = self.place(id) else { return Ok(Updated::Gone) };
         self.reap_if_due(now);
-        let Record { text, deadline } = record.clone();
+        let record = record.clone();
         self.locked(place, move |options, place, lock| {
-            let Some(current) = options.read(&place.path, now)?.map(loaded) else {
-                return Ok(Updated::Gone);
-            };
-            if current.revision != expected {
-                return Ok(Updated::Conflict(current));
-            }
-            options.replace(lock, &place.path, &text, deadline, now)?;
-            Ok(Updated::Done(revision(&text)))
+            update(options, place, lock, &record, expected, now)
         })
         .await
     }
@@ -521,6 +524,48 @@ impl Store for FileStore {
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
         let Some(place) = self.place(id) else { return Ok(()) };
         self.locked(place, |options, place, lock| options.remove(lock, &place.path)).await
+    }
+
+    async fn lock(
+        &self,
+        id: &SessionId,
+        holder: Holder,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Locked, Error> {
+        let place = self.shared.options.place(id)?;
+        self.reap_if_due(now);
+        let (id, until) = (id.clone(), now.saturating_add(lease));
+        let take = move |options: &Options, _: &Place, lock: &Lock| {
+            options.take(lock, &id, holder, until, now)
+        };
+        self.locked(place, take).await
+    }
+
+    async fn update_locked(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        holder: Holder,
+        now: Timestamp,
+    ) -> Result<Fenced, Error> {
+        let Some(place) = self.place(id) else { return Ok(Fenced::Lost) };
+        self.reap_if_due(now);
+        let (id, record) = (id.clone(), record.clone());
+        self.locked(place, move |options, place, lock| {
+            if !options.is_held(lock, &id, holder, now)? {
+                return Ok(Fenced::Lost);
+            }
+            update(options, place, lock, &record, expected, now).map(Fenced::Held)
+        })
+        .await
+    }
+
+    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+        let Some(place) = self.place(id) else { return Ok(()) };
+        let id = id.clone();
+        self.locked(place, move |options, _, lock| options.give_back(lock, &id, holder)).await
     }
 }
 
@@ -638,6 +683,25 @@ fn first_ids(
         }
     }
     Ok(first.into_iter().filter_map(SessionId::new).collect())
+}
+
+/// Compares and writes, under the lock of the file.
+fn update(
+    options: &Options,
+    place: &Place,
+    lock: &Lock,
+    record: &Record,
+    expected: Revision,
+    now: Timestamp,
+) -> Result<Updated, Error> {
+    let Some(current) = options.read(&place.path, now)?.map(loaded) else {
+        return Ok(Updated::Gone);
+    };
+    if current.revision != expected {
+        return Ok(Updated::Conflict(current));
+    }
+    options.replace(lock, &place.path, &record.text, record.deadline, now)?;
+    Ok(Updated::Done(revision(&record.text)))
 }
 
 /// Takes a file that holds no session for one that is not there.

@@ -13,22 +13,27 @@
 //! It ends with the process, and another process does not see it.
 
 use std::fmt;
-use std::hash::RandomState;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Renewed, Revision, Store,
-    Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Holder, Loaded, Locked, Page, Record,
+    Renewed, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
 use self::key::Probe;
+use self::lock::Locks;
 use self::shard::{Caps, Shard, TooLarge};
+use self::sync::{Mutex, MutexGuard, RandomState};
 
 mod chain;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod key;
+mod lock;
 mod shard;
+mod sync;
 
 /// Keeps sessions in memory, each as the JSON text that any other store would keep.
 ///
@@ -45,6 +50,9 @@ mod shard;
 /// So there is no task to start and no pause however many expire at once, and a store that is used
 /// at all gets rid of everything that expired at least 16 s ago. The other side of it: an idle
 /// process keeps what it has until the next call, or until [`purge`](Admin::purge).
+///
+/// [Locks](Store::lock) are kept beside the sessions, less than 200 bytes each, until they are given back or,
+/// some calls after it, their lease is over. No cap counts them, and [`clear`](Admin::clear) leaves them.
 ///
 /// ```
 /// use std::time::Duration;
@@ -86,6 +94,7 @@ struct Part(Mutex<Guarded>);
 
 struct Guarded {
     shard: Shard,
+    locks: Locks,
     /// Counts the calls to this part, to visit another now and then.
     calls: u32,
 }
@@ -230,7 +239,8 @@ impl MemoryStore {
                 sessions: options.max_sessions.map_or(usize::MAX, |all| share(all, parts, at)),
                 bytes: options.max_bytes.map_or(usize::MAX, |all| share(all, parts, at)),
             };
-            Part(Mutex::new(Guarded { shard: Shard::new(hasher.clone(), shares), calls: 0 }))
+            let shard = Shard::new(hasher.clone(), shares);
+            Part(Mutex::new(Guarded { shard, locks: Locks::default(), calls: 0 }))
         };
         let parts = (0..parts).map(part).collect();
         Self { shared: Arc::new(Shared { options, hasher, parts }) }
@@ -249,14 +259,14 @@ impl MemoryStore {
         &self,
         id: &SessionId,
         now: Timestamp,
-        work: impl FnOnce(&mut Shard, Probe) -> T,
+        work: impl FnOnce(&mut Guarded, Probe) -> T,
     ) -> T {
         let parts = &self.shared.parts;
         let probe = Probe::new(id, &self.shared.hasher);
         let at = self.part_of(&probe);
         let mut part = parts[at].lock();
-        let done = work(&mut part.shard, probe);
-        part.shard.reap(OWN_STEPS, now);
+        let done = work(&mut part, probe);
+        part.reap(OWN_STEPS, now);
         part.calls = part.calls.wrapping_add(1);
         let calls = part.calls;
         drop(part);
@@ -265,7 +275,7 @@ impl MemoryStore {
             let other = (calls / VISIT_EVERY) as usize % parts.len();
             // A part that is being used cleans itself.
             if let Some(mut part) = parts[other].try_lock() {
-                part.shard.reap(VISIT_STEPS, now);
+                part.reap(VISIT_STEPS, now);
             }
         }
         done
@@ -300,7 +310,7 @@ impl fmt::Debug for MemoryStore {
 impl Store for MemoryStore {
     /// Gives the record with the deadline that this store counts, its `ttl` included.
     async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
-        Ok(self.within(id, now, |shard, probe| shard.load(&probe, now)))
+        Ok(self.within(id, now, |part, probe| part.shard.load(&probe, now)))
     }
 
     async fn create(
@@ -310,7 +320,7 @@ impl Store for MemoryStore {
         now: Timestamp,
     ) -> Result<Created, Error> {
         let record = self.record(record, now);
-        Ok(self.within(id, now, |shard, probe| shard.create(probe, record, now))?)
+        Ok(self.within(id, now, |part, probe| part.shard.create(probe, record, now))?)
     }
 
     async fn update(
@@ -321,25 +331,61 @@ impl Store for MemoryStore {
         now: Timestamp,
     ) -> Result<Updated, Error> {
         let record = self.record(record, now);
-        Ok(self.within(id, now, |shard, probe| shard.update(&probe, record, expected, now))?)
+        Ok(self.within(id, now, |part, probe| part.shard.update(&probe, record, expected, now))?)
     }
 
     /// Moves the deadline, and puts the cookie into the text, as express-session's own store does.
     async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
         let deadline = self.deadline(touch.deadline, now);
-        let work = |shard: &mut Shard, probe| shard.touch(&probe, &touch.cookie, deadline, now);
-        Ok(self.within(id, now, work)?)
+        let touch =
+            |part: &mut Guarded, probe| part.shard.touch(&probe, &touch.cookie, deadline, now);
+        Ok(self.within(id, now, touch)?)
     }
 
     async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
         let ttl = |deadline| self.deadline(deadline, now);
-        Ok(self.within(id, now, |shard, probe| shard.renew(&probe, ttl, now))?)
+        Ok(self.within(id, now, |part, probe| part.shard.renew(&probe, ttl, now))?)
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
         // This call is not told the time, so that it cleans nothing up but what it was asked to.
         let probe = Probe::new(id, &self.shared.hasher);
         self.shared.parts[self.part_of(&probe)].lock().shard.destroy(&probe);
+        Ok(())
+    }
+
+    async fn lock(
+        &self,
+        id: &SessionId,
+        holder: Holder,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Locked, Error> {
+        let until = now.saturating_add(lease);
+        Ok(self.within(id, now, |part, probe| part.locks.lock(probe, holder, until, now)))
+    }
+
+    async fn update_locked(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        holder: Holder,
+        now: Timestamp,
+    ) -> Result<Fenced, Error> {
+        let record = self.record(record, now);
+        let update = |part: &mut Guarded, probe: Probe| {
+            if !part.locks.is_held(&probe, holder, now) {
+                return Ok(Fenced::Lost);
+            }
+            part.shard.update(&probe, record, expected, now).map(Fenced::Held)
+        };
+        Ok(self.within(id, now, update)?)
+    }
+
+    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+        let probe = Probe::new(id, &self.shared.hasher);
+        self.shared.parts[self.part_of(&probe)].lock().locks.unlock(&probe, holder);
         Ok(())
     }
 }
@@ -396,8 +442,17 @@ impl Admin for MemoryStore {
                 }
             }
             purged += part.lock().shard.reap_begun(limit - purged, now);
+            while part.lock().locks.reap(PURGE_STEPS, now) == PURGE_STEPS {}
         }
         Ok(purged as u64)
+    }
+}
+
+impl Guarded {
+    /// Removes some of what has expired, and some locks whose lease is over.
+    fn reap(&mut self, steps: usize, now: Timestamp) {
+        let _ = self.shard.reap(steps, now);
+        self.locks.reap(steps, now);
     }
 }
 
@@ -503,6 +558,38 @@ mod tests {
             present.sort_unstable();
             present
         }
+    }
+
+    #[test]
+    fn locks_that_nobody_gave_back_go_with_the_calls_and_count_as_nothing() {
+        let store = MemoryStore::new().max_sessions(10).max_bytes(10_000);
+        let (holder, lease) = (Holder::from_random([1; 16]), Duration::from_millis(1000));
+        let kept = || store.shared.parts.iter().map(|part| part.lock().locks.kept()).sum::<usize>();
+        store.put(0, after(60_000), NOW);
+        for number in 0..1000 {
+            let locked = block_on(store.lock(&id(number), holder, lease, NOW)).unwrap();
+            assert_eq!(locked, Locked::Done);
+        }
+        assert_eq!((kept(), store.present(NOW)), (1000, vec![0]));
+        assert!(store.get(0, after(999)).is_some());
+        assert_eq!(kept(), 1000);
+        for _ in 0..250 {
+            assert!(store.get(0, after(1000)).is_some());
+        }
+        assert_eq!(kept(), 0);
+    }
+
+    #[test]
+    fn purge_removes_the_locks_that_are_over_and_counts_none() {
+        let store = MemoryStore::new();
+        let holder = Holder::from_random([1; 16]);
+        let kept = || store.shared.parts.iter().map(|part| part.lock().locks.kept()).sum::<usize>();
+        for number in 0..1000 {
+            let lease = Duration::from_millis(if number == 0 { 2000 } else { 1000 });
+            block_on(store.lock(&id(number), holder, lease, NOW)).unwrap();
+        }
+        assert_eq!(block_on(store.purge(10, after(1000))).unwrap(), 0);
+        assert_eq!(kept(), 1);
     }
 
     #[test]

@@ -7,7 +7,9 @@
 //!    npm store's own form; a touch moves that alone.
 //! 3. An update compares and writes in one transaction. What Node writes counts: the revision is a
 //!    digest of the text, as Node keeps no counter.
-//! 4. SQLite runs on threads of the store's own, never on the runtime's. See [`SqliteStore`] for the
+//! 4. [Locks](Store::lock) are rows of a table beside it, `sessions_locks`, which the first lock makes and
+//!    no npm store looks at. The transaction that writes is the one that checks them.
+//! 5. SQLite runs on threads of the store's own, never on the runtime's. See [`SqliteStore`] for the
 //!    cost.
 //!
 //! | | connect-sqlite3 | better-sqlite3-session-store | connect-session-knex |
@@ -29,8 +31,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Renewed, Revision, Store,
-    Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Holder, Loaded, Locked, Page, Record,
+    Renewed, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -53,6 +55,10 @@ mod worker;
 /// A call goes to a thread and back, and takes some ten microseconds more than SQLite itself. Calls
 /// that write and come at once share a commit, so that it is the number of commits that counts and not
 /// that of sessions. Three threads, of which each has a connection: one writes, two read.
+///
+/// Taking a [lock](Store::lock) and giving it back is a write each, as a save is. Locks that were not given
+/// back go with the expired sessions, once their lease is over. The table is named as the sessions' own,
+/// with `_locks` after it.
 ///
 /// # Failures
 ///
@@ -223,7 +229,7 @@ impl SqliteStore {
 
     /// Says whether to make the table where there is none, as connect-session-knex's `createTable`. The
     /// default is true. With false, a missing table fails every call, as
-    /// [`Refused`](ErrorKind::Refused).
+    /// [`Refused`](ErrorKind::Refused), and a missing table of locks every [`lock`](Store::lock).
     ///
     /// ```
     /// use express_session::store::sqlite::SqliteStore;
@@ -479,22 +485,7 @@ impl Store for SqliteStore {
     ) -> Result<Updated, Error> {
         let (id, text) = (id.clone(), Arc::clone(&record.text));
         let deadline = self.deadline(record.deadline, now);
-        let work = move |database: &Database| {
-            if database.dialect().spoils(&text) {
-                return Ok(Err(spoilt()));
-            }
-            let stored = database.find(&id)?;
-            let current = match live(stored, database.dialect(), now).map(loaded) {
-                None => return Ok(Ok(Updated::Gone)),
-                Some(Err(error)) => return Ok(Err(error)),
-                Some(Ok(current)) => current,
-            };
-            if current.revision != expected {
-                return Ok(Ok(Updated::Conflict(current)));
-            }
-            database.replace(&id, &text, deadline)?;
-            Ok(Ok(Updated::Done(Revision::of_text(&text))))
-        };
+        let work = move |database: &Database| update(database, &id, &text, deadline, expected, now);
         self.shared.workers.call(Task::Write, Some(now), work).await
     }
 
@@ -540,6 +531,46 @@ impl Store for SqliteStore {
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
         let id = id.clone();
         let work = move |database: &Database| Ok(Ok(database.destroy(&id)?));
+        self.shared.workers.call(Task::Write, None, work).await
+    }
+
+    async fn lock(
+        &self,
+        id: &SessionId,
+        holder: Holder,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Locked, Error> {
+        let (id, until) = (id.clone(), now.saturating_add(lease));
+        let work = move |database: &Database| {
+            let is_done = database.lock(&id, holder, until, now)?;
+            Ok(Ok(if is_done { Locked::Done } else { Locked::Taken }))
+        };
+        self.shared.workers.call(Task::Write, Some(now), work).await
+    }
+
+    async fn update_locked(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        holder: Holder,
+        now: Timestamp,
+    ) -> Result<Fenced, Error> {
+        let (id, text) = (id.clone(), Arc::clone(&record.text));
+        let deadline = self.deadline(record.deadline, now);
+        let work = move |database: &Database| {
+            if !database.is_held(&id, holder, now)? {
+                return Ok(Ok(Fenced::Lost));
+            }
+            Ok(update(database, &id, &text, deadline, expected, now)?.map(Fenced::Held))
+        };
+        self.shared.workers.call(Task::Write, Some(now), work).await
+    }
+
+    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+        let id = id.clone();
+        let work = move |database: &Database| Ok(Ok(database.unlock(&id, holder)?));
         self.shared.workers.call(Task::Write, None, work).await
     }
 }
@@ -592,7 +623,11 @@ impl Admin for SqliteStore {
         let mut purged = 0;
         while purged < limit {
             let some = PURGE_STEP.min(limit - purged);
-            let work = move |database: &Database| Ok(Ok(database.purge(some, now)?));
+            let work = move |database: &Database| {
+                // These are no records, and do not count.
+                database.clean_locks(now)?;
+                Ok(Ok(database.purge(some, now)?))
+            };
             let gone = self.shared.workers.call(Task::Write, None, work).await?;
             purged += gone;
             if gone < some {
@@ -601,6 +636,31 @@ impl Admin for SqliteStore {
         }
         Ok(purged as u64)
     }
+}
+
+/// Compares and writes, within the transaction that the call has.
+fn update(
+    database: &Database,
+    id: &SessionId,
+    text: &Arc<str>,
+    deadline: Timestamp,
+    expected: Revision,
+    now: Timestamp,
+) -> database::Result<Answer<Updated>> {
+    if database.dialect().spoils(text) {
+        return Ok(Err(spoilt()));
+    }
+    let stored = database.find(id)?;
+    let current = match live(stored, database.dialect(), now).map(loaded) {
+        None => return Ok(Ok(Updated::Gone)),
+        Some(Err(error)) => return Ok(Err(error)),
+        Some(Ok(current)) => current,
+    };
+    if current.revision != expected {
+        return Ok(Ok(Updated::Conflict(current)));
+    }
+    database.replace(id, text, deadline)?;
+    Ok(Ok(Updated::Done(Revision::of_text(text))))
 }
 
 /// Gives what is there, if it still counts.

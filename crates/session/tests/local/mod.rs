@@ -6,9 +6,11 @@ pub(crate) mod processes;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use express_session::store::{
-    Created, Error, Loaded, Record, Renewed, Revision, Store, Touch, Touched, Updated,
+    Created, Error, Fenced, Holder, Loaded, Locked, Record, Renewed, Revision, Store, Touch,
+    Touched, Updated,
 };
 use express_session::{SessionId, Timestamp};
 use express_session_testkit::Task;
@@ -153,5 +155,30 @@ impl<S: Store> Store for Pair<S> {
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
         self.next().destroy(id).await
+    }
+
+    async fn lock(
+        &self,
+        id: &SessionId,
+        holder: Holder,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Locked, Error> {
+        self.next().lock(id, holder, lease, now).await
+    }
+
+    async fn update_locked(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        holder: Holder,
+        now: Timestamp,
+    ) -> Result<Fenced, Error> {
+        self.next().update_locked(id, record, expected, holder, now).await
+    }
+
+    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+        self.next().unlock(id, holder).await
     }
 }

@@ -1,12 +1,13 @@
-//! Several processes, which are this test program started again: some that count together, and one that
-//! saves without end and is killed.
+//! Several processes, which are this test program started again: some that count together, over conflicts or
+//! each in its turn, and one that saves without end and is killed.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use express_session::SessionId;
-use express_session::store::{Created, Record, Store, Updated};
+use express_session::store::{Created, Fenced, Holder, Locked, Record, Store, Updated};
 
 use super::{Folder, NOW, id, later, record};
 
@@ -96,10 +97,47 @@ pub(crate) async fn count_up(store: impl Store) {
     }
 }
 
+/// How often each counts up under the lock, and how often it asks for it.
+const TURNS: u64 = 12;
+const ATTEMPTS: u32 = 1_000_000;
+
+/// Counts one record up under its lock, and meets no conflict.
+pub(crate) async fn count_under_the_lock(store: impl Store) {
+    let counter = id("counter");
+    for turn in 0..TURNS {
+        let mut bytes = [0; Holder::BYTES];
+        bytes[..4].copy_from_slice(&std::process::id().to_be_bytes());
+        bytes[4..12].copy_from_slice(&turn.to_be_bytes());
+        let holder = Holder::from_random(bytes);
+        let mut attempts = 0;
+        while store.lock(&counter, holder, Duration::from_secs(60), NOW).await.unwrap()
+            == Locked::Taken
+        {
+            attempts += 1;
+            assert!(attempts < ATTEMPTS, "the lock is never free");
+            tokio::task::yield_now().await;
+        }
+        let loaded = store.load(&counter, NOW).await.unwrap().unwrap();
+        let next = numbered(number_in(&loaded.record.text) + 1);
+        let fenced = store.update_locked(&counter, &next, loaded.revision, holder, NOW).await;
+        assert!(matches!(fenced.unwrap(), Fenced::Held(Updated::Done(_))));
+        store.unlock(&counter, holder).await.unwrap();
+    }
+}
+
 /// Starts this test program a few times to count one record up, and sees that nothing is lost.
 ///
 /// `child` is the test that calls [`count_up`].
 pub(crate) async fn count_together<S: Store>(child: &str, open: impl Fn(PathBuf) -> S) {
+    count(child, open, COUNTERS * STEPS).await;
+}
+
+/// The same, each under the lock: `child` is the test that calls [`count_under_the_lock`].
+pub(crate) async fn count_in_turns<S: Store>(child: &str, open: impl Fn(PathBuf) -> S) {
+    count(child, open, COUNTERS * TURNS).await;
+}
+
+async fn count<S: Store>(child: &str, open: impl Fn(PathBuf) -> S, expected: u64) {
     let folder = Folder::new();
     let place = folder.fresh();
     let store = open(place.clone());
@@ -111,7 +149,7 @@ pub(crate) async fn count_together<S: Store>(child: &str, open: impl Fn(PathBuf)
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
     let loaded = store.load(&id("counter"), NOW).await.unwrap().unwrap();
-    assert_eq!(number_in(&loaded.record.text), COUNTERS * STEPS);
+    assert_eq!(number_in(&loaded.record.text), expected);
 }
 
 fn start(child: &str, place: &Path) -> Child {

@@ -21,8 +21,7 @@ pub(super) struct Content {
 impl Content {
     /// Reads a file. `ttl`, in milliseconds, is for a session without a max age.
     pub(super) fn read(file: &str, ttl: i64) -> Result<Self, Corrupt> {
-        let (text, last_access) = split(file);
-        let document = Document::parse(text)?;
+        let (document, last_access) = parse(file)?;
         let last_access = last_access.and_then(|number| number.parse::<f64>().ok());
         let deadline = last_access.map(|last_access| {
             let max_age = max_age(document.cookie_text(), ttl);
@@ -43,8 +42,7 @@ impl Content {
         ttl: i64,
         now: Timestamp,
     ) -> Result<String, Corrupt> {
-        let (text, _) = split(text);
-        let document = Document::parse(text)?;
+        let (document, _) = parse(text)?;
         let last_access = deadline.map_or(now.millis(), |deadline| {
             let max_age = max_age(document.cookie_text(), ttl).floor() as i64;
             deadline.millis().saturating_sub(max_age)
@@ -77,6 +75,16 @@ fn max_age(cookie: &str, ttl: i64) -> f64 {
     let cookie = serde_json::from_str::<Cookie>(cookie);
     let max_age = cookie.ok().and_then(|cookie| cookie.original_max_age);
     max_age.filter(|max_age| *max_age != 0.0).unwrap_or(ttl as f64)
+}
+
+/// Takes a text apart into the record and the time of the last access.
+fn parse(text: &str) -> Result<(Document, Option<&str>), Corrupt> {
+    let (record, last_access) = split(text);
+    if last_access.is_some() {
+        // What is taken out is to be JSON too.
+        Document::parse(text)?;
+    }
+    Ok((Document::parse(record)?, last_access))
 }
 
 /// Takes the time of the last access out of a text, and leaves every other byte as it is.
@@ -207,6 +215,19 @@ mod tests {
     fn file_without_a_time_never_ends() {
         assert_eq!(read(r#"{"cookie":{}}"#), (r#"{"cookie":{}}"#.to_owned(), None));
         assert_eq!(read(r#"{"cookie":{},"__lastAccess":"soon"}"#).1, None);
+    }
+
+    #[test]
+    fn file_whose_time_is_no_json_is_refused() {
+        for file in [
+            r#"{"cookie":{},"__lastAccess":nan}"#,
+            r#"{"cookie":{},"__lastAccess":1 2}"#,
+            r#"{"cookie":{},"__lastAccess":}"#,
+            r#"{"cookie":{}}"__lastAccess":1}"#,
+        ] {
+            assert!(Content::read(file, HOUR).is_err(), "{file}");
+            assert!(Content::write(file, None, HOUR, NOW).is_err(), "{file}");
+        }
     }
 
     #[test]

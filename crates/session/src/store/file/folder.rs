@@ -41,6 +41,13 @@ pub(super) struct Lock {
     number: usize,
 }
 
+impl Lock {
+    /// Which of the [`LOCKS`] it is.
+    pub(super) fn number(&self) -> usize {
+        self.number
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // Closing the file does it as well.
@@ -88,7 +95,7 @@ impl Options {
 
     /// Where the locks lie: among the sessions, or beside their folder where session-file-store, told of no
     /// extension, takes every name for a session, and clears it.
-    fn locks(&self) -> PathBuf {
+    pub(super) fn locks(&self) -> PathBuf {
         if self.file_extension.is_empty() {
             let mut beside = self.path.clone().into_os_string();
             beside.push(LOCK_FOLDER);
@@ -157,8 +164,19 @@ impl Options {
         now: Timestamp,
     ) -> Result<(), Error> {
         let file = Content::write(text, deadline, self.ttl_millis(), now).map_err(unsuitable)?;
+        self.put(lock, path, &file, self.fsync)
+    }
+
+    /// Puts a file in the place of whatever is there, as one step.
+    pub(super) fn put(
+        &self,
+        lock: &Lock,
+        path: &Path,
+        file: &str,
+        fsync: bool,
+    ) -> Result<(), Error> {
         let new = self.locks().join(format!("{:02}.new", lock.number));
-        let done = self.write(&new, &file, path).and_then(|()| fs::rename(&new, path));
+        let done = self.write(&new, file, path, fsync).and_then(|()| fs::rename(&new, path));
         if done.is_err() {
             // It may be half of it that filled the disk.
             let _ = fs::remove_file(&new);
@@ -166,7 +184,7 @@ impl Options {
         done.map_err(failed)
     }
 
-    fn write(&self, new: &Path, text: &str, old: &Path) -> io::Result<()> {
+    fn write(&self, new: &Path, text: &str, old: &Path, fsync: bool) -> io::Result<()> {
         let mut options = File::options();
         options.write(true).create(true).truncate(true);
         #[cfg(unix)]
@@ -174,7 +192,7 @@ impl Options {
         let mut file = options.open(new)?;
         keep_ownership(&file, old, self.mode)?;
         file.write_all(text.as_bytes())?;
-        if self.fsync {
+        if fsync {
             file.sync_all()?;
         }
         Ok(())

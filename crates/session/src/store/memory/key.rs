@@ -1,6 +1,6 @@
 //! A session id as the table keeps it: in place where it is short, which nearly every id is.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher;
 
 use express_session_core::SessionId;
 
@@ -20,7 +20,7 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    pub(super) fn new(id: &SessionId, hasher: &RandomState) -> Self {
+    pub(super) fn new(id: &SessionId, hasher: &impl BuildHasher) -> Self {
         let key = Key::new(id);
         let hash = hasher.hash_one(key.as_bytes());
         Self { key, hash }

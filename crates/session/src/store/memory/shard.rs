@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use express_session_core::document::{renewed, with_cookie};
@@ -22,6 +22,7 @@ use hashbrown::HashTable;
 use super::MemoryStore;
 use super::chain::{Chain, NONE};
 use super::key::{Key, Probe};
+use super::sync::RandomState;
 
 /// Slots looked at to find something expired before something live is evicted.
 const EVICT_STEPS: usize = 8;
@@ -303,6 +304,23 @@ impl Shard {
 
     fn begun(&self, now: Timestamp) -> impl Iterator<Item = u32> + '_ {
         self.filing.iter(self.buckets.get(&bucket(now.millis())).copied().unwrap_or(NONE))
+    }
+
+    /// Looks whether the tables, rings and sums fit each other. Gives the bytes.
+    #[cfg(all(test, shuttle))]
+    pub(super) fn checked_bytes(&self) -> usize {
+        let used: Vec<_> = self.table.iter().map(|slot| &self.slots[*slot as usize]).collect();
+        let weights = used.iter().map(|slot| slot.weight());
+        assert_eq!(self.bytes, weights.sum::<usize>(), "the sum of what is held");
+        let filed = self.buckets.values().flat_map(|head| self.filing.iter(*head)).count();
+        let due = used.iter().filter(|slot| slot.filed != NEVER).count();
+        assert_eq!(filed, due, "what is in a bucket");
+        let free = self.filing.iter(self.free).count();
+        assert_eq!(free + used.len(), self.slots.len(), "what is free, and what is not");
+        if self.caps.any() {
+            assert_eq!(self.recency.iter(self.recent).count(), used.len(), "the ring of recency");
+        }
+        self.bytes
     }
 
     fn make_room(&mut self, now: Timestamp) {

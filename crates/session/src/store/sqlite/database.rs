@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use express_session_core::store::{Error, ErrorKind};
+use express_session_core::store::{Error, ErrorKind, Holder};
 use express_session_core::{SessionId, Timestamp};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Params, Row, params};
@@ -21,6 +21,7 @@ pub(super) struct Database {
     connection: Connection,
     sql: Sql,
     dialect: Dialect,
+    makes_tables: bool,
 }
 
 /// A record as it stands in its row.
@@ -75,7 +76,7 @@ impl Database {
         if options.dialect.is_some_and(|wanted| wanted != dialect) {
             return Err(Failure::Table("the table is of another dialect than the option says"));
         }
-        Ok(Self { sql: sql(dialect), connection, dialect })
+        Ok(Self { sql: sql(dialect), connection, dialect, makes_tables: options.create_table })
     }
 
     pub(super) fn dialect(&self) -> Dialect {
@@ -165,13 +166,65 @@ impl Database {
         self.execute(&self.sql.clear, []).map(drop)
     }
 
+    /// Takes the lock of an id if it can be had, and says whether it is the holder's now. The table is
+    /// made by the first.
+    pub(super) fn lock(
+        &self,
+        id: &SessionId,
+        holder: Holder,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let sql = &self.sql.locks;
+        if !self.has_locks()? {
+            if !self.makes_tables {
+                return Err(Failure::Table("there is no table of locks, and create_table is off"));
+            }
+            self.execute(&sql.create, [])?;
+        }
+        let params = params![id.as_str(), holder.as_bytes(), until.millis(), now.millis()];
+        Ok(self.execute(&sql.lock, params)? > 0)
+    }
+
+    pub(super) fn is_held(&self, id: &SessionId, holder: Holder, now: Timestamp) -> Result<bool> {
+        if !self.has_locks()? {
+            return Ok(false);
+        }
+        let mut statement = self.connection.prepare_cached(&self.sql.locks.is_held)?;
+        Ok(statement.exists(params![id.as_str(), holder.as_bytes(), now.millis()])?)
+    }
+
+    pub(super) fn unlock(&self, id: &SessionId, holder: Holder) -> Result<()> {
+        if self.has_locks()? {
+            self.execute(&self.sql.locks.unlock, params![id.as_str(), holder.as_bytes()])?;
+        }
+        Ok(())
+    }
+
+    /// Removes some of the locks whose lease is over, and says whether there may be more of them.
+    pub(super) fn clean_locks(&self, now: Timestamp) -> Result<bool> {
+        let some = |database: &Self| {
+            database.execute(&database.sql.locks.clean, params![now.millis(), STEP])
+        };
+        Ok(self.has_locks()? && some(self)? as i64 == STEP)
+    }
+
+    /// Says whether there is a table of locks: another process may have made it since.
+    fn has_locks(&self) -> Result<bool> {
+        Ok(self.connection.prepare_cached(&self.sql.locks.is_there)?.exists([])?)
+    }
+
     pub(super) fn purge(&self, limit: usize, now: Timestamp) -> Result<usize> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.execute(&self.sql.purge, [now.millis(), limit])
     }
 
-    /// Removes what has expired among some ids after this one, and gives the last of them.
+    /// Removes some of the locks that are over and, once there are none left, what has expired among some
+    /// ids after this one. Gives where to go on.
     pub(super) fn clean(&self, after: &str, now: Timestamp) -> Result<Option<String>> {
+        if self.clean_locks(now)? {
+            return Ok(Some(after.to_owned()));
+        }
         let mut step = self.connection.prepare_cached(&self.sql.step)?;
         let last = step.query_row(params![after, STEP - 1], |row| row.get(0)).optional()?;
         self.execute(&self.sql.clean, params![after, last, now.millis()])?;

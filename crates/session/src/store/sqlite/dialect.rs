@@ -122,6 +122,49 @@ pub(super) struct Sql {
     pub(super) clean: String,
     /// Makes the table and what belongs to it.
     pub(super) create: String,
+    pub(super) locks: LockSql,
+}
+
+/// The SQL for the table of the locks, which no npm store knows: `?1` is the id, `?2` the holder.
+#[derive(Debug)]
+pub(super) struct LockSql {
+    /// A row where there is the table.
+    pub(super) is_there: String,
+    pub(super) create: String,
+    /// Until `?3`, if it is free at `?4` or the holder's: then it changes a row.
+    pub(super) lock: String,
+    /// A row where the holder has it at `?3`.
+    pub(super) is_held: String,
+    pub(super) unlock: String,
+    /// Up to `?2` locks whose lease is over at `?1`.
+    pub(super) clean: String,
+}
+
+impl LockSql {
+    fn new(table: &str) -> Self {
+        let name = format!("{table}_locks");
+        let l = quote(&name);
+        Self {
+            is_there: format!(
+                "SELECT 1 FROM pragma_table_info('{}') LIMIT 1",
+                name.replace('\'', "''")
+            ),
+            create: format!(
+                "CREATE TABLE IF NOT EXISTS {l} (sid TEXT NOT NULL PRIMARY KEY, \
+                 holder BLOB NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID"
+            ),
+            lock: format!(
+                "INSERT INTO {l} (sid, holder, until) VALUES (?1, ?2, ?3) ON CONFLICT (sid) \
+                 DO UPDATE SET holder = excluded.holder, until = excluded.until \
+                 WHERE holder = excluded.holder OR until <= ?4"
+            ),
+            is_held: format!("SELECT 1 FROM {l} WHERE sid = ?1 AND holder = ?2 AND until > ?3"),
+            unlock: format!("DELETE FROM {l} WHERE sid = ?1 AND holder = ?2"),
+            clean: format!(
+                "DELETE FROM {l} WHERE sid IN (SELECT sid FROM {l} WHERE until <= ?1 LIMIT ?2)"
+            ),
+        }
+    }
 }
 
 impl Sql {
@@ -184,6 +227,7 @@ impl Sql {
                 at(past, "?3"),
             ),
             create,
+            locks: LockSql::new(table),
         }
     }
 }

@@ -1,0 +1,127 @@
+//! Who holds the locks of sessions: a file for all ids that share one of the store's own locks, and beside
+//! it.
+//!
+//! It is read and written by who holds that lock, as the files of the sessions are, so that nobody comes in
+//! between. It lies in `.lock`, where session-file-store looks for no session. A new lock drops those of
+//! the file whose lease is over, and the last one given back removes it.
+//!
+//! A file that cannot be read holds no lock: it is what a power cut leaves, and took their holders too.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use express_session_core::store::{Error, Holder, Locked};
+use express_session_core::{SessionId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::Options;
+use super::folder::{LOCKS, Lock, failed};
+
+/// The locks of some ids.
+type Leases = BTreeMap<String, Lease>;
+
+#[derive(Serialize, Deserialize)]
+struct Lease {
+    holder: [u8; Holder::BYTES],
+    /// In milliseconds since 1970.
+    until: i64,
+}
+
+impl Lease {
+    fn is_of(&self, holder: Holder) -> bool {
+        self.holder == *holder.as_bytes()
+    }
+
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.until <= now.millis()
+    }
+}
+
+impl Options {
+    pub(super) fn take(
+        &self,
+        lock: &Lock,
+        id: &SessionId,
+        holder: Holder,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Locked, Error> {
+        let mut leases = self.leases(lock)?;
+        leases.retain(|_, lease| !lease.is_over(now));
+        if leases.get(id.as_str()).is_some_and(|lease| !lease.is_of(holder)) {
+            return Ok(Locked::Taken);
+        }
+        let lease = Lease { holder: *holder.as_bytes(), until: until.millis() };
+        leases.insert(id.as_str().to_owned(), lease);
+        self.keep(lock, &leases)?;
+        Ok(Locked::Done)
+    }
+
+    pub(super) fn is_held(
+        &self,
+        lock: &Lock,
+        id: &SessionId,
+        holder: Holder,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let leases = self.leases(lock)?;
+        let lease = leases.get(id.as_str());
+        Ok(lease.is_some_and(|lease| lease.is_of(holder) && !lease.is_over(now)))
+    }
+
+    pub(super) fn give_back(
+        &self,
+        lock: &Lock,
+        id: &SessionId,
+        holder: Holder,
+    ) -> Result<(), Error> {
+        let mut leases = self.leases(lock)?;
+        if leases.get(id.as_str()).is_none_or(|lease| !lease.is_of(holder)) {
+            return Ok(());
+        }
+        leases.remove(id.as_str());
+        self.keep(lock, &leases)
+    }
+
+    /// Removes every lock whose lease is over.
+    pub(super) fn drop_leases(&self, now: Timestamp) -> Result<(), Error> {
+        for number in 0..LOCKS {
+            // Without the store's lock, which most of the time nobody has reason to take.
+            if !self.leases_path(number).try_exists().map_err(failed)? {
+                continue;
+            }
+            let lock = self.lock(number)?;
+            let mut leases = self.leases(&lock)?;
+            let before = leases.len();
+            leases.retain(|_, lease| !lease.is_over(now));
+            if leases.len() < before {
+                self.keep(&lock, &leases)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn leases(&self, lock: &Lock) -> Result<Leases, Error> {
+        match fs::read(self.leases_path(lock.number())) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Leases::new()),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    fn keep(&self, lock: &Lock, leases: &Leases) -> Result<(), Error> {
+        let path = self.leases_path(lock.number());
+        if leases.is_empty() {
+            return self.remove(lock, &path);
+        }
+        // Strings and numbers alone, of which each has a JSON.
+        let text = serde_json::to_string(leases).map_err(|error| failed(error.into()))?;
+        self.put(lock, &path, &text, false)
+    }
+
+    fn leases_path(&self, number: usize) -> PathBuf {
+        self.locks().join(format!("{number:02}.leases"))
+    }
+}

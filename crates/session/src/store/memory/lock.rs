@@ -1,0 +1,160 @@
+//! The locks of one part: who holds that of an id, and until when.
+//!
+//! They are kept beside the records, and not with them, as an id may be locked that has none. Whether a
+//! lock is held depends on the end of its lease alone; the ends are also in an order of their own, so that
+//! what is over goes without a look at the others. While there are none, all of it is one comparison.
+
+use std::collections::BTreeSet;
+
+use express_session_core::Timestamp;
+use express_session_core::store::{Holder, Locked};
+use hashbrown::HashTable;
+
+use super::key::{Key, Probe};
+
+/// Places that an empty table keeps; if it has more, it gives all of them back.
+const SPARE: usize = 64;
+
+#[derive(Default)]
+pub(super) struct Locks {
+    table: HashTable<Lease>,
+    /// The end of each lease, with the hash of its id.
+    ends: BTreeSet<(Timestamp, u64)>,
+}
+
+struct Lease {
+    key: Key,
+    hash: u64,
+    holder: Holder,
+    until: Timestamp,
+}
+
+impl Locks {
+    pub(super) fn lock(
+        &mut self,
+        probe: Probe,
+        holder: Holder,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Locked {
+        if let Some(lease) = self.find(&probe) {
+            if lease.until > now && lease.holder != holder {
+                return Locked::Taken;
+            }
+            self.remove(&probe);
+        }
+        let Probe { key, hash } = probe;
+        let lease = Lease { key, hash, holder, until };
+        self.table.insert_unique(hash, lease, |lease| lease.hash);
+        self.ends.insert((until, hash));
+        Locked::Done
+    }
+
+    pub(super) fn is_held(&self, probe: &Probe, holder: Holder, now: Timestamp) -> bool {
+        self.find(probe).is_some_and(|lease| lease.holder == holder && lease.until > now)
+    }
+
+    pub(super) fn unlock(&mut self, probe: &Probe, holder: Holder) {
+        if self.find(probe).is_some_and(|lease| lease.holder == holder) {
+            self.remove(probe);
+        }
+    }
+
+    /// Removes up to `steps` locks whose lease is over, and says how many there were.
+    pub(super) fn reap(&mut self, steps: usize, now: Timestamp) -> usize {
+        for done in 0..steps {
+            let Some((until, hash)) = self.ends.first().copied().filter(|(end, _)| *end <= now)
+            else {
+                return done;
+            };
+            self.ends.pop_first();
+            let is_it = |lease: &Lease| lease.hash == hash && lease.until == until;
+            if let Ok(entry) = self.table.find_entry(hash, is_it) {
+                entry.remove();
+            }
+            self.give_back();
+        }
+        steps
+    }
+
+    fn find(&self, Probe { key, hash }: &Probe) -> Option<&Lease> {
+        self.table.find(*hash, |lease| lease.key == *key)
+    }
+
+    fn remove(&mut self, Probe { key, hash }: &Probe) {
+        if let Ok(entry) = self.table.find_entry(*hash, |lease| lease.key == *key) {
+            let (Lease { until, .. }, _) = entry.remove();
+            self.ends.remove(&(until, *hash));
+            self.give_back();
+        }
+    }
+
+    fn give_back(&mut self) {
+        if self.table.is_empty() && self.table.capacity() > SPARE {
+            self.table = HashTable::new();
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        assert_eq!(self.table.len(), self.ends.len());
+        self.table.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::RandomState;
+
+    use express_session_core::SessionId;
+
+    use super::*;
+
+    const ONE: Holder = Holder::from_random([1; 16]);
+    const OTHER: Holder = Holder::from_random([2; 16]);
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(1_700_000_000_000 + millis)
+    }
+
+    fn probe(hasher: &RandomState, number: usize) -> Probe {
+        Probe::new(&SessionId::new(format!("id-{number}")).unwrap(), hasher)
+    }
+
+    #[test]
+    fn what_is_over_goes_in_small_steps_and_nothing_else() {
+        let (mut locks, hasher) = (Locks::default(), RandomState::new());
+        for number in 0..1000 {
+            let until = if number % 2 == 0 { at(1) } else { at(2) };
+            locks.lock(probe(&hasher, number), ONE, until, at(0));
+        }
+        assert_eq!(locks.reap(4, at(0)), 0);
+        assert_eq!((locks.reap(4, at(1)), locks.kept()), (4, 996));
+        assert_eq!((locks.reap(1000, at(1)), locks.kept()), (496, 500));
+        assert!((1..1000).step_by(2).all(|nth| locks.is_held(&probe(&hasher, nth), ONE, at(1))));
+        assert_eq!((locks.reap(1000, at(2)), locks.kept()), (500, 0));
+        assert_eq!(locks.table.capacity(), 0);
+    }
+
+    #[test]
+    fn lock_has_one_end_however_often_it_is_taken() {
+        let (mut locks, hasher) = (Locks::default(), RandomState::new());
+        for round in 0..100 {
+            let holder = if round % 2 == 0 { ONE } else { OTHER };
+            assert_eq!(locks.lock(probe(&hasher, 0), holder, at(1), at(0)), Locked::Done);
+            assert_eq!(locks.lock(probe(&hasher, 0), holder, at(2 + round), at(0)), Locked::Done);
+            assert_eq!(locks.kept(), 1);
+            locks.unlock(&probe(&hasher, 0), holder);
+            assert_eq!(locks.kept(), 0);
+        }
+    }
+
+    #[test]
+    fn lock_that_is_over_is_not_held_before_it_has_gone() {
+        let (mut locks, hasher) = (Locks::default(), RandomState::new());
+        locks.lock(probe(&hasher, 0), ONE, at(1), at(0));
+        assert!(locks.is_held(&probe(&hasher, 0), ONE, at(0)));
+        assert!(!locks.is_held(&probe(&hasher, 0), ONE, at(1)));
+        assert_eq!(locks.kept(), 1);
+    }
+}
