@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use express_session_core::cookie::{Cookie, StoredCookie};
-use express_session_core::store::Loaded;
 use express_session_core::{Keyring, Policy, SessionId, Timestamp};
 use http::request::Parts;
 
@@ -14,6 +13,7 @@ use crate::diagnose::Diagnoses;
 use crate::error::{Error, ErrorKind};
 use crate::queue::Queues;
 use crate::source::Sources;
+use crate::state::Writers;
 use crate::store::AnyStore;
 
 /// Makes the ids of new sessions.
@@ -41,7 +41,7 @@ pub(crate) struct Config {
     pub(crate) lock_wait: Duration,
     pub(crate) lock_lease: Duration,
     /// Those who save the same session, and those who want its lock.
-    pub(crate) writers: Arc<Queues<Option<Loaded>>>,
+    pub(crate) writers: Arc<Queues<Writers>>,
     pub(crate) lockers: Arc<Queues<()>>,
     pub(crate) sources: Sources,
     pub(crate) diagnoses: Diagnoses,

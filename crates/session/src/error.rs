@@ -131,11 +131,24 @@ impl Error {
 
     /// Says what kind of fault it is, for the table that decides what to do about it.
     pub(crate) fn fault(&self) -> decide::Fault {
-        use store::ErrorKind::{Other, Refused, TimedOut, Unavailable};
+        use store::ErrorKind::{Corrupt, Unsuitable, Unsupported};
         match self.kind {
             ErrorKind::Ended => decide::Fault::Ended,
-            ErrorKind::Store(Unavailable | TimedOut | Refused | Other) => decide::Fault::Outage,
-            _ => decide::Fault::Session,
+            ErrorKind::Store(Corrupt | Unsuitable | Unsupported) => decide::Fault::Session,
+            ErrorKind::Store(_) => decide::Fault::Outage,
+            ErrorKind::MissingLayer
+            | ErrorKind::OutsidePath
+            | ErrorKind::ResponseSent
+            | ErrorKind::ReservedName
+            | ErrorKind::Serialize
+            | ErrorKind::Deserialize
+            | ErrorKind::InvalidCookie
+            | ErrorKind::NotFound
+            | ErrorKind::IdTaken
+            | ErrorKind::EmptyId
+            | ErrorKind::Conflict
+            | ErrorKind::Locked
+            | ErrorKind::LockLost => decide::Fault::Session,
         }
     }
 }

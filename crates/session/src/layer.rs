@@ -411,7 +411,7 @@ impl SessionLayer {
     /// let layer = SessionLayer::new("keyboard cat").store(store.clone()).outage(Outage::Continue);
     /// # let mut browser = on::Browser::new(layer);
     /// # browser.visit(on::change);
-    /// store.fail(Verb::Renew, store::ErrorKind::Unavailable);
+    /// store.fail_next(Verb::Renew, store::ErrorKind::Unavailable);
     /// // A visitor comes back, and the handler asks for the session all the same:
     /// # let set_cookie = browser.visit(async |session| {
     /// assert!(!session.is_kept());

@@ -4,19 +4,24 @@
 //! all at once: of N writers at a time N−1 would fail, and of those that try again N−2, and so on.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use express_session_core::SessionId;
 use tokio::sync::OwnedMutexGuard;
 
 /// The queues, by session. Each has a value that those in it hand on: `T::default()` at first.
-pub(crate) struct Queues<T>(Mutex<HashMap<Box<str>, Queue<T>>>);
+pub(crate) struct Queues<T> {
+    all: Mutex<HashMap<Box<str>, Queue<T>>>,
+    /// How many there are, for those who only look.
+    count: AtomicUsize,
+}
 
 type Queue<T> = Arc<tokio::sync::Mutex<T>>;
 
 impl<T> Default for Queues<T> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self { all: Mutex::default(), count: AtomicUsize::new(0) }
     }
 }
 
@@ -25,18 +30,26 @@ impl<T: Default> Queues<T> {
     pub(crate) async fn turn(self: &Arc<Self>, id: &SessionId) -> Turn<T> {
         let place = self.place(id);
         let value = Arc::clone(&place.queue).lock_owned().await;
-        Turn { value, _place: place }
+        Turn { value, place }
     }
 
     fn place(self: &Arc<Self>, id: &SessionId) -> Place<T> {
-        let queue = Arc::clone(self.all().entry(id.as_str().into()).or_default());
+        let mut all = self.all();
+        let queue = Arc::clone(all.entry(id.as_str().into()).or_default());
+        self.count.store(all.len(), Ordering::Relaxed);
         Place { queues: Arc::clone(self), id: id.clone(), queue }
     }
 }
 
 impl<T> Queues<T> {
+    /// Says whether somebody is in the queue of this session. Costs a look at a number where there is no queue
+    /// at all.
+    pub(crate) fn has(&self, id: &SessionId) -> bool {
+        self.count.load(Ordering::Relaxed) > 0 && self.all().contains_key(id.as_str())
+    }
+
     fn all(&self) -> MutexGuard<'_, HashMap<Box<str>, Queue<T>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -44,7 +57,15 @@ impl<T> Queues<T> {
 pub(crate) struct Turn<T> {
     pub(crate) value: OwnedMutexGuard<T>,
     // Dropped after the guard, which counts as one that waits.
-    _place: Place<T>,
+    place: Place<T>,
+}
+
+impl<T> Turn<T> {
+    /// Says whether others wait for their turn.
+    pub(crate) fn has_followers(&self) -> bool {
+        // The map, our place and our guard have one each; whoever waits has its own.
+        Arc::strong_count(&self.place.queue) > 3
+    }
 }
 
 /// A place in a queue, of one that waits or whose turn it is. The last takes the queue away.
@@ -60,6 +81,7 @@ impl<T> Drop for Place<T> {
         // Places are made under the same lock: there can be none but ours and that of the map.
         if Arc::strong_count(&self.queue) == 2 {
             all.remove(self.id.as_str());
+            self.queues.count.store(all.len(), Ordering::Relaxed);
         }
     }
 }
@@ -88,11 +110,14 @@ mod tests {
         let mut first = block_on(queues.turn(&id(1)));
         let (one, queued) = (id(1), Arc::clone(&queues));
         let mut second = pin!(queued.turn(&one));
+        assert!(!first.has_followers());
         assert!(poll(second.as_mut()).is_pending());
+        assert!(first.has_followers());
         *first.value = 7;
         drop(first);
         let Poll::Ready(second) = poll(second.as_mut()) else { panic!("the turn is free") };
         assert_eq!(*second.value, 7);
+        assert!(!second.has_followers());
     }
 
     #[test]
@@ -112,8 +137,9 @@ mod tests {
             let mut second = pin!(queues.turn(&one));
             assert!(poll(second.as_mut()).is_pending());
         }
-        assert_eq!(queues.all().len(), 1);
+        assert!(queues.has(&id(1)) && !queues.has(&id(2)));
         drop(first);
+        assert!(!queues.has(&id(1)));
         assert_eq!(queues.all().len(), 0);
     }
 }

@@ -1,8 +1,8 @@
 //! One request's session: what it is, and the steps that act on the store.
 //!
 //! This is the one place that obeys [`decide`]. The handle ([`crate::Session`]) and the service are both
-//! thin over it. [`save`] has how a session is written while others write it, [`lock`] how it is kept
-//! from them.
+//! thin over it. [`save`] has how a session is written while others write it, [`together`] how the
+//! requests of one process do that with one write, [`lock`] how they are kept out.
 //!
 //! 1. The state is behind a plain lock that is never held across an await point.
 //! 2. The steps that call the store run one after the other, behind an asynchronous lock: clones of a
@@ -12,7 +12,7 @@
 //! 4. A step waits for the store for as long as `store_timeout` says, with all its tries.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use express_session_core::cookie::{self, StoredCookie};
 use express_session_core::decide::{self, Facts, Plan};
@@ -31,8 +31,10 @@ use crate::error::{Error, ErrorKind};
 
 mod lock;
 mod save;
+mod together;
 
 use lock::Held;
+pub(crate) use together::Writers;
 
 /// The session of one request.
 pub(crate) struct Shared {
@@ -162,6 +164,15 @@ struct Attempt {
     snapshot: Arc<Snapshot>,
     /// The session's version that is written.
     version: u64,
+    /// The text that was written for several requests, this one among them.
+    together: Option<Arc<OnceLock<Arc<str>>>>,
+}
+
+impl Attempt {
+    fn has_written(&self, text: &str) -> bool {
+        let together = self.together.as_ref().and_then(|together| together.get());
+        *self.record.text == *text || together.is_some_and(|together| **together == *text)
+    }
 }
 
 impl Snapshot {

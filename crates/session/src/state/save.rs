@@ -9,38 +9,32 @@ use express_session_core::{Document, SessionId, Timestamp, decide, merge};
 use super::{Attempt, Known, Phase, Shared, Snapshot, Update};
 use crate::deadline::pause;
 use crate::error::{Error, ErrorKind};
-use crate::queue::Turn;
 
 /// How often a save is tried when other requests keep writing the same session.
-const ATTEMPTS: u32 = 64;
+pub(super) const ATTEMPTS: u32 = 64;
 
 /// The longest pause after the first try that failed, and after any. The timer knows whole milliseconds.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(32);
 
-/// What the writers of one session hand on to the next of their queue: the record as it is now.
-type Latest = Option<Loaded>;
-
 impl Shared {
     /// Writes the session, against what others may be writing.
     pub(super) async fn write(&self, now: Timestamp) -> Result<(), Error> {
         let policy = &self.config.policy;
-        let mut turn: Option<Turn<Latest>> = None;
         for tries in 0..ATTEMPTS {
+            if self.joins_others()? {
+                return self.write_together(now).await;
+            }
+            self.begin_write();
             let (id, known, attempt) = {
                 let mut state = self.state();
                 let Some(live) = &mut state.live else { return Err(Error::new(ErrorKind::Ended)) };
-                live.keep_beginning();
                 let attempt = Arc::new(Attempt {
                     record: live.record(),
                     snapshot: Snapshot::of(live),
                     version: live.version,
+                    together: None,
                 });
-                let failure = decide::failure(decide::Step::Write, decide::Fault::Session, policy);
-                if failure == decide::Failure::Hide {
-                    // As in express-session, what was tried counts as saved.
-                    live.saved = Some(Arc::clone(&attempt.snapshot));
-                }
                 let known = live.known;
                 if known == Known::Absent {
                     live.known = Known::Attempted;
@@ -69,23 +63,15 @@ impl Shared {
                 live.unsure.push(Arc::clone(&attempt));
             }
             match self.update_in_store(&id, &attempt.record, expected, now).await? {
-                Updated::Done(revision) => {
-                    if let Some(turn) = &mut turn {
-                        let record = attempt.record.clone();
-                        *turn.value = Some(Loaded { record, revision });
-                    }
-                    return self.written(&attempt, revision);
-                }
+                Updated::Done(revision) => return self.written(&attempt, revision),
                 Updated::Conflict(theirs) => {
-                    match self.own_attempt(&theirs) {
-                        Some(attempt) => self.written(&attempt, theirs.revision)?,
-                        None => self.meet(&theirs, now)?,
+                    self.meet_unless_own(&theirs, now)?;
+                    if self.can_join(&id)? {
+                        return self.write_together(now).await;
                     }
-                    if turn.is_none() {
-                        turn = Some(self.await_turn(&id, now).await?);
-                    } else if tries % 2 == 0 {
-                        // Those of other processes are in no queue of ours. The try after the pause finds out
-                        // what they stored meanwhile, and the one after it goes on from there at once.
+                    if tries % 2 == 1 {
+                        // The try after the pause finds out what others stored meanwhile, and the one after it
+                        // goes on from there at once.
                         pause(self.backoff(tries)).await;
                     }
                 }
@@ -101,25 +87,21 @@ impl Shared {
         Err(Error::new(ErrorKind::Conflict))
     }
 
-    /// Waits until the other requests of this process have saved the session, and goes on from what
-    /// the last of them stored, without asking for it.
-    async fn await_turn(&self, id: &SessionId, now: Timestamp) -> Result<Turn<Latest>, Error> {
-        let turn = self.config.writers.turn(id).await;
-        if let Some(latest) = &*turn.value
-            && self.known() != Some(Known::At(latest.revision))
-        {
-            self.meet(latest, now)?;
+    pub(super) fn begin_write(&self) {
+        let failure =
+            decide::failure(decide::Step::Write, decide::Fault::Session, &self.config.policy);
+        if let Some(live) = &mut self.state().live {
+            live.keep_beginning();
+            if failure == decide::Failure::Hide {
+                // As in express-session, what was tried counts as saved.
+                live.saved = Some(Snapshot::of(live));
+            }
         }
-        Ok(turn)
-    }
-
-    fn known(&self) -> Option<Known> {
-        self.state().live.as_ref().map(|live| live.known)
     }
 
     /// Gives how long to wait after so many tries: a random part of a time that doubles, so that those who
     /// failed together do not meet again.
-    fn backoff(&self, tries: u32) -> Duration {
+    pub(super) fn backoff(&self, tries: u32) -> Duration {
         self.random_part_of(
             LONGEST_PAUSE.min(SHORTEST_PAUSE.saturating_mul(2_u32.saturating_pow(tries))),
         )
@@ -132,7 +114,7 @@ impl Shared {
     }
 
     /// Replaces the record; under a lock of this request, only while it is held.
-    async fn update_in_store(
+    pub(super) async fn update_in_store(
         &self,
         id: &SessionId,
         record: &Record,
@@ -155,7 +137,20 @@ impl Shared {
         let state = self.state();
         // The last is the one that has just met the conflict.
         let (_, unsure) = state.live.as_ref()?.unsure.split_last()?;
-        unsure.iter().rfind(|attempt| attempt.record.text == theirs.record.text).cloned()
+        unsure.iter().rfind(|attempt| attempt.has_written(&theirs.record.text)).cloned()
+    }
+
+    /// Goes on from what is in the store instead of what was expected.
+    pub(super) fn meet_unless_own(&self, theirs: &Loaded, now: Timestamp) -> Result<(), Error> {
+        match self.own_attempt(theirs) {
+            Some(own) => {
+                let record = theirs.record.clone();
+                let (snapshot, version) = (Arc::clone(&own.snapshot), own.version);
+                let own = Attempt { record, snapshot, version, together: None };
+                self.written(&own, theirs.revision)
+            }
+            None => self.meet(theirs, now),
+        }
     }
 
     /// Notes that the store has what was attempted.
@@ -211,7 +206,11 @@ impl Shared {
 }
 
 /// Merges two documents, and makes again what can be: each `update` of a member that they changed too.
-fn merged(ours: &Document, theirs: &Document, updates: &[Update]) -> Result<Document, Error> {
+pub(super) fn merged(
+    ours: &Document,
+    theirs: &Document,
+    updates: &[Update],
+) -> Result<Document, Error> {
     let base = ours.loaded();
     let mut document = merge::merge(ours, theirs).document;
     let again: Vec<_> = updates

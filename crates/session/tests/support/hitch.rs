@@ -17,6 +17,8 @@ use tokio::sync::Semaphore;
 pub(crate) enum Stage {
     /// Before it reaches the store.
     Before,
+    /// Before it reaches the store, for a millisecond.
+    Slow,
     /// When the store has done it.
     After,
     /// Nowhere, but its answer is lost: a time-out, once, after the store has done it.
@@ -37,6 +39,11 @@ impl<S: Store> Hitch<S> {
     /// Holds every call of this kind, until it is opened.
     pub(crate) fn before(verb: Verb, store: S) -> Self {
         Self::new(verb, Stage::Before, store)
+    }
+
+    /// Holds every call of this kind for a millisecond.
+    pub(crate) fn slow(verb: Verb, store: S) -> Self {
+        Self::new(verb, Stage::Slow, store)
     }
 
     /// Holds the answer of every call of this kind, until it is opened.
@@ -67,7 +74,11 @@ impl<S: Store> Hitch<S> {
             let error = Error::new(ErrorKind::TimedOut, "a test lost this answer");
             return if lost { Ok(()) } else { Err(error) };
         }
-        drop(self.open.acquire().await);
+        if stage == Stage::Slow {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        } else {
+            drop(self.open.acquire().await);
+        }
         Ok(())
     }
 
@@ -77,6 +88,7 @@ impl<S: Store> Hitch<S> {
         call: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         self.meet(verb, Stage::Before).await?;
+        self.meet(verb, Stage::Slow).await?;
         let done = call.await;
         self.meet(verb, Stage::After).await?;
         self.meet(verb, Stage::Lost).await?;
