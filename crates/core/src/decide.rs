@@ -735,6 +735,8 @@ pub enum Step {
     Touch,
     /// Writing what the handler changed.
     Write,
+    /// Writing a session that the handler did not ask for: with `resave`, or one that is new.
+    WriteUnasked,
     /// Destroying what the handler ended.
     Destroy,
 }
@@ -800,9 +802,15 @@ pub fn failure(step: Step, fault: Fault, policy: &Policy) -> Failure {
     match (step, fault) {
         (Step::LoadUnasked | Step::Touch, _) => Failure::Hide,
         (Step::Destroy, _) => honest,
-        (Step::Load | Step::Write, Fault::Outage) if policy.outage == Outage::Continue => {
+        (Step::Load | Step::Write | Step::WriteUnasked, Fault::Outage)
+            if policy.outage == Outage::Continue =>
+        {
             Failure::Without
         }
+        (Step::WriteUnasked, Fault::Ended) => Failure::Without,
+        (Step::WriteUnasked, Fault::Outage) if policy.departures.honest_errors => Failure::Without,
+        (Step::WriteUnasked, Fault::Outage) => Failure::Hide,
+        (Step::WriteUnasked, Fault::Session) => honest,
         (Step::Load, _) => Failure::Tell,
         (Step::Write, Fault::Outage | Fault::Session) => honest,
         (Step::Write, Fault::Ended) => match policy.late_write {

@@ -700,7 +700,7 @@ impl Base {
                 cookie = Some((at, (value.start, value.end)));
                 return;
             }
-            indexed |= text.as_bytes()[key.start + 1].is_ascii_digit();
+            indexed |= matches!(text.as_bytes()[key.start + 1], b'0'..=b'9' | b'\\');
             members.push(Span {
                 key: (narrow(key.start), narrow(key.end)),
                 value: (narrow(value.start), narrow(value.end)),
@@ -710,10 +710,7 @@ impl Base {
         let (mut cookie_at, (start, end)) = cookie.ok_or(Corrupt::NoCookie)?;
         drop_duplicates(&text, &mut members, &mut cookie_at);
         if indexed {
-            let index = |span: &Span| {
-                let key = slice(&text, span.key);
-                json::array_index(&key[1..key.len() - 1])
-            };
+            let index = |span: &Span| index(slice(&text, span.key));
             let behind = members[cookie_at..].iter().filter(|span| index(span).is_some()).count();
             cookie_at += behind;
             members.sort_by_key(|span| index(span).map_or((true, 0), |index| (false, index)));
@@ -734,13 +731,10 @@ impl Edited {
 
     /// Says where JavaScript puts a new key: an array index among its like, any other at the end.
     fn place(&self, key: &str, base: &str) -> usize {
-        let Some(index) = json::array_index(key) else { return self.members.len() };
+        let Some(new) = json::array_index(key) else { return self.members.len() };
         self.members
             .iter()
-            .position(|member| {
-                let key = member.key.text(base);
-                json::array_index(&key[1..key.len() - 1]).is_none_or(|other| other > index)
-            })
+            .position(|member| index(member.key.text(base)).is_none_or(|other| other > new))
             .unwrap_or(self.members.len())
     }
 }
@@ -760,17 +754,19 @@ fn drop_duplicates(text: &str, members: &mut Vec<Span>, cookie_at: &mut usize) {
     }
     let mut at = 0;
     while at < members.len() {
-        let key = members[at].key;
+        let key = slice(text, members[at].key);
+        // Not by `unquote`: a key may be no Unicode text.
         let same = |span: &Span| {
-            json::unquote(slice(text, span.key)) == json::unquote(slice(text, key))
-                && (is_plain(span) || json::unquote(slice(text, key)).is_some())
+            let other = slice(text, span.key);
+            let has_escapes = key.contains('\\') || other.contains('\\');
+            other == key || (has_escapes && json::normalise(other) == json::normalise(key))
         };
         if let Some(later) = members[at + 1..].iter().rposition(same) {
             members[at].value = members[at + 1 + later].value;
-            let mut place = 0;
+            let (mut place, cookie) = (0, *cookie_at);
             members.retain(|span| {
                 let keep = place <= at || !same(span);
-                *cookie_at -= usize::from(!keep && place < *cookie_at);
+                *cookie_at -= usize::from(!keep && place < cookie);
                 place += 1;
                 keep
             });
@@ -850,6 +846,11 @@ fn slice(text: &str, (start, end): (u32, u32)) -> &str {
     &text[start as usize..end as usize]
 }
 
+/// Gives the array index that a key is, as it stands in a text.
+fn index(quoted: &str) -> Option<u32> {
+    json::unquote(quoted).and_then(|key| json::array_index(&key))
+}
+
 /// Says whether a key as it stands in a text, with quotes and escapes, is this one.
 fn is_key(quoted: &str, key: &str) -> bool {
     let inner = &quoted[1..quoted.len() - 1];
@@ -859,9 +860,9 @@ fn is_key(quoted: &str, key: &str) -> bool {
     inner.contains('\\') && json::unquote(quoted).is_some_and(|text| text == key)
 }
 
-/// Says whether two JSON texts mean the same to JavaScript.
+/// Says whether two JSON texts mean the same to JavaScript, and to a reader of 64-bit integers.
 fn same_json(one: &str, other: &str) -> bool {
-    one == other || json::normalise(one) == json::normalise(other)
+    one == other || json::normalise_exactly(one) == json::normalise_exactly(other)
 }
 
 fn push_member(key: &str, value: &str, out: &mut String) {
@@ -996,6 +997,14 @@ mod tests {
     }
 
     #[test]
+    fn index_with_escapes_is_an_index() {
+        let mut document = parse(r#"{"a":1,"cookie":{},"\u0037":2}"#);
+        assert_eq!(document.keys().collect::<Vec<_>>(), ["7", "a"]);
+        document.insert("8", &3).unwrap();
+        assert_eq!(&*document.render("{}"), r#"{"\u0037":2,"8":3,"a":1,"cookie":{}}"#);
+    }
+
+    #[test]
     fn changed_and_changed_back_is_unchanged() {
         let mut document = parse(r#"{"cookie":{},"a":1.0,"b":"\u00e9"}"#);
         document.insert("a", &2).unwrap();
@@ -1004,6 +1013,34 @@ mod tests {
         document.insert("b", "é").unwrap();
         assert!(!document.is_changed());
         assert_eq!(&*document.render("{}"), r#"{"cookie":{},"a":1.0,"b":"\u00e9"}"#);
+    }
+
+    #[test]
+    fn number_that_is_read_and_set_again_is_unchanged() {
+        let mut document = parse(r#"{"cookie":{},"n":3.9430133835633675e-10}"#);
+        let number: f64 = document.get("n").unwrap().unwrap();
+        document.insert("n", &number).unwrap();
+        assert!(!document.is_changed());
+    }
+
+    #[test]
+    fn integers_that_javascript_takes_for_one_are_two() {
+        let mut document = parse(r#"{"cookie":{},"user":9007199254740992,"n":1e15}"#);
+        document.insert("user", &9_007_199_254_740_993_u64).unwrap();
+        document.insert("n", &1_000_000_000_000_000_u64).unwrap();
+        assert!(document.is_member_changed("user") && !document.is_member_changed("n"));
+        assert_eq!(&*document.render("{}"), r#"{"cookie":{},"user":9007199254740993,"n":1e15}"#);
+    }
+
+    #[test]
+    fn only_integers_are_compared_by_their_digits() {
+        let mut document = parse(
+            r#"{"cookie":{},"n":0.100000000000000000,"z":-0,"s":"\u00e9t\u00e9, for months"}"#,
+        );
+        document.insert("n", &0.1).unwrap();
+        document.insert("z", &0).unwrap();
+        document.insert("s", "été, for months").unwrap();
+        assert!(!document.is_changed());
     }
 
     #[test]
@@ -1051,6 +1088,90 @@ mod tests {
             &*document.render("{}"),
             r#"{"a":6,"b":5,"cookie":{},"c":4,"\ud800":7,"\ud801":8,"d":9}"#
         );
+    }
+
+    #[test]
+    fn keys_written_several_times_move_the_cookie_by_as_many() {
+        for (text, edited) in [
+            (r#"{"a":1,"cookie":{},"a":2}"#, r#"{"a":2,"cookie":{},"b":0}"#),
+            (r#"{"a":1,"a":2,"cookie":{}}"#, r#"{"a":2,"cookie":{},"b":0}"#),
+            (r#"{"a":1,"a":2,"a":3,"cookie":{},"c":4}"#, r#"{"a":3,"cookie":{},"c":4,"b":0}"#),
+            (
+                r#"{"a":1,"c":1,"a":2,"c":2,"a":3,"cookie":{},"a":4}"#,
+                r#"{"a":4,"c":2,"cookie":{},"b":0}"#,
+            ),
+        ] {
+            let mut document = parse(text);
+            document.insert("b", &0).unwrap();
+            assert_eq!(&*document.render("{}"), edited, "{text}");
+        }
+        let mut document = parse(r#"{"a":1,"a":2,"a":3,"cookie":{}}"#);
+        document.insert("a", &4).unwrap();
+        assert_eq!(&*document.render("{}"), r#"{"a":4,"cookie":{}}"#, "no record without a cookie");
+    }
+
+    #[test]
+    fn key_is_found_by_what_it_says_and_not_by_how_it_is_written() {
+        let document = parse(r#"{"cookie":{},"\u0061":1,"b\\":2}"#);
+        assert_eq!((document.get_raw("a"), document.get_raw(r"b\")), (Some("1"), Some("2")));
+        assert_eq!((document.get_raw(r"\u0061"), document.get_raw(r"b\\")), (None, None));
+    }
+
+    #[test]
+    fn members_are_the_same_by_key_value_and_order() {
+        let loaded = parse(r#"{"cookie":{},"a":1,"b":[2]}"#);
+        for (other, is_same) in [
+            (r#"{"a":1.0,"cookie":{"path":"/"},"\u0062":[ 2 ]}"#, true),
+            (r#"{"cookie":{},"a":1,"b":[3]}"#, false),
+            (r#"{"cookie":{},"a":1,"c":[2]}"#, false),
+            (r#"{"cookie":{},"b":[2],"a":1}"#, false),
+            (r#"{"cookie":{},"a":1}"#, false),
+            (r#"{"cookie":{},"a":1,"b":[2],"c":3}"#, false),
+            (r#"{"cookie":{}}"#, false),
+        ] {
+            assert_eq!(loaded.same_members(&parse(other)), is_same, "{other}");
+            assert_eq!(parse(other).same_members(&loaded), is_same, "{other}");
+        }
+    }
+
+    #[test]
+    fn equal_keys_that_are_no_text_are_one_member() {
+        let document = parse(r#"{"\ud800":1,"cookie":{},"\uD800":2,"\ud801":3}"#);
+        assert_eq!(document.len(), 2);
+        assert!(document.same_members(&parse(r#"{"\ud800":2,"\ud801":3,"cookie":{}}"#)));
+    }
+
+    #[test]
+    fn member_that_is_restored_is_as_it_was_loaded() {
+        let mut document = parse(r#"{"cookie":{},"a":1.0}"#);
+        document.insert("a", &2).unwrap();
+        document.insert("b", &2).unwrap();
+        assert!(document.is_member_changed("a") && document.is_member_changed("b"));
+        document.restore("a");
+        assert_eq!(document.get_raw("a"), Some("1.0"));
+        assert!(!document.is_member_changed("a") && document.is_member_changed("b"));
+        document.restore("b");
+        assert!(!document.contains("b") && !document.is_changed());
+    }
+
+    #[test]
+    fn cookie_of_a_record_is_read_and_replaced_and_nothing_else() {
+        let text = r#"{ "a" : 1, "cookie" : {"path":"/"}, "b" : "cookie" }"#;
+        assert_eq!(cookie_of(text), Some(COOKIE_JSON));
+        let replaced = r#"{ "a" : 1, "cookie" : {}, "b" : "cookie" }"#;
+        assert_eq!(with_cookie(text, "{}").as_deref(), Some(replaced));
+        for text in [r#"{"a":1}"#, "[]", r#"{"cookie":{}"#] {
+            assert_eq!((cookie_of(text), with_cookie(text, "{}")), (None, None), "{text}");
+        }
+    }
+
+    #[test]
+    fn object_is_taken_apart_and_nothing_else() {
+        let json = Json::of(&std::collections::BTreeMap::from([("a", 1), ("é\n", 2)])).unwrap();
+        let members = json.members().unwrap();
+        let members: Vec<_> = members.iter().map(|(key, json)| (&**key, json.as_str())).collect();
+        assert_eq!(members, [("a", "1"), ("é\n", "2")]);
+        assert_eq!(Json::of(&[1]).unwrap().members(), None);
     }
 
     #[test]
@@ -1103,7 +1224,9 @@ mod tests {
     #[test]
     fn document_never_prints_its_data() {
         let document = parse(r#"{"cookie":{},"card":"4711"}"#);
-        assert!(!format!("{document:?}").contains("4711"));
+        assert_eq!(format!("{document:?}"), "Document { members: 1, .. }");
+        let json = Json::of("4711").unwrap();
+        assert_eq!((json.as_str(), format!("{json:?}").as_str()), ("\"4711\"", "Json(redacted)"));
     }
 
     #[derive(Clone, Debug)]

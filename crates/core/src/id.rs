@@ -113,8 +113,17 @@ mod tests {
     }
 
     #[test]
+    fn id_equals_only_the_same_id() {
+        let id = |text: &str| SessionId::new(text).unwrap();
+        assert_eq!(id("apple"), id("apple"));
+        for other in ["applf", "Apple", "appl", "apples"] {
+            assert_ne!(id("apple"), id(other));
+        }
+    }
+
+    #[test]
     fn id_never_prints() {
         let id = SessionId::new("very-secret").unwrap();
-        assert!(!format!("{id:?} {id:#?}").contains("very-secret"));
+        assert_eq!(format!("{id:?} {id:#?}"), "SessionId(redacted) SessionId(redacted)");
     }
 }

@@ -290,10 +290,8 @@ pub(crate) fn push_number(number: f64, out: &mut String) {
 pub(crate) fn array_index(key: &str) -> Option<u32> {
     let canonical =
         key == "0" || key.bytes().next().is_some_and(|first| matches!(first, b'1'..=b'9'));
-    if !canonical || key.len() > 10 || !key.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    key.parse().ok().filter(|index| *index != u32::MAX)
+    // Another character than a digit, and a number that is too large, are what `parse` refuses.
+    if canonical { key.parse().ok().filter(|index| *index != u32::MAX) } else { None }
 }
 
 /// Does `JSON.stringify(JSON.parse(text))` to a text that is known to be JSON.
@@ -310,6 +308,20 @@ fn push_normal_scalar(value: &str, out: &mut String) {
         Some(b'-' | b'0'..=b'9') => push_number(value.parse().unwrap_or(f64::NAN), out),
         _ => out.push_str(value),
     }
+}
+
+/// Does the same, but keeps the digits of integers that JavaScript rounds (beyond 2^53): a service in Rust
+/// tells them apart.
+pub(crate) fn normalise_exactly(text: &str) -> String {
+    ordered(text.trim_matches([' ', '\t', '\n', '\r']), |value, out| {
+        let is_integer = value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        // The last number that has as many digits.
+        if is_integer && value.trim_start_matches('-').len() > "999999999999999".len() {
+            out.push_str(value);
+        } else {
+            push_normal_scalar(value, out);
+        }
+    })
 }
 
 /// Writes a value with its keys in JavaScript's order, and `scalar` for what is no container.
@@ -505,14 +517,32 @@ mod tests {
         assert_eq!(stringify("é\u{1}\u{2028}/").unwrap(), "\"é\\u0001\u{2028}/\"");
         let map = BTreeMap::from([("10", 1.5), ("9", 2.0), ("a", f64::INFINITY)]);
         assert_eq!(stringify(&map).unwrap(), r#"{"9":2,"10":1.5,"a":null}"#);
+        let unordered = BTreeMap::from([("!", true), ("9", true)]);
+        assert_eq!(stringify(&unordered).unwrap(), r#"{"9":true,"!":true}"#);
         assert_eq!(stringify(&[("1", &map)]).unwrap(), r#"[["1",{"9":2,"10":1.5,"a":null}]]"#);
     }
 
     #[test]
     fn any_depth_is_read_without_recursion() {
-        let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
-        assert!(check(&deep).is_ok());
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(check(&nested(200_000)).is_ok());
+        // Enough to overflow a stack: each level down to the last one that is normalised reads what
+        // is below it again.
+        let deep = nested(10_000);
         assert_eq!(normalise(&deep), deep);
+    }
+
+    #[test]
+    fn what_is_deeper_than_the_limit_is_left_as_it_is_written() {
+        for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+            let nested = |depth: usize, inner: &str| {
+                format!("{}{inner}{}", open.repeat(depth), close.repeat(depth))
+            };
+            let left = nested(MAX_DEPTH, "[ 1 ]");
+            assert_eq!(normalise(&left), left);
+            let last = nested(MAX_DEPTH - 1, "[ 1 ]");
+            assert_eq!(normalise(&last), nested(MAX_DEPTH - 1, "[1]"));
+        }
     }
 
     #[test]

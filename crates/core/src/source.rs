@@ -71,3 +71,20 @@ where
         self(bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    #[test]
+    fn closure_is_a_clock_or_a_source_of_bytes() {
+        let clock: &dyn Clock = &|| UNIX_EPOCH + Duration::from_secs(7);
+        assert_eq!(clock.now(), UNIX_EPOCH + Duration::from_secs(7));
+        let random: &dyn Random = &|bytes: &mut [u8]| bytes.fill(7);
+        let mut bytes = [0; 3];
+        random.fill(&mut bytes);
+        assert_eq!(bytes, [7; 3]);
+    }
+}

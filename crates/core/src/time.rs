@@ -332,8 +332,10 @@ fn parse_iso(text: &[u8]) -> Option<Timestamp> {
         let hour = text.number_in(0..=24)?;
         text.eat(b':')?;
         let minute = text.number_in(0..=59)?;
-        let second = if text.eat(b':').is_some() { text.number_in(0..=59)? } else { 0 };
-        let milli = text.millis()?;
+        let (second, milli) = match text.eat(b':') {
+            Some(()) => (text.number_in(0..=59)?, text.millis()?),
+            None => (0, 0),
+        };
         if hour == 24 && (minute, second, milli) != (0, 0, 0) {
             return None;
         }
@@ -356,13 +358,21 @@ fn parse_http_date(text: &str) -> Option<Timestamp> {
     let month = MONTHS.iter().position(|month| month.as_bytes() == name)?;
     text.0 = after;
     text.eat(b' ')?;
-    let year = text.number(4)?;
+    // V8 takes years of two digits, however they are written, for those around 2000.
+    let year = match text.number(4)? {
+        year @ 0..=49 => year + 2000,
+        year @ 50..=99 => year + 1900,
+        year => year,
+    };
     text.eat(b' ')?;
-    let hour = text.number_in(0..=23)?;
+    let hour = text.number_in(0..=24)?;
     text.eat(b':')?;
     let minute = text.number_in(0..=59)?;
     text.eat(b':')?;
     let second = text.number_in(0..=59)?;
+    if hour == 24 && (minute, second) != (0, 0) {
+        return None;
+    }
     let days = days_before(year, i64::try_from(month).ok()? + 1) + day - 1;
     let millis = days * MS_PER_DAY + ((hour * 60 + minute) * 60 + second) * 1000;
     (text.0 == b" GMT").then_some(Timestamp(millis))
@@ -372,7 +382,7 @@ fn parse_http_date(text: &str) -> Option<Timestamp> {
 mod tests {
     use super::*;
 
-    const BOTH: [(i64, &str, &str); 9] = [
+    const BOTH: [(i64, &str, &str); 10] = [
         // Printed by Node 20: new Date(ms).toISOString() and .toUTCString().
         (0, "1970-01-01T00:00:00.000Z", "Thu, 01 Jan 1970 00:00:00 GMT"),
         (1_700_000_060_123, "2023-11-14T22:14:20.123Z", "Tue, 14 Nov 2023 22:14:20 GMT"),
@@ -380,6 +390,7 @@ mod tests {
         (-1, "1969-12-31T23:59:59.999Z", "Wed, 31 Dec 1969 23:59:59 GMT"),
         (253_402_300_799_999, "9999-12-31T23:59:59.999Z", "Fri, 31 Dec 9999 23:59:59 GMT"),
         (253_402_300_800_000, "+010000-01-01T00:00:00.000Z", "Sat, 01 Jan 10000 00:00:00 GMT"),
+        (-62_167_219_200_000, "0000-01-01T00:00:00.000Z", "Sat, 01 Jan 0000 00:00:00 GMT"),
         (8_640_000_000_000_000, "+275760-09-13T00:00:00.000Z", "Sat, 13 Sep 275760 00:00:00 GMT"),
         (-62_167_219_200_001, "-000001-12-31T23:59:59.999Z", "Fri, 31 Dec -0001 23:59:59 GMT"),
         (-8_640_000_000_000_000, "-271821-04-20T00:00:00.000Z", "Tue, 20 Apr -271821 00:00:00 GMT"),
@@ -412,19 +423,134 @@ mod tests {
             ("2023-11-14T22:14:20Z", Some(1_700_000_060_000)),
             ("2023-11-14T22:14Z", Some(1_700_000_040_000)),
             ("2023-11-14T23:14:20.5+01:00", Some(1_700_000_060_500)),
+            ("2023-11-14T22:14:20-03:30", Some(1_700_012_660_000)),
+            ("2023-11-14T22:14:20.05Z", Some(1_700_000_060_050)),
+            ("2023-11-14T22:14:20.005Z", Some(1_700_000_060_005)),
+            ("2023-11-14T24:00Z", Some(1_700_006_400_000)),
+            ("+002023-11-14", Some(1_699_920_000_000)),
             ("2023-11-14T22:14:20.123456Z", Some(1_700_000_060_123)),
             ("2023-11-14T24:00:00.000Z", Some(1_700_006_400_000)),
             ("2023-02-31T00:00:00.000Z", Some(1_677_801_600_000)),
+            ("2023-11-14T22:14.5Z", None),
+            ("Tue, 14 Nov 2023 24:00:00 GMT", Some(1_700_006_400_000)),
+            ("Tue, 14 Nov 2023 24:00:01 GMT", None),
+            ("Thu, 01 Jan 0049 00:00:00 GMT", Some(2_493_072_000_000)),
+            ("Thu, 01 Jan 0050 00:00:00 GMT", Some(-631_152_000_000)),
+            ("Thu, 01 Jan 0100 00:00:00 GMT", Some(-59_011_459_200_000)),
             ("2023-11-14T24:00:01Z", None),
+            ("2023-11-14T24:01Z", None),
+            ("2023-11-14T24:00:00.001Z", None),
+            ("2023-11-14T25:00Z", None),
+            ("2023-11-14T22:60Z", None),
+            ("2023-11-14T22:14:60Z", None),
+            ("2023-11-14T22Z", None),
+            ("2023-11-14T22:14:20.Z", None),
+            ("2023-11-14T22:14:20Zx", None),
+            ("2023-11-14T22:14:20+24:00", None),
+            ("2023-11-14T22:14:20+01:60", None),
+            ("2023-11-32", None),
+            ("2023-11-00", None),
+            ("2023-00-01", None),
+            ("20x3-11-14", None),
             ("2023-13-01", None),
             ("2023-11-14T22:14:20", None),
             ("-000000-01-01T00:00:00Z", None),
             ("+275760-09-13T00:00:00.001Z", None),
+            ("-271821-04-19T23:59:59.999Z", None),
             ("garbage", None),
             ("", None),
         ] {
             assert_eq!(Timestamp::parse(text).map(Timestamp::millis), millis, "{text}");
         }
+    }
+
+    #[test]
+    fn http_dates_are_read_as_javascript_reads_them() {
+        for (text, millis) in [
+            ("Tue, 14 Nov 2023 22:14:20 GMT", Some(1_700_000_060_000)),
+            ("Wed, 14 Nov 2023 22:14:20 GMT", Some(1_700_000_060_000)),
+            ("Mon, 01 Jan 2024 00:00:00 GMT", Some(1_704_067_200_000)),
+            ("Sun, 31 Dec 2023 23:59:59 GMT", Some(1_704_067_199_000)),
+            ("Tue, 31 Feb 2023 00:00:00 GMT", Some(1_677_801_600_000)),
+            ("Tue, 32 Nov 2023 22:14:20 GMT", None),
+            ("Tue, 14 Xyz 2023 22:14:20 GMT", None),
+            ("Tue, 14 Nov 2023 24:14:20 GMT", None),
+            ("Tue, 14 Nov 2023 22-14-20 GMT", None),
+            ("Tue, 14 Nov 2023 22:14:20 GMTx", None),
+        ] {
+            assert_eq!(Timestamp::parse(text).map(Timestamp::millis), millis, "{text}");
+        }
+    }
+
+    #[test]
+    fn http_date_in_another_form_than_it_is_stored_in_is_no_date() {
+        // `Date.parse` takes these too; nobody stores them.
+        for text in ["Foo, 14 Nov 2023 22:14:20 GMT", "Tue; 14 Nov 2023 22:14:20 GMT"] {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
+    }
+
+    /// Counts the days by the rule that calendars are made by, from a March on in which everything that
+    /// the calculation divides by begins anew.
+    #[test]
+    fn every_day_of_two_thousand_years_follows_the_one_before() {
+        let (mut year, mut month, mut day) = (0, 3, 1);
+        let mut weekday = DAYS.iter().position(|name| *name == "Wed").unwrap();
+        for days in -719_468..=11_016 {
+            let civil = Civil::of(Timestamp(days * MS_PER_DAY));
+            assert_eq!((civil.year, civil.month, civil.day), (year, month, day), "day {days}");
+            assert_eq!(civil.weekday, weekday, "day {days}");
+            assert_eq!(days_before(year, month) + day - 1, days, "{year}-{month}-{day}");
+            let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let length = match month {
+                2 => 28 + i64::from(is_leap),
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            };
+            weekday = (weekday + 1) % 7;
+            (year, month, day) = match (month, day == length) {
+                (_, false) => (year, month, day + 1),
+                (12, true) => (year + 1, 1, 1),
+                (_, true) => (year, month + 1, 1),
+            };
+        }
+        assert_eq!((year, month, day), (2000, 3, 1));
+    }
+
+    #[test]
+    fn times_beyond_javascripts_are_cut() {
+        assert_eq!(Timestamp::from_millis(Timestamp::MAX.0 + 1), Timestamp::MAX);
+        assert_eq!(Timestamp::from_millis(Timestamp::MIN.0 - 1), Timestamp::MIN);
+        for millis in [Timestamp::MIN.0 + 1, -1, 0, 1, Timestamp::MAX.0 - 1] {
+            assert_eq!(Timestamp::from_millis(millis).millis(), millis);
+        }
+    }
+
+    #[test]
+    fn numbers_become_dates_as_in_javascript() {
+        for (number, millis) in [
+            (0.0, Some(0)),
+            (1.9, Some(1)),
+            (-1.9, Some(-1)),
+            (8.64e15, Some(8_640_000_000_000_000)),
+            (-8.64e15, Some(-8_640_000_000_000_000)),
+            (8.64e15 + 1.0, None),
+            (-8.64e15 - 1.0, None),
+            (f64::NAN, None),
+            (f64::INFINITY, None),
+        ] {
+            assert_eq!(Timestamp::from_number(number).map(Timestamp::millis), millis, "{number}");
+        }
+    }
+
+    #[test]
+    fn sums_and_differences_stay_within_the_range() {
+        let at = Timestamp(1_000);
+        assert_eq!(at.saturating_add(Duration::from_micros(1_999)), Timestamp(1_001));
+        assert_eq!(Timestamp::MIN.saturating_add(Duration::MAX), Timestamp::MAX);
+        assert_eq!(at.saturating_since(Timestamp(-1_000)), Duration::from_secs(2));
+        assert_eq!(Timestamp(-1_000).saturating_since(at), Duration::ZERO);
+        assert_eq!(at.to_string(), at.iso());
     }
 
     #[test]

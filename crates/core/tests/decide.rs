@@ -203,7 +203,8 @@ fn failure_table(departures: Departures) -> String {
     out
 }
 
-const STEPS: [Step; 5] = [Step::Load, Step::LoadUnasked, Step::Touch, Step::Write, Step::Destroy];
+const STEPS: [Step; 6] =
+    [Step::Load, Step::LoadUnasked, Step::Touch, Step::Write, Step::WriteUnasked, Step::Destroy];
 const FAULTS: [Fault; 3] = [Fault::Outage, Fault::Session, Fault::Ended];
 
 #[test]

@@ -129,6 +129,15 @@ impl Error {
         )
     }
 
+    /// Says whether the store has answered, and so surely not written.
+    pub(crate) fn is_answer(&self) -> bool {
+        use store::ErrorKind::{Corrupt, Refused, Unsuitable, Unsupported};
+        matches!(
+            self.kind,
+            ErrorKind::Store(Corrupt | Refused | Unsuitable | Unsupported) | ErrorKind::LockLost
+        )
+    }
+
     /// Says what kind of fault it is, for the table that decides what to do about it.
     pub(crate) fn fault(&self) -> decide::Fault {
         use store::ErrorKind::{Corrupt, Unsuitable, Unsupported};

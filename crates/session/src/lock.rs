@@ -33,7 +33,7 @@ impl Session {
     ///   about the new one.
     ///
     /// Costs two calls of the store, and one to give it back. Requests of one process queue up; one of
-    /// another process is waited for by asking again after up to 20 ms. memcached has no locks.
+    /// another process is waited for by asking again, after pauses of up to 160 ms. memcached has no locks.
     ///
     /// ```
     /// use express_session::{Error, Session};

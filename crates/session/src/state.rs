@@ -13,6 +13,7 @@
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use express_session_core::cookie::{self, StoredCookie};
 use express_session_core::decide::{self, Facts, Plan};
@@ -59,6 +60,11 @@ struct State {
     unread: Option<Renewed>,
     /// The lock that this request has, or is asking for.
     lock: Option<Held>,
+    /// Whether somebody has asked for the session.
+    is_asked: bool,
+    /// How long the next step waits, after one that the store did not answer in time: a request waits once
+    /// for a store that hangs, and a tenth longer.
+    hurry: Option<Duration>,
 }
 
 /// How much of a response is there when its headers leave.
@@ -358,6 +364,7 @@ impl Shared {
     /// Loads the session, or makes a new one, unless that has been done.
     pub(crate) async fn load(&self) -> Result<(), Error> {
         let _step = self.step.lock().await;
+        self.state().is_asked = true;
         self.load_in_step(decide::Step::Load).await
     }
 
@@ -417,13 +424,25 @@ impl Shared {
         &self,
         call: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Error> {
-        match within(self.config.store_timeout, call).await {
-            Some(done) => done.map_err(Into::into),
-            None => Err(store::Error::new(
-                store::ErrorKind::TimedOut,
-                "no answer within the layer's store_timeout",
-            )
-            .into()),
+        let hurry = self.state().hurry;
+        let limit = hurry.unwrap_or(self.config.store_timeout);
+        let done = within(limit, call).await;
+        // A twentieth, then half of it, and so on: a tenth in all.
+        let next = hurry.map_or(self.config.store_timeout / 20, |limit| limit / 2);
+        match done {
+            Some(Ok(done)) => {
+                self.state().hurry = None;
+                Ok(done)
+            }
+            Some(Err(error)) => Err(error.into()),
+            None => {
+                self.state().hurry = Some(next);
+                Err(store::Error::new(
+                    store::ErrorKind::TimedOut,
+                    "no answer within the layer's store_timeout",
+                )
+                .into())
+            }
         }
     }
 
@@ -511,6 +530,9 @@ impl Shared {
         live.keep_beginning();
         live.document = document;
         live.cookie = cookie;
+        if live.committed.is_some() {
+            live.committed = Some(Snapshot::of(live));
+        }
         live.known = Known::At(loaded.revision);
         live.version += 1;
         live.updates.clear();
@@ -777,7 +799,11 @@ impl Shared {
         };
         let (step, done) = match plan.store {
             decide::Store::Keep => (decide::Step::Touch, Ok(())),
-            decide::Store::Write => (decide::Step::Write, self.ask(self.write(now)).await),
+            decide::Store::Write => {
+                let is_asked = self.state().is_asked;
+                let step = if is_asked { decide::Step::Write } else { decide::Step::WriteUnasked };
+                (step, self.ask(self.write(now)).await)
+            }
             decide::Store::Touch => (decide::Step::Touch, self.tell_touch(now).await),
             decide::Store::Destroy => (decide::Step::Destroy, self.tell_destroy().await),
         };

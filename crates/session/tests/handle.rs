@@ -1254,3 +1254,19 @@ async fn debug_output_of_the_handles_shows_nothing() {
     let shown = format!("{:?} {:?} {:?}", talk.session, talk.session.cookie(), typed);
     assert!(!shown.contains("4711") && !shown.contains(BOB), "{shown}");
 }
+
+#[tokio::test]
+async fn update_whose_answer_was_lost_is_not_made_again_on_top_of_another_write() {
+    let world = World::with("").await;
+    let hitch = Hitch::lost(Verb::Update, world.store.clone());
+    let layer = world.layer().store(hitch);
+    let talk = Talk::begin(&layer, visit_as(BOB)).await;
+    talk.session.update("n", |n: Option<u32>| n.unwrap_or(0) + 1).unwrap();
+    talk.session.save().await.unwrap_err();
+    // It was written all the same, and another request has written since.
+    let other = Talk::begin(&layer, visit_as(BOB)).await;
+    other.session.update("n", |n: Option<u32>| n.unwrap_or(0) + 1).unwrap();
+    assert_eq!(other.end().await.status, 200);
+    assert_eq!(talk.end().await.status, 503);
+    assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""n":2"#)));
+}

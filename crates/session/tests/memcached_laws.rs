@@ -14,7 +14,8 @@ use std::time::{Duration, SystemTime};
 
 use express_session::store::memcached::MemcachedStore;
 use express_session::store::{
-    Admin as _, Created, Error, ErrorKind, Loaded, Record, Revision, Store, Touch, Touched, Updated,
+    Admin as _, Created, Error, ErrorKind, Holder, Loaded, Record, Revision, Store, Touch, Touched,
+    Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use express_session_testkit::servers::{self, Memcached};
@@ -139,6 +140,24 @@ async fn created(store: &MemcachedStore, id: &SessionId, record: &Record) -> Rev
 
 /// As npm wrote it, from the reference's records.
 const NODES: &str = r#"{"cookie":{"originalMaxAge":3600000,"expires":"2026-11-23T17:07:15.469Z","httpOnly":true,"path":"/"},"user":{"name":"bob"},"views":3}"#;
+
+#[tokio::test]
+async fn locks_are_not_supported_and_nothing_is_written_under_one() {
+    let Some(server) = servers::shared_memcached() else { return };
+    let (store, id) = (store(server), id("a"));
+    let revision = created(&store, &id, &record(NODES, later(60))).await;
+    let (holder, lease) = (Holder::from_random([1; 16]), Duration::from_secs(60));
+    let errors = [
+        store.lock(&id, holder, lease, now()).await.map(drop),
+        store.update_locked(&id, &record("{}", None), revision, holder, now()).await.map(drop),
+        store.unlock(&id, holder).await,
+    ];
+    for error in errors.map(Result::unwrap_err) {
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
+    }
+    let current = store.load(&id, now()).await.unwrap().unwrap();
+    assert_eq!((&*current.record.text, current.revision), (NODES, revision));
+}
 
 #[tokio::test]
 async fn a_record_of_node_is_read_and_ours_is_of_the_same_form() {

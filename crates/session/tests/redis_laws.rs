@@ -1,5 +1,6 @@
 //! The Redis store obeys every law of a store: at one server, over TLS, with sentinels, at a cluster,
-//! over connections of the application's, and with the options that change what is sent.
+//! over connections of the application's, waiting for replicas, and with the options that change what is
+//! sent.
 #![cfg(feature = "redis")]
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +17,7 @@ use express_session::store::ErrorKind;
 use express_session::store::redis::RedisStore;
 use express_session_core::SessionId;
 use express_session_testkit::servers::{self, Redis, RedisSentinel};
-use express_session_testkit::{Clock, Subject, Task, admin_laws, laws, store_laws};
+use express_session_testkit::{Clock, Subject, Task, admin_laws, laws, lock_laws, store_laws};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
@@ -84,6 +85,12 @@ macro_rules! laws {
             use super::*;
 
             store_laws!(
+                Under::new($way),
+                block_on = |law| if $server.is_some() {
+                    on_runtime(law)
+                }
+            );
+            lock_laws!(
                 Under::new($way),
                 block_on = |law| if $server.is_some() {
                     on_runtime(law)
@@ -214,6 +221,45 @@ impl Way for Watched {
 
 laws!(with_sentinels, Watched at SENTINEL.as_ref());
 
+/// With each change on the replica too before it counts.
+struct Replicated;
+
+impl Way for Replicated {
+    async fn open(&self) -> RedisStore {
+        Watched.open().await.wait_for_replicas(1, Duration::from_secs(4))
+    }
+
+    async fn beside(&self) -> impl ConnectionLike {
+        Watched.beside().await
+    }
+}
+
+#[test]
+fn changes_can_wait_for_the_replica_of_a_master() {
+    if SENTINEL.is_some() {
+        on_runtime(essential_laws(Under::new(Replicated)));
+    }
+}
+
+struct ReplicatedCluster;
+
+impl Way for ReplicatedCluster {
+    async fn open(&self) -> RedisStore {
+        Clustered.open().await.wait_for_replicas(1, Duration::from_secs(4))
+    }
+
+    async fn beside(&self) -> impl ConnectionLike {
+        Clustered.beside().await
+    }
+}
+
+#[test]
+fn changes_can_wait_for_the_replicas_of_a_cluster() {
+    if servers::shared_redis_cluster().is_some() {
+        on_runtime(essential_laws(Under::new(ReplicatedCluster)));
+    }
+}
+
 #[cfg(feature = "tls")]
 mod tls {
     use super::*;
@@ -268,6 +314,8 @@ async fn essential_laws(subject: impl Subject<Store = RedisStore>) {
     laws::what_is_destroyed_stays_gone(&subject).await;
     laws::abandoned_call_happened_or_did_not(&subject).await;
     laws::corrupt_record_is_an_error_and_stays(&subject).await;
+    laws::locked_update_writes_as_an_update_does(&subject).await;
+    laws::critical_sections_at_once_lose_nothing(&subject).await;
     laws::clear_removes_everything_and_nothing_of_another_store(&subject).await;
 }
 

@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use express_session::store::redis::RedisStore;
-use express_session::store::{Admin as _, Created, Error, Record, Store as _, Touch, Updated};
+use express_session::store::{
+    Admin as _, Created, Error, Fenced, Holder, Locked, Record, Store as _, Touch, Updated,
+};
 use express_session_core::{SessionId, Timestamp};
 use express_session_testkit::{Proxy, servers};
 
@@ -56,6 +58,19 @@ async fn every_verb_is_one_round_trip() {
     assert_eq!(gone, (Updated::Gone, 1));
     assert_eq!(trips(&proxy, store.touch(&a, &touch(), NOW)).await.1, 1, "touch");
     assert_eq!(trips(&proxy, store.renew(&a, NOW)).await.1, 1, "renew");
+    let holder = Holder::from_random([1; 16]);
+    // The server learns these scripts too.
+    store.lock(&none, holder, Duration::from_secs(60), NOW).await.unwrap();
+    store.unlock(&none, holder).await.unwrap();
+    let lock = store.lock(&a, holder, Duration::from_secs(60), NOW);
+    assert_eq!(trips(&proxy, lock).await, (Locked::Done, 1));
+    let next = record("2");
+    let lost = store.update_locked(&none, &next, revision, holder, NOW);
+    assert_eq!(trips(&proxy, lost).await, (Fenced::Lost, 1));
+    let conflict = store.update_locked(&a, &next, revision, holder, NOW);
+    let conflict = trips(&proxy, conflict).await;
+    assert!(matches!(conflict, (Fenced::Held(Updated::Conflict(_)), 1)), "{conflict:?}");
+    assert_eq!(trips(&proxy, store.unlock(&a, holder)).await.1, 1, "unlock");
     assert_eq!(trips(&proxy, store.destroy(&a)).await.1, 1, "destroy");
     assert_eq!(trips(&proxy, store.purge(10, NOW)).await, (0, 0));
 

@@ -1,4 +1,4 @@
-//! The table of round trips in the chapter about stores is what is counted: on the wire where there is a
+//! The tables of round trips in the chapter about stores are what is counted: on the wire where there is a
 //! server, and as calls of the store where there is none.
 #![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
@@ -107,23 +107,25 @@ fn hour() -> Cookie {
     Cookie::new().max_age(Duration::from_secs(3600))
 }
 
-/// Gives the rows of the table: what stands in the first column without its backticks, and the numbers.
-fn rows() -> Vec<(String, Trips)> {
-    let (_, section) = CHAPTER.split_once("\n# Round trips\n").unwrap();
+/// Gives the rows of a section's table: what stands in the first column without its backticks, and the
+/// numbers.
+fn rows<const COLUMNS: usize>(section: &str) -> Vec<(String, [u64; COLUMNS])> {
+    let (_, section) = CHAPTER.split_once(&format!("\n# {section}\n")).unwrap();
     let section = section.split("\n# ").next().unwrap();
     let lines = section.lines().filter(|line| line.starts_with('|'));
     lines
         .filter_map(|line| {
             let mut cells = line.trim_matches('|').split('|').map(str::trim);
             let store = cells.next()?.replace('`', "");
-            let numbers: Option<Vec<_>> = cells.map(|cell| cell.parse().ok()).collect();
+            let numbers = cells.take(COLUMNS).map(|cell| cell.parse().ok());
+            let numbers: Option<Vec<_>> = numbers.collect();
             Some((store, numbers?.try_into().ok()?))
         })
         .collect()
 }
 
 fn documented(store: &str) -> Trips {
-    let row = rows().into_iter().find(|(name, _)| name == store);
+    let row = rows("Round trips").into_iter().find(|(name, _)| name == store);
     row.unwrap_or_else(|| panic!("the table has no row for {store}")).1
 }
 
@@ -132,7 +134,8 @@ fn every_store_has_its_row() {
     for store in ["memory", "redis", "postgres", "mysql", "sqlite", "file", "memcached"] {
         documented(store);
     }
-    assert_eq!(rows().len(), 10, "each is counted below");
+    assert_eq!(rows::<5>("Round trips").len(), 10, "each is counted below");
+    assert_eq!(rows::<3>("Locks").len(), 3, "each is counted below");
 }
 
 #[tokio::test]
@@ -226,6 +229,40 @@ mod servers {
         trips
     }
 
+    /// Counts what `lock`, `update_locked` and `unlock` take, once the server knows them, and compares
+    /// with the table.
+    #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
+    async fn assert_locks(proxy: &Proxy, store: &impl Store, name: &str) {
+        use express_session::store::{Created, Fenced, Holder, Locked, Record, Updated};
+        use express_session::{SessionId, Timestamp};
+
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        let deadline = Some(now.saturating_add(Duration::from_secs(3600)));
+        let record = |text: &str| Record { text: text.into(), deadline };
+        let (holder, lease) = (Holder::from_random([1; 16]), Duration::from_secs(60));
+        let id = SessionId::new("locked").unwrap();
+        let mut trips = [0; 3];
+        for _ in 0..2 {
+            let created = store.create(&id, &record("{}"), now).await.unwrap();
+            let Created::Done(revision) = created else { panic!("taken") };
+            let mut last = proxy.round_trips();
+            let mut count = || {
+                let now = proxy.round_trips();
+                now - std::mem::replace(&mut last, now)
+            };
+            assert_eq!(store.lock(&id, holder, lease, now).await.unwrap(), Locked::Done);
+            trips[0] = count();
+            let fenced = store.update_locked(&id, &record("[]"), revision, holder, now).await;
+            assert!(matches!(fenced.unwrap(), Fenced::Held(Updated::Done(_))));
+            trips[1] = count();
+            store.unlock(&id, holder).await.unwrap();
+            trips[2] = count();
+            store.destroy(&id).await.unwrap();
+        }
+        let row = rows("Locks").into_iter().find(|(store, _)| store == name);
+        assert_eq!(trips, row.unwrap().1);
+    }
+
     #[cfg(feature = "redis")]
     #[tokio::test]
     async fn redis() {
@@ -237,6 +274,7 @@ mod servers {
         let ours = ours.prefix("table of trips:");
         let other = RedisStore::new(server.url()).unwrap().prefix("table of trips:");
         assert_eq!(trips(&proxy, ours.clone(), other.clone()).await, documented("redis"));
+        assert_locks(&proxy, &ours, "redis").await;
         let [ours, other] =
             [ours, other].map(|store| store.ttl_with(|_| Duration::from_secs(3600)));
         assert_eq!(trips(&proxy, ours, other).await, documented("redis with ttl_with"));
@@ -254,7 +292,8 @@ mod servers {
             let store = PostgresStore::new(&url).unwrap().table_name("trips");
             store.create_table_if_missing(true).max_connections(1)
         });
-        assert_eq!(trips(&proxy, ours, other).await, documented("postgres"));
+        assert_eq!(trips(&proxy, ours.clone(), other).await, documented("postgres"));
+        assert_locks(&proxy, &ours, "postgres").await;
     }
 
     #[cfg(feature = "mysql")]
@@ -267,7 +306,8 @@ mod servers {
         let url = server.url().replace(&server.port().to_string(), &proxy.port().to_string());
         let [ours, other] = [url, server.url()]
             .map(|url| MySqlStore::new(&url).unwrap().table_name("trips").connection_limit(1));
-        assert_eq!(trips(&proxy, ours, other).await, documented("mysql"));
+        assert_eq!(trips(&proxy, ours.clone(), other).await, documented("mysql"));
+        assert_locks(&proxy, &ours, "mysql").await;
     }
 
     #[cfg(feature = "memcached")]

@@ -563,3 +563,15 @@ async fn streams_work_over_hyper_without_axum() {
     assert!(read_rest(&mut connection).await.ends_with("0\r\n\r\n"));
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""n":2"#)));
 }
+
+#[tokio::test]
+async fn change_that_is_saved_by_hand_and_taken_back_in_a_stream_is_taken_back_in_the_store() {
+    let world = World::with(r#""n":1"#).await;
+    let Streaming { session, frames, response } = streaming(&world.layer(), stream()).await;
+    session.insert("a", 1).unwrap();
+    session.save().await.unwrap();
+    session.remove("a").unwrap();
+    drop(frames);
+    read(response).await;
+    assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""n":1"#)));
+}

@@ -159,6 +159,19 @@ mod tests {
         assert_eq!(values, ["1", "2", "3"]);
     }
 
+    #[test]
+    fn only_a_value_that_is_encoded_is_copied() {
+        let is_copied =
+            |header: &[u8]| matches!(values([header], "sid").next(), Some(Cow::Owned(_)));
+        assert!(!is_copied(b"sid=\"s:abc\""));
+        assert!(is_copied(b"sid=s%3Aabc"));
+    }
+
+    #[test]
+    fn utf8_is_read_byte_by_byte_as_node_reads_headers() {
+        assert_eq!(first(b"sid=\xc3\xa9").as_deref(), Some("\u{c3}\u{a9}"));
+    }
+
     proptest! {
         #[test]
         fn no_header_makes_it_panic(header in prop::collection::vec(any::<u8>(), 0..200)) {

@@ -417,3 +417,59 @@ impl Cookie {
     /// Half of what JavaScript's dates reach, so that no clock makes a sum that is no date.
     const LONGEST: Duration = Duration::from_secs(4_320_000_000_000);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    #[test]
+    fn session_path_is_the_root_unless_another_is_set() {
+        assert_eq!(Cookie::new().session_path(), "/");
+        assert_eq!(Cookie::new().path("").session_path(), "/");
+        assert_eq!(Cookie::new().path("/admin").session_path(), "/admin");
+    }
+
+    #[test]
+    fn only_same_site_none_needs_secure() {
+        for (same_site, secure, is_refused) in [
+            (Some(SameSite::None), None, true),
+            (Some(SameSite::None), Some(Secure::Never), true),
+            (Some(SameSite::None), Some(Secure::Always), false),
+            (Some(SameSite::None), Some(Secure::Auto), false),
+            (Some(SameSite::Lax), None, false),
+            (Some(SameSite::Auto), Some(Secure::Never), false),
+            (None, None, false),
+        ] {
+            let cookie = Cookie { same_site, secure, ..Cookie::new() };
+            assert_eq!(cookie.is_same_site_none_without_secure(), is_refused, "{cookie:?}");
+        }
+    }
+
+    #[test]
+    fn settings_that_cannot_be_written_are_refused_by_name() {
+        let second = Duration::from_secs(1);
+        let days = |days: u64| UNIX_EPOCH + Duration::from_secs(days * 86_400);
+        for (cookie, refused) in [
+            (Cookie::new(), None),
+            (Cookie::new().path("/;"), Some("path")),
+            (Cookie::new().domain("a b"), Some("domain")),
+            // No domain, as `domain: ''` is none on Node.
+            (Cookie::new().domain(""), None),
+            (Cookie::new().max_age(Duration::ZERO), None),
+            (Cookie::new().max_age(Cookie::LONGEST), None),
+            (Cookie::new().max_age(Cookie::LONGEST + second), Some("max_age")),
+            (Cookie::new().expires(UNIX_EPOCH), None),
+            (Cookie::new().expires(days(99_999_999)), None),
+            (Cookie::new().expires(days(100_000_001)), Some("expires")),
+        ] {
+            let result = cookie.validate();
+            assert_eq!(
+                result.err().as_ref().map(InvalidAttribute::attribute),
+                refused,
+                "{cookie:?}"
+            );
+        }
+    }
+}

@@ -353,7 +353,31 @@ mod tests {
     fn name_is_a_token() {
         assert!(check_name("__Host-connect.sid").is_ok());
         for name in ["", "a b", "a;b", "a=b", "é", "a\n", "(a)"] {
-            assert_eq!(check_name(name).unwrap_err().attribute(), "name");
+            let refused = check_name(name).unwrap_err();
+            assert_eq!((refused.attribute(), refused.value()), ("name", name));
+            assert_eq!(refused.to_string(), format!("invalid cookie name {name:?}"));
+        }
+    }
+
+    #[test]
+    fn domain_is_labels_of_letters_digits_and_inner_hyphens() {
+        let longest = "a".repeat(63);
+        for domain in ["example.com", ".example.com", "a-b.c", "1.2", "localhost", &longest] {
+            assert_eq!(check_domain(domain), Ok(()), "{domain}");
+        }
+        let too_long = "a".repeat(64);
+        for domain in
+            ["", ".", "a.", "..a", "-a.com", "a-.com", "a_b.com", "a b", "é.com", &too_long]
+        {
+            assert!(check_domain(domain).is_err(), "{domain}");
+        }
+    }
+
+    #[test]
+    fn path_is_printable_ascii_without_semicolon_and_less_than() {
+        assert_eq!(check_path("/ !:=>?~"), Ok(()));
+        for path in ["/;", "/<", "/\u{1f}", "/\u{7f}", "/é"] {
+            assert_eq!(check_path(path).unwrap_err().attribute(), "path", "{path:?}");
         }
     }
 }

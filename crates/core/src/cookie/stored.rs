@@ -190,7 +190,7 @@ impl StoredCookie {
     /// # Errors
     ///
     /// [`Corrupt::NoCookie`] where the text is no object, [`Corrupt::BadCookie`] where
-    /// `originalMaxAge` is of a kind that express-session throws at.
+    /// `originalMaxAge` or `maxAge` is of a kind that express-session throws at.
     ///
     /// ```
     /// use express_session_core::Timestamp;
@@ -216,6 +216,7 @@ impl StoredCookie {
             same_site: Field::Undefined,
         };
         let mut expires = Field::Undefined;
+        let mut max_age = Field::Undefined;
         json::members(text, |(key, value)| {
             let field = Field::parse(&text[value]);
             match json::unquote(&text[key]).as_deref() {
@@ -226,7 +227,10 @@ impl StoredCookie {
                     expires = field.clone();
                     cookie.expires = field;
                 }
-                Some("maxAge") => cookie.set_expires_in(&field, now),
+                Some("maxAge") => {
+                    cookie.set_expires_in(&field, now);
+                    max_age = field;
+                }
                 Some("secure") => cookie.secure = field,
                 Some("httpOnly") => cookie.http_only = field,
                 Some("domain") => cookie.domain = field,
@@ -239,11 +243,14 @@ impl StoredCookie {
         if let Field::Text(date) = expires {
             cookie.expires = Field::Date(Timestamp::parse(&date));
         }
-        let usable = match &cookie.original_max_age {
-            Field::Number(_) => true,
-            other => !other.is_truthy(),
-        };
-        if usable { Ok(cookie) } else { Err(Corrupt::BadCookie("originalMaxAge")) }
+        let is_usable = |field: &Field| matches!(field, Field::Number(_)) || !field.is_truthy();
+        if !is_usable(&cookie.original_max_age) {
+            return Err(Corrupt::BadCookie("originalMaxAge"));
+        }
+        if !is_usable(&max_age) {
+            return Err(Corrupt::BadCookie("maxAge"));
+        }
+        Ok(cookie)
     }
 
     /// Writes the JSON that express-session stores: its order of keys, and only what is there (item 64).
@@ -790,6 +797,11 @@ mod tests {
             StoredCookie::parse(r#"{"originalMaxAge":"60000"}"#, NOW),
             Err(Corrupt::BadCookie("originalMaxAge"))
         );
+        for max_age in ["\"60000\"", "true", "{}"] {
+            let stored = format!(r#"{{"maxAge":{max_age}}}"#);
+            assert_eq!(StoredCookie::parse(&stored, NOW), Err(Corrupt::BadCookie("maxAge")));
+        }
+        assert!(StoredCookie::parse(r#"{"maxAge":false}"#, NOW).is_ok());
         for text in ["null", "5", "\"x\"", "[]"] {
             assert_eq!(StoredCookie::parse(text, NOW), Err(Corrupt::NoCookie), "{text}");
         }
@@ -827,5 +839,155 @@ mod tests {
         cookie.set_max_age(Some(Duration::MAX), NOW);
         assert!(cookie.text().starts_with(r#"{"originalMaxAge":null,"expires":null,"#));
         assert!(cookie.has_expiry());
+        assert_eq!((cookie.max_age(NOW), cookie.original_max_age()), (None, None));
+    }
+
+    #[test]
+    fn each_setter_sets_its_own_field() {
+        let mut cookie = StoredCookie::parse("{}", NOW).unwrap();
+        assert_eq!(
+            (cookie.http_only(), cookie.secure(), cookie.partitioned()),
+            (true, false, false)
+        );
+        cookie.set_path("/x");
+        cookie.set_domain(Some("a.b".to_owned()));
+        cookie.set_http_only(false);
+        cookie.set_secure(true);
+        cookie.set_same_site(Some(SameSite::None));
+        cookie.set_partitioned(true);
+        cookie.set_priority(Some(Priority::Medium));
+        assert_eq!(
+            cookie.text(),
+            r#"{"partitioned":true,"priority":"medium","expires":null,"secure":true,"httpOnly":false,"domain":"a.b","path":"/x","sameSite":"none"}"#
+        );
+        assert_eq!(
+            (cookie.http_only(), cookie.secure(), cookie.partitioned()),
+            (false, true, true)
+        );
+        cookie.set_domain(None);
+        cookie.set_same_site(None);
+        cookie.set_priority(None);
+        assert_eq!(
+            cookie.text(),
+            r#"{"partitioned":true,"expires":null,"secure":true,"httpOnly":false,"path":"/x"}"#
+        );
+    }
+
+    #[test]
+    fn new_cookie_is_what_the_settings_say() {
+        let options = Cookie::new()
+            .path("/x")
+            .domain("a.b")
+            .expires(SystemTime::from(NOW.saturating_add(Duration::from_millis(5))))
+            .http_only(false)
+            .secure(false)
+            .same_site(false)
+            .partitioned(false)
+            .priority(Priority::High);
+        assert_eq!(
+            StoredCookie::new(&options, NOW, true, true).text(),
+            r#"{"originalMaxAge":5,"partitioned":false,"priority":"high","expires":"2023-11-14T22:13:20.128Z","secure":false,"httpOnly":false,"domain":"a.b","path":"/x","sameSite":false}"#
+        );
+    }
+
+    #[test]
+    fn auto_is_decided_by_the_connection_where_it_may_be() {
+        let auto = Cookie::new().secure(Secure::Auto).same_site(SameSite::Auto);
+        for (secure, resolve, written) in [
+            (true, true, r#""secure":true,"httpOnly":true,"path":"/","sameSite":"none"}"#),
+            (false, true, r#""secure":false,"httpOnly":true,"path":"/","sameSite":"lax"}"#),
+            (true, false, r#""secure":"auto","httpOnly":true,"path":"/","sameSite":"auto"}"#),
+        ] {
+            let text = StoredCookie::new(&auto, NOW, secure, resolve).text();
+            assert!(text.ends_with(written), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_field_is_read_and_written_in_the_order_of_node() {
+        let text = r#"{"originalMaxAge":5,"partitioned":true,"priority":"low","expires":null,"secure":false,"httpOnly":false,"domain":"a.b","path":"/x","sameSite":"none"}"#;
+        let cookie = StoredCookie::parse(text, NOW).unwrap();
+        assert_eq!(cookie.text(), text);
+        assert_eq!(cookie.original_max_age(), Some(Duration::from_millis(5)));
+        assert_eq!(
+            (cookie.partitioned(), cookie.secure(), cookie.http_only()),
+            (true, false, false)
+        );
+        assert_eq!((cookie.domain(), cookie.path()), (Some("a.b"), Some("/x")));
+        assert_eq!(cookie.priority(), Some(Priority::Low));
+        assert_eq!(cookie.same_site(), Some(SameSite::None));
+        assert_eq!((cookie.expires(), cookie.has_expiry()), (None, false));
+    }
+
+    #[test]
+    fn stored_max_age_is_counted_from_the_loading() {
+        let cookie = StoredCookie::parse(r#"{"maxAge":5}"#, NOW).unwrap();
+        let deadline = Timestamp::from_millis(NOW.millis() + 5);
+        assert_eq!(cookie.deadline(), Some(deadline));
+        assert_eq!(cookie.expires(), Some(SystemTime::from(deadline)));
+    }
+
+    #[test]
+    fn values_are_true_where_javascript_says_so() {
+        for (value, is_truthy) in [
+            ("null", false),
+            ("false", false),
+            ("0", false),
+            ("-0", false),
+            (r#""""#, false),
+            ("true", true),
+            ("1", true),
+            ("-0.5", true),
+            (r#""false""#, true),
+            ("{}", true),
+            ("[]", true),
+        ] {
+            assert_eq!(Field::parse(value).is_truthy(), is_truthy, "{value}");
+        }
+        assert!(!Field::Number(f64::NAN).is_truthy());
+        assert!(!Field::Undefined.is_truthy());
+        assert!(Field::Date(None).is_truthy());
+    }
+
+    #[test]
+    fn record_ends_at_a_date_or_a_number_that_is_not_zero() {
+        for (expires, deadline) in [
+            (r#""2023-11-14T22:13:20.123Z""#, Some(NOW)),
+            ("1700000000123", Some(NOW)),
+            ("0", None),
+            ("9e15", None),
+            ("true", None),
+            ("null", None),
+            (r#""garbage""#, None),
+        ] {
+            let cookie = StoredCookie::parse(&format!(r#"{{"expires":{expires}}}"#), NOW).unwrap();
+            assert_eq!(cookie.deadline(), deadline, "{expires}");
+        }
+    }
+
+    #[test]
+    fn same_site_is_a_known_word_or_a_truth_value() {
+        for (stored, same_site) in [
+            ("true", Some(SameSite::On)),
+            ("false", Some(SameSite::Off)),
+            (r#""LAX""#, Some(SameSite::Lax)),
+            (r#""strict""#, Some(SameSite::Strict)),
+            (r#""none""#, Some(SameSite::None)),
+            (r#""auto""#, Some(SameSite::Auto)),
+            (r#""other""#, None),
+            ("null", None),
+        ] {
+            let text = format!(r#"{{"sameSite":{stored}}}"#);
+            assert_eq!(StoredCookie::parse(&text, NOW).unwrap().same_site(), same_site, "{stored}");
+        }
+    }
+
+    #[test]
+    fn texts_that_nearly_every_cookie_is_made_of_need_no_copy() {
+        for text in ["/", "lax", "high", ""] {
+            let field = Field::parse(&format!("\"{text}\""));
+            assert!(matches!(field, Field::Text(Cow::Borrowed(known)) if known == text), "{text}");
+        }
+        assert!(matches!(Field::parse("\"/admin\""), Field::Text(Cow::Owned(_))));
     }
 }

@@ -16,8 +16,10 @@ use crate::deadline::{pause, within};
 use crate::error::{Error, ErrorKind};
 use crate::queue::Turn;
 
-/// The longest pause before the store is asked again for a lock that somebody else has.
-const PAUSE: Duration = Duration::from_millis(20);
+/// The longest pause before the store is asked for the second time for a lock that somebody else has, and
+/// before any further time.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(160);
 
 /// A lock that this request has, or is asking for.
 pub(super) struct Held {
@@ -59,10 +61,12 @@ impl Shared {
         // Before the store is asked: it may have done so when this request is dropped.
         let claim = self.claim(held)?;
         let store = &self.config.store;
+        let mut longest = SHORTEST_PAUSE;
         while self.ask(store.lock(id, holder, lease, self.now())).await? == Locked::Taken {
-            if !pause(self.random_part_of(PAUSE)).await {
+            if !pause(self.random_part_of(longest)).await {
                 return Err(Error::new(ErrorKind::Locked));
             }
+            longest = LONGEST_PAUSE.min(longest * 2);
         }
         Ok(claim)
     }
@@ -84,7 +88,7 @@ impl Shared {
         let now = self.now();
         match self.ask(self.config.store.load(id, now)).await? {
             Some(current) if current.revision == revision => Ok(()),
-            Some(current) => self.meet(&current, now),
+            Some(current) => self.follow(&current, now),
             None => {
                 self.state().phase = Phase::Gone;
                 Err(Error::new(ErrorKind::Ended))

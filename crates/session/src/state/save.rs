@@ -59,13 +59,16 @@ impl Shared {
                 }
             };
             let Some(expected) = expected else { continue };
-            if let Some(live) = &mut self.state().live {
-                live.unsure.push(Arc::clone(&attempt));
+            self.is_unsure_of(&attempt);
+            let updated = self.update_in_store(&id, &attempt.record, expected, now).await;
+            if updated.as_ref().is_err_and(Error::is_answer) {
+                self.is_sure_of(&attempt);
             }
-            match self.update_in_store(&id, &attempt.record, expected, now).await? {
+            match updated? {
                 Updated::Done(revision) => return self.written(&attempt, revision),
                 Updated::Conflict(theirs) => {
-                    self.meet_unless_own(&theirs, now)?;
+                    self.is_sure_of(&attempt);
+                    self.follow(&theirs, now)?;
                     if self.can_join(&id)? {
                         return self.write_together(now).await;
                     }
@@ -92,6 +95,8 @@ impl Shared {
             decide::failure(decide::Step::Write, decide::Fault::Session, &self.config.policy);
         if let Some(live) = &mut self.state().live {
             live.keep_beginning();
+            // What was committed before is not what the store has after this.
+            live.committed = None;
             if failure == decide::Failure::Hide {
                 // As in express-session, what was tried counts as saved.
                 live.saved = Some(Snapshot::of(live));
@@ -131,24 +136,44 @@ impl Shared {
         }
     }
 
-    /// Finds out whether what another seems to have stored is a write of our own, whose answer was lost: it
-    /// must not be merged with itself.
-    fn own_attempt(&self, theirs: &Loaded) -> Option<Arc<Attempt>> {
-        let state = self.state();
-        // The last is the one that has just met the conflict.
-        let (_, unsure) = state.live.as_ref()?.unsure.split_last()?;
-        unsure.iter().rfind(|attempt| attempt.has_written(&theirs.record.text)).cloned()
+    /// Notes that a write is on its way, until its outcome is known. One that changes no member is the
+    /// same to everybody, whether it was done or not.
+    pub(super) fn is_unsure_of(&self, attempt: &Arc<Attempt>) {
+        if let Some(live) = &mut self.state().live
+            && attempt.snapshot.document.is_changed()
+        {
+            live.unsure.push(Arc::clone(attempt));
+        }
     }
 
-    /// Goes on from what is in the store instead of what was expected.
-    pub(super) fn meet_unless_own(&self, theirs: &Loaded, now: Timestamp) -> Result<(), Error> {
-        match self.own_attempt(theirs) {
+    /// Notes that a write was not done.
+    pub(super) fn is_sure_of(&self, attempt: &Arc<Attempt>) {
+        if let Some(live) = &mut self.state().live {
+            live.unsure.retain(|unsure| !Arc::ptr_eq(unsure, attempt));
+        }
+    }
+
+    /// Goes on from what the store has instead of what was expected.
+    ///
+    /// It may be a write of our own, whose answer was lost: that is told by its text. What others have written
+    /// on top of such a write may have ours in it or not, and nobody can tell: it is neither counted twice nor
+    /// put back where somebody has removed it.
+    pub(super) fn follow(&self, theirs: &Loaded, now: Timestamp) -> Result<(), Error> {
+        let (own, is_unsure) = {
+            let state = self.state();
+            let unsure = state.live.as_ref().map_or(&[][..], |live| &live.unsure);
+            let own = unsure.iter().rfind(|attempt| attempt.has_written(&theirs.record.text));
+            (own.cloned(), !unsure.is_empty())
+        };
+        let merges = decide::conflict(&self.config.policy) == decide::Conflict::Merge;
+        match own {
             Some(own) => {
                 let record = theirs.record.clone();
                 let (snapshot, version) = (Arc::clone(&own.snapshot), own.version);
                 let own = Attempt { record, snapshot, version, together: None };
                 self.written(&own, theirs.revision)
             }
+            None if is_unsure && merges => Err(Error::new(ErrorKind::Conflict)),
             None => self.meet(theirs, now),
         }
     }

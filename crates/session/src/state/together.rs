@@ -51,8 +51,12 @@ struct Batch {
 #[derive(Clone)]
 enum Outcome {
     Stored(Loaded),
-    /// Another process wrote this in the meantime.
-    Overtaken(Loaded),
+    /// Another process wrote this in the meantime. Whether it did so on top of what was tried is not known where
+    /// that had been tried before.
+    Overtaken {
+        theirs: Loaded,
+        is_sure: bool,
+    },
     Gone,
     /// The store does not keep it as it is: each writes its own, since it may be another's fault.
     Apart,
@@ -139,13 +143,24 @@ impl Shared {
             };
             match outcome {
                 Some(Outcome::Stored(stored)) => return self.stored_together(&part, &stored),
-                Some(Outcome::Overtaken(theirs)) => self.meet_unless_own(&theirs, now)?,
+                Some(Outcome::Overtaken { theirs, is_sure }) => {
+                    if is_sure {
+                        self.is_sure_of(&part.attempt);
+                    }
+                    self.follow(&theirs, now)?;
+                }
                 Some(Outcome::Gone) => return self.gone_together(now).await,
                 Some(Outcome::Failed(kind)) => {
+                    if kind == store::ErrorKind::Refused {
+                        self.is_sure_of(&part.attempt);
+                    }
                     let message = "a write for several requests failed";
                     return Err(store::Error::new(kind, message).into());
                 }
-                Some(Outcome::Apart) => is_apart = true,
+                Some(Outcome::Apart) => {
+                    self.is_sure_of(&part.attempt);
+                    is_apart = true;
+                }
                 // Whoever was to write was dropped, and the batch with it.
                 None => {}
             }
@@ -192,9 +207,7 @@ impl Shared {
         let attempt = Arc::new(Attempt { record, snapshot, version, together });
         let outcome = batch.outcome.subscribe();
         writers.batch = Some(batch);
-        if let Some(live) = &mut self.state().live {
-            live.unsure.push(Arc::clone(&attempt));
-        }
+        self.is_unsure_of(&attempt);
         Ok(Some(Part { attempt, ours, outcome }))
     }
 
@@ -251,7 +264,7 @@ impl Shared {
             {
                 Outcome::Stored(theirs)
             }
-            Ok(Updated::Conflict(theirs)) => Outcome::Overtaken(theirs),
+            Ok(Updated::Conflict(theirs)) => Outcome::Overtaken { theirs, is_sure: !may_be_there },
             Ok(Updated::Gone) => Outcome::Gone,
             Err(error) => {
                 writers.latest = None;
@@ -268,11 +281,13 @@ impl Shared {
             }
         };
         writers.latest = match &outcome {
-            Outcome::Stored(latest) | Outcome::Overtaken(latest) => Some(latest.clone()),
+            Outcome::Stored(latest) | Outcome::Overtaken { theirs: latest, .. } => {
+                Some(latest.clone())
+            }
             Outcome::Gone | Outcome::Apart | Outcome::Failed(_) => None,
         };
         writers.overtaken =
-            if matches!(outcome, Outcome::Overtaken(_)) { writers.overtaken + 1 } else { 0 };
+            if matches!(outcome, Outcome::Overtaken { .. }) { writers.overtaken + 1 } else { 0 };
         batch.outcome.send_replace(Some(outcome.clone()));
         Ok(Some(outcome))
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use express_session::store::mysql::MySqlStore;
-use express_session_testkit::{Subject, Task, admin_laws, servers, store_laws};
+use express_session_testkit::{Clock, Subject, Task, admin_laws, lock_laws, servers, store_laws};
 
 use crate::support::{fresh, run};
 
@@ -29,6 +29,25 @@ impl Subject for Tables {
     }
 }
 
+/// The same, at the real time: leases run by the server's clock.
+struct Leased;
+
+impl Subject for Leased {
+    type Store = MySqlStore;
+
+    async fn store(&self) -> MySqlStore {
+        Tables.store().await
+    }
+
+    fn clock(&self) -> Clock {
+        Clock::Server
+    }
+
+    async fn parallel(&self, tasks: Vec<Task>) {
+        Tables.parallel(tasks).await;
+    }
+}
+
 /// Leaves a law out where there is no server.
 fn with_server(law: impl Future<Output = ()>) {
     if servers::shared_mariadb().is_some() {
@@ -37,4 +56,5 @@ fn with_server(law: impl Future<Output = ()>) {
 }
 
 store_laws!(Tables, block_on = with_server);
+lock_laws!(Leased, block_on = with_server);
 admin_laws!(Tables, block_on = with_server);

@@ -6,5 +6,6 @@
 mod failures;
 mod format;
 mod laws;
+mod locks;
 mod options;
 mod support;

@@ -5,6 +5,7 @@
 mod failures;
 mod format;
 mod laws;
+mod locks;
 mod options;
 mod renewal;
 mod support;

@@ -1,0 +1,237 @@
+//! The store behind the bad network. It does what every store does, and looks on: what has ended in it
+//! may never be there again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use express_session::store::{
+    Created, Error, Fenced, Holder, Loaded, Locked, Record, Renewed, Revision, Store, Touch,
+    Touched, Updated,
+};
+use express_session::{SessionId, Timestamp};
+
+use crate::plan::Setup;
+
+/// A map that keeps what has ended, marked. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Audited(Arc<Inner>);
+
+struct Inner {
+    digests: bool,
+    renews: bool,
+    touches: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    slots: BTreeMap<String, Slot>,
+    locks: BTreeMap<String, (Holder, Timestamp)>,
+    /// Counts the writings of all records, so that no number comes twice.
+    writings: u128,
+    again: Vec<(String, Timestamp)>,
+}
+
+struct Slot {
+    record: Record,
+    revision: Revision,
+    destroyed: bool,
+    writes: u64,
+}
+
+impl Slot {
+    fn is_live(&self, now: Timestamp) -> bool {
+        !self.destroyed && self.record.is_live(now)
+    }
+
+    fn loaded(&self) -> Loaded {
+        Loaded { record: self.record.clone(), revision: self.revision }
+    }
+}
+
+/// What the store has for an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Never,
+    Live,
+    Expired,
+    Destroyed,
+}
+
+impl Audited {
+    pub(crate) fn new(setup: &Setup) -> Self {
+        Self(Arc::new(Inner {
+            digests: setup.digests,
+            renews: setup.renews && setup.touches,
+            touches: setup.touches,
+            state: Mutex::default(),
+        }))
+    }
+
+    pub(crate) fn kept(&self, id: &str, now: Timestamp) -> Kept {
+        match self.state().slots.get(id) {
+            None => Kept::Never,
+            Some(slot) if slot.destroyed => Kept::Destroyed,
+            Some(slot) if slot.record.is_live(now) => Kept::Live,
+            Some(_) => Kept::Expired,
+        }
+    }
+
+    /// Gives the text of a live record.
+    pub(crate) fn text(&self, id: &str, now: Timestamp) -> Option<Arc<str>> {
+        let state = self.state();
+        let slot = state.slots.get(id).filter(|slot| slot.is_live(now))?;
+        Some(Arc::clone(&slot.record.text))
+    }
+
+    /// Counts how often all records were written.
+    pub(crate) fn writings(&self) -> u64 {
+        u64::try_from(self.state().writings).unwrap()
+    }
+
+    /// Gives the sessions that had ended and were created again, and when.
+    pub(crate) fn created_again(&self) -> Vec<(String, Timestamp)> {
+        self.state().again.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap()
+    }
+
+    fn put(&self, state: &mut State, id: &SessionId, record: &Record) -> Revision {
+        state.writings += 1;
+        let revision = if self.0.digests {
+            Revision::of_text(&record.text)
+        } else {
+            Revision::new(state.writings)
+        };
+        let writes = state.slots.get(id.as_str()).map_or(0, |slot| slot.writes);
+        let slot = Slot { record: record.clone(), revision, destroyed: false, writes: writes + 1 };
+        state.slots.insert(id.as_str().to_owned(), slot);
+        revision
+    }
+
+    fn replace(
+        &self,
+        state: &mut State,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        now: Timestamp,
+    ) -> Updated {
+        match state.slots.get(id.as_str()).filter(|slot| slot.is_live(now)) {
+            None => Updated::Gone,
+            Some(slot) if slot.revision != expected => Updated::Conflict(slot.loaded()),
+            Some(_) => Updated::Done(self.put(state, id, record)),
+        }
+    }
+}
+
+impl Store for Audited {
+    async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
+        let state = self.state();
+        let slot = state.slots.get(id.as_str()).filter(|slot| slot.is_live(now));
+        Ok(slot.map(Slot::loaded))
+    }
+
+    async fn create(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        now: Timestamp,
+    ) -> Result<Created, Error> {
+        let mut state = self.state();
+        if let Some(slot) = state.slots.get(id.as_str()) {
+            if slot.is_live(now) {
+                return Ok(Created::Taken);
+            }
+            state.again.push((id.as_str().to_owned(), now));
+        }
+        Ok(Created::Done(self.put(&mut state, id, record)))
+    }
+
+    async fn update(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        now: Timestamp,
+    ) -> Result<Updated, Error> {
+        Ok(self.replace(&mut self.state(), id, record, expected, now))
+    }
+
+    async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
+        let mut state = self.state();
+        match state.slots.get_mut(id.as_str()).filter(|slot| slot.is_live(now)) {
+            None => Ok(Touched::Gone),
+            Some(slot) => {
+                slot.record.deadline = touch.deadline;
+                Ok(Touched::Done)
+            }
+        }
+    }
+
+    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
+        let mut state = self.state();
+        let slot = state.slots.get_mut(id.as_str()).filter(|slot| slot.is_live(now));
+        Ok(slot.map(|slot| {
+            if self.0.renews {
+                slot.record.deadline = Touch::renewing(&slot.record.text, now).unwrap().deadline;
+            }
+            Renewed { loaded: slot.loaded(), is_renewed: self.0.renews }
+        }))
+    }
+
+    async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
+        if let Some(slot) = self.state().slots.get_mut(id.as_str()) {
+            slot.destroyed = true;
+        }
+        Ok(())
+    }
+
+    async fn lock(
+        &self,
+        id: &SessionId,
+        holder: Holder,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Locked, Error> {
+        let mut state = self.state();
+        let taken = state.locks.get(id.as_str());
+        if taken.is_some_and(|(other, until)| *other != holder && *until > now) {
+            return Ok(Locked::Taken);
+        }
+        let until = now.saturating_add(lease);
+        state.locks.insert(id.as_str().to_owned(), (holder, until));
+        Ok(Locked::Done)
+    }
+
+    async fn update_locked(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        holder: Holder,
+        now: Timestamp,
+    ) -> Result<Fenced, Error> {
+        let mut state = self.state();
+        let held = state.locks.get(id.as_str());
+        if !held.is_some_and(|(held, until)| *held == holder && *until > now) {
+            return Ok(Fenced::Lost);
+        }
+        Ok(Fenced::Held(self.replace(&mut state, id, record, expected, now)))
+    }
+
+    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+        let mut state = self.state();
+        if state.locks.get(id.as_str()).is_some_and(|(held, _)| *held == holder) {
+            state.locks.remove(id.as_str());
+        }
+        Ok(())
+    }
+
+    fn supports_touch(&self) -> bool {
+        self.0.touches
+    }
+}
