@@ -11,8 +11,11 @@ use anyhow::Result;
 use clap::Parser;
 
 mod conformance;
+mod fuzz;
 mod interop;
+mod mutants;
 mod process;
+mod races;
 mod test;
 mod tools;
 mod workspace;
@@ -25,8 +28,14 @@ enum Task {
     Test(test::Options),
     /// Plays generated requests against the real express-session on Node and compares.
     Conformance(conformance::Options),
+    /// Looks for inputs that break what always has to hold.
+    Fuzz(fuzz::Options),
     /// Plays the real npm stores and ours against each other, on real servers.
     Interop(interop::Options),
+    /// Changes the engine in a thousand small ways, and sees whether a test notices.
+    Mutants(mutants::Options),
+    /// Lets requests of one visitor overlap, on every store, and counts what is lost.
+    Races(races::Options),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +49,9 @@ fn run(task: &Task) -> Result<ExitCode> {
     match task {
         Task::Test(options) => test::run(options),
         Task::Conformance(options) => conformance::run(options),
+        Task::Fuzz(options) => fuzz::run(options),
         Task::Interop(options) => interop::run(options),
+        Task::Mutants(options) => mutants::run(options),
+        Task::Races(options) => races::run(options),
     }
 }

@@ -11,6 +11,7 @@ use crate::workspace::Workspace;
 
 mod application;
 mod cargo;
+mod interleavings;
 mod judge;
 mod layers;
 mod packages;
@@ -52,6 +53,12 @@ const STEPS: &[Step] = &[
         run: cargo::test,
     },
     Step {
+        name: "interleavings",
+        about: "the memory store's calls at once, in every order or very many",
+        needs: &[],
+        run: interleavings::check,
+    },
+    Step {
         name: "layers",
         about: "dependencies point the way of the design",
         needs: &[],
@@ -76,10 +83,22 @@ const STEPS: &[Step] = &[
         run: judge::check,
     },
     Step {
+        name: "corpus",
+        about: "what the fuzzer once found holds, and Node reads it alike",
+        needs: &[Tool::Rustfmt, Tool::Node],
+        run: crate::fuzz::check,
+    },
+    Step {
         name: "interop",
         about: "the npm stores and ours read, change and end the same sessions",
         needs: &[Tool::Servers, Tool::NodeStores],
         run: crate::interop::check,
+    },
+    Step {
+        name: "races",
+        about: "of requests that overlap nothing is lost, and no logout is undone",
+        needs: &[Tool::Servers, Tool::NodePeers],
+        run: crate::races::check,
     },
     Step {
         name: "repository",

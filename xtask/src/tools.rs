@@ -26,6 +26,12 @@ pub(crate) enum Tool {
     Servers,
     /// The npm stores that ours are played against.
     NodeStores,
+    /// Express with express-session and stores for it, which loses what ours must not.
+    NodePeers,
+    /// cargo-mutants, which changes code to test its tests.
+    Mutants,
+    /// cargo-fuzz, and the nightly toolchain that it needs.
+    Fuzz,
 }
 
 /// Finds or installs the tool; an error says what to install by hand.
@@ -40,6 +46,16 @@ pub(crate) fn provide(workspace: &Workspace, tool: Tool) -> Result<()> {
         }
         Tool::Servers => servers::provide(),
         Tool::NodeStores => node_stores::provide(&workspace.root.join("interop/node")),
+        Tool::NodePeers => {
+            program("node")?;
+            program("npm")?;
+            node_packages(&workspace.root.join("races/node"))
+        }
+        Tool::Mutants => subcommand("mutants", "cargo-mutants", "27.1.0"),
+        Tool::Fuzz => {
+            nightly()?;
+            subcommand("fuzz", "cargo-fuzz", "0.13.2")
+        }
     }
 }
 
@@ -56,6 +72,24 @@ fn component(subcommand: &str, name: &str) -> Result<()> {
         bail!("`cargo {subcommand}` does not work although the component {name} is installed");
     }
     Ok(())
+}
+
+/// The fuzzer counts what is run by flags that stable Rust does not take.
+fn nightly() -> Result<()> {
+    if !process::works(Command::new("rustup").args(["run", "nightly", "rustc", "--version"])) {
+        bail!("nightly Rust is missing: rustup toolchain install nightly --profile minimal");
+    }
+    Ok(())
+}
+
+/// A program that cargo calls as a subcommand, built from its sources where it is missing.
+fn subcommand(name: &str, package: &str, version: &str) -> Result<()> {
+    if process::works(process::this_cargo().args([name, "--version"])) {
+        return Ok(());
+    }
+    let options = ["install", "--locked", "--version", version, package];
+    process::run(process::this_cargo().args(options))
+        .with_context(|| format!("`cargo {name}` is missing: install {package} {version}"))
 }
 
 fn program(name: &str) -> Result<()> {

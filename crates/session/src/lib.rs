@@ -45,11 +45,17 @@
 mod body;
 mod config;
 mod connection;
+mod deadline;
 mod diagnose;
 mod error;
 #[cfg(feature = "axum")]
 mod extract;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod layer;
+mod lock;
+mod queue;
 mod service;
 mod session;
 mod source;
@@ -62,8 +68,11 @@ pub use config::Secret;
 pub use connection::SecureConnection;
 pub use error::{ConfigError, Error, ErrorKind};
 pub use express_session_core::cookie::{Cookie, Priority, SameSite, Secure};
-pub use express_session_core::{Clock, Departures, Random, SessionId, Timestamp, Unset};
+pub use express_session_core::{
+    Clock, Departures, LateWrite, Outage, Random, SessionId, Timestamp, Unset,
+};
 pub use layer::SessionLayer;
+pub use lock::SessionLock;
 pub use service::{ResponseFuture, SessionService};
 pub use session::{Session, SessionCookie, Unloaded};
 pub use store::connect;

@@ -73,6 +73,21 @@ pub async fn connect(url: &str) -> Result<AnyStore, ConnectError> {
     }
 }
 
+/// Does all of [`connect`] that asks no server. The fuzzer's build has every store but SQLite, whose URL is
+/// read as that of files.
+#[cfg(fuzzing)]
+pub(crate) fn prepare(url: &str) -> Result<(), ConnectError> {
+    let address = Address::parse(url)?;
+    match address.scheme {
+        "memory" => memory(address).map(drop),
+        "postgres" | "postgresql" => postgres_at(address).map(drop),
+        "mysql" => mysql_at(address).map(drop),
+        "memcached" => memcached_at(address).map(drop),
+        "file" => file_at(address).map(drop),
+        _ => redis_at(address).map(drop),
+    }
+}
+
 fn memory(address: Address<'_>) -> Result<AnyStore, ConnectError> {
     if !address.place.is_empty() {
         return Err(ConnectError::no_url("memory:// takes options only"));
@@ -91,6 +106,13 @@ fn memory(address: Address<'_>) -> Result<AnyStore, ConnectError> {
 
 #[cfg(feature = "redis")]
 async fn redis(address: Address<'_>) -> Result<AnyStore, ConnectError> {
+    let store = redis_at(address)?;
+    store.ping().await?;
+    Ok(AnyStore::new(store))
+}
+
+#[cfg(feature = "redis")]
+fn redis_at(address: Address<'_>) -> Result<super::redis::RedisStore, ConnectError> {
     let (server, kind) = address.scheme.split_once('+').unwrap_or((address.scheme, ""));
     if cfg!(not(feature = "tls")) && server.ends_with('s') && server != "redis" {
         return Err(ConnectError::missing(address.scheme, "tls"));
@@ -112,12 +134,16 @@ async fn redis(address: Address<'_>) -> Result<AnyStore, ConnectError> {
             _ => return Err(option.unknown()),
         };
     }
-    store.ping().await?;
-    Ok(AnyStore::new(store))
+    Ok(store)
 }
 
 #[cfg(feature = "postgres")]
 async fn postgres(address: Address<'_>) -> Result<AnyStore, ConnectError> {
+    probed(postgres_at(address)?).await
+}
+
+#[cfg(feature = "postgres")]
+fn postgres_at(address: Address<'_>) -> Result<super::postgres::PostgresStore, ConnectError> {
     let (url, options) = address.for_driver(&[
         "user",
         "password",
@@ -156,11 +182,16 @@ async fn postgres(address: Address<'_>) -> Result<AnyStore, ConnectError> {
             _ => return Err(option.unknown()),
         };
     }
-    probed(store).await
+    Ok(store)
 }
 
 #[cfg(feature = "mysql")]
 async fn mysql(address: Address<'_>) -> Result<AnyStore, ConnectError> {
+    probed(mysql_at(address)?).await
+}
+
+#[cfg(feature = "mysql")]
+fn mysql_at(address: Address<'_>) -> Result<super::mysql::MySqlStore, ConnectError> {
     let (url, options) = address.for_driver(&[
         "tcp_keepalive",
         "max_allowed_packet",
@@ -192,11 +223,16 @@ async fn mysql(address: Address<'_>) -> Result<AnyStore, ConnectError> {
             _ => return Err(option.unknown()),
         };
     }
-    probed(store).await
+    Ok(store)
 }
 
 #[cfg(feature = "memcached")]
 async fn memcached(address: Address<'_>) -> Result<AnyStore, ConnectError> {
+    probed(memcached_at(address)?).await
+}
+
+#[cfg(feature = "memcached")]
+fn memcached_at(address: Address<'_>) -> Result<super::memcached::MemcachedStore, ConnectError> {
     let (url, options) = address.for_driver(&[])?;
     let mut store = super::memcached::MemcachedStore::new(&url)?;
     for option in options {
@@ -208,11 +244,18 @@ async fn memcached(address: Address<'_>) -> Result<AnyStore, ConnectError> {
             _ => return Err(option.unknown()),
         };
     }
-    probed(store).await
+    Ok(store)
 }
 
 #[cfg(feature = "sqlite")]
 async fn sqlite(address: Address<'_>) -> Result<AnyStore, ConnectError> {
+    let store = sqlite_at(address)?;
+    store.open().await?;
+    Ok(AnyStore::new(store))
+}
+
+#[cfg(feature = "sqlite")]
+fn sqlite_at(address: Address<'_>) -> Result<super::sqlite::SqliteStore, ConnectError> {
     use super::sqlite::{Dialect, SqliteStore, Synchronous};
 
     let mut store = SqliteStore::new(address.path()?);
@@ -242,12 +285,18 @@ async fn sqlite(address: Address<'_>) -> Result<AnyStore, ConnectError> {
             _ => return Err(option.unknown()),
         };
     }
+    Ok(store)
+}
+
+#[cfg(feature = "file")]
+async fn file(address: Address<'_>) -> Result<AnyStore, ConnectError> {
+    let store = file_at(address)?;
     store.open().await?;
     Ok(AnyStore::new(store))
 }
 
 #[cfg(feature = "file")]
-async fn file(address: Address<'_>) -> Result<AnyStore, ConnectError> {
+fn file_at(address: Address<'_>) -> Result<super::file::FileStore, ConnectError> {
     let mut store = super::file::FileStore::new(address.path()?);
     for option in address.options()? {
         store = match option.name {
@@ -263,8 +312,7 @@ async fn file(address: Address<'_>) -> Result<AnyStore, ConnectError> {
             _ => return Err(option.unknown()),
         };
     }
-    store.open().await?;
-    Ok(AnyStore::new(store))
+    Ok(store)
 }
 
 /// Stands in for the stores that are left out.

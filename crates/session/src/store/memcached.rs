@@ -40,6 +40,10 @@
 //! One server keeps all sessions. connect-memcached can spread them over several, by a rule of its
 //! own that would have to be the same here.
 //!
+//! It has no locks: no command of Memcached looks at one item and writes another in one step, so that a
+//! write could not be kept from one whose lock is lost. [`lock`](Store::lock) and what belongs to it are
+//! [`ErrorKind::Unsupported`].
+//!
 //! There is no TLS and no login: the network between must be one to trust.
 
 use std::fmt;

@@ -17,6 +17,7 @@
 //! A store of your own implements [`Store`]; `express-session-testkit` has the laws to test it with.
 
 mod any;
+mod coalesce;
 mod connect;
 #[cfg(feature = "file")]
 pub mod file;
@@ -38,5 +39,8 @@ mod schedule;
 pub mod sqlite;
 
 pub use any::AnyStore;
+pub use coalesce::Coalesced;
+#[cfg(fuzzing)]
+pub(crate) use connect::prepare;
 pub use connect::{ConnectError, ConnectErrorKind, connect};
 pub use express_session_core::store::*;

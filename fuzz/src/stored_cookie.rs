@@ -1,0 +1,72 @@
+//! The `cookie` member of a record.
+
+use std::time::Duration;
+
+use express_session_core::Timestamp;
+use express_session_core::cookie::{StoredCookie, print, print_expired};
+use serde_json::json;
+
+use crate::NOW;
+use crate::javascript;
+use crate::node::Question;
+use crate::set_cookie::check_header;
+
+/// Reads a text as a cookie, writes it, and touches it.
+pub fn run(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(cookie) = StoredCookie::parse(text, NOW) else { return };
+    let members = javascript::members(text).expect("serde_json reads it too");
+    let written = cookie.text();
+    let again = StoredCookie::parse(&written, NOW).expect("what is written is read");
+    // Where `maxAge` is stored, which express-session never writes, `expires` may be a text until it is read again.
+    if members.iter().all(|(key, _)| key != b"maxAge") {
+        assert_eq!(again.text(), written, "reading changes nothing");
+        assert_eq!(again.deadline(), cookie.deadline());
+    }
+    let left = cookie.max_age(NOW);
+    assert_eq!(left.is_some(), cookie.deadline().is_some());
+    assert_eq!(cookie.expires(), cookie.deadline().map(Into::into));
+    attributes(&cookie, &again);
+
+    let mut touched = cookie.clone();
+    touched.renew(NOW);
+    let once = touched.clone();
+    touched.renew(NOW);
+    assert_eq!(touched.text(), once.text(), "a second touch at once changes nothing");
+    let later = Timestamp::from_millis(NOW.millis() + 20_000);
+    touched.renew(later);
+    if let (Some(first), Some(second)) = (once.deadline(), touched.deadline()) {
+        assert_eq!(second.saturating_since(first), Duration::from_secs(20));
+    }
+    for cookie in [&cookie, &once, &touched] {
+        for header in [print("sid", "s:a;b", cookie), print_expired("sid", cookie)] {
+            header.iter().for_each(|header| check_header(header));
+        }
+    }
+}
+
+fn attributes(one: &StoredCookie, other: &StoredCookie) {
+    assert_eq!(one.path(), other.path());
+    assert_eq!(one.domain(), other.domain());
+    assert_eq!(one.http_only(), other.http_only());
+    assert_eq!(one.secure(), other.secure());
+    assert_eq!(one.same_site(), other.same_site());
+    assert_eq!(one.partitioned(), other.partitioned());
+    assert_eq!(one.priority(), other.priority());
+}
+
+/// express-session's `Store.createSession` inflates the cookie, and `session.touch` starts its time anew.
+pub fn question(data: &[u8]) -> Option<Question> {
+    let text = std::str::from_utf8(data).ok()?;
+    let ours = StoredCookie::parse(text, NOW).ok().map(|cookie| {
+        let mut touched = cookie.clone();
+        touched.renew(NOW);
+        [cookie.text(), touched.text()]
+    });
+    // What express-session throws at is told apart from what it loads; a date has forms that are read on
+    // Node alone (DEPARTURES.md).
+    Some(Question {
+        ask: json!({ "target": "stored_cookie", "text": text, "now": NOW.millis() }),
+        ours: json!(ours),
+    })
+}

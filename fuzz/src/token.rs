@@ -1,0 +1,98 @@
+//! The signed value of the cookie.
+
+use arbitrary::{Arbitrary, Unstructured};
+use express_session_core::{Keyring, SessionId, token};
+use serde_json::json;
+
+use crate::node::Question;
+
+/// Secrets, an id, and what is done to its value.
+#[derive(Arbitrary, Debug)]
+struct Case {
+    first: String,
+    others: Vec<String>,
+    id: String,
+    /// Which bit is turned over.
+    bit: u16,
+    /// A value of somebody else's making.
+    foreign: String,
+}
+
+fn case(data: &[u8]) -> Option<Case> {
+    let mut case = Case::arbitrary_take_rest(Unstructured::new(data)).ok()?;
+    case.others.truncate(3);
+    Some(case)
+}
+
+/// Seals an id, opens it with the right secrets, and with everything else that is near.
+pub fn run(data: &[u8]) {
+    let Some(case) = case(data) else { return };
+    let secrets: Vec<&str> =
+        [&*case.first].into_iter().chain(case.others.iter().map(|other| &**other)).collect();
+    let ring = ring(&secrets);
+    refused_or_sealed(&case.foreign, &secrets);
+    refused_or_sealed(&format!("s:{}", case.foreign), &secrets);
+    let Some(id) = SessionId::new(case.id) else {
+        return assert!(opened(&token::seal(&some_id(), &ring), &ring).is_some());
+    };
+    let value = token::seal(&id, &ring);
+    assert_eq!(opened(&value, &ring).as_deref(), Some(id.as_str()), "what is sealed opens");
+    for secret in &secrets {
+        let other = self::ring(&[secret]);
+        let same = key(secret) == key(&case.first);
+        assert_eq!(opened(&value, &other).is_some(), same, "the first secret signs");
+        assert!(opened(&token::seal(&id, &other), &ring).is_some(), "every secret verifies");
+    }
+    let mut bytes = value.clone().into_bytes();
+    let bit = usize::from(case.bit) % (8 * bytes.len());
+    bytes[bit / 8] ^= 1 << (bit % 8);
+    if let Ok(turned) = String::from_utf8(bytes) {
+        assert_eq!(opened(&turned, &ring), None, "one bit is another");
+    }
+    let cut = value.char_indices().nth(usize::from(case.bit) % value.chars().count());
+    let cut = cut.map_or("", |(at, _)| &value[..at]);
+    assert!(opened(cut, &ring).is_none_or(|found| found != id.as_str()), "the end is missing");
+}
+
+/// npm's cookie-signature signs the id, and opens the value that is not ours.
+pub fn question(data: &[u8]) -> Option<Question> {
+    let case = case(data)?;
+    let id = SessionId::new(case.id)?;
+    let ring = ring(&[&case.first]);
+    let sealed = token::seal(&id, &ring);
+    let foreign = format!("s:{}", case.foreign);
+    Some(Question {
+        ask: json!({
+            "target": "token", "secret": case.first, "id": id.as_str(), "values": [&sealed, &foreign],
+        }),
+        ours: json!({
+            "sealed": sealed, "opened": [opened(&sealed, &ring), opened(&foreign, &ring)],
+        }),
+    })
+}
+
+fn some_id() -> SessionId {
+    SessionId::from_random([7; SessionId::RANDOM_BYTES])
+}
+
+fn ring(secrets: &[&str]) -> Keyring {
+    Keyring::new(secrets).expect("there is a secret")
+}
+
+fn opened(value: &str, ring: &Keyring) -> Option<String> {
+    token::open(value, ring).ok().map(|id| id.get().as_str().to_owned())
+}
+
+/// Whatever opens is what one of the secrets makes of the id that comes out.
+fn refused_or_sealed(value: &str, secrets: &[&str]) {
+    if let Some(id) = opened(value, &ring(secrets)).and_then(SessionId::new) {
+        let sealed = |secret: &&str| token::seal(&id, &ring(&[secret])) == value;
+        assert!(secrets.iter().any(sealed), "a value opens that no secret makes");
+    }
+}
+
+/// The key that a secret is to HMAC (RFC 2104 §2), which fills a short one with zeros. A long one is hashed,
+/// and not equal to any other here.
+fn key(secret: &str) -> &str {
+    if secret.len() <= 64 { secret.trim_end_matches('\0') } else { secret }
+}

@@ -1,0 +1,124 @@
+// The Node side: an Express application with express-session, on a port of loopback.
+//
+// `node main.mjs '{"store":"redis","url":"…","secret":"…","wait":20}'` prints its port, and the versions of its
+// packages behind it. It ends with its standard input. The routes are those of `src/routes.rs`.
+
+import fs from 'node:fs'
+import express from 'express'
+import session from 'express-session'
+
+const { store: kind, url, secret, wait } = JSON.parse(process.argv[2])
+
+const stores = {
+  memory: { packages: [], open: () => new session.MemoryStore() },
+  redis: {
+    packages: ['connect-redis', 'redis'],
+    async open() {
+      const { createClient } = await import('redis')
+      const { RedisStore } = await import('connect-redis')
+      return new RedisStore({ client: await createClient({ url }).connect() })
+    }
+  },
+  postgres: {
+    packages: ['connect-pg-simple', 'pg'],
+    async open() {
+      const { default: pg } = await import('pg')
+      const { default: connect } = await import('connect-pg-simple')
+      const pool = new pg.Pool({ connectionString: url })
+      const store = new (connect(session))({ pool, createTableIfMissing: true })
+      // The table is made by the first call.
+      await new Promise((resolve, reject) => {
+        store.get('nobody', (error) => (error ? reject(error) : resolve()))
+      })
+      return store
+    }
+  }
+}
+
+// That the memory store is for development is known.
+console.warn = () => {}
+
+const gates = new Map()
+
+function gate(name) {
+  if (!gates.has(name)) {
+    const made = { arrived: 0, waiting: [] }
+    made.opened = new Promise((resolve) => { made.open = resolve })
+    gates.set(name, made)
+  }
+  return gates.get(name)
+}
+
+function arrive(name) {
+  const at = gate(name)
+  at.arrived += 1
+  at.waiting = at.waiting.filter(({ count, resolve }) => at.arrived < count || resolve())
+}
+
+const sleep = () => new Promise((resolve) => setTimeout(resolve, wait))
+
+const app = express()
+
+app.get('/gate/:name/arrived/:count', async (req, res) => {
+  const at = gate(req.params.name)
+  const count = Number(req.params.count)
+  if (at.arrived < count) await new Promise((resolve) => at.waiting.push({ count, resolve }))
+  res.end()
+})
+app.get('/gate/:name/open', (req, res) => {
+  gate(req.params.name).open()
+  res.end()
+})
+
+const store = await stores[kind].open()
+app.use(session({ store, secret, resave: false, saveUninitialized: false }))
+
+app.get('/start', (req, res) => {
+  req.session.base = 1
+  res.end()
+})
+app.get('/member/:key', async (req, res) => {
+  await sleep()
+  req.session[req.params.key] = 1
+  res.end()
+})
+app.get('/count', async (req, res) => {
+  const before = req.session.n ?? 0
+  await sleep()
+  req.session.n = before + 1
+  res.end()
+})
+app.get('/slow/:gate/:key', async (req, res) => {
+  arrive(req.params.gate)
+  await Promise.all([sleep(), gate(req.params.gate).opened])
+  req.session[req.params.key] = 1
+  res.end()
+})
+app.get('/logout', (req, res, next) => {
+  req.session.destroy((error) => (error ? next(error) : res.end()))
+})
+app.get('/regenerate', (req, res, next) => {
+  req.session.regenerate((error) => {
+    if (error) return next(error)
+    req.session.fresh = 1
+    res.end()
+  })
+})
+app.get('/read/:keys', (req, res) => {
+  const found = req.params.keys.split(',').filter((key) => req.session[key] !== undefined)
+  res.end(JSON.stringify(Object.fromEntries(found.map((key) => [key, req.session[key]]))))
+})
+
+const server = app.listen(0, '127.0.0.1')
+// A connection is kept for as long as the other side likes.
+server.keepAliveTimeout = 0
+await new Promise((resolve, reject) => server.on('listening', resolve).on('error', reject))
+const versions = ['express-session', ...stores[kind].packages].map(version).join(', ')
+process.stdout.write(`${server.address().port} ${versions}\n`)
+
+process.stdin.on('end', () => process.exit()).resume()
+
+function version(name) {
+  const place = new URL(`node_modules/${name}/package.json`, import.meta.url)
+  return `${name} ${JSON.parse(fs.readFileSync(place, 'utf8')).version}`
+}

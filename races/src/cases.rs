@@ -1,0 +1,421 @@
+//! The cases: which requests overlap, and what must be there afterwards.
+
+use anyhow::{Result, ensure};
+use serde_json::{Map, Value};
+
+use crate::crew::{Crew, Timed};
+use crate::tally::Tally;
+
+/// One case, played on a new session in each round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Case {
+    /// One request at a time: what the others' times are compared with.
+    Alone,
+    /// All writers at once, each with a session of its own.
+    Apart,
+    /// All at once, each with a member of its own.
+    Members,
+    /// All at once add one to the same member.
+    Counter,
+    /// All are slow, and meanwhile the session is destroyed.
+    Logout,
+    /// All are slow, and meanwhile the session gets a new id.
+    Regenerate,
+    /// All at once read and set the same member under the session's lock.
+    Lock,
+    /// All are slow, and meanwhile Node answers a request.
+    WithNode,
+    /// Node is slow, and meanwhile all are answered.
+    AroundNode,
+}
+
+impl Case {
+    /// Every case, in the order they are played.
+    pub(crate) const ALL: &[Self] = &[
+        Self::Alone,
+        Self::Apart,
+        Self::Members,
+        Self::Counter,
+        Self::Logout,
+        Self::Regenerate,
+        Self::Lock,
+        Self::WithNode,
+        Self::AroundNode,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Alone => "alone",
+            Self::Apart => "apart",
+            Self::Members => "members",
+            Self::Counter => "counter",
+            Self::Logout => "logout",
+            Self::Regenerate => "regenerate",
+            Self::Lock => "lock",
+            Self::WithNode => "with node",
+            Self::AroundNode => "around node",
+        }
+    }
+
+    /// Whether a crew can play it.
+    pub(crate) fn suits(self, crew: &Crew) -> bool {
+        match self {
+            Self::Alone
+            | Self::Apart
+            | Self::Members
+            | Self::Counter
+            | Self::Logout
+            | Self::Regenerate => true,
+            Self::Lock => crew.store.is_some(),
+            Self::WithNode | Self::AroundNode => crew.node.is_some(),
+        }
+    }
+
+    /// Whether a request waits for nothing but its own work and that of its rivals, so that its time means
+    /// something.
+    pub(crate) fn is_timed(self) -> bool {
+        match self {
+            Self::Alone
+            | Self::Apart
+            | Self::Members
+            | Self::Counter
+            | Self::Logout
+            | Self::Regenerate
+            | Self::Lock => true,
+            Self::WithNode | Self::AroundNode => false,
+        }
+    }
+
+    /// Whether the writers are after the same session.
+    pub(crate) fn is_contended(self) -> bool {
+        !matches!(self, Self::Alone | Self::Apart)
+    }
+
+    /// Plays one round. Its number is unlike that of any other round.
+    pub(crate) async fn play(self, crew: &Crew, writers: usize, round: usize) -> Result<Tally> {
+        let gate = format!("{}-{round}", self.name().replace(' ', "-"));
+        match self {
+            Self::Alone => alone(crew).await,
+            Self::Apart => apart(crew, writers).await,
+            Self::Members => members(crew, writers).await,
+            Self::Counter => counter(crew, writers, "/count").await,
+            Self::Lock => counter(crew, writers, "/lock").await,
+            Self::Logout => logout(crew, writers, &gate).await,
+            Self::Regenerate => regenerate(crew, writers, &gate).await,
+            Self::WithNode => with_node(crew, writers, &gate).await,
+            Self::AroundNode => around_node(crew, writers, &gate).await,
+        }
+    }
+}
+
+async fn alone(crew: &Crew) -> Result<Tally> {
+    let mut tally = Tally::default();
+    let cookie = crew.start().await?;
+    for _ in 0..ALONE {
+        let sent = crew.send(1, member, |_| cookie.clone());
+        tally.add(Tally::of(&sent.answers().await?));
+    }
+    Ok(tally)
+}
+
+/// How many requests, one after the other.
+const ALONE: usize = 20;
+
+async fn apart(crew: &Crew, writers: usize) -> Result<Tally> {
+    let mut cookies = Vec::new();
+    for _ in 0..writers {
+        cookies.push(crew.start().await?);
+    }
+    let answers = crew.send(writers, member, |writer| cookies[writer].clone()).answers().await?;
+    let mut tally = Tally::of(&answers);
+    for (writer, cookie) in cookies.iter().enumerate() {
+        let key = key(writer);
+        let found = crew.read(std::slice::from_ref(&key), cookie).await?;
+        tally.lost += missing(&answers[writer..=writer], |_| key.clone(), &found);
+    }
+    Ok(tally)
+}
+
+async fn members(crew: &Crew, writers: usize) -> Result<Tally> {
+    let cookie = crew.start().await?;
+    let answers = crew.send(writers, member, |_| cookie.clone()).answers().await?;
+    let found = crew.read(&keys(writers), &cookie).await?;
+    let mut tally = Tally::of(&answers);
+    tally.lost = missing(&answers, key, &found);
+    Ok(tally)
+}
+
+async fn counter(crew: &Crew, writers: usize, path: &str) -> Result<Tally> {
+    let cookie = crew.start().await?;
+    let sent = crew.send(writers, |_| path.to_owned(), |_| cookie.clone());
+    let mut tally = Tally::of(&sent.answers().await?);
+    let found = crew.read(&["n".to_owned()], &cookie).await?;
+    let counted = found.get("n").and_then(Value::as_u64).unwrap_or(0);
+    tally.lost = (tally.sent - tally.refused).saturating_sub(counted);
+    Ok(tally)
+}
+
+async fn logout(crew: &Crew, writers: usize, gate: &str) -> Result<Tally> {
+    let (tally, _) = overtaken(crew, writers, gate, "/logout").await?;
+    Ok(tally)
+}
+
+async fn regenerate(crew: &Crew, writers: usize, gate: &str) -> Result<Tally> {
+    let (mut tally, new) = overtaken(crew, writers, gate, "/regenerate").await?;
+    // The new session must live, and have what was put into it.
+    let is_alive = match &new {
+        Some(new) => crew.read(&["fresh".to_owned()], new).await?.contains_key("fresh"),
+        None => false,
+    };
+    tally.lost = u64::from(!is_alive);
+    Ok(tally)
+}
+
+/// A request ends the session while slow ones are between their load and their save. Gives its cookie.
+async fn overtaken(
+    crew: &Crew,
+    writers: usize,
+    gate: &str,
+    path: &str,
+) -> Result<(Tally, Option<String>)> {
+    let old = crew.start().await?;
+    let slow = crew.send(writers, |writer| slow(gate, writer), |_| old.clone());
+    crew.arrived(gate, writers).await?;
+    let ending = crew.site(writers).get(path, Some(&old)).await?;
+    ensure!(ending.status.is_success(), "{path} is refused: {}", ending.told());
+    crew.open(gate).await?;
+    let answers = slow.answers().await?;
+
+    let mut tally = Tally::of(&answers);
+    let mut wanted = keys(writers);
+    wanted.push("base".to_owned());
+    let mut is_back = crew.is_stored(&old).await?;
+    // By the old cookie, or by one that a late response has set.
+    let late = answers.iter().filter_map(|late| late.answer.cookie.as_ref());
+    for cookie in [&old].into_iter().chain(late) {
+        is_back |= !crew.read(&wanted, cookie).await?.is_empty();
+    }
+    tally.resurrected = u64::from(is_back);
+    Ok((tally, ending.cookie))
+}
+
+async fn with_node(crew: &Crew, writers: usize, gate: &str) -> Result<Tally> {
+    let cookie = crew.start().await?;
+    let slow = crew.send(writers, |writer| slow(gate, writer), |_| cookie.clone());
+    crew.arrived(gate, writers).await?;
+    let mut tally = Tally::of(
+        &node(crew).send(1, |_| "/member/node".into(), |_| cookie.clone()).answers().await?,
+    );
+    crew.open(gate).await?;
+    let answers = slow.answers().await?;
+
+    tally.add(Tally::of(&answers));
+    let mut wanted = keys(writers);
+    wanted.push("node".to_owned());
+    let found = crew.read(&wanted, &cookie).await?;
+    tally.lost = missing(&answers, key, &found) + u64::from(!found.contains_key("node"));
+    Ok(tally)
+}
+
+async fn around_node(crew: &Crew, writers: usize, gate: &str) -> Result<Tally> {
+    let cookie = crew.start().await?;
+    let node = node(crew);
+    let slow = node.send(1, |_| format!("/slow/{gate}/node"), |_| cookie.clone());
+    node.arrived(gate, 1).await?;
+    let answers = crew.send(writers, member, |_| cookie.clone()).answers().await?;
+    node.open(gate).await?;
+    let slow = slow.answers().await?;
+
+    let mut tally = Tally::of(&answers);
+    tally.add(Tally::of(&slow));
+    let found = crew.read(&keys(writers), &cookie).await?;
+    tally.lost = missing(&answers, key, &found);
+    Ok(tally)
+}
+
+/// The Express application beside ours, as a crew of its own.
+fn node(crew: &Crew) -> Crew {
+    Crew { sites: crew.node.iter().cloned().collect(), store: None, node: None }
+}
+
+/// How many members are missing whose requests were a success.
+fn missing(answers: &[Timed], key: impl Fn(usize) -> String, found: &Map<String, Value>) -> u64 {
+    let is_lost = |(writer, timed): &(usize, &Timed)| {
+        timed.answer.status.is_success() && !found.contains_key(&key(*writer))
+    };
+    answers.iter().enumerate().filter(is_lost).map(|_| 1).sum()
+}
+
+fn key(writer: usize) -> String {
+    format!("m{writer}")
+}
+
+fn keys(writers: usize) -> Vec<String> {
+    (0..writers).map(key).collect()
+}
+
+fn member(writer: usize) -> String {
+    format!("/member/{}", key(writer))
+}
+
+fn slow(gate: &str, writer: usize) -> String {
+    format!("/slow/{gate}/{}", key(writer))
+}
+
+/// Handlers wait in simulated time, all at the same moment: what overlaps does not depend on the machine.
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use express_session::store::{
+        AnyStore, Created, Error, Loaded, Record, Revision, Store, Touch, Touched, Updated,
+    };
+    use express_session::{MemoryStore, SessionId, Timestamp};
+
+    use super::*;
+    use crate::ours;
+    use crate::site::Site;
+
+    const WRITERS: usize = 5;
+
+    fn crew(store: &(impl Store + Clone), sites: usize) -> Crew {
+        let site = |_| Site::Here(ours::application(store.clone(), Duration::from_millis(20)));
+        Crew {
+            sites: (0..sites).map(site).collect(),
+            store: Some(AnyStore::new(store.clone())),
+            node: None,
+        }
+    }
+
+    /// Says what is lost and what is resurrected.
+    async fn damage(case: Case, crew: &Crew) -> (u64, u64) {
+        let tally = case.play(crew, WRITERS, 1).await.unwrap();
+        assert_eq!(tally.refused, 0, "{:?}", tally.refusal);
+        (tally.lost, tally.resurrected)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_lost_or_resurrected_in_memory() {
+        // With one application, and with two that share the store.
+        for sites in [1, 2] {
+            let crew = crew(&MemoryStore::new(), sites);
+            for case in Case::ALL.iter().copied().filter(|case| case.suits(&crew)) {
+                assert_eq!(damage(case, &crew).await, (0, 0), "{case:?} with {sites}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_overwrites_is_caught() {
+        let crew = crew(&Overwriting(MemoryStore::new()), 1);
+        let damages = [
+            (Case::Alone, (0, 0)),
+            (Case::Apart, (0, 0)),
+            (Case::Members, (WRITERS as u64 - 1, 0)),
+            (Case::Counter, (WRITERS as u64 - 1, 0)),
+            (Case::Logout, (0, 1)),
+            (Case::Regenerate, (0, 1)),
+        ];
+        for (case, expected) in damages {
+            assert_eq!(damage(case, &crew).await, expected, "{case:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_that_was_refused_is_not_lost() {
+        let crew = crew(&Refusing(MemoryStore::new()), 1);
+        for case in [Case::Members, Case::Counter] {
+            let tally = case.play(&crew, WRITERS, 1).await.unwrap();
+            assert_eq!((tally.lost, tally.refused), (0, WRITERS as u64), "{case:?}");
+            assert!(tally.refusal.unwrap().starts_with("503"), "{case:?}");
+        }
+    }
+
+    /// A store as npm's are: the last who writes wins, also over an end.
+    #[derive(Clone)]
+    struct Overwriting(MemoryStore);
+
+    impl Store for Overwriting {
+        async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
+            self.0.load(id, now).await
+        }
+
+        async fn create(
+            &self,
+            id: &SessionId,
+            record: &Record,
+            now: Timestamp,
+        ) -> Result<Created, Error> {
+            self.0.create(id, record, now).await
+        }
+
+        async fn update(
+            &self,
+            id: &SessionId,
+            record: &Record,
+            _: Revision,
+            now: Timestamp,
+        ) -> Result<Updated, Error> {
+            self.0.destroy(id).await?;
+            match self.0.create(id, record, now).await? {
+                Created::Done(revision) => Ok(Updated::Done(revision)),
+                Created::Taken => Ok(Updated::Gone),
+            }
+        }
+
+        async fn touch(
+            &self,
+            id: &SessionId,
+            to: &Touch,
+            now: Timestamp,
+        ) -> Result<Touched, Error> {
+            self.0.touch(id, to, now).await
+        }
+
+        async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
+            self.0.destroy(id).await
+        }
+    }
+
+    /// A store that fails whenever something is to be changed.
+    #[derive(Clone)]
+    struct Refusing(MemoryStore);
+
+    impl Store for Refusing {
+        async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
+            self.0.load(id, now).await
+        }
+
+        async fn create(
+            &self,
+            id: &SessionId,
+            record: &Record,
+            now: Timestamp,
+        ) -> Result<Created, Error> {
+            self.0.create(id, record, now).await
+        }
+
+        async fn update(
+            &self,
+            _: &SessionId,
+            _: &Record,
+            _: Revision,
+            _: Timestamp,
+        ) -> Result<Updated, Error> {
+            Err(Error::new(express_session::store::ErrorKind::Unavailable, "it is out"))
+        }
+
+        async fn touch(
+            &self,
+            id: &SessionId,
+            to: &Touch,
+            now: Timestamp,
+        ) -> Result<Touched, Error> {
+            self.0.touch(id, to, now).await
+        }
+
+        async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
+            self.0.destroy(id).await
+        }
+    }
+}

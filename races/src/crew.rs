@@ -1,0 +1,151 @@
+//! The applications that one entrant's requests are spread over, and what a visitor does with them.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use axum::http::StatusCode;
+use express_session::store::{AnyStore, Store as _};
+use express_session::{SessionId, Timestamp};
+use serde_json::{Map, Value};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::site::{Answer, Site};
+
+/// An entrant that is ready.
+#[derive(Debug)]
+pub(crate) struct Crew {
+    pub(crate) sites: Vec<Site>,
+    /// Its store, where that is one of ours.
+    pub(crate) store: Option<AnyStore>,
+    /// An Express application on the same store, where there is one.
+    pub(crate) node: Option<Site>,
+}
+
+/// An answer, and how long it took.
+#[derive(Clone, Debug)]
+pub(crate) struct Timed {
+    pub(crate) answer: Answer,
+    pub(crate) took: Duration,
+}
+
+/// Requests that are under way.
+#[must_use = "the requests end with this value"]
+pub(crate) struct Sent(JoinSet<Result<(usize, Timed)>>);
+
+impl Crew {
+    /// The application that this writer's requests go to.
+    pub(crate) fn site(&self, writer: usize) -> &Site {
+        &self.sites[writer % self.sites.len()]
+    }
+
+    /// Makes a session, and gives its cookie.
+    pub(crate) async fn start(&self) -> Result<String> {
+        let answer = self.site(0).get("/start", None).await?;
+        ensure!(answer.status.is_success(), "no session can be started: {}", answer.told());
+        answer.cookie.context("a new session has no cookie")
+    }
+
+    /// Says whether the sessions have locks.
+    pub(crate) async fn has_locks(&self) -> Result<bool> {
+        let cookie = self.start().await?;
+        let answer = self.site(0).get("/lock", Some(&cookie)).await?;
+        Ok(answer.status != StatusCode::NOT_IMPLEMENTED)
+    }
+
+    /// Begins one request of each writer, at the same time.
+    pub(crate) fn send(
+        &self,
+        writers: usize,
+        path: impl Fn(usize) -> String,
+        cookie: impl Fn(usize) -> String,
+    ) -> Sent {
+        let mut requests = JoinSet::new();
+        for writer in 0..writers {
+            let (site, path, cookie) = (self.site(writer).clone(), path(writer), cookie(writer));
+            requests.spawn(async move {
+                let start = Instant::now();
+                let answer = site.get(&path, Some(&cookie)).await?;
+                Ok((writer, Timed { answer, took: start.elapsed() }))
+            });
+        }
+        Sent(requests)
+    }
+
+    /// Waits until each writer's slow request has loaded its session.
+    pub(crate) async fn arrived(&self, gate: &str, writers: usize) -> Result<()> {
+        let sites = self.sites.len();
+        for (number, site) in self.sites.iter().enumerate() {
+            let count = (number..writers).step_by(sites).count();
+            site.get(&format!("/gate/{gate}/arrived/{count}"), None).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets the slow requests go on.
+    pub(crate) async fn open(&self, gate: &str) -> Result<()> {
+        for site in &self.sites {
+            site.get(&format!("/gate/{gate}/open"), None).await?;
+        }
+        Ok(())
+    }
+
+    /// What a later request finds in the session of a cookie.
+    pub(crate) async fn read(&self, keys: &[String], cookie: &str) -> Result<Map<String, Value>> {
+        let path = format!("/read/{}", keys.join(","));
+        let answer = self.site(0).get(&path, Some(cookie)).await?;
+        ensure!(answer.status.is_success(), "the session cannot be read: {}", answer.told());
+        Ok(serde_json::from_str(&answer.body)?)
+    }
+
+    /// Says whether the store, not a request, has the session of a cookie.
+    pub(crate) async fn is_stored(&self, cookie: &str) -> Result<bool> {
+        let Some(store) = &self.store else { return Ok(false) };
+        let id = id_of(cookie).context("a cookie without an id")?;
+        Ok(store.load(&id, now()).await?.is_some())
+    }
+}
+
+impl Sent {
+    /// Waits for all answers, and gives them in the order of the writers.
+    pub(crate) async fn answers(mut self) -> Result<Vec<Timed>> {
+        let mut answers = Vec::new();
+        while let Some(answer) = self.0.join_next().await {
+            answers.push(answer??);
+        }
+        answers.sort_unstable_by_key(|(writer, _)| *writer);
+        Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+    }
+}
+
+impl Answer {
+    /// The status, and what the body says.
+    pub(crate) fn told(&self) -> String {
+        format!("{} {}", self.status, self.body.lines().next().unwrap_or_default())
+    }
+}
+
+/// The id in express-session's cookie, `connect.sid=s%3A` id `.` signature.
+fn id_of(cookie: &str) -> Option<SessionId> {
+    let (_, signed) = cookie.split_once("=s%3A")?;
+    let (id, _) = signed.split_once('.')?;
+    SessionId::new(id)
+}
+
+fn now() -> Timestamp {
+    #[expect(clippy::disallowed_methods, reason = "the stores are asked at the present time")]
+    let now = std::time::SystemTime::now();
+    now.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_from_a_cookie() {
+        let id = id_of("connect.sid=s%3AzN-x.c2ln%2Bw").unwrap();
+        assert_eq!(id.as_str(), "zN-x");
+        assert!(id_of("id=zN-x").is_none());
+    }
+}

@@ -1,0 +1,46 @@
+//! Gates: where the slow requests of one round wait until something else has happened.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+/// The gates of one application, by their names. They are made when first named.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gates(Arc<Mutex<HashMap<String, Gate>>>);
+
+#[derive(Clone, Debug, Default)]
+struct Gate {
+    arrived: watch::Sender<usize>,
+    is_open: watch::Sender<bool>,
+}
+
+impl Gates {
+    /// Says that one more request is at the gate.
+    pub(crate) fn arrive(&self, name: &str) {
+        self.gate(name).arrived.send_modify(|arrived| *arrived += 1);
+    }
+
+    /// Waits until so many requests are at the gate.
+    pub(crate) async fn arrived(&self, name: &str, count: usize) {
+        let mut arrived = self.gate(name).arrived.subscribe();
+        // Its sender is in the map: there is no other end of the wait.
+        let _ = arrived.wait_for(|arrived| *arrived >= count).await;
+    }
+
+    /// Lets through all that are at the gate, and all that come.
+    pub(crate) fn open(&self, name: &str) {
+        self.gate(name).is_open.send_replace(true);
+    }
+
+    /// Waits until the gate is open.
+    pub(crate) async fn opened(&self, name: &str) {
+        let mut is_open = self.gate(name).is_open.subscribe();
+        let _ = is_open.wait_for(|is_open| *is_open).await;
+    }
+
+    fn gate(&self, name: &str) -> Gate {
+        let mut gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.entry(name.to_owned()).or_default().clone()
+    }
+}
