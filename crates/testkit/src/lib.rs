@@ -5,8 +5,8 @@
 //!
 //! Say once how to open it, by implementing [`Subject`]. Then [`store_laws!`] makes one test of each
 //! law, so that `cargo test` names the one that is broken:
-//! `laws::create_refuses_an_id_that_is_in_use`. [`admin_laws!`] does the same for a store that also
-//! lists, counts and clears.
+//! `laws::create_refuses_an_id_that_is_in_use`. [`lock_laws!`] does the same for a store that also has
+//! locks, and [`admin_laws!`] for one that lists, counts and clears.
 //!
 //! ```
 //! use express_session_testkit::Subject;
@@ -23,8 +23,9 @@
 //!     }
 //! }
 //!
-//! // One test for each law, in modules `laws` and `admin_laws`.
+//! // One test for each law, in modules `laws`, `lock_laws` and `admin_laws`.
 //! express_session_testkit::store_laws!(MySubject);
+//! express_session_testkit::lock_laws!(MySubject);
 //! express_session_testkit::admin_laws!(MySubject);
 //! # fn main() { // A test is none in an example, so one law is called by hand.
 //! #     use express_session_testkit::{block_on, laws};
@@ -69,6 +70,9 @@
 //! [`Subject::clock`], and the laws wait for it, for a few seconds in all. A server that is missing is
 //! a reason to fail, never to skip: let [`Subject::store`] panic.
 //!
+//! With the feature `model`, `model_laws!` plays random operations to the store and to a plain model, and makes
+//! smaller what differs.
+//!
 //! With the feature `servers`, the module `servers` starts real servers on loopback. This crate brings no
 //! runtime.
 #![forbid(unsafe_code)]
@@ -77,12 +81,15 @@ mod block_on;
 mod clock;
 pub mod laws;
 mod map;
+#[cfg(feature = "model")]
+pub mod model;
 #[cfg(feature = "servers")]
 mod proxy;
 #[cfg(all(feature = "servers", unix))]
 pub mod servers;
 mod spy;
 mod subject;
+mod unreliable;
 
 pub use block_on::block_on;
 pub use clock::FakeClock;
@@ -91,3 +98,4 @@ pub use map::MapStore;
 pub use proxy::Proxy;
 pub use spy::{Call, Spy, Verb};
 pub use subject::{Clock, Subject, Task, join_all, on_threads};
+pub use unreliable::{Fate, Odds, Unreliable};
