@@ -12,13 +12,17 @@
 //!    literal. An `update` of more than 16 KiB is prepared, and makes a second trip to hand back
 //!    another record than it expected.
 //! 5. A touch moves `expires` and leaves the text alone.
-//! 6. The column's collation takes `a` and `a ` for the same: an id with a space at its end is
+//! 6. A lock is a row in a table beside, of the same name with `_lock` behind it, which the first lock
+//!    makes. Its lease runs by the server's clock. A write under a lock keeps it from being taken over
+//!    until the write is committed.
+//! 7. The column's collation takes `a` and `a ` for the same: an id with a space at its end is
 //!    [`ErrorKind::Unsuitable`]. So is one of more than 128 characters, and a text of 16 MiB.
-//! 7. What the server says is kept as an error's source where it is about the server, as a missing
+//! 8. What the server says is kept as an error's source where it is about the server, as a missing
 //!    table. Where it may quote a session, only its number is kept.
 //!
 //! What it needs of the database: a user who may `SELECT`, `INSERT`, `UPDATE` and `DELETE` in the
-//! table, and `CREATE` it unless it is there.
+//! table, and `CREATE` it unless it is there. For locks, the same for the table beside; the error for want of
+//! it shows the statement to run.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,15 +30,15 @@ use std::time::Duration;
 
 pub use ::mysql_async;
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Renewed, Revision, Store,
-    Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Holder, Loaded, Locked, Page, Record,
+    Renewed, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use mysql_async::{Opts, OptsBuilder, Pool, PoolConstraints, Row, Value};
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout_at};
 
-use self::query::{Answer, Query};
+use self::query::{Answer, Locks, Query};
 use self::sql::{Statement, Statements};
 use super::finish::Calls;
 use super::schedule::Schedule;
@@ -376,24 +380,43 @@ impl MySqlStore {
         statement: Statement,
         parameters: Vec<Value>,
     ) -> Result<Answer, Error> {
-        self.query(sid, Query::Prepared(statement, parameters)).await
+        self.query(sid, Query::Prepared(statement, parameters), Locks::Unasked).await
     }
 
-    async fn query(&self, sid: Option<&str>, query: Query) -> Result<Answer, Error> {
+    /// Runs one statement about the lock of an id, in a table that the first of them makes.
+    async fn ask_lock(
+        &self,
+        sid: &str,
+        statement: Statement,
+        parameters: Vec<Value>,
+    ) -> Result<Answer, Error> {
+        self.query(Some(sid), Query::Prepared(statement, parameters), Locks::Make).await
+    }
+
+    async fn query(&self, sid: Option<&str>, query: Query, locks: Locks) -> Result<Answer, Error> {
         let Shared { pool, options, calls, .. } = &*self.shared;
         let until = Instant::now() + options.timeout;
-        let connection = async {
+        let settled = async {
             if let Some(sid) = sid {
                 calls.settled(sid).await;
             }
-            pool.get_conn().await
         };
-        let connection = match timeout_at(until, connection).await {
+        let connection = match timeout_at(until, settled).await {
+            Ok(()) => {
+                let pool = pool.clone();
+                // Not to be dropped: the driver's pool wakes one who waits for each connection that is
+                // given back, and if that one has gone, the others wait on.
+                let connection = async move { timeout_at(until, pool.get_conn()).await };
+                calls.run(None, connection).await
+            }
+            Err(elapsed) => Err(elapsed),
+        };
+        let connection = match connection {
             Ok(connection) => connection.map_err(error::of_driver)?,
             Err(_) => return Err(Error::new(ErrorKind::Unavailable, "no connection in time")),
         };
         let shared = Arc::clone(&self.shared);
-        calls.run(sid, query::run(shared, connection, until, query)).await
+        calls.run(sid, query::run(shared, connection, until, query, locks)).await
     }
 
     /// Starts the removal of what has expired, if it is time for that.
@@ -417,6 +440,82 @@ impl MySqlStore {
         let parameters = vec![sid.into(), sql::from(now).into()];
         let mut rows = self.ask(Some(sid), |sql| &sql.load, parameters).await?.rows;
         rows.first_mut().map(|row| loaded(row, 0)).transpose()
+    }
+
+    /// Updates a record, under the lock if a holder is named.
+    async fn replace(
+        &self,
+        sid: &str,
+        record: &Record,
+        expected: Revision,
+        holder: Option<Holder>,
+        now: Timestamp,
+    ) -> Result<Fenced, Error> {
+        let text = checked(&record.text)?;
+        let expires = self.expires(record.deadline, now);
+        let digest = format!("{:032x}", expected.get());
+        let done = Fenced::Held(Updated::Done(Revision::of_text(text)));
+        if text.len() <= SHORT {
+            let query = self.shared.sql.update_or_load(sid, text, expires, &digest, holder, now);
+            let locks = if holder.is_some() { Locks::Make } else { Locks::Unasked };
+            let mut answer = self.query(Some(sid), Query::Text(query, 3), locks).await?;
+            let row = answer.rows.first_mut().ok_or_else(no_row)?;
+            if column::<i64>(row, 0)? == 1 {
+                return Ok(done);
+            }
+            if holder.is_some() && column::<i64>(row, 3)? == 0 {
+                return Ok(Fenced::Lost);
+            }
+            if let Some(otherwise) = not_replaced(row, expected)? {
+                return Ok(Fenced::Held(otherwise));
+            }
+        }
+        let from = sql::from(now);
+        loop {
+            let mut parameters = vec![text.into(), expires.into(), sid.into()];
+            let answer = match holder {
+                None => {
+                    parameters.extend([from.into(), digest.as_str().into()]);
+                    self.ask(Some(sid), |sql| &sql.update, parameters).await?
+                }
+                Some(holder) => {
+                    let holder = bytes(holder);
+                    parameters.extend([sid.into(), holder, from.into(), digest.as_str().into()]);
+                    self.ask_lock(sid, |sql| &sql.locks.update, parameters).await?
+                }
+            };
+            if answer.is_marked {
+                return Ok(done);
+            }
+            let otherwise = match holder {
+                None => match self.current(sid, now).await? {
+                    None => Some(Updated::Gone),
+                    Some(current) => conflict(current, expected),
+                },
+                Some(holder) => {
+                    let parameters = vec![sid.into(), bytes(holder), sid.into(), from.into()];
+                    let mut answer = self.ask_lock(sid, |sql| &sql.locks.load, parameters).await?;
+                    let row = answer.rows.first_mut().ok_or_else(no_row)?;
+                    if column::<i64>(row, 0)? == 0 {
+                        return Ok(Fenced::Lost);
+                    }
+                    not_replaced(row, expected)?
+                }
+            };
+            if let Some(otherwise) = otherwise {
+                return Ok(Fenced::Held(otherwise));
+            }
+        }
+    }
+
+    /// Removes the locks whose lease is over, where there are any.
+    async fn purge_locks(&self) -> Result<(), Error> {
+        loop {
+            let query = Query::Prepared(|sql| &sql.locks.purge, vec![sql::STEP.into()]);
+            if self.query(None, query, Locks::None).await?.affected < sql::STEP {
+                return Ok(());
+            }
+        }
     }
 }
 
@@ -471,12 +570,7 @@ impl Store for MySqlStore {
         now: Timestamp,
     ) -> Result<Created, Error> {
         self.clear_if_due(now);
-        let sid = key(id).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Unsuitable,
-                "an id has up to 128 characters, and no space at its end",
-            )
-        })?;
+        let sid = key(id).ok_or_else(unsuitable_id)?;
         let text = checked(&record.text)?;
         let (expires, from) = (self.expires(record.deadline, now), sql::from(now));
         let parameters = vec![sid.into(), expires.into(), text.into(), from.into(), from.into()];
@@ -493,44 +587,9 @@ impl Store for MySqlStore {
     ) -> Result<Updated, Error> {
         self.clear_if_due(now);
         let Some(sid) = key(id) else { return Ok(Updated::Gone) };
-        let text = checked(&record.text)?;
-        let expires = self.expires(record.deadline, now);
-        let digest = format!("{:032x}", expected.get());
-        if text.len() <= SHORT {
-            let query = self.shared.sql.update_or_load(sid, text, expires, &digest, now);
-            let mut answer = self.query(Some(sid), Query::Text(query, 3)).await?;
-            let row = answer.rows.first_mut().ok_or_else(no_row)?;
-            if column::<i64>(row, 0)? == 1 {
-                return Ok(Updated::Done(Revision::of_text(text)));
-            }
-            if row.as_ref(2) == Some(&Value::NULL) {
-                return Ok(Updated::Gone);
-            }
-            let current = loaded(row, 1)?;
-            if current.revision != expected {
-                return Ok(Updated::Conflict(current));
-            }
-            // It was another for a moment, and is back.
-        }
-        loop {
-            let parameters = vec![
-                text.into(),
-                expires.into(),
-                sid.into(),
-                sql::from(now).into(),
-                digest.as_str().into(),
-            ];
-            if self.ask(Some(sid), |sql| &sql.update, parameters).await?.is_marked {
-                return Ok(Updated::Done(Revision::of_text(text)));
-            }
-            match self.current(sid, now).await? {
-                None => return Ok(Updated::Gone),
-                Some(current) if current.revision != expected => {
-                    return Ok(Updated::Conflict(current));
-                }
-                // It was another for a moment, and is back.
-                Some(_) => {}
-            }
+        match self.replace(sid, record, expected, None, now).await? {
+            Fenced::Held(updated) => Ok(updated),
+            Fenced::Lost => Err(no_row()),
         }
     }
 
@@ -557,7 +616,7 @@ impl Store for MySqlStore {
         self.clear_if_due(now);
         let Some(sid) = key(id) else { return Ok(None) };
         let query = self.shared.sql.renew(sid, now, self.expires(None, now));
-        let mut answer = self.query(Some(sid), Query::Text(query, 2)).await?;
+        let mut answer = self.query(Some(sid), Query::Text(query, 2), Locks::Unasked).await?;
         let Some(row) = answer.rows.first_mut() else { return Ok(None) };
         let loaded = loaded(row, 0)?;
         let wanted = Touch::renewing(&loaded.record.text, now).map(|touch| {
@@ -571,6 +630,42 @@ impl Store for MySqlStore {
             self.ask(Some(sid), |sql| &sql.destroy, vec![sid.into()]).await?;
         }
         Ok(())
+    }
+
+    /// Its lease runs by the server's clock, whatever `now` says.
+    async fn lock(
+        &self,
+        id: &SessionId,
+        holder: Holder,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Locked, Error> {
+        self.clear_if_due(now);
+        let sid = key(id).ok_or_else(unsuitable_id)?;
+        // Far beyond any lease, and within what the column holds.
+        let lease = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX).min(u64::MAX / 4);
+        let parameters = vec![sid.into(), bytes(holder), lease.into()];
+        let answer = self.ask_lock(sid, |sql| &sql.locks.lock, parameters).await?;
+        Ok(if answer.is_marked { Locked::Taken } else { Locked::Done })
+    }
+
+    async fn update_locked(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        holder: Holder,
+        now: Timestamp,
+    ) -> Result<Fenced, Error> {
+        self.clear_if_due(now);
+        let Some(sid) = key(id) else { return Ok(Fenced::Lost) };
+        self.replace(sid, record, expected, Some(holder), now).await
+    }
+
+    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+        let Some(sid) = key(id) else { return Ok(()) };
+        let parameters = vec![sid.into(), bytes(holder)];
+        self.ask_lock(sid, |sql| &sql.locks.unlock, parameters).await.map(drop)
     }
 
     /// `false` with [`disable_touch`](Self::disable_touch).
@@ -625,7 +720,8 @@ impl Admin for MySqlStore {
         Ok(())
     }
 
-    /// Looks for them without a lock, which the lack of an index would put on every record.
+    /// Looks for them without a lock, which the lack of an index would put on every record. Locks whose
+    /// lease is over go too, and are not counted.
     async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
         let mut purged = 0;
         while purged < limit as u64 {
@@ -645,6 +741,7 @@ impl Admin for MySqlStore {
                 break;
             }
         }
+        self.purge_locks().await?;
         Ok(purged)
     }
 }
@@ -678,6 +775,14 @@ fn key(id: &SessionId) -> Option<&str> {
     (!sid.ends_with(' ') && sid.chars().count() <= sql::ID_CHARACTERS).then_some(sid)
 }
 
+fn unsuitable_id() -> Error {
+    Error::new(ErrorKind::Unsuitable, "an id has up to 128 characters, and no space at its end")
+}
+
+fn bytes(holder: Holder) -> Value {
+    Value::Bytes(holder.as_bytes().to_vec())
+}
+
 /// The server says as much of a text that is too long, but only in its strict mode.
 fn checked(text: &str) -> Result<&str, Error> {
     if text.len() > sql::TEXT_BYTES {
@@ -693,6 +798,19 @@ fn loaded(row: &mut Row, at: usize) -> Result<Loaded, Error> {
     let revision = Revision::of_text(&text);
     let deadline = Some(Timestamp::from_millis(seconds.saturating_mul(1000)));
     Ok(Loaded { record: Record { text: text.into(), deadline }, revision })
+}
+
+/// Reads from the second and third column of a row why nothing was replaced. None where there is no
+/// reason any more: it was another for a moment, and is back.
+fn not_replaced(row: &mut Row, expected: Revision) -> Result<Option<Updated>, Error> {
+    if row.as_ref(2) == Some(&Value::NULL) {
+        return Ok(Some(Updated::Gone));
+    }
+    Ok(conflict(loaded(row, 1)?, expected))
+}
+
+fn conflict(current: Loaded, expected: Revision) -> Option<Updated> {
+    (current.revision != expected).then_some(Updated::Conflict(current))
 }
 
 fn no_row() -> Error {

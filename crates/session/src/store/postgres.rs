@@ -16,13 +16,18 @@
 //!    prepares the statement. `update` locks the row, compares and writes in one step, and hands back
 //!    what is there if that is something else.
 //! 6. A touch moves `expire` and leaves the text alone.
-//! 7. The text is JSON, for the column's sake: anything else is [`ErrorKind::Unsuitable`], and so is an
+//! 7. A lock is a row in a table beside, of the same name with `_lock` behind it, which the first lock
+//!    makes. Its lease runs by the server's clock. A write under a lock keeps it from being taken over
+//!    until the write is committed.
+//! 8. The text is JSON, for the column's sake: anything else is [`ErrorKind::Unsuitable`], and so is an
 //!    id with a NUL in it, or one too long for the index (some 2,700 bytes).
-//! 8. What the server says is kept as an error's source where it is about the server, as a missing
+//! 9. What the server says is kept as an error's source where it is about the server, as a missing
 //!    table. Where it may quote a session, only its code (SQLSTATE) is kept.
 //!
 //! What it needs of the database: a role that may `SELECT`, `INSERT`, `UPDATE` and `DELETE` in the
 //! table, and the table itself: see [`create_table_if_missing`](PostgresStore::create_table_if_missing).
+//! For locks, the same rights in the table beside, and that of making it unless it is there; the error for
+//! want of it shows the statement to run.
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,8 +36,8 @@ use std::time::Duration;
 pub use ::deadpool_postgres;
 use deadpool_postgres::Pool;
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Loaded, Page, Record, Renewed, Revision, Store,
-    Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Holder, Loaded, Locked, Page, Record,
+    Renewed, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use tokio::sync::OnceCell;
@@ -40,7 +45,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Row;
 
 use self::connector::Connector;
-use self::query::Parameter;
+use self::query::{Locks, Parameter, Query};
 use self::sql::{Statement, Statements};
 use super::finish::Calls;
 use super::schedule::Schedule;
@@ -375,6 +380,21 @@ impl PostgresStore {
         statement: Statement,
         parameters: Vec<Parameter>,
     ) -> Result<Vec<Row>, Error> {
+        self.query(sid, Query { statement, parameters, locks: Locks::Unasked }).await
+    }
+
+    /// Runs a statement about the lock of an id, in a table that the first of them makes.
+    async fn lock_row(
+        &self,
+        sid: &str,
+        statement: Statement,
+        parameters: Vec<Parameter>,
+    ) -> Result<Option<Row>, Error> {
+        let query = Query { statement, parameters, locks: Locks::Make };
+        Ok(self.query(Some(sid), query).await?.into_iter().next())
+    }
+
+    async fn query(&self, sid: Option<&str>, query: Query) -> Result<Vec<Row>, Error> {
         let Shared { pool, options, calls, .. } = &*self.shared;
         let until = Instant::now() + options.timeout;
         let connection = async {
@@ -388,7 +408,7 @@ impl PostgresStore {
             Err(_) => return Err(Error::new(ErrorKind::Unavailable, "no connection in time")),
         };
         let shared = Arc::clone(&self.shared);
-        calls.run(sid, query::run(shared, connection, until, statement, parameters)).await
+        calls.run(sid, query::run(shared, connection, until, query)).await
     }
 
     /// Runs a statement that gives one row or none.
@@ -399,6 +419,34 @@ impl PostgresStore {
         parameters: Vec<Parameter>,
     ) -> Result<Option<Row>, Error> {
         Ok(self.rows(sid, statement, parameters).await?.into_iter().next())
+    }
+
+    /// Gives the parameters of an update.
+    fn replacement(
+        &self,
+        sid: &str,
+        record: &Record,
+        expected: Revision,
+        now: Timestamp,
+    ) -> Result<Vec<Parameter>, Error> {
+        Ok(vec![
+            text(sid),
+            Box::new(sql::from(now)),
+            text(checked(&record.text)?),
+            Box::new(self.expire(record.deadline, now)),
+            Box::new(expected.get().to_be_bytes().to_vec()),
+        ])
+    }
+
+    /// Removes the locks whose lease is over, where there are any.
+    async fn purge_locks(&self) -> Result<(), Error> {
+        let table = text(&self.shared.sql.locks.table);
+        let row = self.row(None, |sql| &sql.table_exists, vec![table]).await?;
+        let name = row.as_ref().map(|row| row.try_get::<_, Option<&str>>(0));
+        if name.transpose().map_err(error::of_column)?.flatten().is_some() {
+            self.rows(None, |sql| &sql.locks.purge, Vec::new()).await?;
+        }
+        Ok(())
     }
 
     /// Starts the removal of what has expired, if it is time for that.
@@ -467,9 +515,7 @@ impl Store for PostgresStore {
         now: Timestamp,
     ) -> Result<Created, Error> {
         self.prune_if_due(now);
-        let sid = key(id).ok_or_else(|| {
-            Error::new(ErrorKind::Unsuitable, "an id with a NUL is no text for PostgreSQL")
-        })?;
+        let sid = key(id).ok_or_else(unsuitable_id)?;
         let json = checked(&record.text)?;
         let expire = self.expire(record.deadline, now);
         let parameters = vec![text(sid), text(json), Box::new(expire), Box::new(sql::from(now))];
@@ -488,22 +534,10 @@ impl Store for PostgresStore {
     ) -> Result<Updated, Error> {
         self.prune_if_due(now);
         let Some(sid) = key(id) else { return Ok(Updated::Gone) };
-        let json = checked(&record.text)?;
-        let expire = self.expire(record.deadline, now);
-        let expected = expected.get().to_be_bytes().to_vec();
-        let parameters: Vec<Parameter> = vec![
-            text(sid),
-            Box::new(sql::from(now)),
-            text(json),
-            Box::new(expire),
-            Box::new(expected),
-        ];
-        let Some(row) = self.row(Some(sid), |sql| &sql.update, parameters).await? else {
-            return Ok(Updated::Gone);
-        };
-        match row.try_get::<_, Option<&str>>(0).map_err(error::of_column)? {
-            Some(_) => Ok(Updated::Conflict(loaded(&row)?)),
-            None => Ok(Updated::Done(revision(&row, 2)?)),
+        let parameters = self.replacement(sid, record, expected, now)?;
+        match self.row(Some(sid), |sql| &sql.update, parameters).await? {
+            Some(row) => updated(&row),
+            None => Ok(Updated::Gone),
         }
     }
 
@@ -544,6 +578,50 @@ impl Store for PostgresStore {
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
         let Some(sid) = key(id) else { return Ok(()) };
         self.rows(Some(sid), |sql| &sql.destroy, vec![text(sid)]).await?;
+        Ok(())
+    }
+
+    /// Its lease runs by the server's clock, whatever `now` says.
+    async fn lock(
+        &self,
+        id: &SessionId,
+        holder: Holder,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Locked, Error> {
+        self.prune_if_due(now);
+        let sid = key(id).ok_or_else(unsuitable_id)?;
+        // JavaScript's last date is within what PostgreSQL knows, and twice its distance is too.
+        let lease = (lease.as_secs_f64() * 1000.0).min(Timestamp::MAX.millis() as f64);
+        let parameters = vec![text(sid), bytes(holder), Box::new(lease)];
+        let row = self.lock_row(sid, |sql| &sql.locks.lock, parameters).await?;
+        Ok(row.map_or(Locked::Taken, |_| Locked::Done))
+    }
+
+    async fn update_locked(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        holder: Holder,
+        now: Timestamp,
+    ) -> Result<Fenced, Error> {
+        self.prune_if_due(now);
+        let Some(sid) = key(id) else { return Ok(Fenced::Lost) };
+        let mut parameters = self.replacement(sid, record, expected, now)?;
+        parameters.push(bytes(holder));
+        let row = self.lock_row(sid, |sql| &sql.locks.update, parameters).await?;
+        let row = row.ok_or_else(|| Error::new(ErrorKind::Other, "the server gave no row"))?;
+        if !row.try_get::<_, bool>(3).map_err(error::of_column)? {
+            return Ok(Fenced::Lost);
+        }
+        let end: Option<f64> = row.try_get(1).map_err(error::of_column)?;
+        Ok(Fenced::Held(if end.is_some() { updated(&row)? } else { Updated::Gone }))
+    }
+
+    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+        let Some(sid) = key(id) else { return Ok(()) };
+        self.lock_row(sid, |sql| &sql.locks.unlock, vec![text(sid), bytes(holder)]).await?;
         Ok(())
     }
 
@@ -597,7 +675,8 @@ impl Admin for PostgresStore {
         }
     }
 
-    /// Removes a thousand at a time, and passes over those that somebody is just writing.
+    /// Removes a thousand at a time, and passes over those that somebody is just writing. Locks whose lease
+    /// is over go too, and are not counted.
     async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut purged = 0;
@@ -611,12 +690,21 @@ impl Admin for PostgresStore {
                 break;
             }
         }
+        self.purge_locks().await?;
         Ok(purged.unsigned_abs())
     }
 }
 
 fn text(text: &str) -> Parameter {
     Box::new(text.to_owned())
+}
+
+fn bytes(holder: Holder) -> Parameter {
+    Box::new(holder.as_bytes().to_vec())
+}
+
+fn unsuitable_id() -> Error {
+    Error::new(ErrorKind::Unsuitable, "an id with a NUL is no text for PostgreSQL")
 }
 
 /// Gives an id as PostgreSQL can keep it, or nothing for one that it cannot have a record of.
@@ -639,6 +727,14 @@ fn loaded(row: &Row) -> Result<Loaded, Error> {
     let end = row.try_get(1).map_err(error::of_column)?;
     let record = Record { text: text.into(), deadline: Some(seconds(end)) };
     Ok(Loaded { record, revision: Revision::of_text(text) })
+}
+
+/// Reads what an update came to from a row that it gave: what is there instead, or what was written.
+fn updated(row: &Row) -> Result<Updated, Error> {
+    match row.try_get::<_, Option<&str>>(0).map_err(error::of_column)? {
+        Some(_) => Ok(Updated::Conflict(loaded(row)?)),
+        None => Ok(Updated::Done(revision(row, 2)?)),
+    }
 }
 
 /// What PostgreSQL knows is within the range of JavaScript; `infinity` becomes the last of all times.

@@ -10,14 +10,19 @@
 //! 3. A record lives until the cookie's expiry, in whole seconds rounded up, or else for the
 //!    [`ttl`](RedisStore::ttl). Whose time is over when it is saved is destroyed.
 //! 4. A touch moves the expiry and leaves the text alone.
+//! 5. A lock is a key of its own, beside those that begin with the prefix: `lock:{sess:…}`, or
+//!    `lock:sess:…` for a record whose key has a `{tag}` of its own, which both share. The server ends it
+//!    with its lease. A login that is confined to some keys (`~sess:*`) needs `~lock:*` too.
 //!
 //! It needs Redis 6.2 or later, or Valkey: alone, with sentinels, or as a cluster.
 //!
 //! # What it does not do
 //!
 //! An answer means that the master has it. A master that fails before its replicas have it too takes
-//! the last writes along, logouts among them; `min-replicas-to-write` on the server bounds that. It
-//! does not read from replicas, which could give back what was destroyed.
+//! the last writes along, logouts among them; `min-replicas-to-write` on the server bounds that, and
+//! [`wait_for_replicas`](RedisStore::wait_for_replicas) lets each change wait for them. A lock that is
+//! taken along lets nobody write who had it: a save under it is lost, and says so. It does not read from
+//! replicas, which could give back what was destroyed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,7 +33,8 @@ use express_session_core::document::with_cookie;
 #[cfg(doc)]
 use express_session_core::store::ErrorKind;
 use express_session_core::store::{
-    Created, Error, Loaded, Record, Renewed, Revision, Store, Touch, Touched, Updated,
+    Created, Error, Fenced, Holder, Loaded, Locked, Record, Renewed, Revision, Store, Touch,
+    Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -36,6 +42,7 @@ use self::address::Address;
 pub use self::connection::Connection;
 use self::link::{Call, Link, Work};
 use self::listing::Listings;
+use self::replicas::Replicas;
 use self::script::Script;
 use self::source::Trust;
 
@@ -46,6 +53,8 @@ mod connection;
 mod error;
 mod link;
 mod listing;
+mod lock;
+mod replicas;
 mod script;
 mod source;
 
@@ -66,6 +75,8 @@ mod source;
 /// | `touch` | `EXPIRE` |
 /// | `renew` | a script: `GET`, `EXPIRE`, `PTTL` |
 /// | `destroy` | `DEL` |
+/// | `lock`, `unlock` | a script: `HGET`, and then `HSET` and `PEXPIRE`, or `DEL` |
+/// | `update_locked` | the script of `update`, with an `HGET` before |
 ///
 /// A server that was restarted is sent the scripts again, which is a second round trip, once. With a
 /// [`ttl_with`](Self::ttl_with), a touch is two.
@@ -79,8 +90,8 @@ mod source;
 /// A server that cannot be reached is an error of kind [`ErrorKind::Unavailable`] at once, and each
 /// call tries to reach it anew. A call without an answer is [`ErrorKind::TimedOut`] after
 /// [`timeout`](Self::timeout), and the calls after it use a new connection. What was lost with a
-/// connection is asked again if it does no harm to do it twice: everything but `create` and `update`,
-/// so that no change is made twice.
+/// connection is asked again if it does no harm to do it twice: everything but `create`, `update` and
+/// `update_locked`, so that no change is made twice.
 ///
 /// ```
 /// use std::time::Duration;
@@ -108,6 +119,7 @@ struct Options {
     touches: bool,
     scan_count: usize,
     timeout: Duration,
+    replicas: Option<Replicas>,
 }
 
 /// How long a record lives.
@@ -235,6 +247,7 @@ impl RedisStore {
             touches: true,
             scan_count: 100,
             timeout: Duration::from_secs(5),
+            replicas: None,
         };
         Self { link: Arc::new(link), listings: Arc::new(Listings::new()), options }
     }
@@ -369,6 +382,39 @@ impl RedisStore {
         self
     }
 
+    /// Lets each change wait until so many replicas have it too, for at most so long (`WAIT`). By default
+    /// none is waited for.
+    ///
+    /// It is for those to whom a logout that comes undone after a failover is worse than one that takes
+    /// longer. `create`, `update`, `update_locked` and `destroy` then end with [`ErrorKind::TimedOut`] where
+    /// too few replicas had the change in time: the master has it, and it may be lost with the master.
+    /// It makes such a loss unlikely, and not impossible: a replica that does not have the change may be
+    /// made the master all the same.
+    ///
+    /// The cost is a way from the master to its replicas and back for each change, and that changes go one
+    /// after the other: while the server waits, it does nothing else of what comes over the same
+    /// connection. So they have a second one, and nothing but changes waits. Where replicas are down,
+    /// each change takes the whole time; keep it well below [`timeout`](Self::timeout). A change whose
+    /// future is dropped may happen a moment later, after what is then read over the first connection.
+    ///
+    /// A connection [of the application's](Self::with_connection) is the only one: all that the
+    /// application asks over it waits too. Numbers beyond what the server has time out always; no replicas
+    /// are none to wait for.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use express_session::store::redis::RedisStore;
+    /// let store = RedisStore::new("redis+sentinel://a,b,c/mymaster")?
+    ///     .wait_for_replicas(1, Duration::from_millis(250));
+    /// assert!(format!("{store:?}").contains("wait_for_replicas: Some"));
+    /// # Ok::<(), express_session::store::Error>(())
+    /// ```
+    #[must_use]
+    pub fn wait_for_replicas(mut self, replicas: usize, timeout: Duration) -> Self {
+        self.options.replicas = Replicas::new(replicas, timeout);
+        self
+    }
+
     /// Asks whether the server is there: for a health check, or before the first request.
     ///
     /// ```no_run
@@ -410,28 +456,78 @@ impl RedisStore {
     }
 
     async fn command(&self, command: Cmd, is_repeatable: bool) -> Result<Value, Error> {
-        let mut commands = Pipeline::with_capacity(1);
-        commands.add_command(command);
-        let work = Work::Commands(commands);
-        answer::only(self.ask(Call { work, is_repeatable, slot: None }).await?)
+        let work = Work::Commands(alone(command));
+        answer::only(self.ask(Call { work, is_repeatable, slot: None, replicas: None }).await?)
     }
 
     async fn run(
         &self,
         script: &Script,
-        key: &str,
+        keys: &[&str],
         arguments: &[&str],
         is_repeatable: bool,
     ) -> Result<Value, Error> {
-        let work = Work::Script { script, key, arguments };
-        answer::only(self.ask(Call { work, is_repeatable, slot: None }).await?)
+        let work = Work::Script { script, keys, arguments };
+        answer::only(self.ask(Call { work, is_repeatable, slot: None, replicas: None }).await?)
+    }
+
+    /// Makes a change that replicas may have to have. Gives the answer, and whether enough of them have
+    /// it, which is of interest if there was a change.
+    async fn change(
+        &self,
+        work: Work<'_>,
+        is_repeatable: bool,
+    ) -> Result<(Value, Result<(), Error>), Error> {
+        let replicas = self.options.replicas;
+        let mut answers = self.ask(Call { work, is_repeatable, slot: None, replicas }).await?;
+        let replicated = match replicas {
+            Some(replicas) => replicas.check(&answers.pop().ok_or_else(answer::unexpected)?),
+            None => Ok(()),
+        };
+        Ok((answer::only(answers)?, replicated))
+    }
+
+    /// Updates a record, under a lock if one is named: its key and its holder.
+    async fn replace(
+        &self,
+        key: &str,
+        lock: Option<[&str; 2]>,
+        record: &Record,
+        expected: Revision,
+        now: Timestamp,
+    ) -> Result<Fenced, Error> {
+        let seconds = self.seconds(record, now);
+        let seconds = match self.options.keeps_ttl || seconds <= 0 {
+            true => seconds.to_string(),
+            false => String::new(),
+        };
+        let expected = format!("{:032x}", expected.get());
+        let (mut keys, mut arguments) = (vec![key], vec![&*expected, &*record.text, &*seconds]);
+        if let Some([lock, holder]) = lock {
+            keys.push(lock);
+            arguments.push(holder);
+        }
+        let work = Work::Script { script: &script::UPDATE, keys: &keys, arguments: &arguments };
+        let (answer, replicated) = self.change(work, false).await?;
+        if answer == Value::Int(1) {
+            return replicated
+                .map(|()| Fenced::Held(Updated::Done(answer::revision(&record.text))));
+        }
+        if answer == Value::Int(0) {
+            return Ok(Fenced::Lost);
+        }
+        let Some(current) = answer::list(answer)? else { return Ok(Fenced::Held(Updated::Gone)) };
+        let [text, left] = answer::exactly(current)?;
+        let current = answer::loaded(text, &left, now)?;
+        Ok(Fenced::Held(current.map_or(Updated::Gone, Updated::Conflict)))
     }
 }
 
 impl fmt::Debug for RedisStore {
     /// Shows the address without its login, and no session.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Options { prefix, ttl, keeps_ttl, touches, scan_count, timeout } = &self.options;
+        let Options { prefix, ttl, keeps_ttl, touches, scan_count, timeout, replicas } =
+            &self.options;
         let ttl: &dyn fmt::Debug = match ttl {
             Ttl::Default(ttl) => ttl,
             Ttl::Of(_) => &format_args!("a function"),
@@ -444,6 +540,7 @@ impl fmt::Debug for RedisStore {
             .field("disable_touch", &!touches)
             .field("scan_count", scan_count)
             .field("timeout", timeout)
+            .field("wait_for_replicas", replicas)
             .finish()
     }
 }
@@ -455,7 +552,8 @@ impl Store for RedisStore {
         let mut commands = Pipeline::with_capacity(2);
         commands.cmd("GET").arg(&key).cmd("PTTL").arg(&key);
         let work = Work::Commands(commands);
-        let answers = self.ask(Call { work, is_repeatable: true, slot: None }).await?;
+        let call = Call { work, is_repeatable: true, slot: None, replicas: None };
+        let answers = self.ask(call).await?;
         let [text, left] = answer::exactly(answers)?;
         answer::loaded(text, &left, now)
     }
@@ -482,8 +580,8 @@ impl Store for RedisStore {
             set.arg("EX").arg(seconds);
         }
         set.arg("NX");
-        let is_done = answer::done(&self.command(set, false).await?)?;
-        Ok(if is_done { done } else { Created::Taken })
+        let (answer, replicated) = self.change(Work::Commands(alone(set)), false).await?;
+        if answer::done(&answer)? { replicated.map(|()| done) } else { Ok(Created::Taken) }
     }
 
     async fn update(
@@ -493,20 +591,10 @@ impl Store for RedisStore {
         expected: Revision,
         now: Timestamp,
     ) -> Result<Updated, Error> {
-        let seconds = self.seconds(record, now);
-        let seconds = match self.options.keeps_ttl || seconds <= 0 {
-            true => seconds.to_string(),
-            false => String::new(),
-        };
-        let expected = format!("{:032x}", expected.get());
-        let arguments = [&*expected, &*record.text, &*seconds];
-        let answer = self.run(&script::UPDATE, &self.key(id), &arguments, false).await?;
-        if answer == Value::Int(1) {
-            return Ok(Updated::Done(answer::revision(&record.text)));
+        match self.replace(&self.key(id), None, record, expected, now).await? {
+            Fenced::Held(updated) => Ok(updated),
+            Fenced::Lost => Err(answer::unexpected()),
         }
-        let Some(current) = answer::list(answer)? else { return Ok(Updated::Gone) };
-        let [text, left] = answer::exactly(current)?;
-        Ok(answer::loaded(text, &left, now)?.map_or(Updated::Gone, Updated::Conflict))
     }
 
     /// Moves the expiry with `EXPIRE`, and leaves the text alone.
@@ -539,7 +627,7 @@ impl Store for RedisStore {
                 return Ok(loaded.map(|loaded| Renewed { loaded, is_renewed: false }));
             }
         };
-        let answer = self.run(&script::RENEW, &self.key(id), &[&ttl], true).await?;
+        let answer = self.run(&script::RENEW, &[&self.key(id)], &[&ttl], true).await?;
         let Some(answers) = answer::list(answer)? else { return Ok(None) };
         let [text, left, renewed] = answer::exactly(answers)?;
         let is_renewed = answer::number(&renewed)? > 0;
@@ -550,7 +638,48 @@ impl Store for RedisStore {
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
         let mut delete = cmd("DEL");
         delete.arg(self.key(id));
-        self.command(delete, true).await.map(drop)
+        // Made again on another connection, it would find nothing, and wait for nobody.
+        let is_repeatable = self.options.replicas.is_none();
+        let (answer, replicated) =
+            self.change(Work::Commands(alone(delete)), is_repeatable).await?;
+        answer::number(&answer)?;
+        replicated
+    }
+
+    /// The server ends it with its lease, by its own clock.
+    async fn lock(
+        &self,
+        id: &SessionId,
+        holder: Holder,
+        lease: Duration,
+        _now: Timestamp,
+    ) -> Result<Locked, Error> {
+        let key = lock::key(&self.key(id), self.link.is_cluster())?;
+        // Beyond JavaScript's last date the server may not count so far.
+        let lease = lease.as_millis().min(Timestamp::MAX.millis().unsigned_abs().into());
+        let arguments = [&*lock::holder(holder), &*lease.to_string()];
+        let answer = self.run(&script::LOCK, &[&key], &arguments, true).await?;
+        Ok(if answer::number(&answer)? > 0 { Locked::Done } else { Locked::Taken })
+    }
+
+    async fn update_locked(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        holder: Holder,
+        now: Timestamp,
+    ) -> Result<Fenced, Error> {
+        let key = self.key(id);
+        let lock = lock::key(&key, self.link.is_cluster())?;
+        let lock = Some([&*lock, &*lock::holder(holder)]);
+        self.replace(&key, lock, record, expected, now).await
+    }
+
+    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+        let key = lock::key(&self.key(id), self.link.is_cluster())?;
+        let answer = self.run(&script::UNLOCK, &[&key], &[&lock::holder(holder)], true).await?;
+        answer::number(&answer).map(drop)
     }
 
     /// Says no where [`disable_touch`](Self::disable_touch) or [`disable_ttl`](Self::disable_ttl) is
@@ -558,6 +687,12 @@ impl Store for RedisStore {
     fn supports_touch(&self) -> bool {
         self.options.touches && self.options.keeps_ttl
     }
+}
+
+fn alone(command: Cmd) -> Pipeline {
+    let mut commands = Pipeline::with_capacity(1);
+    commands.add_command(command);
+    commands
 }
 
 fn whole_seconds(duration: Duration) -> i64 {

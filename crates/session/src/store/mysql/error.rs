@@ -35,6 +35,11 @@ pub(super) fn may_try_again(error: &mysql_async::Error) -> bool {
     matches!(error, mysql_async::Error::Server(answer) if matches!(answer.code, 1213 | 1020 | 1615 | 1243))
 }
 
+/// Says whether there is no such table, or none that this user may know of.
+pub(super) fn is_no_table(error: &mysql_async::Error) -> bool {
+    matches!(error, mysql_async::Error::Server(answer) if matches!(answer.code, 1142 | 1146))
+}
+
 /// Says whether it is for want of a privilege.
 pub(super) fn is_denied(error: &mysql_async::Error) -> bool {
     // Denied for the database, the table; a privilege is needed; read-only.
@@ -93,6 +98,7 @@ fn meaning(code: u16) -> (ErrorKind, &'static str, bool) {
         1044 | 1045 | 1698 => (ErrorKind::Refused, "the server does not let this user in", true),
         1142 | 1143 | 1227 => (ErrorKind::Refused, "the user may not do that", true),
         1046 | 1049 => (ErrorKind::Refused, "there is no such database", true),
+        1059 => (ErrorKind::Refused, "the table's name is too long", true),
         1054 => (ErrorKind::Refused, "the table has other columns", true),
         1290 | 1792 | 1836 => (ErrorKind::Refused, "the server takes no writes", true),
         1021 | 1114 => (ErrorKind::Refused, "the server has no space left", true),

@@ -12,6 +12,7 @@ use super::sql::{Statement, Statements};
 use super::{Shared, error};
 
 /// What the server gives for a statement.
+#[derive(Default)]
 pub(super) struct Answer {
     pub(super) rows: Vec<Row>,
     /// How many rows a `DELETE` has removed.
@@ -20,19 +21,40 @@ pub(super) struct Answer {
     pub(super) is_marked: bool,
 }
 
+/// What to do where there is no table of locks.
+#[derive(Clone, Copy)]
+pub(super) enum Locks {
+    /// Nothing: the statement is not about them.
+    Unasked,
+    /// Make it, and run the statement again.
+    Make,
+    /// Leave it at that: there are no locks.
+    None,
+}
+
 /// Runs a statement in time, and gives the connection back to the pool if it is of use again.
 pub(super) async fn run(
     shared: Arc<Shared>,
     mut connection: Conn,
     until: Instant,
     query: Query,
+    locks: Locks,
 ) -> Result<Answer, Error> {
     let work = async {
         if shared.options.create_database_table && !shared.table.initialized() {
             let (connection, sql) = (&mut connection, &shared.sql);
             shared.table.get_or_try_init(|| create_table(connection, sql)).await?;
         }
-        ask(&mut connection, &shared.sql, &query).await
+        let (connection, sql) = (&mut connection, &shared.sql);
+        let answer = match (ask(connection, sql, &query).await, locks) {
+            (Err(error), Locks::Make) if error::is_no_table(&error) => {
+                create_lock_table(connection, sql).await?;
+                ask(connection, sql, &query).await
+            }
+            (Err(error), Locks::None) if error::is_no_table(&error) => Ok(Answer::default()),
+            (answer, _) => answer,
+        };
+        answer.map_err(error::of_driver)
     };
     match timeout_at(until, work).await {
         Ok(answer) => answer,
@@ -52,7 +74,11 @@ pub(super) enum Query {
     Text(String, usize),
 }
 
-async fn ask(connection: &mut Conn, sql: &Statements, query: &Query) -> Result<Answer, Error> {
+async fn ask(
+    connection: &mut Conn,
+    sql: &Statements,
+    query: &Query,
+) -> Result<Answer, mysql_async::Error> {
     loop {
         let answer = match query {
             Query::Prepared(statement, parameters) => {
@@ -64,7 +90,7 @@ async fn ask(connection: &mut Conn, sql: &Statements, query: &Query) -> Result<A
             Ok(answer) => return Ok(answer),
             // The timeout ends it.
             Err(error) if error::may_try_again(&error) => {}
-            Err(error) => return Err(error::of_driver(error)),
+            Err(error) => return Err(error),
         }
     }
 }
@@ -105,6 +131,19 @@ async fn create_table(connection: &mut Conn, sql: &Statements) -> Result<(), Err
         Err(error) if error::is_denied(&error) => Ok(()),
         created => created.map_err(error::of_driver),
     }
+}
+
+/// Makes the table of locks, and says what to do where the user may not.
+async fn create_lock_table(connection: &mut Conn, sql: &Statements) -> Result<(), Error> {
+    let Err(error) = connection.query_drop(&sql.locks.create_table).await else { return Ok(()) };
+    let is_denied = error::is_denied(&error);
+    let error = error::of_driver(error);
+    if !is_denied {
+        return Err(error);
+    }
+    let message =
+        format!("locks need a table, which the user may not make: {}", sql.locks.create_table);
+    Err(Error::new(ErrorKind::Refused, message).with_source(error))
 }
 
 /// How long saying goodbye may take.

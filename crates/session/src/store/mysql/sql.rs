@@ -7,6 +7,7 @@
 //! the last insert, which is 0 in a table without numbered rows.
 
 use express_session_core::Timestamp;
+use express_session_core::store::Holder;
 
 /// How many characters an id may have.
 pub(super) const ID_CHARACTERS: usize = 128;
@@ -61,12 +62,34 @@ pub(super) struct Statements {
     pub(super) expired: String,
     /// [`STEP`] ids, live from.
     pub(super) purge: String,
+    pub(super) locks: Locks,
+}
+
+/// The statements about locks. Whose lease is over is the server's clock to say.
+pub(super) struct Locks {
+    /// The name of their table, quoted.
+    table: String,
+    pub(super) create_table: String,
+    /// Id, holder, lease in milliseconds. Leaves a mark where somebody else has it.
+    pub(super) lock: String,
+    /// Text, end, id, id, holder, live from, the digest expected. Leaves a mark if that is there, and the
+    /// lock is held.
+    pub(super) update: String,
+    /// Id, holder, id, live from. Gives whether the lock is held, and the text and its end.
+    pub(super) load: String,
+    /// Id, holder.
+    pub(super) unlock: String,
+    /// How many.
+    pub(super) purge: String,
 }
 
 impl Statements {
     pub(super) fn new(table: &str, session_id: &str, expires: &str, data: &str) -> Self {
-        let table = table.split('.').map(quoted).collect::<Vec<_>>().join(".");
+        let qualified = |name: &str| name.split('.').map(quoted).collect::<Vec<_>>().join(".");
+        let beside = qualified(&format!("{table}_lock"));
+        let table = qualified(table);
         let (session_id, expires, data) = (quoted(session_id), quoted(expires), quoted(data));
+        let locks = Locks::new(beside, &table, [&session_id, &expires, &data]);
         let list = |range: &str| {
             format!(
                 "SELECT {data}, {expires}, {session_id} FROM {table} \
@@ -112,10 +135,51 @@ impl Statements {
             expired: format!("SELECT {session_id} FROM {table} WHERE {expires} < ? LIMIT ?"),
             purge: format!("DELETE FROM {table} WHERE {session_id} IN ({ids}) AND {expires} < ?"),
             table,
+            locks,
             columns: Columns { session_id, expires, data },
         }
     }
 }
+
+impl Locks {
+    fn new(table: String, records: &str, [session_id, expires, data]: [&str; 3]) -> Self {
+        Self {
+            create_table: format!(
+                "CREATE TABLE IF NOT EXISTS {table} (\
+                 session_id varchar({ID_CHARACTERS}) COLLATE utf8mb4_bin NOT NULL, \
+                 holder binary(16) NOT NULL, \
+                 until bigint unsigned NOT NULL, \
+                 PRIMARY KEY (session_id)) ENGINE=InnoDB"
+            ),
+            // The assignments are made in this order: the second sees whose it is now.
+            lock: format!(
+                "INSERT INTO {table} (session_id, holder, until) VALUES (?, ?, {MILLIS} + ?) \
+                 ON DUPLICATE KEY UPDATE \
+                 holder = IF(holder = VALUES(holder) OR until <= {MILLIS}, VALUES(holder), holder), \
+                 until = IF(holder = VALUES(holder), VALUES(until), until + 0 * LAST_INSERT_ID(1))"
+            ),
+            update: format!(
+                "UPDATE {table} AS l, {records} AS s \
+                 SET s.{data} = ?, s.{expires} = ? + 0 * LAST_INSERT_ID(1), l.until = l.until \
+                 WHERE s.{session_id} = ? AND l.session_id = ? AND l.holder = ? \
+                 AND l.until > {MILLIS} AND s.{expires} >= ? \
+                 AND LEFT(SHA2(CONVERT(s.{data} USING utf8mb4), 256), 32) = ?"
+            ),
+            load: format!(
+                "SELECT (SELECT COUNT(*) FROM {table} \
+                 WHERE session_id = ? AND holder = ? AND until > {MILLIS}), s.{data}, s.{expires} \
+                 FROM (SELECT 1) AS one LEFT JOIN (SELECT {data}, {expires} FROM {records} \
+                 WHERE {session_id} = ? AND {expires} >= ?) AS s ON TRUE"
+            ),
+            unlock: format!("DELETE FROM {table} WHERE session_id = ? AND holder = ?"),
+            purge: format!("DELETE FROM {table} WHERE until <= {MILLIS} LIMIT ?"),
+            table,
+        }
+    }
+}
+
+/// The milliseconds since 1970 by the server's clock, whatever the time zone of the connection.
+const MILLIS: &str = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000";
 
 /// The names of the columns, quoted.
 struct Columns {
@@ -150,26 +214,42 @@ impl Statements {
     }
 
     /// Updates as [`update`](Self::update) does, and gives one row: whether it was done, and if not, the
-    /// text that is there and its end.
+    /// text that is there and its end. With a holder, it updates under the lock, and the row says besides
+    /// whether that is held.
     pub(super) fn update_or_load(
         &self,
         sid: &str,
         text: &str,
         end: i64,
         expected: &str,
+        holder: Option<Holder>,
         now: Timestamp,
     ) -> String {
         let Columns { session_id, expires, data } = &self.columns;
-        let table = &self.table;
-        let this = format!("{session_id} = {} AND {expires} >= {}", literal(sid), from(now));
+        let (table, locks) = (&self.table, &self.locks.table);
+        let (sid, text, from) = (literal(sid), literal(text), from(now));
+        // A table that is written is locked, under any isolation: nobody takes the lock over meanwhile.
+        let (also, touched, held, is_held) = match holder {
+            Some(holder) => {
+                let holder = u128::from_be_bytes(*holder.as_bytes());
+                let held = format!(
+                    "l.session_id = {sid} AND l.holder = x'{holder:032x}' AND l.until > {MILLIS}"
+                );
+                let is_held = format!(", (SELECT COUNT(*) FROM {locks} AS l WHERE {held})");
+                (format!("{locks} AS l, "), ", l.until = l.until", format!("{held} AND "), is_held)
+            }
+            None => Default::default(),
+        };
         format!(
             "DO LAST_INSERT_ID(0); \
-             UPDATE {table} SET {data} = {}, {expires} = {end} + 0 * LAST_INSERT_ID(1) \
-             WHERE {this} AND LEFT(SHA2(CONVERT({data} USING utf8mb4), 256), 32) = '{expected}'; \
-             SELECT LAST_INSERT_ID(), s.{data}, s.{expires} FROM (SELECT 1) AS one \
-             LEFT JOIN (SELECT {data}, {expires} FROM {table} WHERE {this}) AS s \
-             ON LAST_INSERT_ID() = 0",
-            literal(text),
+             UPDATE {also}{table} AS s \
+             SET s.{data} = {text}, s.{expires} = {end} + 0 * LAST_INSERT_ID(1){touched} \
+             WHERE {held}s.{session_id} = {sid} AND s.{expires} >= {from} \
+             AND LEFT(SHA2(CONVERT(s.{data} USING utf8mb4), 256), 32) = '{expected}'; \
+             SELECT LAST_INSERT_ID(), s.{data}, s.{expires}{is_held} FROM (SELECT 1) AS one \
+             LEFT JOIN (SELECT {data}, {expires} FROM {table} \
+             WHERE {session_id} = {sid} AND {expires} >= {from}) AS s \
+             ON LAST_INSERT_ID() = 0"
         )
     }
 }
@@ -205,14 +285,19 @@ mod tests {
     fn names_are_quoted() {
         let sql = Statements::new("a.b`; DROP", "id`", "e", "d");
         assert_eq!(sql.table, "`a`.`b``; DROP`");
+        assert!(sql.locks.unlock.starts_with("DELETE FROM `a`.`b``; DROP_lock` WHERE"));
         assert_eq!(sql.destroy, "DELETE FROM `a`.`b``; DROP` WHERE `id``` = ?");
     }
 
     #[test]
     fn text_in_a_statement_cannot_break_out_of_it() {
         let sql = Statements::new("t", "i", "e", "d");
-        let text = sql.update_or_load("'; DROP", "\\' é", 1, "00", Timestamp::from_millis(0));
-        assert!(text.contains("_utf8mb4 x'273b2044524f50'") && text.contains("x'5c2720c3a9'"));
+        let now = Timestamp::from_millis(0);
+        for holder in [None, Some(Holder::from_random([0x27; 16]))] {
+            let text = sql.update_or_load("'; DROP", "\\' é", 1, "00", holder, now);
+            assert!(text.contains("_utf8mb4 x'273b2044524f50'") && text.contains("x'5c2720c3a9'"));
+            assert_eq!(text.contains("x'27272727"), holder.is_some());
+        }
     }
 
     #[test]

@@ -15,13 +15,21 @@ use super::{Shared, error};
 /// A parameter of a statement, owned by the call.
 pub(super) type Parameter = Box<dyn ToSql + Sync + Send>;
 
+/// What to do where there is no table of locks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Locks {
+    /// Nothing: the statement is not about them.
+    Unasked,
+    /// Make it, and run the statement again.
+    Make,
+}
+
 /// Runs a statement in time, and gives the connection back to the pool if it is of use again.
 pub(super) async fn run(
     shared: Arc<Shared>,
     connection: Object,
     until: Instant,
-    statement: Statement,
-    parameters: Vec<Parameter>,
+    Query { statement, parameters, locks }: Query,
 ) -> Result<Vec<Row>, Error> {
     let work = async {
         if shared.options.create_table_if_missing {
@@ -30,7 +38,18 @@ pub(super) async fn run(
         }
         let parameters: Vec<&(dyn ToSql + Sync)> =
             parameters.iter().map(|parameter| &**parameter as &(dyn ToSql + Sync)).collect();
-        query(&connection, statement(&shared.sql), &parameters).await
+        let sql = &shared.sql;
+        let answer = repeated(&connection, statement(sql), &parameters).await;
+        let answer = match answer {
+            Err(error)
+                if locks == Locks::Make && error.code() == Some(&SqlState::UNDEFINED_TABLE) =>
+            {
+                create_lock_table(&connection, sql).await?;
+                repeated(&connection, statement(sql), &parameters).await
+            }
+            answer => answer,
+        };
+        answer.map_err(error::of_driver)
     };
     match timeout_at(until, work).await {
         Ok(rows) => rows,
@@ -42,12 +61,19 @@ pub(super) async fn run(
     }
 }
 
-/// Runs a statement, prepared once for each connection.
-async fn query(
+/// What is asked of the server.
+pub(super) struct Query {
+    pub(super) statement: Statement,
+    pub(super) parameters: Vec<Parameter>,
+    pub(super) locks: Locks,
+}
+
+/// Runs a statement, prepared once for each connection, as often as the server takes it back.
+async fn repeated(
     connection: &Object,
     sql: &str,
     parameters: &[&(dyn ToSql + Sync)],
-) -> Result<Vec<Row>, Error> {
+) -> Result<Vec<Row>, tokio_postgres::Error> {
     let mut is_prepared_anew = false;
     loop {
         let error = match attempt(connection, sql, parameters).await {
@@ -70,7 +96,7 @@ async fn query(
             Some(_) | None => false,
         };
         if !again {
-            return Err(error::of_driver(error));
+            return Err(error);
         }
     }
 }
@@ -86,17 +112,36 @@ async fn attempt(
 
 /// Makes the table, unless it is there.
 async fn create_table(connection: &Object, sql: &Statements) -> Result<(), Error> {
-    if has_table(connection, sql).await? {
+    if has_table(connection, sql, &sql.table).await? {
         return Ok(());
     }
     let created = connection.batch_execute(&sql.create_table).await;
     let Err(error) = created.map_err(error::of_driver) else { return Ok(()) };
     // Another process may have made it in the meantime.
-    if has_table(connection, sql).await? { Ok(()) } else { Err(error) }
+    if has_table(connection, sql, &sql.table).await? { Ok(()) } else { Err(error) }
 }
 
-async fn has_table(connection: &Object, sql: &Statements) -> Result<bool, Error> {
-    let rows = query(connection, &sql.table_exists, &[&sql.table]).await?;
+/// Makes the table of locks, and says what to do where the role may not.
+async fn create_lock_table(connection: &Object, sql: &Statements) -> Result<(), Error> {
+    let created = connection.batch_execute(&sql.locks.create_table).await;
+    let Err(error) = created else { return Ok(()) };
+    // Of two that make it at the same time, one may fail.
+    if has_table(connection, sql, &sql.locks.table).await? {
+        return Ok(());
+    }
+    let is_denied = error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
+    let error = error::of_driver(error);
+    if !is_denied {
+        return Err(error);
+    }
+    let message =
+        format!("locks need a table, which the role may not make: {}", sql.locks.create_table);
+    Err(Error::new(ErrorKind::Refused, message).with_source(error))
+}
+
+async fn has_table(connection: &Object, sql: &Statements, table: &str) -> Result<bool, Error> {
+    let rows = repeated(connection, &sql.table_exists, &[&table]).await;
+    let rows = rows.map_err(error::of_driver)?;
     let name = rows.first().map(|row| row.try_get::<_, Option<&str>>(0));
     Ok(name.transpose().map_err(error::of_column)?.flatten().is_some())
 }

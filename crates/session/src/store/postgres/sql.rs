@@ -49,14 +49,34 @@ pub(super) struct Statements {
     pub(super) clear: String,
     /// `$1` live from, `$2` how many. Gives how many there were.
     pub(super) purge: String,
+    pub(super) locks: Locks,
+}
+
+/// The statements about locks. Whose lease is over is the server's clock to say, and not the clock of the
+/// transaction: a statement may have waited for another's.
+pub(super) struct Locks {
+    /// The name of their table, quoted.
+    pub(super) table: String,
+    /// One statement, without parameters.
+    pub(super) create_table: String,
+    /// `$2` holder, `$3` lease in milliseconds. Gives a row if the lock is the holder's now.
+    pub(super) lock: String,
+    /// As [`update`](Statements::update), and `$6` holder. Gives always a row: the columns of `update`,
+    /// and whether the lock is held.
+    pub(super) update: String,
+    /// `$2` holder.
+    pub(super) unlock: String,
+    /// Removes those whose lease is over.
+    pub(super) purge: String,
 }
 
 impl Statements {
     pub(super) fn new(schema: Option<&str>, name: &str) -> Self {
-        let table = match schema {
+        let qualified = |name: &str| match schema {
             Some(schema) => format!("{}.{}", quoted(schema), quoted(name)),
             None => quoted(name),
         };
+        let table = qualified(name);
         let epoch = "extract(epoch from expire::timestamptz)::float8";
         let digest = |text: &str| format!("substring(sha256(convert_to({text}, 'UTF8')) for 16)");
         let stored = digest("s.sess::text");
@@ -74,6 +94,49 @@ impl Statements {
              FROM (SELECT CASE WHEN strpos(sess::text, E'\\\\u') = 0 THEN sess::json->'cookie' END \
              AS cookie OFFSET 0) AS own"
         );
+        let found = format!(
+            "seen AS (SELECT sid, sess::text AS text, expire FROM {table} \
+             WHERE sid = $1 AND expire >= to_timestamp($2) FOR NO KEY UPDATE)"
+        );
+        let replaced =
+            format!("UPDATE {table} AS s SET sess = $3::text::json, expire = to_timestamp($4)");
+        let is_expected = format!("s.sid = seen.sid AND {seen} = $5");
+        let returning = format!("RETURNING {stored} AS digest");
+        let outcome =
+            format!("CASE WHEN done.digest IS NULL THEN seen.text END, {epoch}, done.digest");
+        let locks = {
+            let table = qualified(&format!("{name}_lock"));
+            let until = "clock_timestamp() + $3::float8 * interval '1 millisecond'";
+            Locks {
+                // What a crash takes along is nobody's any more: there is no need to log it.
+                create_table: format!(
+                    "CREATE UNLOGGED TABLE IF NOT EXISTS {table} (\
+                     sid varchar COLLATE \"default\" PRIMARY KEY, \
+                     holder bytea NOT NULL, until timestamptz NOT NULL)"
+                ),
+                lock: format!(
+                    "INSERT INTO {table} AS l (sid, holder, until) VALUES ($1, $2, {until}) \
+                     ON CONFLICT (sid) DO UPDATE SET holder = EXCLUDED.holder, until = {until} \
+                     WHERE l.holder = EXCLUDED.holder OR l.until <= clock_timestamp() RETURNING 1"
+                ),
+                // The lock is kept from others until the change is committed. One that was taken over
+                // in the meantime is looked at in its newest version, as the record is.
+                update: format!(
+                    "WITH held AS (SELECT 1 FROM {table} \
+                     WHERE sid = $1 AND holder = $6 AND until > clock_timestamp() FOR SHARE), \
+                     {found}, done AS ({replaced} FROM seen, held WHERE {is_expected} {returning}) \
+                     SELECT {outcome}, EXISTS (SELECT FROM held) \
+                     FROM (SELECT) AS one LEFT JOIN seen ON true LEFT JOIN done ON true"
+                ),
+                unlock: format!("DELETE FROM {table} WHERE sid = $1 AND holder = $2"),
+                // One that is locked is being taken, or written under.
+                purge: format!(
+                    "DELETE FROM {table} WHERE sid IN (SELECT sid FROM {table} \
+                     WHERE until <= clock_timestamp() FOR UPDATE SKIP LOCKED)"
+                ),
+                table,
+            }
+        };
         Self {
             table_exists: "SELECT to_regclass($1)::text".to_owned(),
             create_table: create_table(&table, name),
@@ -93,13 +156,8 @@ impl Statements {
             // rows that it locks: of these it sees the newest version. So the row is locked first,
             // and what is compared, written and handed back is one and the same version of it.
             update: format!(
-                "WITH seen AS (SELECT sid, sess::text AS text, expire FROM {table} \
-                 WHERE sid = $1 AND expire >= to_timestamp($2) FOR NO KEY UPDATE), \
-                 done AS (UPDATE {table} AS s \
-                 SET sess = $3::text::json, expire = to_timestamp($4) \
-                 FROM seen WHERE s.sid = seen.sid AND {seen} = $5 RETURNING {stored} AS digest) \
-                 SELECT CASE WHEN done.digest IS NULL THEN seen.text END, {epoch}, done.digest \
-                 FROM seen LEFT JOIN done ON true"
+                "WITH {found}, done AS ({replaced} FROM seen WHERE {is_expected} {returning}) \
+                 SELECT {outcome} FROM seen LEFT JOIN done ON true"
             ),
             touch: format!(
                 "UPDATE {table} SET expire = to_timestamp($3) \
@@ -129,6 +187,7 @@ impl Statements {
                  SELECT count(*) FROM gone"
             ),
             table,
+            locks,
         }
     }
 }
@@ -160,6 +219,7 @@ mod tests {
     fn names_are_quoted() {
         let sql = Statements::new(Some("a\"b"), "c d\"; DROP");
         assert_eq!(sql.table, r#""a""b"."c d""; DROP""#);
+        assert_eq!(sql.locks.table, r#""a""b"."c d""; DROP_lock""#);
         assert_eq!(Statements::new(None, "session").table, r#""session""#);
     }
 

@@ -191,7 +191,7 @@ impl RedisStore {
 
     async fn ask_master(&self, master: &Master, commands: Pipeline) -> Result<Vec<Value>, Error> {
         let work = Work::Commands(commands);
-        self.ask(Call { work, is_repeatable: true, slot: master.slot }).await
+        self.ask(Call { work, is_repeatable: true, slot: master.slot, replicas: None }).await
     }
 }
 

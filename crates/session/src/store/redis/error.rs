@@ -72,6 +72,8 @@ fn of_answer(code: &str, error: &RedisError, stage: Stage) -> Error {
         "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "ASK" | "BUSY" | "NOREPLICAS" => {
             (ErrorKind::Unavailable, format!("the server answered {code}"))
         }
+        // It waited for replicas, and is none any more that has them.
+        "UNBLOCKED" => (ErrorKind::TimedOut, "the server is no master any more".to_owned()),
         // A cluster that has not settled yet who the master is.
         "MOVED" | "READONLY" if stage == Stage::AskingCluster => {
             (ErrorKind::Unavailable, format!("the server answered {code}"))
@@ -121,6 +123,7 @@ mod tests {
             ("LOADING Redis is loading the dataset in memory", ErrorKind::Unavailable),
             ("MASTERDOWN Link with MASTER is down", ErrorKind::Unavailable),
             ("CLUSTERDOWN The cluster is down", ErrorKind::Unavailable),
+            ("UNBLOCKED force unblock from blocking operation", ErrorKind::TimedOut),
         ] {
             assert_eq!(of(answered(line), Stage::Asking).kind(), kind, "{line}");
         }

@@ -20,6 +20,7 @@ use super::address::Address;
 use super::answer;
 use super::connection::Connection;
 use super::error::{self, Outcome, Stage};
+use super::replicas::Replicas;
 use super::script::{self, Script};
 use super::source::{self, Source, Trust};
 
@@ -31,6 +32,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(super) struct Link {
     source: tokio::sync::Mutex<Source>,
     live: RwLock<Option<Live>>,
+    /// For the calls that wait for replicas: their connection answers nobody meanwhile.
+    waiting: RwLock<Option<Live>>,
     is_cluster: bool,
     shown: Box<str>,
 }
@@ -48,11 +51,13 @@ pub(super) struct Call<'a> {
     pub(super) is_repeatable: bool,
     /// On a cluster: ask the master of this slot, whatever the keys.
     pub(super) slot: Option<u16>,
+    /// Whom to wait for then. Their answer is one more, and the last.
+    pub(super) replicas: Option<Replicas>,
 }
 
 pub(super) enum Work<'a> {
     Commands(Pipeline),
-    Script { script: &'a Script, key: &'a str, arguments: &'a [&'a str] },
+    Script { script: &'a Script, keys: &'a [&'a str], arguments: &'a [&'a str] },
 }
 
 enum Failure {
@@ -76,7 +81,8 @@ impl Link {
 
     fn from(source: Source, shown: Box<str>) -> Self {
         let is_cluster = source.is_cluster();
-        Self { source: tokio::sync::Mutex::new(source), live: RwLock::default(), is_cluster, shown }
+        let (live, waiting) = Default::default();
+        Self { source: tokio::sync::Mutex::new(source), live, waiting, is_cluster, shown }
     }
 
     pub(super) fn is_cluster(&self) -> bool {
@@ -128,7 +134,8 @@ impl Link {
     }
 
     async fn once(&self, call: &Call<'_>, asked: &Asked) -> Result<Vec<Value>, Failure> {
-        let mut live = self.live().await.map_err(Failure::Connect)?;
+        let place = if call.replicas.is_some() { &self.waiting } else { &self.live };
+        let mut live = self.live(place).await.map_err(Failure::Connect)?;
         asked.on(&live);
         let error = match call.ask(&mut live.connection).await {
             Ok(answers) => return Ok(answers),
@@ -149,39 +156,52 @@ impl Link {
     }
 
     /// Gives the connection, or makes it: one call does, while the others wait for it.
-    async fn live(&self) -> RedisResult<Live> {
-        if let Some(live) = self.current() {
+    async fn live(&self, place: &RwLock<Option<Live>>) -> RedisResult<Live> {
+        if let Some(live) = current(place) {
             return Ok(live);
         }
         let mut source = self.source.lock().await;
-        if let Some(live) = self.current() {
+        if let Some(live) = current(place) {
             return Ok(live);
         }
         let is_lost = Arc::default();
         let live = Live { connection: source.connect(&is_lost).await?, is_lost };
-        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Some(live.clone());
+        *place.write().unwrap_or_else(PoisonError::into_inner) = Some(live.clone());
         Ok(live)
     }
+}
 
-    fn current(&self) -> Option<Live> {
-        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
-        live.as_ref().filter(|live| !live.is_lost.load(Ordering::Relaxed)).cloned()
-    }
+fn current(place: &RwLock<Option<Live>>) -> Option<Live> {
+    let live = place.read().unwrap_or_else(PoisonError::into_inner);
+    live.as_ref().filter(|live| !live.is_lost.load(Ordering::Relaxed)).cloned()
 }
 
 impl Call<'_> {
     async fn ask(&self, connection: &mut Connection) -> RedisResult<Vec<Value>> {
         let answers = match &self.work {
-            Work::Commands(commands) => connection.ask(commands, self.slot).await?,
-            Work::Script { script, key, arguments } => {
-                let answers = connection.ask(&script.by_hash(key, arguments), self.slot).await?;
+            Work::Commands(commands) => self.send(commands, connection).await?,
+            Work::Script { script, keys, arguments } => {
+                let answers = self.send(&script.by_hash(keys, arguments), connection).await?;
                 if !script::is_unknown(&answers) {
                     return undone(answers);
                 }
-                connection.ask(&script.by_code(key, arguments), self.slot).await?
+                self.send(&script.by_code(keys, arguments), connection).await?
             }
         };
         undone(answers)
+    }
+
+    async fn send(
+        &self,
+        commands: &Pipeline,
+        connection: &mut Connection,
+    ) -> RedisResult<Vec<Value>> {
+        let Some(replicas) = self.replicas else {
+            return connection.ask(commands, self.slot).await;
+        };
+        let mut commands = commands.clone();
+        commands.add_command(replicas.command());
+        connection.ask(&commands, self.slot).await
     }
 
     /// Asks the node that a slot is just moving to. That is so seldom that the connection is not kept.
@@ -190,10 +210,11 @@ impl Call<'_> {
         let mut connection = Connection::from(connection.map_err(Failure::Connect)?);
         let commands = match &self.work {
             Work::Commands(commands) => commands.clone(),
-            Work::Script { script, key, arguments } => script.by_code(key, arguments),
+            Work::Script { script, keys, arguments } => script.by_code(keys, arguments),
         };
+        let wait = self.replicas.map(Replicas::command);
         let mut asking = Pipeline::new();
-        for command in commands.cmd_iter() {
+        for command in commands.cmd_iter().chain(&wait) {
             asking.add_command(cmd("ASKING")).add_command(command.clone());
         }
         let answers = connection.ask(&asking, None).await.map_err(Failure::Ask)?;

@@ -7,13 +7,20 @@ use sha1::{Digest as _, Sha1};
 
 use super::answer;
 
-/// Replaces a record that is still the one expected.
+/// Replaces a record that is still the one expected, and whose lock is held if there is to be one.
 pub(super) static UPDATE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("update.lua")));
 
 /// Loads a record and starts its time anew.
 pub(super) static RENEW: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("renew.lua")));
+
+/// Takes a lock.
+pub(super) static LOCK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lock.lua")));
+
+/// Gives a lock back.
+pub(super) static UNLOCK: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("unlock.lua")));
 
 /// A script, which the server knows by its hash once it has run it.
 pub(super) struct Script {
@@ -28,13 +35,13 @@ impl Script {
     }
 
     /// Makes the call that any server understands which has run the script before.
-    pub(super) fn by_hash(&self, key: &str, arguments: &[&str]) -> Pipeline {
-        call("EVALSHA", &self.hash, key, arguments)
+    pub(super) fn by_hash(&self, keys: &[&str], arguments: &[&str]) -> Pipeline {
+        call("EVALSHA", &self.hash, keys, arguments)
     }
 
     /// Makes the call that brings the script along.
-    pub(super) fn by_code(&self, key: &str, arguments: &[&str]) -> Pipeline {
-        call("EVAL", self.code, key, arguments)
+    pub(super) fn by_code(&self, keys: &[&str], arguments: &[&str]) -> Pipeline {
+        call("EVAL", self.code, keys, arguments)
     }
 }
 
@@ -43,9 +50,9 @@ pub(super) fn is_unknown(answers: &[Value]) -> bool {
     answer::error_among(answers, |error| error.code() == Some("NOSCRIPT")).is_some()
 }
 
-fn call(name: &str, script: &str, key: &str, arguments: &[&str]) -> Pipeline {
+fn call(name: &str, script: &str, keys: &[&str], arguments: &[&str]) -> Pipeline {
     let mut command = Cmd::new();
-    command.arg(name).arg(script).arg(1).arg(key).arg(arguments);
+    command.arg(name).arg(script).arg(keys.len()).arg(keys).arg(arguments);
     let mut pipeline = Pipeline::with_capacity(1);
     pipeline.add_command(command);
     pipeline

@@ -1,11 +1,17 @@
 -- Replaces a record if its text is still the one that was loaded. A record that is gone stays gone.
 --
 -- KEYS[1]: the record
+-- KEYS[2]: the lock that is to be held, if any
 -- ARGV[1]: the first 32 hexadecimal digits of the SHA-1 of the text that was loaded
 -- ARGV[2]: the new text
 -- ARGV[3]: the seconds it is to live, or '' for ever; none or fewer end it
+-- ARGV[4]: who is to hold the lock
 --
--- Gives 1 when done, nothing where it is gone, or the text that is there and its PTTL.
+-- Gives 1 when done, 0 where the lock is lost, nothing where the record is gone, or the text that is
+-- there and its PTTL.
+if KEYS[2] and redis.call('HGET', KEYS[2], 'holder') ~= ARGV[4] then
+  return 0
+end
 local text = redis.call('GET', KEYS[1])
 if not text or text == '' then
   return false
