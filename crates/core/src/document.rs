@@ -1201,6 +1201,26 @@ mod tests {
     }
 
     #[test]
+    fn errors_say_what_is_wrong_and_not_with_what() {
+        use std::error::Error as _;
+
+        for (corrupt, text) in [
+            (Corrupt::NotJson(2), "not a JSON object, at byte 2"),
+            (Corrupt::NoCookie, "no cookie object in the record"),
+            (Corrupt::BadCookie("expires"), "unusable cookie.expires in the record"),
+        ] {
+            assert_eq!(corrupt.to_string(), text);
+        }
+        let reserved = Document::new().insert("id", &1).unwrap_err();
+        assert_eq!(reserved.to_string(), "the name is reserved by express-session");
+        assert!(reserved.source().is_none());
+        let no_json = std::collections::BTreeMap::from([([1_u8], 1)]);
+        let refused = Document::new().insert("a", &no_json).unwrap_err();
+        assert_eq!(refused.to_string(), "the value cannot be serialised as JSON");
+        assert!(refused.source().is_some_and(|source| source.is::<serde_json::Error>()));
+    }
+
+    #[test]
     fn lone_surrogates_are_kept_though_they_cannot_be_read() {
         let document = parse(r#"{"cookie":{},"\ud800":1,"s":"\ud800"}"#);
         assert!(document.get::<String>("s").is_err());

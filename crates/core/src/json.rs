@@ -511,6 +511,7 @@ mod tests {
         assert_eq!(stringify(&1.0).unwrap(), "1");
         assert_eq!(stringify(&-0.0).unwrap(), "0");
         assert_eq!(stringify(&1e21).unwrap(), "1e+21");
+        assert_eq!(stringify(&0.1_f32).unwrap(), "0.1");
         assert_eq!(stringify(&f64::NAN).unwrap(), "null");
         assert_eq!(stringify(&u64::MAX).unwrap(), "18446744073709551615");
         assert_eq!(stringify(&None::<u8>).unwrap(), "null");

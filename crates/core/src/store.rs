@@ -1078,3 +1078,78 @@ impl StdError for Error {
         self.source.as_deref().map(|source| source as _)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_123);
+
+    #[test]
+    fn record_is_live_until_its_deadline_and_no_longer() {
+        let millis = |millis: i64| Timestamp::from_millis(NOW.millis() + millis);
+        for (deadline, is_live) in
+            [(None, true), (Some(millis(1)), true), (Some(NOW), false), (Some(millis(-1)), false)]
+        {
+            assert_eq!(
+                Record { text: "{}".into(), deadline }.is_live(NOW),
+                is_live,
+                "{deadline:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn revision_of_a_text_is_the_beginning_of_its_digest() {
+        assert_eq!(Revision::of_text("").get(), 0xe3b0_c442_98fc_1c14_9afb_f4c8_996f_b924);
+        assert_ne!(Revision::of_text("a"), Revision::of_text("b"));
+    }
+
+    #[test]
+    fn touch_starts_the_time_of_a_record_anew() {
+        let touch = Touch::renewing(r#"{"cookie":{"originalMaxAge":5}}"#, NOW).unwrap();
+        assert_eq!(touch.deadline, Some(Timestamp::from_millis(NOW.millis() + 5)));
+        assert_eq!(
+            &*touch.cookie,
+            r#"{"originalMaxAge":5,"expires":"2023-11-14T22:13:20.128Z","httpOnly":true,"path":"/"}"#
+        );
+        assert_eq!(Touch::renewing("{}", NOW), None);
+    }
+
+    #[test]
+    fn nothing_of_a_visitor_prints() {
+        let record = Record { text: "secret".into(), deadline: None };
+        assert_eq!(
+            format!("{record:?}"),
+            "Record { text: redacted, 6 bytes, deadline: None }",
+            "its length says enough"
+        );
+        let touch = Touch { cookie: "secret".into(), deadline: None };
+        assert_eq!(format!("{touch:?}"), "Touch { deadline: None, .. }");
+        assert_eq!(format!("{:?}", Cursor::new("secret")), "Cursor(redacted)");
+        assert_eq!(Cursor::new("secret").as_str(), "secret");
+        assert_eq!(format!("{:?}", Holder::from_random([7; 16])), "Holder(redacted)");
+    }
+
+    #[test]
+    fn error_tells_its_kind_first_and_keeps_its_source() {
+        for (kind, text) in [
+            (ErrorKind::Unavailable, "the session store is unavailable: why"),
+            (ErrorKind::TimedOut, "the session store timed out: why"),
+            (ErrorKind::Corrupt, "the session's record is corrupt: why"),
+            (ErrorKind::Refused, "the session store refused: why"),
+            (ErrorKind::Unsuitable, "the session store cannot keep this: why"),
+            (ErrorKind::Unsupported, "the session store cannot do this: why"),
+            (ErrorKind::Other, "the session store failed: why"),
+        ] {
+            let error = Error::new(kind, "why");
+            assert_eq!((error.kind(), error.to_string().as_str()), (kind, text));
+            assert!(error.source().is_none());
+            let error = error.with_source("the driver's word");
+            assert_eq!(
+                error.source().map(ToString::to_string).as_deref(),
+                Some("the driver's word")
+            );
+        }
+    }
+}

@@ -312,7 +312,7 @@ impl Visit {
         let done = match op {
             Op::Write => Some(self.write(session)),
             Op::Count => Some(self.count(session)),
-            Op::Pause => until(limit, async { Ok(tokio::task::yield_now().await) }).await,
+            Op::Pause => until(limit, tokio::task::yield_now()).await.map(Ok),
             Op::Save => until(limit, session.save()).await,
             Op::Reload => until(limit, session.reload()).await,
             Op::Touch => until(limit, session.touch()).await,
@@ -352,13 +352,12 @@ impl Visit {
     /// Somebody else may have ended the session; nothing else may go wrong.
     fn fail(&self, op: Op, error: &Error) {
         let known = self.note(|known| *known);
-        let is_ended = match error.kind() {
-            ErrorKind::Ended => known.is_ending,
-            ErrorKind::NotFound => op == Op::Reload && (known.is_ending || !known.is_stored),
-            _ => false,
-        };
+        let is_over = error.kind() == ErrorKind::Ended;
+        let is_unsaved = op == Op::Reload && error.kind() == ErrorKind::NotFound;
+        let is_ended =
+            (is_over && known.is_ending) || (is_unsaved && (known.is_ending || !known.is_stored));
         assert!(is_ended, "{op:?}: {error:?}: {known:?}");
-        self.progress().is_over |= error.kind() == ErrorKind::Ended;
+        self.progress().is_over |= is_over;
     }
 
     /// A body that changes the session while it is sent.
