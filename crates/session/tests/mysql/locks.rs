@@ -37,8 +37,13 @@ async fn update(store: &MySqlStore, name: &str, text: &str, expected: Revision) 
     store.update_locked(&id(name), &record, expected, ONE, NOW).await.unwrap()
 }
 
+/// Held by the one test that looks: what the server shows is old for as long as it is looked at more often
+/// than each 0.1 s, by whomever.
+static WATCH: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Waits until so many statements about a table wait for somebody's lock.
 async fn until_waiting(server: &MariaDb, table: &str, count: u64) {
+    let _alone = WATCH.lock().await;
     let mut watcher = client(&server.url()).await;
     let waits = format!(
         "SELECT COUNT(*) FROM information_schema.innodb_trx \
@@ -46,7 +51,6 @@ async fn until_waiting(server: &MariaDb, table: &str, count: u64) {
     );
     let waiting = async {
         while watcher.query_first::<u64, _>(&waits).await.unwrap() != Some(count) {
-            // What it shows is old for as long as it is looked at more often than each 0.1 s.
             tokio::time::sleep(Duration::from_millis(150)).await;
         }
     };
