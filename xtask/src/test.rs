@@ -137,8 +137,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     report.failure.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
-/// What all steps together may take. A run from nothing takes a quarter of it.
-const LIMIT: Duration = Duration::from_secs(45 * 60);
+/// What all steps together may take. A run from nothing takes a third of it.
+const LIMIT: Duration = Duration::from_secs(70 * 60);
 
 /// Ends a run in which something hangs, so that its output says where.
 fn give_up() {
