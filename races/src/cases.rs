@@ -268,9 +268,12 @@ mod tests {
     use std::time::Duration;
 
     use express_session::store::{
-        AnyStore, Created, Error, Loaded, Record, Revision, Store, Touch, Touched, Updated,
+        AnyStore, Created, Error, ErrorKind, Loaded, Record, Revision, Store, Touch, Touched,
+        Updated,
     };
     use express_session::{MemoryStore, SessionId, Timestamp};
+
+    use express_session_testkit::{Spy, Verb};
 
     use super::*;
     use crate::ours;
@@ -323,7 +326,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_change_that_was_refused_is_not_lost() {
-        let crew = crew(&Refusing(MemoryStore::new()), 1);
+        let store = Spy::new(MemoryStore::new());
+        store.fail(|call| {
+            let out = || Error::new(ErrorKind::Unavailable, "it is out");
+            (call.verb() == Verb::Update).then(out)
+        });
+        let crew = crew(&store, 1);
         for case in [Case::Members, Case::Counter] {
             let tally = case.play(&crew, WRITERS, 1).await.unwrap();
             assert_eq!((tally.lost, tally.refused), (0, WRITERS as u64), "{case:?}");
@@ -361,48 +369,6 @@ mod tests {
                 Created::Done(revision) => Ok(Updated::Done(revision)),
                 Created::Taken => Ok(Updated::Gone),
             }
-        }
-
-        async fn touch(
-            &self,
-            id: &SessionId,
-            to: &Touch,
-            now: Timestamp,
-        ) -> Result<Touched, Error> {
-            self.0.touch(id, to, now).await
-        }
-
-        async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
-            self.0.destroy(id).await
-        }
-    }
-
-    /// A store that fails whenever something is to be changed.
-    #[derive(Clone)]
-    struct Refusing(MemoryStore);
-
-    impl Store for Refusing {
-        async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
-            self.0.load(id, now).await
-        }
-
-        async fn create(
-            &self,
-            id: &SessionId,
-            record: &Record,
-            now: Timestamp,
-        ) -> Result<Created, Error> {
-            self.0.create(id, record, now).await
-        }
-
-        async fn update(
-            &self,
-            _: &SessionId,
-            _: &Record,
-            _: Revision,
-            _: Timestamp,
-        ) -> Result<Updated, Error> {
-            Err(Error::new(express_session::store::ErrorKind::Unavailable, "it is out"))
         }
 
         async fn touch(

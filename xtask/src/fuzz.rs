@@ -97,8 +97,7 @@ fn stable(workspace: &Workspace, arguments: &[&str]) -> Command {
     let mut command = process::cargo(workspace, subcommand);
     command.arg("--manifest-path").arg(workspace.root.join(MANIFEST));
     command.arg("--target-dir").arg(workspace.target.join("fuzz")).args(rest);
-    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
-    command.env("RUSTFLAGS", format!("{flags} --cfg fuzzing").trim_start());
+    process::with_cfg(&mut command, "fuzzing");
     command
 }
 

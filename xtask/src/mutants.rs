@@ -69,13 +69,11 @@ fn command(workspace: &Workspace, options: &Options, output: &Path) -> Command {
 
 /// Whether changes survive is found in the outcomes; here, that all were tested.
 fn test(command: &mut Command) -> Result<()> {
-    let line = process::line(command);
-    println!("$ {line}");
-    let status = command.status().with_context(|| format!("`{line}` does not start"))?;
+    let status = process::announced(command)?;
     match status.code() {
         // All were caught; some survived; some never ended.
         Some(0 | 2 | 3) => Ok(()),
-        _ => bail!("`{line}` failed: {status}"),
+        _ => bail!("`{}` failed: {status}", process::line(command)),
     }
 }
 

@@ -25,14 +25,25 @@ pub(crate) fn this_cargo() -> Command {
 
 /// Announces the command, runs it with our output and without input, and demands success.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = announced(command.stdin(Stdio::null()))?;
+    ensure!(status.success(), "`{}` failed: {status}", line(command));
+    Ok(())
+}
+
+/// Announces the command and runs it with our output: how it ended is for the caller to judge.
+pub(crate) fn announced(command: &mut Command) -> Result<ExitStatus> {
     let line = line(command);
     println!("$ {line}");
-    let status = command
-        .stdin(Stdio::null())
-        .status()
-        .with_context(|| format!("`{line}` does not start"))?;
-    ensure!(status.success(), "`{line}` failed: {status}");
-    Ok(())
+    command.status().with_context(|| format!("`{line}` does not start"))
+}
+
+/// Has cargo build with `--cfg` of this name, beside the flags that are set.
+pub(crate) fn with_cfg<'a>(command: &'a mut Command, name: &str) -> &'a mut Command {
+    command.env("RUSTFLAGS", flags(std::env::var("RUSTFLAGS").ok(), name))
+}
+
+fn flags(present: Option<String>, name: &str) -> String {
+    format!("{} --cfg {name}", present.unwrap_or_default()).trim_start().to_owned()
 }
 
 /// Runs the command quietly, demands success and returns what it printed.
@@ -111,6 +122,14 @@ mod tests {
         let message = format!("{:#}", read(&mut command).unwrap_err());
         assert!(message.starts_with("`cargo no-such-command` failed: "), "{message}");
         assert!(message.contains("no such command"), "{message}");
+    }
+
+    #[test]
+    fn flags_that_are_set_stay_set() {
+        assert_eq!(flags(None, "shuttle"), "--cfg shuttle");
+        assert_eq!(flags(Some(String::new()), "shuttle"), "--cfg shuttle");
+        let both = flags(Some("-D warnings".to_owned()), "shuttle");
+        assert_eq!(both, "-D warnings --cfg shuttle");
     }
 
     #[test]

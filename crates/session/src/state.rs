@@ -21,7 +21,7 @@ use express_session_core::document::Json;
 use express_session_core::store::{
     self, Loaded, Record, Renewed, Revision, Store as _, Touch, Touched,
 };
-use express_session_core::{Document, InsertError, SessionId, Timestamp, token};
+use express_session_core::{Document, InsertError, Policy, SessionId, Timestamp, token};
 use http::HeaderValue;
 use http::request::Parts;
 
@@ -235,7 +235,28 @@ impl Live {
     }
 
     fn record(&self) -> Record {
-        Record { text: self.document.render(&self.cookie.text()), deadline: self.cookie.deadline() }
+        record_of(&self.document, &self.cookie)
+    }
+
+    /// Notes what a write changes before it is known to be done.
+    fn begin_write(&mut self, policy: &Policy) {
+        self.keep_beginning();
+        // What was committed before is not what the store has after this.
+        self.committed = None;
+        let failure = decide::failure(decide::Step::Write, decide::Fault::Session, policy);
+        if failure == decide::Failure::Hide {
+            // As in express-session, what was tried counts as saved.
+            self.saved = Some(Snapshot::of(self));
+        }
+    }
+
+    /// Takes the cookie of the record, unless this request has changed it: one that only others changed is
+    /// theirs.
+    fn take_cookie(&mut self, cookie: &StoredCookie) {
+        if self.attributes() == decide::Attributes::Same {
+            self.began.cookie = cookie.clone();
+            self.cookie = cookie.clone();
+        }
     }
 
     /// Notes a change that overwrites a member: what was to be made again on top of it is not any more.
@@ -256,6 +277,10 @@ impl Live {
         self.document.is_member_changed(key)
             && self.updates.iter().all(|update| &*update.key != key)
     }
+}
+
+fn record_of(document: &Document, cookie: &StoredCookie) -> Record {
+    Record { text: document.render(&cookie.text()), deadline: cookie.deadline() }
 }
 
 impl Shared {

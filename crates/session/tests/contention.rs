@@ -159,6 +159,27 @@ async fn record_that_the_store_refuses_is_only_its_own_writers_failure() {
     assert_eq!(world.kept(BOB).await.unwrap(), counted(WRITERS));
 }
 
+/// A store that says no has surely not written: nobody's change is in doubt, the writer's own neither.
+#[tokio::test(start_paused = true)]
+async fn what_the_store_refused_for_all_is_merged_with_what_others_write_afterwards() {
+    let world = World::with(r#""n":0"#).await;
+    let talks = counted_up(vec![world.layer()], &world).await;
+    let saves: JoinSet<_> = talks
+        .iter()
+        .map(|talk| {
+            let session = talk.session.clone();
+            async move { session.save().await.is_ok() }
+        })
+        .collect();
+    let saves = tokio::spawn(saves.join_all());
+    tokio::time::sleep(Duration::from_micros(2500)).await;
+    world.store.fail_next(Verb::Update, Failure::Refused);
+    let saved = saves.await.unwrap().into_iter().filter(|is_saved| *is_saved).count();
+    assert!(saved < WRITERS, "nothing was refused");
+    assert_eq!(end(talks).await, [StatusCode::OK; WRITERS]);
+    assert_eq!(world.kept(BOB).await.unwrap(), counted(WRITERS));
+}
+
 #[tokio::test(start_paused = true)]
 async fn logout_ends_all_who_wait() {
     let world = World::with(r#""n":0"#).await;

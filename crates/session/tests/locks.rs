@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use express_session::store::{self, AnyStore, Store as _};
-use express_session::{Error, ErrorKind, Session, SessionId, SessionLayer};
+use express_session::{Departures, Error, ErrorKind, Session, SessionId, SessionLayer};
 use express_session_testkit::{MapStore, Verb};
 use http::{Request, Response, StatusCode};
 use tower::{Layer as _, ServiceExt as _, service_fn};
@@ -293,6 +293,37 @@ async fn request_that_stops_asking_gives_its_lock_back_even_if_the_store_had_giv
     lock(&talk.session).await.unlock().await.unwrap();
     talk.end().await;
     next.end().await;
+}
+
+#[tokio::test]
+async fn save_while_the_lock_is_still_asked_for_is_one_without_it() {
+    let world = World::with("").await;
+    let hitch = Hitch::before(Verb::Lock, world.store.clone());
+    let talk = bob(&world.layer().store(hitch.clone())).await;
+    let session = talk.session.clone();
+    let mut asking = pin!(session.lock());
+    assert!(asking.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    world.calls();
+    talk.session.insert("a", 1).unwrap();
+    talk.session.save().await.unwrap();
+    assert_eq!(world.verbs(), [Verb::Update]);
+    hitch.open();
+    asking.await.unwrap().unlock().await.unwrap();
+    talk.end().await;
+    assert_eq!(world.kept(BOB).await.unwrap(), record(PLAIN, r#""a":1"#));
+}
+
+#[tokio::test]
+async fn where_an_end_is_not_final_a_session_that_is_gone_is_locked_and_written_anew() {
+    let world = World::with("").await;
+    let layer = world.layer().departures(Departures::all().final_end(false));
+    let talk = bob(&layer).await;
+    world.store.inner().destroy(&SessionId::new(BOB).unwrap()).await.unwrap();
+    let held = lock(&talk.session).await;
+    talk.session.insert("a", 1).unwrap();
+    held.unlock().await.unwrap();
+    talk.end().await;
+    assert_eq!(world.kept(BOB).await.unwrap(), record(PLAIN, r#""a":1"#));
 }
 
 #[tokio::test]

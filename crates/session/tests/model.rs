@@ -35,6 +35,14 @@ fn on_tokio(test: impl Future<Output = ()>) {
     runtime.worker_threads(2).enable_all().build().unwrap().block_on(test);
 }
 
+/// Runs a test where its server is there.
+#[cfg(any(feature = "memcached", feature = "mysql", feature = "postgres", feature = "redis"))]
+fn with<S>(server: Option<&S>, test: impl Future<Output = ()>) {
+    if server.is_some() {
+        on_tokio(test);
+    }
+}
+
 /// A number that no other store of this process was named with.
 #[cfg(any(feature = "memcached", feature = "mysql", feature = "postgres", feature = "redis"))]
 fn number() -> u32 {
@@ -167,13 +175,7 @@ mod redis {
         }
     }
 
-    fn with_server(test: impl Future<Output = ()>) {
-        if servers::shared_redis().is_some() {
-            on_tokio(test);
-        }
-    }
-
-    admin_model_laws!(Prefixes, block_on = with_server);
+    admin_model_laws!(Prefixes, block_on = |test| with(servers::shared_redis(), test));
 }
 
 #[cfg(feature = "memcached")]
@@ -202,13 +204,7 @@ mod memcached {
         }
     }
 
-    fn with_server(test: impl Future<Output = ()>) {
-        if servers::shared_memcached().is_some() {
-            on_tokio(test);
-        }
-    }
-
-    admin_model_laws!(Prefixes, block_on = with_server);
+    admin_model_laws!(Prefixes, block_on = |test| with(servers::shared_memcached(), test));
 }
 
 #[cfg(feature = "postgres")]
@@ -239,13 +235,7 @@ mod postgres {
         }
     }
 
-    fn with_server(test: impl Future<Output = ()>) {
-        if servers::shared_postgres().is_some() {
-            on_tokio(test);
-        }
-    }
-
-    admin_model_laws!(Tables, block_on = with_server);
+    admin_model_laws!(Tables, block_on = |test| with(servers::shared_postgres(), test));
 }
 
 #[cfg(feature = "mysql")]
@@ -275,11 +265,5 @@ mod mysql {
         }
     }
 
-    fn with_server(test: impl Future<Output = ()>) {
-        if servers::shared_mariadb().is_some() {
-            on_tokio(test);
-        }
-    }
-
-    admin_model_laws!(Tables, block_on = with_server);
+    admin_model_laws!(Tables, block_on = |test| with(servers::shared_mariadb(), test));
 }

@@ -25,9 +25,18 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(160);
 pub(super) struct Held {
     id: SessionId,
     holder: Holder,
-    is_lost: bool,
+    stage: Stage,
     /// `None` where another request of this process has kept its turn for longer than its lease.
     _turn: Option<Turn<()>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The store is being asked for it: nothing is written under it yet.
+    Asked,
+    Held,
+    /// Its lease has run out.
+    Lost,
 }
 
 impl Shared {
@@ -57,7 +66,7 @@ impl Shared {
         let mut bytes = [0; Holder::BYTES];
         self.config.sources.random.fill(&mut bytes);
         let holder = Holder::from_random(bytes);
-        let held = Held { id: id.clone(), holder, is_lost: false, _turn: turn };
+        let held = Held { id: id.clone(), holder, stage: Stage::Asked, _turn: turn };
         // Before the store is asked: it may have done so when this request is dropped.
         let claim = self.claim(held)?;
         let store = &self.config.store;
@@ -68,6 +77,7 @@ impl Shared {
             }
             longest = LONGEST_PAUSE.min(longest * 2);
         }
+        self.set_stage(Stage::Held);
         Ok(claim)
     }
 
@@ -89,35 +99,37 @@ impl Shared {
         match self.ask(self.config.store.load(id, now)).await? {
             Some(current) if current.revision == revision => Ok(()),
             Some(current) => self.follow(&current, now),
-            None => {
-                self.state().phase = Phase::Gone;
-                Err(Error::new(ErrorKind::Ended))
-            }
+            None => self.meet_nothing(),
         }
     }
 
     /// Gives the holder to write as: `None` where this request has no lock on this id.
     pub(super) fn holder_of(&self, id: &SessionId) -> Result<Option<Holder>, Error> {
-        match &self.state().lock {
-            Some(held) if held.id != *id => Ok(None),
-            Some(held) if held.is_lost => Err(Error::new(ErrorKind::LockLost)),
-            Some(held) => Ok(Some(held.holder)),
-            None => Ok(None),
+        let state = self.state();
+        let Some(held) = state.lock.as_ref().filter(|held| held.id == *id) else {
+            return Ok(None);
+        };
+        match held.stage {
+            Stage::Asked => Ok(None),
+            Stage::Held => Ok(Some(held.holder)),
+            Stage::Lost => Err(Error::new(ErrorKind::LockLost)),
         }
     }
 
     /// Notes that the lease has run out: nothing more is written under it.
     pub(super) fn lose_lock(&self) -> Error {
-        if let Some(held) = &mut self.state().lock {
-            held.is_lost = true;
-        }
+        self.set_stage(Stage::Lost);
         Error::new(ErrorKind::LockLost)
+    }
+
+    fn set_stage(&self, stage: Stage) {
+        self.state().lock.iter_mut().for_each(|held| held.stage = stage);
     }
 
     /// Starts the lease anew.
     pub(crate) async fn renew_lock(&self) -> Result<(), Error> {
         let held = match &self.state().lock {
-            Some(held) if !held.is_lost => Some((held.id.clone(), held.holder)),
+            Some(held) if held.stage == Stage::Held => Some((held.id.clone(), held.holder)),
             Some(_) | None => None,
         };
         let Some((id, holder)) = held else { return Err(Error::new(ErrorKind::LockLost)) };
@@ -139,7 +151,7 @@ impl Shared {
             self.ask(self.write(self.now())).await?;
         }
         let Some(held) = self.state().lock.take() else { return Ok(()) };
-        if held.is_lost {
+        if held.stage == Stage::Lost {
             return Err(Error::new(ErrorKind::LockLost));
         }
         self.ask(self.config.store.unlock(&held.id, held.holder)).await

@@ -25,10 +25,10 @@ impl Shared {
             if self.joins_others()? {
                 return self.write_together(now).await;
             }
-            self.begin_write();
             let (id, known, attempt) = {
                 let mut state = self.state();
                 let Some(live) = &mut state.live else { return Err(Error::new(ErrorKind::Ended)) };
+                live.begin_write(policy);
                 let attempt = Arc::new(Attempt {
                     record: live.record(),
                     snapshot: Snapshot::of(live),
@@ -59,54 +59,54 @@ impl Shared {
                 }
             };
             let Some(expected) = expected else { continue };
-            self.is_unsure_of(&attempt);
+            self.note_unsure(&attempt);
             let updated = self.update_in_store(&id, &attempt.record, expected, now).await;
             if updated.as_ref().is_err_and(Error::is_answer) {
-                self.is_sure_of(&attempt);
+                self.note_undone(&attempt);
             }
             match updated? {
                 Updated::Done(revision) => return self.written(&attempt, revision),
                 Updated::Conflict(theirs) => {
-                    self.is_sure_of(&attempt);
+                    self.note_undone(&attempt);
                     self.follow(&theirs, now)?;
                     if self.can_join(&id)? {
                         return self.write_together(now).await;
                     }
-                    if tries % 2 == 1 {
-                        // The try after the pause finds out what others stored meanwhile, and the one after it
-                        // goes on from there at once.
-                        pause(self.backoff(tries)).await;
-                    }
+                    self.pause_after(tries).await;
                 }
-                Updated::Gone if decide::gone(policy) == decide::Surprise::Refuse => {
-                    self.state().phase = Phase::Gone;
-                    return Err(Error::new(ErrorKind::Ended));
-                }
-                Updated::Gone => {
-                    self.state().live.iter_mut().for_each(|live| live.known = Known::Absent);
-                }
+                Updated::Gone => self.meet_nothing()?,
             }
         }
         Err(Error::new(ErrorKind::Conflict))
     }
 
-    pub(super) fn begin_write(&self) {
-        let failure =
-            decide::failure(decide::Step::Write, decide::Fault::Session, &self.config.policy);
-        if let Some(live) = &mut self.state().live {
-            live.keep_beginning();
-            // What was committed before is not what the store has after this.
-            live.committed = None;
-            if failure == decide::Failure::Hide {
-                // As in express-session, what was tried counts as saved.
-                live.saved = Some(Snapshot::of(live));
+    /// Asks what to do about a record that is gone, and does it: the session is over, or is written as a new
+    /// one.
+    pub(super) fn meet_nothing(&self) -> Result<(), Error> {
+        let mut state = self.state();
+        match decide::gone(&self.config.policy) {
+            decide::Surprise::Refuse => {
+                state.phase = Phase::Gone;
+                Err(Error::new(ErrorKind::Ended))
             }
+            decide::Surprise::Overwrite => {
+                state.live.iter_mut().for_each(|live| live.known = Known::Absent);
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits after every second try that failed: the try after a pause finds out what others stored meanwhile,
+    /// and the one after it goes on from there at once.
+    pub(super) async fn pause_after(&self, tries: u32) {
+        if tries % 2 == 1 {
+            pause(self.backoff(tries)).await;
         }
     }
 
     /// Gives how long to wait after so many tries: a random part of a time that doubles, so that those who
     /// failed together do not meet again.
-    pub(super) fn backoff(&self, tries: u32) -> Duration {
+    fn backoff(&self, tries: u32) -> Duration {
         self.random_part_of(
             LONGEST_PAUSE.min(SHORTEST_PAUSE.saturating_mul(2_u32.saturating_pow(tries))),
         )
@@ -138,7 +138,7 @@ impl Shared {
 
     /// Notes that a write is on its way, until its outcome is known. One that changes no member is the
     /// same to everybody, whether it was done or not.
-    pub(super) fn is_unsure_of(&self, attempt: &Arc<Attempt>) {
+    pub(super) fn note_unsure(&self, attempt: &Arc<Attempt>) {
         if let Some(live) = &mut self.state().live
             && attempt.snapshot.document.is_changed()
         {
@@ -147,7 +147,7 @@ impl Shared {
     }
 
     /// Notes that a write was not done.
-    pub(super) fn is_sure_of(&self, attempt: &Arc<Attempt>) {
+    pub(super) fn note_undone(&self, attempt: &Arc<Attempt>) {
         if let Some(live) = &mut self.state().live {
             live.unsure.retain(|unsure| !Arc::ptr_eq(unsure, attempt));
         }
@@ -219,11 +219,7 @@ impl Shared {
                 live.known = Known::At(revision);
                 live.unsure.clear();
                 live.document = merged;
-                // A cookie that only they changed is theirs.
-                if live.attributes() == decide::Attributes::Same {
-                    live.began.cookie = cookie.clone();
-                    live.cookie = cookie;
-                }
+                live.take_cookie(&cookie);
                 return Ok(());
             }
         }

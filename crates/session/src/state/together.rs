@@ -17,14 +17,12 @@ use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
-use express_session_core::cookie::StoredCookie;
-use express_session_core::store::{self, Loaded, Record, Revision, Updated};
+use express_session_core::store::{self, Loaded, Record, Revision, Store as _, Updated};
 use express_session_core::{Document, SessionId, Timestamp, decide, merge};
 use tokio::sync::watch;
 
 use super::save::{ATTEMPTS, merged};
-use super::{Attempt, Known, Phase, Shared, Snapshot};
-use crate::deadline::pause;
+use super::{Attempt, Known, Shared, Snapshot, record_of};
 use crate::error::{Error, ErrorKind};
 use crate::queue::Turn;
 
@@ -58,16 +56,13 @@ enum Outcome {
         is_sure: bool,
     },
     Gone,
-    /// The store does not keep it as it is: each writes its own, since it may be another's fault.
-    Apart,
-    Failed(store::ErrorKind),
+    Failed(store::Error),
 }
 
 /// A request's part in a batch.
 struct Part {
+    /// Its snapshot has the members as the request had them, before those of others were put in.
     attempt: Arc<Attempt>,
-    /// The members as the request had them, before those of others were put in.
-    ours: Document,
     outcome: watch::Receiver<Option<Outcome>>,
 }
 
@@ -89,11 +84,12 @@ impl Part {
 impl Shared {
     /// Says whether others are writing this session right now, so that a write alone would meet them.
     pub(super) fn joins_others(&self) -> Result<bool, Error> {
-        let known = self.state().live.as_ref().map(|live| (live.id.clone(), live.known));
-        match known {
-            Some((id, Known::At(_))) => Ok(self.config.writers.has(&id) && self.can_join(&id)?),
-            Some((_, Known::Absent | Known::Attempted)) | None => Ok(false),
-        }
+        let met = {
+            let state = self.state();
+            let live = state.live.as_ref().filter(|live| matches!(live.known, Known::At(_)));
+            live.filter(|live| self.config.writers.has(&live.id)).map(|live| live.id.clone())
+        };
+        met.map_or(Ok(false), |id| self.can_join(&id))
     }
 
     /// Says whether this request may write together with others.
@@ -104,7 +100,8 @@ impl Shared {
 
     pub(super) async fn write_together(&self, now: Timestamp) -> Result<(), Error> {
         let Some(id) = self.id() else { return Err(Error::new(ErrorKind::Ended)) };
-        self.begin_write();
+        // Where the store does not keep what is written together, each writes its own: it may be another's
+        // fault.
         let mut is_apart = false;
         let mut turn = None;
         for _ in 0..ATTEMPTS {
@@ -115,29 +112,35 @@ impl Shared {
             if own.value.batch.as_ref().is_some_and(Batch::is_tried) {
                 // Whoever wrote it was dropped. It is as it was when it was tried, or nobody could tell
                 // whether it is in the store.
-                self.carry_out(&id, &mut own.value, false, now).await?;
+                let outcome = self.carry_out(&id, &mut own.value, now).await;
+                if let Some(Outcome::Failed(error)) = outcome {
+                    let error = Error::from(error);
+                    if error.fault() == decide::Fault::Outage {
+                        return Err(error);
+                    }
+                }
             }
             let others = if is_apart { own.value.batch.take() } else { None };
             let Some(part) = self.join(&mut own.value, now)? else {
                 return Err(Error::new(ErrorKind::Ended));
             };
             let outcome = if is_apart || !own.has_followers() {
-                let outcome = self.carry_out(&id, &mut own.value, is_apart, now).await;
+                let outcome = self.carry_out(&id, &mut own.value, now).await;
                 own.value.batch = others;
                 turn = Some(own);
-                outcome?
+                outcome
             } else {
                 drop(own);
                 match self.step_back(&id, part.outcome.clone()).await {
                     Step::Done(outcome) => outcome,
-                    Step::Write(mut own) if part.is_in(&own.value) => {
-                        let outcome = self.carry_out(&id, &mut own.value, is_apart, now).await;
+                    Step::Write(mut own) => {
+                        let outcome = if part.is_in(&own.value) {
+                            self.carry_out(&id, &mut own.value, now).await
+                        } else {
+                            None
+                        };
                         turn = Some(own);
-                        outcome?
-                    }
-                    Step::Write(own) => {
-                        turn = Some(own);
-                        None
+                        outcome
                     }
                 }
             };
@@ -145,20 +148,22 @@ impl Shared {
                 Some(Outcome::Stored(stored)) => return self.stored_together(&part, &stored),
                 Some(Outcome::Overtaken { theirs, is_sure }) => {
                     if is_sure {
-                        self.is_sure_of(&part.attempt);
+                        self.note_undone(&part.attempt);
                     }
                     self.follow(&theirs, now)?;
                 }
-                Some(Outcome::Gone) => return self.gone_together(now).await,
-                Some(Outcome::Failed(kind)) => {
-                    if kind == store::ErrorKind::Refused {
-                        self.is_sure_of(&part.attempt);
-                    }
-                    let message = "a write for several requests failed";
-                    return Err(store::Error::new(kind, message).into());
+                Some(Outcome::Gone) => {
+                    self.meet_nothing()?;
+                    return Box::pin(self.write(now)).await;
                 }
-                Some(Outcome::Apart) => {
-                    self.is_sure_of(&part.attempt);
+                Some(Outcome::Failed(error)) => {
+                    let error = Error::from(error);
+                    if error.is_answer() {
+                        self.note_undone(&part.attempt);
+                    }
+                    if is_apart || error.fault() == decide::Fault::Outage {
+                        return Err(error);
+                    }
                     is_apart = true;
                 }
                 // Whoever was to write was dropped, and the batch with it.
@@ -171,8 +176,9 @@ impl Shared {
     /// Puts what this request has changed into what is to be written next.
     fn join(&self, writers: &mut Writers, now: Timestamp) -> Result<Option<Part>, Error> {
         let (ours, updates, cookie, is_same_cookie, known, version) = {
-            let state = self.state();
-            let Some(live) = &state.live else { return Ok(None) };
+            let mut state = self.state();
+            let Some(live) = &mut state.live else { return Ok(None) };
+            live.begin_write(&self.config.policy);
             let is_same = live.attributes() == decide::Attributes::Same;
             let (document, updates) = (live.document.clone(), live.updates.clone());
             (document, updates, live.cookie.clone(), is_same, live.known, live.version)
@@ -202,13 +208,13 @@ impl Shared {
                 outcome: watch::Sender::new(None),
             },
         };
-        let snapshot = Arc::new(Snapshot { document: ours.clone(), cookie });
+        let snapshot = Arc::new(Snapshot { document: ours, cookie });
         let together = Some(Arc::clone(&batch.tried));
         let attempt = Arc::new(Attempt { record, snapshot, version, together });
         let outcome = batch.outcome.subscribe();
         writers.batch = Some(batch);
-        self.is_unsure_of(&attempt);
-        Ok(Some(Part { attempt, ours, outcome }))
+        self.note_unsure(&attempt);
+        Ok(Some(Part { attempt, outcome }))
     }
 
     /// Lets those who wait put their changes in, until somebody has written for all or it is this
@@ -236,25 +242,21 @@ impl Shared {
         .await
     }
 
-    /// Writes what there is to write, and tells all who have a part in it.
+    /// Writes what there is to write, and tells all who have a part in it. `None` where there is nothing.
     async fn carry_out(
         &self,
         id: &SessionId,
         writers: &mut Writers,
-        is_apart: bool,
         now: Timestamp,
-    ) -> Result<Option<Outcome>, Error> {
-        let Some(batch) = &writers.batch else { return Ok(None) };
-        if writers.overtaken % 2 == 1 {
-            // The others are of other processes, and in no queue of ours. The try after the pause finds out
-            // what they stored meanwhile, and the one after it goes on from there at once.
-            pause(self.backoff(writers.overtaken)).await;
-        }
+    ) -> Option<Outcome> {
+        let batch = writers.batch.as_ref()?;
+        // Those who overtook it are of other processes, and in no queue of ours.
+        self.pause_after(writers.overtaken).await;
         // Two may well write the same, each for itself.
         let may_be_there = batch.tried.set(Arc::clone(&batch.record.text)).is_err();
         // If this is dropped, the batch stays for the next one.
-        let updated = self.update_in_store(id, &batch.record, batch.onto, now).await;
-        let Some(batch) = writers.batch.take() else { return Ok(None) };
+        let updated = self.config.store.update(id, &batch.record, batch.onto, now).await;
+        let batch = writers.batch.take()?;
         let outcome = match updated {
             Ok(Updated::Done(revision)) => {
                 Outcome::Stored(Loaded { record: batch.record, revision })
@@ -266,30 +268,16 @@ impl Shared {
             }
             Ok(Updated::Conflict(theirs)) => Outcome::Overtaken { theirs, is_sure: !may_be_there },
             Ok(Updated::Gone) => Outcome::Gone,
-            Err(error) => {
-                writers.latest = None;
-                let outcome = if let ErrorKind::Store(kind) = error.kind()
-                    && error.fault() == decide::Fault::Outage
-                {
-                    Outcome::Failed(kind)
-                } else {
-                    Outcome::Apart
-                };
-                let is_told = is_apart || matches!(outcome, Outcome::Failed(_));
-                batch.outcome.send_replace(Some(outcome.clone()));
-                return if is_told { Err(error) } else { Ok(Some(outcome)) };
-            }
+            Err(error) => Outcome::Failed(error),
         };
-        writers.latest = match &outcome {
-            Outcome::Stored(latest) | Outcome::Overtaken { theirs: latest, .. } => {
-                Some(latest.clone())
-            }
-            Outcome::Gone | Outcome::Apart | Outcome::Failed(_) => None,
+        (writers.latest, writers.overtaken) = match &outcome {
+            Outcome::Stored(latest) => (Some(latest.clone()), 0),
+            Outcome::Overtaken { theirs, .. } => (Some(theirs.clone()), writers.overtaken + 1),
+            Outcome::Gone => (None, 0),
+            Outcome::Failed(_) => (None, writers.overtaken),
         };
-        writers.overtaken =
-            if matches!(outcome, Outcome::Overtaken { .. }) { writers.overtaken + 1 } else { 0 };
         batch.outcome.send_replace(Some(outcome.clone()));
-        Ok(Some(outcome))
+        Some(outcome)
     }
 
     /// Notes that the store has what this request has put in, and what others have.
@@ -301,25 +289,12 @@ impl Shared {
         live.known = Known::At(stored.revision);
         live.updates.retain(|update| update.version > *version);
         live.unsure.clear();
-        // A cookie that only another request changed is everybody's.
-        if live.attributes() == decide::Attributes::Same {
-            live.began.cookie = snapshot.cookie.clone();
-            live.cookie = snapshot.cookie.clone();
-        }
+        live.take_cookie(&snapshot.cookie);
         let cookie = snapshot.cookie.clone();
         live.saved = Some(Arc::new(Snapshot { document: document.clone(), cookie }));
         // What was changed while the store was busy becomes a change of what it has now.
-        live.document = merge::merge_since(&part.ours, &live.document, &document).document;
+        live.document = merge::merge_since(&snapshot.document, &live.document, &document).document;
         Ok(())
-    }
-
-    async fn gone_together(&self, now: Timestamp) -> Result<(), Error> {
-        if decide::gone(&self.config.policy) == decide::Surprise::Refuse {
-            self.state().phase = Phase::Gone;
-            return Err(Error::new(ErrorKind::Ended));
-        }
-        self.state().live.iter_mut().for_each(|live| live.known = Known::Absent);
-        Box::pin(self.write(now)).await
     }
 }
 
@@ -329,8 +304,4 @@ enum Step {
     Done(Option<Outcome>),
     /// It is this request's turn, and nobody has.
     Write(Turn<Writers>),
-}
-
-fn record_of(document: &Document, cookie: &StoredCookie) -> Record {
-    Record { text: document.render(&cookie.text()), deadline: cookie.deadline() }
 }
