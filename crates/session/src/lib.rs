@@ -43,6 +43,7 @@
 #![forbid(unsafe_code)]
 
 mod body;
+mod carry;
 mod config;
 mod connection;
 mod deadline;

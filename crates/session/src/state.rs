@@ -7,11 +7,13 @@
 //! 1. The state is behind a plain lock that is never held across an await point.
 //! 2. The steps that call the store run one after the other, behind an asynchronous lock: clones of a
 //!    handle may save at the same time.
-//! 3. A step may be dropped at any await point. The store then has the call or has it not, and the state
+//! 3. A step that writes or ends the session goes on when it is dropped ([`crate::carry`]), and the next one
+//!    waits for it. Where it cannot, or took too long, the store has the call or has it not, and the state
 //!    still says what was known before; the next step finds out by the revision.
 //! 4. A step waits for the store for as long as `store_timeout` says, with all its tries.
 
 use std::future::Future;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -24,7 +26,9 @@ use express_session_core::store::{
 use express_session_core::{Document, InsertError, Policy, SessionId, Timestamp, token};
 use http::HeaderValue;
 use http::request::Parts;
+use tokio::sync::Semaphore;
 
+use crate::carry::carry;
 use crate::config::Config;
 use crate::deadline::within;
 use crate::diagnose::Diagnosis;
@@ -47,8 +51,25 @@ pub(crate) struct Shared {
     /// The request, where the user's own functions want to see it.
     request: Option<Box<Parts>>,
     state: Mutex<State>,
-    /// Held by the step that is under way.
-    step: tokio::sync::Mutex<()>,
+    /// One permit, which the step that is under way has.
+    step: Semaphore,
+}
+
+/// The step that is under way: the next one begins when it is dropped.
+struct Underway(Arc<Shared>);
+
+impl Deref for Underway {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.0.step.add_permits(1);
+    }
 }
 
 #[derive(Default)]
@@ -135,18 +156,23 @@ pub(crate) struct Live {
     is_touched: bool,
     /// Whether the session's time was renewed for this response.
     renewed: bool,
-    /// The changes since the document's base that can be made again, in order.
+    /// The version of the last change that overwrote a member.
+    overwritten: u64,
+    /// The changes since the document's base that were made by a function, in order.
     updates: Vec<Update>,
     /// The writes of which it is not known whether the store has them.
     unsure: Vec<Arc<Attempt>>,
 }
 
-/// A change that can be made again.
+/// A change that was made by a function of the value, and can be made again.
 #[derive(Clone)]
 struct Update {
     key: Box<str>,
     /// The session's version with this change.
     version: u64,
+    /// The version of the change that overwrote the member before, where the store does not have that yet: on
+    /// top of it, this one overwrites too.
+    on: Option<u64>,
     again: Reapply,
 }
 
@@ -208,6 +234,7 @@ impl Live {
             committed: None,
             is_touched: false,
             renewed: false,
+            overwritten: 0,
             updates: Vec::new(),
             unsure: Vec::new(),
         }
@@ -261,21 +288,32 @@ impl Live {
 
     /// Notes a change that overwrites a member: what was to be made again on top of it is not any more.
     pub(crate) fn overwrites(&mut self, key: &str) {
+        self.overwritten = self.version;
         self.updates.retain(|update| &*update.key != key);
     }
 
-    /// Notes a change that can be made again, unless it was made on top of an overwritten value: then
-    /// both overwrite.
-    fn updates(&mut self, key: &str, again: Reapply, overwrites: bool) {
-        if !overwrites {
-            self.updates.push(Update { key: key.into(), version: self.version, again });
+    /// Notes a change that can be made again, but for one on top of an overwritten value: as long as the store
+    /// does not have that, both overwrite.
+    fn updates(&mut self, key: &str, again: Reapply, on: Option<u64>) {
+        self.updates.push(Update { key: key.into(), version: self.version, on, again });
+    }
+
+    /// Says by which change a member was set or removed since the document's base, otherwise than by updates.
+    fn overwrote(&self, key: &str) -> Option<u64> {
+        if !self.document.is_member_changed(key) {
+            return None;
+        }
+        match self.updates.iter().rfind(|update| &*update.key == key) {
+            Some(update) => update.on,
+            None => Some(self.overwritten),
         }
     }
 
-    /// Says whether a member was set or removed since the document's base, otherwise than by updates.
-    fn is_overwritten(&self, key: &str) -> bool {
-        self.document.is_member_changed(key)
-            && self.updates.iter().all(|update| &*update.key != key)
+    /// Gives the changes that can be made again on top of a state which has those up to this version.
+    fn updates_since(&self, version: u64) -> Vec<Update> {
+        let later = self.updates.iter().filter(|update| update.version > version);
+        let on = |update: &Update| update.on.filter(|on| *on > version);
+        later.map(|update| Update { on: on(update), ..update.clone() }).collect()
     }
 }
 
@@ -296,13 +334,23 @@ impl Shared {
             secure,
             request,
             state: Mutex::default(),
-            step: tokio::sync::Mutex::default(),
+            step: Semaphore::new(1),
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic in a user's closure leaves the state as it was before it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no other step is under way, and begins one.
+    async fn begin_step(self: &Arc<Self>) -> Underway {
+        match self.step.acquire().await {
+            Ok(permit) => permit.forget(),
+            // Nobody closes it.
+            Err(_) => std::future::pending().await,
+        }
+        Underway(Arc::clone(self))
     }
 
     /// Gives the time by the layer's clock.
@@ -365,10 +413,10 @@ impl Shared {
             if live.document.get_raw(key) != before.as_deref() {
                 continue;
             }
-            let overwrites = live.is_overwritten(key);
+            let on = live.overwrote(key);
             insert(&mut live.document, key, &json)?;
             live.version += 1;
-            live.updates(key, again, overwrites);
+            live.updates(key, again, on);
             return Ok(value);
         }
     }
@@ -387,8 +435,8 @@ impl Shared {
     }
 
     /// Loads the session, or makes a new one, unless that has been done.
-    pub(crate) async fn load(&self) -> Result<(), Error> {
-        let _step = self.step.lock().await;
+    pub(crate) async fn load(self: &Arc<Self>) -> Result<(), Error> {
+        let _step = self.begin_step().await;
         self.state().is_asked = true;
         self.load_in_step(decide::Step::Load).await
     }
@@ -520,19 +568,19 @@ impl Shared {
     }
 
     /// Saves by hand.
-    pub(crate) async fn save(&self) -> Result<(), Error> {
-        let _step = self.step.lock().await;
+    pub(crate) async fn save(self: &Arc<Self>) -> Result<(), Error> {
+        let step = self.begin_step().await;
         self.state().kept()?;
         let now = self.now();
         if decide::save_renews(&self.config.policy) {
             self.state().callable()?.renew(now);
         }
-        self.ask(self.write(now)).await
+        carry(async move { step.ask(step.write(now)).await }).await
     }
 
     /// Loads the record again, and drops what was changed since.
-    pub(crate) async fn reload(&self) -> Result<(), Error> {
-        let _step = self.step.lock().await;
+    pub(crate) async fn reload(self: &Arc<Self>) -> Result<(), Error> {
+        let _step = self.begin_step().await;
         let (id, known) = {
             let mut state = self.state();
             let live = state.callable()?;
@@ -566,8 +614,8 @@ impl Shared {
     }
 
     /// Destroys the record and makes a new session under a new id.
-    pub(crate) async fn regenerate(&self) -> Result<(), Error> {
-        let _step = self.step.lock().await;
+    pub(crate) async fn regenerate(self: &Arc<Self>) -> Result<(), Error> {
+        let mut step = self.begin_step().await;
         let (id, known) = {
             let mut state = self.state();
             let live = state.callable()?;
@@ -575,11 +623,15 @@ impl Shared {
         };
         let mut fresh = self.generate()?;
         let policy = &self.config.policy;
-        let destroyed = if decide::destroys(known != Known::Absent, policy) {
-            self.ask(self.config.store.destroy(&id)).await
-        } else {
-            Ok(())
-        };
+        let mut destroyed = Ok(());
+        if decide::destroys(known != Known::Absent, policy) {
+            // Where this is dropped, the handle keeps what it has: the handler does not expect another session.
+            (step, destroyed) = carry(async move {
+                let destroyed = step.ask(step.config.store.destroy(&id)).await;
+                (step, destroyed)
+            })
+            .await;
+        }
         let failed = match destroyed {
             Err(error) => match decide::failure(decide::Step::Destroy, error.fault(), policy) {
                 decide::Failure::Tell => return Err(error),
@@ -601,12 +653,17 @@ impl Shared {
         fresh.version = live.version + 1;
         fresh.renewed = live.renewed;
         *live = fresh;
+        drop(step);
         failed.map_or(Ok(()), Err)
     }
 
     /// Destroys the record; the session is over.
-    pub(crate) async fn destroy(&self) -> Result<(), Error> {
-        let _step = self.step.lock().await;
+    pub(crate) async fn destroy(self: &Arc<Self>) -> Result<(), Error> {
+        let step = self.begin_step().await;
+        carry(async move { step.destroy_in_step().await }).await
+    }
+
+    async fn destroy_in_step(&self) -> Result<(), Error> {
         let (id, known) = {
             let mut state = self.state();
             let live = state.callable()?;
@@ -625,8 +682,8 @@ impl Shared {
     }
 
     /// Starts the session's time anew; in a stream, the store is told at once.
-    pub(crate) async fn touch(&self) -> Result<(), Error> {
-        let _step = self.step.lock().await;
+    pub(crate) async fn touch(self: &Arc<Self>) -> Result<(), Error> {
+        let _step = self.begin_step().await;
         let now = self.now();
         let tell = {
             let mut state = self.state();
@@ -649,19 +706,31 @@ impl Shared {
     }
 
     /// Takes the step of a response that is ready, as [`decide::plan`] says, and gives its cookie.
-    pub(crate) async fn commit(&self, response: Ready) -> Result<Option<HeaderValue>, Error> {
-        let _step = self.step.lock().await;
+    pub(crate) async fn commit(
+        self: &Arc<Self>,
+        response: Ready,
+    ) -> Result<Option<HeaderValue>, Error> {
+        let step = self.begin_step().await;
         let now = self.now();
         self.begin_end(response, now).await;
         let Some(plan) = self.plan() else { return Ok(None) };
+        match plan.store {
+            decide::Store::Keep | decide::Store::Touch => self.obey(plan, now).await,
+            decide::Store::Write | decide::Store::Destroy => {
+                carry(async move { step.obey(plan, now).await }).await
+            }
+        }
+    }
+
+    async fn obey(&self, plan: Plan, now: Timestamp) -> Result<Option<HeaderValue>, Error> {
         self.act(plan, now).await?;
         let over = matches!(self.state().phase, Phase::Gone | Phase::Adrift);
         Ok(if over { None } else { self.cookie_of(plan, now) })
     }
 
     /// Prints the cookie of a response whose store step is taken at the end of its body.
-    pub(crate) async fn commit_cookie(&self, response: Ready) -> Option<HeaderValue> {
-        let _step = self.step.lock().await;
+    pub(crate) async fn commit_cookie(self: &Arc<Self>, response: Ready) -> Option<HeaderValue> {
+        let _step = self.begin_step().await;
         let now = self.now();
         self.begin_end(response, now).await;
         self.plan().and_then(|plan| self.cookie_of(plan, now))
@@ -677,15 +746,18 @@ impl Shared {
     }
 
     /// Takes the step of a body that has ended. There is nobody left to tell of an error.
-    pub(crate) async fn commit_late(&self) {
-        let _step = self.step.lock().await;
-        let now = self.now();
-        if let Some(plan) = self.plan()
-            && let Err(error) = self.act(plan, now).await
-        {
-            tell_failure(&error);
-        }
-        self.release_lock().await;
+    pub(crate) async fn commit_late(self: &Arc<Self>) {
+        let step = self.begin_step().await;
+        carry(async move {
+            let now = step.now();
+            if let Some(plan) = step.plan()
+                && let Err(error) = step.act(plan, now).await
+            {
+                tell_failure(&error);
+            }
+            step.release_lock().await;
+        })
+        .await;
     }
 
     /// Notes that the headers leave now, with the session's cookie or without.

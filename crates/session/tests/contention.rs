@@ -105,6 +105,45 @@ async fn members_of_each_and_what_they_removed_are_kept_apart() {
     assert!((0..WRITERS).all(|number| kept[format!("m{number}")] == number), "{kept}");
 }
 
+/// Begins to save, and stops waiting for it.
+async fn save_and_leave(talk: &Talk) {
+    let saved = tokio::time::timeout(Duration::ZERO, talk.session.save()).await;
+    assert!(saved.is_err(), "it is done already");
+}
+
+#[tokio::test(start_paused = true)]
+async fn saves_that_are_dropped_are_carried_out_and_what_comes_on_top_is_not_lost() {
+    let world = World::with(r#""n":0"#).await;
+    let talks = counted_up(vec![world.layer(), world.layer()], &world).await;
+    for talk in &talks {
+        save_and_leave(talk).await;
+        talk.session.update("n", |n: Option<usize>| n.unwrap_or(0) + 1).unwrap();
+    }
+    assert_eq!(end(talks).await, [StatusCode::OK; WRITERS]);
+    assert_eq!(world.kept(BOB).await.unwrap(), counted(2 * WRITERS));
+}
+
+#[tokio::test(start_paused = true)]
+async fn update_on_top_of_an_insert_is_made_again_once_the_insert_is_saved() {
+    for is_saved in [true, false] {
+        let world = World::with(r#""n":0"#).await;
+        let hitch = Hitch::after(Verb::Update, world.store.clone());
+        let setter = Talk::begin(&world.layer().store(hitch.clone()), visit_as(BOB)).await;
+        let counter = Talk::begin(&world.layer(), visit_as(BOB)).await;
+        setter.session.insert("n", 5).unwrap();
+        if is_saved {
+            // The store has it, and the answer is on its way.
+            save_and_leave(&setter).await;
+        }
+        setter.session.update("n", |n: Option<usize>| n.unwrap_or(0) + 10).unwrap();
+        counter.session.update("n", |n: Option<usize>| n.unwrap_or(0) + 100).unwrap();
+        assert_eq!(counter.end().await.status, StatusCode::OK);
+        hitch.open();
+        assert_eq!(setter.end().await.status, StatusCode::OK);
+        assert_eq!(world.kept(BOB).await.unwrap(), counted(if is_saved { 115 } else { 15 }));
+    }
+}
+
 /// Polls the ends of some requests until they have joined the others, and drops them.
 #[tokio::test(start_paused = true)]
 async fn requests_that_are_dropped_while_others_write_for_them_hold_nobody_up() {

@@ -5,6 +5,7 @@
 //! [`update_locked`](express_session_core::store::Store::update_locked), which refuses a holder whose
 //! lease has run out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use express_session_core::SessionId;
@@ -12,6 +13,7 @@ use express_session_core::store::{Holder, Locked, Store as _};
 use tokio::runtime::Handle;
 
 use super::{Known, Phase, Shared};
+use crate::carry::carry;
 use crate::deadline::{pause, within};
 use crate::error::{Error, ErrorKind};
 use crate::queue::Turn;
@@ -42,7 +44,7 @@ enum Stage {
 impl Shared {
     /// Waits for the session's lock, and then has the session as it is now, with what this request has
     /// changed put on top.
-    pub(crate) async fn lock(&self) -> Result<(), Error> {
+    pub(crate) async fn lock(self: &Arc<Self>) -> Result<(), Error> {
         let id = {
             let mut state = self.state();
             let id = state.kept()?.id.clone();
@@ -91,8 +93,8 @@ impl Shared {
     }
 
     /// Has the session as it is in the store now.
-    async fn refresh(&self, id: &SessionId) -> Result<(), Error> {
-        let _step = self.step.lock().await;
+    async fn refresh(self: &Arc<Self>, id: &SessionId) -> Result<(), Error> {
+        let _step = self.begin_step().await;
         let known = self.state().kept()?.known;
         let Known::At(revision) = known else { return Ok(()) };
         let now = self.now();
@@ -141,8 +143,12 @@ impl Shared {
     }
 
     /// Saves what was changed, and gives the lock back.
-    pub(crate) async fn unlock(&self) -> Result<(), Error> {
-        let _step = self.step.lock().await;
+    pub(crate) async fn unlock(self: &Arc<Self>) -> Result<(), Error> {
+        let step = self.begin_step().await;
+        carry(async move { step.unlock_in_step().await }).await
+    }
+
+    async fn unlock_in_step(&self) -> Result<(), Error> {
         let is_changed = {
             let state = self.state();
             state.phase == Phase::Live && state.live.as_ref().is_some_and(|live| live.is_unsaved())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use express_session_core::store::{Created, Fenced, Loaded, Record, Revision, Store as _, Updated};
 use express_session_core::{Document, SessionId, Timestamp, decide, merge};
 
-use super::{Attempt, Known, Phase, Shared, Snapshot, Update};
+use super::{Attempt, Known, Live, Phase, Shared, Snapshot, Update};
 use crate::deadline::pause;
 use crate::error::{Error, ErrorKind};
 
@@ -181,19 +181,41 @@ impl Shared {
     /// Notes that the store has what was attempted.
     fn written(&self, attempt: &Attempt, revision: Revision) -> Result<(), Error> {
         let stored = Document::parse(Arc::clone(&attempt.record.text))?;
-        let mut state = self.state();
-        let Some(live) = &mut state.live else { return Ok(()) };
-        live.known = Known::At(revision);
-        live.updates.retain(|update| update.version > attempt.version);
-        live.unsure.clear();
-        // What was changed while the store was busy becomes a change of what it has now.
-        live.document = if live.document.same_members(&stored) {
-            stored
-        } else {
-            merge::merge_since(&attempt.snapshot.document, &live.document, &stored).document
-        };
-        live.saved = Some(Arc::clone(&attempt.snapshot));
-        Ok(())
+        self.go_on_from(attempt, &stored, |live| {
+            live.known = Known::At(revision);
+            live.saved = Some(Arc::clone(&attempt.snapshot));
+        })
+    }
+
+    /// Goes on from what the store has, with what was attempted in it, and perhaps what others put there. What
+    /// was changed while the store was busy becomes a change of that.
+    pub(super) fn go_on_from(
+        &self,
+        attempt: &Attempt,
+        stored: &Document,
+        note: impl FnOnce(&mut Live),
+    ) -> Result<(), Error> {
+        loop {
+            let (ours, updates, version) = {
+                let state = self.state();
+                let Some(live) = &state.live else { return Ok(()) };
+                (live.document.clone(), live.updates_since(attempt.version), live.version)
+            };
+            let document = if ours.same_members(stored) {
+                stored.clone()
+            } else {
+                merged_since(&attempt.snapshot.document, &ours, stored, &updates)?
+            };
+            if let Some(live) = &mut self.state().live
+                && live.version == version
+            {
+                live.document = document;
+                live.updates = updates;
+                live.unsure.clear();
+                note(live);
+                return Ok(());
+            }
+        }
     }
 
     /// Puts our changes onto what another request has stored. The user's own functions are called while
@@ -226,16 +248,26 @@ impl Shared {
     }
 }
 
-/// Merges two documents, and makes again what can be: each `update` of a member that they changed too.
+/// Merges what was changed since the load into what is stored now, and makes again what can be: each `update`
+/// of a member that others changed too.
 pub(super) fn merged(
     ours: &Document,
     theirs: &Document,
     updates: &[Update],
 ) -> Result<Document, Error> {
-    let base = ours.loaded();
-    let mut document = merge::merge(ours, theirs).document;
+    merged_since(&ours.loaded(), ours, theirs, updates)
+}
+
+fn merged_since(
+    base: &Document,
+    ours: &Document,
+    theirs: &Document,
+    updates: &[Update],
+) -> Result<Document, Error> {
+    let mut document = merge::merge_since(base, ours, theirs).document;
     let again: Vec<_> = updates
         .iter()
+        .filter(|update| update.on.is_none())
         .filter(|update| base.get_raw(&update.key) != theirs.get_raw(&update.key))
         .collect();
     for update in &again {

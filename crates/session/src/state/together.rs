@@ -6,9 +6,9 @@
 //! outcome is everybody's. So N writers that meet make N + 1 writes or a few more, and not 2 N.
 //!
 //! 1. Nothing is known to be stored before the outcome is there: a session's own state stays as it was.
-//! 2. A request may be dropped at any await point. What it has put in may be stored then, or not. If it
-//!    was the one that wrote, the next one writes the same text again before anything is put in, and finds
-//!    out by it if it is there already.
+//! 2. A request may stop at any await point, at its deadline or outside of a runtime. What it has put in may be
+//!    stored then, or not. If it was the one that wrote, the next one writes the same text again before anything
+//!    is put in, and finds out by it if it is there already.
 //! 3. Requests of other processes are met as always, by the conflict: then all merge again, in memory.
 //! 4. A request that holds the session's lock takes no part: it writes alone, under its fence.
 
@@ -18,7 +18,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
 use express_session_core::store::{self, Loaded, Record, Revision, Store as _, Updated};
-use express_session_core::{Document, SessionId, Timestamp, decide, merge};
+use express_session_core::{Document, SessionId, Timestamp, decide};
 use tokio::sync::watch;
 
 use super::save::{ATTEMPTS, merged};
@@ -110,7 +110,7 @@ impl Shared {
                 None => self.config.writers.turn(&id).await,
             };
             if own.value.batch.as_ref().is_some_and(Batch::is_tried) {
-                // Whoever wrote it was dropped. It is as it was when it was tried, or nobody could tell
+                // Whoever wrote it gave up. It is as it was when it was tried, or nobody could tell
                 // whether it is in the store.
                 let outcome = self.carry_out(&id, &mut own.value, now).await;
                 if let Some(Outcome::Failed(error)) = outcome {
@@ -283,18 +283,12 @@ impl Shared {
     /// Notes that the store has what this request has put in, and what others have.
     fn stored_together(&self, part: &Part, stored: &Loaded) -> Result<(), Error> {
         let document = Document::parse(Arc::clone(&stored.record.text))?;
-        let mut state = self.state();
-        let Some(live) = &mut state.live else { return Ok(()) };
-        let Attempt { snapshot, version, .. } = &*part.attempt;
-        live.known = Known::At(stored.revision);
-        live.updates.retain(|update| update.version > *version);
-        live.unsure.clear();
-        live.take_cookie(&snapshot.cookie);
-        let cookie = snapshot.cookie.clone();
-        live.saved = Some(Arc::new(Snapshot { document: document.clone(), cookie }));
-        // What was changed while the store was busy becomes a change of what it has now.
-        live.document = merge::merge_since(&snapshot.document, &live.document, &document).document;
-        Ok(())
+        self.go_on_from(&part.attempt, &document, |live| {
+            let cookie = part.attempt.snapshot.cookie.clone();
+            live.known = Known::At(stored.revision);
+            live.take_cookie(&cookie);
+            live.saved = Some(Arc::new(Snapshot { document: document.clone(), cookie }));
+        })
     }
 }
 
