@@ -16,7 +16,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::cookie::StoredCookie;
+use crate::cookie::{Familiar, StoredCookie};
 use crate::{Timestamp, json};
 
 /// The name of the member that holds the cookie.
@@ -72,13 +72,14 @@ const RESERVED: [&str; 21] = [
 /// ```
 #[derive(Clone)]
 pub struct Document {
-    base: Base,
+    /// Shared by clones: a document is copied wherever its state is to be remembered.
+    base: Arc<Base>,
     /// The members as they are now, or `None` while they are those of the base.
     edited: Option<Edited>,
 }
 
 /// The text a document was loaded from, and where its members stand.
-#[derive(Clone)]
+#[derive(PartialEq)]
 struct Base {
     text: Arc<str>,
     /// All members but the cookie, in JavaScript's order.
@@ -87,6 +88,8 @@ struct Base {
     cookie: Range<usize>,
     /// How many members come before the cookie.
     cookie_at: usize,
+    /// Whether a key has escapes, so that its text is not what is between its quotes.
+    has_escapes: bool,
 }
 
 #[derive(Clone)]
@@ -213,7 +216,13 @@ impl Document {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            base: Base { text: EMPTY.into(), members: Vec::new(), cookie: 10..12, cookie_at: 0 },
+            base: Arc::new(Base {
+                text: EMPTY.into(),
+                members: Vec::new(),
+                cookie: 10..12,
+                cookie_at: 0,
+                has_escapes: false,
+            }),
             edited: None,
         }
     }
@@ -233,7 +242,7 @@ impl Document {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn parse(text: impl Into<Arc<str>>) -> Result<Self, Corrupt> {
-        Base::parse(text.into()).map(|base| Self { base, edited: None })
+        Base::parse(text.into()).map(|base| Self { base: Arc::new(base), edited: None })
     }
 
     /// Indexes a stored record as express-session does: the text is first put into the form that
@@ -547,29 +556,64 @@ impl Document {
     /// ```
     #[must_use]
     pub fn render(&self, cookie: &str) -> Arc<str> {
+        Arc::clone(&self.written(cookie).base.text)
+    }
+
+    /// Gives what would be loaded if this was written, with `cookie` as the JSON of its cookie: the text of
+    /// [`render`](Self::render), without reading it again.
+    ///
+    /// ```
+    /// use express_session_core::Document;
+    ///
+    /// let mut document = Document::parse(r#"{"cookie":{},"a":1}"#)?;
+    /// document.insert("b", &2)?;
+    /// let written = document.written(r#"{"path":"/"}"#);
+    /// assert_eq!(&**written.base_text(), r#"{"cookie":{"path":"/"},"a":1,"b":2}"#);
+    /// assert!(!written.is_changed() && document.is_changed());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn written(&self, cookie: &str) -> Self {
         // A member that went and came back may have changed sides with the cookie, which is no change of data.
         let moved =
             self.edited.as_ref().is_some_and(|edited| edited.cookie_at != self.base.cookie_at);
-        if !self.is_changed() && !moved {
-            if cookie == self.cookie_text() {
-                return Arc::clone(&self.base.text);
-            }
-            return splice(&self.base.text, self.base.cookie.clone(), cookie).into();
+        if self.is_changed() || moved {
+            return Self { base: Arc::new(self.compose(cookie)), edited: None };
         }
+        if cookie == self.cookie_text() {
+            return self.loaded();
+        }
+        Self { base: Arc::new(self.base.with_cookie(cookie)), edited: None }
+    }
+
+    /// Writes all members anew.
+    fn compose(&self, cookie: &str) -> Base {
         let mut out = String::with_capacity(self.base.text.len() + cookie.len() + 64);
+        let mut members = Vec::with_capacity(self.len());
+        let mut span = 0..0;
         let cookie_at = self.edited.as_ref().map_or(0, |edited| edited.cookie_at);
+        let mut has_escapes = false;
         out.push('{');
         for (at, (key, value)) in self.pieces().enumerate() {
             if at == cookie_at {
                 push_member("\"cookie\"", cookie, &mut out);
+                span = out.len() - cookie.len()..out.len();
             }
             push_member(key, value, &mut out);
+            has_escapes |= key.contains('\\');
+            let value_at = out.len() - value.len();
+            let key_at = value_at - 1 - key.len();
+            members.push(Span {
+                key: (narrow(key_at), narrow(value_at - 1)),
+                value: (narrow(value_at), narrow(out.len())),
+            });
         }
         if cookie_at == self.len() {
             push_member("\"cookie\"", cookie, &mut out);
+            span = out.len() - cookie.len()..out.len();
         }
         out.push('}');
-        out.into()
+        Base { text: out.into(), members, cookie: span, cookie_at, has_escapes }
     }
 
     /// Takes a change of one member back: it is as it was loaded.
@@ -605,7 +649,7 @@ impl Document {
     /// ```
     #[must_use]
     pub fn loaded(&self) -> Self {
-        Self { base: self.base.clone(), edited: None }
+        Self { base: Arc::clone(&self.base), edited: None }
     }
 
     pub(crate) fn insert_raw(&mut self, key: &str, value: &str) {
@@ -650,7 +694,7 @@ impl Document {
     fn position(&self, key: &str) -> Option<usize> {
         let text = &*self.base.text;
         match &self.edited {
-            None => self.base.members.iter().rposition(|span| is_key(slice(text, span.key), key)),
+            None => self.base.position(key),
             Some(edited) => edited.find(key, text),
         }
     }
@@ -689,18 +733,20 @@ impl Base {
         if u32::try_from(text.len()).is_err() {
             return Err(Corrupt::NotJson(0));
         }
-        let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         let mut members = Vec::new();
         let mut cookie = None;
-        let mut indexed = false;
+        let (mut indexed, mut has_escapes) = (false, false);
         json::members(&text, |(key, value)| {
-            if is_key(&text[key.clone()], COOKIE) {
+            let inner = &text[key.start + 1..key.end - 1];
+            let is_escaped = inner.contains('\\');
+            if inner == COOKIE || (is_escaped && is_key(&text[key.clone()], COOKIE)) {
                 // Of two, the last value counts, at the place of the first (as for any key).
                 let at = cookie.map_or(members.len(), |(at, _)| at);
                 cookie = Some((at, (value.start, value.end)));
                 return;
             }
-            indexed |= matches!(text.as_bytes()[key.start + 1], b'0'..=b'9' | b'\\');
+            has_escapes |= is_escaped;
+            indexed |= is_escaped || text.as_bytes()[key.start + 1].is_ascii_digit();
             members.push(Span {
                 key: (narrow(key.start), narrow(key.end)),
                 value: (narrow(value.start), narrow(value.end)),
@@ -708,19 +754,49 @@ impl Base {
         })
         .map_err(|malformed| Corrupt::NotJson(malformed.at))?;
         let (mut cookie_at, (start, end)) = cookie.ok_or(Corrupt::NoCookie)?;
-        drop_duplicates(&text, &mut members, &mut cookie_at);
+        if has_escapes || may_repeat(&text, &members) {
+            drop_duplicates(&text, &mut members, &mut cookie_at);
+        }
         if indexed {
             let index = |span: &Span| index(slice(&text, span.key));
             let behind = members[cookie_at..].iter().filter(|span| index(span).is_some()).count();
             cookie_at += behind;
             members.sort_by_key(|span| index(span).map_or((true, 0), |index| (false, index)));
         }
-        Ok(Self { text, members, cookie: start..end, cookie_at })
+        Ok(Self { text, members, cookie: start..end, cookie_at, has_escapes })
+    }
+
+    /// Replaces the cookie, and leaves every other byte alone.
+    fn with_cookie(&self, cookie: &str) -> Self {
+        let (start, end) = (self.cookie.start, self.cookie.start + cookie.len());
+        let moved = |at: u32| {
+            let at = at as usize;
+            narrow(if at < self.cookie.end { at } else { at - self.cookie.end + end })
+        };
+        let moved = |(start, end): (u32, u32)| (moved(start), moved(end));
+        let members = self
+            .members
+            .iter()
+            .map(|span| Span { key: moved(span.key), value: moved(span.value) })
+            .collect();
+        let text = splice(&self.text, self.cookie.clone(), cookie).into();
+        Self { text, members, cookie: start..end, ..*self }
     }
 
     /// Finds a member; of two with one key the last, which is the one JavaScript sees.
     fn find(&self, key: &str) -> Option<&Span> {
-        self.members.iter().rfind(|span| is_key(slice(&self.text, span.key), key))
+        self.position(key).map(|at| &self.members[at])
+    }
+
+    fn position(&self, key: &str) -> Option<usize> {
+        if self.has_escapes {
+            return self.members.iter().rposition(|span| is_key(slice(&self.text, span.key), key));
+        }
+        let text = self.text.as_bytes();
+        self.members.iter().rposition(|Span { key: (start, end), .. }| {
+            let (start, end) = (*start as usize + 1, *end as usize - 1);
+            end - start == key.len() && text[start..end] == *key.as_bytes()
+        })
     }
 }
 
@@ -739,19 +815,24 @@ impl Edited {
     }
 }
 
+/// Says whether two of the keys may be the same: they are, or their hashes are. None has escapes.
+fn may_repeat(text: &str, members: &[Span]) -> bool {
+    const FEW: usize = 8;
+    if members.len() <= FEW {
+        let key = |span: &Span| &text.as_bytes()[span.key.0 as usize..span.key.1 as usize];
+        return members
+            .iter()
+            .enumerate()
+            .any(|(at, span)| members[..at].iter().any(|other| key(span) == key(other)));
+    }
+    let mut hashes: Vec<u32> = members.iter().map(|span| hash(slice(text, span.key))).collect();
+    hashes.sort_unstable();
+    hashes.windows(2).any(|pair| pair[0] == pair[1])
+}
+
 /// Leaves one of several members of one key: at the place of the first, with the value of the last. Such a
 /// text is not of JavaScript's making, and is what `JSON.parse` makes of it.
 fn drop_duplicates(text: &str, members: &mut Vec<Span>, cookie_at: &mut usize) {
-    // Keys with escapes are few, and may equal any other.
-    let is_plain = |span: &Span| !slice(text, span.key).contains('\\');
-    let mut order: Vec<(u32, usize)> =
-        members.iter().map(|span| hash(slice(text, span.key))).zip(0..).collect();
-    order.sort_unstable();
-    let may_repeat =
-        order.windows(2).any(|pair| pair[0].0 == pair[1].0) || !members.iter().all(is_plain);
-    if !may_repeat {
-        return;
-    }
     let mut at = 0;
     while at < members.len() {
         let key = slice(text, members[at].key);
@@ -814,12 +895,73 @@ pub fn with_cookie(text: &str, cookie: &str) -> Option<String> {
 /// ```
 #[must_use]
 pub fn renewed(text: &str, now: Timestamp) -> Option<(Option<String>, Option<Timestamp>)> {
+    renewed_as(text, &mut None, now)
+}
+
+/// Does what [`renewed`] does, and faster where the record begins with a familiar cookie. What is behind that is
+/// not looked at then: such a text is taken for a record. Where it begins otherwise, what it has becomes familiar.
+///
+/// ```
+/// use express_session_core::Timestamp;
+/// use express_session_core::document::{renewed, renewed_as};
+///
+/// let text = r#"{"cookie":{"originalMaxAge":60000,"expires":"2023-11-14T22:13:00.000Z"},"a":1}"#;
+/// let mut familiar = None;
+/// for now in [1, 2].map(Timestamp::from_millis) {
+///     assert_eq!(renewed_as(text, &mut familiar, now), renewed(text, now));
+/// }
+/// ```
+#[must_use]
+pub fn renewed_as(
+    text: &str,
+    familiar: &mut Option<Familiar>,
+    now: Timestamp,
+) -> Option<(Option<String>, Option<Timestamp>)> {
+    if let Some(done) = familiar.as_ref().and_then(|familiar| redated(text, familiar, now)) {
+        return Some(done);
+    }
     let span = cookie_span(text)?;
-    let mut cookie = StoredCookie::parse(&text[span.clone()], now).ok()?;
+    let stored = &text[span.clone()];
+    let mut cookie = StoredCookie::parse(stored, now).ok()?;
+    *familiar = Some(Familiar::new(&cookie));
     cookie.renew(now);
     let json = cookie.text();
-    let same = json == text[span.clone()];
+    let same = json == stored;
     Some(((!same).then(|| splice(text, span, &json)), cookie.deadline()))
+}
+
+/// Renews a record that begins with a familiar cookie, if that has no time, or a max age and a date as JavaScript
+/// writes it.
+fn redated(
+    text: &str,
+    familiar: &Familiar,
+    now: Timestamp,
+) -> Option<(Option<String>, Option<Timestamp>)> {
+    /// The length of a date up to the year 9999, in its quotes, and the first millisecond after it.
+    const DATE: usize = r#""2023-11-14T22:13:20.000Z""#.len();
+    const YEAR_10000: i64 = 253_402_300_800_000;
+    const FRONT: &str = r#"{"cookie":"#;
+
+    let cookie = text.strip_prefix(FRONT)?;
+    let times = familiar.times(cookie)?;
+    if !cookie[times.end..].starts_with([',', '}']) {
+        return None;
+    }
+    if (times.max_age, times.expires) == ("null", "null") {
+        return Some((None, None));
+    }
+    let deadline = now.millis().checked_add(times.max_age.parse().ok()?)?;
+    if times.expires.len() != DATE || !(0..YEAR_10000).contains(&deadline) {
+        return None;
+    }
+    let deadline = Timestamp::from_millis(deadline);
+    let mut date = String::with_capacity(DATE);
+    deadline.push_iso(&mut date);
+    if date == times.expires[1..DATE - 1] {
+        return Some((None, Some(deadline)));
+    }
+    let at = familiar.expires_at(times.max_age) + FRONT.len() + 1;
+    Some((Some([&text[..at], &date, &text[at + date.len()..]].concat()), Some(deadline)))
 }
 
 /// Gives the JSON of a record's `cookie`.
@@ -842,6 +984,11 @@ fn splice(text: &str, span: Range<usize>, cookie: &str) -> String {
     [&text[..span.start], cookie, &text[span.end..]].concat()
 }
 
+/// A place in a text. None is longer than [`Base::parse`] takes.
+fn narrow(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
 fn slice(text: &str, (start, end): (u32, u32)) -> &str {
     &text[start as usize..end as usize]
 }
@@ -862,7 +1009,24 @@ fn is_key(quoted: &str, key: &str) -> bool {
 
 /// Says whether two JSON texts mean the same to JavaScript, and to a reader of 64-bit integers.
 fn same_json(one: &str, other: &str) -> bool {
-    one == other || json::normalise_exactly(one) == json::normalise_exactly(other)
+    if one == other {
+        return true;
+    }
+    // What is written in one way only is another value if it is another text.
+    if has_one_form(one) && has_one_form(other) {
+        return false;
+    }
+    json::normalise_exactly(one) == json::normalise_exactly(other)
+}
+
+/// Says whether a JSON value is a scalar that can be written in no other way: an integer that is not long, or a
+/// text without escapes, beside others of these.
+fn has_one_form(value: &str) -> bool {
+    match value.as_bytes() {
+        b"0" | b"true" | b"false" | b"null" => true,
+        [b'1'..=b'9', digits @ ..] => digits.len() < 15 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
 }
 
 fn push_member(key: &str, value: &str, out: &mut String) {
@@ -1269,6 +1433,32 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_written_is_what_would_be_loaded(
+            edits in prop::collection::vec(edit(), 0..12),
+            loaded in prop::sample::select(vec![
+                r#"{"1":1,"cookie":{},"a":0,"é":2}"#,
+                r#" { "z" : 1.0 , "cookie" : { "path" : "/" } , "7" : [ 1 ] , "a\\b" : "c" } "#,
+                r#"{"a":1,"cookie":{"path":"/"},"a":2,"cookie":{},"b":3}"#,
+            ]),
+            cookie in prop::sample::select(vec!["{}", r#"{"path":"/shop","httpOnly":true}"#]),
+        ) {
+            let mut document = parse(loaded);
+            for edit in edits {
+                match edit {
+                    Edit::Insert(key, value) => document.insert(&key, &value).unwrap(),
+                    Edit::Remove(key) => drop(document.remove(&key)),
+                    Edit::Clear => document.clear(),
+                }
+            }
+            let written = document.written(cookie);
+            prop_assert_eq!(written.base_text(), &document.render(cookie));
+            let loaded = Document::parse(Arc::clone(written.base_text())).unwrap();
+            prop_assert_eq!(written.cookie_text(), cookie);
+            prop_assert!(written.base == loaded.base);
+            prop_assert!(!written.is_changed() && written.same_members(&document));
+        }
+
         /// The model is a list kept in JavaScript's order by hand.
         #[test]
         fn edits_agree_with_a_plain_list(edits in prop::collection::vec(edit(), 0..24)) {

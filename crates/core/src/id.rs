@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use subtle::ConstantTimeEq as _;
+
+use crate::constant;
 
 /// A session's id: the key its record is stored under, and what the signed cookie carries.
 ///
@@ -85,7 +86,7 @@ impl SessionId {
 
 impl PartialEq for SessionId {
     fn eq(&self, other: &Self) -> bool {
-        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+        constant::same(self.0.as_bytes(), other.0.as_bytes())
     }
 }
 

@@ -61,6 +61,7 @@ struct Scanner<'a> {
 }
 
 impl Scanner<'_> {
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
@@ -69,12 +70,18 @@ impl Scanner<'_> {
         Err(Malformed { at: self.at })
     }
 
+    #[inline]
     fn space(&mut self) {
+        // Mostly there is none.
+        if self.peek().is_some_and(|byte| byte > b' ') {
+            return;
+        }
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
         }
     }
 
+    #[inline]
     fn eat(&mut self, byte: u8) -> Result<(), Malformed> {
         if self.peek() == Some(byte) {
             self.at += 1;
@@ -83,6 +90,7 @@ impl Scanner<'_> {
         self.fail()
     }
 
+    #[inline]
     fn colon(&mut self) -> Result<(), Malformed> {
         self.space();
         self.eat(b':')?;
@@ -91,6 +99,7 @@ impl Scanner<'_> {
     }
 
     /// After a value: `true` at the end of the container, `false` where another value follows.
+    #[inline]
     fn comma_or(&mut self, close: u8) -> Result<bool, Malformed> {
         self.space();
         match self.peek() {
@@ -115,8 +124,7 @@ impl Scanner<'_> {
     /// Passes over one value without recursion, so that no depth of nesting overflows the stack.
     fn value(&mut self) -> Result<Range<usize>, Malformed> {
         let start = self.at;
-        // The closing brackets that are still to come.
-        let mut open: Vec<u8> = Vec::new();
+        let mut open = Open::default();
         loop {
             match self.peek() {
                 Some(b'{') => {
@@ -125,7 +133,7 @@ impl Scanner<'_> {
                     if self.peek() == Some(b'}') {
                         self.at += 1;
                     } else {
-                        open.push(b'}');
+                        open.push(true);
                         self.string()?;
                         self.colon()?;
                         continue;
@@ -137,7 +145,7 @@ impl Scanner<'_> {
                     if self.peek() == Some(b']') {
                         self.at += 1;
                     } else {
-                        open.push(b']');
+                        open.push(false);
                         continue;
                     }
                 }
@@ -151,9 +159,9 @@ impl Scanner<'_> {
                 _ => return self.fail(),
             }
             loop {
-                let Some(&close) = open.last() else { return Ok(start..self.at) };
-                if !self.comma_or(close)? {
-                    if close == b'}' {
+                let Some(is_object) = open.last() else { return Ok(start..self.at) };
+                if !self.comma_or(if is_object { b'}' } else { b']' })? {
+                    if is_object {
                         self.string()?;
                         self.colon()?;
                     }
@@ -207,6 +215,7 @@ impl Scanner<'_> {
         let start = self.at;
         self.eat(b'"')?;
         loop {
+            self.at += plain(&self.bytes[self.at..]);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -214,27 +223,86 @@ impl Scanner<'_> {
                 }
                 Some(b'\\') => {
                     self.at += 1;
-                    match self.peek() {
-                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
-                            self.at += 1;
-                        }
-                        Some(b'u') => {
-                            self.at += 1;
-                            for _ in 0..4 {
-                                if !self.peek().is_some_and(|byte| byte.is_ascii_hexdigit()) {
-                                    return self.fail();
-                                }
-                                self.at += 1;
-                            }
-                        }
-                        _ => return self.fail(),
-                    }
+                    self.escape()?;
                 }
-                Some(0..=0x1f) | None => return self.fail(),
-                Some(_) => self.at += 1,
+                Some(_) | None => return self.fail(),
             }
         }
     }
+
+    fn escape(&mut self) -> Result<(), Malformed> {
+        match self.peek() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.at += 1;
+            }
+            Some(b'u') => {
+                self.at += 1;
+                for _ in 0..4 {
+                    if !self.peek().is_some_and(|byte| byte.is_ascii_hexdigit()) {
+                        return self.fail();
+                    }
+                    self.at += 1;
+                }
+            }
+            _ => return self.fail(),
+        }
+        Ok(())
+    }
+}
+
+/// The containers that are open, each an object or an array. No depth that is usual needs the heap.
+#[derive(Default)]
+struct Open {
+    depth: usize,
+    /// The innermost up to 64, the last in the lowest bit.
+    innermost: u64,
+    outer: Vec<u64>,
+}
+
+impl Open {
+    fn push(&mut self, is_object: bool) {
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
+            self.outer.push(self.innermost);
+        }
+        self.innermost = self.innermost << 1 | u64::from(is_object);
+        self.depth += 1;
+    }
+
+    fn pop(&mut self) {
+        self.depth -= 1;
+        self.innermost >>= 1;
+        if self.depth.is_multiple_of(64) {
+            self.innermost = self.outer.pop().unwrap_or_default();
+        }
+    }
+
+    fn last(&self) -> Option<bool> {
+        (self.depth > 0).then_some(self.innermost & 1 == 1)
+    }
+}
+
+/// Counts the bytes that stand for themselves in a string, up to the first that does not.
+fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    // Eight at a time: the high bit of a byte is set where it is zero, or may be above one that is.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let (words, _) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+        let special = zeros(word ^ (ONES * u64::from(b'"')))
+            | zeros(word ^ (ONES * u64::from(b'\\')))
+            | control;
+        // The lowest that is set is right, whatever stands above it.
+        if special != 0 {
+            return at * 8 + (special.trailing_zeros() / 8) as usize;
+        }
+    }
+    let done = words.len() * 8;
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+    let rest = bytes[done..].iter().position(is_special);
+    rest.map_or(bytes.len(), |at| done + at)
 }
 
 /// Reads a JSON string, quotes included. `None` where it holds a lone surrogate: no text in Rust.
@@ -249,7 +317,9 @@ pub(crate) fn unquote(quoted: &str) -> Option<Cow<'_, str>> {
 /// Writes a JSON string as `JSON.stringify` does.
 pub(crate) fn quote(text: &str, out: &mut String) {
     out.push('"');
-    for character in text.chars() {
+    let (front, rest) = text.split_at(plain(text.as_bytes()));
+    out.push_str(front);
+    for character in rest.chars() {
         push_char(character, out);
     }
     out.push('"');
@@ -476,6 +546,38 @@ impl serde_json::ser::Formatter for JavaScript {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn strings_of_any_length_end_where_they_end() {
+        for special in ['"', '\\', '\u{1f}', '\0'] {
+            for before in ["", "é", "\u{7f}", "\u{80}ÿ €", "!#[]~", "\u{10ffff}"] {
+                for length in 0..40 {
+                    let text = "x".repeat(length) + before;
+                    let whole = format!("{text}{special}{text}\"");
+                    assert_eq!(plain(whole.as_bytes()), text.len(), "{whole:?}");
+                    assert_eq!(plain(text.as_bytes()), text.len(), "{text:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn containers_are_closed_in_order_at_any_depth() {
+        for depth in [1, 2, 63, 64, 65, 127, 128, 129, 1000] {
+            for mixed in [0, 1, 2, 3, 5] {
+                let is_object = |at: usize| mixed > 0 && at.is_multiple_of(mixed);
+                let open: String =
+                    (0..depth).map(|at| if is_object(at) { "{\"a\":" } else { "[" }).collect();
+                let close: String =
+                    (0..depth).rev().map(|at| if is_object(at) { '}' } else { ']' }).collect();
+                assert_eq!(check(&format!("{open}1{close}")), Ok(()), "{depth} {mixed}");
+                let wrong = close.replace(']', "\0").replace('}', "]").replace('\0', "}");
+                assert!(check(&format!("{open}1{wrong}")).is_err(), "{depth} {mixed}");
+                assert!(check(&format!("{open}1{}", &close[1..])).is_err(), "{depth} {mixed}");
+                assert!(check(&format!("{open}1{close}]")).is_err(), "{depth} {mixed}");
+            }
+        }
+    }
+
     use proptest::prelude::*;
 
     use super::*;

@@ -2,6 +2,7 @@
 //! and does, without any IO.
 #![forbid(unsafe_code)]
 
+mod constant;
 pub mod cookie;
 pub mod decide;
 pub mod document;

@@ -4,7 +4,7 @@
 //! within ±8.64e15 (ECMA-262 §21.4.1.1), years of six digits outside of 0 to 9999, and a reader that
 //! takes what `Date` takes.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const MS_PER_DAY: i64 = 86_400_000;
@@ -143,24 +143,39 @@ impl Timestamp {
 
     pub(crate) fn push_iso(self, out: &mut String) {
         let Civil { year, month, day, hour, minute, second, milli, .. } = Civil::of(self);
-        // Writing to a string cannot fail.
-        let _ = match year {
-            0..=9999 => write!(out, "{year:04}"),
-            _ => write!(out, "{}{:06}", if year < 0 { '-' } else { '+' }, year.unsigned_abs()),
-        };
-        let _ = write!(out, "-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z");
+        if !(0..=9999).contains(&year) {
+            out.push(if year < 0 { '-' } else { '+' });
+            push_digits::<2>(year.unsigned_abs() / 10_000, out);
+        }
+        push_digits::<4>(year.unsigned_abs() % 10_000, out);
+        for (separator, number) in
+            [('-', month), ('-', day), ('T', hour), (':', minute), (':', second)]
+        {
+            out.push(separator);
+            push_digits::<2>(number.unsigned_abs(), out);
+        }
+        out.push('.');
+        push_digits::<3>(milli.unsigned_abs(), out);
+        out.push('Z');
     }
 
     pub(crate) fn push_http_date(self, out: &mut String) {
         let Civil { year, month, day, weekday, hour, minute, second, .. } = Civil::of(self);
-        let (weekday, month) = (DAYS[weekday], MONTHS[month as usize - 1]);
-        let sign = if year < 0 { "-" } else { "" };
-        // Writing to a string cannot fail.
-        let _ = write!(
-            out,
-            "{weekday}, {day:02} {month} {sign}{:04} {hour:02}:{minute:02}:{second:02} GMT",
-            year.unsigned_abs(),
-        );
+        out.push_str(DAYS[weekday]);
+        out.push_str(", ");
+        push_digits::<2>(day.unsigned_abs(), out);
+        out.push(' ');
+        out.push_str(MONTHS[month as usize - 1]);
+        out.push_str(if year < 0 { " -" } else { " " });
+        if year.unsigned_abs() > 9999 {
+            out.push_str(&(year.unsigned_abs() / 10_000).to_string());
+        }
+        push_digits::<4>(year.unsigned_abs() % 10_000, out);
+        for (separator, number) in [(' ', hour), (':', minute), (':', second)] {
+            out.push(separator);
+            push_digits::<2>(number.unsigned_abs(), out);
+        }
+        out.push_str(" GMT");
     }
 
     /// Reads what `new Date(text)` reads, of the forms that sessions are stored with: ISO 8601 as
@@ -203,6 +218,16 @@ impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.iso())
     }
+}
+
+/// Writes the last digits of a number, zeros in front.
+fn push_digits<const WIDTH: usize>(mut number: u64, out: &mut String) {
+    let mut digits = ['0'; WIDTH];
+    for digit in digits.iter_mut().rev() {
+        *digit = char::from(b'0' + (number % 10) as u8);
+        number /= 10;
+    }
+    out.extend(digits);
 }
 
 struct Civil {

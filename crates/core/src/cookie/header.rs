@@ -69,10 +69,11 @@ fn decode(value: &[u8]) -> Cow<'_, str> {
 /// Does what `decodeURIComponent` does; `None` where there is nothing to decode, or it throws.
 fn decode_percent(text: &str) -> Option<String> {
     let mut rest = text;
+    if !rest.contains('%') {
+        return None;
+    }
     let mut decoded = String::with_capacity(text.len());
-    let mut found = false;
     while let Some(at) = rest.find('%') {
-        found = true;
         decoded.push_str(&rest[..at]);
         rest = &rest[at..];
         let mut unit = [0; 4];
@@ -92,7 +93,7 @@ fn decode_percent(text: &str) -> Option<String> {
         rest = &rest[length * 3..];
     }
     decoded.push_str(rest);
-    found.then_some(decoded)
+    Some(decoded)
 }
 
 /// Reads the `%XX` that a text begins with.

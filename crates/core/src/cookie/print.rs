@@ -185,12 +185,12 @@ fn push_attributes(
     expires: &Field,
     out: &mut String,
 ) -> Result<(), InvalidAttribute> {
-    if let Some(domain) = attribute_text(&cookie.domain) {
+    if let Some(domain) = attribute_text(&cookie.settings.domain) {
         check_domain(&domain)?;
         out.push_str("; Domain=");
         out.push_str(&domain);
     }
-    if let Some(path) = attribute_text(&cookie.path) {
+    if let Some(path) = attribute_text(&cookie.settings.path) {
         check_path(&path)?;
         out.push_str("; Path=");
         out.push_str(&path);
@@ -201,20 +201,32 @@ fn push_attributes(
         date.push_http_date(out);
     }
     for (name, field) in [
-        ("; HttpOnly", &cookie.http_only),
-        ("; Secure", &cookie.secure),
-        ("; Partitioned", &cookie.partitioned),
+        ("; HttpOnly", &cookie.settings.http_only),
+        ("; Secure", &cookie.settings.secure),
+        ("; Partitioned", &cookie.settings.partitioned),
     ] {
         if field.is_truthy() {
             out.push_str(name);
         }
     }
-    push_word("priority", "; Priority=", &cookie.priority, &["Low", "Medium", "High"], out)?;
-    if cookie.same_site == Field::Bool(true) {
+    push_word(
+        "priority",
+        "; Priority=",
+        &cookie.settings.priority,
+        &["Low", "Medium", "High"],
+        out,
+    )?;
+    if cookie.settings.same_site == Field::Bool(true) {
         out.push_str("; SameSite=Strict");
         return Ok(());
     }
-    push_word("same_site", "; SameSite=", &cookie.same_site, &["Lax", "Strict", "None"], out)
+    push_word(
+        "same_site",
+        "; SameSite=",
+        &cookie.settings.same_site,
+        &["Lax", "Strict", "None"],
+        out,
+    )
 }
 
 /// Writes an attribute that is one of a few words, whatever its case.
@@ -260,15 +272,19 @@ fn attribute_text(field: &Field) -> Option<String> {
 /// Does what `encodeURIComponent` does (ECMA-262 §19.2.6.4).
 fn push_encoded(value: &str, out: &mut String) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte);
+    let mut rest = value;
+    while let Some(at) = rest.bytes().position(|byte| !is_plain(byte)) {
+        out.push_str(&rest[..at]);
+        let special = rest[at..].chars().next().map_or(0, char::len_utf8);
+        for byte in rest[at..at + special].bytes() {
             out.push('%');
             out.push(char::from(HEX[usize::from(byte >> 4)]));
             out.push(char::from(HEX[usize::from(byte & 0xf)]));
         }
+        rest = &rest[at + special..];
     }
+    out.push_str(rest);
 }
 
 #[cfg(test)]

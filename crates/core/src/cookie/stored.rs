@@ -10,6 +10,7 @@
 )]
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::options::{Cookie, Lifetime, Priority, SameSite, Secure};
@@ -75,6 +76,10 @@ impl Field {
         out.push('"');
         out.push_str(name);
         out.push_str("\":");
+        self.push(out);
+    }
+
+    fn push(&self, out: &mut String) {
         match self {
             Self::Undefined | Self::Null | Self::Date(None) => out.push_str("null"),
             Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
@@ -115,14 +120,236 @@ fn known(text: &str) -> Option<&'static str> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredCookie {
     pub(super) original_max_age: Field,
+    pub(super) expires: Field,
+    /// The rest, which hardly ever changes: most cookies of a service share it.
+    pub(super) settings: Arc<Settings>,
+}
+
+/// What a cookie is but for its time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Settings {
     pub(super) partitioned: Field,
     pub(super) priority: Field,
-    pub(super) expires: Field,
     pub(super) secure: Field,
     pub(super) http_only: Field,
     pub(super) domain: Field,
     pub(super) path: Field,
     pub(super) same_site: Field,
+}
+
+/// The settings that most cookies of a service have, and how they stand in a record: a cookie that has them is
+/// read at a glance.
+///
+/// ```
+/// use express_session_core::Timestamp;
+/// use express_session_core::cookie::{Cookie, Familiar, StoredCookie};
+///
+/// let now = Timestamp::from_millis(1_700_000_000_000);
+/// let usual = Familiar::new(&StoredCookie::new(&Cookie::new(), now, false, true));
+/// let text = r#"{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}"#;
+/// assert_eq!(usual.parse(text, now)?, StoredCookie::parse(text, now)?);
+/// // Any other is read as well, and takes longer.
+/// let other = r#"{"path":"/admin"}"#;
+/// assert_eq!(usual.parse(other, now)?, StoredCookie::parse(other, now)?);
+/// # Ok::<(), express_session_core::Corrupt>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Familiar {
+    settings: Arc<Settings>,
+    /// What stands before and behind the expiry.
+    front: Box<str>,
+    back: Box<str>,
+}
+
+impl Familiar {
+    /// Takes the settings of a cookie.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, Familiar, StoredCookie};
+    ///
+    /// let now = Timestamp::from_millis(0);
+    /// let cookie = StoredCookie::new(&Cookie::new().path("/shop"), now, false, true);
+    /// assert_eq!(Familiar::new(&cookie).parse(&cookie.text(), now)?, cookie);
+    /// # Ok::<(), express_session_core::Corrupt>(())
+    /// ```
+    #[must_use]
+    pub fn new(cookie: &StoredCookie) -> Self {
+        // Whatever is pushed comes behind something else.
+        let mut front = String::from("__");
+        cookie.settings.push_front(&mut front);
+        front.push_str(",\"expires\":");
+        let mut back = String::from("__");
+        cookie.settings.push_back(&mut back);
+        back.push('}');
+        Self {
+            settings: Arc::clone(&cookie.settings),
+            front: front[2..].into(),
+            back: back[2..].into(),
+        }
+    }
+
+    /// Does what [`StoredCookie::parse`] does.
+    ///
+    /// # Errors
+    ///
+    /// As it.
+    ///
+    /// ```
+    /// use express_session_core::{Corrupt, Timestamp};
+    /// use express_session_core::cookie::{Cookie, Familiar, StoredCookie};
+    ///
+    /// let now = Timestamp::from_millis(0);
+    /// let usual = Familiar::new(&StoredCookie::new(&Cookie::new(), now, false, true));
+    /// assert_eq!(usual.parse("null", now), Err(Corrupt::NoCookie));
+    /// ```
+    pub fn parse(&self, text: &str, now: Timestamp) -> Result<StoredCookie, Corrupt> {
+        self.recognise(text).map_or_else(|| StoredCookie::parse(text, now), Ok)
+    }
+
+    fn recognise(&self, text: &str) -> Option<StoredCookie> {
+        let Times { max_age, expires, end } = self.times(text)?;
+        if end != text.len() {
+            return None;
+        }
+        let original_max_age = match max_age {
+            "null" => Field::Null,
+            number => Field::Number(number.parse().ok()?),
+        };
+        let expires = match expires.strip_prefix('"').and_then(|date| date.strip_suffix('"')) {
+            None => Field::Null,
+            Some(date) => Field::Date(Timestamp::parse(date)),
+        };
+        Some(StoredCookie { original_max_age, expires, settings: Arc::clone(&self.settings) })
+    }
+
+    /// Reads the times of a familiar cookie that a text begins with.
+    pub(crate) fn times<'a>(&self, text: &'a str) -> Option<Times<'a>> {
+        let rest = text.strip_prefix(MAX_AGE)?;
+        let (max_age, rest) = rest.split_at(rest.find(',')?);
+        let is_known = match max_age.as_bytes() {
+            b"null" => true,
+            // No number that JavaScript and Rust might read in different ways, or that is written in several.
+            [b'1'..=b'9', digits @ ..] => {
+                digits.len() < 15 && digits.iter().all(u8::is_ascii_digit)
+            }
+            _ => false,
+        };
+        let rest = rest.strip_prefix(&*self.front)?;
+        let length = match rest.strip_prefix('"') {
+            None => rest.starts_with("null").then_some("null".len())?,
+            Some(date) => date.find(['"', '\\']).filter(|end| date[*end..].starts_with('"'))? + 2,
+        };
+        let (expires, rest) = rest.split_at(length);
+        let rest = rest.strip_prefix(&*self.back).filter(|_| is_known)?;
+        Some(Times { max_age, expires, end: text.len() - rest.len() })
+    }
+
+    /// Makes the cookie of a new session: what [`StoredCookie::new`] makes of the options that the settings are
+    /// from.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, Familiar, StoredCookie};
+    ///
+    /// let options = Cookie::new().max_age(Duration::from_secs(60));
+    /// let new = |now| StoredCookie::new(&options, now, false, true);
+    /// let usual = Familiar::new(&new(Timestamp::from_millis(0)));
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// assert_eq!(usual.cookie(&options, now), new(now));
+    /// ```
+    #[must_use]
+    pub fn cookie(&self, options: &Cookie, now: Timestamp) -> StoredCookie {
+        let mut cookie = StoredCookie {
+            original_max_age: Field::Null,
+            expires: Field::Null,
+            settings: Arc::clone(&self.settings),
+        };
+        cookie.start(options, now);
+        cookie
+    }
+
+    /// Says whether a cookie can be printed, if one with these settings can: whether it has them, and a time that is
+    /// one.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, Familiar, StoredCookie};
+    ///
+    /// let now = Timestamp::from_millis(0);
+    /// let cookie = StoredCookie::new(&Cookie::new(), now, false, true);
+    /// assert!(Familiar::new(&cookie).is_printable(&cookie));
+    /// ```
+    #[must_use]
+    pub fn is_printable(&self, cookie: &StoredCookie) -> bool {
+        Arc::ptr_eq(&self.settings, &cookie.settings)
+            && matches!(cookie.expires, Field::Null | Field::Date(Some(_)))
+    }
+
+    /// Says where the expiry stands behind this max age.
+    pub(crate) fn expires_at(&self, max_age: &str) -> usize {
+        MAX_AGE.len() + max_age.len() + self.front.len()
+    }
+
+    /// Writes a cookie, or gives `None` for one that is not familiar.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, Familiar, StoredCookie};
+    ///
+    /// let now = Timestamp::from_millis(0);
+    /// let cookie = StoredCookie::new(&Cookie::new(), now, false, true);
+    /// assert_eq!(Familiar::new(&cookie).text(&cookie), Some(cookie.text()));
+    /// ```
+    #[must_use]
+    pub fn text(&self, cookie: &StoredCookie) -> Option<String> {
+        let is_familiar = Arc::ptr_eq(&self.settings, &cookie.settings);
+        if !is_familiar
+            || cookie.original_max_age == Field::Undefined
+            || cookie.expires == Field::Undefined
+        {
+            return None;
+        }
+        let mut out = String::with_capacity(128);
+        out.push_str(MAX_AGE);
+        cookie.original_max_age.push(&mut out);
+        out.push_str(&self.front);
+        cookie.expires.push(&mut out);
+        out.push_str(&self.back);
+        Some(out)
+    }
+}
+
+/// How a cookie begins, and with it most records.
+const MAX_AGE: &str = "{\"originalMaxAge\":";
+
+/// The times of a cookie as they stand in its text, and where the cookie ends.
+pub(crate) struct Times<'a> {
+    pub(crate) max_age: &'a str,
+    pub(crate) expires: &'a str,
+    pub(crate) end: usize,
+}
+
+impl Settings {
+    /// Writes what stands between the max age and the expiry.
+    fn push_front(&self, out: &mut String) {
+        self.partitioned.push_member("partitioned", out);
+        self.priority.push_member("priority", out);
+    }
+
+    /// Writes what stands behind the expiry.
+    fn push_back(&self, out: &mut String) {
+        for (name, field) in [
+            ("secure", &self.secure),
+            ("httpOnly", &self.http_only),
+            ("domain", &self.domain),
+            ("path", &self.path),
+            ("sameSite", &self.same_site),
+        ] {
+            field.push_member(name, out);
+        }
+    }
 }
 
 impl StoredCookie {
@@ -148,14 +375,12 @@ impl StoredCookie {
             None => Field::Undefined,
         };
         let flag = |flag: Option<bool>| flag.map_or(Field::Undefined, Field::Bool);
-        let mut cookie = Self {
-            original_max_age: Field::Null,
+        let settings = Settings {
             partitioned: flag(options.partitioned),
             priority: match options.priority {
                 None => Field::Undefined,
                 Some(priority) => Field::Text(priority_text(priority).into()),
             },
-            expires: Field::Null,
             secure: match options.secure {
                 None => Field::Undefined,
                 Some(Secure::Always) => Field::Bool(true),
@@ -176,12 +401,21 @@ impl StoredCookie {
                 Some(same_site) => same_site_field(same_site),
             },
         };
+        let mut cookie = Self {
+            original_max_age: Field::Null,
+            expires: Field::Null,
+            settings: Arc::new(settings),
+        };
+        cookie.start(options, now);
+        cookie
+    }
+
+    fn start(&mut self, options: &Cookie, now: Timestamp) {
         match options.lifetime {
             None => {}
-            Some(Lifetime::MaxAge(max_age)) => cookie.set_max_age(Some(max_age), now),
-            Some(Lifetime::Expires(expires)) => cookie.set_expires(Some(expires), now),
+            Some(Lifetime::MaxAge(max_age)) => self.set_max_age(Some(max_age), now),
+            Some(Lifetime::Expires(expires)) => self.set_expires(Some(expires), now),
         }
-        cookie
     }
 
     /// Reads the `cookie` member of a record, as express-session inflates it (item 67): defaults are
@@ -204,16 +438,15 @@ impl StoredCookie {
     /// # Ok::<(), express_session_core::Corrupt>(())
     /// ```
     pub fn parse(text: &str, now: Timestamp) -> Result<Self, Corrupt> {
+        let mut settings = Settings {
+            http_only: Field::Bool(true),
+            path: Field::Text("/".into()),
+            ..Settings::default()
+        };
         let mut cookie = Self {
             original_max_age: Field::Undefined,
-            partitioned: Field::Undefined,
-            priority: Field::Undefined,
             expires: Field::Null,
-            secure: Field::Undefined,
-            http_only: Field::Bool(true),
-            domain: Field::Undefined,
-            path: Field::Text("/".into()),
-            same_site: Field::Undefined,
+            settings: Arc::default(),
         };
         let mut expires = Field::Undefined;
         let mut max_age = Field::Undefined;
@@ -221,8 +454,8 @@ impl StoredCookie {
             let field = Field::parse(&text[value]);
             match json::unquote(&text[key]).as_deref() {
                 Some("originalMaxAge") => cookie.original_max_age = field,
-                Some("partitioned") => cookie.partitioned = field,
-                Some("priority") => cookie.priority = field,
+                Some("partitioned") => settings.partitioned = field,
+                Some("priority") => settings.priority = field,
                 Some("expires") => {
                     expires = field.clone();
                     cookie.expires = field;
@@ -231,15 +464,16 @@ impl StoredCookie {
                     cookie.set_expires_in(&field, now);
                     max_age = field;
                 }
-                Some("secure") => cookie.secure = field,
-                Some("httpOnly") => cookie.http_only = field,
-                Some("domain") => cookie.domain = field,
-                Some("path") => cookie.path = field,
-                Some("sameSite") => cookie.same_site = field,
+                Some("secure") => settings.secure = field,
+                Some("httpOnly") => settings.http_only = field,
+                Some("domain") => settings.domain = field,
+                Some("path") => settings.path = field,
+                Some("sameSite") => settings.same_site = field,
                 _ => {}
             }
         })
         .map_err(|_| Corrupt::NoCookie)?;
+        cookie.settings = Arc::new(settings);
         if let Field::Text(date) = expires {
             cookie.expires = Field::Date(Timestamp::parse(&date));
         }
@@ -270,19 +504,10 @@ impl StoredCookie {
     pub fn text(&self) -> String {
         let mut out = String::with_capacity(128);
         out.push('{');
-        for (name, field) in [
-            ("originalMaxAge", &self.original_max_age),
-            ("partitioned", &self.partitioned),
-            ("priority", &self.priority),
-            ("expires", &self.expires),
-            ("secure", &self.secure),
-            ("httpOnly", &self.http_only),
-            ("domain", &self.domain),
-            ("path", &self.path),
-            ("sameSite", &self.same_site),
-        ] {
-            field.push_member(name, &mut out);
-        }
+        self.original_max_age.push_member("originalMaxAge", &mut out);
+        self.settings.push_front(&mut out);
+        self.expires.push_member("expires", &mut out);
+        self.settings.push_back(&mut out);
         out.push('}');
         out
     }
@@ -364,8 +589,9 @@ impl StoredCookie {
     /// ```
     #[must_use]
     pub fn is_changed_from(&self, other: &Self) -> bool {
-        let settings = |cookie: &Self| Self { expires: Field::Null, ..cookie.clone() };
-        settings(self) != settings(other)
+        let has_same_settings =
+            Arc::ptr_eq(&self.settings, &other.settings) || self.settings == other.settings;
+        !has_same_settings || self.original_max_age != other.original_max_age
     }
 
     /// Gives the time that is left, `cookie.maxAge`. `None`: until the browser closes.
@@ -476,7 +702,7 @@ impl StoredCookie {
     /// ```
     #[must_use]
     pub fn path(&self) -> Option<&str> {
-        as_text(&self.path)
+        as_text(&self.settings.path)
     }
 
     /// Gives the domain, where it is a text.
@@ -491,7 +717,7 @@ impl StoredCookie {
     /// ```
     #[must_use]
     pub fn domain(&self) -> Option<&str> {
-        as_text(&self.domain)
+        as_text(&self.settings.domain)
     }
 
     /// Says whether scripts are kept from the cookie.
@@ -506,7 +732,7 @@ impl StoredCookie {
     /// ```
     #[must_use]
     pub fn http_only(&self) -> bool {
-        self.http_only.is_truthy()
+        self.settings.http_only.is_truthy()
     }
 
     /// Says whether the cookie is for HTTPS only.
@@ -521,7 +747,7 @@ impl StoredCookie {
     /// ```
     #[must_use]
     pub fn secure(&self) -> bool {
-        self.secure.is_truthy()
+        self.settings.secure.is_truthy()
     }
 
     /// Gives the `SameSite` attribute, where it is a known one.
@@ -536,7 +762,7 @@ impl StoredCookie {
     /// ```
     #[must_use]
     pub fn same_site(&self) -> Option<SameSite> {
-        match &self.same_site {
+        match &self.settings.same_site {
             Field::Bool(strict) => Some(SameSite::from(*strict)),
             Field::Text(text) => {
                 [SameSite::Lax, SameSite::Strict, SameSite::None, SameSite::Auto].into_iter().find(
@@ -559,7 +785,7 @@ impl StoredCookie {
     /// ```
     #[must_use]
     pub fn partitioned(&self) -> bool {
-        self.partitioned.is_truthy()
+        self.settings.partitioned.is_truthy()
     }
 
     /// Gives the priority, where it is a known one.
@@ -574,7 +800,7 @@ impl StoredCookie {
     /// ```
     #[must_use]
     pub fn priority(&self) -> Option<Priority> {
-        let text = as_text(&self.priority)?;
+        let text = as_text(&self.settings.priority)?;
         [Priority::Low, Priority::Medium, Priority::High]
             .into_iter()
             .find(|known| priority_text(*known).eq_ignore_ascii_case(text))
@@ -592,7 +818,7 @@ impl StoredCookie {
     /// assert_eq!(cookie.path(), Some("/admin"));
     /// ```
     pub fn set_path(&mut self, path: impl Into<String>) {
-        self.path = Field::Text(path.into().into());
+        self.settings_mut().path = Field::Text(path.into().into());
     }
 
     /// Sets or removes the domain. Check it with [`check_domain`](super::check_domain): an invalid one is not sent.
@@ -607,7 +833,8 @@ impl StoredCookie {
     /// assert_eq!(cookie.domain(), Some("example.com"));
     /// ```
     pub fn set_domain(&mut self, domain: Option<String>) {
-        self.domain = domain.map_or(Field::Undefined, |domain| Field::Text(domain.into()));
+        self.settings_mut().domain =
+            domain.map_or(Field::Undefined, |domain| Field::Text(domain.into()));
     }
 
     /// Sets whether scripts are kept from the cookie.
@@ -622,7 +849,7 @@ impl StoredCookie {
     /// assert!(!cookie.http_only());
     /// ```
     pub fn set_http_only(&mut self, http_only: bool) {
-        self.http_only = Field::Bool(http_only);
+        self.settings_mut().http_only = Field::Bool(http_only);
     }
 
     /// Sets whether the cookie is for HTTPS only.
@@ -637,7 +864,7 @@ impl StoredCookie {
     /// assert!(cookie.secure());
     /// ```
     pub fn set_secure(&mut self, secure: bool) {
-        self.secure = Field::Bool(secure);
+        self.settings_mut().secure = Field::Bool(secure);
     }
 
     /// Sets or removes the `SameSite` attribute.
@@ -652,7 +879,7 @@ impl StoredCookie {
     /// assert_eq!(cookie.same_site(), Some(SameSite::Strict));
     /// ```
     pub fn set_same_site(&mut self, same_site: Option<SameSite>) {
-        self.same_site = same_site.map_or(Field::Undefined, same_site_field);
+        self.settings_mut().same_site = same_site.map_or(Field::Undefined, same_site_field);
     }
 
     /// Sets whether the cookie is partitioned.
@@ -667,7 +894,7 @@ impl StoredCookie {
     /// assert!(cookie.partitioned());
     /// ```
     pub fn set_partitioned(&mut self, partitioned: bool) {
-        self.partitioned = Field::Bool(partitioned);
+        self.settings_mut().partitioned = Field::Bool(partitioned);
     }
 
     /// Sets or removes the priority.
@@ -682,11 +909,15 @@ impl StoredCookie {
     /// assert_eq!(cookie.priority(), Some(Priority::Low));
     /// ```
     pub fn set_priority(&mut self, priority: Option<Priority>) {
-        self.priority = priority
+        self.settings_mut().priority = priority
             .map_or(Field::Undefined, |priority| Field::Text(priority_text(priority).into()));
     }
 
     /// Does what the setter of `maxAge` does with a value, but for the original max age.
+    fn settings_mut(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.settings)
+    }
+
     fn set_expires_in(&mut self, max_age: &Field, now: Timestamp) {
         self.expires = match max_age {
             Field::Number(millis) => {
