@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use express_session_core::cookie::{Cookie, StoredCookie};
+use express_session_core::cookie::{Cookie, Familiar, StoredCookie};
 use express_session_core::{Keyring, Policy, SessionId, Timestamp};
 use http::request::Parts;
 
@@ -32,6 +32,9 @@ pub(crate) struct Config {
     pub(crate) keyring: Keyring,
     pub(crate) store: AnyStore,
     pub(crate) cookies: Cookies,
+    /// What the cookies of most records are like: of sessions that began over HTTP, and over HTTPS. `None` where a
+    /// function says so for each request.
+    pub(crate) familiar: Option<[Familiar; 2]>,
     pub(crate) genid: Option<Genid>,
     pub(crate) connection: Connection,
     pub(crate) policy: Policy,
@@ -53,6 +56,18 @@ impl Config {
         self.genid.is_some() || matches!(self.cookies, Cookies::Of(_))
     }
 
+    /// Finds out what the cookies of most records are like.
+    pub(crate) fn familiar(cookies: &Cookies) -> Option<[Familiar; 2]> {
+        let Cookies::Fixed(cookie) = cookies else { return None };
+        let epoch = Timestamp::from_millis(0);
+        let with = |secure| Familiar::new(&StoredCookie::new(cookie, epoch, secure, true));
+        Some([with(false), with(true)])
+    }
+
+    pub(crate) fn usual(&self, secure: bool) -> Option<&Familiar> {
+        self.familiar.as_ref().map(|familiar| &familiar[usize::from(secure)])
+    }
+
     /// Makes the id and the cookie of a new session.
     pub(crate) fn generate(
         &self,
@@ -71,7 +86,10 @@ impl Config {
             }
         };
         let cookie = match (&self.cookies, request) {
-            (Cookies::Fixed(cookie), _) => StoredCookie::new(cookie, now, secure, true),
+            (Cookies::Fixed(options), _) => match self.usual(secure) {
+                Some(usual) => usual.cookie(options, now),
+                None => StoredCookie::new(options, now, secure, true),
+            },
             (Cookies::Of(cookie), Some(request)) => StoredCookie::new(
                 &cookie(request),
                 now,

@@ -586,6 +586,7 @@ impl Options {
             keyring,
             store,
             cookies: self.cookies.clone(),
+            familiar: Config::familiar(&self.cookies),
             genid: self.genid.clone(),
             connection: self.connection.clone(),
             policy: self.policy,

@@ -34,27 +34,36 @@ use crate::state::{Ready, Shared};
 
 /// Where the sessions of a request stand in its extensions: the innermost layer's first.
 #[derive(Clone)]
-pub(crate) struct Slot(Arc<Link>);
+pub(crate) struct Slot {
+    inner: Inner,
+    outer: Option<Arc<Self>>,
+}
 
-struct Link {
-    config: Arc<Config>,
-    /// The session, or `None` where the request's path is outside of the cookie's.
-    session: Option<Arc<Shared>>,
-    outer: Option<Slot>,
+#[derive(Clone)]
+enum Inner {
+    Session(Arc<Shared>),
+    /// There is none: the request's path is outside of the cookie's.
+    Outside(Arc<Config>),
 }
 
 impl Slot {
     /// Names the layer's cookie.
     pub(crate) fn name(&self) -> &str {
-        &self.0.config.name
+        match &self.inner {
+            Inner::Session(shared) => &shared.config.name,
+            Inner::Outside(config) => &config.name,
+        }
     }
 
     pub(crate) fn session(&self) -> Option<&Arc<Shared>> {
-        self.0.session.as_ref()
+        match &self.inner {
+            Inner::Session(shared) => Some(shared),
+            Inner::Outside(_) => None,
+        }
     }
 
     pub(crate) fn outer(&self) -> Option<&Self> {
-        self.0.outer.as_ref()
+        self.outer.as_deref()
     }
 
     fn has(&self, name: &str) -> bool {
@@ -159,18 +168,16 @@ impl Config {
             }
         };
         if !matches(original_path(head), cookie.session_path(), departures.path_match) {
-            let outer = outer.cloned();
-            let config = Arc::clone(self);
-            head.extensions.insert(Slot(Arc::new(Link { config, session: None, outer })));
+            let outer = outer.cloned().map(Arc::new);
+            head.extensions.insert(Slot { inner: Inner::Outside(Arc::clone(self)), outer });
             return None;
         }
         let presented = self.presented(head).map(Verified::into_inner);
         let secure = self.connection.is_secure(head, departures.forwarded);
-        let outer = outer.cloned();
+        let outer = outer.cloned().map(Arc::new);
         let request = self.needs_request().then(|| Box::new(head.clone()));
         let shared = Arc::new(Shared::new(Arc::clone(self), presented, secure, request));
-        let (config, session) = (Arc::clone(self), Some(Arc::clone(&shared)));
-        head.extensions.insert(Slot(Arc::new(Link { config, session, outer })));
+        head.extensions.insert(Slot { inner: Inner::Session(Arc::clone(&shared)), outer });
         Some(shared)
     }
 

@@ -14,6 +14,7 @@
 
 use std::future::Future;
 use std::ops::Deref;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -193,6 +194,8 @@ struct Snapshot {
 /// A write that is under way.
 struct Attempt {
     record: Record,
+    /// What is loaded from that record.
+    written: Document,
     snapshot: Arc<Snapshot>,
     /// The session's version that is written.
     version: u64,
@@ -261,10 +264,6 @@ impl Live {
         }
     }
 
-    fn record(&self) -> Record {
-        record_of(&self.document, &self.cookie)
-    }
-
     /// Notes what a write changes before it is known to be done.
     fn begin_write(&mut self, policy: &Policy) {
         self.keep_beginning();
@@ -315,10 +314,6 @@ impl Live {
         let on = |update: &Update| update.on.filter(|on| *on > version);
         later.map(|update| Update { on: on(update), ..update.clone() }).collect()
     }
-}
-
-fn record_of(document: &Document, cookie: &StoredCookie) -> Record {
-    Record { text: document.render(&cookie.text()), deadline: cookie.deadline() }
 }
 
 impl Shared {
@@ -438,18 +433,19 @@ impl Shared {
     pub(crate) async fn load(self: &Arc<Self>) -> Result<(), Error> {
         let _step = self.begin_step().await;
         self.state().is_asked = true;
-        self.load_in_step(decide::Step::Load).await
+        self.load_in_step(decide::Step::Load, self.now()).await
     }
 
-    async fn load_in_step(&self, step: decide::Step) -> Result<(), Error> {
-        match self.state().phase {
-            Phase::Unloaded | Phase::Unread => {}
-            Phase::Live | Phase::Adrift | Phase::Unset | Phase::Destroyed | Phase::Gone => {
-                return Ok(());
+    async fn load_in_step(&self, step: decide::Step, now: Timestamp) -> Result<(), Error> {
+        let unread = {
+            let mut state = self.state();
+            match state.phase {
+                Phase::Unloaded | Phase::Unread => state.unread.take(),
+                Phase::Live | Phase::Adrift | Phase::Unset | Phase::Destroyed | Phase::Gone => {
+                    return Ok(());
+                }
             }
-        }
-        let now = self.now();
-        let unread = self.state().unread.take();
+        };
         let found = match unread {
             Some(found) => Ok(Some(found)),
             None => self.ask(self.fetch(now)).await,
@@ -499,12 +495,14 @@ impl Shared {
     ) -> Result<T, Error> {
         let hurry = self.state().hurry;
         let limit = hurry.unwrap_or(self.config.store_timeout);
-        let done = within(limit, call).await;
+        let done = within(limit, pin!(call)).await;
         // A twentieth, then half of it, and so on: a tenth in all.
         let next = hurry.map_or(self.config.store_timeout / 20, |limit| limit / 2);
         match done {
             Some(Ok(done)) => {
-                self.state().hurry = None;
+                if hurry.is_some() {
+                    self.state().hurry = None;
+                }
                 Ok(done)
             }
             Some(Err(error)) => Err(error.into()),
@@ -557,8 +555,20 @@ impl Shared {
         } else {
             Document::parse_normalised(&loaded.record.text)?
         };
-        let cookie = StoredCookie::parse(document.cookie_text(), now)?;
+        let cookie = match self.config.usual(self.secure) {
+            Some(usual) => usual.parse(document.cookie_text(), now)?,
+            None => StoredCookie::parse(document.cookie_text(), now)?,
+        };
         Ok((document, cookie))
+    }
+
+    /// Gives what a session is when it is written, and the record for it.
+    fn written_form(&self, document: &Document, cookie: &StoredCookie) -> (Document, Record) {
+        let usual = self.config.usual(self.secure);
+        let text = usual.and_then(|usual| usual.text(cookie)).unwrap_or_else(|| cookie.text());
+        let written = document.written(&text);
+        let text = Arc::clone(written.base_text());
+        (written, Record { text, deadline: cookie.deadline() })
     }
 
     fn generate(&self) -> Result<Live, Error> {
@@ -739,7 +749,7 @@ impl Shared {
     /// Does what express-session does before it decides: with a response that is all there, the
     /// session's time is renewed first (in `res.end`), with one that has only begun it is not.
     async fn begin_end(&self, response: Ready, now: Timestamp) {
-        self.load_unasked().await;
+        self.load_unasked(now).await;
         if response == Ready::Whole {
             self.renew_once(now);
         }
@@ -781,11 +791,11 @@ impl Shared {
     }
 
     /// Loads what the handler did not ask for, where the request needs it all the same.
-    async fn load_unasked(&self) {
+    async fn load_unasked(&self, now: Timestamp) {
         let unasked = self.state().phase == Phase::Unloaded;
         if unasked
             && self.load_plan() != decide::Load::Asked
-            && let Err(error) = self.load_in_step(decide::Step::LoadUnasked).await
+            && let Err(error) = self.load_in_step(decide::Step::LoadUnasked, now).await
         {
             tell_failure(&error);
         }
@@ -878,7 +888,9 @@ impl Shared {
     fn is_printable(&self, live: &Live) -> bool {
         let mut renewed = live.cookie.clone();
         renewed.renew(self.now());
-        cookie::print(&self.config.name, "", &renewed).is_ok()
+        // The settings of the options were checked when the layer was made.
+        self.config.usual(self.secure).is_some_and(|usual| usual.is_printable(&renewed))
+            || cookie::print(&self.config.name, "", &renewed).is_ok()
     }
 
     /// Does to the store what was decided.
@@ -899,7 +911,7 @@ impl Shared {
             decide::Store::Write => {
                 let is_asked = self.state().is_asked;
                 let step = if is_asked { decide::Step::Write } else { decide::Step::WriteUnasked };
-                (step, self.ask(self.write(now)).await)
+                (step, Box::pin(self.ask(self.write(now))).await)
             }
             decide::Store::Touch => (decide::Step::Touch, self.tell_touch(now).await),
             decide::Store::Destroy => (decide::Step::Destroy, self.tell_destroy().await),

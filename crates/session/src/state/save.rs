@@ -23,14 +23,16 @@ impl Shared {
         let policy = &self.config.policy;
         for tries in 0..ATTEMPTS {
             if self.joins_others()? {
-                return self.write_together(now).await;
+                return Box::pin(self.write_together(now)).await;
             }
             let (id, known, attempt) = {
                 let mut state = self.state();
                 let Some(live) = &mut state.live else { return Err(Error::new(ErrorKind::Ended)) };
                 live.begin_write(policy);
+                let (written, record) = self.written_form(&live.document, &live.cookie);
                 let attempt = Arc::new(Attempt {
-                    record: live.record(),
+                    record,
+                    written,
                     snapshot: Snapshot::of(live),
                     version: live.version,
                     together: None,
@@ -70,7 +72,7 @@ impl Shared {
                     self.note_undone(&attempt);
                     self.follow(&theirs, now)?;
                     if self.can_join(&id)? {
-                        return self.write_together(now).await;
+                        return Box::pin(self.write_together(now)).await;
                     }
                     self.pause_after(tries).await;
                 }
@@ -169,8 +171,9 @@ impl Shared {
         match own {
             Some(own) => {
                 let record = theirs.record.clone();
+                let written = Document::parse(Arc::clone(&record.text))?;
                 let (snapshot, version) = (Arc::clone(&own.snapshot), own.version);
-                let own = Attempt { record, snapshot, version, together: None };
+                let own = Attempt { record, written, snapshot, version, together: None };
                 self.written(&own, theirs.revision)
             }
             None if is_unsure && merges => Err(Error::new(ErrorKind::Conflict)),
@@ -180,8 +183,7 @@ impl Shared {
 
     /// Notes that the store has what was attempted.
     fn written(&self, attempt: &Attempt, revision: Revision) -> Result<(), Error> {
-        let stored = Document::parse(Arc::clone(&attempt.record.text))?;
-        self.go_on_from(attempt, &stored, |live| {
+        self.go_on_from(attempt, &attempt.written, |live| {
             live.known = Known::At(revision);
             live.saved = Some(Arc::clone(&attempt.snapshot));
         })

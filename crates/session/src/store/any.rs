@@ -1,5 +1,6 @@
 //! A store of any kind, chosen at run time.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -12,11 +13,14 @@ use express_session_core::store::{
 };
 use express_session_core::{SessionId, Timestamp};
 
+use super::memory::MemoryStore;
+
 type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
 /// A store whose kind is known at run time only: any [`Store`], behind a pointer.
 ///
-/// Each call costs one allocation more than that of the store itself. A clone is the same store.
+/// Each call costs one allocation more than that of the store itself, but for the memory store, which is called
+/// without. A clone is the same store.
 ///
 /// ```
 /// use express_session::store::AnyStore;
@@ -27,7 +31,24 @@ type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 /// assert!(layer.build().is_ok());
 /// ```
 #[derive(Clone)]
-pub struct AnyStore(Arc<dyn Erased>);
+pub struct AnyStore(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    /// Known, so that its calls, which are done at once, need not be boxed.
+    Memory(MemoryStore),
+    Other(Arc<dyn Erased>),
+}
+
+/// Calls the store, whichever kind it is.
+macro_rules! ask {
+    ($any:expr, $call:ident($($argument:expr),*)) => {
+        match &$any.0 {
+            Kind::Memory(store) => Store::$call(store, $($argument),*).await,
+            Kind::Other(store) => store.$call($($argument),*).await,
+        }
+    };
+}
 
 impl AnyStore {
     /// Takes a store.
@@ -41,7 +62,11 @@ impl AnyStore {
     /// assert!(stores.iter().all(|store| store.supports_touch()));
     /// ```
     pub fn new<S: Store>(store: S) -> Self {
-        Self(Arc::new(store))
+        let any: &dyn Any = &store;
+        Self(match any.downcast_ref::<MemoryStore>() {
+            Some(memory) => Kind::Memory(memory.clone()),
+            None => Kind::Other(Arc::new(store)),
+        })
     }
 }
 
@@ -53,7 +78,7 @@ impl fmt::Debug for AnyStore {
 
 impl Store for AnyStore {
     async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
-        self.0.load(id, now).await
+        ask!(self, load(id, now))
     }
 
     async fn create(
@@ -62,7 +87,7 @@ impl Store for AnyStore {
         record: &Record,
         now: Timestamp,
     ) -> Result<Created, Error> {
-        self.0.create(id, record, now).await
+        ask!(self, create(id, record, now))
     }
 
     async fn update(
@@ -72,19 +97,19 @@ impl Store for AnyStore {
         expected: Revision,
         now: Timestamp,
     ) -> Result<Updated, Error> {
-        self.0.update(id, record, expected, now).await
+        ask!(self, update(id, record, expected, now))
     }
 
     async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
-        self.0.touch(id, touch, now).await
+        ask!(self, touch(id, touch, now))
     }
 
     async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
-        self.0.renew(id, now).await
+        ask!(self, renew(id, now))
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
-        self.0.destroy(id).await
+        ask!(self, destroy(id))
     }
 
     async fn lock(
@@ -94,7 +119,7 @@ impl Store for AnyStore {
         lease: Duration,
         now: Timestamp,
     ) -> Result<Locked, Error> {
-        self.0.lock(id, holder, lease, now).await
+        ask!(self, lock(id, holder, lease, now))
     }
 
     async fn update_locked(
@@ -105,15 +130,18 @@ impl Store for AnyStore {
         holder: Holder,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
-        self.0.update_locked(id, record, expected, holder, now).await
+        ask!(self, update_locked(id, record, expected, holder, now))
     }
 
     async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
-        self.0.unlock(id, holder).await
+        ask!(self, unlock(id, holder))
     }
 
     fn supports_touch(&self) -> bool {
-        self.0.supports_touch()
+        match &self.0 {
+            Kind::Memory(store) => Store::supports_touch(store),
+            Kind::Other(store) => store.supports_touch(),
+        }
     }
 }
 

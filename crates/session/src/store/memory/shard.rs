@@ -14,7 +14,8 @@ use std::collections::btree_map::Entry;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
-use express_session_core::document::{renewed, with_cookie};
+use express_session_core::cookie::Familiar;
+use express_session_core::document::{renewed_as, with_cookie};
 use express_session_core::store::{Created, Loaded, Record, Renewed, Revision, Touched, Updated};
 use express_session_core::{SessionId, Timestamp};
 use hashbrown::HashTable;
@@ -82,6 +83,8 @@ pub(super) struct Shard {
     recency: Chain,
     recent: u32,
     bytes: usize,
+    /// The cookie that the last renewed record had, and most others have.
+    familiar: Option<Familiar>,
 }
 
 struct Slot {
@@ -128,6 +131,7 @@ impl Shard {
             recency: Chain::default(),
             recent: NONE,
             bytes: 0,
+            familiar: None,
         }
     }
 
@@ -207,7 +211,7 @@ impl Shard {
         let Some(slot) = self.live(probe, now) else { return Ok(None) };
         self.used(slot);
         let text = self.slots[slot as usize].text.as_deref().unwrap_or_default();
-        let renewed = renewed(text, now);
+        let renewed = renewed_as(text, &mut self.familiar, now);
         let is_renewed = renewed.is_some();
         if let Some((text, deadline)) = renewed {
             if let Some(text) = text {
