@@ -4,10 +4,16 @@ use std::error::Error;
 
 /// What stands where a password may. No message has it by chance.
 const SECRET: &str = "hunter2";
+/// How much of it a message must not have.
+const PART: &str = "hunter";
 
 /// Reads a text as a URL, in which `*` is a secret.
 pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
+    // It may stand in the name of an option, which a message tells. A fuzzer learns such words.
+    if text.to_lowercase().contains(PART) {
+        return;
+    }
     let url = text.replace('*', SECRET);
     let Err(error) = express_session::fuzzing::read_url(&url) else { return };
     let mut shown = format!("{error} {error:?}");
@@ -18,7 +24,7 @@ pub fn run(data: &[u8]) {
     }
     if !names(&url).any(|name| name.contains(SECRET)) {
         // Drivers may write what they read in lower case, or the part up to where they stopped.
-        assert!(!shown.to_lowercase().contains(&SECRET[..6]), "{shown} of {url}");
+        assert!(!shown.to_lowercase().contains(PART), "{shown} of {url}");
     }
     assert!(shown.len() < 1000 + 4 * url.len());
 }

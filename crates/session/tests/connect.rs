@@ -113,6 +113,19 @@ mod servers {
             save_and_load(connect(&url).await.unwrap()).await;
             let error = connect(&format!("{}?db=1", server.url())).await.unwrap_err();
             assert_eq!(error.to_string(), "redis:// has no option db");
+
+            let with = |options: &str| format!("{}?{options}", server.url());
+            let both = with("ttl=90s&replicas=0&replicas_timeout=250ms");
+            save_and_load(connect(&both).await.unwrap()).await;
+            for one in ["replicas=1", "replicas_timeout=250ms"] {
+                let error = connect(&with(one)).await.unwrap_err();
+                assert_eq!(error.kind(), ConnectErrorKind::InvalidOption);
+                assert_eq!(error.to_string(), "replicas and replicas_timeout need each other");
+            }
+            // It has none, so that a change fails: the option reaches the store.
+            let store = connect(&with("replicas=1&replicas_timeout=1ms")).await.unwrap();
+            let error = store.destroy(&SessionId::new("nobody").unwrap()).await.unwrap_err();
+            assert_eq!(error.kind(), express_session::store::ErrorKind::TimedOut);
         });
     }
 

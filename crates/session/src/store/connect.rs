@@ -123,7 +123,19 @@ fn redis_at(address: Address<'_>) -> Result<super::redis::RedisStore, ConnectErr
         _ => &["protocol"],
     })?;
     let mut store = super::redis::RedisStore::new(&url)?;
+    let (mut replicas, mut replicas_timeout) = (None, None);
     for option in options {
+        match option.name {
+            "replicas" => {
+                replicas = Some(option.number()?);
+                continue;
+            }
+            "replicas_timeout" => {
+                replicas_timeout = Some(option.duration()?);
+                continue;
+            }
+            _ => {}
+        }
         store = match option.name {
             "prefix" => store.prefix(option.text),
             "ttl" => store.ttl(option.duration()?),
@@ -134,7 +146,14 @@ fn redis_at(address: Address<'_>) -> Result<super::redis::RedisStore, ConnectErr
             _ => return Err(option.unknown()),
         };
     }
-    Ok(store)
+    match (replicas, replicas_timeout) {
+        (None, None) => Ok(store),
+        (Some(replicas), Some(timeout)) => Ok(store.wait_for_replicas(replicas, timeout)),
+        (Some(_), None) | (None, Some(_)) => Err(ConnectError::new(
+            ConnectErrorKind::InvalidOption,
+            "replicas and replicas_timeout need each other",
+        )),
+    }
 }
 
 #[cfg(feature = "postgres")]
