@@ -26,7 +26,12 @@ pub fn run(data: &[u8]) {
     let left = cookie.max_age(NOW);
     assert_eq!(left.is_some(), cookie.deadline().is_some());
     assert_eq!(cookie.expires(), cookie.deadline().map(Into::into));
-    attributes(&cookie, &again);
+    // A number that is none in JavaScript either is true, and is written as null.
+    let is_finite =
+        |raw: &str| raw.parse().is_ok_and(f64::is_finite) || raw.parse::<f64>().is_err();
+    if members.iter().all(|(_, raw)| is_finite(raw.get())) {
+        attributes(&cookie, &again);
+    }
 
     let mut touched = cookie.clone();
     touched.renew(NOW);

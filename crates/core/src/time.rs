@@ -310,16 +310,24 @@ impl Reader<'_> {
         self.number(4)
     }
 
-    /// Reads the fraction of a second: what comes after three digits is dropped, as V8 drops it.
-    fn millis(&mut self) -> Option<i64> {
+    /// Reads the fraction of a second, in milliseconds and whether it is nothing at all, as V8 does: it drops what
+    /// comes after three digits, but takes nine digits behind the leading zeros for the first nine.
+    fn millis(&mut self) -> Option<(i64, bool)> {
         if self.eat(b'.').is_none() {
-            return Some(0);
+            return Some((0, true));
         }
         let digits = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let (fraction, rest) = self.0.split_at(digits);
         self.0 = rest;
-        let digit = |at: usize| fraction.get(at).map_or(0, |digit| i64::from(digit - b'0'));
-        (digits > 0).then(|| digit(0) * 100 + digit(1) * 10 + digit(2))
+        let significant = fraction.iter().skip_while(|digit| **digit == b'0').take(9);
+        let number = significant.fold(0, |number, digit| number * 10 + i64::from(digit - b'0'));
+        let millis = match digits {
+            0 => return None,
+            1 => number * 100,
+            2 => number * 10,
+            _ => number / 10_i64.pow(digits.min(9) as u32 - 3),
+        };
+        Some((millis, number == 0))
     }
 
     /// Reads `Z` or an offset, in milliseconds.
@@ -359,9 +367,10 @@ fn parse_iso(text: &[u8]) -> Option<Timestamp> {
         let minute = text.number_in(0..=59)?;
         let (second, milli) = match text.eat(b':') {
             Some(()) => (text.number_in(0..=59)?, text.millis()?),
-            None => (0, 0),
+            None => (0, (0, true)),
         };
-        if hour == 24 && (minute, second, milli) != (0, 0, 0) {
+        let (milli, is_whole) = milli;
+        if hour == 24 && (minute, second, is_whole) != (0, 0, true) {
             return None;
         }
         millis += ((hour * 60 + minute) * 60 + second) * 1000 + milli;
@@ -465,6 +474,15 @@ mod tests {
             ("2023-11-14T24:00:01Z", None),
             ("2023-11-14T24:01Z", None),
             ("2023-11-14T24:00:00.001Z", None),
+            // Found by the fuzzer; by Node 20.
+            ("2023-11-14T24:00:00.0000000000000Z", Some(1_700_006_400_000)),
+            ("2023-11-14T24:00:00.0000000000001Z", None),
+            ("2023-11-14T22:13:20.1Z", Some(1_700_000_000_100)),
+            ("2023-11-14T22:13:20.12Z", Some(1_700_000_000_120)),
+            ("2023-11-14T22:13:20.0999933Z", Some(1_700_000_000_099)),
+            ("2023-11-14T22:13:20.09999333333Z", Some(1_700_000_000_999)),
+            ("2023-11-14T22:13:20.0000000000009Z", Some(1_700_000_000_000)),
+            ("2023-11-14T22:13:20.0000000000123456789123Z", Some(1_700_000_000_123)),
             ("2023-11-14T25:00Z", None),
             ("2023-11-14T22:60Z", None),
             ("2023-11-14T22:14:60Z", None),

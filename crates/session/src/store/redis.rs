@@ -185,7 +185,7 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Other`] where the address or the certificates cannot be used.
+    /// [`ErrorKind::Other`] where the address, its options or the certificates cannot be used.
     #[cfg(feature = "tls")]
     pub fn new_with_tls(url: &str, certificates: ::redis::TlsCertificates) -> Result<Self, Error> {
         let trust = Trust { certificates: Some(certificates) };

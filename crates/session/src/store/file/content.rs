@@ -80,8 +80,8 @@ fn max_age(cookie: &str, ttl: i64) -> f64 {
 /// Takes a text apart into the record and the time of the last access.
 fn parse(text: &str) -> Result<(Document, Option<&str>), Corrupt> {
     let (record, last_access) = split(text);
-    if last_access.is_some() {
-        // What is taken out is to be JSON too.
+    if record != text {
+        // What is taken out is to be JSON too, and so is what it stood in.
         Document::parse(text)?;
     }
     Ok((Document::parse(record)?, last_access))

@@ -52,8 +52,9 @@ pub(super) fn of(error: RedisError, stage: Stage) -> Error {
         return Error::new(ErrorKind::Refused, message).with_source(error);
     }
     if kind == DriverKind::InvalidClientConfig {
-        let message = "the address or the certificates cannot be used";
-        return Error::new(ErrorKind::Other, message).with_source(error);
+        // The driver repeats what it cannot use, and that may be a part of a password with a `?` in it.
+        let message = "the address, its options or the certificates cannot be used";
+        return Error::new(ErrorKind::Other, message);
     }
     if stage == Stage::Connecting {
         return Error::new(ErrorKind::Unavailable, "no connection").with_source(error);
