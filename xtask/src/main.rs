@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
+mod bench;
 mod conformance;
 mod fuzz;
 mod interop;
@@ -24,6 +25,8 @@ mod workspace;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
+    /// Measures ours and the peers on the same work, in one run.
+    Bench(bench::Options),
     /// Runs every check that a change must pass, as CI does.
     Test(test::Options),
     /// Plays generated requests against the real express-session on Node and compares.
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
 
 fn run(task: &Task) -> Result<ExitCode> {
     match task {
+        Task::Bench(options) => bench::run(options),
         Task::Test(options) => test::run(options),
         Task::Conformance(options) => conformance::run(options),
         Task::Fuzz(options) => fuzz::run(options),
