@@ -6,6 +6,7 @@ use std::process::{Command, ExitCode};
 use anyhow::Result;
 
 use crate::process;
+use crate::tools::{self, Tool};
 use crate::workspace::Workspace;
 
 /// The program's own options, handed on as they are, `--help` included.
@@ -20,6 +21,9 @@ pub(crate) struct Options {
 /// Installs what is needed, builds and measures; the program's exit code is ours.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::read()?;
+    for tool in [Tool::Servers, Tool::NodeBench, Tool::Loader] {
+        tools::provide(&workspace, tool)?;
+    }
     process::run(cargo(&workspace, "build").args(["--release", "--bins"]))?;
     let program = workspace.target.join("release/bench");
     process::become_it(Command::new(program).args(&options.arguments))

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::process;
 use crate::workspace::Workspace;
 
+mod loader;
 mod node_stores;
 mod servers;
 
@@ -28,6 +29,10 @@ pub(crate) enum Tool {
     NodeStores,
     /// Express with express-session and stores for it, which loses what ours must not.
     NodePeers,
+    /// Express with express-session, which is measured beside ours.
+    NodeBench,
+    /// wrk, which loads servers.
+    Loader,
     /// cargo-mutants, which changes code to test its tests.
     Mutants,
     /// cargo-fuzz, and the nightly toolchain that it needs.
@@ -51,6 +56,12 @@ pub(crate) fn provide(workspace: &Workspace, tool: Tool) -> Result<()> {
             program("npm")?;
             node_packages(&workspace.root.join("races/node"))
         }
+        Tool::NodeBench => {
+            program("node")?;
+            program("npm")?;
+            node_packages(&workspace.root.join("bench/node"))
+        }
+        Tool::Loader => loader::provide(),
         Tool::Mutants => subcommand("mutants", "cargo-mutants", "27.1.0"),
         Tool::Fuzz => {
             nightly()?;
