@@ -33,6 +33,9 @@ struct Args {
     /// Where --write writes to
     #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/.."), hide_default_value = true)]
     out: PathBuf,
+    /// Lets the memory store's sessions come and go for so long
+    #[arg(long, value_name = "MINUTES")]
+    churn_minutes: Option<u32>,
     #[command(subcommand)]
     role: Option<Role>,
 }
@@ -53,7 +56,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(args: &Args) -> Result<()> {
-    let options = Options { quick: args.quick };
+    let options = Options { quick: args.quick, churn_minutes: args.churn_minutes };
     let mut report = Report::new(Machine::read(), args.quick);
     println!("{}", report.beginning());
     for part in parts::ALL {

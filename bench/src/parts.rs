@@ -3,8 +3,8 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::inprocess;
 use crate::report::Section;
+use crate::{http, inprocess, scale, stores};
 
 /// A part of the run.
 #[derive(Debug)]
@@ -16,13 +16,20 @@ pub struct Part {
 }
 
 /// The parts, in the order of the report.
-pub const ALL: &[Part] = &[Part { name: "inprocess", run: inprocess::run }];
+pub const ALL: &[Part] = &[
+    Part { name: "inprocess", run: inprocess::run },
+    Part { name: "http", run: http::run },
+    Part { name: "scale", run: scale::run },
+    Part { name: "stores", run: stores::run },
+];
 
 /// What every part is told.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Less of everything, to see that it works.
     pub quick: bool,
+    /// How long the memory store's sessions come and go, if not as long as it takes.
+    pub churn_minutes: Option<u32>,
 }
 
 /// What the program is as a child of itself.

@@ -1,0 +1,26 @@
+-- Visitors who come in turn, each with a cookie of their own: the lines of a file.
+--
+-- wrk … -s visitors.lua URL -- FILE
+
+local requests = {}
+local at = 0
+
+function init(args)
+   for cookie in io.lines(args[1]) do
+      requests[#requests + 1] = wrk.format("GET", "/", { ["Cookie"] = cookie })
+   end
+end
+
+function request()
+   at = at % #requests + 1
+   return requests[at]
+end
+
+function done(summary, latency)
+   local errors = summary.errors
+   local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout
+   io.write(string.format(
+      '{"requests":%d,"microseconds":%d,"failed":%d,"p50":%d,"p99":%d}\n',
+      summary.requests, summary.duration, failed, latency:percentile(50), latency:percentile(99)
+   ))
+end

@@ -1,0 +1,77 @@
+//! Who visits: a cookie for each, and what was counted for them in the end.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use ureq::Agent;
+
+/// Visitors with a session each. A clone is the same ones, as they are now.
+#[derive(Clone, Debug)]
+pub(super) struct Visitors {
+    cookies: Vec<String>,
+    /// How many requests they made.
+    requests: u64,
+}
+
+impl Visitors {
+    /// Lets so many visit for the first time.
+    pub(super) fn new(port: u16, count: usize) -> Result<Self> {
+        let agent = Agent::new_with_defaults();
+        let mut cookies = Vec::new();
+        for _ in 0..count {
+            let (views, cookie) = visit(&agent, port, None)?;
+            cookies.extend(cookie);
+            // Without sessions, all are counted together.
+            ensure!(cookies.is_empty() || views == 1, "a first visit is said to be number {views}");
+        }
+        ensure!(cookies.is_empty() || cookies.len() == count, "some visitors have no cookie");
+        // The same once more: it is their session, and it counts.
+        for cookie in &cookies {
+            let (views, _) = visit(&agent, port, Some(cookie))?;
+            ensure!(views == 2, "a second visit is said to be number {views}");
+        }
+        let requests = 2 * cookies.len() as u64;
+        Ok(Self { cookies, requests })
+    }
+
+    pub(super) fn has_cookies(&self) -> bool {
+        !self.cookies.is_empty()
+    }
+
+    /// Writes the cookies to a file, one a line.
+    pub(super) fn write(&self, file: &Path) -> Result<()> {
+        Ok(fs::write(file, self.cookies.join("\n"))?)
+    }
+
+    /// Says that they made so many more requests.
+    pub(super) fn came(&mut self, requests: u64) {
+        self.requests += requests;
+    }
+
+    /// How many requests were answered and not counted.
+    pub(super) fn lost(&self, port: u16) -> Result<u64> {
+        let agent = Agent::new_with_defaults();
+        let mut counted = 0;
+        for cookie in &self.cookies {
+            let (views, _) = visit(&agent, port, Some(cookie))?;
+            counted += views - 1;
+        }
+        // Some more were counted whose answer came too late.
+        Ok(self.requests.saturating_sub(counted))
+    }
+}
+
+/// Gives the number of views, and the cookie that is set.
+fn visit(agent: &Agent, port: u16, cookie: Option<&str>) -> Result<(u64, Option<String>)> {
+    let mut request = agent.get(format!("http://127.0.0.1:{port}/"));
+    if let Some(cookie) = cookie {
+        request = request.header("cookie", cookie);
+    }
+    let mut response = request.call()?;
+    let cookie = response.headers().get("set-cookie").map(|cookie| cookie.to_str()).transpose()?;
+    let cookie = cookie.and_then(|cookie| cookie.split(';').next()).map(str::to_owned);
+    let body = response.body_mut().read_to_string()?;
+    let views = body.split(['>', '<', ' ']).find_map(|word| word.parse().ok());
+    Ok((views.with_context(|| format!("no number of views in {body}"))?, cookie))
+}
