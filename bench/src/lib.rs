@@ -2,7 +2,6 @@
 
 mod figures;
 pub mod http;
-pub mod inprocess;
 pub mod machine;
 pub mod parts;
 pub mod plot;

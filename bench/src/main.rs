@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use bench::machine::Machine;
-use bench::parts::{self, Options, Role};
+use bench::parts::{self, Options};
 use bench::report::Report;
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
@@ -16,7 +16,7 @@ use clap::builder::PossibleValuesParser;
 /// The last table has what must be reached: target, ours, the peer, the ratio, met or not. The exit code
 /// is 0 whatever the figures are: they are read by people, on a machine that does nothing else.
 #[derive(Debug, Parser)]
-#[command(name = "bench", args_conflicts_with_subcommands = true)]
+#[command(name = "bench")]
 struct Args {
     /// Measures less of everything: enough to see that it works, not for figures
     #[arg(long)]
@@ -36,17 +36,11 @@ struct Args {
     /// Lets the memory store's sessions come and go for so long
     #[arg(long, value_name = "MINUTES")]
     churn_minutes: Option<u32>,
-    #[command(subcommand)]
-    role: Option<Role>,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let done = match &args.role {
-        Some(role) => role.play(),
-        None => measure(&args),
-    };
-    match done {
+    match measure(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error:#}");

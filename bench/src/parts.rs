@@ -1,10 +1,9 @@
 //! What is measured: the parts, each a section of the report.
 
 use anyhow::Result;
-use clap::Subcommand;
 
 use crate::report::Section;
-use crate::{http, inprocess, scale, stores};
+use crate::{http, scale, stores};
 
 /// A part of the run.
 #[derive(Debug)]
@@ -17,7 +16,6 @@ pub struct Part {
 
 /// The parts, in the order of the report.
 pub const ALL: &[Part] = &[
-    Part { name: "inprocess", run: inprocess::run },
     Part { name: "http", run: http::run },
     Part { name: "scale", run: scale::run },
     Part { name: "stores", run: stores::run },
@@ -30,25 +28,4 @@ pub struct Options {
     pub quick: bool,
     /// How long the memory store's sessions come and go, if not as long as it takes.
     pub churn_minutes: Option<u32>,
-}
-
-/// What the program is as a child of itself.
-#[derive(Debug, Subcommand)]
-pub enum Role {
-    /// Drives one case of one subject
-    #[command(hide = true)]
-    Drive(inprocess::Drive),
-}
-
-impl Role {
-    /// Does what the parent asked for.
-    ///
-    /// # Errors
-    ///
-    /// Whatever fails.
-    pub fn play(&self) -> Result<()> {
-        match self {
-            Self::Drive(drive) => drive.play(),
-        }
-    }
 }

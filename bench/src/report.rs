@@ -334,14 +334,14 @@ mod tests {
             ..Section::default()
         };
         let mut report = Report::new(Machine::read(), true);
-        report.add("inprocess", section);
+        report.add("http", section);
         let json = report.json();
         let expected = json!([{
             "case": "case", "unit": "ns", "target": "at most 0.25 × the peer",
             "ours": 500.0, "peer": 2000.0, "ratio": 0.25, "met": true,
         }]);
         assert_eq!(json["rows"], expected);
-        assert_eq!(json["parts"]["inprocess"]["figures"][0], 1);
+        assert_eq!(json["parts"]["http"]["figures"][0], 1);
         assert!(report.verdict().ends_with("1 of 1 met\n"));
     }
 }
