@@ -1160,6 +1160,81 @@ mod tests {
         assert_eq!(&*document.render("{}"), r#"{"0":4,"7":2,"z":1,"cookie":{},"a":3,"new":5}"#);
     }
 
+    /// As `JSON.parse` has it: at the place of the first, with the value of the last.
+    #[test]
+    fn key_that_stands_in_a_text_twice_is_one_member() {
+        for others in [0, 5, 6, 20] {
+            let fill: String = (0..others).map(|at| format!("\"k{at}\":{at},")).collect();
+            let mut document =
+                parse(&format!(r#"{{{fill}"a":1,"cookie":{{}},"b":2,"a":3,"c":4}}"#));
+            assert_eq!(document.len(), others + 3);
+            assert_eq!(document.keys().skip(others).collect::<Vec<_>>(), ["a", "b", "c"]);
+            assert_eq!(document.get_raw("a"), Some("3"));
+            document.insert("d", &5).unwrap();
+            assert_eq!(
+                &*document.render("{}"),
+                format!(r#"{{{fill}"a":3,"cookie":{{}},"b":2,"c":4,"d":5}}"#)
+            );
+        }
+    }
+
+    #[test]
+    fn familiar_records_are_renewed_as_all_others() {
+        const YEAR: i64 = 31_557_600_000;
+        let now = Timestamp::from_millis(1_700_000_000_123);
+        let cookie = |max_age: &str, expires: &str| {
+            format!(
+                r#"{{"originalMaxAge":{max_age},"expires":{expires},"httpOnly":true,"path":"/"}}"#
+            )
+        };
+        let familiar =
+            Some(Familiar::new(&StoredCookie::parse(&cookie("null", "null"), now).unwrap()));
+        let dates = [
+            "null",
+            r#""2023-11-14T22:13:20.123Z""#,
+            r#""2023-11-14T22:14:20.123Z""#,
+            r#""+012023-11-14T22:13:20.123Z""#,
+            r#""2023-11-14""#,
+            r#""garbage, as long as it is""#,
+            "false",
+        ];
+        for max_age in ["null", "60000", "0", "-60000", "60000.5", "1e3", "999999999999999", "true"]
+        {
+            for date in dates {
+                let cookie = cookie(max_age, date);
+                for text in [
+                    format!(r#"{{"cookie":{cookie}}}"#),
+                    format!(r#"{{"cookie":{cookie},"a":1}}"#),
+                    format!(r#"{{"a":1,"cookie":{cookie}}}"#),
+                    format!(r#" {{"cookie":{cookie},"a":1}}"#),
+                    format!(r#"{{"cookie":{cookie}]"#),
+                    format!(r#"{{"cookie":{cookie}"#),
+                ] {
+                    for now in
+                        [0, -YEAR, 1_700_000_000_123, 1_699_999_940_123, 7900 * YEAR, 8100 * YEAR]
+                    {
+                        let now = Timestamp::from_millis(now);
+                        let again = renewed_as(&text, &mut familiar.clone(), now);
+                        assert_eq!(again, renewed(&text, now), "{text} {now}");
+                    }
+                }
+            }
+        }
+        // That it was not read to its end shows in one that has none.
+        let broken = |date: &str| format!(r#"{{"cookie":{},broken"#, cookie("60000", date));
+        let again = |text: &str| renewed_as(text, &mut familiar.clone(), now);
+        let deadline = Some(Timestamp::from_millis(1_700_000_060_123));
+        let expected = broken(r#""2023-11-14T22:14:20.123Z""#);
+        assert_eq!(
+            again(&broken(r#""2023-11-14T22:13:20.123Z""#)),
+            Some((Some(expected.clone()), deadline))
+        );
+        assert_eq!(again(&expected), Some((None, deadline)));
+        let without_time = format!(r#"{{"cookie":{},broken"#, cookie("null", "null"));
+        assert_eq!(again(&without_time), Some((None, None)));
+        assert_eq!(renewed(&without_time, now), None);
+    }
+
     #[test]
     fn index_with_escapes_is_an_index() {
         let mut document = parse(r#"{"a":1,"cookie":{},"\u0037":2}"#);
