@@ -970,6 +970,84 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_123);
 
+    /// Texts around what is familiar, each of which is read as any other, and written as it was where it is.
+    #[test]
+    fn familiar_cookies_are_read_and_written_as_all_others() {
+        let options = [
+            Cookie::new(),
+            Cookie::new().path("/a}b").domain("a.b").secure(true).partitioned(true),
+            Cookie::new().priority(Priority::High).same_site(SameSite::Lax).http_only(false),
+        ];
+        let max_ages = [
+            "null",
+            "0",
+            "1",
+            "60000",
+            "-5",
+            "01",
+            "1e3",
+            "1.",
+            "1.5",
+            "999999999999999",
+            "1234567890123456",
+            "true",
+            "\"5\"",
+        ];
+        let dates = [
+            "null",
+            "\"2023-11-14T22:13:50.123Z\"",
+            "\"2023-11-14\"",
+            "\"garbage\"",
+            "\"\"",
+            "\"a\\\"b\"",
+            "\"+012023-11-14T22:13:50.123Z\"",
+            "false",
+            "5",
+            "{}",
+        ];
+        for options in options {
+            let cookie = StoredCookie::new(&options, NOW, false, true);
+            let usual = Familiar::new(&cookie);
+            assert_eq!(usual.text(&cookie), Some(cookie.text()));
+            assert_eq!(usual.recognise(&cookie.text()).as_ref(), Some(&cookie));
+            for (max_age, date) in max_ages.iter().flat_map(|age| dates.map(|date| (age, date))) {
+                let text = cookie.text().replacen("null", max_age, 1);
+                let (front, back) = text.split_at(text.find("\"expires\"").unwrap());
+                let text = format!("{front}{}", back.replacen("null", date, 1));
+                let around = [
+                    format!("{text} "),
+                    format!("{text}x"),
+                    text.replace('}', ",\"maxAge\":7}"),
+                    text[..text.len() - 1].to_owned(),
+                    text,
+                ];
+                for text in around {
+                    let read = usual.parse(&text, NOW);
+                    assert_eq!(read, StoredCookie::parse(&text, NOW), "{text}");
+                    let Ok(cookie) = read else { continue };
+                    let written = usual.text(&cookie);
+                    assert!(written.is_none_or(|written| written == cookie.text()), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn familiar_is_what_has_the_same_settings() {
+        let cookie = StoredCookie::new(&Cookie::new(), NOW, false, true);
+        let usual = Familiar::new(&cookie);
+        assert!(usual.is_printable(&cookie));
+        let mut other = cookie;
+        other.set_path("/other");
+        assert_eq!((usual.text(&other), usual.is_printable(&other)), (None, false));
+        let mut endless = usual.cookie(&Cookie::new(), NOW);
+        endless.expires = Field::Date(None);
+        assert!(!usual.is_printable(&endless));
+        // Such a cookie is written without the member.
+        let bare = StoredCookie::parse(r#"{"path":"/"}"#, NOW).unwrap();
+        assert_eq!(Familiar::new(&bare).text(&bare), None);
+    }
+
     /// Every pair of load-normalisation.txt: what is stored, what is loaded, what a touch makes of it.
     #[test]
     fn stored_cookies_are_inflated_as_on_node() {
