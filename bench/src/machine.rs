@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs;
 use std::process::Command;
 
+use procfs::{CpuInfo, Current as _, Meminfo};
 use serde::Serialize;
 
 /// The machine, as far as figures depend on it.
@@ -23,14 +24,14 @@ impl Machine {
     /// Asks the system; what it does not tell is unknown.
     #[must_use]
     pub fn read() -> Self {
-        let cpu = field("/proc/cpuinfo", "model name");
-        let memory = field("/proc/meminfo", "MemTotal");
-        let memory = memory.and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
+        let cpu = CpuInfo::current().ok();
+        let cpu = cpu.and_then(|cpu| cpu.model_name(0).map(str::to_owned));
+        let memory = Meminfo::current().ok();
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
         Self {
             cpu: cpu.unwrap_or_else(|| UNKNOWN.to_owned()),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            memory_mib: memory.map(|kib| kib / 1024),
+            memory_mib: memory.map(|memory| memory.mem_total / (1024 * 1024)),
             kernel: kernel.map_or_else(|| UNKNOWN.to_owned(), |text| text.trim().to_owned()),
             rustc: version("rustc"),
             node: version("node"),
@@ -48,13 +49,6 @@ impl fmt::Display for Machine {
         writeln!(f, "- {}", self.rustc)?;
         writeln!(f, "- node {}", self.node)
     }
-}
-
-/// The first value of that name, in a file of names and values.
-fn field(file: &str, name: &str) -> Option<String> {
-    let text = fs::read_to_string(file).ok()?;
-    let mut lines = text.lines().filter_map(|line| line.split_once(':'));
-    lines.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned())
 }
 
 fn version(program: &str) -> String {

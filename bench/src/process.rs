@@ -1,7 +1,6 @@
 //! Processes that are measured: how they are started, on which core they run, and what they take.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,6 +8,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use procfs::process::Process;
 use serde::de::DeserializeOwned;
 
 /// A core that a process is kept on.
@@ -90,8 +90,9 @@ pub(crate) fn can_pin() -> bool {
 
 /// The time that a process has spent on the processor, in all its threads.
 pub(crate) fn cpu(process: u32) -> Result<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    ticks(&stat).map(|ticks| TICK * ticks).context("the state of a process has an unknown form")
+    let stat = Process::new(i32::try_from(process)?)?.stat()?;
+    let ticks = (stat.utime + stat.stime) as f64;
+    Ok(Duration::from_secs_f64(ticks / procfs::ticks_per_second() as f64))
 }
 
 /// The program that is measured in processes of its own; it lies beside this one.
@@ -126,50 +127,13 @@ pub(crate) fn node_folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// A folder for files, removed at the end.
-#[derive(Debug)]
-pub(crate) struct Folder(PathBuf);
-
-impl Folder {
-    pub(crate) fn new(name: &str) -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("bench-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).with_context(|| format!("no folder {}", folder.display()))?;
-        Ok(Self(folder))
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // The system empties its temporary folder some day.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// What Linux counts the time of a process in, for whoever reads it.
-const TICK: Duration = Duration::from_millis(10);
-
-/// The ticks in user and in kernel mode: the 14th and the 15th field. The second, a name in brackets, may
-/// have blanks.
-fn ticks(stat: &str) -> Option<u32> {
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let mut fields = fields.split(' ').skip(11);
-    let (user, system): (u32, u32) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    Some(user + system)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn time_of_a_process_is_read_whatever_its_name() {
-        let stat = "7 (a ) b) S 1 7 7 0 -1 4194304 90 0 0 0 12 30 5 6 20 0 1 0 100 1 1";
-        assert_eq!(ticks(stat), Some(42));
-        assert_eq!(ticks("7 (a"), None);
+    fn time_of_a_process_is_told_while_there_is_one() {
         assert!(cpu(std::process::id()).is_ok());
+        assert!(cpu(u32::MAX).is_err());
     }
 }

@@ -1,25 +1,16 @@
 //! `cargo xtask bench`: ours and the peers on the same work, in one run.
 
-use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
+use crate::handed_on::HandedOn;
 use crate::process;
 use crate::tools::{self, Tool};
 use crate::workspace::Workspace;
 
-/// The program's own options, handed on as they are, `--help` included.
-#[derive(Debug, clap::Args)]
-#[command(disable_help_flag = true)]
-pub(crate) struct Options {
-    /// The program's options; `--help` lists them.
-    #[arg(value_name = "OPTION", trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<OsString>,
-}
-
 /// Installs what is needed, builds and measures; the program's exit code is ours.
-pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+pub(crate) fn run(options: &HandedOn) -> Result<ExitCode> {
     let workspace = Workspace::read()?;
     for tool in [Tool::Servers, Tool::NodeBench, Tool::Loader] {
         tools::provide(&workspace, tool)?;
@@ -27,6 +18,14 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     process::run(cargo(&workspace, "build").args(["--release", "--bins"]))?;
     let program = workspace.target.join("release/bench");
     process::become_it(Command::new(program).args(&options.arguments))
+}
+
+/// The step of `cargo xtask test`: it builds, and its own tests pass. Measuring is for a machine that does nothing
+/// else.
+pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+    let manifest = workspace.root.join(MANIFEST);
+    process::run(process::this_cargo().args(["fmt", "--check", "--manifest-path"]).arg(manifest))?;
+    process::run(cargo(workspace, "test").arg("--quiet"))
 }
 
 /// The benchmarks' own workspace.

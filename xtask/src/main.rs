@@ -10,9 +10,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
+use crate::handed_on::HandedOn;
+
 mod bench;
 mod conformance;
 mod fuzz;
+mod handed_on;
 mod interop;
 mod mutants;
 mod process;
@@ -26,19 +29,19 @@ mod workspace;
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
     /// Measures ours and the peers on the same work, in one run.
-    Bench(bench::Options),
+    Bench(HandedOn),
     /// Runs every check that a change must pass, as CI does.
     Test(test::Options),
     /// Plays generated requests against the real express-session on Node and compares.
-    Conformance(conformance::Options),
+    Conformance(HandedOn),
     /// Looks for inputs that break what always has to hold.
     Fuzz(fuzz::Options),
     /// Plays the real npm stores and ours against each other, on real servers.
-    Interop(interop::Options),
+    Interop(HandedOn),
     /// Changes the engine in a thousand small ways, and sees whether a test notices.
     Mutants(mutants::Options),
     /// Lets requests of one visitor overlap, on every store, and counts what is lost.
-    Races(races::Options),
+    Races(HandedOn),
 }
 
 fn main() -> ExitCode {

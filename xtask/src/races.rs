@@ -6,21 +6,13 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
+use crate::handed_on::HandedOn;
 use crate::process;
 use crate::tools::{self, Tool};
 use crate::workspace::Workspace;
 
-/// The program's own options, handed on as they are, `--help` included; but `--release` says how to build it.
-#[derive(Debug, clap::Args)]
-#[command(disable_help_flag = true)]
-pub(crate) struct Options {
-    /// The program's options; `--help` lists them. With `--release`, it is optimised: for figures.
-    #[arg(value_name = "OPTION", trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<OsString>,
-}
-
 /// Installs what is needed and plays; the program's exit code is ours.
-pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+pub(crate) fn run(options: &HandedOn) -> Result<ExitCode> {
     let workspace = Workspace::read()?;
     for tool in [Tool::Servers, Tool::NodePeers] {
         match tools::provide(&workspace, tool) {
@@ -29,8 +21,15 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             result => result?,
         }
     }
-    let mut program = program(&workspace, options.has("--release"));
-    process::become_it(program.args(options.handed_on()))
+    let mut program = program(&workspace, options.has(RELEASE));
+    process::become_it(program.args(handed_on(options)))
+}
+
+/// The one option that is ours: with it the program is optimised, for figures.
+const RELEASE: &str = "--release";
+
+fn handed_on(options: &HandedOn) -> impl Iterator<Item = &OsString> {
+    options.arguments.iter().filter(|argument| *argument != RELEASE)
 }
 
 /// The step of `cargo xtask test`: enough that what does not merge loses something, in some seconds.
@@ -47,37 +46,16 @@ fn program(workspace: &Workspace, is_optimised: bool) -> Command {
     command
 }
 
-impl Options {
-    fn has(&self, option: &str) -> bool {
-        self.arguments.iter().any(|argument| argument == option)
-    }
-
-    fn handed_on(&self) -> impl Iterator<Item = &OsString> {
-        self.arguments.iter().filter(|argument| *argument != "--release")
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use super::*;
-    use crate::Task;
-
-    fn parsed(arguments: &[&str]) -> Options {
-        let line = ["xtask", "races"].iter().chain(arguments);
-        let Task::Races(options) = Task::try_parse_from(line).unwrap() else {
-            panic!("another task");
-        };
-        options
-    }
 
     #[test]
     fn every_argument_but_release_reaches_the_program_as_it_is() {
-        let options = parsed(&["--store", "redis", "--release", "--writers", "50"]);
-        let handed_on: Vec<_> = options.handed_on().collect();
-        assert_eq!(handed_on, ["--store", "redis", "--writers", "50"]);
-        assert!(options.has("--release"));
-        assert!(!parsed(&["--help"]).has("--release"));
+        let given = ["--store", "redis", "--release", "--writers", "50"];
+        let options = HandedOn { arguments: given.map(OsString::from).to_vec() };
+        assert!(options.has(RELEASE));
+        let expected = ["--store", "redis", "--writers", "50"];
+        assert_eq!(handed_on(&options).collect::<Vec<_>>(), expected);
     }
 }

@@ -101,6 +101,12 @@ const STEPS: &[Step] = &[
         run: crate::races::check,
     },
     Step {
+        name: "bench",
+        about: "the benchmark builds, and its own tests pass",
+        needs: &[Tool::Rustfmt],
+        run: crate::bench::check,
+    },
+    Step {
         name: "repository",
         about: "no tracked file names a registry host or a folder of one machine",
         needs: &[],

@@ -41,7 +41,7 @@ pub fn run(options: &Options) -> Result<Section> {
     let redis = express_session_testkit::servers::redis().context("Redis is not installed")?;
     let redis_process = redis.process().context("Redis has ended")?;
     Core::Other.take(redis_process)?;
-    let folder = process::Folder::new("http")?;
+    let folder = tempfile::tempdir()?;
 
     let mut runs = Vec::new();
     for site in SITES {

@@ -1,9 +1,9 @@
 //! The memory of a session, beside that of express-session and tower-sessions.
 
-use std::fs;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use procfs::{Current as _, Meminfo};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -146,9 +146,5 @@ fn row(lines: &[Line], peer: Holder, most: f64) -> Row {
 
 /// The memory that processes can still have.
 fn available() -> Result<u64> {
-    let text = fs::read_to_string("/proc/meminfo")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    let kilobytes = kilobytes.context("the system does not say what memory is left")?;
-    Ok(kilobytes.parse::<u64>()? * 1024)
+    Meminfo::current()?.mem_available.context("the system does not say what memory is left")
 }

@@ -4,11 +4,12 @@ use anyhow::Result;
 use express_session_testkit::servers;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::figures;
 use crate::parts::Options;
 use crate::plot::{Bar, Bars, Plot};
-use crate::process::{self, Folder};
+use crate::process;
 use crate::report::{Section, Table, figure, short};
 
 const TEXT: &str = "\
@@ -62,14 +63,14 @@ struct Finding {
 ///
 /// A store that does not do what it is asked.
 pub fn run(options: &Options) -> Result<Section> {
-    let folder = Folder::new("stores")?;
+    let folder = tempfile::tempdir()?;
     let findings =
         places(&folder).iter().map(|place| place.measure(options)).collect::<Result<Vec<_>>>()?;
     Ok(section(&findings))
 }
 
 /// The stores whose servers are installed.
-fn places(folder: &Folder) -> Vec<Place> {
+fn places(folder: &TempDir) -> Vec<Place> {
     let here = |name, url: String| Some(Place { name, url, port: None });
     let folder = folder.path().display();
     let places = [

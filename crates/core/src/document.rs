@@ -960,7 +960,7 @@ fn redated(
     if date == times.expires[1..DATE - 1] {
         return Some((None, Some(deadline)));
     }
-    let at = familiar.expires_at(times.max_age) + FRONT.len() + 1;
+    let at = FRONT.len() + times.expires_at + 1;
     Some((Some([&text[..at], &date, &text[at + date.len()..]].concat()), Some(deadline)))
 }
 
@@ -1019,14 +1019,9 @@ fn same_json(one: &str, other: &str) -> bool {
     json::normalise_exactly(one) == json::normalise_exactly(other)
 }
 
-/// Says whether a JSON value is a scalar that can be written in no other way: an integer that is not long, or a
-/// text without escapes, beside others of these.
+/// Says whether a JSON value can be written in no other way.
 fn has_one_form(value: &str) -> bool {
-    match value.as_bytes() {
-        b"0" | b"true" | b"false" | b"null" => true,
-        [b'1'..=b'9', digits @ ..] => digits.len() < 15 && digits.iter().all(u8::is_ascii_digit),
-        _ => false,
-    }
+    matches!(value, "true" | "false" | "null") || json::is_short_integer(value)
 }
 
 fn push_member(key: &str, value: &str, out: &mut String) {

@@ -355,6 +355,16 @@ pub(crate) fn push_number(number: f64, out: &mut String) {
     }
 }
 
+/// Says whether a JSON value is an integer that is read, and written, in one way only: up to fifteen digits, which
+/// every number of JavaScript's and of Rust's holds.
+pub(crate) fn is_short_integer(value: &str) -> bool {
+    match value.as_bytes() {
+        b"0" => true,
+        [b'1'..=b'9', digits @ ..] => digits.len() < 15 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
 /// Gives an object key's place among the keys that JavaScript puts first, or `None` for the others:
 /// an array index, "0" to "4294967294" without leading zeros (ECMA-262 §6.1.7, §10.1.11.1).
 pub(crate) fn array_index(key: &str) -> Option<u32> {

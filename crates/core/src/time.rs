@@ -365,11 +365,10 @@ fn parse_iso(text: &[u8]) -> Option<Timestamp> {
         let hour = text.number_in(0..=24)?;
         text.eat(b':')?;
         let minute = text.number_in(0..=59)?;
-        let (second, milli) = match text.eat(b':') {
+        let (second, (milli, is_whole)) = match text.eat(b':') {
             Some(()) => (text.number_in(0..=59)?, text.millis()?),
             None => (0, (0, true)),
         };
-        let (milli, is_whole) = milli;
         if hour == 24 && (minute, second, is_whole) != (0, 0, true) {
             return None;
         }

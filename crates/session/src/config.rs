@@ -22,8 +22,30 @@ pub(crate) type Genid = Arc<dyn Fn(&Parts) -> String + Send + Sync>;
 /// Where the cookie settings come from.
 #[derive(Clone)]
 pub(crate) enum Cookies {
-    Fixed(Cookie),
+    Fixed(Arc<Fixed>),
     Of(Arc<dyn Fn(&Parts) -> Cookie + Send + Sync>),
+}
+
+/// Cookie settings that are the same for every request.
+pub(crate) struct Fixed {
+    pub(crate) options: Cookie,
+    /// What they come to in a record: of sessions that began over HTTP, and over HTTPS.
+    familiar: [Familiar; 2],
+}
+
+impl Cookies {
+    pub(crate) fn fixed(options: Cookie) -> Self {
+        let epoch = Timestamp::from_millis(0);
+        let over = |secure| Familiar::new(&StoredCookie::new(&options, epoch, secure, true));
+        let familiar = [over(false), over(true)];
+        Self::Fixed(Arc::new(Fixed { options, familiar }))
+    }
+}
+
+impl Fixed {
+    fn familiar(&self, secure: bool) -> &Familiar {
+        &self.familiar[usize::from(secure)]
+    }
 }
 
 /// What all requests through one layer share.
@@ -32,9 +54,6 @@ pub(crate) struct Config {
     pub(crate) keyring: Keyring,
     pub(crate) store: AnyStore,
     pub(crate) cookies: Cookies,
-    /// What the cookies of most records are like: of sessions that began over HTTP, and over HTTPS. `None` where a
-    /// function says so for each request.
-    pub(crate) familiar: Option<[Familiar; 2]>,
     pub(crate) genid: Option<Genid>,
     pub(crate) connection: Connection,
     pub(crate) policy: Policy,
@@ -56,16 +75,12 @@ impl Config {
         self.genid.is_some() || matches!(self.cookies, Cookies::Of(_))
     }
 
-    /// Finds out what the cookies of most records are like.
-    pub(crate) fn familiar(cookies: &Cookies) -> Option<[Familiar; 2]> {
-        let Cookies::Fixed(cookie) = cookies else { return None };
-        let epoch = Timestamp::from_millis(0);
-        let with = |secure| Familiar::new(&StoredCookie::new(cookie, epoch, secure, true));
-        Some([with(false), with(true)])
-    }
-
-    pub(crate) fn usual(&self, secure: bool) -> Option<&Familiar> {
-        self.familiar.as_ref().map(|familiar| &familiar[usize::from(secure)])
+    /// Gives what the cookies of most records are like; `None` where a function says so for each request.
+    pub(crate) fn familiar(&self, secure: bool) -> Option<&Familiar> {
+        match &self.cookies {
+            Cookies::Fixed(fixed) => Some(fixed.familiar(secure)),
+            Cookies::Of(_) => None,
+        }
     }
 
     /// Makes the id and the cookie of a new session.
@@ -86,10 +101,7 @@ impl Config {
             }
         };
         let cookie = match (&self.cookies, request) {
-            (Cookies::Fixed(options), _) => match self.usual(secure) {
-                Some(usual) => usual.cookie(options, now),
-                None => StoredCookie::new(options, now, secure, true),
-            },
+            (Cookies::Fixed(fixed), _) => fixed.familiar(secure).cookie(&fixed.options, now),
             (Cookies::Of(cookie), Some(request)) => StoredCookie::new(
                 &cookie(request),
                 now,

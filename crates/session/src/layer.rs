@@ -114,7 +114,7 @@ impl SessionLayer {
                 name: "connect.sid".to_owned(),
                 store: None,
                 in_memory: true,
-                cookies: Cookies::Fixed(Cookie::new()),
+                cookies: Cookies::fixed(Cookie::new()),
                 genid: None,
                 connection: Connection::default(),
                 policy: Policy::default(),
@@ -187,7 +187,7 @@ impl SessionLayer {
     /// assert!(set_cookie.ends_with("; Path=/admin; HttpOnly; SameSite=Strict"));
     /// ```
     pub fn cookie(self, cookie: Cookie) -> Self {
-        self.with(|options| options.cookies = Cookies::Fixed(cookie))
+        self.with(|options| options.cookies = Cookies::fixed(cookie))
     }
 
     /// Sets the cookie of new sessions by a function of the request: a domain for each tenant, say.
@@ -560,7 +560,7 @@ impl Options {
             .map_err(|_| ConfigError::new("secret", "a list without a secret"))?;
         check_name(&self.name).map_err(|_| ConfigError::new("name", self.name.as_str()))?;
         let fixed = match &self.cookies {
-            Cookies::Fixed(cookie) => Some(cookie),
+            Cookies::Fixed(fixed) => Some(&fixed.options),
             Cookies::Of(_) => None,
         };
         if let Some(cookie) = fixed {
@@ -586,7 +586,6 @@ impl Options {
             keyring,
             store,
             cookies: self.cookies.clone(),
-            familiar: Config::familiar(&self.cookies),
             genid: self.genid.clone(),
             connection: self.connection.clone(),
             policy: self.policy,

@@ -161,7 +161,7 @@ impl Config {
         }
         let made;
         let cookie: &Cookie = match &self.cookies {
-            Cookies::Fixed(cookie) => cookie,
+            Cookies::Fixed(fixed) => &fixed.options,
             Cookies::Of(cookie) => {
                 made = cookie(head);
                 &made

@@ -194,8 +194,6 @@ struct Snapshot {
 /// A write that is under way.
 struct Attempt {
     record: Record,
-    /// What is loaded from that record.
-    written: Document,
     snapshot: Arc<Snapshot>,
     /// The session's version that is written.
     version: u64,
@@ -555,17 +553,19 @@ impl Shared {
         } else {
             Document::parse_normalised(&loaded.record.text)?
         };
-        let cookie = match self.config.usual(self.secure) {
-            Some(usual) => usual.parse(document.cookie_text(), now)?,
+        let cookie = match self.config.familiar(self.secure) {
+            Some(familiar) => familiar.parse(document.cookie_text(), now)?,
             None => StoredCookie::parse(document.cookie_text(), now)?,
         };
         Ok((document, cookie))
     }
 
-    /// Gives what a session is when it is written, and the record for it.
+    /// Gives what is loaded when a session is written now, and the record for it.
     fn written_form(&self, document: &Document, cookie: &StoredCookie) -> (Document, Record) {
-        let usual = self.config.usual(self.secure);
-        let text = usual.and_then(|usual| usual.text(cookie)).unwrap_or_else(|| cookie.text());
+        let text = match self.config.familiar(self.secure) {
+            Some(familiar) => familiar.text(cookie),
+            None => cookie.text(),
+        };
         let written = document.written(&text);
         let text = Arc::clone(written.base_text());
         (written, Record { text, deadline: cookie.deadline() })
@@ -725,6 +725,7 @@ impl Shared {
         self.begin_end(response, now).await;
         let Some(plan) = self.plan() else { return Ok(None) };
         match plan.store {
+            // A touch that is dropped makes no difference to what the next step knows.
             decide::Store::Keep | decide::Store::Touch => self.obey(plan, now).await,
             decide::Store::Write | decide::Store::Destroy => {
                 carry(async move { step.obey(plan, now).await }).await
@@ -889,7 +890,7 @@ impl Shared {
         let mut renewed = live.cookie.clone();
         renewed.renew(self.now());
         // The settings of the options were checked when the layer was made.
-        self.config.usual(self.secure).is_some_and(|usual| usual.is_printable(&renewed))
+        self.config.familiar(self.secure).is_some_and(|familiar| familiar.is_printable(&renewed))
             || cookie::print(&self.config.name, "", &renewed).is_ok()
     }
 
@@ -911,6 +912,7 @@ impl Shared {
             decide::Store::Write => {
                 let is_asked = self.state().is_asked;
                 let step = if is_asked { decide::Step::Write } else { decide::Step::WriteUnasked };
+                // It is large, and most responses write nothing.
                 (step, Box::pin(self.ask(self.write(now))).await)
             }
             decide::Store::Touch => (decide::Step::Touch, self.tell_touch(now).await),

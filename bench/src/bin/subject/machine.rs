@@ -1,10 +1,10 @@
 //! What only the machine knows: the time, and the memory that this process takes.
 
-use std::fs;
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Context as _, Result};
 use express_session::Timestamp;
+use procfs::process::Process;
 
 pub(crate) fn instant() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "this is what measures")]
@@ -19,9 +19,6 @@ pub(crate) fn now() -> Timestamp {
 
 /// The resident memory of this process, in bytes.
 pub(crate) fn resident() -> Result<u64> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = kilobytes.and_then(|rest| rest.trim().strip_suffix(" kB"));
-    let kilobytes = kilobytes.context("the system does not say what memory is taken")?;
-    Ok(kilobytes.parse::<u64>()? * 1024)
+    let kilobytes = Process::myself()?.status()?.vmrss;
+    Ok(kilobytes.context("the system does not say what memory is taken")? * 1024)
 }

@@ -68,10 +68,10 @@ fn decode(value: &[u8]) -> Cow<'_, str> {
 
 /// Does what `decodeURIComponent` does; `None` where there is nothing to decode, or it throws.
 fn decode_percent(text: &str) -> Option<String> {
-    let mut rest = text;
-    if !rest.contains('%') {
+    if !text.contains('%') {
         return None;
     }
+    let mut rest = text;
     let mut decoded = String::with_capacity(text.len());
     while let Some(at) = rest.find('%') {
         decoded.push_str(&rest[..at]);

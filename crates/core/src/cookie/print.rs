@@ -275,14 +275,17 @@ fn push_encoded(value: &str, out: &mut String) {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte);
     let mut rest = value;
     while let Some(at) = rest.bytes().position(|byte| !is_plain(byte)) {
-        out.push_str(&rest[..at]);
-        let special = rest[at..].chars().next().map_or(0, char::len_utf8);
-        for byte in rest[at..at + special].bytes() {
+        let (plain, special) = rest.split_at(at);
+        out.push_str(plain);
+        // Up to the next that is plain, and so of one byte: characters of several are not taken apart.
+        let length = special.bytes().position(is_plain).unwrap_or(special.len());
+        let (special, behind) = special.split_at(length);
+        for byte in special.bytes() {
             out.push('%');
             out.push(char::from(HEX[usize::from(byte >> 4)]));
             out.push(char::from(HEX[usize::from(byte & 0xf)]));
         }
-        rest = &rest[at + special..];
+        rest = behind;
     }
     out.push_str(rest);
 }

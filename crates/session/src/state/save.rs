@@ -25,14 +25,13 @@ impl Shared {
             if self.joins_others()? {
                 return Box::pin(self.write_together(now)).await;
             }
-            let (id, known, attempt) = {
+            let (id, known, attempt, written) = {
                 let mut state = self.state();
                 let Some(live) = &mut state.live else { return Err(Error::new(ErrorKind::Ended)) };
                 live.begin_write(policy);
                 let (written, record) = self.written_form(&live.document, &live.cookie);
                 let attempt = Arc::new(Attempt {
                     record,
-                    written,
                     snapshot: Snapshot::of(live),
                     version: live.version,
                     together: None,
@@ -41,14 +40,16 @@ impl Shared {
                 if known == Known::Absent {
                     live.known = Known::Attempted;
                 }
-                (live.id.clone(), known, attempt)
+                (live.id.clone(), known, attempt, written)
             };
             let store = &self.config.store;
             let expected = match known {
                 Known::At(revision) => Some(revision),
                 Known::Absent | Known::Attempted => {
                     match store.create(&id, &attempt.record, now).await {
-                        Ok(Created::Done(revision)) => return self.written(&attempt, revision),
+                        Ok(Created::Done(revision)) => {
+                            return self.stored(&attempt, &written, revision);
+                        }
                         Ok(Created::Taken) => {}
                         Err(error) => return Err(error.into()),
                     }
@@ -67,7 +68,7 @@ impl Shared {
                 self.note_undone(&attempt);
             }
             match updated? {
-                Updated::Done(revision) => return self.written(&attempt, revision),
+                Updated::Done(revision) => return self.stored(&attempt, &written, revision),
                 Updated::Conflict(theirs) => {
                     self.note_undone(&attempt);
                     self.follow(&theirs, now)?;
@@ -170,11 +171,8 @@ impl Shared {
         let merges = decide::conflict(&self.config.policy) == decide::Conflict::Merge;
         match own {
             Some(own) => {
-                let record = theirs.record.clone();
-                let written = Document::parse(Arc::clone(&record.text))?;
-                let (snapshot, version) = (Arc::clone(&own.snapshot), own.version);
-                let own = Attempt { record, written, snapshot, version, together: None };
-                self.written(&own, theirs.revision)
+                let stored = Document::parse(Arc::clone(&theirs.record.text))?;
+                self.stored(&own, &stored, theirs.revision)
             }
             None if is_unsure && merges => Err(Error::new(ErrorKind::Conflict)),
             None => self.meet(theirs, now),
@@ -182,8 +180,13 @@ impl Shared {
     }
 
     /// Notes that the store has what was attempted.
-    fn written(&self, attempt: &Attempt, revision: Revision) -> Result<(), Error> {
-        self.go_on_from(attempt, &attempt.written, |live| {
+    fn stored(
+        &self,
+        attempt: &Attempt,
+        stored: &Document,
+        revision: Revision,
+    ) -> Result<(), Error> {
+        self.go_on_from(attempt, stored, |live| {
             live.known = Known::At(revision);
             live.saved = Some(Arc::clone(&attempt.snapshot));
         })

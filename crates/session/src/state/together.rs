@@ -197,7 +197,7 @@ impl Shared {
                 (merged(&ours, &theirs, &updates)?, cookie)
             }
         };
-        let (written, record) = self.written_form(&document, &cookie);
+        let (_, record) = self.written_form(&document, &cookie);
         let onto = before.map_or(revision, |before| before.revision);
         let batch = match writers.batch.take() {
             Some(batch) => Batch { record: record.clone(), ..batch },
@@ -210,7 +210,7 @@ impl Shared {
         };
         let snapshot = Arc::new(Snapshot { document: ours, cookie });
         let together = Some(Arc::clone(&batch.tried));
-        let attempt = Arc::new(Attempt { record, written, snapshot, version, together });
+        let attempt = Arc::new(Attempt { record, snapshot, version, together });
         let outcome = batch.outcome.subscribe();
         writers.batch = Some(batch);
         self.note_unsure(&attempt);

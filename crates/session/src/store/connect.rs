@@ -125,17 +125,6 @@ fn redis_at(address: Address<'_>) -> Result<super::redis::RedisStore, ConnectErr
     let mut store = super::redis::RedisStore::new(&url)?;
     let (mut replicas, mut replicas_timeout) = (None, None);
     for option in options {
-        match option.name {
-            "replicas" => {
-                replicas = Some(option.number()?);
-                continue;
-            }
-            "replicas_timeout" => {
-                replicas_timeout = Some(option.duration()?);
-                continue;
-            }
-            _ => {}
-        }
         store = match option.name {
             "prefix" => store.prefix(option.text),
             "ttl" => store.ttl(option.duration()?),
@@ -143,6 +132,14 @@ fn redis_at(address: Address<'_>) -> Result<super::redis::RedisStore, ConnectErr
             "disable_touch" => store.disable_touch(option.flag()?),
             "scan_count" => store.scan_count(option.number()?),
             "timeout" => store.timeout(option.duration()?),
+            "replicas" => {
+                replicas = Some(option.number()?);
+                store
+            }
+            "replicas_timeout" => {
+                replicas_timeout = Some(option.duration()?);
+                store
+            }
             _ => return Err(option.unknown()),
         };
     }
