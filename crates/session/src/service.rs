@@ -30,7 +30,7 @@ use tower_service::Service;
 use crate::body::SessionBody;
 use crate::config::{Config, Cookies};
 use crate::error::{Error, ErrorKind};
-use crate::state::{Ready, Shared};
+use crate::state::{Begun, Ready, Shared};
 
 /// Where the sessions of a request stand in its extensions: the innermost layer's first.
 #[derive(Clone)]
@@ -312,7 +312,10 @@ where
                     let Some(end) = end.take().filter(|end| !end.shared.is_untouched()) else {
                         return Poll::Ready(Ok(response.map(SessionBody::plain)));
                     };
-                    Step::Commit { commit: Box::pin(finish(end, response)) }
+                    match begin(end, response) {
+                        Finish::Now(response) => return Poll::Ready(Ok(response)),
+                        Finish::Later(commit) => Step::Commit { commit },
+                    }
                 }
                 Steps::Commit { commit } => {
                     return Poll::Ready(Ok(std::task::ready!(commit.as_mut().poll(context))));
@@ -340,57 +343,154 @@ where
     R::Data: From<Bytes>,
 {
     // What express-session does with the record then is decided like anything else (item 23).
-    let _ = shared.commit(Ready::Whole).await;
+    let _ = shared.commit(Ready::Whole, Begun::Not).await;
     shared.close();
     failed(&error)
 }
 
-/// Takes the session's step for a response.
-async fn finish<R>(end: End, mut response: Response<R>) -> Response<SessionBody<R>>
+/// A response whose session's step is done, or is still to be waited for.
+enum Finish<R: Body> {
+    Now(Response<SessionBody<R>>),
+    Later(Boxed<Response<SessionBody<R>>>),
+}
+
+/// Takes the session's step for a response: at once, where the store answers at once.
+fn begin<R>(end: End, mut response: Response<R>) -> Finish<R>
 where
     R: Body + Send + 'static,
     R::Data: From<Bytes>,
 {
-    let is_upgrade = end.is_upgrade(response.status());
-    let has_no_body = end.has_no_body(response.status()) || response.body().is_end_stream();
+    let leaving = Leaving::new(&end, &response);
     let shared = end.shared;
-    let policy = &shared.config.policy;
-    let at_end = decide::commit(policy) == decide::Commit::AtEnd && !has_no_body;
-    let is_whole = has_no_body || response.body().size_hint().exact().is_some();
-    let ready = if is_whole { Ready::Whole } else { Ready::Begun };
-    let committed =
-        if at_end { Ok(shared.commit_cookie(ready).await) } else { shared.commit(ready).await };
-    let set_cookie = match committed {
-        Ok(set_cookie) => set_cookie,
-        Err(error) => {
-            tracing::error!(
-                target: "express_session",
-                error = &error as &dyn std::error::Error,
-                "a session could not be saved, and the response says so",
-            );
-            shared.release_lock().await;
-            shared.close();
-            return failed(&error);
+    let begun = if leaving.at_end { Begun::Not } else { shared.commit_now(leaving.ready) };
+    match begun {
+        Begun::Done(committed) => {
+            let outcome = leaving.settle(&shared, committed, &mut response);
+            Finish::Now(outcome.respond(shared, response))
         }
+        begun => Finish::Later(Box::pin(finish(leaving, shared, begun, response))),
+    }
+}
+
+/// Takes the session's step for a response, from where it was begun.
+async fn finish<R>(
+    leaving: Leaving,
+    shared: Arc<Shared>,
+    begun: Begun,
+    mut response: Response<R>,
+) -> Response<SessionBody<R>>
+where
+    R: Body + Send + 'static,
+    R::Data: From<Bytes>,
+{
+    let committed = if leaving.at_end {
+        Ok(shared.commit_cookie(leaving.ready).await)
+    } else {
+        shared.commit(leaving.ready, begun).await
     };
-    let cookie_sent = set_cookie.is_some();
-    if let Some(set_cookie) = set_cookie {
-        response.headers_mut().append(SET_COOKIE, set_cookie);
-    }
-    if is_upgrade {
-        shared.detach();
-        return response.map(SessionBody::plain);
-    }
-    shared.headers_left(cookie_sent);
-    // Nobody but us holds the session: nothing can change any more.
-    let is_ours_alone = Arc::strong_count(&shared) == 1;
-    if !at_end && (has_no_body || is_ours_alone) {
+    let outcome = leaving.settle(&shared, committed, &mut response);
+    if outcome.is_over() {
         shared.release_lock().await;
-        shared.close();
-        return response.map(SessionBody::plain);
     }
-    let length = response.headers().get(http::header::CONTENT_LENGTH).and_then(as_length);
-    response.map(|body| SessionBody::guarded(body, length, shared))
+    outcome.respond(shared, response)
+}
+
+/// How a response leaves.
+#[derive(Clone, Copy)]
+struct Leaving {
+    is_upgrade: bool,
+    has_no_body: bool,
+    /// Whether the store step is taken when the body has ended.
+    at_end: bool,
+    ready: Ready,
+}
+
+impl Leaving {
+    fn new<R: Body>(end: &End, response: &Response<R>) -> Self {
+        let has_no_body = end.has_no_body(response.status()) || response.body().is_end_stream();
+        let policy = &end.shared.config.policy;
+        let is_whole = has_no_body || response.body().size_hint().exact().is_some();
+        Self {
+            is_upgrade: end.is_upgrade(response.status()),
+            has_no_body,
+            at_end: decide::commit(policy) == decide::Commit::AtEnd && !has_no_body,
+            ready: if is_whole { Ready::Whole } else { Ready::Begun },
+        }
+    }
+
+    /// Adds the cookie, and says what becomes of the response.
+    fn settle<R>(
+        self,
+        shared: &Arc<Shared>,
+        committed: Result<Option<HeaderValue>, Error>,
+        response: &mut Response<R>,
+    ) -> Outcome {
+        let set_cookie = match committed {
+            Ok(set_cookie) => set_cookie,
+            Err(error) => {
+                tracing::error!(
+                    target: "express_session",
+                    error = &error as &dyn std::error::Error,
+                    "a session could not be saved, and the response says so",
+                );
+                return Outcome::Failed(error);
+            }
+        };
+        let cookie_sent = set_cookie.is_some();
+        if let Some(set_cookie) = set_cookie {
+            response.headers_mut().append(SET_COOKIE, set_cookie);
+        }
+        if self.is_upgrade {
+            shared.detach();
+            return Outcome::Upgraded;
+        }
+        if Arc::strong_count(shared) == 1 && !self.at_end {
+            return Outcome::Alone;
+        }
+        shared.headers_left(cookie_sent);
+        if self.has_no_body { Outcome::Over } else { Outcome::Guarded }
+    }
+}
+
+/// What becomes of a response whose session's step is done.
+enum Outcome {
+    Failed(Error),
+    Upgraded,
+    /// Nobody else holds the session: nothing can change any more.
+    Alone,
+    Over,
+    /// The session may still change while the body is sent.
+    Guarded,
+}
+
+impl Outcome {
+    /// Says whether the session is of no use any more.
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::Alone | Self::Over)
+    }
+
+    fn respond<R>(self, shared: Arc<Shared>, response: Response<R>) -> Response<SessionBody<R>>
+    where
+        R: Body,
+        R::Data: From<Bytes>,
+    {
+        match self {
+            Self::Failed(error) => {
+                shared.close();
+                failed(&error)
+            }
+            Self::Upgraded | Self::Alone => response.map(SessionBody::plain),
+            Self::Over => {
+                shared.close();
+                response.map(SessionBody::plain)
+            }
+            Self::Guarded => {
+                let length =
+                    response.headers().get(http::header::CONTENT_LENGTH).and_then(as_length);
+                response.map(|body| SessionBody::guarded(body, length, shared))
+            }
+        }
+    }
 }
 
 fn as_length(value: &HeaderValue) -> Option<u64> {

@@ -16,6 +16,7 @@ use std::future::Future;
 use std::ops::Deref;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use express_session_core::cookie::{self, StoredCookie};
@@ -40,6 +41,7 @@ mod save;
 mod together;
 
 use lock::Held;
+use save::Tried;
 pub(crate) use together::Writers;
 
 /// The session of one request.
@@ -57,7 +59,7 @@ pub(crate) struct Shared {
 }
 
 /// The step that is under way: the next one begins when it is dropped.
-struct Underway(Arc<Shared>);
+pub(crate) struct Underway(Arc<Shared>);
 
 impl Deref for Underway {
     type Target = Shared;
@@ -96,6 +98,14 @@ pub(crate) enum Ready {
     Whole,
     /// Its beginning: the rest is streamed.
     Begun,
+}
+
+/// How far the step of a response came without waiting.
+pub(crate) enum Begun {
+    Not,
+    /// What is to be done is known; the store has to be waited for.
+    Planned(Underway, Plan, Timestamp),
+    Done(Result<Option<HeaderValue>, Error>),
 }
 
 /// Whether there is a session.
@@ -346,6 +356,16 @@ impl Shared {
         Underway(Arc::clone(self))
     }
 
+    /// Begins a step that need not wait: `None` where the store may have to be waited for, or another step is under
+    /// way.
+    fn begin_step_now(self: &Arc<Self>) -> Option<Underway> {
+        if !self.config.store.answers_at_once() {
+            return None;
+        }
+        self.step.try_acquire().ok()?.forget();
+        Some(Underway(Arc::clone(self)))
+    }
+
     /// Gives the time by the layer's clock.
     pub(crate) fn now(&self) -> Timestamp {
         self.config.sources.now()
@@ -429,6 +449,20 @@ impl Shared {
 
     /// Loads the session, or makes a new one, unless that has been done.
     pub(crate) async fn load(self: &Arc<Self>) -> Result<(), Error> {
+        match self.load_now() {
+            Some(loaded) => loaded,
+            // A box, so that the handler's own future stays small.
+            None => Box::pin(self.load_later()).await,
+        }
+    }
+
+    fn load_now(self: &Arc<Self>) -> Option<Result<(), Error>> {
+        let _step = self.begin_step_now()?;
+        self.state().is_asked = true;
+        at_once(self.load_in_step(decide::Step::Load, self.now()))
+    }
+
+    async fn load_later(self: &Arc<Self>) -> Result<(), Error> {
         let _step = self.begin_step().await;
         self.state().is_asked = true;
         self.load_in_step(decide::Step::Load, self.now()).await
@@ -719,11 +753,19 @@ impl Shared {
     pub(crate) async fn commit(
         self: &Arc<Self>,
         response: Ready,
+        begun: Begun,
     ) -> Result<Option<HeaderValue>, Error> {
-        let step = self.begin_step().await;
-        let now = self.now();
-        self.begin_end(response, now).await;
-        let Some(plan) = self.plan() else { return Ok(None) };
+        let (step, plan, now) = match begun {
+            Begun::Done(committed) => return committed,
+            Begun::Planned(step, plan, now) => (step, plan, now),
+            Begun::Not => {
+                let step = self.begin_step().await;
+                let now = self.now();
+                self.begin_end(response, now).await;
+                let Some(plan) = self.plan() else { return Ok(None) };
+                (step, plan, now)
+            }
+        };
         match plan.store {
             // A touch that is dropped makes no difference to what the next step knows.
             decide::Store::Keep | decide::Store::Touch => self.obey(plan, now).await,
@@ -733,10 +775,32 @@ impl Shared {
         }
     }
 
+    /// Takes the step of a response as far as that can be done without waiting.
+    pub(crate) fn commit_now(self: &Arc<Self>, response: Ready) -> Begun {
+        let Some(step) = self.begin_step_now() else { return Begun::Not };
+        if self.state().lock.is_some() {
+            return Begun::Not;
+        }
+        let now = self.now();
+        if at_once(self.begin_end(response, now)).is_none() {
+            return Begun::Not;
+        }
+        let Some(plan) = self.plan() else { return Begun::Done(Ok(None)) };
+        match self.act_now(plan, now) {
+            Some(done) => Begun::Done(done.map(|()| self.answer(plan, now))),
+            None => Begun::Planned(step, plan, now),
+        }
+    }
+
     async fn obey(&self, plan: Plan, now: Timestamp) -> Result<Option<HeaderValue>, Error> {
         self.act(plan, now).await?;
+        Ok(self.answer(plan, now))
+    }
+
+    /// Prints the cookie of a response whose store step is taken.
+    fn answer(&self, plan: Plan, now: Timestamp) -> Option<HeaderValue> {
         let over = matches!(self.state().phase, Phase::Gone | Phase::Adrift);
-        Ok(if over { None } else { self.cookie_of(plan, now) })
+        if over { None } else { self.cookie_of(plan, now) }
     }
 
     /// Prints the cookie of a response whose store step is taken at the end of its body.
@@ -896,31 +960,62 @@ impl Shared {
 
     /// Does to the store what was decided.
     async fn act(&self, plan: Plan, now: Timestamp) -> Result<(), Error> {
+        let before = self.begin_act(plan, now);
+        let done = match plan.store {
+            decide::Store::Keep => Ok(()),
+            decide::Store::Write => Box::pin(self.ask(self.write(now))).await,
+            decide::Store::Touch => self.tell_touch(now).await,
+            decide::Store::Destroy => self.tell_destroy().await,
+        };
+        self.end_act(plan, before, done)
+    }
+
+    /// Does it with a store that answers at once, or gives `None` where others write the session too, and have to
+    /// be waited for.
+    fn act_now(&self, plan: Plan, now: Timestamp) -> Option<Result<(), Error>> {
+        let before = self.begin_act(plan, now);
+        let done = match plan.store {
+            decide::Store::Keep => Ok(()),
+            decide::Store::Write => match at_once(self.ask(self.try_write(now)))? {
+                Ok(Tried::Done) => Ok(()),
+                Ok(Tried::Again | Tried::Met | Tried::Together) => return None,
+                Err(error) => Err(error),
+            },
+            decide::Store::Touch => at_once(self.tell_touch(now))?,
+            decide::Store::Destroy => at_once(self.tell_destroy())?,
+        };
+        Some(self.end_act(plan, before, done))
+    }
+
+    /// Gives what the store has when this is done, as far as it is known before.
+    fn begin_act(&self, plan: Plan, now: Timestamp) -> Option<Arc<Snapshot>> {
         let sends = plan.cookie == decide::Cookie::Send;
         if sends || matches!(plan.store, decide::Store::Write | decide::Store::Touch) {
             self.renew_once(now);
         }
-        let policy = &self.config.policy;
-        let before = match plan.store {
+        match plan.store {
             decide::Store::Write => None,
             decide::Store::Keep | decide::Store::Touch | decide::Store::Destroy => {
                 self.state().live.as_ref().map(Snapshot::of)
             }
-        };
-        let (step, done) = match plan.store {
-            decide::Store::Keep => (decide::Step::Touch, Ok(())),
-            decide::Store::Write => {
-                let is_asked = self.state().is_asked;
-                let step = if is_asked { decide::Step::Write } else { decide::Step::WriteUnasked };
-                // It is large, and most responses write nothing.
-                (step, Box::pin(self.ask(self.write(now))).await)
-            }
-            decide::Store::Touch => (decide::Step::Touch, self.tell_touch(now).await),
-            decide::Store::Destroy => (decide::Step::Destroy, self.tell_destroy().await),
-        };
+        }
+    }
+
+    fn end_act(
+        &self,
+        plan: Plan,
+        before: Option<Arc<Snapshot>>,
+        done: Result<(), Error>,
+    ) -> Result<(), Error> {
         if let Err(error) = done {
+            let step = match plan.store {
+                decide::Store::Keep | decide::Store::Touch => decide::Step::Touch,
+                decide::Store::Write if self.state().is_asked => decide::Step::Write,
+                decide::Store::Write => decide::Step::WriteUnasked,
+                decide::Store::Destroy => decide::Step::Destroy,
+            };
             let fault = error.fault();
-            match (decide::failure(step, fault, policy), fault) {
+            match (decide::failure(step, fault, &self.config.policy), fault) {
                 (decide::Failure::Tell, _) => return Err(error),
                 (decide::Failure::Hide, _) => tell_failure(&error),
                 (decide::Failure::Without, decide::Fault::Ended) => tell_ended(),
@@ -989,6 +1084,14 @@ impl Shared {
         }
         // `print` lets nothing through that a header cannot carry.
         HeaderValue::from_maybe_shared(bytes::Bytes::from(printed)).ok()
+    }
+}
+
+/// Gives what a call gives that need not wait, and drops any other.
+fn at_once<T>(call: impl Future<Output = T>) -> Option<T> {
+    match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => Some(done),
+        Poll::Pending => None,
     }
 }
 

@@ -17,70 +17,90 @@ pub(super) const ATTEMPTS: u32 = 64;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(32);
 
+/// What came of a try to write a session.
+pub(super) enum Tried {
+    Done,
+    /// The record is not there any more, and may be made anew.
+    Again,
+    /// Others have written meanwhile: what they wrote is taken in.
+    Met,
+    /// Those who write the same session do so together.
+    Together,
+}
+
 impl Shared {
     /// Writes the session, against what others may be writing.
     pub(super) async fn write(&self, now: Timestamp) -> Result<(), Error> {
-        let policy = &self.config.policy;
         for tries in 0..ATTEMPTS {
-            if self.joins_others()? {
-                return Box::pin(self.write_together(now)).await;
-            }
-            let (id, known, attempt, written) = {
-                let mut state = self.state();
-                let Some(live) = &mut state.live else { return Err(Error::new(ErrorKind::Ended)) };
-                live.begin_write(policy);
-                let (written, record) = self.written_form(&live.document, &live.cookie);
-                let attempt = Arc::new(Attempt {
-                    record,
-                    snapshot: Snapshot::of(live),
-                    version: live.version,
-                    together: None,
-                });
-                let known = live.known;
-                if known == Known::Absent {
-                    live.known = Known::Attempted;
-                }
-                (live.id.clone(), known, attempt, written)
-            };
-            let store = &self.config.store;
-            let expected = match known {
-                Known::At(revision) => Some(revision),
-                Known::Absent | Known::Attempted => {
-                    match store.create(&id, &attempt.record, now).await {
-                        Ok(Created::Done(revision)) => {
-                            return self.stored(&attempt, &written, revision);
-                        }
-                        Ok(Created::Taken) => {}
-                        Err(error) => return Err(error.into()),
-                    }
-                    let ours = known == Known::Attempted;
-                    if !ours && decide::taken(policy) == decide::Surprise::Refuse {
-                        self.state().live.iter_mut().for_each(|live| live.known = Known::Absent);
-                        return Err(Error::new(ErrorKind::IdTaken));
-                    }
-                    store.load(&id, now).await?.map(|current| current.revision)
-                }
-            };
-            let Some(expected) = expected else { continue };
-            self.note_unsure(&attempt);
-            let updated = self.update_in_store(&id, &attempt.record, expected, now).await;
-            if updated.as_ref().is_err_and(Error::is_answer) {
-                self.note_undone(&attempt);
-            }
-            match updated? {
-                Updated::Done(revision) => return self.stored(&attempt, &written, revision),
-                Updated::Conflict(theirs) => {
-                    self.note_undone(&attempt);
-                    self.follow(&theirs, now)?;
-                    if self.can_join(&id)? {
-                        return Box::pin(self.write_together(now)).await;
-                    }
-                    self.pause_after(tries).await;
-                }
-                Updated::Gone => self.meet_nothing()?,
+            match self.try_write(now).await? {
+                Tried::Done => return Ok(()),
+                Tried::Together => return Box::pin(self.write_together(now)).await,
+                Tried::Met => self.pause_after(tries).await,
+                Tried::Again => {}
             }
         }
         Err(Error::new(ErrorKind::Conflict))
+    }
+
+    /// Writes the session, unless others have.
+    pub(super) async fn try_write(&self, now: Timestamp) -> Result<Tried, Error> {
+        let policy = &self.config.policy;
+        if self.joins_others()? {
+            return Ok(Tried::Together);
+        }
+        let (id, known, attempt, written) = {
+            let mut state = self.state();
+            let Some(live) = &mut state.live else { return Err(Error::new(ErrorKind::Ended)) };
+            live.begin_write(policy);
+            let (written, record) = self.written_form(&live.document, &live.cookie);
+            let attempt = Arc::new(Attempt {
+                record,
+                snapshot: Snapshot::of(live),
+                version: live.version,
+                together: None,
+            });
+            let known = live.known;
+            if known == Known::Absent {
+                live.known = Known::Attempted;
+            }
+            (live.id.clone(), known, attempt, written)
+        };
+        let store = &self.config.store;
+        let expected = match known {
+            Known::At(revision) => Some(revision),
+            Known::Absent | Known::Attempted => {
+                match store.create(&id, &attempt.record, now).await {
+                    Ok(Created::Done(revision)) => {
+                        return self.stored(&attempt, &written, revision).map(|()| Tried::Done);
+                    }
+                    Ok(Created::Taken) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                let ours = known == Known::Attempted;
+                if !ours && decide::taken(policy) == decide::Surprise::Refuse {
+                    self.state().live.iter_mut().for_each(|live| live.known = Known::Absent);
+                    return Err(Error::new(ErrorKind::IdTaken));
+                }
+                store.load(&id, now).await?.map(|current| current.revision)
+            }
+        };
+        let Some(expected) = expected else { return Ok(Tried::Again) };
+        self.note_unsure(&attempt);
+        let updated = self.update_in_store(&id, &attempt.record, expected, now).await;
+        if updated.as_ref().is_err_and(Error::is_answer) {
+            self.note_undone(&attempt);
+        }
+        match updated? {
+            Updated::Done(revision) => {
+                self.stored(&attempt, &written, revision).map(|()| Tried::Done)
+            }
+            Updated::Conflict(theirs) => {
+                self.note_undone(&attempt);
+                self.follow(&theirs, now)?;
+                Ok(if self.can_join(&id)? { Tried::Together } else { Tried::Met })
+            }
+            Updated::Gone => self.meet_nothing().map(|()| Tried::Again),
+        }
     }
 
     /// Asks what to do about a record that is gone, and does it: the session is over, or is written as a new
