@@ -13,6 +13,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
+
 /// Gives the decoded value of every cookie of this name, in the order they were sent.
 ///
 /// express-session looks at the first only. Several `Cookie` headers (HTTP/2) are read one after the
@@ -30,17 +32,47 @@ pub fn values<'h, H>(headers: H, name: &str) -> impl Iterator<Item = Cow<'h, str
 where
     H: IntoIterator<Item = &'h [u8]>,
 {
-    headers.into_iter().flat_map(|header| header.split(|byte| *byte == b';')).filter_map(
-        move |pair| {
-            let equals = pair.iter().position(|byte| *byte == b'=')?;
-            (trim(&pair[..equals]) == name.as_bytes())
-                .then(|| decode(unquote(trim(&pair[equals + 1..]))))
-        },
-    )
+    let pairs = headers.into_iter().flat_map(|header| Pairs { rest: Some(header) });
+    pairs.filter_map(move |pair| value(pair, name))
 }
 
-fn trim(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+/// The pairs of a header.
+struct Pairs<'h> {
+    rest: Option<&'h [u8]>,
+}
+
+impl<'h> Iterator for Pairs<'h> {
+    type Item = &'h [u8];
+
+    fn next(&mut self) -> Option<&'h [u8]> {
+        let rest = self.rest?;
+        let Some(end) = memchr(b';', rest) else { return self.rest.take() };
+        self.rest = Some(&rest[end + 1..]);
+        Some(&rest[..end])
+    }
+}
+
+/// Gives the value of a pair that has this name.
+fn value<'h>(pair: &'h [u8], name: &str) -> Option<Cow<'h, str>> {
+    let pair = trim_start(pair);
+    // Most pairs are others, and end here.
+    if !pair.starts_with(name.as_bytes()) {
+        return None;
+    }
+    let equals = memchr(b'=', pair)?;
+    (trim(&pair[..equals]) == name.as_bytes()).then(|| decode(unquote(trim(&pair[equals + 1..]))))
+}
+
+fn trim_start(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+fn trim(bytes: &[u8]) -> &[u8] {
+    let mut bytes = trim_start(bytes);
+    while let [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;
     }
     bytes
@@ -68,29 +100,35 @@ fn decode(value: &[u8]) -> Cow<'_, str> {
 
 /// Does what `decodeURIComponent` does; `None` where there is nothing to decode, or it throws.
 fn decode_percent(text: &str) -> Option<String> {
-    if !text.contains('%') {
-        return None;
-    }
+    let mut next = memchr(b'%', text.as_bytes())?;
     let mut rest = text;
     let mut decoded = String::with_capacity(text.len());
-    while let Some(at) = rest.find('%') {
-        decoded.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let mut unit = [0; 4];
-        unit[0] = escape(rest)?;
-        let length = match unit[0] {
+    loop {
+        decoded.push_str(&rest[..next]);
+        rest = &rest[next..];
+        let first = escape(rest)?;
+        let length = match first {
             0..=0x7f => 1,
             0xc2..=0xdf => 2,
             0xe0..=0xef => 3,
             0xf0..=0xf4 => 4,
             _ => return None,
         };
-        for (place, byte) in unit[..length].iter_mut().enumerate() {
-            *byte = escape(rest.get(place * 3..)?)?;
+        if length == 1 {
+            decoded.push(char::from(first));
+        } else {
+            let mut unit = [0; 4];
+            for (place, byte) in unit[..length].iter_mut().enumerate() {
+                *byte = escape(rest.get(place * 3..)?)?;
+            }
+            // Overlong forms, surrogates and what is beyond U+10FFFF are no UTF-8.
+            decoded.push_str(std::str::from_utf8(&unit[..length]).ok()?);
         }
-        // Overlong forms, surrogates and what is beyond U+10FFFF are no UTF-8.
-        decoded.push_str(std::str::from_utf8(&unit[..length]).ok()?);
         rest = &rest[length * 3..];
+        match memchr(b'%', rest.as_bytes()) {
+            Some(at) => next = at,
+            None => break,
+        }
     }
     decoded.push_str(rest);
     Some(decoded)
@@ -98,10 +136,17 @@ fn decode_percent(text: &str) -> Option<String> {
 
 /// Reads the `%XX` that a text begins with.
 fn escape(text: &str) -> Option<u8> {
-    let [b'%', high, low, ..] = text.as_bytes() else { return None };
-    let digit =
-        |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let [b'%', high, low, ..] = *text.as_bytes() else { return None };
     Some(digit(high)? << 4 | digit(low)?)
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
