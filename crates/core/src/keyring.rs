@@ -87,8 +87,15 @@ impl Keyring {
     /// ```
     #[must_use]
     pub fn sign(&self, id: &crate::SessionId) -> String {
+        let mut text = String::with_capacity(SIGNATURE);
+        self.push_signature(id, &mut text);
+        text
+    }
+
+    pub(crate) fn push_signature(&self, id: &crate::SessionId, out: &mut String) {
         let signature = self.0.first().map_or([b'A'; SIGNATURE], |key| signature(key, id.as_str()));
-        String::from_utf8_lossy(&signature).into_owned()
+        // Base64 is ASCII.
+        out.push_str(std::str::from_utf8(&signature).unwrap_or_default());
     }
 
     /// Says whether any secret gives `text` this signature. The comparison takes the same time wherever

@@ -1,5 +1,6 @@
 //! The signed token in the cookie: `s:` + id + `.` + signature (items 26 to 31).
 
+use crate::keyring::SIGNATURE;
 use crate::{Keyring, SessionId};
 
 /// A value whose signature was checked. Only [`open`] makes one.
@@ -90,7 +91,12 @@ pub enum Refusal {
 /// ```
 #[must_use]
 pub fn seal(id: &SessionId, keyring: &Keyring) -> String {
-    ["s:", id.as_str(), ".", &keyring.sign(id)].concat()
+    let mut sealed = String::with_capacity("s:.".len() + id.as_str().len() + SIGNATURE);
+    sealed.push_str("s:");
+    sealed.push_str(id.as_str());
+    sealed.push('.');
+    keyring.push_signature(id, &mut sealed);
+    sealed
 }
 
 /// Checks the value of a cookie, after percent-decoding, and takes the id out of it.
@@ -111,8 +117,10 @@ pub fn seal(id: &SessionId, keyring: &Keyring) -> String {
 /// ```
 pub fn open(value: &str, keyring: &Keyring) -> Result<Verified<SessionId>, Refusal> {
     let signed = value.strip_prefix("s:").ok_or(Refusal::Unsigned)?;
-    // An id may have dots of its own.
-    let (id, signature) = signed.rsplit_once('.').ok_or(Refusal::BadSignature)?;
+    // The last dot is where it is behind an id that we signed; an id may have dots of its own.
+    let dot = signed.len().checked_sub(SIGNATURE + 1).ok_or(Refusal::BadSignature)?;
+    let (id, signature) = signed.split_at_checked(dot).ok_or(Refusal::BadSignature)?;
+    let signature = signature.strip_prefix('.').ok_or(Refusal::BadSignature)?;
     if !keyring.verify(id, signature) {
         return Err(Refusal::BadSignature);
     }

@@ -32,6 +32,40 @@ pub fn values<'h, H>(headers: H, name: &str) -> impl Iterator<Item = Cow<'h, str
 where
     H: IntoIterator<Item = &'h [u8]>,
 {
+    raw_values(headers, name).map(decode)
+}
+
+/// Looks at the decoded values of the cookies of this name, as [`values`] gives them, until one is taken.
+///
+/// Copies nothing to the heap where a value is as short as that of a session is.
+///
+/// ```
+/// use express_session_core::cookie;
+///
+/// let header = b"a=1; sid=s%3Aabc; sid=other";
+/// let signed = cookie::find([&header[..]], "sid", |value| value.strip_prefix("s:").map(str::to_owned));
+/// assert_eq!(signed.as_deref(), Some("abc"));
+/// ```
+pub fn find<'h, H, T>(headers: H, name: &str, mut take: impl FnMut(&str) -> Option<T>) -> Option<T>
+where
+    H: IntoIterator<Item = &'h [u8]>,
+{
+    raw_values(headers, name).find_map(|value| {
+        let mut short = [0; SHORT];
+        match decode_short(value, &mut short) {
+            Some(value) => take(value),
+            None => take(&decode(value)),
+        }
+    })
+}
+
+/// A value that is no longer needs no heap: three times the length of ours.
+const SHORT: usize = 240;
+
+fn raw_values<'h, H>(headers: H, name: &str) -> impl Iterator<Item = &'h [u8]>
+where
+    H: IntoIterator<Item = &'h [u8]>,
+{
     let pairs = headers.into_iter().flat_map(|header| Pairs { rest: Some(header) });
     pairs.filter_map(move |pair| value(pair, name))
 }
@@ -53,14 +87,14 @@ impl<'h> Iterator for Pairs<'h> {
 }
 
 /// Gives the value of a pair that has this name.
-fn value<'h>(pair: &'h [u8], name: &str) -> Option<Cow<'h, str>> {
+fn value<'h>(pair: &'h [u8], name: &str) -> Option<&'h [u8]> {
     let pair = trim_start(pair);
     // Most pairs are others, and end here.
     if !pair.starts_with(name.as_bytes()) {
         return None;
     }
-    let equals = memchr(b'=', pair)?;
-    (trim(&pair[..equals]) == name.as_bytes()).then(|| decode(unquote(trim(&pair[equals + 1..]))))
+    let equals = pair.iter().position(|byte| *byte == b'=')?;
+    (trim(&pair[..equals]) == name.as_bytes()).then(|| unquote(trim(&pair[equals + 1..])))
 }
 
 fn trim_start(mut bytes: &[u8]) -> &[u8] {
@@ -96,6 +130,42 @@ fn decode(value: &[u8]) -> Cow<'_, str> {
         Some(decoded) => Cow::Owned(decoded),
         None => text,
     }
+}
+
+/// Decodes a value that is short, and ASCII before and after: `None` for any other.
+#[inline]
+fn decode_short<'b>(value: &[u8], short: &'b mut [u8; SHORT]) -> Option<&'b str> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    if value.len() > SHORT {
+        return None;
+    }
+    let (mut rest, mut length) = (value, 0);
+    // Eight bytes at a time, up to the next escape.
+    while let Some((chunk, behind)) = rest.split_first_chunk::<8>() {
+        short[length..length + 8].copy_from_slice(chunk);
+        let other = u64::from_le_bytes(*chunk) ^ (ONES * u64::from(b'%'));
+        let escapes = other.wrapping_sub(ONES) & !other & HIGH;
+        if escapes == 0 {
+            (rest, length) = (behind, length + 8);
+            continue;
+        }
+        // The lowest that is set is right, whatever stands above it.
+        let at = (escapes.trailing_zeros() / 8) as usize;
+        (short[length + at], rest) = unescape(&rest[at..])?;
+        length += at + 1;
+    }
+    while let Some((byte, behind)) = rest.split_first() {
+        (short[length], rest) = if *byte == b'%' { unescape(rest)? } else { (*byte, behind) };
+        length += 1;
+    }
+    let decoded = &short[..length];
+    if decoded.is_ascii() { std::str::from_utf8(decoded).ok() } else { None }
+}
+
+fn unescape(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    let [b'%', high, low, rest @ ..] = bytes else { return None };
+    Some((digit(*high)? << 4 | digit(*low)?, rest))
 }
 
 /// Does what `decodeURIComponent` does; `None` where there is nothing to decode, or it throws.
@@ -136,8 +206,7 @@ fn decode_percent(text: &str) -> Option<String> {
 
 /// Reads the `%XX` that a text begins with.
 fn escape(text: &str) -> Option<u8> {
-    let [b'%', high, low, ..] = *text.as_bytes() else { return None };
-    Some(digit(high)? << 4 | digit(low)?)
+    unescape(text.as_bytes()).map(|(byte, _)| byte)
 }
 
 fn digit(byte: u8) -> Option<u8> {

@@ -5,7 +5,7 @@ mod options;
 mod print;
 mod stored;
 
-pub use header::values;
+pub use header::{find, values};
 pub use options::{Cookie, Lifetime, Priority, SameSite, Secure};
 pub use print::{InvalidAttribute, check_domain, check_name, check_path, print, print_expired};
 pub use stored::{Familiar, StoredCookie};

@@ -272,13 +272,12 @@ fn attribute_text(field: &Field) -> Option<String> {
 /// Does what `encodeURIComponent` does (ECMA-262 §19.2.6.4).
 fn push_encoded(value: &str, out: &mut String) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte);
     let mut rest = value;
-    while let Some(at) = rest.bytes().position(|byte| !is_plain(byte)) {
+    while let Some(at) = rest.bytes().position(|byte| !PLAIN[usize::from(byte)]) {
         let (plain, special) = rest.split_at(at);
         out.push_str(plain);
         // Up to the next that is plain, and so of one byte: characters of several are not taken apart.
-        let length = special.bytes().position(is_plain).unwrap_or(special.len());
+        let length = special.bytes().position(|byte| PLAIN[usize::from(byte)]).unwrap_or(special.len());
         let (special, behind) = special.split_at(length);
         for byte in special.bytes() {
             out.push('%');
@@ -289,6 +288,23 @@ fn push_encoded(value: &str, out: &mut String) {
     }
     out.push_str(rest);
 }
+
+/// The bytes that stand for themselves.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        plain[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b"-_.!~*'()";
+    let mut at = 0;
+    while at < others.len() {
+        plain[others[at] as usize] = true;
+        at += 1;
+    }
+    plain
+};
 
 #[cfg(test)]
 mod tests {
