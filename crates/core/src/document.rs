@@ -11,10 +11,11 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use smallvec::SmallVec;
 
 use crate::cookie::{Familiar, StoredCookie};
 use crate::{Timestamp, json};
@@ -83,7 +84,7 @@ pub struct Document {
 struct Base {
     text: Arc<str>,
     /// All members but the cookie, in JavaScript's order.
-    members: Vec<Span>,
+    members: Spans,
     /// Where the value of the cookie stands.
     cookie: Range<usize>,
     /// How many members come before the cookie.
@@ -91,6 +92,9 @@ struct Base {
     /// Whether a key has escapes, so that its text is not what is between its quotes.
     has_escapes: bool,
 }
+
+/// As many as most sessions have need no place of their own.
+type Spans = SmallVec<[Span; 6]>;
 
 #[derive(Clone)]
 struct Edited {
@@ -184,7 +188,7 @@ impl Json {
     #[must_use]
     pub fn members(&self) -> Option<Vec<(String, Self)>> {
         let mut members = Vec::new();
-        json::members(&self.0, |(key, value)| {
+        json::members(&self.0, |json::Member { key, value, .. }| {
             // What serde serialises is Unicode text.
             let key = json::unquote(&self.0[key]).map(Cow::into_owned).unwrap_or_default();
             members.push((key, Self(self.0[value].to_owned())));
@@ -200,8 +204,19 @@ impl fmt::Debug for Json {
     }
 }
 
+/// How a record begins that JavaScript has made, or we.
+const FRONT: &str = r#"{"cookie":"#;
+
 /// The record of a new session, before anything is in it.
-const EMPTY: &str = r#"{"cookie":{}}"#;
+static EMPTY: LazyLock<Arc<Base>> = LazyLock::new(|| {
+    Arc::new(Base {
+        text: r#"{"cookie":{}}"#.into(),
+        members: Spans::new(),
+        cookie: 10..12,
+        cookie_at: 0,
+        has_escapes: false,
+    })
+});
 
 impl Document {
     /// Makes the document of a new session: no members, and the cookie in front.
@@ -215,16 +230,7 @@ impl Document {
     /// ```
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            base: Arc::new(Base {
-                text: EMPTY.into(),
-                members: Vec::new(),
-                cookie: 10..12,
-                cookie_at: 0,
-                has_escapes: false,
-            }),
-            edited: None,
-        }
+        Self { base: Arc::clone(&EMPTY), edited: None }
     }
 
     /// Indexes a stored record.
@@ -243,6 +249,47 @@ impl Document {
     /// ```
     pub fn parse(text: impl Into<Arc<str>>) -> Result<Self, Corrupt> {
         Base::parse(text.into()).map(|base| Self { base: Arc::new(base), edited: None })
+    }
+
+    /// Indexes a stored record, and reads its cookie: faster where it begins with a familiar one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Document::parse`] and [`StoredCookie::parse`].
+    ///
+    /// ```
+    /// use express_session_core::cookie::{Cookie, Familiar, StoredCookie};
+    /// use express_session_core::{Document, Timestamp};
+    ///
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let usual = Familiar::new(&StoredCookie::new(&Cookie::new(), now, false, true));
+    /// let text = r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"a":1}"#;
+    /// let (document, cookie) = Document::parse_as(text, &usual, now)?;
+    /// assert_eq!(document.get("a")?, Some(1));
+    /// assert_eq!(cookie, StoredCookie::parse(document.cookie_text(), now)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn parse_as(
+        text: impl Into<Arc<str>>,
+        familiar: &Familiar,
+        now: Timestamp,
+    ) -> Result<(Self, StoredCookie), Corrupt> {
+        let text = text.into();
+        let known = text.strip_prefix(FRONT).and_then(|text| familiar.recognise(text));
+        let Some((cookie, length)) = known else {
+            let document = Self::parse(text)?;
+            let cookie = StoredCookie::parse(document.cookie_text(), now)?;
+            return Ok((document, cookie));
+        };
+        let span = (FRONT.len(), FRONT.len() + length);
+        let base = Base::parse_behind(text, Some(span))?;
+        // There may be another, which counts then.
+        let cookie = if (base.cookie.start, base.cookie.end) == span {
+            cookie
+        } else {
+            StoredCookie::parse(&base.text[base.cookie.clone()], now)?
+        };
+        Ok((Self { base: Arc::new(base), edited: None }, cookie))
     }
 
     /// Indexes a stored record as express-session does: the text is first put into the form that
@@ -556,7 +603,13 @@ impl Document {
     /// ```
     #[must_use]
     pub fn render(&self, cookie: &str) -> Arc<str> {
-        Arc::clone(&self.written(cookie).base.text)
+        if self.is_composed() {
+            return self.compose(cookie, |_, _| {}).into();
+        }
+        if cookie == self.cookie_text() {
+            return Arc::clone(&self.base.text);
+        }
+        splice(&self.base.text, self.base.cookie.clone(), cookie).into()
     }
 
     /// Gives what would be loaded if this was written, with `cookie` as the JSON of its cookie: the text of
@@ -574,11 +627,8 @@ impl Document {
     /// ```
     #[must_use]
     pub fn written(&self, cookie: &str) -> Self {
-        // A member that went and came back may have changed sides with the cookie, which is no change of data.
-        let moved =
-            self.edited.as_ref().is_some_and(|edited| edited.cookie_at != self.base.cookie_at);
-        if self.is_changed() || moved {
-            return Self { base: Arc::new(self.compose(cookie)), edited: None };
+        if self.is_composed() {
+            return Self { base: Arc::new(self.composed(cookie)), edited: None };
         }
         if cookie == self.cookie_text() {
             return self.loaded();
@@ -586,34 +636,54 @@ impl Document {
         Self { base: Arc::new(self.base.with_cookie(cookie)), edited: None }
     }
 
-    /// Writes all members anew.
-    fn compose(&self, cookie: &str) -> Base {
-        let mut out = String::with_capacity(self.base.text.len() + cookie.len() + 64);
-        let mut members = Vec::with_capacity(self.len());
+    /// Says whether the text has to be written anew.
+    fn is_composed(&self) -> bool {
+        // A member that went and came back may have changed sides with the cookie, which is no change of data.
+        let moved =
+            self.edited.as_ref().is_some_and(|edited| edited.cookie_at != self.base.cookie_at);
+        moved || self.is_changed()
+    }
+
+    /// Writes all members anew, and indexes them.
+    fn composed(&self, cookie: &str) -> Base {
+        let mut members = Spans::with_capacity(self.len());
         let mut span = 0..0;
+        let text = self.compose(cookie, |end, member| {
+            let Some((key, value)) = member else {
+                span = end - cookie.len()..end;
+                return;
+            };
+            let value_at = end - value.len();
+            let key_at = value_at - 1 - key.len();
+            members.push(Span {
+                key: (narrow(key_at), narrow(value_at - 1)),
+                value: (narrow(value_at), narrow(end)),
+            });
+        });
         let cookie_at = self.edited.as_ref().map_or(0, |edited| edited.cookie_at);
-        let mut has_escapes = false;
+        let has_escapes = self.pieces().any(|(key, _)| key.contains('\\'));
+        Base { text: text.into(), members, cookie: span, cookie_at, has_escapes }
+    }
+
+    /// Writes all members anew. `note` is told where each ends, and the cookie.
+    fn compose(&self, cookie: &str, mut note: impl FnMut(usize, Option<(&str, &str)>)) -> String {
+        let mut out = String::with_capacity(self.base.text.len() + cookie.len() + 64);
+        let cookie_at = self.edited.as_ref().map_or(0, |edited| edited.cookie_at);
         out.push('{');
         for (at, (key, value)) in self.pieces().enumerate() {
             if at == cookie_at {
                 push_member("\"cookie\"", cookie, &mut out);
-                span = out.len() - cookie.len()..out.len();
+                note(out.len(), None);
             }
             push_member(key, value, &mut out);
-            has_escapes |= key.contains('\\');
-            let value_at = out.len() - value.len();
-            let key_at = value_at - 1 - key.len();
-            members.push(Span {
-                key: (narrow(key_at), narrow(value_at - 1)),
-                value: (narrow(value_at), narrow(out.len())),
-            });
+            note(out.len(), Some((key, value)));
         }
         if cookie_at == self.len() {
             push_member("\"cookie\"", cookie, &mut out);
-            span = out.len() - cookie.len()..out.len();
+            note(out.len(), None);
         }
         out.push('}');
-        Base { text: out.into(), members, cookie: span, cookie_at, has_escapes }
+        out
     }
 
     /// Takes a change of one member back: it is as it was loaded.
@@ -729,29 +799,42 @@ impl fmt::Debug for Document {
 
 impl Base {
     fn parse(text: Arc<str>) -> Result<Self, Corrupt> {
+        Self::parse_behind(text, None)
+    }
+
+    /// Indexes a record, or what is behind a cookie that is its first member and known.
+    fn parse_behind(text: Arc<str>, front: Option<(usize, usize)>) -> Result<Self, Corrupt> {
         // Spans are of 32 bits; nothing near that size is a session.
         if u32::try_from(text.len()).is_err() {
             return Err(Corrupt::NotJson(0));
         }
-        let mut members = Vec::new();
-        let mut cookie = None;
+        let mut members = Spans::new();
+        let mut cookie = front.map(|span| (0, span));
         let (mut indexed, mut has_escapes) = (false, false);
-        json::members(&text, |(key, value)| {
-            let inner = &text[key.start + 1..key.end - 1];
-            let is_escaped = inner.contains('\\');
-            if inner == COOKIE || (is_escaped && is_key(&text[key.clone()], COOKIE)) {
+        let bytes = text.as_bytes();
+        let member = |json::Member { key, value, is_escaped }| {
+            let is_cookie = if is_escaped {
+                is_key(&text[key.clone()], COOKIE)
+            } else {
+                bytes[key.start + 1..key.end - 1] == *COOKIE.as_bytes()
+            };
+            if is_cookie {
                 // Of two, the last value counts, at the place of the first (as for any key).
                 let at = cookie.map_or(members.len(), |(at, _)| at);
                 cookie = Some((at, (value.start, value.end)));
                 return;
             }
             has_escapes |= is_escaped;
-            indexed |= is_escaped || text.as_bytes()[key.start + 1].is_ascii_digit();
+            indexed |= is_escaped || bytes[key.start + 1].is_ascii_digit();
             members.push(Span {
                 key: (narrow(key.start), narrow(key.end)),
                 value: (narrow(value.start), narrow(value.end)),
             });
-        })
+        };
+        match front {
+            None => json::members(&text, member),
+            Some((_, end)) => json::members_behind(&text, end, member),
+        }
         .map_err(|malformed| Corrupt::NotJson(malformed.at))?;
         let (mut cookie_at, (start, end)) = cookie.ok_or(Corrupt::NoCookie)?;
         if has_escapes || may_repeat(&text, &members) {
@@ -832,7 +915,7 @@ fn may_repeat(text: &str, members: &[Span]) -> bool {
 
 /// Leaves one of several members of one key: at the place of the first, with the value of the last. Such a
 /// text is not of JavaScript's making, and is what `JSON.parse` makes of it.
-fn drop_duplicates(text: &str, members: &mut Vec<Span>, cookie_at: &mut usize) {
+fn drop_duplicates(text: &str, members: &mut Spans, cookie_at: &mut usize) {
     let mut at = 0;
     while at < members.len() {
         let key = slice(text, members[at].key);
@@ -940,8 +1023,6 @@ fn redated(
     /// The length of a date up to the year 9999, in its quotes, and the first millisecond after it.
     const DATE: usize = r#""2023-11-14T22:13:20.000Z""#.len();
     const YEAR_10000: i64 = 253_402_300_800_000;
-    const FRONT: &str = r#"{"cookie":"#;
-
     let cookie = text.strip_prefix(FRONT)?;
     let times = familiar.times(cookie)?;
     if !cookie[times.end..].starts_with([',', '}']) {
@@ -971,7 +1052,7 @@ pub(crate) fn cookie_of(text: &str) -> Option<&str> {
 
 fn cookie_span(text: &str) -> Option<Range<usize>> {
     let mut span = None;
-    json::members(text, |(key, value)| {
+    json::members(text, |json::Member { key, value, .. }| {
         if is_key(&text[key], COOKIE) {
             span = Some(value);
         }

@@ -16,7 +16,12 @@ pub(crate) struct Malformed {
 }
 
 /// A member of an object: where its key (with the quotes) and its value stand.
-pub(crate) type Member = (Range<usize>, Range<usize>);
+pub(crate) struct Member {
+    pub(crate) key: Range<usize>,
+    pub(crate) value: Range<usize>,
+    /// Whether the key has escapes.
+    pub(crate) is_escaped: bool,
+}
 
 /// Deeper than this, a value is left as it is written: the recursion of [`normalise`] ends.
 const MAX_DEPTH: usize = 512;
@@ -24,32 +29,32 @@ const MAX_DEPTH: usize = 512;
 /// Calls `member` for each member of the object that `text` is, in the order of the text.
 ///
 /// The whole text is checked to be JSON, by the grammar that `JSON.parse` takes (ECMA-404).
-pub(crate) fn members(text: &str, mut member: impl FnMut(Member)) -> Result<(), Malformed> {
-    let mut scanner = Scanner { bytes: text.as_bytes(), at: 0 };
+pub(crate) fn members(text: &str, member: impl FnMut(Member)) -> Result<(), Malformed> {
+    let mut scanner = Scanner::new(text);
     scanner.space();
     scanner.eat(b'{')?;
     scanner.space();
     if scanner.peek() == Some(b'}') {
         scanner.at += 1;
-    } else {
-        loop {
-            scanner.space();
-            let key = scanner.string()?;
-            scanner.colon()?;
-            let value = scanner.value()?;
-            member((key, value));
-            if scanner.comma_or(b'}')? {
-                break;
-            }
-        }
+        return scanner.end();
     }
-    scanner.end()
+    scanner.members(member)
+}
+
+/// Does what [`members`] does for those behind a value that ends at `at`, when all before is known.
+pub(crate) fn members_behind(
+    text: &str,
+    at: usize,
+    member: impl FnMut(Member),
+) -> Result<(), Malformed> {
+    let mut scanner = Scanner { at, ..Scanner::new(text) };
+    if scanner.comma_or(b'}')? { scanner.end() } else { scanner.members(member) }
 }
 
 /// Checks that `text` is one JSON value.
 #[cfg(test)]
 pub(crate) fn check(text: &str) -> Result<(), Malformed> {
-    let mut scanner = Scanner { bytes: text.as_bytes(), at: 0 };
+    let mut scanner = Scanner::new(text);
     scanner.space();
     scanner.value()?;
     scanner.end()
@@ -58,9 +63,31 @@ pub(crate) fn check(text: &str) -> Result<(), Malformed> {
 struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Whether the last string had escapes.
+    is_escaped: bool,
 }
 
-impl Scanner<'_> {
+impl<'a> Scanner<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { bytes: text.as_bytes(), at: 0, is_escaped: false }
+    }
+
+    /// Passes over the members of an object of which there is one more at least, to the end of the text.
+    #[inline]
+    fn members(&mut self, mut member: impl FnMut(Member)) -> Result<(), Malformed> {
+        loop {
+            self.space();
+            let key = self.string()?;
+            let is_escaped = self.is_escaped;
+            self.colon()?;
+            let value = self.value()?;
+            member(Member { key, value, is_escaped });
+            if self.comma_or(b'}')? {
+                return self.end();
+            }
+        }
+    }
+
     #[inline]
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
@@ -121,9 +148,30 @@ impl Scanner<'_> {
         if self.at == self.bytes.len() { Ok(()) } else { self.fail() }
     }
 
-    /// Passes over one value without recursion, so that no depth of nesting overflows the stack.
+    #[inline]
     fn value(&mut self) -> Result<Range<usize>, Malformed> {
         let start = self.at;
+        match self.peek() {
+            Some(b'{' | b'[') => self.container()?,
+            _ => self.scalar()?,
+        }
+        Ok(start..self.at)
+    }
+
+    #[inline]
+    fn scalar(&mut self) -> Result<(), Malformed> {
+        match self.peek() {
+            Some(b'"') => self.string().map(drop),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.word(b"true"),
+            Some(b'f') => self.word(b"false"),
+            Some(b'n') => self.word(b"null"),
+            _ => self.fail(),
+        }
+    }
+
+    /// Passes over an object or an array without recursion, so that no depth of nesting overflows the stack.
+    fn container(&mut self) -> Result<(), Malformed> {
         let mut open = Open::default();
         loop {
             match self.peek() {
@@ -149,17 +197,10 @@ impl Scanner<'_> {
                         continue;
                     }
                 }
-                Some(b'"') => {
-                    self.string()?;
-                }
-                Some(b'-' | b'0'..=b'9') => self.number()?,
-                Some(b't') => self.word(b"true")?,
-                Some(b'f') => self.word(b"false")?,
-                Some(b'n') => self.word(b"null")?,
-                _ => return self.fail(),
+                _ => self.scalar()?,
             }
             loop {
-                let Some(is_object) = open.last() else { return Ok(start..self.at) };
+                let Some(is_object) = open.last() else { return Ok(()) };
                 if !self.comma_or(if is_object { b'}' } else { b']' })? {
                     if is_object {
                         self.string()?;
@@ -172,6 +213,7 @@ impl Scanner<'_> {
         }
     }
 
+    #[inline]
     fn word(&mut self, word: &[u8]) -> Result<(), Malformed> {
         if self.bytes[self.at..].starts_with(word) {
             self.at += word.len();
@@ -180,14 +222,14 @@ impl Scanner<'_> {
         self.fail()
     }
 
+    #[inline]
     fn digits(&mut self) -> Result<(), Malformed> {
-        let start = self.at;
-        while matches!(self.peek(), Some(b'0'..=b'9')) {
-            self.at += 1;
-        }
-        if self.at == start { self.fail() } else { Ok(()) }
+        let length = self.bytes[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.at += length;
+        if length == 0 { self.fail() } else { Ok(()) }
     }
 
+    #[inline]
     fn number(&mut self) -> Result<(), Malformed> {
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -197,6 +239,12 @@ impl Scanner<'_> {
         } else {
             self.digits()?;
         }
+        if matches!(self.peek(), Some(b'.' | b'e' | b'E')) { self.fraction() } else { Ok(()) }
+    }
+
+    /// What is behind the point of a number, and its exponent.
+    #[cold]
+    fn fraction(&mut self) -> Result<(), Malformed> {
         if self.peek() == Some(b'.') {
             self.at += 1;
             self.digits()?;
@@ -211,9 +259,11 @@ impl Scanner<'_> {
         Ok(())
     }
 
+    #[inline]
     fn string(&mut self) -> Result<Range<usize>, Malformed> {
         let start = self.at;
         self.eat(b'"')?;
+        self.is_escaped = false;
         loop {
             self.at += plain(&self.bytes[self.at..]);
             match self.peek() {
@@ -223,6 +273,7 @@ impl Scanner<'_> {
                 }
                 Some(b'\\') => {
                     self.at += 1;
+                    self.is_escaped = true;
                     self.escape()?;
                 }
                 Some(_) | None => return self.fail(),
@@ -282,6 +333,7 @@ impl Open {
 }
 
 /// Counts the bytes that stand for themselves in a string, up to the first that does not.
+#[inline]
 fn plain(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH: u64 = ONES << 7;
@@ -427,7 +479,7 @@ fn push_ordered(value: &str, depth: usize, scalar: fn(&str, &mut String), out: &
             out.push('}');
         }
         Some(b'[') => {
-            let mut scanner = Scanner { bytes: value.as_bytes(), at: 1 };
+            let mut scanner = Scanner { at: 1, ..Scanner::new(value) };
             out.push('[');
             scanner.space();
             // An empty array has no value to read; after any other, a comma or the end follows.
@@ -449,7 +501,7 @@ fn push_ordered(value: &str, depth: usize, scalar: fn(&str, &mut String), out: &
 fn ordered_members(object: &str) -> Vec<(String, Range<usize>)> {
     let mut entries: Vec<(String, usize, Range<usize>)> = Vec::new();
     // The caller knows that the text is JSON.
-    let _ = members(object, |(key, value)| {
+    let _ = members(object, |Member { key, value, .. }| {
         let mut normal = String::with_capacity(key.len());
         push_normal_string(&object[key], &mut normal);
         entries.push((normal, entries.len(), value));

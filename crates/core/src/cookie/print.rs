@@ -277,7 +277,8 @@ fn push_encoded(value: &str, out: &mut String) {
         let (plain, special) = rest.split_at(at);
         out.push_str(plain);
         // Up to the next that is plain, and so of one byte: characters of several are not taken apart.
-        let length = special.bytes().position(|byte| PLAIN[usize::from(byte)]).unwrap_or(special.len());
+        let length =
+            special.bytes().position(|byte| PLAIN[usize::from(byte)]).unwrap_or(special.len());
         let (special, behind) = special.split_at(length);
         for byte in special.bytes() {
             out.push('%');

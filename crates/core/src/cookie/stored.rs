@@ -159,6 +159,8 @@ pub struct Familiar {
     /// What stands before and behind the expiry.
     front: Box<str>,
     back: Box<str>,
+    /// The whole of a cookie that has no time.
+    timeless: Box<str>,
 }
 
 impl Familiar {
@@ -182,10 +184,12 @@ impl Familiar {
         let mut back = String::from("__");
         cookie.settings.push_back(&mut back);
         back.push('}');
+        let (front, back) = (&front[2..], &back[2..]);
         Self {
             settings: Arc::clone(&cookie.settings),
-            front: front[2..].into(),
-            back: back[2..].into(),
+            front: front.into(),
+            back: back.into(),
+            timeless: [MAX_AGE, "null", front, "null", back].concat().into(),
         }
     }
 
@@ -204,14 +208,15 @@ impl Familiar {
     /// assert_eq!(usual.parse("null", now), Err(Corrupt::NoCookie));
     /// ```
     pub fn parse(&self, text: &str, now: Timestamp) -> Result<StoredCookie, Corrupt> {
-        self.recognise(text).map_or_else(|| StoredCookie::parse(text, now), Ok)
+        match self.recognise(text) {
+            Some((cookie, end)) if end == text.len() => Ok(cookie),
+            _ => StoredCookie::parse(text, now),
+        }
     }
 
-    fn recognise(&self, text: &str) -> Option<StoredCookie> {
+    /// Reads the familiar cookie that a text begins with, and says where it ends.
+    pub(crate) fn recognise(&self, text: &str) -> Option<(StoredCookie, usize)> {
         let Times { max_age, expires, end, .. } = self.times(text)?;
-        if end != text.len() {
-            return None;
-        }
         let original_max_age = match max_age {
             "null" => Field::Null,
             number => Field::Number(number.parse().ok()?),
@@ -220,11 +225,17 @@ impl Familiar {
             None => Field::Null,
             Some(date) => Field::Date(Timestamp::parse(date)),
         };
-        Some(StoredCookie { original_max_age, expires, settings: Arc::clone(&self.settings) })
+        let settings = Arc::clone(&self.settings);
+        Some((StoredCookie { original_max_age, expires, settings }, end))
     }
 
     /// Reads the times of a familiar cookie that a text begins with.
     pub(crate) fn times<'a>(&self, text: &'a str) -> Option<Times<'a>> {
+        if text.starts_with(&*self.timeless) {
+            let end = self.timeless.len();
+            let expires_at = end - self.back.len() - "null".len();
+            return Some(Times { max_age: "null", expires: "null", expires_at, end });
+        }
         let rest = text.strip_prefix(MAX_AGE)?;
         let (max_age, rest) = rest.split_at(rest.find(',')?);
         if max_age != "null" && !json::is_short_integer(max_age) {
@@ -234,7 +245,11 @@ impl Familiar {
         let expires_at = text.len() - rest.len();
         let length = match rest.strip_prefix('"') {
             None => rest.starts_with("null").then_some("null".len())?,
-            Some(date) => date.find(['"', '\\']).filter(|end| date[*end..].starts_with('"'))? + 2,
+            Some(date) => {
+                let is_special = |byte: u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+                let end = date.bytes().position(is_special)?;
+                date[end..].starts_with('"').then_some(end + 2)?
+            }
         };
         let (expires, rest) = rest.split_at(length);
         let rest = rest.strip_prefix(&*self.back)?;
@@ -446,7 +461,7 @@ impl StoredCookie {
         };
         let mut expires = Field::Undefined;
         let mut max_age = Field::Undefined;
-        json::members(text, |(key, value)| {
+        json::members(text, |json::Member { key, value, .. }| {
             let field = Field::parse(&text[value]);
             match json::unquote(&text[key]).as_deref() {
                 Some("originalMaxAge") => cookie.original_max_age = field,
@@ -1005,7 +1020,8 @@ mod tests {
             let cookie = StoredCookie::new(&options, NOW, false, true);
             let usual = Familiar::new(&cookie);
             assert_eq!(usual.compose(&cookie), Some(cookie.text()));
-            assert_eq!(usual.recognise(&cookie.text()).as_ref(), Some(&cookie));
+            let text = cookie.text();
+            assert_eq!(usual.recognise(&text), Some((cookie.clone(), text.len())));
             for (max_age, date) in max_ages.iter().flat_map(|age| dates.map(|date| (age, date))) {
                 let text = cookie.text().replacen("null", max_age, 1);
                 let (front, back) = text.split_at(text.find("\"expires\"").unwrap());
