@@ -75,6 +75,11 @@ impl Config {
         self.genid.is_some() || matches!(self.cookies, Cookies::Of(_))
     }
 
+    /// Says whether any of the user's own functions want to see the request.
+    pub(crate) fn needs_parts(&self) -> bool {
+        self.needs_request() || self.connection.secure_when.is_some()
+    }
+
     /// Gives what the cookies of most records are like; `None` where a function says so for each request.
     pub(crate) fn familiar(&self, secure: bool) -> Option<&Familiar> {
         match &self.cookies {

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::request::Parts;
 
+use crate::head::Head;
+
 /// Marks a request as received over TLS. Insert it where TLS is terminated in this process.
 ///
 /// ```
@@ -97,14 +99,18 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn is_secure(&self, request: &Parts, read_forwarded: bool) -> bool {
+    pub(crate) fn is_secure(&self, request: &Head<'_>, read_forwarded: bool) -> bool {
         let marked = request.extensions.get::<SecureConnection>().is_some()
-            || self.secure_when.as_ref().is_some_and(|secure| secure(request));
+            || self
+                .secure_when
+                .as_ref()
+                .zip(request.parts)
+                .is_some_and(|(secure, parts)| secure(parts));
         marked
             || match self.proxy {
                 Some(false) => false,
                 None => request.uri.scheme() == Some(&http::uri::Scheme::HTTPS),
-                Some(true) => is_forwarded_https(&request.headers, read_forwarded),
+                Some(true) => is_forwarded_https(request.headers, read_forwarded),
             }
     }
 }
@@ -122,7 +128,7 @@ mod tests {
     }
 
     fn is_secure(proxy: Option<bool>, request: &Parts) -> bool {
-        Connection { proxy, secure_when: None }.is_secure(request, true)
+        Connection { proxy, secure_when: None }.is_secure(&request.into(), true)
     }
 
     #[test]
@@ -183,7 +189,7 @@ mod tests {
     fn marker_and_function_count_always() {
         let mut request = parts("/", &[]);
         let own = Connection { proxy: Some(false), secure_when: Some(Arc::new(|_| true)) };
-        assert!(own.is_secure(&request, true));
+        assert!(own.is_secure(&(&request).into(), true));
         request.extensions.insert(SecureConnection);
         for proxy in [None, Some(false), Some(true)] {
             assert!(is_secure(proxy, &request));

@@ -54,6 +54,7 @@ mod extract;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod head;
 mod layer;
 mod lock;
 mod queue;

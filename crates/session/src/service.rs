@@ -21,7 +21,6 @@ use bytes::Bytes;
 use express_session_core::cookie::{self, Cookie};
 use express_session_core::{SessionId, Verified, decide, token};
 use http::header::{COOKIE, RETRY_AFTER, SET_COOKIE};
-use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -30,6 +29,7 @@ use tower_service::Service;
 use crate::body::SessionBody;
 use crate::config::{Config, Cookies};
 use crate::error::{Error, ErrorKind};
+use crate::head::Head;
 use crate::state::{Begun, Ready, Shared};
 
 /// Where the sessions of a request stand in its extensions: the innermost layer's first.
@@ -123,17 +123,40 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (mut head, body) = request.into_parts();
-        let Some(shared) = self.config.admit(&mut head) else {
-            let inner = self.inner.call(Request::from_parts(head, body));
+        if self.config.needs_parts() {
+            let (head, body) = request.into_parts();
+            let admission = self.config.admit(&Head::from(&head));
+            return self.go_on(Request::from_parts(head, body), admission);
+        }
+        let admission = self.config.admit(&Head::of(&request));
+        self.go_on(request, admission)
+    }
+}
+
+impl<S> SessionService<S> {
+    #[inline]
+    fn go_on<B, R>(
+        &mut self,
+        mut request: Request<B>,
+        admission: Option<Slot>,
+    ) -> ResponseFuture<S, B, R>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone,
+        R: Body,
+    {
+        let shared = admission.as_ref().and_then(Slot::session).cloned();
+        if let Some(slot) = admission {
+            request.extensions_mut().insert(slot);
+        }
+        let Some(shared) = shared else {
+            let inner = self.inner.call(request);
             return ResponseFuture { step: Step::Inner { inner, end: None } };
         };
         let end = End {
             shared,
-            is_head: head.method == Method::HEAD,
-            is_connect: head.method == Method::CONNECT,
+            is_head: *request.method() == Method::HEAD,
+            is_connect: *request.method() == Method::CONNECT,
         };
-        let request = Request::from_parts(head, body);
         if end.shared.load_plan() == decide::Load::Early {
             // The service that was polled ready is the one to call.
             let clone = self.inner.clone();
@@ -148,9 +171,9 @@ where
 }
 
 impl Config {
-    /// Finds out what a request's session may be, and puts it into the extensions; `None` where the
-    /// request has no session of this layer.
-    fn admit(self: &Arc<Self>, head: &mut Parts) -> Option<Arc<Shared>> {
+    /// Finds out what a request's session may be: what is to be put into the request's extensions. `None` where
+    /// another layer has done that.
+    fn admit(self: &Arc<Self>, head: &Head<'_>) -> Option<Slot> {
         let departures = self.policy.departures;
         let outer = head.extensions.get::<Slot>();
         let taken = |slot: &Slot| {
@@ -160,34 +183,38 @@ impl Config {
             return None;
         }
         let made;
-        let cookie: &Cookie = match &self.cookies {
-            Cookies::Fixed(fixed) => &fixed.options,
-            Cookies::Of(cookie) => {
-                made = cookie(head);
+        let cookie: &Cookie = match (&self.cookies, head.parts) {
+            (Cookies::Fixed(fixed), _) => &fixed.options,
+            (Cookies::Of(cookie), parts) => {
+                made = parts.map_or_else(Cookie::new, |parts| cookie(parts));
                 &made
             }
         };
+        let outer = || outer.cloned().map(Arc::new);
         if !matches(original_path(head), cookie.session_path(), departures.path_match) {
-            let outer = outer.cloned().map(Arc::new);
-            head.extensions.insert(Slot { inner: Inner::Outside(Arc::clone(self)), outer });
-            return None;
+            return Some(Slot { inner: Inner::Outside(Arc::clone(self)), outer: outer() });
         }
         let presented = self.presented(head).map(Verified::into_inner);
         let secure = self.connection.is_secure(head, departures.forwarded);
-        let outer = outer.cloned().map(Arc::new);
-        let request = self.needs_request().then(|| Box::new(head.clone()));
+        let parts = head.parts.filter(|_| self.needs_request());
+        let request = parts.map(|parts| Box::new(parts.clone()));
         let shared = Arc::new(Shared::new(Arc::clone(self), presented, secure, request));
-        head.extensions.insert(Slot { inner: Inner::Session(Arc::clone(&shared)), outer });
-        Some(shared)
+        Some(Slot { inner: Inner::Session(shared), outer: outer() })
     }
 
     /// Gives the id of the request's cookie, if its signature is good.
-    fn presented(&self, head: &Parts) -> Option<Verified<SessionId>> {
+    fn presented(&self, head: &Head<'_>) -> Option<Verified<SessionId>> {
         let headers = head.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
-        let candidates = if self.policy.departures.duplicate_cookies { MAX_DUPLICATES } else { 1 };
-        cookie::values(headers, &self.name)
-            .take(candidates)
-            .find_map(|value| token::open(&value, &self.keyring).ok())
+        let mut left = if self.policy.departures.duplicate_cookies { MAX_DUPLICATES } else { 1 };
+        let opened = cookie::find(headers, &self.name, |value| {
+            left -= 1;
+            match token::open(value, &self.keyring) {
+                Ok(id) => Some(Some(id)),
+                Err(_) if left == 0 => Some(None),
+                Err(_) => None,
+            }
+        });
+        opened.flatten()
     }
 }
 
@@ -196,12 +223,12 @@ impl Config {
 const MAX_DUPLICATES: usize = 8;
 
 /// Gives the path that the client asked for, also inside of a nested router.
-fn original_path(head: &Parts) -> &str {
+fn original_path<'a>(head: &Head<'a>) -> &'a str {
     #[cfg(feature = "axum")]
     if let Some(original) = head.extensions.get::<axum::extract::OriginalUri>() {
         return path_of(&original.0);
     }
-    path_of(&head.uri)
+    path_of(head.uri)
 }
 
 fn path_of(uri: &http::Uri) -> &str {
@@ -308,13 +335,20 @@ where
                     }
                 }
                 Steps::Inner { inner, end } => {
-                    let response = std::task::ready!(inner.poll(context))?;
+                    let mut response = std::task::ready!(inner.poll(context))?;
                     let Some(end) = end.take().filter(|end| !end.shared.is_untouched()) else {
                         return Poll::Ready(Ok(response.map(SessionBody::plain)));
                     };
-                    match begin(end, response) {
-                        Finish::Now(response) => return Poll::Ready(Ok(response)),
-                        Finish::Later(commit) => Step::Commit { commit },
+                    let leaving = Leaving::new(&end, &response);
+                    let shared = end.shared;
+                    match leaving.begin(&shared) {
+                        Begun::Done(committed) => {
+                            let outcome = leaving.settle(&shared, committed, &mut response);
+                            return Poll::Ready(Ok(outcome.respond(shared, response)));
+                        }
+                        begun @ (Begun::Not | Begun::Planned(..)) => Step::Commit {
+                            commit: Box::pin(finish(leaving, shared, begun, response)),
+                        },
                     }
                 }
                 Steps::Commit { commit } => {
@@ -346,30 +380,6 @@ where
     let _ = shared.commit(Ready::Whole, Begun::Not).await;
     shared.close();
     failed(&error)
-}
-
-/// A response whose session's step is done, or is still to be waited for.
-enum Finish<R: Body> {
-    Now(Response<SessionBody<R>>),
-    Later(Boxed<Response<SessionBody<R>>>),
-}
-
-/// Takes the session's step for a response: at once, where the store answers at once.
-fn begin<R>(end: End, mut response: Response<R>) -> Finish<R>
-where
-    R: Body + Send + 'static,
-    R::Data: From<Bytes>,
-{
-    let leaving = Leaving::new(&end, &response);
-    let shared = end.shared;
-    let begun = if leaving.at_end { Begun::Not } else { shared.commit_now(leaving.ready) };
-    match begun {
-        Begun::Done(committed) => {
-            let outcome = leaving.settle(&shared, committed, &mut response);
-            Finish::Now(outcome.respond(shared, response))
-        }
-        begun => Finish::Later(Box::pin(finish(leaving, shared, begun, response))),
-    }
 }
 
 /// Takes the session's step for a response, from where it was begun.
@@ -416,6 +426,11 @@ impl Leaving {
             at_end: decide::commit(policy) == decide::Commit::AtEnd && !has_no_body,
             ready: if is_whole { Ready::Whole } else { Ready::Begun },
         }
+    }
+
+    /// Takes the session's step as far as that can be done without waiting.
+    fn begin(self, shared: &Arc<Shared>) -> Begun {
+        if self.at_end { Begun::Not } else { shared.commit_now(self.ready) }
     }
 
     /// Adds the cookie, and says what becomes of the response.
@@ -469,6 +484,7 @@ impl Outcome {
         matches!(self, Self::Failed(_) | Self::Alone | Self::Over)
     }
 
+    #[inline]
     fn respond<R>(self, shared: Arc<Shared>, response: Response<R>) -> Response<SessionBody<R>>
     where
         R: Body,

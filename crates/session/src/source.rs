@@ -1,5 +1,6 @@
 //! Where time and random bytes come from: the only two things the layer fetches by itself.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,14 +18,53 @@ impl Clock for System {
 
 impl Random for System {
     fn fill(&self, bytes: &mut [u8]) {
-        // Going on with bytes that can be guessed would give sessions away: nothing is better than that.
-        if let Err(error) = getrandom::fill(bytes) {
-            panic!("the operating system gives no random bytes: {error}");
-        }
+        POOL.with_borrow_mut(|pool| pool.take(bytes));
     }
 }
 
-/// The clock and the random source of a layer.
+thread_local! {
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { bytes: [0; POOLED], left: 0, process: 0 }) };
+}
+
+/// As many bytes as the operating system gives at one go (Linux gives up to 256 without a break).
+const POOLED: usize = 240;
+
+/// Random bytes that were asked for together: the system call costs more than all that is done with an id.
+struct Pool {
+    /// The last `left` of them are still to be given; the others are zero.
+    bytes: [u8; POOLED],
+    left: usize,
+    /// A process that was forked must not give what its parent gives.
+    process: u32,
+}
+
+impl Pool {
+    fn take(&mut self, out: &mut [u8]) {
+        if out.len() > POOLED {
+            return fill(out);
+        }
+        let process = std::process::id();
+        if self.left < out.len() || self.process != process {
+            fill(&mut self.bytes);
+            self.left = POOLED;
+            self.process = process;
+        }
+        let at = POOLED - self.left;
+        let taken = &mut self.bytes[at..at + out.len()];
+        out.copy_from_slice(taken);
+        // Nothing that is given stays behind.
+        taken.fill(0);
+        self.left -= out.len();
+    }
+}
+
+fn fill(bytes: &mut [u8]) {
+    // Going on with bytes that can be guessed would give sessions away: nothing is better than that.
+    if let Err(error) = getrandom::fill(bytes) {
+        panic!("the operating system gives no random bytes: {error}");
+    }
+}
+
 #[derive(Clone)]
 pub(crate) struct Sources {
     pub(crate) clock: Arc<dyn Clock>,

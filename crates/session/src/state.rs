@@ -79,11 +79,12 @@ impl Drop for Underway {
 struct State {
     phase: Phase,
     progress: Progress,
-    live: Option<Live>,
+    /// Boxed, since most of a request's state is in it, and many requests never ask.
+    live: Option<Box<Live>>,
     /// The record of a session that nobody has asked for yet: somebody may while the body is being sent.
-    unread: Option<Renewed>,
+    unread: Option<Box<Renewed>>,
     /// The lock that this request has, or is asking for.
-    lock: Option<Held>,
+    lock: Option<Box<Held>>,
     /// Whether somebody has asked for the session.
     is_asked: bool,
     /// How long the next step waits, after one that the store did not answer in time: a request waits once
@@ -233,13 +234,18 @@ impl Snapshot {
 }
 
 impl Live {
-    fn new(id: SessionId, cookie: StoredCookie) -> Self {
-        Self {
-            began: Began { id: id.clone(), loaded: false, document: None, cookie: cookie.clone() },
+    fn new(id: SessionId, cookie: StoredCookie) -> Box<Self> {
+        Self::with(id, Document::new(), cookie, Known::Absent)
+    }
+
+    fn with(id: SessionId, document: Document, cookie: StoredCookie, known: Known) -> Box<Self> {
+        let loaded = known != Known::Absent;
+        Box::new(Self {
+            began: Began { id: id.clone(), loaded, document: None, cookie: cookie.clone() },
             id,
-            document: Document::new(),
+            document,
             cookie,
-            known: Known::Absent,
+            known,
             version: 0,
             saved: None,
             committed: None,
@@ -248,15 +254,7 @@ impl Live {
             overwritten: 0,
             updates: Vec::new(),
             unsure: Vec::new(),
-        }
-    }
-
-    fn loaded(id: SessionId, document: Document, cookie: StoredCookie, revision: Revision) -> Self {
-        let mut live = Self::new(id, cookie);
-        live.document = document;
-        live.known = Known::At(revision);
-        live.began.loaded = true;
-        live
+        })
     }
 
     /// Keeps what the session began with, before the document gets another base.
@@ -325,6 +323,7 @@ impl Live {
 }
 
 impl Shared {
+    #[inline]
     pub(crate) fn new(
         config: Arc<Config>,
         presented: Option<SessionId>,
@@ -388,7 +387,7 @@ impl Shared {
     pub(crate) fn read<T>(&self, read: impl FnOnce(&Live) -> T) -> Option<T> {
         let state = self.state();
         match state.phase {
-            Phase::Live | Phase::Adrift => state.live.as_ref().map(read),
+            Phase::Live | Phase::Adrift => state.live.as_deref().map(read),
             Phase::Unloaded | Phase::Unread | Phase::Unset | Phase::Destroyed | Phase::Gone => None,
         }
     }
@@ -456,10 +455,35 @@ impl Shared {
         }
     }
 
-    fn load_now(self: &Arc<Self>) -> Option<Result<(), Error>> {
-        let _step = self.begin_step_now()?;
-        self.state().is_asked = true;
-        at_once(self.load_in_step(decide::Step::Load, self.now()))
+    /// Loads without waiting: `None` where the store may have to be waited for, or another step is under way.
+    fn load_now(&self) -> Option<Result<(), Error>> {
+        if !self.config.store.answers_at_once() {
+            return None;
+        }
+        let _permit = self.step.try_acquire().ok()?;
+        let now = self.now();
+        let is_first = {
+            let mut state = self.state();
+            state.is_asked = true;
+            state.phase == Phase::Unloaded && state.unread.is_none()
+        };
+        let live = if is_first { self.fetch_now(now) } else { None };
+        let Some(live) = live else {
+            return at_once(self.load_in_step(decide::Step::Load, now));
+        };
+        let mut state = self.state();
+        state.live = Some(live);
+        state.phase = Phase::Live;
+        Some(Ok(()))
+    }
+
+    /// Gives the session, unless there is more to be said about it.
+    fn fetch_now(&self, now: Timestamp) -> Option<Box<Live>> {
+        match at_once(self.fetch(now))?.ok()? {
+            Some(found) => self.loaded(&found, now),
+            None => self.generate(now),
+        }
+        .ok()
     }
 
     async fn load_later(self: &Arc<Self>) -> Result<(), Error> {
@@ -479,19 +503,19 @@ impl Shared {
             }
         };
         let found = match unread {
-            Some(found) => Ok(Some(found)),
+            Some(found) => Ok(Some(*found)),
             None => self.ask(self.fetch(now)).await,
         };
         if step == decide::Step::LoadUnasked
             && decide::renewal_suffices(&self.config.policy)
             && let Ok(Some(found @ Renewed { is_renewed: true, .. })) = found
         {
-            self.state().unread = Some(found);
+            self.state().unread = Some(Box::new(found));
             return Ok(());
         }
         let live = found.and_then(|found| match found {
             Some(found) => self.loaded(&found, now),
-            None => self.generate(),
+            None => self.generate(now),
         });
         let error = match live {
             Ok(live) => {
@@ -508,7 +532,7 @@ impl Shared {
         }
         tell_outage(&error);
         // Its record may well be there: ending it has to reach the store.
-        let mut live = self.generate()?;
+        let mut live = self.generate(now)?;
         if let Some(id) = self.presented.clone() {
             live.began.id = id.clone();
             live.id = id;
@@ -573,41 +597,45 @@ impl Shared {
         }
     }
 
-    fn loaded(&self, found: &Renewed, now: Timestamp) -> Result<Live, Error> {
-        let Some(id) = self.presented.clone() else { return self.generate() };
+    fn loaded(&self, found: &Renewed, now: Timestamp) -> Result<Box<Live>, Error> {
+        let Some(id) = self.presented.clone() else { return self.generate(now) };
         let (document, cookie) = self.parse(&found.loaded, now)?;
-        let mut live = Live::loaded(id, document, cookie, found.loaded.revision);
+        let mut live = Live::with(id, document, cookie, Known::At(found.loaded.revision));
         live.is_touched = found.is_renewed;
         Ok(live)
     }
 
     fn parse(&self, loaded: &Loaded, now: Timestamp) -> Result<(Document, StoredCookie), Error> {
-        let document = if self.config.policy.departures.verbatim {
-            Document::parse(Arc::clone(&loaded.record.text))?
-        } else {
-            Document::parse_normalised(&loaded.record.text)?
-        };
-        let cookie = match self.config.familiar(self.secure) {
-            Some(familiar) => familiar.parse(document.cookie_text(), now)?,
-            None => StoredCookie::parse(document.cookie_text(), now)?,
-        };
+        let text = &loaded.record.text;
+        if !self.config.policy.departures.verbatim {
+            let document = Document::parse_normalised(text)?;
+            let cookie = StoredCookie::parse(document.cookie_text(), now)?;
+            return Ok((document, cookie));
+        }
+        if let Some(familiar) = self.config.familiar(self.secure) {
+            return Ok(Document::parse_as(Arc::clone(text), familiar, now)?);
+        }
+        let document = Document::parse(Arc::clone(text))?;
+        let cookie = StoredCookie::parse(document.cookie_text(), now)?;
         Ok((document, cookie))
     }
 
     /// Gives what is loaded when a session is written now, and the record for it.
     fn written_form(&self, document: &Document, cookie: &StoredCookie) -> (Document, Record) {
-        let text = match self.config.familiar(self.secure) {
-            Some(familiar) => familiar.text(cookie),
-            None => cookie.text(),
-        };
-        let written = document.written(&text);
+        let written = document.written(&self.cookie_text(cookie));
         let text = Arc::clone(written.base_text());
         (written, Record { text, deadline: cookie.deadline() })
     }
 
-    fn generate(&self) -> Result<Live, Error> {
-        let (id, cookie) =
-            self.config.generate(self.request.as_deref(), self.secure, self.now())?;
+    fn cookie_text(&self, cookie: &StoredCookie) -> String {
+        match self.config.familiar(self.secure) {
+            Some(familiar) => familiar.text(cookie),
+            None => cookie.text(),
+        }
+    }
+
+    fn generate(&self, now: Timestamp) -> Result<Box<Live>, Error> {
+        let (id, cookie) = self.config.generate(self.request.as_deref(), self.secure, now)?;
         Ok(Live::new(id, cookie))
     }
 
@@ -665,7 +693,7 @@ impl Shared {
             let live = state.callable()?;
             (live.id.clone(), live.known)
         };
-        let mut fresh = self.generate()?;
+        let mut fresh = self.generate(self.now())?;
         let policy = &self.config.policy;
         let mut destroyed = Ok(());
         if decide::destroys(known != Known::Absent, policy) {
@@ -696,7 +724,7 @@ impl Shared {
         };
         fresh.version = live.version + 1;
         fresh.renewed = live.renewed;
-        *live = fresh;
+        *live = *fresh;
         drop(step);
         failed.map_or(Ok(()), Err)
     }
@@ -777,18 +805,34 @@ impl Shared {
 
     /// Takes the step of a response as far as that can be done without waiting.
     pub(crate) fn commit_now(self: &Arc<Self>, response: Ready) -> Begun {
-        let Some(step) = self.begin_step_now() else { return Begun::Not };
-        if self.state().lock.is_some() {
+        if !self.config.store.answers_at_once() {
+            return Begun::Not;
+        }
+        // Nobody else can take a step, or look at what is known after this one.
+        let is_last = Arc::strong_count(self) == 1;
+        let step = if is_last { None } else { self.begin_step_now() };
+        if (!is_last && step.is_none()) || self.state().lock.is_some() {
             return Begun::Not;
         }
         let now = self.now();
+        if is_last && self.renew_last(now) {
+            return Begun::Done(Ok(None));
+        }
         if at_once(self.begin_end(response, now)).is_none() {
             return Begun::Not;
         }
         let Some(plan) = self.plan() else { return Begun::Done(Ok(None)) };
-        match self.act_now(plan, now) {
+        let done = if is_last && self.act_last(plan, now) {
+            Some(Ok(()))
+        } else {
+            self.act_now(plan, now)
+        };
+        match done {
             Some(done) => Begun::Done(done.map(|()| self.answer(plan, now))),
-            None => Begun::Planned(step, plan, now),
+            None => match step.or_else(|| self.begin_step_now()) {
+                Some(step) => Begun::Planned(step, plan, now),
+                None => Begun::Not,
+            },
         }
     }
 
@@ -987,6 +1031,34 @@ impl Shared {
         Some(self.end_act(plan, before, done))
     }
 
+    /// Renews the record of a session that nobody has asked for, or can still ask for, without loading it. Gives
+    /// `false` where that is not all there is to do.
+    fn renew_last(&self, now: Timestamp) -> bool {
+        let Some(id) = &self.presented else { return false };
+        self.state().phase == Phase::Unloaded
+            && self.load_plan() != decide::Load::Asked
+            && decide::renewal_suffices(&self.config.policy)
+            && self.config.store.renew_at_once(id, now)
+    }
+
+    /// Does it with a store that answers at once and notes nothing, as the last step of all. Gives `false`, with
+    /// nothing done, where it turns out that more is to be said about it.
+    fn act_last(&self, plan: Plan, now: Timestamp) -> bool {
+        match plan.store {
+            decide::Store::Keep => {
+                if plan.cookie == decide::Cookie::Send {
+                    self.renew_once(now);
+                }
+                true
+            }
+            decide::Store::Write => {
+                self.renew_once(now);
+                self.write_last(now)
+            }
+            decide::Store::Touch | decide::Store::Destroy => false,
+        }
+    }
+
     /// Gives what the store has when this is done, as far as it is known before.
     fn begin_act(&self, plan: Plan, now: Timestamp) -> Option<Arc<Snapshot>> {
         let sends = plan.cookie == decide::Cookie::Send;
@@ -996,7 +1068,7 @@ impl Shared {
         match plan.store {
             decide::Store::Write => None,
             decide::Store::Keep | decide::Store::Touch | decide::Store::Destroy => {
-                self.state().live.as_ref().map(Snapshot::of)
+                self.state().live.as_deref().map(Snapshot::of)
             }
         }
     }

@@ -5,7 +5,7 @@
 //! [`update_locked`](express_session_core::store::Store::update_locked), which refuses a holder whose
 //! lease has run out.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use express_session_core::SessionId;
@@ -88,7 +88,7 @@ impl Shared {
         if state.lock.is_some() {
             return Err(Error::new(ErrorKind::Locked));
         }
-        state.lock = Some(held);
+        state.lock = Some(Box::new(held));
         Ok(Claim { shared: self, is_done: false })
     }
 
@@ -179,8 +179,7 @@ impl Shared {
     }
 
     /// Gives the lock back without waiting for it, where there is a runtime to do so.
-    fn abandon_lock(&self) {
-        let Some(held) = self.state().lock.take() else { return };
+    fn abandon(&self, held: Held) {
         let Ok(runtime) = Handle::try_current() else { return };
         let (store, limit) = (self.config.store.clone(), self.config.store_timeout);
         runtime.spawn(async move {
@@ -193,7 +192,10 @@ impl Shared {
 /// A request that was dropped, or whose handler panicked, keeps nobody waiting.
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.abandon_lock();
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = state.lock.take() {
+            self.abandon(*held);
+        }
     }
 }
 
@@ -212,7 +214,8 @@ impl Claim<'_> {
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         if !self.is_done {
-            self.shared.abandon_lock();
+            let held = self.shared.state().lock.take();
+            held.into_iter().for_each(|held| self.shared.abandon(*held));
         }
     }
 }

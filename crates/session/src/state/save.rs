@@ -6,7 +6,7 @@ use std::time::Duration;
 use express_session_core::store::{Created, Fenced, Loaded, Record, Revision, Store as _, Updated};
 use express_session_core::{Document, SessionId, Timestamp, decide, merge};
 
-use super::{Attempt, Known, Live, Phase, Shared, Snapshot, Update};
+use super::{Attempt, Known, Live, Phase, Shared, Snapshot, Update, at_once};
 use crate::deadline::pause;
 use crate::error::{Error, ErrorKind};
 
@@ -100,6 +100,29 @@ impl Shared {
                 Ok(if self.can_join(&id)? { Tried::Together } else { Tried::Met })
             }
             Updated::Gone => self.meet_nothing().map(|()| Tried::Again),
+        }
+    }
+
+    /// Writes the session, unless others write it too. Nothing is noted of it, since nobody is left to ask.
+    pub(super) fn write_last(&self, now: Timestamp) -> bool {
+        let state = self.state();
+        let Some(live) = &state.live else { return false };
+        if self.config.writers.has(&live.id) {
+            return false;
+        }
+        let text = live.document.render(&self.cookie_text(&live.cookie));
+        let record = Record { text, deadline: live.cookie.deadline() };
+        let store = &self.config.store;
+        match live.known {
+            Known::Absent => {
+                let created = at_once(store.create(&live.id, &record, now));
+                matches!(created, Some(Ok(Created::Done(_))))
+            }
+            Known::At(revision) => {
+                let updated = at_once(store.update(&live.id, &record, revision, now));
+                matches!(updated, Some(Ok(Updated::Done(_))))
+            }
+            Known::Attempted => false,
         }
     }
 

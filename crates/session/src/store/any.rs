@@ -73,6 +73,14 @@ impl AnyStore {
     pub(crate) fn answers_at_once(&self) -> bool {
         matches!(self.0, Kind::Memory(_))
     }
+
+    /// Renews a record without loading it, where that can be done at once, and says whether it was.
+    pub(crate) fn renew_at_once(&self, id: &SessionId, now: Timestamp) -> bool {
+        match &self.0 {
+            Kind::Memory(store) => store.renew_only(id, now),
+            Kind::Other(_) => false,
+        }
+    }
 }
 
 impl fmt::Debug for AnyStore {

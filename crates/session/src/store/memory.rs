@@ -229,7 +229,7 @@ impl MemoryStore {
     }
 
     fn with(options: Options) -> Self {
-        let hasher = RandomState::new();
+        let hasher = RandomState::default();
         let sessions = options.max_sessions.unwrap_or(usize::MAX);
         let bytes = options.max_bytes.unwrap_or(usize::MAX);
         let parts = (sessions / PART_SESSIONS).min(bytes / PART_BYTES).clamp(1, MOST_PARTS);
@@ -279,6 +279,13 @@ impl MemoryStore {
             }
         }
         done
+    }
+
+    /// Renews a record without loading it, and says whether it was.
+    pub(super) fn renew_only(&self, id: &SessionId, now: Timestamp) -> bool {
+        let ttl = |deadline| self.deadline(deadline, now);
+        let renewed = self.within(id, now, |part, probe| part.shard.renew_only(&probe, ttl, now));
+        renewed.unwrap_or(false)
     }
 
     fn part_of(&self, probe: &Probe) -> usize {

@@ -104,7 +104,7 @@ impl Locks {
 
 #[cfg(test)]
 mod tests {
-    use std::hash::RandomState;
+    use super::super::sync::RandomState;
 
     use express_session_core::SessionId;
 
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn what_is_over_goes_in_small_steps_and_nothing_else() {
-        let (mut locks, hasher) = (Locks::default(), RandomState::new());
+        let (mut locks, hasher) = (Locks::default(), RandomState::default());
         for number in 0..1000 {
             let until = if number % 2 == 0 { at(1) } else { at(2) };
             locks.lock(probe(&hasher, number), ONE, until, at(0));
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn lock_has_one_end_however_often_it_is_taken() {
-        let (mut locks, hasher) = (Locks::default(), RandomState::new());
+        let (mut locks, hasher) = (Locks::default(), RandomState::default());
         for round in 0..100 {
             let holder = if round % 2 == 0 { ONE } else { OTHER };
             assert_eq!(locks.lock(probe(&hasher, 0), holder, at(1), at(0)), Locked::Done);
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn lock_that_is_over_is_not_held_before_it_has_gone() {
-        let (mut locks, hasher) = (Locks::default(), RandomState::new());
+        let (mut locks, hasher) = (Locks::default(), RandomState::default());
         locks.lock(probe(&hasher, 0), ONE, at(1), at(0));
         assert!(locks.is_held(&probe(&hasher, 0), ONE, at(0)));
         assert!(!locks.is_held(&probe(&hasher, 0), ONE, at(1)));

@@ -208,6 +208,31 @@ impl Shard {
         ttl: impl Fn(Option<Timestamp>) -> Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Option<Renewed>, TooLarge> {
+        let Some((slot, is_renewed)) = self.prolong(probe, ttl, now)? else { return Ok(None) };
+        // Taken before room is made: with a cap in bytes that may be at the record's own cost.
+        let loaded = self.slots[slot as usize].loaded();
+        self.make_room(now);
+        Ok(loaded.map(|loaded| Renewed { loaded, is_renewed }))
+    }
+
+    /// Touches, and says whether there was a session record.
+    pub(super) fn renew_only(
+        &mut self,
+        probe: &Probe,
+        ttl: impl Fn(Option<Timestamp>) -> Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<bool, TooLarge> {
+        let Some((_, is_renewed)) = self.prolong(probe, ttl, now)? else { return Ok(false) };
+        self.make_room(now);
+        Ok(is_renewed)
+    }
+
+    fn prolong(
+        &mut self,
+        probe: &Probe,
+        ttl: impl Fn(Option<Timestamp>) -> Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Option<(u32, bool)>, TooLarge> {
         let Some(slot) = self.live(probe, now) else { return Ok(None) };
         self.used(slot);
         let text = self.slots[slot as usize].text.as_deref().unwrap_or_default();
@@ -220,10 +245,7 @@ impl Shard {
             }
             self.move_deadline(slot, ttl(deadline));
         }
-        // Taken before room is made: with a cap in bytes that may be at the record's own cost.
-        let loaded = self.slots[slot as usize].loaded();
-        self.make_room(now);
-        Ok(loaded.map(|loaded| Renewed { loaded, is_renewed }))
+        Ok(Some((slot, is_renewed)))
     }
 
     pub(super) fn destroy(&mut self, probe: &Probe) {
@@ -511,7 +533,7 @@ mod tests {
     }
 
     fn shard(records: usize, deadline: Timestamp) -> Shard {
-        let mut shard = Shard::new(RandomState::new(), Caps::NONE);
+        let mut shard = Shard::new(RandomState::default(), Caps::NONE);
         for number in 0..records {
             shard.create_due(number, deadline);
         }
@@ -586,7 +608,7 @@ mod tests {
 
     #[test]
     fn distant_times_are_kept_apart_from_expired_ones() {
-        let mut shard = Shard::new(RandomState::new(), Caps::NONE);
+        let mut shard = Shard::new(RandomState::default(), Caps::NONE);
         for (number, deadline) in [Timestamp::MIN, NOW, Timestamp::MAX].into_iter().enumerate() {
             shard.create_due(number, deadline);
         }

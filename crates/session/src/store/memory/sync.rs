@@ -1,8 +1,8 @@
-//! The locks of the parts, and how ids are hashed: the standard library's, but where a scheduler tries the
-//! orders of calls at once. That can only happen at a lock it knows of, and has to go the same way each time.
+//! The locks of the parts, and how ids are hashed, but where a scheduler tries the orders of calls at once. That can only happen at a lock it knows of, and has to go the same way each time.
 
+// Nobody chooses an id but the server: one that comes from outside is signed. So no flood of equal hashes.
 #[cfg(not(all(test, shuttle)))]
-pub(super) use std::hash::RandomState;
+pub(super) use foldhash::fast::RandomState;
 #[cfg(not(all(test, shuttle)))]
 pub(super) use std::sync::{Mutex, MutexGuard};
 
