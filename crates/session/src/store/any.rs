@@ -63,6 +63,9 @@ impl AnyStore {
     /// ```
     pub fn new<S: Store>(store: S) -> Self {
         let any: &dyn Any = &store;
+        if let Some(known) = any.downcast_ref::<Self>() {
+            return known.clone();
+        }
         Self(match any.downcast_ref::<MemoryStore>() {
             Some(memory) => Kind::Memory(memory.clone()),
             None => Kind::Other(Arc::new(store)),
