@@ -73,7 +73,7 @@ mod source;
 /// | `create` | `SET … EX … NX` |
 /// | `update` | a script: `GET`, a digest, `SET … EX` |
 /// | `touch` | `EXPIRE` |
-/// | `renew` | a script: `GET`, `EXPIRE`, `PTTL` |
+/// | `renew` | a script: `GET`, `EXPIRE` |
 /// | `destroy` | `DEL` |
 /// | `lock`, `unlock` | a script: `HGET`, and then `HSET` and `PEXPIRE`, or `DEL` |
 /// | `update_locked` | the script of `update`, with an `HGET` before |

@@ -1,6 +1,7 @@
-//! The locks of the parts, and how ids are hashed, but where a scheduler tries the orders of calls at once. That can only happen at a lock it knows of, and has to go the same way each time.
+//! The locks of the parts, and how ids are hashed: others where a scheduler tries the orders of calls at once,
+//! which can only happen at a lock that it knows of, and has to go the same way each time.
 
-// Nobody chooses an id but the server: one that comes from outside is signed. So no flood of equal hashes.
+// A quick hash will do, as nobody but the server chooses ids: one that comes from outside is signed.
 #[cfg(not(all(test, shuttle)))]
 pub(super) use foldhash::fast::RandomState;
 #[cfg(not(all(test, shuttle)))]

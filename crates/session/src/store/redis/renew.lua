@@ -36,5 +36,6 @@ end
 
 if seconds then
   redis.call('EXPIRE', KEYS[1], seconds)
+  return {text, seconds * 1000, 1}
 end
-return {text, redis.call('PTTL', KEYS[1]), seconds and 1 or 0}
+return {text, redis.call('PTTL', KEYS[1]), 0}
