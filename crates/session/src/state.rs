@@ -904,7 +904,7 @@ impl Shared {
         let unasked = self.state().phase == Phase::Unloaded;
         if unasked
             && self.load_plan() != decide::Load::Asked
-            && let Err(error) = self.load_in_step(decide::Step::LoadUnasked, now).await
+            && let Err(error) = Box::pin(self.load_in_step(decide::Step::LoadUnasked, now)).await
         {
             tell_failure(&error);
         }
@@ -1007,9 +1007,10 @@ impl Shared {
         let before = self.begin_act(plan, now);
         let done = match plan.store {
             decide::Store::Keep => Ok(()),
-            decide::Store::Write => Box::pin(self.ask(self.write(now))).await,
-            decide::Store::Touch => self.tell_touch(now).await,
-            decide::Store::Destroy => self.tell_destroy().await,
+            // Boxed, since most responses do none of it.
+            decide::Store::Write => self.ask(Box::pin(self.write(now))).await,
+            decide::Store::Touch => Box::pin(self.tell_touch(now)).await,
+            decide::Store::Destroy => Box::pin(self.tell_destroy()).await,
         };
         self.end_act(plan, before, done)
     }

@@ -403,7 +403,8 @@ impl PostgresStore {
             }
             pool.get().await
         };
-        let connection = match timeout_at(until, connection).await {
+        // Boxed, so that the calls around it stay small.
+        let connection = match timeout_at(until, Box::pin(connection)).await {
             Ok(connection) => connection.map_err(error::of_pool)?,
             Err(_) => return Err(Error::new(ErrorKind::Unavailable, "no connection in time")),
         };

@@ -451,13 +451,14 @@ impl RedisStore {
         }
     }
 
-    async fn ask(&self, call: Call<'_>) -> Result<Vec<Value>, Error> {
-        self.link.ask(&call, self.options.timeout).await
+    fn ask(&self, call: &Call<'_>) -> impl Future<Output = Result<Vec<Value>, Error>> {
+        self.link.ask(call, self.options.timeout)
     }
 
     async fn command(&self, command: Cmd, is_repeatable: bool) -> Result<Value, Error> {
         let work = Work::Commands(alone(command));
-        answer::only(self.ask(Call { work, is_repeatable, slot: None, replicas: None }).await?)
+        let call = Call { work, is_repeatable, slot: None, replicas: None };
+        answer::only(self.ask(&call).await?)
     }
 
     async fn run(
@@ -468,7 +469,8 @@ impl RedisStore {
         is_repeatable: bool,
     ) -> Result<Value, Error> {
         let work = Work::Script { script, keys, arguments };
-        answer::only(self.ask(Call { work, is_repeatable, slot: None, replicas: None }).await?)
+        let call = Call { work, is_repeatable, slot: None, replicas: None };
+        answer::only(self.ask(&call).await?)
     }
 
     /// Makes a change that replicas may have to have. Gives the answer, and whether enough of them have
@@ -479,7 +481,8 @@ impl RedisStore {
         is_repeatable: bool,
     ) -> Result<(Value, Result<(), Error>), Error> {
         let replicas = self.options.replicas;
-        let mut answers = self.ask(Call { work, is_repeatable, slot: None, replicas }).await?;
+        let call = Call { work, is_repeatable, slot: None, replicas };
+        let mut answers = self.ask(&call).await?;
         let replicated = match replicas {
             Some(replicas) => replicas.check(&answers.pop().ok_or_else(answer::unexpected)?),
             None => Ok(()),
@@ -553,7 +556,7 @@ impl Store for RedisStore {
         commands.cmd("GET").arg(&key).cmd("PTTL").arg(&key);
         let work = Work::Commands(commands);
         let call = Call { work, is_repeatable: true, slot: None, replicas: None };
-        let answers = self.ask(call).await?;
+        let answers = self.ask(&call).await?;
         let [text, left] = answer::exactly(answers)?;
         answer::loaded(text, &left, now)
     }
@@ -606,7 +609,8 @@ impl Store for RedisStore {
             let record = match self.options.ttl {
                 Ttl::Default(_) => Record { text: "".into(), deadline: touch.deadline },
                 Ttl::Of(_) => {
-                    let Some(loaded) = self.load(id, now).await? else { return Ok(Touched::Gone) };
+                    let loaded = Box::pin(self.load(id, now)).await?;
+                    let Some(loaded) = loaded else { return Ok(Touched::Gone) };
                     let text = loaded.record.text;
                     let text = with_cookie(&text, &touch.cookie).map_or(text, Arc::from);
                     Record { text, deadline: touch.deadline }
@@ -623,7 +627,7 @@ impl Store for RedisStore {
         let ttl = match self.options.ttl {
             Ttl::Default(ttl) if self.supports_touch() => whole_seconds(ttl).to_string(),
             Ttl::Default(_) | Ttl::Of(_) => {
-                let loaded = self.load(id, now).await?;
+                let loaded = Box::pin(self.load(id, now)).await?;
                 return Ok(loaded.map(|loaded| Renewed { loaded, is_renewed: false }));
             }
         };

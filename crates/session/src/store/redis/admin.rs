@@ -191,7 +191,8 @@ impl RedisStore {
 
     async fn ask_master(&self, master: &Master, commands: Pipeline) -> Result<Vec<Value>, Error> {
         let work = Work::Commands(commands);
-        self.ask(Call { work, is_repeatable: true, slot: master.slot, replicas: None }).await
+        let call = Call { work, is_repeatable: true, slot: master.slot, replicas: None };
+        self.ask(&call).await
     }
 }
 

@@ -85,7 +85,7 @@ impl Connection {
             (Kind::Cluster(connection), Some(slot)) => {
                 let route = Route::new(slot, SlotAddr::Master);
                 let master = SingleNodeRoutingInfo::SpecificNode(route);
-                connection.route_pipeline(commands.clone(), 0, count, master).await
+                Box::pin(connection.route_pipeline(commands.clone(), 0, count, master)).await
             }
         }
     }

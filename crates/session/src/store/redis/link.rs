@@ -101,7 +101,8 @@ impl Link {
         timeout: Duration,
     ) -> Result<Vec<Value>, Error> {
         let asked = Asked::default();
-        match tokio::time::timeout(timeout, self.tries(call, &asked)).await {
+        // Boxed here, so that the calls around it stay small.
+        match tokio::time::timeout(timeout, Box::pin(self.tries(call, &asked))).await {
             Ok(Ok(answers)) => Ok(answers),
             Ok(Err(Failure::Connect(error))) => Err(error::of(error, Stage::Connecting)),
             Ok(Err(Failure::Ask(error))) if self.is_cluster => {
@@ -141,12 +142,8 @@ impl Link {
             Ok(answers) => return Ok(answers),
             Err(error) => error,
         };
-        if let Some((host, port)) = new_home(&error) {
-            let node = self.source.lock().await.node(host, port);
-            if let Some(node) = node {
-                let node = node.map_err(Failure::Connect)?;
-                return call.ask_new_home(&node).await;
-            }
+        if let Some(asked) = Box::pin(self.ask_new_home(call, &error)).await {
+            return asked;
         }
         // The connections to a cluster are looked after by the driver.
         if !self.is_cluster && error::outcome(&error) != Outcome::Settled {
@@ -155,11 +152,30 @@ impl Link {
         Err(Failure::Ask(error))
     }
 
+    /// Asks the node that a slot is just moving to, if that is what the error says.
+    async fn ask_new_home(
+        &self,
+        call: &Call<'_>,
+        error: &RedisError,
+    ) -> Option<Result<Vec<Value>, Failure>> {
+        let (host, port) = new_home(error)?;
+        let node = self.source.lock().await.node(host, port)?;
+        match node {
+            Ok(node) => Some(call.ask_new_home(&node).await),
+            Err(error) => Some(Err(Failure::Connect(error))),
+        }
+    }
+
     /// Gives the connection, or makes it: one call does, while the others wait for it.
     async fn live(&self, place: &RwLock<Option<Live>>) -> RedisResult<Live> {
-        if let Some(live) = current(place) {
-            return Ok(live);
+        match current(place) {
+            Some(live) => Ok(live),
+            // Boxed as is all that is seldom: each call would have to carry it.
+            None => Box::pin(self.connect(place)).await,
         }
+    }
+
+    async fn connect(&self, place: &RwLock<Option<Live>>) -> RedisResult<Live> {
         let mut source = self.source.lock().await;
         if let Some(live) = current(place) {
             return Ok(live);
@@ -185,7 +201,8 @@ impl Call<'_> {
                 if !script::is_unknown(&answers) {
                     return undone(answers);
                 }
-                self.send(&script.by_code(keys, arguments), connection).await?
+                let by_code = script.by_code(keys, arguments);
+                Box::pin(self.send(&by_code, connection)).await?
             }
         };
         undone(answers)
