@@ -1,5 +1,6 @@
 //! A record as it is stored.
 
+use express_session_core::cookie::{Cookie, Familiar, StoredCookie};
 use express_session_core::document::{renewed, with_cookie};
 use express_session_core::{Corrupt, Document};
 use serde_json::json;
@@ -41,6 +42,7 @@ pub fn run(data: &[u8]) {
 
 pub(crate) fn check(text: &str) {
     let members = javascript::members(text);
+    familiar(text);
     let document = match Document::parse(text) {
         Ok(document) => document,
         Err(corrupt) => {
@@ -99,6 +101,28 @@ fn normalised(text: &str, document: &Document) {
     assert_eq!(Js::read(&again, Integers::AsNumbers), Some(Js::Object(expected)));
     let kept = document.keys().filter(|key| !reserved(key.as_bytes()));
     assert!(kept.eq(normal.keys()));
+}
+
+/// A record is the same one whether its cookie is familiar or not.
+fn familiar(text: &str) {
+    let read = |text: &str| {
+        let document = Document::parse(text)?;
+        let cookie = StoredCookie::parse(document.cookie_text(), NOW)?;
+        Ok::<_, Corrupt>((document, cookie))
+    };
+    let plain = StoredCookie::new(&Cookie::new(), NOW, false, true);
+    let own = read(text).map(|(_, cookie)| cookie);
+    for cookie in [Some(plain), own.ok()].into_iter().flatten() {
+        let found = Document::parse_as(text, &Familiar::new(&cookie), NOW);
+        match (found, read(text)) {
+            (Ok((document, cookie)), Ok((expected, its_cookie))) => {
+                assert_eq!((cookie, document.cookie_text()), (its_cookie, expected.cookie_text()));
+                assert!(document.same_members(&expected));
+                assert_eq!(document.render("{}"), expected.render("{}"));
+            }
+            (found, expected) => assert_eq!(found.err(), expected.err()),
+        }
+    }
 }
 
 /// What a touch does to the text, and that it does it once.

@@ -1312,6 +1312,52 @@ mod tests {
     }
 
     #[test]
+    fn familiar_records_are_read_as_all_others() {
+        let now = Timestamp::from_millis(1_700_000_000_123);
+        let usual = |times: &str| format!(r#"{{{times},"httpOnly":true,"path":"/"}}"#);
+        let timeless = usual(r#""originalMaxAge":null,"expires":null"#);
+        let familiar = Familiar::new(&StoredCookie::parse(&timeless, now).unwrap());
+        let read = |text: &str| -> Result<_, Corrupt> {
+            let document = Document::parse(text)?;
+            let cookie = StoredCookie::parse(document.cookie_text(), now)?;
+            Ok((document, cookie))
+        };
+        let timed = usual(r#""originalMaxAge":60000,"expires":"2023-11-14T22:13:20.123Z""#);
+        let other = r#"{"path":"/admin"}"#;
+        let behind = [
+            "}",
+            " } ",
+            r#","a":1}"#,
+            " ,\n\"b\" : [1,{}] , \"7\":2,\"a\":null}",
+            r#","a":1,"a":2,"b":3}"#,
+            r#","\u0061":1,"a":2}"#,
+            r#","a":1,"cookie":{"path":"/shop"},"b":2}"#,
+            r#","a":1,"\u0063ookie":{"path":"/shop"}}"#,
+            r#","cookie":null}"#,
+            "",
+            ",}",
+            "]",
+            "}}",
+            r#","a":}"#,
+            r#" "a":1}"#,
+        ];
+        for cookie in [&*timeless, &timed, other, "null"] {
+            for behind in behind {
+                let text = format!(r#"{{"cookie":{cookie}{behind}"#);
+                let (found, expected) = (Document::parse_as(&*text, &familiar, now), read(&text));
+                let texts = |found: Result<(Document, StoredCookie), Corrupt>| {
+                    let (document, cookie) = found?;
+                    let mut edited = document.clone();
+                    edited.insert("new", &0).unwrap();
+                    let written = [document.render("{}"), edited.render("{}")];
+                    Ok::<_, Corrupt>((document.cookie_text().to_owned(), cookie, written))
+                };
+                assert_eq!(texts(found), texts(expected), "{text}");
+            }
+        }
+    }
+
+    #[test]
     fn index_with_escapes_is_an_index() {
         let mut document = parse(r#"{"a":1,"cookie":{},"\u0037":2}"#);
         assert_eq!(document.keys().collect::<Vec<_>>(), ["7", "a"]);
