@@ -39,7 +39,14 @@ pub fn question(data: &[u8]) -> Option<Question> {
 }
 
 fn values(headers: &[&[u8]], name: &str) -> Vec<String> {
-    cookie::values(headers.iter().copied(), name).map(Cow::into_owned).collect()
+    let values = cookie::values(headers.iter().copied(), name).map(Cow::into_owned).collect();
+    let mut found = Vec::new();
+    let _: Option<()> = cookie::find(headers.iter().copied(), name, |value| {
+        found.push(value.to_owned());
+        None
+    });
+    assert_eq!(found, values, "one after the other");
+    values
 }
 
 /// The names in the headers that Rust and Node see as the same text.

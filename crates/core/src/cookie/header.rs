@@ -224,8 +224,11 @@ mod tests {
 
     use super::*;
 
+    /// Gives the first, both ways.
     fn first(header: &[u8]) -> Option<String> {
-        values([header], "sid").next().map(Cow::into_owned)
+        let found = find([header], "sid", |value| Some(value.to_owned()));
+        assert_eq!(values([header], "sid").next().as_deref(), found.as_deref());
+        found
     }
 
     #[test]
@@ -289,8 +292,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_makes_it_panic(header in prop::collection::vec(any::<u8>(), 0..200)) {
-            values([&header[..]], "sid").for_each(drop);
+        fn every_value_is_found_in_any_header(
+            values in prop::collection::vec("([ -~]|%[0-9a-fA-F]{2}|%[c-f][0-9a-f]%[8-9a-c][0-9a-f]){0,80}", 0..4),
+            noise in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let pairs: Vec<_> = values.iter().map(|value| format!("sid={value};")).collect();
+            let header = [pairs.concat().as_bytes(), &noise].concat();
+            let mut found = Vec::new();
+            let none: Option<()> = find([&header[..]], "sid", |value| {
+                found.push(value.to_owned());
+                None
+            });
+            prop_assert_eq!(none, None);
+            let expected: Vec<_> = super::values([&header[..]], "sid").collect();
+            prop_assert_eq!(found, expected);
         }
 
         #[test]
