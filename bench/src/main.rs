@@ -15,6 +15,9 @@ use clap::builder::PossibleValuesParser;
 ///
 /// The last table has what must be reached: target, ours, the peer, the ratio, met or not. The exit code
 /// is 0 whatever the figures are: they are read by people, on a machine that does nothing else.
+///
+/// `cargo xtask bench --record` does none of this: it counts the instructions of our hot paths anew, for
+/// `cargo xtask test` to compare with.
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Args {

@@ -2,9 +2,10 @@
 
 use std::process::{Command, ExitCode};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::handed_on::HandedOn;
+use crate::instructions;
 use crate::process;
 use crate::tools::{self, Tool};
 use crate::workspace::Workspace;
@@ -12,6 +13,11 @@ use crate::workspace::Workspace;
 /// Installs what is needed, builds and measures; the program's exit code is ours.
 pub(crate) fn run(options: &HandedOn) -> Result<ExitCode> {
     let workspace = Workspace::read()?;
+    if options.arguments.iter().any(|argument| argument == "--record") {
+        ensure!(options.arguments.len() == 1, "--record stands alone");
+        tools::provide(&workspace, Tool::Valgrind)?;
+        return instructions::record(&workspace).map(|()| ExitCode::SUCCESS);
+    }
     for tool in [Tool::Servers, Tool::NodeBench, Tool::Loader] {
         tools::provide(&workspace, tool)?;
     }

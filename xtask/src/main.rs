@@ -16,6 +16,7 @@ mod bench;
 mod conformance;
 mod fuzz;
 mod handed_on;
+mod instructions;
 mod interop;
 mod mutants;
 mod process;

@@ -59,6 +59,12 @@ const STEPS: &[Step] = &[
         run: interleavings::check,
     },
     Step {
+        name: "instructions",
+        about: "a request takes no more instructions than were recorded",
+        needs: &[Tool::Valgrind],
+        run: crate::instructions::check,
+    },
+    Step {
         name: "layers",
         about: "dependencies point the way of the design",
         needs: &[],

@@ -5,12 +5,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::SystemTime;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::process;
 use crate::workspace::Workspace;
 
-mod loader;
 mod node_stores;
 mod servers;
 
@@ -33,6 +32,8 @@ pub(crate) enum Tool {
     NodeBench,
     /// wrk, which loads servers.
     Loader,
+    /// valgrind, which counts instructions.
+    Valgrind,
     /// cargo-mutants, which changes code to test its tests.
     Mutants,
     /// cargo-fuzz, and the nightly toolchain that it needs.
@@ -61,7 +62,8 @@ pub(crate) fn provide(workspace: &Workspace, tool: Tool) -> Result<()> {
             program("npm")?;
             node_packages(&workspace.root.join("bench/node"))
         }
-        Tool::Loader => loader::provide(),
+        Tool::Loader => debian("wrk", "-v"),
+        Tool::Valgrind => debian("valgrind", "--version"),
         Tool::Mutants => subcommand("mutants", "cargo-mutants", "27.1.0"),
         Tool::Fuzz => {
             nightly()?;
@@ -101,6 +103,19 @@ fn subcommand(name: &str, package: &str, version: &str) -> Result<()> {
     let options = ["install", "--locked", "--version", version, package];
     process::run(process::this_cargo().args(options))
         .with_context(|| format!("`cargo {name}` is missing: install {package} {version}"))
+}
+
+/// A program from Debian's package of the same name. It is there if it starts, whatever it makes of the option.
+fn debian(name: &str, option: &str) -> Result<()> {
+    let is_there = || Command::new(name).arg(option).output().is_ok();
+    if is_there() {
+        return Ok(());
+    }
+    let by_hand = format!("`{name}` is missing: install it (on Debian: apt-get install {name})");
+    ensure!(servers::can_install(), "{by_hand}");
+    servers::install(&[name]).context(by_hand)?;
+    ensure!(is_there(), "{name} is installed, and cannot be started");
+    Ok(())
 }
 
 fn program(name: &str) -> Result<()> {

@@ -1,0 +1,34 @@
+//! Sends requests of one case to ours, for a tool that counts instructions: `bench-hot CASE REQUESTS`. Without
+//! arguments, it names the cases.
+
+use std::io::{self, Write as _};
+
+use anyhow::{Context as _, Result};
+use bench_hot::{Case, Ours, Prepared};
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let Some(name) = arguments.next() else {
+        let mut output = io::stdout();
+        return Ok(Case::ALL.iter().try_for_each(|case| writeln!(output, "{}", case.name()))?);
+    };
+    let case = Case::of_name(&name).with_context(|| format!("no case is called {name}"))?;
+    let requests = arguments.next().context("no number of requests")?.parse()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    Prepared::new(case, &Ours::repeatable()?, &runtime)?.run(&runtime, requests)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ours_does_what_every_case_is_about() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        for case in Case::ALL {
+            let mut prepared = Prepared::new(case, &Ours::repeatable().unwrap(), &runtime).unwrap();
+            prepared.run(&runtime, 100).unwrap();
+            prepared.check(&runtime).unwrap();
+        }
+    }
+}

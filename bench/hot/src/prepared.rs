@@ -1,0 +1,181 @@
+//! A case, ready to be measured.
+
+use std::fmt;
+
+use anyhow::{Context as _, Result, ensure};
+use http::HeaderValue;
+use tokio::runtime::Runtime;
+
+use crate::{Case, Driver, Site, Work};
+
+/// How many sessions the requests are spread over.
+const VISITORS: usize = 64;
+
+/// Requests before those that are measured: caches are warm, and what is made once is made.
+const WARM_UP: u64 = 3 * VISITORS as u64;
+
+/// A case on a site whose visitors have their sessions.
+pub struct Prepared {
+    driver: Box<dyn Driver>,
+    cookies: Vec<HeaderValue>,
+    /// The first visitor's, as it was given.
+    genuine: Option<HeaderValue>,
+    teller: Box<dyn Driver>,
+    case: Case,
+    /// How many of the requests were the first visitor's.
+    sent: u64,
+}
+
+impl Prepared {
+    /// Gives the visitors their sessions, and sends the first requests. On a site without sessions they
+    /// send the cookies of another.
+    ///
+    /// # Errors
+    ///
+    /// A site that does not do its work.
+    pub fn new(case: Case, site: &dyn Site, runtime: &Runtime) -> Result<Self> {
+        let mut given = Vec::new();
+        if let Some(seed) = case.seed() {
+            let mut seeder = site.driver(seed);
+            for _ in 0..VISITORS {
+                given.push(seeder.ask(runtime, None).context("making a session")?.cookie);
+            }
+        }
+        let genuine = given.first().map(HeaderValue::try_from).transpose()?;
+        let headers = given.into_iter().map(|cookie| header(case, site, cookie));
+        let cookies = headers.collect::<Result<_>>()?;
+        let (driver, teller) = (site.driver(case.work()), site.driver(Work::Tell));
+        let mut prepared = Self { driver, cookies, genuine, teller, case, sent: 0 };
+        prepared.run(runtime, WARM_UP)?;
+        Ok(prepared)
+    }
+
+    /// Sends so many requests.
+    ///
+    /// # Errors
+    ///
+    /// One that was answered by a failure.
+    pub fn run(&mut self, runtime: &Runtime, requests: u64) -> Result<()> {
+        self.sent += requests.div_ceil(self.cookies.len().max(1) as u64);
+        self.driver.run(runtime, &self.cookies, requests)
+    }
+
+    /// Makes sure that a session library did what the case is about.
+    ///
+    /// # Errors
+    ///
+    /// Says what it did instead.
+    pub fn check(&mut self, runtime: &Runtime) -> Result<()> {
+        let expected = match self.case {
+            Case::NoCookie | Case::New | Case::Forged | Case::Large => "none".to_owned(),
+            Case::Ignore | Case::Read | Case::Five => "1".to_owned(),
+            Case::Write => (1 + self.sent).to_string(),
+        };
+        let Self { driver, cookies, genuine, teller, case, .. } = self;
+        let mut tells = |cookie: Option<&HeaderValue>, expected: &str| {
+            let told = teller.ask(runtime, cookie)?.text;
+            ensure!(told == expected, "{case:?}: the session has {told}, not {expected}");
+            Ok(())
+        };
+        tells(cookies.first(), &expected)?;
+        let reply = driver.ask(runtime, cookies.first())?;
+        match case {
+            // What was answered is in the store.
+            Case::New => tells(Some(&HeaderValue::try_from(reply.cookie)?), "1"),
+            // It is refused for what was exchanged, and for nothing else.
+            Case::Forged => tells(genuine.as_ref(), "1"),
+            Case::NoCookie | Case::Ignore | Case::Read | Case::Write | Case::Five | Case::Large => {
+                Ok(())
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Prepared").field(&self.case).finish()
+    }
+}
+
+/// The header of a visitor who was given this cookie.
+fn header(case: Case, site: &dyn Site, mut cookie: String) -> Result<HeaderValue> {
+    if cookie.is_empty() {
+        cookie = NOBODY.to_owned();
+    }
+    let header = match case {
+        Case::Forged => site.forged(&cookie),
+        Case::Five => format!(
+            "_ga=GA1.2.1234567890.1700000000; theme=dark; {cookie}; lang=en-GB; consent=yes%3B1"
+        ),
+        Case::NoCookie | Case::Ignore | Case::Read | Case::Write | Case::New | Case::Large => {
+            cookie
+        }
+    };
+    Ok(HeaderValue::try_from(header)?)
+}
+
+/// The cookie on a site without sessions, as long as one of ours.
+const NOBODY: &str = "connect.sid=s%3AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.\
+                      AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// Another text of the same form: one of its characters is exchanged, the first that can be from this byte on.
+#[must_use]
+pub fn alter(text: &str, from: usize) -> String {
+    let escaped =
+        |index: usize| text[..index].ends_with('%') || text[..index.max(1) - 1].ends_with('%');
+    let mut index = from;
+    while !text[index..].starts_with(|c: char| c.is_ascii_alphanumeric()) || escaped(index) {
+        index += 1;
+    }
+    let other = if text[index..].starts_with('x') { "y" } else { "x" };
+    format!("{}{other}{}", &text[..index], &text[index + 1..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Bare, Ours};
+
+    fn checked(case: Case, site: &dyn Site) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        Prepared::new(case, site, &runtime)?.check(&runtime)
+    }
+
+    #[test]
+    fn a_site_without_sessions_passes_in_no_case() {
+        for case in Case::ALL {
+            assert!(checked(case, &Bare).is_err(), "{case:?}");
+        }
+    }
+
+    /// Ours, with a handler that does nothing.
+    struct Idle(Ours);
+
+    impl Site for Idle {
+        fn driver(&self, work: Work) -> Box<dyn Driver> {
+            let idle = matches!(work, Work::Write | Work::Insert);
+            self.0.driver(if idle { Work::Ignore } else { work })
+        }
+
+        fn forged(&self, cookie: &str) -> String {
+            // Nobody has exchanged anything.
+            cookie.to_owned()
+        }
+    }
+
+    #[test]
+    fn a_site_that_does_not_do_its_work_does_not_pass() {
+        for case in [Case::Write, Case::New, Case::Forged] {
+            assert!(checked(case, &Ours::repeatable().unwrap()).is_ok(), "{case:?}");
+            assert!(checked(case, &Idle(Ours::repeatable().unwrap())).is_err(), "{case:?}");
+        }
+    }
+
+    #[test]
+    fn one_character_is_exchanged_and_none_of_an_escape() {
+        assert_eq!(alter("abc", 1), "axc");
+        assert_eq!(alter("axc", 1), "ayc");
+        assert_eq!(alter("a%2Bc", 1), "a%2Bx");
+        assert_eq!(alter("a.=c", 1), "a.=x");
+    }
+}

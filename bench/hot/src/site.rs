@@ -1,0 +1,149 @@
+//! What answers requests.
+
+use std::convert::Infallible;
+use std::fmt::Debug;
+use std::future::poll_fn;
+use std::pin::pin;
+
+use anyhow::{Result, anyhow, ensure};
+use bytes::Bytes;
+use http::header::{COOKIE, SET_COOKIE};
+use http::{HeaderValue, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use tokio::runtime::Runtime;
+use tower::{Service, service_fn};
+
+use crate::Work;
+
+/// The body of every response.
+pub type Body = Full<Bytes>;
+
+/// A store, with what answers requests on it.
+pub trait Site {
+    /// A service whose handler does this work, on the site's store.
+    fn driver(&self, work: Work) -> Box<dyn Driver>;
+
+    /// The cookie with a signature that is wrong, or whatever else names no session of this site.
+    fn forged(&self, cookie: &str) -> String;
+}
+
+/// A service that can be sent requests.
+pub trait Driver {
+    /// Sends one request, and tells what came back.
+    ///
+    /// # Errors
+    ///
+    /// A failure of the service, or a status that is no success.
+    fn ask(&mut self, runtime: &Runtime, cookie: Option<&HeaderValue>) -> Result<Reply>;
+
+    /// Sends so many requests, one after the other, each with the next of the cookies. This is what is measured.
+    ///
+    /// # Errors
+    ///
+    /// As [`Driver::ask`].
+    fn run(&mut self, runtime: &Runtime, cookies: &[HeaderValue], requests: u64) -> Result<()>;
+}
+
+/// What came back.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Reply {
+    /// The names and values of its cookies, as a browser sends them back.
+    pub cookie: String,
+    /// Its body.
+    pub text: String,
+}
+
+impl Reply {
+    /// Reads the cookies of a response's headers.
+    #[must_use]
+    pub fn new<'v>(set_cookies: impl Iterator<Item = &'v [u8]>, body: &[u8]) -> Self {
+        let pairs: Vec<_> = set_cookies
+            .map(String::from_utf8_lossy)
+            .filter_map(|line| line.split(';').next().map(str::to_owned))
+            // One that is taken back has no value.
+            .filter(|pair| !pair.ends_with('='))
+            .collect();
+        let text = String::from_utf8_lossy(body).into_owned();
+        Self { cookie: pairs.join("; "), text }
+    }
+}
+
+/// A tower service as a [`Driver`].
+#[derive(Debug)]
+pub struct Tower<S>(pub S);
+
+impl<S, B> Driver for Tower<S>
+where
+    S: Service<Request<()>, Response = Response<B>, Error: Debug>,
+    B: http_body::Body<Data = Bytes, Error: Debug>,
+{
+    fn ask(&mut self, runtime: &Runtime, cookie: Option<&HeaderValue>) -> Result<Reply> {
+        runtime.block_on(async {
+            let response = answer(&mut self.0, cookie).await?;
+            let (head, body) = response.into_parts();
+            let body = body.collect().await.map_err(|error| anyhow!("{error:?}"))?.to_bytes();
+            let lines = head.headers.get_all(SET_COOKIE).iter().map(HeaderValue::as_bytes);
+            Ok(Reply::new(lines, &body))
+        })
+    }
+
+    fn run(&mut self, runtime: &Runtime, cookies: &[HeaderValue], requests: u64) -> Result<()> {
+        // Without tokio's budget: a server gives each request its own.
+        runtime.block_on(tokio::task::unconstrained(async {
+            let mut next = cookies.iter().cycle();
+            for _ in 0..requests {
+                let response = answer(&mut self.0, next.next()).await?;
+                let mut body = pin!(response.into_body());
+                while let Some(frame) = body.frame().await {
+                    drop(frame);
+                }
+            }
+            Ok(())
+        }))
+    }
+}
+
+/// What every round is made of.
+async fn answer<S, B>(service: &mut S, cookie: Option<&HeaderValue>) -> Result<Response<B>>
+where
+    S: Service<Request<()>, Response = Response<B>, Error: Debug>,
+{
+    let mut request = Request::new(());
+    if let Some(cookie) = cookie {
+        request.headers_mut().insert(COOKIE, cookie.clone());
+    }
+    let ready = poll_fn(|context| service.poll_ready(context)).await;
+    ready.map_err(|error| anyhow!("{error:?}"))?;
+    let response = service.call(request).await.map_err(|error| anyhow!("{error:?}"))?;
+    ensure!(response.status().is_success(), "{}", response.status());
+    Ok(response)
+}
+
+/// No sessions at all: what the cost is over.
+#[derive(Clone, Copy, Debug)]
+pub struct Bare;
+
+impl Site for Bare {
+    fn driver(&self, _: Work) -> Box<dyn Driver> {
+        Box::new(Tower(service_fn(async |_: Request<()>| {
+            Ok::<_, Infallible>(Response::new(Body::default()))
+        })))
+    }
+
+    fn forged(&self, cookie: &str) -> String {
+        cookie.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_are_sent_back_without_their_attributes_and_those_taken_back_not_at_all() {
+        let lines: [&[u8]; 3] = [b"sid=s%3Aa.b; Path=/", b"store=; Max-Age=0", b"b=2"];
+        let reply = Reply::new(lines.into_iter(), b"text");
+        assert_eq!(reply.cookie, "sid=s%3Aa.b; b=2");
+        assert_eq!(reply.text, "text");
+    }
+}
