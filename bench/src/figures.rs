@@ -8,6 +8,14 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     values.get(low).zip(values.get(high)).map_or(f64::NAN, |(low, high)| f64::midpoint(*low, *high))
 }
 
+/// The first quartile, the median and the third, of values that lie nearest; none of none.
+pub(crate) fn quartiles(mut values: Vec<f64>) -> Option<[f64; 3]> {
+    values.sort_unstable_by(f64::total_cmp);
+    let last = values.len().checked_sub(1)?;
+    let [low, high] = [last / 4, last - last / 4].map(|index| values[index]);
+    Some([low, median(values), high])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -17,5 +25,13 @@ mod tests {
         assert_eq!(median([3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median([4.0, 1.0, 2.0, 3.0]), 2.5);
         assert!(median([]).is_nan());
+    }
+
+    #[test]
+    fn half_of_all_values_lie_between_the_quartiles() {
+        let values = (1..=101).map(f64::from).collect();
+        assert_eq!(quartiles(values), Some([26.0, 51.0, 76.0]));
+        assert_eq!(quartiles(vec![7.0]), Some([7.0; 3]));
+        assert_eq!(quartiles(Vec::new()), None);
     }
 }

@@ -2,6 +2,7 @@
 
 mod figures;
 pub mod http;
+pub mod inprocess;
 pub mod machine;
 pub mod parts;
 pub mod plot;

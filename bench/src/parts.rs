@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::report::Section;
-use crate::{http, scale, stores};
+use crate::{http, inprocess, scale, stores};
 
 /// A part of the run.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ pub struct Part {
 
 /// The parts, in the order of the report.
 pub const ALL: &[Part] = &[
+    Part { name: "inprocess", run: inprocess::run },
     Part { name: "http", run: http::run },
     Part { name: "scale", run: scale::run },
     Part { name: "stores", run: stores::run },

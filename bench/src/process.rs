@@ -95,11 +95,16 @@ pub(crate) fn cpu(process: u32) -> Result<Duration> {
     Ok(Duration::from_secs_f64(ticks / procfs::ticks_per_second() as f64))
 }
 
-/// The program that is measured in processes of its own; it lies beside this one.
+/// The program that is measured in processes of its own.
 pub(crate) fn subject() -> Result<PathBuf> {
-    let subject = std::env::current_exe()?.with_file_name("subject");
-    ensure!(subject.exists(), "{} is missing: build all programs", subject.display());
-    Ok(subject)
+    beside("subject")
+}
+
+/// A program that lies beside this one.
+pub(crate) fn beside(name: &str) -> Result<PathBuf> {
+    let program = std::env::current_exe()?.with_file_name(name);
+    ensure!(program.exists(), "{} is missing: build all programs", program.display());
+    Ok(program)
 }
 
 /// Runs the program that is measured, and gives what it found.

@@ -18,7 +18,7 @@ pub(crate) fn run(options: &HandedOn) -> Result<ExitCode> {
         tools::provide(&workspace, Tool::Valgrind)?;
         return instructions::record(&workspace).map(|()| ExitCode::SUCCESS);
     }
-    for tool in [Tool::Servers, Tool::NodeBench, Tool::Loader] {
+    for tool in [Tool::Valgrind, Tool::Servers, Tool::NodeBench, Tool::Loader] {
         tools::provide(&workspace, tool)?;
     }
     process::run(cargo(&workspace, "build").args(["--release", "--bins"]))?;

@@ -1,0 +1,135 @@
+//! How long a request takes.
+//!
+//! All subjects in one process, one round of each after the other, so that what disturbs the machine disturbs them
+//! alike. A cost is the difference between a subject's round and the round of its bare service beside it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use bench_hot::{Case, Prepared};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Runtime;
+
+use super::subjects::{self, Subject};
+
+/// What a child does: it measures the time, on the core that it was started on.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Time {
+    /// How many rounds of each subject
+    pub rounds: u32,
+    /// How long a round takes, in microseconds
+    pub micros: u32,
+}
+
+/// The times of one subject in one case.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Times {
+    /// The case's name.
+    pub case: String,
+    /// The subject's name.
+    pub subject: String,
+    /// How many requests a round has.
+    pub requests: u64,
+    /// Nanoseconds of a request, in each round.
+    pub rounds: Vec<f64>,
+}
+
+impl Time {
+    /// Measures every subject in every case.
+    ///
+    /// # Errors
+    ///
+    /// A subject that does not do what the case is about.
+    pub fn run(self) -> Result<Vec<Times>> {
+        let runtime = subjects::runtime()?;
+        let mut all = Vec::new();
+        for case in Case::ALL {
+            all.extend(self.measure(case, &runtime)?);
+        }
+        Ok(all)
+    }
+
+    fn measure(self, case: Case, runtime: &Runtime) -> Result<Vec<Times>> {
+        let lanes = subjects::ALL.iter().map(|subject| self.lane(subject, case, runtime));
+        let mut lanes = lanes.collect::<Result<Vec<_>>>()?;
+        for round in 0..self.rounds as usize {
+            // Nobody always runs behind the same other.
+            let first = round % lanes.len();
+            let (behind, before) = lanes.split_at_mut(first);
+            for lane in before.iter_mut().chain(behind) {
+                lane.round(case, runtime)?;
+            }
+        }
+        Ok(lanes.into_iter().map(|lane| lane.times).collect())
+    }
+
+    /// Checks the subject, and finds out how many requests make a round.
+    fn lane(self, subject: &'static Subject, case: Case, runtime: &Runtime) -> Result<Lane> {
+        let mut prepared = subject.prepare(case, runtime)?;
+        subject.check(case, &mut prepared, runtime)?;
+        let trial = 200;
+        let took = timed(|| prepared.run(runtime, trial))?;
+        let round = f64::from(self.micros) * 1000.0;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+        let requests = (round / per_request(took, trial)).clamp(10.0, 100_000.0) as u64;
+        let times = Times {
+            case: case.name().to_owned(),
+            subject: subject.name.to_owned(),
+            requests,
+            rounds: Vec::new(),
+        };
+        Ok(Lane { subject, prepared, times })
+    }
+}
+
+/// One subject in one case.
+struct Lane {
+    subject: &'static Subject,
+    prepared: Prepared,
+    times: Times,
+}
+
+impl Lane {
+    fn round(&mut self, case: Case, runtime: &Runtime) -> Result<()> {
+        if case.fills_the_store() {
+            self.prepared = self.subject.prepare(case, runtime)?;
+        } else {
+            // What the others left in the caches is nobody's cost.
+            self.prepared.run(runtime, 64)?;
+        }
+        let requests = self.times.requests;
+        let took = timed(|| self.prepared.run(runtime, requests))?;
+        self.times.rounds.push(per_request(took, requests));
+        Ok(())
+    }
+}
+
+/// In nanoseconds.
+#[expect(clippy::cast_precision_loss, reason = "few requests")]
+fn per_request(took: Duration, requests: u64) -> f64 {
+    took.as_secs_f64() * 1e9 / requests as f64
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is what is measured")]
+fn timed(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
+    let start = Instant::now();
+    work()?;
+    Ok(start.elapsed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_subject_has_every_round() {
+        let runtime = subjects::runtime().unwrap();
+        let time = Time { rounds: 3, micros: 1 };
+        let times = time.measure(Case::New, &runtime).unwrap();
+        assert_eq!(times.len(), subjects::ALL.len());
+        for times in times {
+            assert_eq!(times.rounds.len(), 3, "{}", times.subject);
+        }
+    }
+}
