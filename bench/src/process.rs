@@ -95,6 +95,13 @@ pub(crate) fn cpu(process: u32) -> Result<Duration> {
     Ok(Duration::from_secs_f64(ticks / procfs::ticks_per_second() as f64))
 }
 
+/// The time that those processes have spent there that this one started, and that have ended.
+pub(crate) fn cpu_of_ended() -> Result<Duration> {
+    let stat = Process::myself()?.stat()?;
+    let ticks = (stat.cutime + stat.cstime) as f64;
+    Ok(Duration::from_secs_f64(ticks / procfs::ticks_per_second() as f64))
+}
+
 /// The program that is measured in processes of its own.
 pub(crate) fn subject() -> Result<PathBuf> {
     beside("subject")
@@ -135,6 +142,14 @@ pub(crate) fn node_folder() -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn time_of_a_child_counts_when_it_has_ended() {
+        let before = cpu_of_ended().unwrap();
+        let mut busy = Command::new("sh");
+        output(busy.args(["-c", "i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done"])).unwrap();
+        assert!(cpu_of_ended().unwrap() > before);
+    }
 
     #[test]
     fn time_of_a_process_is_told_while_there_is_one() {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use self::round::Round;
@@ -23,10 +23,13 @@ Every server answers `GET /` with the number of views, which is one more each ti
 axum with ours and with tower-sessions, and on Express. The load is the same for all: `wrk` with 32 connections,
 and 1,000 visitors in turn, each with a session and its cookie. Each server is one process on the first core,
 axum on a runtime of one thread; `wrk` and Redis are on the second. The rounds are interleaved, and the medians
-shown. The processor's time is that of the server's process, user and system, as the kernel counts it; \"busy\" is
-its share of the first core: well below 100 %, the load generator was what limited the requests. Ours and
-express-session sign their cookies, and tower-sessions is as its README has it, without signature. In the end
-every visitor is asked for the number of views: \"lost\" are requests that were answered and not counted.";
+shown. The processor's time is that of the server's process, user and system, as the kernel counts it. \"Busy\" is
+its share of the first core, \"other\" the share that `wrk` and Redis had of the second: the one that is near 100 %
+limits the requests in a second. Where that is the second, a server can be slower unnoticed; the processor's time
+shows it all the same. Where it is neither, something else ran on the machine, and the requests in a second say
+nothing. Ours and express-session sign their cookies, and tower-sessions is as its README has it, without
+signature. In the end every visitor is asked for the number of views: \"lost\" are requests that were answered and
+not counted.";
 
 /// How many visitors there are.
 const VISITORS: usize = 1000;
@@ -60,7 +63,6 @@ pub fn run(options: &Options) -> Result<Section> {
         for run in &mut runs {
             let round = Round::play(&run.server, &run.cookies, redis_process, time)
                 .with_context(|| run.site.name())?;
-            ensure!(round.failed == 0, "{}: {} requests failed", run.site.name(), round.failed);
             run.visitors.came(round.requests);
             // In the first round, code is compiled and memory asked for.
             if number > 0 {
@@ -96,6 +98,7 @@ struct Outcome {
     cpu: f64,
     redis_cpu: f64,
     busy: f64,
+    other_busy: f64,
     p50: f64,
     p99: f64,
     lost: Option<u64>,
@@ -111,6 +114,7 @@ impl Outcome {
             cpu: median(Round::cpu_of_one),
             redis_cpu: median(Round::redis_cpu_of_one),
             busy: median(Round::busy),
+            other_busy: median(Round::other_busy),
             p50: median(|round| round.p50),
             p99: median(|round| round.p99),
             lost,
@@ -131,6 +135,7 @@ impl Outcome {
             figure(self.per_cpu_second()),
             if uses_redis { format!("{:.1}", self.redis_cpu * 1e6) } else { String::new() },
             format!("{:.0} %", self.busy * 100.0),
+            format!("{:.0} %", self.other_busy * 100.0),
             format!("{:.2}", self.p50 / 1000.0),
             format!("{:.2}", self.p99 / 1000.0),
             self.lost.map(|lost| lost.to_string()).unwrap_or_default(),
@@ -148,7 +153,7 @@ struct Goal {
     of: fn(&Outcome) -> f64,
 }
 
-const GOALS: [Goal; 4] = [
+const GOALS: [Goal; 5] = [
     Goal {
         case: "view counter over HTTP, memory, beside Express",
         unit: PER_CPU_SECOND,
@@ -172,6 +177,15 @@ const GOALS: [Goal; 4] = [
         ours: Sessions::Memory,
         peer: Site { stack: Stack::Axum, sessions: Sessions::None },
         of: |outcome| outcome.per_second,
+    },
+    // The stricter reading of the same: nothing but the server's own time counts.
+    Goal {
+        case: "view counter over HTTP, memory, beside axum without sessions, by the server's time",
+        unit: PER_CPU_SECOND,
+        least: 0.95,
+        ours: Sessions::Memory,
+        peer: Site { stack: Stack::Axum, sessions: Sessions::None },
+        of: Outcome::per_cpu_second,
     },
     Goal {
         case: "view counter over HTTP, Redis, beside tower-sessions",
@@ -207,6 +221,7 @@ fn section(outcomes: &[Outcome]) -> Section {
         "requests/CPU second",
         "Redis CPU µs/request",
         "busy",
+        "other",
         "p50 ms",
         "p99 ms",
         "lost",

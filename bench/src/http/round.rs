@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::process::{self, Core, Server};
@@ -12,13 +12,23 @@ use crate::process::{self, Core, Server};
 #[derive(Debug, Serialize)]
 pub(super) struct Round {
     pub(super) requests: u64,
-    pub(super) failed: u64,
     seconds: f64,
     cpu_seconds: f64,
     redis_cpu_seconds: f64,
+    wrk_cpu_seconds: f64,
     /// In microseconds.
     pub(super) p50: f64,
     pub(super) p99: f64,
+}
+
+/// Requests without an answer, or without a good one.
+#[derive(Debug, Default, Deserialize, PartialEq)]
+struct Failed {
+    connect: u64,
+    read: u64,
+    write: u64,
+    status: u64,
+    timeout: u64,
 }
 
 /// What the script of the load generator prints.
@@ -26,35 +36,41 @@ pub(super) struct Round {
 struct Printed {
     requests: u64,
     microseconds: u64,
-    failed: u64,
+    failed: Failed,
     p50: f64,
     p99: f64,
 }
 
 const SCRIPT: &str = include_str!("visitors.lua");
 const CONNECTIONS: &str = "32";
+/// Longer than any machine is busy with something else: what takes longer hangs.
+const TIMEOUT: &str = "20s";
 
 impl Round {
     /// Loads a server for so many seconds, with a file of cookies.
     pub(super) fn play(server: &Server, cookies: &Path, redis: u32, seconds: u32) -> Result<Self> {
         let script = cookies.with_extension("lua");
         fs::write(&script, SCRIPT)?;
-        let before = (server.cpu()?, process::cpu(redis)?);
+        let times =
+            || Ok::<_, Error>([server.cpu()?, process::cpu(redis)?, process::cpu_of_ended()?]);
+        let before = times()?;
         let mut wrk = Core::Other.command("wrk");
-        wrk.args(["--threads", "1", "--connections", CONNECTIONS, "--duration"]);
-        wrk.arg(format!("{seconds}s")).arg("--script").arg(&script);
+        wrk.args(["--threads", "1", "--connections", CONNECTIONS, "--timeout", TIMEOUT]);
+        wrk.arg("--duration").arg(format!("{seconds}s")).arg("--script").arg(&script);
         wrk.arg(format!("http://127.0.0.1:{}/", server.port)).arg("--").arg(cookies);
         let text = process::output(&mut wrk)?;
-        let after = (server.cpu()?, process::cpu(redis)?);
+        let after = times()?;
+        let spent = |at: usize| (after[at] - before[at]).as_secs_f64();
         let printed = text.lines().last().context("wrk prints nothing")?;
         let printed: Printed =
             serde_json::from_str(printed).context("wrk prints something else")?;
+        ensure!(printed.failed == Failed::default(), "requests failed: {:?}", printed.failed);
         Ok(Self {
             requests: printed.requests,
-            failed: printed.failed,
             seconds: printed.microseconds as f64 / 1e6,
-            cpu_seconds: (after.0 - before.0).as_secs_f64(),
-            redis_cpu_seconds: (after.1 - before.1).as_secs_f64(),
+            cpu_seconds: spent(0),
+            redis_cpu_seconds: spent(1),
+            wrk_cpu_seconds: spent(2),
             p50: printed.p50,
             p99: printed.p99,
         })
@@ -76,5 +92,10 @@ impl Round {
     /// The share of its core that the server took.
     pub(super) fn busy(&self) -> f64 {
         self.cpu_seconds / self.seconds
+    }
+
+    /// The same of the load generator and Redis, on the other core.
+    pub(super) fn other_busy(&self) -> f64 {
+        (self.wrk_cpu_seconds + self.redis_cpu_seconds) / self.seconds
     }
 }

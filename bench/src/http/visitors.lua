@@ -18,9 +18,12 @@ end
 
 function done(summary, latency)
    local errors = summary.errors
-   local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout
+   local failed = string.format(
+      '{"connect":%d,"read":%d,"write":%d,"status":%d,"timeout":%d}',
+      errors.connect, errors.read, errors.write, errors.status, errors.timeout
+   )
    io.write(string.format(
-      '{"requests":%d,"microseconds":%d,"failed":%d,"p50":%d,"p99":%d}\n',
+      '{"requests":%d,"microseconds":%d,"failed":%s,"p50":%d,"p99":%d}\n',
       summary.requests, summary.duration, failed, latency:percentile(50), latency:percentile(99)
    ))
 end
