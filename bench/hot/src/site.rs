@@ -1,6 +1,5 @@
 //! What answers requests.
 
-use std::convert::Infallible;
 use std::fmt::Debug;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -8,12 +7,14 @@ use std::pin::pin;
 use anyhow::{Result, anyhow, ensure};
 use bytes::Bytes;
 use http::header::{COOKIE, SET_COOKIE};
-use http::{HeaderValue, Request, Response};
+use http::{Extensions, HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Full};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
-use tower::{Service, service_fn};
+use tower::Service;
 
-use crate::Work;
+use crate::{Handle, Work, service};
 
 /// The body of every response.
 pub type Body = Full<Bytes>;
@@ -119,19 +120,34 @@ where
     Ok(response)
 }
 
-/// No sessions at all: what the cost is over.
+/// No sessions at all, around the same handler: what the cost is over.
 #[derive(Clone, Copy, Debug)]
 pub struct Bare;
 
 impl Site for Bare {
     fn driver(&self, _: Work) -> Box<dyn Driver> {
-        Box::new(Tower(service_fn(async |_: Request<()>| {
-            Ok::<_, Infallible>(Response::new(Body::default()))
-        })))
+        Box::new(Tower(service::<Nobody>(Work::Ignore)))
     }
 
     fn forged(&self, cookie: &str) -> String {
         cookie.to_owned()
+    }
+}
+
+/// The session of no one. It is never asked for.
+struct Nobody;
+
+impl Handle for Nobody {
+    async fn find(_: &Extensions) -> Option<Self> {
+        None
+    }
+
+    async fn get<T: DeserializeOwned + Send>(&self, _: &str) -> Option<T> {
+        None
+    }
+
+    async fn insert<T: Serialize + Send + Sync>(&self, _: &str, _: T) -> bool {
+        false
     }
 }
 
