@@ -1,0 +1,202 @@
+'use strict'
+
+// `session(options)`: the options, and what happens to a request before its handler runs.
+
+const debug = require('debug')('express-session')
+const deprecate = require('depd')('express-session')
+const parseUrl = require('parseurl')
+
+const Cookie = require('./cookie')
+const { Keys } = require('./keys')
+const MemoryStore = require('./memory')
+const native = require('./native')
+const { isSecure } = require('./secure')
+const Session = require('./session')
+const { Visit } = require('./visit')
+
+module.exports = session
+
+const isProduction = process.env.NODE_ENV === 'production'
+
+const WARNING =
+  'Warning: connect.session() MemoryStore is not\n' +
+  'designed for a production environment, as it will leak\n' +
+  'memory, and will not scale past a single process.'
+
+function session(options) {
+  const opts = options || {}
+  const cookieOptions = opts.cookie || {}
+  const genid = opts.genid || native.newId
+  const name = opts.name || opts.key || 'connect.sid'
+  const store = opts.store || new MemoryStore()
+  const { proxy } = opts
+  let { resave, saveUninitialized, secret } = opts
+
+  if (typeof genid !== 'function') throw new TypeError('genid option must be a function')
+  if (resave === undefined) {
+    deprecate('undefined resave option; provide resave option')
+    resave = true
+  }
+  if (saveUninitialized === undefined) {
+    deprecate('undefined saveUninitialized option; provide saveUninitialized option')
+    saveUninitialized = true
+  }
+  if (opts.unset && opts.unset !== 'destroy' && opts.unset !== 'keep') {
+    throw new TypeError('unset option must be "destroy" or "keep"')
+  }
+  if (Array.isArray(secret) && secret.length === 0) {
+    throw new TypeError('secret option array must contain one or more strings')
+  }
+  if (secret && !Array.isArray(secret)) secret = [secret]
+  if (!secret) deprecate('req.secret; provide secret option')
+  const rules = rulesOf({
+    resave: Boolean(resave),
+    rolling: Boolean(opts.rolling),
+    saveUninitialized: Boolean(saveUninitialized),
+    unsetDestroys: opts.unset === 'destroy',
+    departures: namesOf(opts.departures)
+  })
+  if (isProduction && store instanceof MemoryStore) console.warn(WARNING)
+
+  const isFunction = typeof cookieOptions === 'function'
+  const settings = (req) => (isFunction ? cookieOptions(req) : cookieOptions)
+
+  store.generate = function (req) {
+    req.sessionID = genid(req)
+    req.session = new Session(req)
+    const given = settings(req)
+    const cookie = (req.session.cookie = new Cookie(given))
+    const secure = isSecure(req, proxy)
+    const { secure: isAuto, sameSite } = rules.cookieFunctionAuto ? given : cookieOptions
+    if (isAuto === 'auto') cookie.secure = secure
+    if (sameSite === 'auto') cookie.sameSite = secure ? 'none' : 'lax'
+  }
+
+  const site = {
+    proxy,
+    rules,
+    store,
+    rolling: Boolean(opts.rolling),
+    canTouch: typeof store.touch === 'function'
+  }
+  const keys = new Keys(name, rules.duplicateCookies)
+
+  let isReady = true
+  store.on('disconnect', () => {
+    isReady = false
+  })
+  store.on('connect', () => {
+    isReady = true
+  })
+
+  return function session(req, res, next) {
+    if (req.session) {
+      next()
+      return
+    }
+    if (!isReady) {
+      debug('store is disconnected')
+      next()
+      return
+    }
+    const path = parseUrl.original(req).pathname || '/'
+    if (!isWithin(path, settings(req).path || '/', rules.pathMatch)) {
+      debug('pathname mismatch')
+      next()
+      return
+    }
+    if (!secret && !req.secret) {
+      next(new Error('secret option required for sessions'))
+      return
+    }
+    keys.use(secret || [req.secret])
+
+    req.sessionStore = store
+    const id = (req.sessionID = idOf(req, name, keys))
+    const visit = new Visit(site, keys, id, req, res, next)
+    visit.attach()
+
+    if (!id) {
+      debug('no SID sent, generating session')
+      visit.generate()
+      next()
+      return
+    }
+    debug('fetching %s', id)
+    store.get(id, (error, record) => {
+      if (error && error.code !== 'ENOENT') {
+        debug('error %j', error)
+        visit.isUnread = true
+        next(error)
+        return
+      }
+      try {
+        if (error || !record) {
+          debug('no session found')
+          visit.generate()
+        } else {
+          debug('session found')
+          visit.inflate(record)
+        }
+      } catch (thrown) {
+        next(thrown)
+        return
+      }
+      next()
+    })
+  }
+}
+
+// Gives the id that the request's cookie names, or nothing. As in express-session, what cookie-parser
+// left is looked at where the header has none.
+function idOf(req, name, keys) {
+  const header = req.headers.cookie
+  let id = header ? keys.read(header) : undefined
+  if (id === false) debug('cookie signature invalid')
+  if (id === null) debug('cookie unsigned')
+  if (!id) id = undefined
+
+  if (!id && req.signedCookies) {
+    id = req.signedCookies[name]
+    if (id) deprecate('cookie should be available in req.headers.cookie')
+  }
+
+  if (!id && req.cookies) {
+    const raw = req.cookies[name]
+    if (!raw) return id
+    if (raw.substr(0, 2) !== 's:') {
+      debug('cookie unsigned')
+      return id
+    }
+    id = keys.open(raw.slice(2))
+    if (id) deprecate('cookie should be available in req.headers.cookie')
+    if (id === false) {
+      debug('cookie signature invalid')
+      id = undefined
+    }
+  }
+  return id
+}
+
+// Says whether a path is within a cookie's: by prefix, or as browsers see it (RFC 6265 §5.1.4).
+function isWithin(path, cookiePath, asBrowsers) {
+  if (path.indexOf(cookiePath) !== 0) return false
+  if (!asBrowsers || path.length === cookiePath.length || cookiePath.endsWith('/')) return true
+  return path[cookiePath.length] === '/'
+}
+
+function namesOf(departures) {
+  if (departures === undefined) return []
+  if (Array.isArray(departures) && departures.every((name) => typeof name === 'string')) {
+    return departures
+  }
+  throw new TypeError('departures option must be an array of names')
+}
+
+function rulesOf(options) {
+  try {
+    return native.rules(options)
+  } catch (error) {
+    throw error.code === 'InvalidArg' ? new TypeError(error.message) : error
+  }
+}

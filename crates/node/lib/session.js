@@ -1,0 +1,66 @@
+'use strict'
+
+// The session object, as in express-session: the visitor's data are its enumerable properties.
+
+const { promised } = require('./promised')
+
+module.exports = Session
+
+function Session(req, data) {
+  Object.defineProperty(this, 'req', { value: req })
+  Object.defineProperty(this, 'id', { value: req.sessionID })
+  if (typeof data !== 'object' || data === null) return
+  // What the session itself has, its methods above all, no record can take away.
+  for (const key in data) if (!(key in this)) this[key] = data[key]
+}
+
+method('touch', function touch() {
+  return this.resetMaxAge()
+})
+
+method('resetMaxAge', function resetMaxAge() {
+  this.cookie.maxAge = this.cookie.originalMaxAge
+  return this
+})
+
+method('save', function save(fn) {
+  if (!fn) return promised((done) => this.req.sessionStore.set(this.id, this, done))
+  this.req.sessionStore.set(this.id, this, fn)
+  return this
+})
+
+method('reload', function reload(fn) {
+  if (!fn) return promised((done) => this.reload(done))
+  const { req } = this
+  const store = req.sessionStore
+  store.get(this.id, (error, record) => {
+    if (error) return fn(error)
+    if (!record) return fn(new Error('failed to load session'))
+    store.createSession(req, record)
+    fn()
+  })
+  return this
+})
+
+method('destroy', function destroy(fn) {
+  delete this.req.session
+  if (!fn) return promised((done) => this.req.sessionStore.destroy(this.id, done))
+  this.req.sessionStore.destroy(this.id, fn)
+  return this
+})
+
+method('regenerate', function regenerate(fn) {
+  if (!fn) return promised((done) => this.req.sessionStore.regenerate(this.req, done))
+  this.req.sessionStore.regenerate(this.req, fn)
+  return this
+})
+
+// Defines what is no data of the visitor's.
+function method(name, value) {
+  Object.defineProperty(Session.prototype, name, {
+    configurable: true,
+    enumerable: false,
+    writable: true,
+    value
+  })
+}

@@ -1,0 +1,46 @@
+'use strict'
+
+// What every store is derived from, as in express-session. A function, not a class: stores of today call
+// it without `new`.
+
+const { EventEmitter } = require('node:events')
+const { inherits } = require('node:util')
+
+const Cookie = require('./cookie')
+const Session = require('./session')
+
+module.exports = Store
+
+function Store() {
+  EventEmitter.call(this)
+}
+
+inherits(Store, EventEmitter)
+
+// Ends the request's session, and begins another: also where the old one could not be destroyed.
+Store.prototype.regenerate = function regenerate(req, fn) {
+  this.destroy(req.sessionID, (error) => {
+    this.generate(req)
+    fn(error)
+  })
+}
+
+// Gives a session outside of a request; nothing where there is none.
+Store.prototype.load = function load(id, fn) {
+  this.get(id, (error, record) => {
+    if (error) return fn(error)
+    if (!record) return fn()
+    fn(null, this.createSession({ sessionID: id, sessionStore: this }, record))
+  })
+}
+
+// Makes the request's session of a record.
+Store.prototype.createSession = function createSession(req, record) {
+  const { expires, originalMaxAge } = record.cookie
+  record.cookie = new Cookie(record.cookie)
+  if (typeof expires === 'string') record.cookie.expires = new Date(expires)
+  // Setting `expires` has changed it.
+  record.cookie.originalMaxAge = originalMaxAge
+  req.session = new Session(req, record)
+  return req.session
+}

@@ -1,0 +1,4 @@
+//! The engine, for JavaScript.
+
+mod rules;
+mod signer;

@@ -1,0 +1,358 @@
+//! What is to be done with a session: the engine's table, handed over once for each middleware.
+//!
+//! JavaScript finds out the facts, adds up their numbers, and reads the plan at their sum. So a request
+//! asks without crossing over, and the table stands nowhere but in `express_session_core::decide`.
+
+use std::collections::HashMap;
+
+use express_session_core::decide::{
+    self, Attributes, Cookie, Data, Expiry, Facts, Failure, Fault, Id, Origin, Plan, Reach, Record,
+    Saved, Session, Step, Store,
+};
+use express_session_core::{Departures, Policy, Unset};
+use napi::bindgen_prelude::Uint8Array;
+use napi::{Error, Result, Status};
+use napi_derive::napi;
+
+const SESSIONS: [(&str, Session); 4] = [
+    ("live", Session::Live),
+    ("unset", Session::Unset),
+    ("destroyed", Session::Destroyed),
+    ("unread", Session::Unread),
+];
+const IDS: [(&str, Id); 3] =
+    [("unknown", Id::Unknown), ("other", Id::Other), ("presented", Id::Presented)];
+const ORIGINS: [(&str, Origin); 3] =
+    [("new", Origin::New), ("loaded", Origin::Loaded), ("regenerated", Origin::Regenerated)];
+const DATA: [(&str, Data); 2] = [("same", Data::Same), ("changed", Data::Changed)];
+const ATTRIBUTES: [(&str, Attributes); 3] =
+    [("same", Attributes::Same), ("changed", Attributes::Changed), ("saved", Attributes::Saved)];
+const SAVED: [(&str, Saved); 4] = [
+    ("never", Saved::Never),
+    ("stale", Saved::Stale),
+    ("current", Saved::Current),
+    ("committed", Saved::Committed),
+];
+const RECORDS: [(&str, Record); 4] = [
+    ("absent", Record::Absent),
+    ("touchable", Record::Touchable),
+    ("renewed", Record::Renewed),
+    ("untouchable", Record::Untouchable),
+];
+const EXPIRIES: [(&str, Expiry); 2] = [("none", Expiry::None), ("some", Expiry::Some)];
+const REACHES: [(&str, Reach); 5] = [
+    ("open", Reach::Open),
+    ("insecure", Reach::Insecure),
+    ("unprintable", Reach::Unprintable),
+    ("sent", Reach::Sent),
+    ("late", Reach::Late),
+];
+const STORES: [(&str, Store); 4] = [
+    ("keep", Store::Keep),
+    ("write", Store::Write),
+    ("touch", Store::Touch),
+    ("destroy", Store::Destroy),
+];
+const COOKIES: [(&str, Cookie); 4] = [
+    ("keep", Cookie::Keep),
+    ("send", Cookie::Send),
+    ("expire", Cookie::Expire),
+    ("withhold", Cookie::Withhold),
+];
+
+/// Departures that need what Node's stores cannot do, or what a JavaScript object is not, each with why.
+const ELSEWHERE: [(&str, &str); 8] = [
+    ("lazyLoad", "req.session is there when the handler runs"),
+    ("forwarded", "a proxy that sends it is Express's to trust"),
+    ("layersByName", "a request has one req.session"),
+    ("verbatim", "a record is parsed before it is a session"),
+    ("finalEnd", "a store of Node's writes without conditions"),
+    ("uniqueIds", "a store of Node's writes without conditions"),
+    ("mergeChanges", "a store of Node's writes without conditions"),
+    ("touchOnLoad", "a store of Node's reads and touches in two calls"),
+];
+
+/// What goes by names, in lib/visit.js too.
+type Names = HashMap<&'static str, HashMap<&'static str, u32>>;
+
+/// Gives every fact's number: the plan of some facts is at the sum of theirs.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn facts() -> Names {
+    let mut weight = 1;
+    let mut numbered = |names: Vec<&'static str>| {
+        let step = weight;
+        weight *= names.len() as u32;
+        names.into_iter().zip(0..).map(|(name, place): (_, u32)| (name, place * step)).collect()
+    };
+    // The order of `facts_of`.
+    HashMap::from([
+        ("reach", numbered(names(&REACHES))),
+        ("expiry", numbered(names(&EXPIRIES))),
+        ("record", numbered(names(&RECORDS))),
+        ("saved", numbered(names(&SAVED))),
+        ("attributes", numbered(names(&ATTRIBUTES))),
+        ("data", numbered(names(&DATA))),
+        ("origin", numbered(names(&ORIGINS))),
+        ("id", numbered(names(&IDS))),
+        ("session", numbered(names(&SESSIONS))),
+    ])
+}
+
+/// Gives every step's number: a plan is the sum of one for the store and one for the cookie.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn steps() -> Names {
+    let numbered = |names: Vec<&'static str>, step: u32| {
+        names.into_iter().zip(0..).map(|(name, place): (_, u32)| (name, place * step)).collect()
+    };
+    let stores = names(&STORES);
+    let step = stores.len() as u32;
+    HashMap::from([("store", numbered(stores, 1)), ("cookie", numbered(names(&COOKIES), step))])
+}
+
+/// The options that decide.
+#[napi(object, object_to_js = false)]
+#[derive(Debug)]
+pub struct Options {
+    /// As express-session's.
+    pub resave: bool,
+    /// As express-session's.
+    pub rolling: bool,
+    /// As express-session's.
+    pub save_uninitialized: bool,
+    /// Whether `unset` is `destroy`.
+    pub unset_destroys: bool,
+    /// The departures that are on, by name.
+    pub departures: Vec<String>,
+}
+
+/// What a middleware goes by.
+#[napi(object, object_from_js = false)]
+#[allow(missing_debug_implementations, reason = "an array of JavaScript's has none")]
+pub struct Rules {
+    /// The plan for every sum of facts.
+    pub table: Uint8Array,
+    /// Whether a session is destroyed in the store that was never stored there.
+    pub destroys_unstored: bool,
+    /// Whether a save by hand starts the session's time anew.
+    pub save_renews: bool,
+    /// Whether the store's step comes before the response leaves.
+    pub commits_early: bool,
+    /// Whether paths match as in browsers.
+    pub path_match: bool,
+    /// Whether a second cookie of the name is looked at.
+    pub duplicate_cookies: bool,
+    /// Whether `auto` is resolved also where a function gives the cookie's settings.
+    pub cookie_function_auto: bool,
+    /// Whether a change of the cookie's settings counts.
+    pub cookie_changes_saved: bool,
+    /// Whether it counts that a cookie cannot be sent.
+    pub no_orphans: bool,
+    /// Whether the browser is told to forget a cookie.
+    pub clear_cookie: bool,
+    /// Whether a failure of the store changes nothing of the session.
+    pub honest_errors: bool,
+    /// Whether anybody wants to know how a session ends.
+    pub watches_end: bool,
+    /// What a failing store does, for each step: `tell`, `hide` or `without`.
+    pub failures: HashMap<&'static str, &'static str>,
+}
+
+/// Gives the rules under some options.
+#[napi(catch_unwind)]
+#[allow(clippy::needless_pass_by_value, reason = "napi hands values over")]
+pub fn rules(options: Options) -> Result<Rules> {
+    let departures = departures(&options.departures)?;
+    let policy = Policy {
+        resave: options.resave,
+        rolling: options.rolling,
+        save_uninitialized: options.save_uninitialized,
+        unset: if options.unset_destroys { Unset::Destroy } else { Unset::Keep },
+        departures,
+        ..Policy::default()
+    };
+    Ok(Rules {
+        table: table(&policy).into(),
+        destroys_unstored: decide::destroys(false, &policy),
+        save_renews: decide::save_renews(&policy),
+        commits_early: decide::commit(&policy) == decide::Commit::Early,
+        path_match: departures.path_match,
+        duplicate_cookies: departures.duplicate_cookies,
+        cookie_function_auto: departures.cookie_function_auto,
+        cookie_changes_saved: departures.cookie_changes_saved,
+        no_orphans: departures.no_orphans,
+        clear_cookie: departures.clear_cookie,
+        honest_errors: departures.honest_errors,
+        watches_end: departures.single_write
+            || departures.single_destroy
+            || departures.clear_cookie
+            || departures.honest_errors,
+        failures: HashMap::from([
+            ("write", failure(Step::Write, &policy)),
+            ("writeUnasked", failure(Step::WriteUnasked, &policy)),
+            ("touch", failure(Step::Touch, &policy)),
+            ("destroy", failure(Step::Destroy, &policy)),
+        ]),
+    })
+}
+
+/// A store of Node's does not tell kinds of failures apart.
+fn failure(step: Step, policy: &Policy) -> &'static str {
+    match decide::failure(step, Fault::Outage, policy) {
+        Failure::Tell => "tell",
+        Failure::Hide => "hide",
+        Failure::Without => "without",
+    }
+}
+
+/// Turns on those that are named, or says which cannot be.
+fn departures(wanted: &[String]) -> Result<Departures> {
+    let refuse = |why: String| Err(Error::new(Status::InvalidArg, why));
+    let mut on = Departures::none();
+    for name in wanted {
+        if let Some((_, why)) = ELSEWHERE.iter().find(|(elsewhere, _)| elsewhere == name) {
+            return refuse(format!("departure {name:?} is not for Node: {why}"));
+        }
+        let Some((number, _)) = Departures::all().active().find(|(_, snake)| camel(snake) == *name)
+        else {
+            return refuse(format!("departures option has {name:?}, which is none of {}", list()));
+        };
+        on.set(number, true);
+    }
+    Ok(on)
+}
+
+/// Names those that can be turned on.
+fn list() -> String {
+    let names = Departures::all().active().map(|(_, name)| camel(name));
+    let here = names.filter(|name| !ELSEWHERE.iter().any(|(elsewhere, _)| elsewhere == name));
+    here.collect::<Vec<_>>().join(", ")
+}
+
+/// JavaScript's spelling of a name.
+fn camel(snake: &str) -> String {
+    let mut words = snake.split('_');
+    let mut name = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let (first, rest) = word.split_at(1);
+        name.push_str(&first.to_uppercase());
+        name.push_str(rest);
+    }
+    name
+}
+
+/// Asks the engine for every plan there is.
+fn table(policy: &Policy) -> Vec<u8> {
+    let count = REACHES.len()
+        * EXPIRIES.len()
+        * RECORDS.len()
+        * SAVED.len()
+        * ATTRIBUTES.len()
+        * DATA.len()
+        * ORIGINS.len()
+        * IDS.len()
+        * SESSIONS.len();
+    (0..count).map(|sum| number(decide::plan(facts_of(sum), policy))).collect()
+}
+
+/// Takes a sum apart, in the order of [`facts`].
+fn facts_of(mut sum: usize) -> Facts {
+    Facts {
+        reach: digit(&mut sum, &REACHES),
+        expiry: digit(&mut sum, &EXPIRIES),
+        record: digit(&mut sum, &RECORDS),
+        saved: digit(&mut sum, &SAVED),
+        attributes: digit(&mut sum, &ATTRIBUTES),
+        data: digit(&mut sum, &DATA),
+        origin: digit(&mut sum, &ORIGINS),
+        id: digit(&mut sum, &IDS),
+        session: digit(&mut sum, &SESSIONS),
+    }
+}
+
+fn digit<T: Copy>(sum: &mut usize, all: &[(&str, T)]) -> T {
+    let place = *sum % all.len();
+    *sum /= all.len();
+    all[place].1
+}
+
+/// The number of a plan: see [`steps`].
+fn number(plan: Plan) -> u8 {
+    let store = place(&STORES, plan.store);
+    let cookie = place(&COOKIES, plan.cookie);
+    // Sixteen plans there are.
+    (store + cookie * STORES.len()) as u8
+}
+
+fn place<T: PartialEq>(all: &[(&str, T)], one: T) -> usize {
+    all.iter().position(|(_, other)| *other == one).unwrap_or_default()
+}
+
+fn names<T>(all: &[(&'static str, T)]) -> Vec<&'static str> {
+    all.iter().map(|(name, _)| *name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plan_is_at_the_sum_of_its_facts() {
+        let policy = Policy { rolling: true, ..Policy::default() };
+        let numbers = facts();
+        let at = [
+            ("session", "live"),
+            ("id", "presented"),
+            ("origin", "loaded"),
+            ("data", "changed"),
+            ("attributes", "same"),
+            ("saved", "never"),
+            ("record", "touchable"),
+            ("expiry", "some"),
+            ("reach", "insecure"),
+        ];
+        let sum: u32 = at.iter().map(|(fact, value)| numbers[fact][value]).sum();
+        let plan = decide::plan(
+            Facts {
+                session: Session::Live,
+                id: Id::Presented,
+                origin: Origin::Loaded,
+                data: Data::Changed,
+                attributes: Attributes::Same,
+                saved: Saved::Never,
+                record: Record::Touchable,
+                expiry: Expiry::Some,
+                reach: Reach::Insecure,
+            },
+            &policy,
+        );
+        assert_eq!(table(&policy)[sum as usize], number(plan));
+        assert_eq!(number(plan), (steps()["store"]["write"] + steps()["cookie"]["withhold"]) as u8);
+    }
+
+    #[test]
+    fn sums_of_facts_are_all_of_the_table() {
+        let most: u32 = facts().values().filter_map(|values| values.values().max()).sum();
+        assert_eq!(table(&Policy::default()).len(), most as usize + 1);
+    }
+
+    #[test]
+    fn departures_go_by_their_names_in_javascript() {
+        let named = |names: &[&str]| {
+            departures(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(named(&[]).unwrap(), Departures::none());
+        let one = named(&["saveBeforeResponse"]).unwrap();
+        assert_eq!(one, Departures::none().save_before_response(true));
+        assert!(named(&["save_before_response"]).unwrap_err().reason.contains("none of pathMatch"));
+        assert!(named(&["mergeChanges"]).unwrap_err().reason.contains("without conditions"));
+    }
+
+    #[test]
+    fn every_departure_that_is_not_for_node_is_one() {
+        for (name, _) in ELSEWHERE {
+            assert!(Departures::all().active().any(|(_, snake)| camel(snake) == name), "{name}");
+        }
+    }
+}
