@@ -1,4 +1,5 @@
-// Plays scenarios to the real express-session: one scenario a line in, one outcome a line out.
+// Plays scenarios to the real express-session, or to the module in its place that is named: one scenario a
+// line in, one outcome a line out.
 //
 // No network: the real IncomingMessage and ServerResponse stand on a writable that keeps what is
 // written to it. The clock stands still during a request, and ids are counted, so that an outcome
@@ -7,7 +8,8 @@
 import http from 'node:http'
 import readline from 'node:readline'
 import { Writable } from 'node:stream'
-import session from 'express-session'
+
+const { default: session } = await import(process.argv[2] ?? 'express-session')
 
 let clock = 0
 Date.now = () => clock
@@ -39,7 +41,8 @@ async function play(scenario) {
   for (const request of scenario.requests) {
     const server = scenario.servers[request.server ?? 0]
     store.touch = server.noTouch ? undefined : spy.touch
-    const middleware = session(options(server, store, scenario.ids ?? {}))
+    const { ids = {}, departures } = scenario
+    const middleware = session({ ...options(server, store, ids), departures })
     const crash = new Promise((_, reject) => { crashed = reject })
     responses.push(await Promise.race([answer(middleware, store, spy, request), crash]))
   }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use crate::compare::{self, response_difference};
@@ -16,18 +16,33 @@ use crate::scenario::{Scenario, Seed};
 pub type Play = fn(&Scenario, Switches) -> Outcome;
 
 /// Compares with express-session, and counts what the departures explain.
-#[derive(Debug)]
 pub struct Judge {
-    ours: Play,
+    ours: Arc<dyn Fn(&Scenario, Switches) -> Outcome + Send + Sync>,
     departures: bool,
+    exact: bool,
     explained: BTreeMap<u8, usize>,
 }
 
 impl Judge {
     /// Judges one way of playing, with departures on or off.
     #[must_use]
-    pub fn new(ours: Play, departures: bool) -> Self {
-        Self { ours, departures, explained: BTreeMap::new() }
+    pub fn new(
+        ours: impl Fn(&Scenario, Switches) -> Outcome + Send + Sync + 'static,
+        departures: bool,
+    ) -> Self {
+        Self { ours: Arc::new(ours), departures, exact: false, explained: BTreeMap::new() }
+    }
+
+    /// Lets nothing differ that Node gives, where departures are off: also what is told late, and the text
+    /// of records byte for byte.
+    #[must_use]
+    pub fn exact(self) -> Self {
+        Self { exact: true, ..self }
+    }
+
+    /// Judges the same, and has explained nothing yet.
+    fn fresh(&self) -> Self {
+        Self { ours: Arc::clone(&self.ours), explained: BTreeMap::new(), ..*self }
     }
 
     /// Judges one scenario.
@@ -38,7 +53,10 @@ impl Judge {
     pub fn judge(&mut self, scenario: &Scenario, node: &Outcome) -> Result<(), String> {
         let switches = if self.departures { Switches::ALL } else { Switches::NONE };
         let ours = (self.ours)(scenario, switches);
-        let Some(difference) = compare::difference(node, &ours) else { return Ok(()) };
+        let Some(difference) = compare::difference(node, &ours) else {
+            let differs = self.exact && !self.departures && *node != ours;
+            return if differs { Err(format!("  node {node:#?}\n  ours {ours:#?}\n")) } else { Ok(()) };
+        };
         if !self.departures || node.crash.is_some() || ours.crash.is_some() {
             return Err(difference);
         }
@@ -107,6 +125,12 @@ impl Judge {
     }
 }
 
+impl std::fmt::Debug for Judge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Judge").field("departures", &self.departures).finish_non_exhaustive()
+    }
+}
+
 /// What came of many scenarios.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -134,7 +158,7 @@ pub fn judge_all(
     let workers = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         let working: Vec<_> = (0..workers)
-            .map(|_| scope.spawn(|| work(&receiver, Judge::new(judge.ours, judge.departures))))
+            .map(|_| scope.spawn(|| work(&receiver, judge.fresh())))
             .collect();
         let mut count = 0;
         node.play_all(scenarios, |scenario, outcome| {

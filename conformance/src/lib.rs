@@ -1,7 +1,7 @@
 //! The judge: plays generated scenarios to the real express-session on Node and to ours, and compares.
 //!
-//! `generate` makes a scenario up, `node` plays it to express-session and `ours` to our layer,
-//! `compare` says where the outcomes differ. `departures` decides whether a difference is one of
+//! `generate` makes a scenario up, `node` plays it to express-session and `ours` to our layer, or
+//! `package` to our npm package; `compare` says where the outcomes differ. `departures` decides whether a difference is one of
 //! those listed in DEPARTURES.md, and `shrink` makes the scenario of any other as small as it gets.
 #![allow(
     clippy::wildcard_enum_match_arm,
@@ -17,6 +17,7 @@ pub mod log;
 pub mod node;
 pub mod ours;
 pub mod outcome;
+pub mod package;
 pub mod scenario;
 pub mod shrink;
 pub mod value;

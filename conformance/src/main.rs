@@ -1,4 +1,4 @@
-//! `cargo xtask conformance`: judges our layer by the real express-session.
+//! `cargo xtask conformance`: judges our layer, or our npm package, by the real express-session.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -10,6 +10,7 @@ use conformance::generate::Generator;
 use conformance::judge::{Judge, judge_all};
 use conformance::node::Node;
 use conformance::ours;
+use conformance::package::Package;
 use conformance::scenario::Scenario;
 use conformance::shrink::shrink;
 use conformance::vectors;
@@ -30,6 +31,9 @@ struct Args {
     /// Whether ours may differ as DEPARTURES.md says
     #[arg(long, value_enum, default_value_t = Departures::On)]
     departures: Departures,
+    /// What is held against express-session
+    #[arg(long, value_enum, default_value_t = Side::RustLayer)]
+    against: Side,
     /// Plays the scenario in this file instead
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
@@ -50,6 +54,14 @@ enum Departures {
     Off,
 }
 
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Side {
+    /// Our tower layer
+    RustLayer,
+    /// Our npm package, on Node
+    NodePackage,
+}
+
 fn main() -> ExitCode {
     match run(&Args::parse(), &mut io::stdout().lock()) {
         Ok(0) => ExitCode::SUCCESS,
@@ -64,7 +76,7 @@ fn main() -> ExitCode {
 /// Prints the report, and gives the number of differences.
 fn run(args: &Args, out: &mut impl io::Write) -> io::Result<usize> {
     let mut node = Node::start()?;
-    let mut judge = Judge::new(ours::play, args.departures == Departures::On);
+    let mut judge = judge(args)?;
     if args.vectors {
         let (count, differences) = vectors::check(|scenario| node.play(scenario))?;
         for difference in &differences {
@@ -93,6 +105,18 @@ fn run(args: &Args, out: &mut impl io::Write) -> io::Result<usize> {
     }
     writeln!(out, "{} scenarios, {} differences", args.cases, report.differences)?;
     Ok(report.differences)
+}
+
+fn judge(args: &Args) -> io::Result<Judge> {
+    let departures = args.departures == Departures::On;
+    Ok(match args.against {
+        Side::RustLayer => Judge::new(ours::play, departures),
+        Side::NodePackage => {
+            let package = Package::start()?;
+            let play = move |scenario: &_, switches| package.play(scenario, switches);
+            Judge::new(play, departures).exact()
+        }
+    })
 }
 
 /// Shows the smallest scenario that still differs.

@@ -1,4 +1,4 @@
-//! The Node process that the real express-session runs in.
+//! The Node process that the real express-session runs in, or the npm package in its place.
 
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::Path;
@@ -7,6 +7,15 @@ use std::thread;
 
 use crate::outcome::Outcome;
 use crate::scenario::Scenario;
+
+/// What is played on Node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Player {
+    /// The real express-session.
+    ExpressSession,
+    /// Our npm package.
+    Package,
+}
 
 /// A running judge. Dropping it ends the process.
 #[derive(Debug)]
@@ -17,18 +26,41 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts the judge.
+    /// Starts the real express-session.
     ///
     /// # Errors
     ///
     /// When `node` is not installed, or the packages are not (`npm ci`).
     pub fn start() -> io::Result<Self> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("node");
-        if !folder.join("node_modules/express-session").exists() {
-            return Err(io::Error::other(format!("run `npm ci` in {} first", folder.display())));
+        Self::start_as(Player::ExpressSession)
+    }
+
+    /// Starts one of both.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start), and when the npm package is not built.
+    pub fn start_as(player: Player) -> io::Result<Self> {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folder = here.join("node");
+        let package = here.with_file_name("crates").join("node");
+        let (needs, how, module) = match player {
+            Player::ExpressSession => (
+                folder.join("node_modules/express-session"),
+                format!("`npm ci` in {}", folder.display()),
+                "express-session",
+            ),
+            Player::Package => (
+                package.join("express-session.node"),
+                format!("`npm ci && npm run build` in {}", package.display()),
+                "../../crates/node/lib/index.mjs",
+            ),
+        };
+        if !needs.exists() {
+            return Err(io::Error::other(format!("run {how} first")));
         }
         let mut process = Command::new("node")
-            .arg("judge.mjs")
+            .args(["judge.mjs", module])
             .current_dir(folder)
             .env("NO_DEPRECATION", "express-session")
             .env_remove("NODE_ENV")
@@ -48,8 +80,13 @@ impl Node {
     ///
     /// When the process has ended, or writes what is no outcome.
     pub fn play(&mut self, scenario: &Scenario) -> io::Result<Outcome> {
+        self.play_line(&scenario.line())
+    }
+
+    /// Plays what is written on a line.
+    pub(crate) fn play_line(&mut self, line: &str) -> io::Result<Outcome> {
         let input = self.input.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
-        writeln!(input, "{}", scenario.line())?;
+        writeln!(input, "{line}")?;
         input.flush()?;
         read(&mut self.output)
     }

@@ -171,6 +171,7 @@ impl<'a> Stage<'a> {
             calls: log.take(),
             view,
             records: self.records(request.at)?,
+            late: Vec::new(),
         })
     }
 

@@ -28,6 +28,9 @@ pub struct Response {
     pub view: Vec<String>,
     /// The live records that are left behind, by their ids.
     pub records: BTreeMap<String, String>,
+    /// What was told to the error handler when the response had begun: on Node only.
+    #[serde(default)]
+    pub late: Vec<String>,
 }
 
 /// A call to the store, in express-session's words.

@@ -36,8 +36,10 @@ Store.prototype.load = function load(id, fn) {
 
 // Makes the request's session of a record.
 Store.prototype.createSession = function createSession(req, record) {
-  const { expires, originalMaxAge } = record.cookie
-  record.cookie = new Cookie(record.cookie)
+  const { cookie } = record
+  const expires = cookie.expires
+  const originalMaxAge = cookie.originalMaxAge
+  record.cookie = new Cookie(cookie)
   if (typeof expires === 'string') record.cookie.expires = new Date(expires)
   // Setting `expires` has changed it.
   record.cookie.originalMaxAge = originalMaxAge

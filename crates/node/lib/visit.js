@@ -92,11 +92,11 @@ exports.Visit = class Visit {
   watchSave(session) {
     const visit = this
     const { rules } = this.site
-    const { save } = session
-    define(session, 'save', function (fn) {
+    const original = session.save
+    define(session, 'save', function save(...[fn]) {
       debug('saving %s', this.id)
       // The response's own save is none by hand.
-      if (visit.isCommitting) return save.apply(this, arguments)
+      if (visit.isCommitting) return original.apply(this, arguments)
       if (rules.honestErrors && !fn) return promised((done) => this.save(done))
       if (rules.saveRenews) {
         this.touch()
@@ -106,8 +106,8 @@ exports.Visit = class Visit {
       visit.savedText = textOf(this)
       if (rules.cookieChangesSaved) visit.savedSettings = settingsOf(this.cookie)
       visit.isStored = true
-      if (!rules.honestErrors) return save.apply(this, arguments)
-      return save.call(this, function (error) {
+      if (!rules.honestErrors) return original.apply(this, arguments)
+      return original.call(this, function (error) {
         if (error) Object.assign(visit, { savedText, savedSettings })
         fn.apply(this, arguments)
       })
@@ -116,11 +116,11 @@ exports.Visit = class Visit {
 
   watchReload(session) {
     const visit = this
-    const { reload } = session
-    define(session, 'reload', function (fn) {
+    const original = session.reload
+    define(session, 'reload', function reload(fn) {
       debug('reloading %s', this.id)
-      if (!fn) return promised((done) => reload.call(this, rewatch(this, done)))
-      return reload.call(this, rewatch(this, fn))
+      if (!fn) return promised((done) => original.call(this, rewatch(this, done)))
+      return original.call(this, rewatch(this, fn))
     })
 
     // A session that was reloaded is another object.
@@ -135,8 +135,8 @@ exports.Visit = class Visit {
 
   watchDestroy(session) {
     const visit = this
-    const { destroy } = session
-    define(session, 'destroy', function (fn) {
+    const original = session.destroy
+    define(session, 'destroy', function destroy(fn) {
       if (!fn) return promised((done) => this.destroy(done))
       visit.isDestroyed = true
       if (!visit.mayBeStored()) {
@@ -144,7 +144,7 @@ exports.Visit = class Visit {
         setImmediate(fn)
         return this
       }
-      return destroy.call(this, function (error) {
+      return original.call(this, function (error) {
         if (!error) visit.isStored = false
         fn.apply(this, arguments)
       })
@@ -154,7 +154,7 @@ exports.Visit = class Visit {
   watchRegenerate(session) {
     const visit = this
     const { req, site } = this
-    define(session, 'regenerate', function (fn) {
+    define(session, 'regenerate', function regenerate(fn) {
       if (!fn) return promised((done) => this.regenerate(done))
       if (!visit.mayBeStored()) {
         setImmediate(() => {
@@ -188,11 +188,12 @@ exports.Visit = class Visit {
   attach() {
     const { res } = this
     onHeaders(res, () => this.head())
-    const { end, write } = res
-    res.end = (chunk, encoding) => {
-      if (this.isEnded) return false
-      this.isEnded = true
-      return this.finish(new Tail(res, write, end, chunk, encoding))
+    const visit = this
+    const { end: finish, write } = res
+    res.end = function end(chunk, encoding) {
+      if (visit.isEnded) return false
+      visit.isEnded = true
+      return visit.finish(new Tail(res, write, finish, chunk, encoding))
     }
   }
 
@@ -217,7 +218,7 @@ exports.Visit = class Visit {
       if (plan === COOKIE.withhold) debug('not secured')
       return
     }
-    this.touch(session)
+    this.touch()
     this.setCookie(() => keys.print(req.sessionID, session.cookie.data))
     this.sent = req.sessionID
   }
@@ -251,7 +252,7 @@ exports.Visit = class Visit {
       return pass(tail)
     }
 
-    this.touch(session)
+    this.touch()
     if (typeof req.sessionID !== 'string') {
       this.tellBogus()
       return pass(tail)
@@ -312,9 +313,10 @@ exports.Visit = class Visit {
   }
 
   // Starts the session's time anew, once for each response.
-  touch(session) {
+  touch() {
+    const { req } = this
     if (this.isTouched) return
-    session.touch()
+    req.session.touch()
     this.isTouched = true
   }
 

@@ -1,0 +1,95 @@
+//! The npm package on Node, as the side that is judged.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Value, json};
+
+use crate::departures::{Switches, TABLE};
+use crate::node::{Node, Player};
+use crate::outcome::Outcome;
+use crate::scenario::Scenario;
+
+/// The departures that can be turned on there. The others need what a store of Node's cannot do, or what
+/// a JavaScript object is not.
+const THERE: [u8; 11] = [3, 4, 6, 9, 10, 11, 12, 13, 14, 15, 18];
+
+/// As many processes as play at a time.
+#[derive(Debug)]
+pub struct Package(Mutex<Vec<Node>>);
+
+impl Package {
+    /// Starts a first one, to see whether it runs.
+    ///
+    /// # Errors
+    ///
+    /// When `node` is not installed, or the package is not built.
+    pub fn start() -> io::Result<Self> {
+        Ok(Self(Mutex::new(vec![Node::start_as(Player::Package)?])))
+    }
+
+    /// Plays a scenario, with those of the departures that are there.
+    pub fn play(&self, scenario: &Scenario, switches: Switches) -> Outcome {
+        self.attempt(scenario, switches).unwrap_or_else(|error| Outcome {
+            responses: Vec::new(),
+            crash: Some(error.to_string()),
+        })
+    }
+
+    fn attempt(&self, scenario: &Scenario, switches: Switches) -> io::Result<Outcome> {
+        // As text, since a value would put the members of what is stored into another order.
+        let scenario = scenario.line();
+        let line = format!(r#"{{"departures":{},{}"#, names(switches), &scenario[1..]);
+        let idle = self.idle().pop();
+        let mut node = match idle {
+            Some(node) => node,
+            None => Node::start_as(Player::Package)?,
+        };
+        // One that failed is not used again.
+        let outcome = node.play_line(&line)?;
+        self.idle().push(node);
+        Ok(outcome)
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Node>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The names in JavaScript.
+fn names(switches: Switches) -> Value {
+    TABLE
+        .iter()
+        .filter(|row| THERE.contains(&row.number) && switches.has(row.number))
+        .filter_map(|row| row.field)
+        .map(|field| json!(camel(field)))
+        .collect()
+}
+
+fn camel(snake: &str) -> String {
+    let mut out = String::new();
+    let mut begins = false;
+    for letter in snake.chars() {
+        match letter {
+            '_' => begins = true,
+            _ if begins => {
+                out.push(letter.to_ascii_uppercase());
+                begins = false;
+            }
+            _ => out.push(letter),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn departures_go_by_their_names_in_javascript() {
+        let some = Switches::NONE.with(3).with(15).with(19);
+        assert_eq!(names(some), json!(["pathMatch", "saveBeforeResponse"]));
+        assert_eq!(names(Switches::NONE), json!([]));
+    }
+}

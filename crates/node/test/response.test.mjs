@@ -1,0 +1,301 @@
+// What leaves before the store has answered, and what after: express-session's own way to the byte.
+
+import assert from 'node:assert/strict'
+import test from 'node:test'
+
+import { cookieOf, options, original, same, thrown } from '../testing/sides.mjs'
+import { answer, exchange, turn } from '../testing/wire.mjs'
+
+const COOKIE = cookieOf(original, 'id0')
+
+// A store that answers when it is told to.
+function slowStore(session) {
+  const store = new session.MemoryStore()
+  store.waiting = []
+  for (const verb of ['set', 'touch', 'destroy']) {
+    store[verb] = (...args) => {
+      store.calls.push(verb)
+      store.waiting.push(args.at(-1))
+    }
+  }
+  store.calls = []
+  return store
+}
+
+const change = (req) => {
+  req.session.a = 1
+}
+
+// [what, request, handler]: the handler's results are compared too.
+const RESPONSES = [
+  ['a text of unknown length', (req, res) => (change(req), [res.end('hello')])],
+  ['a text of known length', (req, res) => (change(req), res.setHeader('Content-Length', 5), [res.end('hello')])],
+  ['bytes of known length', (req, res) => (change(req), res.setHeader('Content-Length', 5), [res.end(Buffer.from('hello'))])],
+  ['a byte array', (req, res) => (change(req), res.setHeader('Content-Length', '2'), [res.end(new Uint8Array([65, 66]))])],
+  ['one byte', (req, res) => (change(req), res.setHeader('Content-Length', 1), [res.end('h')])],
+  ['no byte, announced', (req, res) => (change(req), res.setHeader('Content-Length', 0), [res.end()])],
+  ['an empty text, against what was announced', (req, res) => (change(req), res.setHeader('Content-Length', 1), [res.end('')])],
+  ['an empty text', (req, res) => (change(req), [res.end('')])],
+  ['nothing', (req, res) => (change(req), [res.end()])],
+  ['null', (req, res) => (change(req), [res.end(null)])],
+  ['another encoding', (req, res) => (change(req), [res.end('aGk=', 'base64')])],
+  ['another encoding, of known length', (req, res) => (change(req), res.setHeader('Content-Length', 2), [res.end('aGk=', 'base64')])],
+  ['a text written before', (req, res) => (change(req), [res.write('one'), res.end('two')])],
+  ['a change after the headers', (req, res) => [res.write('one'), change(req), res.end('two')]],
+  ['all written before', (req, res) => (change(req), res.setHeader('Content-Length', 3), [res.write('one'), res.end()])],
+  ['a second end', (req, res) => (change(req), [res.end('one'), res.end('two'), res.end()])],
+  ['writeHead with headers', (req, res) => (change(req), res.writeHead(302, { Location: '/x', 'Set-Cookie': 'a=b' }), [res.end('moved')])],
+  ['writeHead with a list', (req, res) => (change(req), res.writeHead(200, 'Fine', ['Set-Cookie', 'a=b', 'set-cookie', 'c=d']), [res.end()])],
+  ['writeHead twice', (req, res) => (change(req), res.writeHead(200), [thrown(() => res.writeHead(201)), res.end()])],
+  ['a change after writeHead', (req, res) => (res.writeHead(200), change(req), [res.end('x')])],
+  ['flushHeaders', (req, res) => (change(req), res.flushHeaders(), [res.end('x')])],
+  ['own cookies', (req, res) => (change(req), res.setHeader('Set-Cookie', ['a=1', 'b=2']), [res.end('x')])],
+  ['an own cookie', (req, res) => (change(req), res.setHeader('Set-Cookie', 'a=1'), [res.end('x')])],
+  ['nothing changed', (req, res) => [res.end('hello')]],
+  ['nothing changed, of known length', (req, res) => (res.setHeader('Content-Length', 5), [res.end('hello')])],
+  ['a function in place of a body', (req, res) => [thrown(() => res.end(() => {}))]],
+  ['a function in place of a body, and a change', (req, res) => (change(req), [thrown(() => res.end(() => {}))])],
+  ['an unset session', (req, res) => ((req.session = null), [res.end('x')])],
+  ['a session that is no object', (req, res) => ((req.session = 0), [res.end('x')])],
+  ['a session that is another object', (req, res) => ((req.session = { a: 1 }), [thrown(() => res.end('x'))])],
+  ['a session without its cookie', (req, res) => (delete req.session.cookie, [thrown(() => res.end('x'))])],
+  ['what is no JSON', (req, res) => ((req.session.big = 1n), [thrown(() => res.end('x'))])],
+  ['what is no JSON, when headers are written', (req, res) => ((req.session.big = 1n), [thrown(() => res.writeHead(200))])],
+  ['a circle', (req, res) => ((req.session.self = req.session), [thrown(() => res.end('x')).slice(0, 40)])],
+  ['another id', (req, res) => (change(req), (req.sessionID = 'other'), [res.end('x')])],
+  ['an id that is no text', (req, res) => (change(req), (req.sessionID = 17), [res.end('x')])],
+  ['an id that cannot be printed', (req, res) => ((req.sessionID = '\ud800'), [res.end('x')])],
+  ['an empty id', (req, res) => (change(req), (req.sessionID = ''), [res.end('x')])],
+  ['a path that cannot be printed', (req, res) => (change(req), (req.session.cookie.path = ';'), [res.end('x')])],
+  ['a cookie that is a plain object', (req, res) => (change(req), (req.session.cookie = {}), [res.end('x')])],
+  ['data that writes itself', (req, res) => ((req.session.toJSON = () => ({ b: 2 })), [res.end('x')])]
+]
+
+async function play(session, more, request, handler) {
+  const store = slowStore(session)
+  store.sessions.id0 = '{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"views":1}'
+  const { req, res, wire } = exchange(request)
+  let isFinished = false
+  res.on('finish', () => {
+    isFinished = true
+  })
+  const late = []
+  let results
+  const began = new Promise((resolve) => {
+    session(options({ store, ...more }))(req, res, (error) => {
+      if (results) return late.push(error?.message)
+      results = handler(req, res).map((result) => (result === res ? 'the response' : result))
+      resolve()
+    })
+  })
+  await began
+  const seen = [results, wire.text, isFinished, [...store.calls]]
+  await turn()
+  seen.push(wire.text, isFinished)
+  while (store.waiting.length) {
+    store.waiting.shift()()
+    await turn()
+    seen.push(wire.text, isFinished, [...store.calls])
+  }
+  return [...seen, late]
+}
+
+const REQUESTS = [
+  ['a new visitor', {}],
+  ['a visitor who comes back', { headers: { cookie: COOKIE } }],
+  ['a HEAD request', { method: 'HEAD', headers: { cookie: COOKIE } }]
+]
+const OPTIONS = [
+  {},
+  { saveUninitialized: true },
+  { resave: true, rolling: true, cookie: { maxAge: 1000 } },
+  { unset: 'destroy', cookie: { secure: true } }
+]
+
+Date.now = () => 1_700_000_000_123
+
+for (const [what, handler] of RESPONSES) {
+  test(`${what} is sent the same`, async () => {
+    for (const [who, request] of REQUESTS) {
+      for (const more of OPTIONS) {
+        await same((session) => play(session, more, request, handler)).catch((error) => {
+          error.message = `${who}, ${JSON.stringify(more)}: ${error.message}`
+          throw error
+        })
+      }
+    }
+  })
+}
+
+test('the end waits for the store', async () => {
+  const handler = (req, res) => (change(req), [res.end('hello')])
+  const [, , , calls, text, isFinished, after, isOver] = await same((session) => play(session, {}, {}, handler))
+  assert.deepEqual(calls, ['set'])
+  assert.ok(text.endsWith('5\r\nhello\r\n') && !isFinished)
+  assert.ok(after.endsWith('0\r\n\r\n') && isOver)
+})
+
+// Stores that do not do as they should.
+const STORES = {
+  'answers at once': (store) => {
+    store.set = store.touch = store.destroy = (...args) => args.at(-1)()
+    store.get = (_id, fn) => fn(null, JSON.parse(store.sessions.id0))
+  },
+  'answers twice': (store) => {
+    store.set = store.touch = store.destroy = (...args) => (setImmediate(args.at(-1)), setImmediate(args.at(-1)))
+  },
+  'answers twice at once': (store) => {
+    store.set = store.touch = store.destroy = (...args) => (args.at(-1)(), args.at(-1)())
+  },
+  'fails': (store) => {
+    store.set = store.touch = store.destroy = (...args) => setImmediate(args.at(-1), new Error('out'))
+  },
+  'fails at once': (store) => {
+    store.set = store.touch = store.destroy = (...args) => args.at(-1)(new Error('out'))
+  },
+  'fails twice': (store) => {
+    store.set = store.touch = store.destroy = (...args) => {
+      setImmediate(args.at(-1), new Error('out'))
+      setImmediate(args.at(-1), new Error('still out'))
+    }
+  },
+  'cannot touch': (store) => {
+    store.touch = undefined
+  },
+  'says that a session is not there': (store) => {
+    store.get = (_id, fn) => fn(Object.assign(new Error('no file'), { code: 'ENOENT' }))
+  },
+  'cannot read': (store) => {
+    store.get = (_id, fn) => fn(new Error('out'))
+  },
+  'has a record without a cookie': (store) => {
+    store.get = (_id, fn) => fn(null, { views: 1 })
+  },
+  'has a record that is no object': (store) => {
+    store.get = (_id, fn) => fn(null, 'text')
+  },
+  'has a record with an odd cookie': (store) => {
+    store.get = (_id, fn) => fn(null, { cookie: { originalMaxAge: '17', maxAge: 1 } })
+  },
+  'hands out objects': (store) => {
+    const kept = store.createSession({ sessionID: 'id0' }, JSON.parse(store.sessions.id0))
+    store.get = (_id, fn) => fn(null, kept)
+  }
+}
+
+const HANDLERS = [
+  (req, res) => res.end('ok'),
+  (req, res) => (change(req), res.end('ok')),
+  (req, res) => (change(req), res.setHeader('Content-Length', 2), res.end('ok')),
+  (req, res) => ((req.session = null), res.end('ok')),
+  (req, res) => req.session.save((error) => end(res, String(error))),
+  (req, res) => req.session.destroy((error) => end(res, String(error))),
+  (req, res) => req.session.regenerate((error) => end(res, String(error))),
+  (req, res) => req.session.reload((error) => end(res, String(error)))
+]
+
+for (const [what, spoil] of Object.entries(STORES)) {
+  test(`a store that ${what} does the same`, async () => {
+    for (const request of [{}, { headers: { cookie: COOKIE } }]) {
+      for (const more of OPTIONS) {
+        for (const handler of HANDLERS) {
+          await same(async (session) => {
+            const store = new session.MemoryStore()
+            store.sessions.id0 = '{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"views":1}'
+            spoil(store)
+            const got = await answer(session(options({ store, ...more })), request, guarded(handler))
+            return { ...got, sessions: { ...store.sessions } }
+          })
+        }
+      }
+    }
+  })
+}
+
+function guarded(handler) {
+  return (req, res) => attempt(res, () => handler(req, res))
+}
+
+function end(res, text) {
+  attempt(res, () => res.end(text))
+}
+
+// A response whose end throws does not end.
+function attempt(res, run) {
+  try {
+    run()
+  } catch (error) {
+    res.statusMessage = `thrown: ${error.message}`
+    res.emit('finish')
+  }
+}
+
+test('a store that throws throws where express-session throws', async () => {
+  const throwing = (session, verb) => {
+    const store = new session.MemoryStore()
+    store.sessions.id0 = '{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}}'
+    store[verb] = () => {
+      throw new Error(`thrown by ${verb}`)
+    }
+    return session(options({ store }))
+  }
+  const texts = await same(async (session) => {
+    const { req, res } = exchange({ headers: { cookie: COOKIE } })
+    const texts = [thrown(() => throwing(session, 'get')(req, res, () => {}))]
+    for (const verb of ['set', 'touch']) {
+      const { req, res } = exchange({ headers: { cookie: COOKIE } })
+      await new Promise((resolve) => throwing(session, verb)(req, res, resolve))
+      if (verb === 'set') change(req)
+      texts.push(thrown(() => res.end('x')))
+    }
+    return texts
+  })
+  assert.deepEqual(texts, ['get', 'set', 'touch'].map((verb) => `Error: thrown by ${verb}`))
+})
+
+test('a store that never answers holds the response for ever', async () => {
+  const [, , , , later, isFinished] = await same(async (session) => {
+    const seen = await play(session, {}, {}, (req, res) => (change(req), [res.end('hello')]))
+    return seen.slice(0, 6)
+  })
+  assert.ok(later.endsWith('hello\r\n') && !isFinished)
+})
+
+test('a request outside of the path, or while the store is away, has no session', async () => {
+  for (const path of ['/', '/admin', '/administrator', '/Admin', '/admin/x?y', 'http://host/admin', '*']) {
+    await same((session) => visible(session, { cookie: { path: '/admin' } }, path))
+  }
+  await same((session) => {
+    const store = new session.MemoryStore()
+    const use = session(options({ store }))
+    const seen = []
+    for (const event of ['disconnect', 'disconnect', 'connect']) {
+      store.emit(event)
+      const { req, res } = exchange()
+      use(req, res, () => seen.push('session' in req))
+    }
+    return seen
+  })
+})
+
+test('a second middleware does nothing', async () => {
+  await same((session) => {
+    const { req, res } = exchange()
+    const [one, two] = ['one', 'two'].map((name) => session(options({ name })))
+    const seen = []
+    one(req, res, () => {
+      const { session: first, sessionStore } = req
+      two(req, res, () => seen.push(req.session === first, req.sessionStore === sessionStore))
+    })
+    return seen
+  })
+})
+
+function visible(session, more, path) {
+  const { req, res } = exchange({ path })
+  let seen
+  session(options(more))(req, res, () => {
+    seen = ['session' in req, 'sessionID' in req, 'sessionStore' in req]
+  })
+  return seen
+}

@@ -1,0 +1,18 @@
+// An application whose session's data is declared for this package.
+
+import type { Request } from 'express'
+import session from 'express-session-rs'
+
+declare module 'express-session-rs' {
+  interface SessionData {
+    cart: string[]
+  }
+}
+
+session({ secret: 'keyboard cat' })
+
+export function count(req: Request): number {
+  // @ts-expect-error: a list
+  req.session.cart = 1
+  return req.session.cart?.length ?? 0
+}
