@@ -126,7 +126,7 @@ function session(options) {
     store.get(id, (error, record) => {
       if (error && error.code !== 'ENOENT') {
         debug('error %j', error)
-        visit.isUnread = true
+        visit.fail()
         next(error)
         return
       }
@@ -139,6 +139,7 @@ function session(options) {
           visit.inflate(record)
         }
       } catch (thrown) {
+        visit.fail()
         next(thrown)
         return
       }

@@ -76,6 +76,12 @@ exports.Visit = class Visit {
     this.watch(req.session)
   }
 
+  // Has no session, although there may be a record: it could not be read.
+  fail() {
+    this.isUnread = true
+    this.isStored = true
+  }
+
   // Notices what the handler does with the session.
   watch(session) {
     const { rules } = this.site
@@ -154,25 +160,29 @@ exports.Visit = class Visit {
   watchRegenerate(session) {
     const visit = this
     const { req, site } = this
+    const original = session.regenerate
     define(session, 'regenerate', function regenerate(fn) {
       if (!fn) return promised((done) => this.regenerate(done))
       if (!visit.mayBeStored()) {
-        setImmediate(() => {
-          begin()
-          fn()
+        setImmediate(() => begin(fn))
+      } else if (site.rules.honestErrors) {
+        req.sessionStore.destroy(req.sessionID, (error) => (error ? fn(error) : begin(fn)))
+      } else {
+        original.call(this, (error) => {
+          begun()
+          fn(error)
         })
-        return this
       }
-      req.sessionStore.destroy(req.sessionID, (error) => {
-        if (error && site.rules.honestErrors) return fn(error)
-        begin()
-        fn(error)
-      })
       return this
     })
 
-    function begin() {
+    function begin(fn) {
       req.sessionStore.generate(req)
+      begun()
+      fn()
+    }
+
+    function begun() {
       visit.savedText = undefined
       visit.savedSettings = undefined
       visit.isStored = false

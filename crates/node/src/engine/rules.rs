@@ -153,7 +153,7 @@ pub struct Rules {
     pub clear_cookie: bool,
     /// Whether a failure of the store changes nothing of the session.
     pub honest_errors: bool,
-    /// Whether anybody wants to know how a session ends.
+    /// Whether it counts how a session ends, and another begins.
     pub watches_end: bool,
     /// What a failing store does, for each step: `tell`, `hide` or `without`.
     pub failures: HashMap<&'static str, &'static str>,
@@ -184,7 +184,9 @@ pub fn rules(options: Options) -> Result<Rules> {
         no_orphans: departures.no_orphans,
         clear_cookie: departures.clear_cookie,
         honest_errors: departures.honest_errors,
-        watches_end: departures.single_write
+        watches_end: departures.cookie_changes_saved
+            || departures.no_orphans
+            || departures.single_write
             || departures.single_destroy
             || departures.clear_cookie
             || departures.honest_errors,
