@@ -15,9 +15,12 @@ use crate::scenario::{Scenario, Seed};
 /// Plays a scenario on our side, with these departures.
 pub type Play = fn(&Scenario, Switches) -> Outcome;
 
+/// The same, of whatever it has to keep for that.
+type Ours = dyn Fn(&Scenario, Switches) -> Outcome + Send + Sync;
+
 /// Compares with express-session, and counts what the departures explain.
 pub struct Judge {
-    ours: Arc<dyn Fn(&Scenario, Switches) -> Outcome + Send + Sync>,
+    ours: Arc<Ours>,
     departures: bool,
     exact: bool,
     explained: BTreeMap<u8, usize>,
@@ -55,7 +58,11 @@ impl Judge {
         let ours = (self.ours)(scenario, switches);
         let Some(difference) = compare::difference(node, &ours) else {
             let differs = self.exact && !self.departures && *node != ours;
-            return if differs { Err(format!("  node {node:#?}\n  ours {ours:#?}\n")) } else { Ok(()) };
+            return if differs {
+                Err(format!("  node {node:#?}\n  ours {ours:#?}\n"))
+            } else {
+                Ok(())
+            };
         };
         if !self.departures || node.crash.is_some() || ours.crash.is_some() {
             return Err(difference);
@@ -157,9 +164,8 @@ pub fn judge_all(
     let receiver = Mutex::new(receiver);
     let workers = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
-        let working: Vec<_> = (0..workers)
-            .map(|_| scope.spawn(|| work(&receiver, judge.fresh())))
-            .collect();
+        let working: Vec<_> =
+            (0..workers).map(|_| scope.spawn(|| work(&receiver, judge.fresh()))).collect();
         let mut count = 0;
         node.play_all(scenarios, |scenario, outcome| {
             count += 1;

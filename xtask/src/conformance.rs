@@ -1,4 +1,4 @@
-//! `cargo xtask conformance`: the real express-session on Node judges ours.
+//! `cargo xtask conformance`: the real express-session on Node judges ours, in Rust or on Node.
 
 use std::ffi::OsStr;
 use std::process::{Command, ExitCode};
@@ -14,6 +14,10 @@ use crate::workspace::Workspace;
 pub(crate) fn run(options: &HandedOn) -> Result<ExitCode> {
     let workspace = Workspace::read()?;
     tools::provide(&workspace, Tool::Node)?;
+    if options.arguments.iter().any(|argument| argument == "node-package") {
+        tools::provide(&workspace, Tool::NodePackage)?;
+        tools::build_node_package(&workspace)?;
+    }
     process::become_it(&mut judge(&workspace, &options.arguments))
 }
 

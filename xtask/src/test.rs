@@ -14,6 +14,7 @@ mod cargo;
 mod interleavings;
 mod judge;
 mod layers;
+mod node;
 mod packages;
 mod repository;
 
@@ -87,6 +88,12 @@ const STEPS: &[Step] = &[
         about: "the real express-session finds no difference but the listed ones",
         needs: &[Tool::Node],
         run: judge::check,
+    },
+    Step {
+        name: "node",
+        about: "the npm package does what express-session does",
+        needs: &[Tool::Node, Tool::NodePackage],
+        run: node::check,
     },
     Step {
         name: "corpus",

@@ -22,6 +22,8 @@ pub(crate) enum Tool {
     Clippy,
     /// Node with the real express-session, which is the judge.
     Node,
+    /// What our npm package needs, and what it is tested with.
+    NodePackage,
     /// The servers that the stores are tested on.
     Servers,
     /// The npm stores that ours are played against.
@@ -50,6 +52,11 @@ pub(crate) fn provide(workspace: &Workspace, tool: Tool) -> Result<()> {
             program("npm")?;
             node_packages(&workspace.root.join("conformance/node"))
         }
+        Tool::NodePackage => {
+            program("node")?;
+            program("npm")?;
+            node_packages(&workspace.root.join(NODE_PACKAGE))
+        }
         Tool::Servers => servers::provide(),
         Tool::NodeStores => node_stores::provide(&workspace.root.join("interop/node")),
         Tool::NodePeers => {
@@ -70,6 +77,21 @@ pub(crate) fn provide(workspace: &Workspace, tool: Tool) -> Result<()> {
             subcommand("fuzz", "cargo-fuzz", "0.13.2")
         }
     }
+}
+
+/// Where our npm package is.
+const NODE_PACKAGE: &str = "crates/node";
+
+/// Builds the addon of our npm package, whose packages are installed.
+pub(crate) fn build_node_package(workspace: &Workspace) -> Result<()> {
+    process::run(npm(workspace).args(["run", "build"]))
+}
+
+/// npm in the folder of our npm package.
+pub(crate) fn npm(workspace: &Workspace) -> Command {
+    let mut command = Command::new("npm");
+    command.current_dir(workspace.root.join(NODE_PACKAGE));
+    command
 }
 
 /// A part of the Rust toolchain, called as a subcommand of cargo.

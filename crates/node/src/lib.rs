@@ -4,5 +4,5 @@
 //! be done with a session, and the stores. A panic becomes a JavaScript error: each exported function
 //! catches it.
 
-mod engine;
-mod store;
+pub mod engine;
+pub mod store;

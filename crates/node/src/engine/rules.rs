@@ -160,6 +160,10 @@ pub struct Rules {
 }
 
 /// Gives the rules under some options.
+///
+/// # Errors
+///
+/// For a departure that is none, or not for Node.
 #[napi(catch_unwind)]
 #[allow(clippy::needless_pass_by_value, reason = "napi hands values over")]
 pub fn rules(options: Options) -> Result<Rules> {
@@ -281,14 +285,14 @@ fn digit<T: Copy>(sum: &mut usize, all: &[(&str, T)]) -> T {
 
 /// The number of a plan: see [`steps`].
 fn number(plan: Plan) -> u8 {
-    let store = place(&STORES, plan.store);
-    let cookie = place(&COOKIES, plan.cookie);
+    let store = place(&STORES, &plan.store);
+    let cookie = place(&COOKIES, &plan.cookie);
     // Sixteen plans there are.
     (store + cookie * STORES.len()) as u8
 }
 
-fn place<T: PartialEq>(all: &[(&str, T)], one: T) -> usize {
-    all.iter().position(|(_, other)| *other == one).unwrap_or_default()
+fn place<T: PartialEq>(all: &[(&str, T)], one: &T) -> usize {
+    all.iter().position(|(_, other)| other == one).unwrap_or_default()
 }
 
 fn names<T>(all: &[(&'static str, T)]) -> Vec<&'static str> {

@@ -1,10 +1,16 @@
 //! The session's cookie: who is named in the request's, and what is the response's?
 
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::too_many_arguments,
+    reason = "values are what napi hands over, and an object of them would cost more than all of the rest"
+)]
+
 use express_session_core::cookie::{
     self, Cookie, InvalidAttribute, Priority, SameSite, Secure, StoredCookie,
 };
 use express_session_core::{Keyring, SessionId, Timestamp, token};
-use napi::bindgen_prelude::{Either3, Latin1String, Null, Uint8Array};
+use napi::bindgen_prelude::{Either4, Latin1String, Null, Uint8Array};
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 
@@ -24,8 +30,11 @@ pub struct Signer {
 impl Signer {
     /// Takes the cookie's name and the secrets' bytes. `duplicates` says whether to look further than at
     /// the first cookie of the name (departure 4).
+    ///
+    /// # Errors
+    ///
+    /// Where there is no secret.
     #[napi(constructor, catch_unwind)]
-    #[allow(clippy::needless_pass_by_value, reason = "napi hands values over")]
     pub fn new(name: String, secrets: Vec<Uint8Array>, duplicates: bool) -> Result<Self> {
         let keyring = Keyring::new(secrets.iter().map(|secret| secret.as_ref()))
             .map_err(|error| invalid(error.to_string()))?;
@@ -34,19 +43,22 @@ impl Signer {
 
     /// Gives the id that a `Cookie` header names. Otherwise `null` for a cookie that is not signed, `false`
     /// for one with a wrong signature, and nothing where there is none.
-    #[napi(catch_unwind, ts_return_type = "string | boolean | null | undefined")]
-    #[allow(clippy::needless_pass_by_value, reason = "napi hands values over")]
-    pub fn read(&self, header: Latin1String) -> Option<Either3<String, bool, Null>> {
-        let mut refusal = None;
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn read(&self, header: Latin1String) -> Either4<String, bool, Null, ()> {
+        let mut refusal = Either4::D(());
         for value in cookie::values([&header[..]], &self.name).take(self.attempts) {
             let refused = match token::open(&value, &self.keyring) {
-                Ok(id) => return Some(Either3::A(id.get().as_str().to_owned())),
+                Ok(id) => return Either4::A(id.get().as_str().to_owned()),
                 // As express-session has it, an empty value is no cookie, and an empty id no id.
                 Err(refusal) if value.is_empty() || refusal == token::Refusal::EmptyId => continue,
-                Err(token::Refusal::Unsigned) => Either3::C(Null),
-                Err(_) => Either3::B(false),
+                Err(token::Refusal::Unsigned) => Either4::C(Null),
+                Err(_) => Either4::B(false),
             };
-            refusal.get_or_insert(refused);
+            // The first one is told.
+            if let Either4::D(()) = refusal {
+                refusal = refused;
+            }
         }
         refusal
     }
@@ -54,7 +66,7 @@ impl Signer {
     /// Says whether a cookie's value, percent-decoded and without its `s:`, is signed with one of the
     /// secrets.
     #[napi(catch_unwind)]
-    #[allow(clippy::needless_pass_by_value, reason = "napi hands values over")]
+    #[must_use]
     pub fn verify(&self, signed: String) -> bool {
         // Node cuts the last character off where there is no dot. Its signature is never right then.
         let Some((text, signature)) = signed.rsplit_once('.') else { return false };
@@ -62,9 +74,11 @@ impl Signer {
     }
 
     /// Writes the `Set-Cookie` line of a session's id.
+    ///
+    /// # Errors
+    ///
+    /// In express-session's words, for what no header can carry.
     #[napi(catch_unwind)]
-    #[allow(clippy::needless_pass_by_value, reason = "napi hands values over")]
-    #[allow(clippy::too_many_arguments, reason = "an object would cost more than all of the rest")]
     pub fn set_cookie(
         &self,
         id: String,
@@ -78,12 +92,16 @@ impl Signer {
         cookie::check_name(&self.name).map_err(|_| invalid("argument name is invalid"))?;
         let attributes = attributes(flags, expires, path, domain, priority, same_site)?;
         let id = SessionId::new(id).ok_or_else(|| invalid("argument id is empty"))?;
-        cookie::print(&self.name, &token::seal(&id, &self.keyring), &attributes).map_err(refused)
+        cookie::print(&self.name, &token::seal(&id, &self.keyring), &attributes)
+            .map_err(|error| refused(&error))
     }
 
     /// Writes the `Set-Cookie` line that makes a browser forget the cookie.
+    ///
+    /// # Errors
+    ///
+    /// In express-session's words, for what no header can carry.
     #[napi(catch_unwind)]
-    #[allow(clippy::too_many_arguments, reason = "an object would cost more than all of the rest")]
     pub fn expire_cookie(
         &self,
         flags: u32,
@@ -95,14 +113,16 @@ impl Signer {
     ) -> Result<String> {
         cookie::check_name(&self.name).map_err(|_| invalid("argument name is invalid"))?;
         let attributes = attributes(flags, expires, path, domain, priority, same_site)?;
-        cookie::print_expired(&self.name, &attributes).map_err(refused)
+        cookie::print_expired(&self.name, &attributes).map_err(|error| refused(&error))
     }
 }
 
 /// Writes the `Set-Cookie` line of any name and value, unsigned.
+///
+/// # Errors
+///
+/// In express-session's words, for what no header can carry.
 #[napi(catch_unwind)]
-#[allow(clippy::needless_pass_by_value, reason = "napi hands values over")]
-#[allow(clippy::too_many_arguments, reason = "an object would cost more than all of the rest")]
 pub fn print_cookie(
     name: String,
     value: String,
@@ -115,10 +135,14 @@ pub fn print_cookie(
 ) -> Result<String> {
     cookie::check_name(&name).map_err(|_| invalid("argument name is invalid"))?;
     let attributes = attributes(flags, expires, path, domain, priority, same_site)?;
-    cookie::print(&name, &value, &attributes).map_err(refused)
+    cookie::print(&name, &value, &attributes).map_err(|error| refused(&error))
 }
 
 /// Draws the id of a new session.
+///
+/// # Errors
+///
+/// Where the operating system has no random bytes.
 #[napi(catch_unwind)]
 pub fn new_id() -> Result<String> {
     let mut bytes = [0; SessionId::RANDOM_BYTES];
@@ -161,7 +185,8 @@ fn attributes(
     match with_words(options.clone(), expires, priority, same_site) {
         Ok(options) => Ok(cookie(&options)),
         // express-session tells what is wrong first, and looks at domain and path before.
-        Err(later) => Err(cookie::print("", "", &cookie(&options)).map_or_else(refused, |_| later)),
+        Err(later) => Err(cookie::print("", "", &cookie(&options))
+            .map_or_else(|error| refused(&error), |_| later)),
     }
 }
 
@@ -203,7 +228,7 @@ fn date(millis: f64) -> Option<Timestamp> {
 }
 
 /// What express-session says of an attribute that no header can carry.
-fn refused(error: InvalidAttribute) -> Error {
+fn refused(error: &InvalidAttribute) -> Error {
     let option = match error.attribute() {
         "same_site" => "sameSite",
         other => other,
