@@ -28,9 +28,10 @@ struct Args {
     /// How many scenarios
     #[arg(long, default_value_t = 20_000)]
     cases: usize,
-    /// Whether ours may differ as DEPARTURES.md says
-    #[arg(long, value_enum, default_value_t = Departures::On)]
-    departures: Departures,
+    /// Whether ours may differ as DEPARTURES.md says [default: as it is for users: on for the layer, off for
+    /// the package]
+    #[arg(long, value_enum)]
+    departures: Option<Departures>,
     /// What is held against express-session
     #[arg(long, value_enum, default_value_t = Side::RustLayer)]
     against: Side,
@@ -108,7 +109,11 @@ fn run(args: &Args, out: &mut impl io::Write) -> io::Result<usize> {
 }
 
 fn judge(args: &Args) -> io::Result<Judge> {
-    let departures = args.departures == Departures::On;
+    let default = match args.against {
+        Side::RustLayer => Departures::On,
+        Side::NodePackage => Departures::Off,
+    };
+    let departures = args.departures.unwrap_or(default) == Departures::On;
     Ok(match args.against {
         Side::RustLayer => Judge::new(ours::play, departures),
         Side::NodePackage => {

@@ -63,7 +63,7 @@ const COOKIES: [(&str, Cookie); 4] = [
 /// Departures that need what Node's stores cannot do, or what a JavaScript object is not, each with why.
 const ELSEWHERE: [(&str, &str); 8] = [
     ("lazyLoad", "req.session is there when the handler runs"),
-    ("forwarded", "a proxy that sends it is Express's to trust"),
+    ("forwarded", "of proxies only X-Forwarded-Proto is read"),
     ("layersByName", "a request has one req.session"),
     ("verbatim", "a record is parsed before it is a session"),
     ("finalEnd", "a store of Node's writes without conditions"),
