@@ -1,0 +1,35 @@
+//! Runs a program with real servers on loopback, whose addresses are in its environment.
+//!
+//! ```text
+//! cargo run -p express-session-testkit --features servers --example servers -- npm test
+//! ```
+//!
+//! `SESSION_TEST_REDIS`, `SESSION_TEST_POSTGRES`, `SESSION_TEST_MYSQL` and `SESSION_TEST_MEMCACHED` are URLs; a
+//! server that is not installed has none, unless all are required. The program's exit code is this one's, and the
+//! servers end with it.
+
+use std::io;
+use std::process::{Command, ExitCode};
+
+use express_session_testkit::servers;
+
+fn main() -> io::Result<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    let Some(program) = arguments.next() else {
+        eprintln!("usage: servers PROGRAM [ARGUMENT]…");
+        return Ok(ExitCode::from(2));
+    };
+    let urls = [
+        ("SESSION_TEST_REDIS", servers::shared_redis().map(|server| server.url().to_owned())),
+        ("SESSION_TEST_POSTGRES", servers::shared_postgres().map(|server| server.url())),
+        ("SESSION_TEST_MYSQL", servers::shared_mariadb().map(|server| server.url())),
+        ("SESSION_TEST_MEMCACHED", servers::shared_memcached().map(|server| server.url())),
+    ];
+    let mut command = Command::new(program);
+    command.args(arguments);
+    command.envs(urls.into_iter().filter_map(|(name, url)| Some((name, url?))));
+    let status = command.status()?;
+    // Ended by a signal, it has no code.
+    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+    Ok(ExitCode::from(code))
+}
