@@ -1,0 +1,86 @@
+'use strict'
+
+// Sessions in MySQL or MariaDB, in the table of express-mysql-session.
+
+const { mysqlStore } = require('../native')
+const { addressOf } = require('./address')
+const { NativeStore } = require('./base')
+const { count, flag, millis, name, oneOf, port, read, text } = require('./options')
+
+const OPTIONS = {
+  known: {
+    url: text,
+    host: text,
+    port,
+    user: text,
+    password: text,
+    database: text,
+    clearExpired: flag,
+    checkExpirationInterval: millis,
+    expiration: millis,
+    createDatabaseTable: flag,
+    disableTouch: flag,
+    // The table's, as it is made.
+    charset: oneOf('utf8mb4_bin'),
+    schema,
+    connectionLimit: count,
+    timeout: millis,
+    probeInterval: millis
+  },
+  // Of a pool of mysql2's.
+  idle: ['endConnectionOnClose', 'idleTimeout', 'maxIdle', 'queueLimit', 'waitForConnections']
+}
+
+const SCHEMA = { known: { tableName: name, columnNames } }
+const COLUMNS = { known: { session_id: name, expires: name, data: name } }
+
+module.exports = class MySqlStore extends NativeStore {
+  #isTouched
+
+  constructor(given = {}, connection) {
+    if (connection !== undefined) {
+      throw new TypeError('MySqlStore takes no connection: the store makes its own, say host, user and so on')
+    }
+    const { url, host = 'localhost', port = 3306, user, password, database, ...others } = read(
+      'MySqlStore',
+      given,
+      OPTIONS
+    )
+    const { disableTouch, charset: _, schema, probeInterval, ...options } = others
+    const place = url ?? addressOf('mysql', { host, port, user, password, database })
+    super(() => mysqlStore(place, { ...options, ...schema }), { probeInterval })
+    this.#isTouched = !disableTouch
+  }
+
+  touch(sid, session, fn) {
+    if (this.#isTouched) return super.touch(sid, session, fn)
+    return this.ask(() => null, fn)
+  }
+
+  // By their ids.
+  all(fn) {
+    return this.byId(fn)
+  }
+
+  // Waits until the server answers, and the table is there.
+  onReady() {
+    return this.ask(async (native) => void (await native.load('ready', Date.now())))
+  }
+
+  clearExpiredSessions(fn) {
+    return this.prune(fn)
+  }
+}
+
+function schema(value) {
+  return read('MySqlStore, schema', value, SCHEMA)
+}
+
+function columnNames(value) {
+  const { session_id: id = 'session_id', expires = 'expires', data = 'data' } = read(
+    'MySqlStore, schema.columnNames',
+    value,
+    COLUMNS
+  )
+  return [id, expires, data]
+}

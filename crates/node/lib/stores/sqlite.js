@@ -1,0 +1,39 @@
+'use strict'
+
+// Sessions in an SQLite file, as connect-sqlite3 keeps them, or one of two other npm stores.
+
+const { sqliteStore } = require('../native')
+const { NativeStore } = require('./base')
+const { count, flag, interval, millis, name, oneOf, read, seconds, text } = require('./options')
+
+const OPTIONS = {
+  known: {
+    table: name,
+    db: text,
+    dir: text,
+    createDirIfNotExists: flag,
+    concurrentDb: flag,
+    dialect: oneOf('connect-sqlite3', 'better-sqlite3-session-store', 'connect-session-knex'),
+    sidFieldName: name,
+    createTable: flag,
+    ttl: seconds,
+    cleanupInterval: interval(millis),
+    synchronous: oneOf('normal', 'full'),
+    busyTimeout: millis,
+    readers: count,
+    timeout: millis
+  },
+  refused: {
+    mode: 'the file is opened to read and to write, and made where it is missing',
+    client: 'the store opens the file itself, say db and dir',
+    knex: 'the store opens the file itself, say db and dir'
+  }
+}
+
+module.exports = class SqliteStore extends NativeStore {
+  constructor(given = {}) {
+    const { db, dir = '.', ...options } = read('SqliteStore', given, OPTIONS)
+    const file = db ?? options.table ?? 'sessions'
+    super(() => sqliteStore(file === ':memory:' ? file : `${dir}/${file}`, options))
+  }
+}

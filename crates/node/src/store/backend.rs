@@ -1,0 +1,81 @@
+//! What JavaScript asks of a store, whichever it is.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use express_session::store::{
+    Admin, Cursor, Error, Loaded, Page, Record, Revision, Touch, Touched,
+};
+use express_session_core::{SessionId, Timestamp};
+
+use super::replace;
+
+type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+
+/// [`Admin`] with its futures boxed, and a write that has no condition.
+pub(super) trait Backend: Send + Sync {
+    fn load<'a>(&'a self, id: &'a SessionId, now: Timestamp) -> Call<'a, Option<Loaded>>;
+    fn replace<'a>(
+        &'a self,
+        id: &'a SessionId,
+        record: &'a Record,
+        seen: Option<Revision>,
+        now: Timestamp,
+    ) -> Call<'a, Revision>;
+    fn touch<'a>(
+        &'a self,
+        id: &'a SessionId,
+        touch: &'a Touch,
+        now: Timestamp,
+    ) -> Call<'a, Touched>;
+    fn destroy<'a>(&'a self, id: &'a SessionId) -> Call<'a, ()>;
+    fn list(&self, after: Option<Cursor>, limit: usize, now: Timestamp) -> Call<'_, Page>;
+    fn count(&self, now: Timestamp) -> Call<'_, u64>;
+    fn clear(&self) -> Call<'_, ()>;
+    fn purge(&self, limit: usize, now: Timestamp) -> Call<'_, u64>;
+}
+
+impl<S: Admin> Backend for S {
+    fn load<'a>(&'a self, id: &'a SessionId, now: Timestamp) -> Call<'a, Option<Loaded>> {
+        Box::pin(self.load(id, now))
+    }
+
+    fn replace<'a>(
+        &'a self,
+        id: &'a SessionId,
+        record: &'a Record,
+        seen: Option<Revision>,
+        now: Timestamp,
+    ) -> Call<'a, Revision> {
+        Box::pin(replace::replace(self, id, record, seen, now))
+    }
+
+    fn touch<'a>(
+        &'a self,
+        id: &'a SessionId,
+        touch: &'a Touch,
+        now: Timestamp,
+    ) -> Call<'a, Touched> {
+        Box::pin(self.touch(id, touch, now))
+    }
+
+    fn destroy<'a>(&'a self, id: &'a SessionId) -> Call<'a, ()> {
+        Box::pin(self.destroy(id))
+    }
+
+    fn list(&self, after: Option<Cursor>, limit: usize, now: Timestamp) -> Call<'_, Page> {
+        Box::pin(self.list(after, limit, now))
+    }
+
+    fn count(&self, now: Timestamp) -> Call<'_, u64> {
+        Box::pin(self.count(now))
+    }
+
+    fn clear(&self) -> Call<'_, ()> {
+        Box::pin(self.clear())
+    }
+
+    fn purge(&self, limit: usize, now: Timestamp) -> Call<'_, u64> {
+        Box::pin(self.purge(limit, now))
+    }
+}

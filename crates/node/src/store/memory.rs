@@ -1,0 +1,105 @@
+//! Sessions in this process, for JavaScript: calls that wait for nothing, and so are made at once.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use express_session::MemoryStore;
+use express_session::store::{Admin, Cursor, Error, ErrorKind, Record, Store, Touch};
+use express_session_core::SessionId;
+use napi_derive::napi;
+
+use super::{Listing, PURGED, failure, option, replace, time};
+
+/// The sessions, outside of JavaScript's heap.
+#[napi]
+#[derive(Debug)]
+pub struct NativeMemory(MemoryStore);
+
+#[napi]
+#[allow(clippy::needless_pass_by_value, reason = "napi hands values over")]
+impl NativeMemory {
+    /// Makes a store that keeps so many sessions and bytes.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(max_sessions: Option<f64>, max_bytes: Option<f64>) -> Self {
+        let store = MemoryStore::new();
+        let store = option::set(store, max_sessions, |store, max| store.max_sessions(max as usize));
+        Self(option::set(store, max_bytes, |store, max| store.max_bytes(max as usize)))
+    }
+
+    /// Gives a session's record.
+    #[napi(catch_unwind)]
+    pub fn load(&self, id: String, now: f64) -> napi::Result<Option<String>> {
+        let Some(id) = SessionId::new(id) else { return Ok(None) };
+        let loaded = at_once(self.0.load(&id, time(now)))?;
+        Ok(loaded.map(|loaded| (*loaded.record.text).to_owned()))
+    }
+
+    /// Stores a session's record, whether there is one already or not.
+    #[napi(catch_unwind)]
+    pub fn save(
+        &self,
+        id: String,
+        text: String,
+        deadline: Option<f64>,
+        now: f64,
+    ) -> napi::Result<()> {
+        let id = SessionId::new(id).ok_or_else(|| failure::of(super::nameless()))?;
+        let record = Record { text: text.into(), deadline: deadline.map(time) };
+        at_once(replace::replace(&self.0, &id, &record, None, time(now))).map(drop)
+    }
+
+    /// Moves the end of a session, where there is one.
+    #[napi(catch_unwind)]
+    pub fn touch(
+        &self,
+        id: String,
+        cookie: String,
+        deadline: Option<f64>,
+        now: f64,
+    ) -> napi::Result<()> {
+        let Some(id) = SessionId::new(id) else { return Ok(()) };
+        let touch = Touch { cookie: cookie.into(), deadline: deadline.map(time) };
+        at_once(self.0.touch(&id, &touch, time(now))).map(drop)
+    }
+
+    /// Ends a session.
+    #[napi(catch_unwind)]
+    pub fn destroy(&self, id: String) -> napi::Result<()> {
+        let Some(id) = SessionId::new(id) else { return Ok(()) };
+        at_once(self.0.destroy(&id))
+    }
+
+    /// Gives some of the sessions.
+    #[napi(catch_unwind)]
+    pub fn list(&self, after: Option<String>, limit: u32, now: f64) -> napi::Result<Listing> {
+        at_once(self.0.list(after.map(Cursor::new), limit as usize, time(now))).map(Listing::from)
+    }
+
+    /// Gives the number of sessions.
+    #[napi(catch_unwind)]
+    pub fn count(&self, now: f64) -> napi::Result<f64> {
+        at_once(self.0.count(time(now))).map(|count| count as f64)
+    }
+
+    /// Ends all sessions.
+    #[napi(catch_unwind)]
+    pub fn clear(&self) -> napi::Result<()> {
+        at_once(self.0.clear())
+    }
+
+    /// Removes the records of sessions that have ended.
+    #[napi(catch_unwind)]
+    pub fn purge(&self, now: f64) -> napi::Result<()> {
+        while at_once(self.0.purge(PURGED, time(now)))? == PURGED as u64 {}
+        Ok(())
+    }
+}
+
+/// Makes a call that never waits.
+fn at_once<T>(call: impl Future<Output = Result<T, Error>>) -> napi::Result<T> {
+    match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer.map_err(failure::of),
+        Poll::Pending => Err(failure::of(Error::new(ErrorKind::Other, "it waits"))),
+    }
+}

@@ -1,0 +1,122 @@
+// The native memory store: memorystore's interface, and nothing that leaks.
+
+import assert from 'node:assert/strict'
+import { mock, test } from 'node:test'
+
+import session from 'express-session-rs'
+import stores from 'express-session-rs/stores'
+
+const { MemoryStore } = stores
+const HOUR = 3_600_000
+
+function visit(maxAge, views = 1) {
+  return new session.Session({ sessionID: 'sid' }, { cookie: new session.Cookie({ maxAge }), views })
+}
+
+test('is another than the classic one', () => {
+  assert.notEqual(session.MemoryStore, MemoryStore)
+})
+
+test('gives back what was set, and nothing for the others', async () => {
+  const store = new MemoryStore()
+  const set = visit(HOUR, 7)
+  await store.set('a', set)
+  assert.deepEqual(await store.get('a'), JSON.parse(JSON.stringify(set)))
+  assert.equal(await store.get('b'), null)
+  assert.equal(await store.get(''), null)
+  assert.deepEqual(await store.ids(), ['a'])
+  assert.equal(await store.length(), 1)
+  assert.equal((await store.all()).a.views, 7)
+  await store.destroy('a')
+  await store.destroy('a')
+  assert.equal(await store.length(), 0)
+})
+
+test('a session without an end lives for a day, or for its ttl', async (t) => {
+  t.after(() => mock.timers.reset())
+  const now = Date.now()
+  for (const [options, maxAge, lifetime] of [
+    [{}, null, 24 * HOUR],
+    [{}, HOUR, HOUR],
+    [{ ttl: 60_000 }, null, 60_000],
+    [{ ttl: 60_000 }, HOUR, 60_000],
+    [{ ttl: (options, data, sid) => (sid === 'sid' ? data.views * 1000 : options.ttl) }, HOUR, 5000]
+  ]) {
+    mock.timers.enable({ apis: ['Date'], now })
+    const store = new MemoryStore(options)
+    await store.set('sid', visit(maxAge, 5))
+    mock.timers.setTime(now + lifetime - 1)
+    assert(await store.get('sid'), `${lifetime}`)
+    mock.timers.setTime(now + lifetime)
+    assert.equal(await store.get('sid'), null)
+    mock.timers.reset()
+  }
+})
+
+test('a touch moves the end, and brings nothing back', async (t) => {
+  t.after(() => mock.timers.reset())
+  const now = Date.now()
+  mock.timers.enable({ apis: ['Date'], now })
+  const store = new MemoryStore()
+  await store.set('sid', visit(HOUR))
+  mock.timers.setTime(now + HOUR - 1)
+  const touched = visit(HOUR, 100)
+  await store.touch('sid', touched)
+  mock.timers.setTime(now + HOUR)
+  const record = await store.get('sid')
+  assert.equal(record.views, 1)
+  assert.equal(record.cookie.expires, touched.cookie.expires.toISOString())
+  await store.touch('other', touched)
+  assert.equal(await store.length(), 1)
+})
+
+test('beyond the limit the session that was not used for longest goes', async () => {
+  const store = new MemoryStore({ max: 100 })
+  for (let number = 0; number < 1000; number++) await store.set(`sid-${number}`, visit(HOUR, number))
+  assert.equal(await store.length(), 100)
+  assert.equal(await store.get('sid-0'), null)
+  assert.equal((await store.get('sid-999')).views, 999)
+})
+
+test('what is over goes by itself', async (t) => {
+  t.after(() => mock.timers.reset())
+  const now = Date.now()
+  mock.timers.enable({ apis: ['Date'], now })
+  const store = new MemoryStore()
+  for (let number = 0; number < 2000; number++) await store.set(`old-${number}`, visit(HOUR))
+  mock.timers.setTime(now + 2 * HOUR)
+  await store.prune()
+  assert.equal(await store.length(), 0)
+})
+
+test('clear ends all', async () => {
+  const store = new MemoryStore()
+  await store.set('a', visit(HOUR))
+  await store.clear()
+  assert.deepEqual(await store.all(), {})
+})
+
+test('leaks nothing over many calls', async () => {
+  const calls = Number(process.env.SESSION_TEST_CALLS ?? 20_000)
+  const store = new MemoryStore()
+  const round = (count) =>
+    new Promise((resolve, reject) => {
+      let left = count
+      const next = (error) => {
+        if (error) return reject(error)
+        if (left-- === 0) return resolve()
+        const sid = `sid-${left % 100}`
+        if (left % 3 === 0) store.set(sid, visit(HOUR, left), next)
+        else if (left % 3 === 1) store.get(sid, next)
+        else store.destroy(sid, next)
+      }
+      next()
+    })
+  await round(calls)
+  const before = process.memoryUsage.rss()
+  await round(calls)
+  await round(calls)
+  const grown = process.memoryUsage.rss() - before
+  // A hundred sessions are a few kilobytes; one byte lost with each of a million calls would be a megabyte.
+  assert(grown < 48 * 2 ** 20, `${Math.round(grown / 2 ** 20)} MB more`)
+})

@@ -1,0 +1,33 @@
+// The native stores, for this package and for express-session.
+
+import original from 'express-session'
+import session from 'express-session-rs'
+import {
+  FileStore, MemcachedStore, MemoryStore, MySqlStore, PostgresStore, RedisStore, SqliteStore
+} from 'express-session-rs/stores'
+
+const store = new RedisStore({ url: 'redis://127.0.0.1', prefix: 'shop:', ttl: (session) => session.views })
+session({ secret: 'keyboard cat', store })
+original({ secret: 'keyboard cat', store })
+
+for (const store of [
+  new PostgresStore({ conString: 'postgres://web@localhost/shop', pruneSessionInterval: false }),
+  new MySqlStore({ host: 'localhost', port: '3306', schema: { tableName: 'visits' } }),
+  new SqliteStore({ dialect: 'connect-session-knex' }),
+  new FileStore({ path: './sessions', retries: 0 }),
+  new MemcachedStore({ hosts: ['127.0.0.1:11211'] }),
+  new MemoryStore({ checkPeriod: 86_400_000, max: 1000 })
+]) {
+  session({ secret: 'keyboard cat', store })
+}
+
+// @ts-expect-error: a connection of one's own
+new RedisStore({ client: {} })
+// @ts-expect-error: no number
+new MemoryStore({ max: '5' })
+
+export async function ids(): Promise<string[]> {
+  const all = await store.all()
+  store.get('sid', (error, session) => error ?? session?.cookie)
+  return [...(await store.ids()), ...all.map(({ id }) => id)]
+}
