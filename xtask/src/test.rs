@@ -91,8 +91,8 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "node",
-        about: "the npm package does what express-session does",
-        needs: &[Tool::Node, Tool::NodePackage],
+        about: "the npm package does what express-session does, and its stores what the npm stores do",
+        needs: &[Tool::Node, Tool::NodePackage, Tool::Servers, Tool::NodeStores],
         run: node::check,
     },
     Step {

@@ -1,7 +1,7 @@
 //! The programs that the tasks need, installed where they are missing.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
@@ -55,7 +55,7 @@ pub(crate) fn provide(workspace: &Workspace, tool: Tool) -> Result<()> {
         Tool::NodePackage => {
             program("node")?;
             program("npm")?;
-            node_packages(&workspace.root.join(NODE_PACKAGE))
+            node_packages(&node_package(workspace))
         }
         Tool::Servers => servers::provide(),
         Tool::NodeStores => node_stores::provide(&workspace.root.join("interop/node")),
@@ -84,14 +84,12 @@ const NODE_PACKAGE: &str = "crates/node";
 
 /// Builds the addon of our npm package, whose packages are installed.
 pub(crate) fn build_node_package(workspace: &Workspace) -> Result<()> {
-    process::run(npm(workspace).args(["run", "build"]))
+    process::run(Command::new("npm").args(["run", "build"]).current_dir(node_package(workspace)))
 }
 
-/// npm in the folder of our npm package.
-pub(crate) fn npm(workspace: &Workspace) -> Command {
-    let mut command = Command::new("npm");
-    command.current_dir(workspace.root.join(NODE_PACKAGE));
-    command
+/// Where our npm package is on this machine.
+pub(crate) fn node_package(workspace: &Workspace) -> PathBuf {
+    workspace.root.join(NODE_PACKAGE)
 }
 
 /// A part of the Rust toolchain, called as a subcommand of cargo.

@@ -1,5 +1,7 @@
 //! The npm package: built, tested as its users have it, and judged.
 
+use std::process::Command;
+
 use anyhow::Result;
 
 use crate::conformance::judge;
@@ -10,13 +12,24 @@ use crate::workspace::Workspace;
 /// Fewer than of the Rust layer: each scenario is played on two Nodes.
 const CASES: [(&str, &str); 2] = [("off", "1000"), ("on", "200")];
 
-/// Runs its own tests, and the judge without departures and with all that it knows.
+/// Runs its own tests, with its stores on real servers beside the npm stores, and the judge without departures
+/// and with all that it knows.
 pub(super) fn check(workspace: &Workspace) -> Result<()> {
     tools::build_node_package(workspace)?;
-    process::run(tools::npm(workspace).arg("test"))?;
+    process::run(&mut tests(workspace))?;
     CASES.into_iter().try_for_each(|(departures, cases)| {
         let choice = ["--against", "node-package", "--departures", departures];
         let extent = ["--seed", "1", "--cases", cases];
         process::run(&mut judge(workspace, &[choice.as_slice(), extent.as_slice()].concat()))
     })
+}
+
+/// A server or an npm store that is missing makes a test fail, where by hand it is left out.
+fn tests(workspace: &Workspace) -> Command {
+    let mut command = process::cargo(workspace, ["run", "--quiet"]);
+    command.args(["--package", "express-session-testkit", "--features", "servers"]);
+    command.args(["--example", "servers", "--"]);
+    command.args(["npm", "test", "--prefix"]).arg(tools::node_package(workspace));
+    command.env("EXPRESS_SESSION_REQUIRE_SERVERS", "1");
+    command
 }
