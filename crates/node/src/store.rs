@@ -56,8 +56,6 @@ pub struct Listing {
 }
 
 #[napi]
-#[allow(clippy::needless_pass_by_value, reason = "napi hands values over")]
-#[allow(clippy::missing_errors_doc, reason = "for JavaScript")]
 impl NativeStore {
     /// Gives a session's record.
     #[napi(catch_unwind)]
@@ -220,7 +218,6 @@ impl From<express_session::store::Page> for Listing {
 
 /// Panics on the runtime, so that a test can see that this too is an error in JavaScript, and no abort.
 #[napi(catch_unwind)]
-#[allow(clippy::missing_errors_doc, reason = "for JavaScript")]
 #[allow(clippy::missing_panics_doc, reason = "nobody else calls it")]
 pub fn panic_later<'env>(env: &'env Env) -> napi::Result<PromiseRaw<'env, ()>> {
     env.spawn_future(async { std::panic::resume_unwind(Box::new("on purpose")) })

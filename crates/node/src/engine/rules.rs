@@ -165,7 +165,6 @@ pub struct Rules {
 ///
 /// For a departure that is none, or not for Node.
 #[napi(catch_unwind)]
-#[allow(clippy::needless_pass_by_value, reason = "napi hands values over")]
 pub fn rules(options: Options) -> Result<Rules> {
     let departures = departures(&options.departures)?;
     let policy = Policy {

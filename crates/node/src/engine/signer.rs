@@ -1,9 +1,8 @@
 //! The session's cookie: who is named in the request's, and what is the response's?
 
 #![allow(
-    clippy::needless_pass_by_value,
     clippy::too_many_arguments,
-    reason = "values are what napi hands over, and an object of them would cost more than all of the rest"
+    reason = "an object of them would cost more than all of the rest"
 )]
 
 use express_session_core::cookie::{

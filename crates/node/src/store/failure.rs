@@ -6,7 +6,6 @@ use express_session::store::{Error, ErrorKind};
 use napi::Status;
 
 /// Of a store's error.
-#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 pub(super) fn of(error: Error) -> napi::Error {
     let mut lines = vec![code(error.kind()).to_owned(), error.to_string()];
     if let Some(cause) = error.source() {

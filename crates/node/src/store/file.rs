@@ -20,8 +20,6 @@ pub struct FileOptions {
 
 /// Makes the store, which makes the folder with its first call.
 #[napi(catch_unwind)]
-#[allow(clippy::needless_pass_by_value, reason = "napi hands values over")]
-#[allow(clippy::missing_errors_doc, reason = "for JavaScript")]
 pub fn file_store(path: String, options: FileOptions) -> napi::Result<NativeStore> {
     let store = FileStore::new(path);
     let store = option::set(store, options.ttl, |store, value| store.ttl(option::time(value)));

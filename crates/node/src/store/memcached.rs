@@ -18,8 +18,6 @@ pub struct MemcachedOptions {
 
 /// Makes the store, which connects with its first call.
 #[napi(catch_unwind)]
-#[allow(clippy::needless_pass_by_value, reason = "napi hands values over")]
-#[allow(clippy::missing_errors_doc, reason = "for JavaScript")]
 pub fn memcached_store(url: String, options: MemcachedOptions) -> napi::Result<NativeStore> {
     let store = MemcachedStore::new(&url).map_err(failure::of)?;
     let store = option::set(store, options.prefix, |store, value| store.prefix(value));

@@ -17,10 +17,10 @@ use super::{Listing, PURGED, failure, option, replace, time};
 pub struct NativeMemory(MemoryStore);
 
 #[napi]
-#[allow(clippy::needless_pass_by_value, reason = "napi hands values over")]
 impl NativeMemory {
     /// Makes a store that keeps so many sessions and bytes.
     #[napi(constructor, catch_unwind)]
+    #[must_use]
     pub fn new(max_sessions: Option<f64>, max_bytes: Option<f64>) -> Self {
         let store = MemoryStore::new();
         let store = option::set(store, max_sessions, |store, max| store.max_sessions(max as usize));

@@ -22,8 +22,6 @@ pub struct PostgresOptions {
 
 /// Makes the store, which connects with its first call.
 #[napi(catch_unwind)]
-#[allow(clippy::needless_pass_by_value, reason = "napi hands values over")]
-#[allow(clippy::missing_errors_doc, reason = "for JavaScript")]
 pub fn postgres_store(url: String, options: PostgresOptions) -> napi::Result<NativeStore> {
     let store = PostgresStore::new(&url).map_err(failure::of)?;
     let store = option::set(store, options.table_name, |store, value| store.table_name(value));

@@ -20,8 +20,6 @@ pub struct RedisOptions {
 
 /// Makes the store, which connects with its first call.
 #[napi(catch_unwind)]
-#[allow(clippy::needless_pass_by_value, reason = "napi hands values over")]
-#[allow(clippy::missing_errors_doc, reason = "for JavaScript")]
 pub fn redis_store(url: String, options: RedisOptions) -> napi::Result<NativeStore> {
     let store = RedisStore::new(&url).map_err(failure::of)?;
     let store = option::set(store, options.prefix, |store, value| store.prefix(value));

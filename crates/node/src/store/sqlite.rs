@@ -26,8 +26,6 @@ pub struct SqliteOptions {
 
 /// Makes the store, which opens the file with its first call.
 #[napi(catch_unwind)]
-#[allow(clippy::needless_pass_by_value, reason = "napi hands values over")]
-#[allow(clippy::missing_errors_doc, reason = "for JavaScript")]
 pub fn sqlite_store(path: String, options: SqliteOptions) -> napi::Result<NativeStore> {
     let store = SqliteStore::new(path);
     let store = option::set(store, options.dialect, |store, value| store.dialect(dialect(&value)));
