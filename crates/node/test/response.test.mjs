@@ -165,6 +165,18 @@ const STORES = {
   'says that a session is not there': (store) => {
     store.get = (_id, fn) => fn(Object.assign(new Error('no file'), { code: 'ENOENT' }))
   },
+  'reads twice': (store) => {
+    store.get = (_id, fn) => {
+      setImmediate(fn, null, JSON.parse(store.sessions.id0))
+      setImmediate(fn, null, JSON.parse(store.sessions.id0))
+    }
+  },
+  'reads twice at once, a session and none': (store) => {
+    store.get = (_id, fn) => (fn(null, JSON.parse(store.sessions.id0)), fn())
+  },
+  'reads, and fails then': (store) => {
+    store.get = (_id, fn) => (fn(null, JSON.parse(store.sessions.id0)), setImmediate(fn, new Error('out')))
+  },
   'cannot read': (store) => {
     store.get = (_id, fn) => fn(new Error('out'))
   },

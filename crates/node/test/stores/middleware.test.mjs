@@ -7,7 +7,7 @@ import { describe, test } from 'node:test'
 import {
   FileStore, MemcachedStore, MemoryStore, MySqlStore, PostgresStore, RedisStore, SqliteStore
 } from 'express-session-rs/stores'
-import { Browser, serve } from '../../testing/browser.mjs'
+import { visit } from '../../testing/counter.mjs'
 import { proxied } from '../../testing/proxy.mjs'
 import { folder, leftOut, urls } from '../../testing/servers.mjs'
 import { original, ours } from '../../testing/sides.mjs'
@@ -66,33 +66,3 @@ describe('while the store is away', { skip: leftOut(urls.redis, 'the server of r
     await store.close()
   })
 })
-
-// A service with the middleware, and a visitor.
-async function visit(t, middleware) {
-  const url = await serve(t, (req, res) => {
-    middleware(req, res, (error) => {
-      if (error) return res.end(`failed: ${error.message}`)
-      if (!req.session) return res.end('no session')
-      answer(req, res)
-    })
-  })
-  return new Browser(url)
-}
-
-function answer(req, res) {
-  const done = (text) => (error) => res.end(error ? `failed: ${error.message}` : String(text()))
-  switch (req.url) {
-    case '/look':
-      return res.end(String(req.session.views ?? 'nothing'))
-    case '/renew':
-      return req.session.regenerate(done(() => 'new'))
-    case '/reload':
-      req.session.views = 100
-      return req.session.reload(done(() => req.session.views))
-    case '/leave':
-      return req.session.destroy(done(() => 'bye'))
-    default:
-      req.session.views = (req.session.views ?? 0) + 1
-      return res.end(String(req.session.views))
-  }
-}

@@ -1,0 +1,119 @@
+// The npm stores, as they are: with this package they do what they do with express-session.
+
+import assert from 'node:assert/strict'
+import { createRequire } from 'node:module'
+import { mock, test } from 'node:test'
+
+import { visit } from '../../testing/counter.mjs'
+import { folder, hasNpmStores, leftOut, urls } from '../../testing/servers.mjs'
+import { options, original, ours } from '../../testing/sides.mjs'
+
+// Those of the interop task, but for the one that has no server and no file.
+const npm = createRequire(new URL('../../../../interop/node/package.json', import.meta.url))
+const require = createRequire(import.meta.url)
+
+// How each is made, with what closes it. The third is its server.
+const STORES = [
+  ['connect-redis', async () => {
+    const client = await npm('redis').createClient({ url: urls.redis }).connect()
+    const { RedisStore } = npm('connect-redis')
+    return [new RedisStore({ client, prefix: 'npm:' }), () => client.quit()]
+  }, 'redis'],
+  ['connect-pg-simple', (session) => {
+    const Store = npm('connect-pg-simple')(session)
+    const store = new Store({ conString: urls.postgres, tableName: 'npm', createTableIfMissing: true })
+    return [store, () => store.close()]
+  }, 'postgres'],
+  ['express-mysql-session', async (session) => {
+    const { hostname: host, port, username: user, pathname } = new URL(urls.mysql)
+    const Store = npm('express-mysql-session')(session)
+    const database = pathname.slice(1)
+    const store = new Store({ host, port: Number(port), user, database, schema: { tableName: 'npm' } })
+    await store.onReady()
+    return [store, () => store.close()]
+  }, 'mysql'],
+  ['connect-memcached', (session) => {
+    const Store = npm('connect-memcached')(session)
+    const store = new Store({ hosts: [new URL(urls.memcached).host], prefix: 'npm:' })
+    return [store, () => store.client.end()]
+  }, 'memcached'],
+  ['connect-sqlite3', async (session) => {
+    const Store = npm('connect-sqlite3')(session)
+    const store = new Store({ dir: folder() })
+    await new Promise((resolve) => store.client.on('connect', resolve))
+    return [store, () => store.db.close()]
+  }],
+  ['connect-session-knex', async () => {
+    const { ConnectSessionKnexStore } = npm('connect-session-knex')
+    const connection = { filename: `${folder()}/sessions.db` }
+    const knex = npm('knex')({ client: 'sqlite3', connection, useNullAsDefault: true })
+    const store = new ConnectSessionKnexStore({ knex })
+    await store.ready
+    return [store, () => knex.destroy()]
+  }],
+  ['session-file-store', (session) => {
+    const Store = npm('session-file-store')(session)
+    // What it tells, it tells of itself.
+    const store = new Store({ path: folder(), reapInterval: -1, retries: 0, logFn() {} })
+    return [store, () => {}]
+  }],
+  ['memorystore', (session) => {
+    const Store = require('memorystore')(session)
+    const store = new Store({ checkPeriod: 86_400_000 })
+    return [store, () => store.stopInterval()]
+  }]
+]
+
+// It stands still, for both sides: the times in the records are the same.
+mock.timers.enable({ apis: ['Date'], now: Date.now() })
+
+for (const [name, open, server] of STORES) {
+  const skip =
+    leftOut(hasNpmStores, 'interop/node/node_modules') || leftOut(!server || urls[server], `the server of ${name}`)
+
+  test(name, { skip }, async (t) => {
+    const theirs = await play(t, original, open)
+    assert.deepEqual(await play(t, ours, open), theirs)
+    assert.equal(theirs.pages.join(), '1,2,2,new,1,1,bye,nothing,1')
+    assert.equal(theirs.last.views, 1)
+    // It was asked for all that it has.
+    const verbs = new Set(theirs.calls.map(([verb]) => verb))
+    assert.deepEqual([...verbs].sort(), ['destroy', 'get', 'set', 'touch'])
+  })
+}
+
+// Plays the counter, and gives what the visitor saw, what the store was asked, and what it has in the end.
+async function play(t, session, open) {
+  const [store, close] = await open(session)
+  try {
+    const calls = spied(store)
+    const visitor = await visit(t, session(options({ store, cookie: { maxAge: 3_600_000 } })))
+    const pages = []
+    for (const page of ['/', '/', '/look', '/renew', '/', '/reload', '/leave', '/look', '/']) {
+      pages.push(await visitor.text(page))
+    }
+    const [, id] = calls.at(-1)
+    const last = await new Promise((resolve, reject) => {
+      store.get(id, (error, record) => (error ? reject(error) : resolve(record)))
+    })
+    // Nothing is left for the other side.
+    await new Promise((resolve) => store.destroy(id, resolve))
+    return { pages, calls, last }
+  } finally {
+    await close()
+  }
+}
+
+// Notes what a store is asked.
+function spied(store) {
+  const calls = []
+  for (const verb of ['get', 'set', 'touch', 'destroy']) {
+    const asked = store[verb]
+    store[verb] = function (id, ...rest) {
+      const [session] = rest
+      calls.push([verb, id, typeof session === 'object' ? JSON.stringify(session) : undefined])
+      return asked.call(this, id, ...rest)
+    }
+  }
+  return calls
+}
