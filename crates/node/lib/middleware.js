@@ -76,6 +76,7 @@ function session(options) {
     proxy,
     rules,
     store,
+    resave: Boolean(resave),
     rolling: Boolean(opts.rolling),
     canTouch: typeof store.touch === 'function'
   }

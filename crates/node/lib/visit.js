@@ -56,10 +56,12 @@ exports.Visit = class Visit {
     this.isGivenUp = false
   }
 
-  // Makes a new session.
+  // Makes a new session. A store that answers twice may have given another before; of that one express-session
+  // still knows as what it was saved.
   generate() {
-    const { req } = this
-    this.site.store.generate(req)
+    const { req, site } = this
+    if (this.isLoaded && !site.resave) this.savedText ??= this.text
+    site.store.generate(req)
     this.id = req.sessionID
     this.text = isEmpty(req.session) ? EMPTY : textOf(req.session)
     this.watch(req.session)
@@ -67,8 +69,9 @@ exports.Visit = class Visit {
 
   // Makes the session of its record.
   inflate(record) {
-    const { req } = this
-    this.site.store.createSession(req, record)
+    const { req, site } = this
+    if (!site.resave) this.savedText = undefined
+    site.store.createSession(req, record)
     this.id = req.sessionID
     this.text = textOf(record)
     this.isLoaded = true

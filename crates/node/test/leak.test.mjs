@@ -40,7 +40,7 @@ const CODE = `
   const after = await play(${REQUESTS})
   console.log(JSON.stringify({ heap: after.heap - before.heap, rss: after.rss - before.rss }))`
 
-test(`${REQUESTS} requests leave nothing behind`, () => {
+test(`${REQUESTS} requests leave nothing behind`, (t) => {
   const { stdout, stderr, status } = spawnSync(
     process.execPath,
     ['--expose-gc', '--input-type=module', '-e', CODE],
@@ -48,6 +48,7 @@ test(`${REQUESTS} requests leave nothing behind`, () => {
   )
   assert.equal(status, 0, stderr)
   const { heap, rss } = JSON.parse(stdout)
+  t.diagnostic(`${heap} bytes of JavaScript, ${rss} bytes in all`)
   // A request that left a number behind would have left more than this.
   assert.ok(heap < 500_000, `${heap} bytes of JavaScript`)
   // What the allocators keep is no leak; a text for each request would be more in a long run.

@@ -174,6 +174,12 @@ const STORES = {
   'reads twice at once, a session and none': (store) => {
     store.get = (_id, fn) => (fn(null, JSON.parse(store.sessions.id0)), fn())
   },
+  'reads twice at once, an empty session and none': (store) => {
+    store.get = (_id, fn) => (fn(null, { cookie: JSON.parse(store.sessions.id0).cookie }), fn())
+  },
+  'reads twice at once, none and a session': (store) => {
+    store.get = (_id, fn) => (fn(), fn(null, JSON.parse(store.sessions.id0)))
+  },
   'reads, and fails then': (store) => {
     store.get = (_id, fn) => (fn(null, JSON.parse(store.sessions.id0)), setImmediate(fn, new Error('out')))
   },

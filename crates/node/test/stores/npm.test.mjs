@@ -19,9 +19,9 @@ const STORES = [
     const { RedisStore } = npm('connect-redis')
     return [new RedisStore({ client, prefix: 'npm:' }), () => client.quit()]
   }, 'redis'],
-  ['connect-pg-simple', (session) => {
+  ['connect-pg-simple', async (session) => {
     const Store = npm('connect-pg-simple')(session)
-    const store = new Store({ conString: urls.postgres, tableName: 'npm', createTableIfMissing: true })
+    const store = new Store({ conString: await ownDatabase(), createTableIfMissing: true })
     return [store, () => store.close()]
   }, 'postgres'],
   ['express-mysql-session', async (session) => {
@@ -63,6 +63,16 @@ const STORES = [
     return [store, () => store.stopInterval()]
   }]
 ]
+
+// Makes a database, unless there is one: the name of the table's key is the same for every table.
+async function ownDatabase() {
+  const client = new (npm('pg').Client)({ connectionString: urls.postgres })
+  await client.connect()
+  const { rowCount } = await client.query("SELECT FROM pg_database WHERE datname = 'npm'")
+  if (!rowCount) await client.query('CREATE DATABASE npm')
+  await client.end()
+  return Object.assign(new URL(urls.postgres), { pathname: '/npm' }).href
+}
 
 // It stands still, for both sides: the times in the records are the same.
 mock.timers.enable({ apis: ['Date'], now: Date.now() })
