@@ -1,6 +1,7 @@
-//! The stores, for JavaScript: one object for each, whose calls are promises.
+//! The stores, for JavaScript: one object for each, whose calls have a number and are answered later.
 //!
-//! 1. A call waits for the store on the runtime's threads, never on JavaScript's.
+//! 1. A call waits for the store on a thread of the runtime's, never on JavaScript's. Its answer is once in the
+//!    mailbox of who has asked, also after a panic.
 //! 2. JavaScript says what time it is, so that a clock that a test moves moves the stores too.
 //! 3. A write is express-session's: the last one stays, and one after an end begins anew.
 //! 4. What fails is a text of a code, a message and a cause, line by line, of which lib/stores/failure.js makes
@@ -12,14 +13,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use express_session::store::{Cursor, Error, ErrorKind, Record, Touch};
 use express_session_core::{SessionId, Timestamp};
-use napi::Env;
-use napi::bindgen_prelude::{PromiseRaw, ToNapiValue};
+use napi::bindgen_prelude::Null;
 use napi_derive::napi;
 
 use self::backend::Backend;
+use self::mailbox::{Answer, Call, Mailbox};
 use self::seen::Seen;
 
 pub mod file;
+pub mod mailbox;
 pub mod memcached;
 pub mod memory;
 pub mod mysql;
@@ -31,6 +33,7 @@ mod backend;
 mod failure;
 mod option;
 mod replace;
+mod runtime;
 mod seen;
 
 /// One store of whatever kind.
@@ -59,116 +62,118 @@ pub struct Listing {
 impl NativeStore {
     /// Gives a session's record.
     #[napi(catch_unwind)]
-    pub fn load<'env>(
-        &self,
-        env: &'env Env,
-        id: String,
-        now: f64,
-    ) -> napi::Result<PromiseRaw<'env, Option<String>>> {
-        self.call(env, move |open| async move {
-            let Some(id) = SessionId::new(id) else { return Ok(None) };
-            let loaded = open.backend.load(&id, time(now)).await?;
-            Ok(loaded.map(|loaded| {
-                open.seen.insert(&id, loaded.revision);
-                (*loaded.record.text).to_owned()
-            }))
-        })
+    pub fn load(&self, mailbox: &Mailbox, number: u32, id: String, now: f64) {
+        self.call(mailbox.call(number), move |open| async move {
+            let Some(id) = SessionId::new(id) else { return Ok(NOTHING) };
+            let Some(loaded) = open.backend.load(&id, time(now)).await? else { return Ok(NOTHING) };
+            open.seen.insert(&id, loaded.revision);
+            Ok(Answer::B((*loaded.record.text).to_owned()))
+        });
     }
 
     /// Stores a session's record, whether there is one already or not.
     #[napi(catch_unwind)]
-    pub fn save<'env>(
+    pub fn save(
         &self,
-        env: &'env Env,
+        mailbox: &Mailbox,
+        number: u32,
         id: String,
         text: String,
         deadline: Option<f64>,
         now: f64,
-    ) -> napi::Result<PromiseRaw<'env, ()>> {
-        self.call(env, move |open| async move {
+    ) {
+        self.call(mailbox.call(number), move |open| async move {
             let id = SessionId::new(id).ok_or_else(nameless)?;
             let record = Record { text: text.into(), deadline: deadline.map(time) };
             let seen = open.seen.get(&id);
             let revision = open.backend.replace(&id, &record, seen, time(now)).await?;
             open.seen.insert(&id, revision);
-            Ok(())
-        })
+            Ok(NOTHING)
+        });
     }
 
     /// Moves the end of a session, where there is one.
     #[napi(catch_unwind)]
-    pub fn touch<'env>(
+    pub fn touch(
         &self,
-        env: &'env Env,
+        mailbox: &Mailbox,
+        number: u32,
         id: String,
         cookie: String,
         deadline: Option<f64>,
         now: f64,
-    ) -> napi::Result<PromiseRaw<'env, ()>> {
-        self.call(env, move |open| async move {
-            let Some(id) = SessionId::new(id) else { return Ok(()) };
+    ) {
+        self.call(mailbox.call(number), move |open| async move {
+            let Some(id) = SessionId::new(id) else { return Ok(NOTHING) };
             let touch = Touch { cookie: cookie.into(), deadline: deadline.map(time) };
-            open.backend.touch(&id, &touch, time(now)).await.map(drop)
-        })
+            open.backend.touch(&id, &touch, time(now)).await?;
+            Ok(NOTHING)
+        });
     }
 
     /// Ends a session.
     #[napi(catch_unwind)]
-    pub fn destroy<'env>(&self, env: &'env Env, id: String) -> napi::Result<PromiseRaw<'env, ()>> {
-        self.call(env, move |open| async move {
-            let Some(id) = SessionId::new(id) else { return Ok(()) };
+    pub fn destroy(&self, mailbox: &Mailbox, number: u32, id: String) {
+        self.call(mailbox.call(number), move |open| async move {
+            let Some(id) = SessionId::new(id) else { return Ok(NOTHING) };
             open.seen.remove(&id);
-            open.backend.destroy(&id).await
-        })
+            open.backend.destroy(&id).await?;
+            Ok(NOTHING)
+        });
     }
 
     /// Gives some of the sessions.
     #[napi(catch_unwind)]
-    pub fn list<'env>(
+    pub fn list(
         &self,
-        env: &'env Env,
+        mailbox: &Mailbox,
+        number: u32,
         after: Option<String>,
         limit: u32,
         now: f64,
-    ) -> napi::Result<PromiseRaw<'env, Listing>> {
+    ) {
         let after = after.map(Cursor::new);
-        self.call(env, move |open| async move {
-            open.backend.list(after, limit as usize, time(now)).await.map(Listing::from)
-        })
+        self.call(mailbox.call(number), move |open| async move {
+            let page = open.backend.list(after, limit as usize, time(now)).await?;
+            Ok(Answer::D(page.into()))
+        });
     }
 
     /// Gives the number of sessions.
     #[napi(catch_unwind)]
-    pub fn count<'env>(&self, env: &'env Env, now: f64) -> napi::Result<PromiseRaw<'env, f64>> {
-        self.call(env, move |open| async move {
-            open.backend.count(time(now)).await.map(|count| count as f64)
-        })
+    pub fn count(&self, mailbox: &Mailbox, number: u32, now: f64) {
+        self.call(mailbox.call(number), move |open| async move {
+            Ok(Answer::C(open.backend.count(time(now)).await? as f64))
+        });
     }
 
     /// Ends all sessions.
     #[napi(catch_unwind)]
-    pub fn clear<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, ()>> {
-        self.call(env, move |open| async move { open.backend.clear().await })
+    pub fn clear(&self, mailbox: &Mailbox, number: u32) {
+        self.call(mailbox.call(number), move |open| async move {
+            open.backend.clear().await?;
+            Ok(NOTHING)
+        });
     }
 
     /// Removes the records of sessions that have ended.
     #[napi(catch_unwind)]
-    pub fn purge<'env>(&self, env: &'env Env, now: f64) -> napi::Result<PromiseRaw<'env, ()>> {
-        self.call(env, move |open| async move {
+    pub fn purge(&self, mailbox: &Mailbox, number: u32, now: f64) {
+        self.call(mailbox.call(number), move |open| async move {
             while open.backend.purge(PURGED, time(now)).await? == PURGED as u64 {}
-            Ok(())
-        })
+            Ok(NOTHING)
+        });
     }
 
     /// Lets go of the connections, when the calls that are under way are done.
     #[napi(catch_unwind)]
-    pub fn close<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, ()>> {
+    pub fn close(&self, mailbox: &Mailbox, number: u32) {
         let open = self.lock().take();
         // There: what is let go of may need the runtime.
-        env.spawn_future(async move {
+        begin(mailbox.call(number), async move {
             drop(open);
-            Ok(())
-        })
+            Ok(NOTHING)
+        });
     }
 }
 
@@ -178,20 +183,16 @@ impl NativeStore {
         Self(Mutex::new(Some(Arc::new(open))))
     }
 
-    /// Makes a call on the runtime. It holds what it needs itself: when a worker thread is ended, its objects
-    /// are freed while calls of theirs are under way.
-    fn call<'env, T, F>(
-        &self,
-        env: &'env Env,
-        call: impl FnOnce(Arc<Open>) -> F,
-    ) -> napi::Result<PromiseRaw<'env, T>>
+    /// Makes a call. It holds what it needs itself: when a worker thread is ended, its objects are freed while calls
+    /// of theirs are under way.
+    fn call<F>(&self, call: Call, work: impl FnOnce(Arc<Open>) -> F)
     where
-        T: ToNapiValue + Send + 'static,
-        F: Future<Output = Result<T, Error>> + Send + 'static,
+        F: Future<Output = Result<Answer, Error>> + Send + 'static,
     {
-        let open = self.lock().clone().ok_or_else(failure::closed)?;
-        let call = call(open);
-        env.spawn_future(async move { call.await.map_err(failure::of) })
+        match self.lock().clone() {
+            Some(open) => begin(call, work(open)),
+            None => call.answer(Answer::E(failure::closed())),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Open>>> {
@@ -219,9 +220,22 @@ impl From<express_session::store::Page> for Listing {
 /// Panics on the runtime, so that a test can see that this too is an error in JavaScript, and no abort.
 #[napi(catch_unwind)]
 #[allow(clippy::missing_panics_doc, reason = "nobody else calls it")]
-pub fn panic_later<'env>(env: &'env Env) -> napi::Result<PromiseRaw<'env, ()>> {
-    env.spawn_future(async { std::panic::resume_unwind(Box::new("on purpose")) })
+pub fn panic_later(mailbox: &Mailbox, number: u32) {
+    begin(mailbox.call(number), async { std::panic::resume_unwind(Box::new("on purpose")) });
 }
+
+/// Lets the work be done on the runtime, and its answer be the call's.
+fn begin(call: Call, work: impl Future<Output = Result<Answer, Error>> + Send + 'static) {
+    match runtime::handle() {
+        Ok(runtime) => drop(runtime.spawn(async move {
+            call.answer(work.await.unwrap_or_else(|error| Answer::E(failure::of(error))));
+        })),
+        Err(error) => call.answer(Answer::E(failure::no_thread(&error))),
+    }
+}
+
+/// The answer of a call that is done.
+const NOTHING: Answer = Answer::A(Null);
 
 /// How many expired records are removed in a step.
 const PURGED: usize = 1000;

@@ -5,9 +5,11 @@
 // Each method calls back once, on a tick of its own, or gives a promise where there is no callback. What a callback
 // throws is the application's, and no answer of the store's.
 
+const { NativeMemory } = require('../native')
 const { promised } = require('../promised')
 const Store = require('../store')
 const { coded, failureOf } = require('./failure')
+const { Remote } = require('./remote')
 
 // Which sessions a page of a listing has at most.
 const PAGE = 1000
@@ -22,7 +24,9 @@ exports.NativeStore = class NativeStore extends Store {
   constructor(open, { probeInterval } = {}) {
     super()
     try {
-      this.#native = open()
+      const native = open()
+      // That one waits for nothing.
+      this.#native = native instanceof NativeMemory ? native : new Remote(native)
     } catch (error) {
       throw failureOf(error)
     }

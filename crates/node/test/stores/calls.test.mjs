@@ -92,8 +92,13 @@ test('what a callback throws is no error of the store, and calls nobody twice', 
 })
 
 test('a panic on another thread is an error', async () => {
-  const { panicLater } = createRequire(import.meta.url)('../../lib/native.js')
-  await assert.rejects(panicLater(), /on purpose/)
+  const require = createRequire(import.meta.url)
+  const { panicLater } = require('../../lib/native.js')
+  const { asked } = require('../../lib/stores/remote.js')
+  await assert.rejects(asked((number, mailbox) => panicLater(mailbox, number)), /has panicked/)
+  // And no more than that.
+  const store = new SqliteStore({ db: ':memory:' })
+  assert.equal(await store.length(), 0)
 })
 
 test('a store that is closed says so', async () => {

@@ -1,0 +1,31 @@
+//! The thread on which all stores wait for their servers.
+//!
+//! One for the whole process, whichever threads of JavaScript ask: what many ask at the same time goes to a server in
+//! one piece, and comes back in one. It is never ended; the addon is linked so that it stays where it is.
+
+use std::future;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use tokio::runtime::{Builder, Handle};
+
+/// Gives the runtime there, and starts it with the first call.
+pub(super) fn handle() -> io::Result<Handle> {
+    let mut handle = HANDLE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*handle {
+        return Ok(handle.clone());
+    }
+    Ok(handle.insert(start()?).clone())
+}
+
+static HANDLE: Mutex<Option<Handle>> = Mutex::new(None);
+
+fn start() -> io::Result<Handle> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    thread::Builder::new()
+        .name("session stores".to_owned())
+        .spawn(move || runtime.block_on(future::pending::<()>()))?;
+    Ok(handle)
+}
