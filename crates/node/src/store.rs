@@ -17,7 +17,7 @@ use napi::bindgen_prelude::Null;
 use napi_derive::napi;
 
 use self::backend::Backend;
-use self::mailbox::{Answer, Call, Mailbox};
+use self::mailbox::{Answer, Mailbox};
 use self::seen::Seen;
 
 pub mod file;
@@ -63,7 +63,7 @@ impl NativeStore {
     /// Gives a session's record.
     #[napi(catch_unwind)]
     pub fn load(&self, mailbox: &Mailbox, number: u32, id: String, now: f64) {
-        self.call(mailbox.call(number), move |open| async move {
+        self.call(mailbox, number, move |open| async move {
             let Some(id) = SessionId::new(id) else { return Ok(NOTHING) };
             let Some(loaded) = open.backend.load(&id, time(now)).await? else { return Ok(NOTHING) };
             open.seen.insert(&id, loaded.revision);
@@ -82,7 +82,7 @@ impl NativeStore {
         deadline: Option<f64>,
         now: f64,
     ) {
-        self.call(mailbox.call(number), move |open| async move {
+        self.call(mailbox, number, move |open| async move {
             let id = SessionId::new(id).ok_or_else(nameless)?;
             let record = Record { text: text.into(), deadline: deadline.map(time) };
             let seen = open.seen.get(&id);
@@ -103,7 +103,7 @@ impl NativeStore {
         deadline: Option<f64>,
         now: f64,
     ) {
-        self.call(mailbox.call(number), move |open| async move {
+        self.call(mailbox, number, move |open| async move {
             let Some(id) = SessionId::new(id) else { return Ok(NOTHING) };
             let touch = Touch { cookie: cookie.into(), deadline: deadline.map(time) };
             open.backend.touch(&id, &touch, time(now)).await?;
@@ -114,7 +114,7 @@ impl NativeStore {
     /// Ends a session.
     #[napi(catch_unwind)]
     pub fn destroy(&self, mailbox: &Mailbox, number: u32, id: String) {
-        self.call(mailbox.call(number), move |open| async move {
+        self.call(mailbox, number, move |open| async move {
             let Some(id) = SessionId::new(id) else { return Ok(NOTHING) };
             open.seen.remove(&id);
             open.backend.destroy(&id).await?;
@@ -133,7 +133,7 @@ impl NativeStore {
         now: f64,
     ) {
         let after = after.map(Cursor::new);
-        self.call(mailbox.call(number), move |open| async move {
+        self.call(mailbox, number, move |open| async move {
             let page = open.backend.list(after, limit as usize, time(now)).await?;
             Ok(Answer::D(page.into()))
         });
@@ -142,7 +142,7 @@ impl NativeStore {
     /// Gives the number of sessions.
     #[napi(catch_unwind)]
     pub fn count(&self, mailbox: &Mailbox, number: u32, now: f64) {
-        self.call(mailbox.call(number), move |open| async move {
+        self.call(mailbox, number, move |open| async move {
             Ok(Answer::C(open.backend.count(time(now)).await? as f64))
         });
     }
@@ -150,7 +150,7 @@ impl NativeStore {
     /// Ends all sessions.
     #[napi(catch_unwind)]
     pub fn clear(&self, mailbox: &Mailbox, number: u32) {
-        self.call(mailbox.call(number), move |open| async move {
+        self.call(mailbox, number, move |open| async move {
             open.backend.clear().await?;
             Ok(NOTHING)
         });
@@ -159,7 +159,7 @@ impl NativeStore {
     /// Removes the records of sessions that have ended.
     #[napi(catch_unwind)]
     pub fn purge(&self, mailbox: &Mailbox, number: u32, now: f64) {
-        self.call(mailbox.call(number), move |open| async move {
+        self.call(mailbox, number, move |open| async move {
             while open.backend.purge(PURGED, time(now)).await? == PURGED as u64 {}
             Ok(NOTHING)
         });
@@ -170,9 +170,9 @@ impl NativeStore {
     pub fn close(&self, mailbox: &Mailbox, number: u32) {
         let open = self.lock().take();
         // There: what is let go of may need the runtime.
-        begin(mailbox.call(number), async move {
+        mailbox.call(number, move |call| async move {
             drop(open);
-            Ok(NOTHING)
+            call.answer(NOTHING);
         });
     }
 }
@@ -185,14 +185,23 @@ impl NativeStore {
 
     /// Makes a call. It holds what it needs itself: when a worker thread is ended, its objects are freed while calls
     /// of theirs are under way.
-    fn call<F>(&self, call: Call, work: impl FnOnce(Arc<Open>) -> F)
-    where
+    fn call<F>(
+        &self,
+        mailbox: &Mailbox,
+        number: u32,
+        work: impl FnOnce(Arc<Open>) -> F + Send + 'static,
+    ) where
         F: Future<Output = Result<Answer, Error>> + Send + 'static,
     {
-        match self.lock().clone() {
-            Some(open) => begin(call, work(open)),
-            None => call.answer(Answer::E(failure::closed())),
-        }
+        let open = self.lock().clone();
+        mailbox.call(number, move |call| async move {
+            call.answer(match open {
+                Some(open) => {
+                    work(open).await.unwrap_or_else(|error| Answer::E(failure::of(error)))
+                }
+                None => Answer::E(failure::closed()),
+            });
+        });
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Open>>> {
@@ -221,17 +230,10 @@ impl From<express_session::store::Page> for Listing {
 #[napi(catch_unwind)]
 #[allow(clippy::missing_panics_doc, reason = "nobody else calls it")]
 pub fn panic_later(mailbox: &Mailbox, number: u32) {
-    begin(mailbox.call(number), async { std::panic::resume_unwind(Box::new("on purpose")) });
-}
-
-/// Lets the work be done on the runtime, and its answer be the call's.
-fn begin(call: Call, work: impl Future<Output = Result<Answer, Error>> + Send + 'static) {
-    match runtime::handle() {
-        Ok(runtime) => drop(runtime.spawn(async move {
-            call.answer(work.await.unwrap_or_else(|error| Answer::E(failure::of(error))));
-        })),
-        Err(error) => call.answer(Answer::E(failure::no_thread(&error))),
-    }
+    mailbox.call(number, |call| async move {
+        let _call = call;
+        std::panic::resume_unwind(Box::new("on purpose"))
+    });
 }
 
 /// The answer of a call that is done.

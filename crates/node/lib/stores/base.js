@@ -126,7 +126,8 @@ exports.NativeStore = class NativeStore extends Store {
     }
     try {
       const answer = call(this.#native)
-      if (typeof answer?.then !== 'function') settle(null, read(answer))
+      // A turn later, as express-session's memory store: what comes in meanwhile is answered in one go.
+      if (typeof answer?.then !== 'function') setImmediate(fn, null, read(answer))
       else answer.then(read).then((answer) => settle(null, answer), fail)
     } catch (error) {
       fail(error)

@@ -1,7 +1,6 @@
 //! What fails, as a text that JavaScript makes an error of: its code, what happened, and why, line by line.
 
 use std::error::Error as _;
-use std::io;
 
 use express_session::store::{Error, ErrorKind};
 use napi::Status;
@@ -20,15 +19,9 @@ pub(super) fn closed() -> napi::Error {
     text(&["ERR_STORE_CLOSED".to_owned(), "the session store is closed".to_owned()])
 }
 
-/// Of a call that panicked.
-pub(super) fn panicked() -> napi::Error {
-    text(&["ERR_STORE_FAILED".to_owned(), "the session store has panicked".to_owned()])
-}
-
-/// Of a process that can have no more threads.
-pub(super) fn no_thread(error: &io::Error) -> napi::Error {
-    let what = "the session store has no thread to wait on".to_owned();
-    text(&["ERR_STORE_FAILED".to_owned(), what, error.to_string()])
+/// Of a call that came to no end.
+pub(super) fn broken() -> napi::Error {
+    text(&["ERR_STORE_FAILED".to_owned(), "the session store gives no answer".to_owned()])
 }
 
 fn text(lines: &[String]) -> napi::Error {

@@ -1,19 +1,28 @@
-//! Answers on their way to JavaScript: it is woken once for all that are there, and takes them together.
+//! Calls on their way to the runtime, and answers on their way to JavaScript: many at a time.
+//!
+//! To wake a thread costs more than all of the rest. JavaScript sends the calls of a turn together, so that a store
+//! may send them to its server together; the answers that come together wake it once.
 
 use std::fmt;
+use std::future::Future;
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use napi::bindgen_prelude::{Either5, Null, Unknown};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Error, Status};
 use napi_derive::napi;
+use tokio::runtime::Handle;
 
-use super::{Listing, failure};
+use super::{Listing, failure, runtime};
 
-/// Where the answers for one thread of JavaScript's are until it takes them.
+/// The calls of one thread of JavaScript's, and their answers.
 #[napi]
-pub struct Mailbox(Arc<Letters>);
+pub struct Mailbox {
+    calls: Mutex<Vec<Work>>,
+    answers: Arc<Answers>,
+}
 
 /// What there is to be taken: a number and an answer for each call.
 #[napi(object, object_from_js = false)]
@@ -27,13 +36,17 @@ pub struct Delivery {
 /// Nothing, a record, a number of sessions, some of them, or why there is no answer.
 pub type Answer = Either5<Null, String, f64, Listing, Error>;
 
+/// What is to be done for a call, down to its answer.
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A call that has to be answered, and is once, whatever becomes of it.
 pub(super) struct Call {
     number: u32,
-    letters: Option<Arc<Letters>>,
+    answers: Option<Arc<Answers>>,
 }
 
-struct Letters {
+/// What JavaScript has not taken yet.
+struct Answers {
     waiting: Mutex<Vec<(u32, Answer)>>,
     bell: Bell,
 }
@@ -47,21 +60,42 @@ impl Mailbox {
     #[napi(constructor, catch_unwind)]
     #[must_use]
     pub fn new(bell: Bell) -> Self {
-        Self(Arc::new(Letters { waiting: Mutex::default(), bell }))
+        let answers = Answers { waiting: Mutex::default(), bell };
+        Self { calls: Mutex::default(), answers: Arc::new(answers) }
     }
 
-    /// Gives what there is.
+    /// Lets the calls begin that were made.
+    #[napi(catch_unwind)]
+    pub fn send(&self) {
+        let calls = mem::take(&mut *lock(&self.calls));
+        match runtime::handle() {
+            Ok(runtime) => drop(runtime.spawn(async {
+                for work in calls {
+                    tokio::spawn(work);
+                }
+            })),
+            // They go, and answer.
+            Err(_) => drop(calls),
+        }
+    }
+
+    /// Gives the answers that are there.
     #[napi(catch_unwind)]
     #[must_use]
     pub fn take(&self) -> Delivery {
-        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let (numbers, answers) = mem::take(&mut *waiting).into_iter().unzip();
+        let (numbers, answers) = mem::take(&mut *lock(&self.answers.waiting)).into_iter().unzip();
         Delivery { numbers, answers }
     }
+}
 
-    /// Begins a call of this number.
-    pub(super) fn call(&self, number: u32) -> Call {
-        Call { number, letters: Some(Arc::clone(&self.0)) }
+impl Mailbox {
+    /// Makes a call of this number.
+    pub(super) fn call<F>(&self, number: u32, work: impl FnOnce(Call) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let call = Call { number, answers: Some(Arc::clone(&self.answers)) };
+        lock(&self.calls).push(Box::pin(work(call)));
     }
 }
 
@@ -71,22 +105,33 @@ impl Call {
     }
 
     fn post(&mut self, answer: Answer) {
-        let Some(letters) = self.letters.take() else { return };
-        let mut waiting = letters.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(answers) = self.answers.take() else { return };
+        let mut waiting = lock(&answers.waiting);
         waiting.push((self.number, answer));
         let is_first = waiting.len() == 1;
         drop(waiting);
-        if is_first {
-            // Where JavaScript has ended, nobody waits.
-            letters.bell.call((), ThreadsafeFunctionCallMode::NonBlocking);
+        if !is_first {
+            return;
         }
+        match Handle::try_current() {
+            // Behind those that have their answers too.
+            Ok(runtime) => drop(runtime.spawn(async move { answers.ring() })),
+            Err(_) => answers.ring(),
+        }
+    }
+}
+
+impl Answers {
+    fn ring(&self) {
+        // Where JavaScript has ended, nobody waits.
+        self.bell.call((), ThreadsafeFunctionCallMode::NonBlocking);
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        // Only a panic leaves one without an answer.
-        self.post(Answer::E(failure::panicked()));
+        // Only a panic leaves one without an answer, or a process that can have no more threads.
+        self.post(Answer::E(failure::broken()));
     }
 }
 
@@ -101,4 +146,9 @@ impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Delivery").field(&self.numbers).finish()
     }
+}
+
+/// Nothing foreign runs while it is held.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
