@@ -4,6 +4,7 @@ mod figures;
 pub mod http;
 pub mod inprocess;
 pub mod machine;
+pub mod node;
 pub mod parts;
 pub mod plot;
 mod process;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::report::Section;
-use crate::{http, inprocess, scale, stores};
+use crate::{http, inprocess, node, scale, stores};
 
 /// A part of the run.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub const ALL: &[Part] = &[
     Part { name: "http", run: http::run },
     Part { name: "scale", run: scale::run },
     Part { name: "stores", run: stores::run },
+    Part { name: "node", run: node::run },
 ];
 
 /// What every part is told.

@@ -18,9 +18,10 @@ pub(crate) fn run(options: &HandedOn) -> Result<ExitCode> {
         tools::provide(&workspace, Tool::Valgrind)?;
         return instructions::record(&workspace).map(|()| ExitCode::SUCCESS);
     }
-    for tool in [Tool::Valgrind, Tool::Servers, Tool::NodeBench, Tool::Loader] {
+    for tool in [Tool::Valgrind, Tool::Servers, Tool::NodeBench, Tool::NodePackage, Tool::Loader] {
         tools::provide(&workspace, tool)?;
     }
+    tools::build_node_package(&workspace)?;
     process::run(cargo(&workspace, "build").args(["--release", "--bins"]))?;
     let program = workspace.target.join("release/bench");
     process::become_it(Command::new(program).args(&options.arguments))

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use self::round::Round;
+pub(crate) use self::round::Round;
 use self::site::{SITES, Sessions, Site, Stack};
-use self::visitors::Visitors;
+pub(crate) use self::visitors::Visitors;
 use crate::parts::Options;
 use crate::plot::{Bar, Bars, Plot};
 use crate::process::Core;
@@ -32,7 +32,7 @@ signature. In the end every visitor is asked for the number of views: \"lost\" a
 not counted.";
 
 /// How many visitors there are.
-const VISITORS: usize = 1000;
+pub(crate) const VISITORS: usize = 1000;
 
 /// Loads every server.
 ///

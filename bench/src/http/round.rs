@@ -10,15 +10,15 @@ use crate::process::{self, Core, Server};
 
 /// What came of it.
 #[derive(Debug, Serialize)]
-pub(super) struct Round {
-    pub(super) requests: u64,
+pub(crate) struct Round {
+    pub(crate) requests: u64,
     seconds: f64,
     cpu_seconds: f64,
     redis_cpu_seconds: f64,
     wrk_cpu_seconds: f64,
     /// In microseconds.
-    pub(super) p50: f64,
-    pub(super) p99: f64,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
 }
 
 /// Requests without an answer, or without a good one.
@@ -48,7 +48,7 @@ const TIMEOUT: &str = "20s";
 
 impl Round {
     /// Loads a server for so many seconds, with a file of cookies.
-    pub(super) fn play(server: &Server, cookies: &Path, redis: u32, seconds: u32) -> Result<Self> {
+    pub(crate) fn play(server: &Server, cookies: &Path, redis: u32, seconds: u32) -> Result<Self> {
         let script = cookies.with_extension("lua");
         fs::write(&script, SCRIPT)?;
         let times =
@@ -76,26 +76,26 @@ impl Round {
         })
     }
 
-    pub(super) fn per_second(&self) -> f64 {
+    pub(crate) fn per_second(&self) -> f64 {
         self.requests as f64 / self.seconds
     }
 
     /// In seconds.
-    pub(super) fn cpu_of_one(&self) -> f64 {
+    pub(crate) fn cpu_of_one(&self) -> f64 {
         self.cpu_seconds / self.requests as f64
     }
 
-    pub(super) fn redis_cpu_of_one(&self) -> f64 {
+    pub(crate) fn redis_cpu_of_one(&self) -> f64 {
         self.redis_cpu_seconds / self.requests as f64
     }
 
     /// The share of its core that the server took.
-    pub(super) fn busy(&self) -> f64 {
+    pub(crate) fn busy(&self) -> f64 {
         self.cpu_seconds / self.seconds
     }
 
     /// The same of the load generator and Redis, on the other core.
-    pub(super) fn other_busy(&self) -> f64 {
+    pub(crate) fn other_busy(&self) -> f64 {
         (self.wrk_cpu_seconds + self.redis_cpu_seconds) / self.seconds
     }
 }

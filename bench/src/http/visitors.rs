@@ -8,7 +8,7 @@ use ureq::Agent;
 
 /// Visitors with a session each. A clone is the same ones, as they are now.
 #[derive(Clone, Debug)]
-pub(super) struct Visitors {
+pub(crate) struct Visitors {
     cookies: Vec<String>,
     /// How many requests they made.
     requests: u64,
@@ -16,7 +16,7 @@ pub(super) struct Visitors {
 
 impl Visitors {
     /// Lets so many visit for the first time.
-    pub(super) fn new(port: u16, count: usize) -> Result<Self> {
+    pub(crate) fn new(port: u16, count: usize) -> Result<Self> {
         let agent = Agent::new_with_defaults();
         let mut cookies = Vec::new();
         for _ in 0..count {
@@ -35,22 +35,22 @@ impl Visitors {
         Ok(Self { cookies, requests })
     }
 
-    pub(super) fn has_cookies(&self) -> bool {
+    pub(crate) fn has_cookies(&self) -> bool {
         !self.cookies.is_empty()
     }
 
     /// Writes the cookies to a file, one a line.
-    pub(super) fn write(&self, file: &Path) -> Result<()> {
+    pub(crate) fn write(&self, file: &Path) -> Result<()> {
         Ok(fs::write(file, self.cookies.join("\n"))?)
     }
 
     /// Says that they made so many more requests.
-    pub(super) fn came(&mut self, requests: u64) {
+    pub(crate) fn came(&mut self, requests: u64) {
         self.requests += requests;
     }
 
     /// How many requests were answered and not counted.
-    pub(super) fn lost(&self, port: u16) -> Result<u64> {
+    pub(crate) fn lost(&self, port: u16) -> Result<u64> {
         let agent = Agent::new_with_defaults();
         let mut counted = 0;
         for cookie in &self.cookies {
