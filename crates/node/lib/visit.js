@@ -272,7 +272,8 @@ exports.Visit = class Visit {
     }
     switch (this.storePlan(session)) {
       case STORE.write: {
-        const step = this.isAsked(session) ? 'write' : 'writeUnasked'
+        // It matters where a failure is told.
+        const step = site.rules.commitsEarly && !this.isAsked(session) ? 'writeUnasked' : 'write'
         return this.commit(tail, step, null, (done) => req.session.save(done))
       }
       case STORE.touch:
@@ -364,10 +365,12 @@ exports.Visit = class Visit {
   // Looks the plan up. The data is looked at only where it makes a difference.
   plan(facts, steps) {
     const { table } = this.site.rules
-    const [first, ...others] = this.savedText === undefined ? UNSAVED : SAVED
-    const plan = table[facts + first] & steps
-    if (others.every((other) => (table[facts + other] & steps) === plan)) return plan
-    return table[facts + this.data(this.req.session)] & steps
+    const all = this.savedText === undefined ? UNSAVED : SAVED
+    const plan = table[facts + all[0]] & steps
+    for (const data of all) {
+      if ((table[facts + data] & steps) !== plan) return table[facts + this.data(this.req.session)] & steps
+    }
+    return plan
   }
 
   storePlan(session) {
