@@ -210,6 +210,21 @@ describe('worker threads', () => {
   })
 
   // A call that used the object after it was freed with its thread would end this process.
+  test('a process in which nobody else has one outlives them', async () => {
+    const thread = `
+      const { SqliteStore } = require(${JSON.stringify(PACKAGE)})
+      new SqliteStore({ db: ':memory:' }).set('sid', ${SESSION}).then(() => process.exit(7))`
+    const script = `
+      const { Worker } = require('node:worker_threads')
+      const begin = (left) => {
+        const worker = new Worker(${JSON.stringify(thread)}, { eval: true })
+        worker.on('exit', (code) => (left && code === 7 ? begin(left - 1) : console.log(left, code)))
+      }
+      begin(3)`
+    const { stdout } = await run(process.execPath, ['--eval', script], { timeout: 60_000 })
+    assert.equal(stdout, '0 7\n')
+  })
+
   test('some may be ended in the middle of their calls, and the stores of others go on', async () => {
     const options = { dir: folder() }
     const store = new SqliteStore(options)
