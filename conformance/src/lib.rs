@@ -1,8 +1,8 @@
 //! The judge: plays generated scenarios to the real express-session on Node and to ours, and compares.
 //!
-//! `generate` makes a scenario up, `node` plays it to express-session and `ours` to our layer, or
-//! `package` to our npm package; `compare` says where the outcomes differ. `departures` decides whether a difference is one of
-//! those listed in DEPARTURES.md, and `shrink` makes the scenario of any other as small as it gets.
+//! `generate` makes a scenario up, `node` plays it to express-session and `ours` to our layer, or `package`
+//! to our npm package; `compare` says where the outcomes differ. `departures` decides whether a difference
+//! is one of those listed in DEPARTURES.md, and `shrink` makes the scenario of any other as small as it gets.
 #![allow(
     clippy::wildcard_enum_match_arm,
     reason = "the judge asks for one kind out of many, and any other is none of that kind"
