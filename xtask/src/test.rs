@@ -92,7 +92,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "node",
         about: "the npm package does what express-session does, and its stores what the npm stores do",
-        needs: &[Tool::Node, Tool::NodePackage, Tool::Servers, Tool::NodeStores],
+        needs: &[Tool::Node, Tool::NodePackage, Tool::Servers, Tool::NodeStores, Tool::Chromium],
         run: node::check,
     },
     Step {

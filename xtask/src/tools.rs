@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::process;
 use crate::workspace::Workspace;
 
+mod chromium;
 mod node_stores;
 mod servers;
 
@@ -28,6 +29,8 @@ pub(crate) enum Tool {
     Servers,
     /// The npm stores that ours are played against.
     NodeStores,
+    /// Chromium, which visits what our npm package serves.
+    Chromium,
     /// Express with express-session and stores for it, which loses what ours must not.
     NodePeers,
     /// Express with express-session, which is measured beside ours.
@@ -59,6 +62,7 @@ pub(crate) fn provide(workspace: &Workspace, tool: Tool) -> Result<()> {
         }
         Tool::Servers => servers::provide(),
         Tool::NodeStores => node_stores::provide(&workspace.root.join("interop/node")),
+        Tool::Chromium => chromium::provide(),
         Tool::NodePeers => {
             program("node")?;
             program("npm")?;

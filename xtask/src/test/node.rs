@@ -24,7 +24,7 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
     })
 }
 
-/// A server or an npm store that is missing makes a test fail, where by hand it is left out.
+/// A server, an npm store or a browser that is missing makes a test fail, where by hand it is left out.
 fn tests(workspace: &Workspace) -> Command {
     let mut command = process::cargo(workspace, ["run", "--quiet"]);
     command.args(["--package", "express-session-testkit", "--features", "servers"]);
