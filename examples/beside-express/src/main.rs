@@ -1,0 +1,229 @@
+//! Half a shop: the other half is Express, and a visitor has one session in both.
+//!
+//! 1. Both halves say the same of the session: the secret, the cookie's name and attributes, the store and its
+//!    prefix. The guide's chapter on moving from Express has the list.
+//! 2. Each answers every path here, and a reverse proxy sends a request to either. In a shop that moves, the
+//!    proxy has some paths of the one and some of the other.
+//! 3. `proxy(true)`: the browser speaks HTTPS with the proxy, which says so in `X-Forwarded-Proto`.
+//! 4. A `Visit` names the members that the shop knows. What else Express puts in stays as it is.
+//!
+//! `crates/node/testing/shop/express.mjs` is the other half, and `crates/node/test/shop.test.mjs` has visitors who
+//! never know which half answers.
+//!
+//! `REDIS_URL=redis://127.0.0.1:6379 PORT=4000 cargo run -p beside-express`
+
+use std::error::Error as StdError;
+use std::io::Write as _;
+use std::time::Duration;
+
+use axum::extract::Form;
+use axum::response::{Html, Redirect};
+use axum::routing::{get, post};
+use axum::{Router, serve};
+use express_session::store::redis::RedisStore;
+use express_session::{Cookie, Departures, Error, SessionLayer, Typed};
+use serde::{Deserialize, Serialize};
+
+/// Who it is that answers: the shop shows it, so that one sees the halves take turns.
+const NAME: &str = "axum";
+
+const HALF_A_DAY: Duration = Duration::from_secs(12 * 60 * 60);
+
+fn sessions(secret: &str) -> SessionLayer {
+    SessionLayer::new(secret)
+        .name("sid")
+        .proxy(true)
+        .cookie(Cookie::new().secure(true).max_age(HALF_A_DAY))
+        // Who has a session is decided alike on both sides.
+        .departures(Departures::all().duplicate_cookies(false).path_match(false))
+}
+
+fn app(sessions: SessionLayer) -> Router {
+    Router::new()
+        .route("/", get(count))
+        .route("/look", get(look))
+        .route("/cart", post(fill))
+        .route("/login", post(log_in))
+        .route("/renew", post(renew))
+        .route("/logout", post(log_out))
+        .layer(sessions)
+}
+
+/// What the shop keeps of a visit, as `req.session.views`, `.cart` and `.user`.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Visit {
+    views: u64,
+    cart: Vec<Item>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<User>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Item {
+    name: String,
+    /// Who put it in.
+    by: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct User {
+    name: String,
+    by: String,
+}
+
+async fn count(visit: Typed<Visit>) -> Result<Html<String>, Error> {
+    let visit = visit.update(|visit| visit.views += 1)?;
+    Ok(page(&visit))
+}
+
+async fn look(visit: Typed<Visit>) -> Result<Html<String>, Error> {
+    Ok(page(&visit.read()?))
+}
+
+/// A name, of an item or of a visitor.
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+async fn fill(visit: Typed<Visit>, Form(item): Form<Named>) -> Result<Redirect, Error> {
+    visit.update(|visit| visit.cart.push(Item { name: item.name, by: NAME.to_owned() }))?;
+    Ok(Redirect::to("/look"))
+}
+
+/// The cart comes along, and nothing else.
+async fn log_in(visit: Typed<Visit>, Form(user): Form<Named>) -> Result<Redirect, Error> {
+    let cart = visit.read()?.cart;
+    visit.session().regenerate().await?;
+    let user = User { name: user.name, by: NAME.to_owned() };
+    visit.write(&Visit { cart, user: Some(user), views: 0 })?;
+    Ok(Redirect::to("/look"))
+}
+
+/// Everything goes on, under a new id.
+async fn renew(visit: Typed<Visit>) -> Result<Redirect, Error> {
+    let before = visit.read()?;
+    visit.session().regenerate().await?;
+    visit.write(&before)?;
+    Ok(Redirect::to("/look"))
+}
+
+async fn log_out(visit: Typed<Visit>) -> Result<Redirect, Error> {
+    visit.session().destroy().await?;
+    Ok(Redirect::to("/look"))
+}
+
+/// The visit as JSON, and what can be done.
+fn page(visit: &Visit) -> Html<String> {
+    let json = serde_json::json!({ "by": NAME, "visit": visit }).to_string();
+    // JSON that is no HTML, whatever a visitor is called.
+    let json = json.replace('&', "\\u0026").replace('<', "\\u003c");
+    Html(format!("<!doctype html><pre>{json}</pre>{FORMS}"))
+}
+
+const FORMS: &str = r#"
+<form id="cart" method="post" action="/cart"><input name="name"><button>Into the cart</button></form>
+<form id="login" method="post" action="/login"><input name="name"><button>Log in</button></form>
+<form id="renew" method="post" action="/renew"><button>Renew</button></form>
+<form id="logout" method="post" action="/logout"><button>Log out</button></form>"#;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn StdError>> {
+    let variable = |name, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
+    let store =
+        RedisStore::connect(&variable("REDIS_URL", "redis://127.0.0.1")).await?.prefix("shop:");
+    let sessions = sessions(&variable("SECRET", "for this machine only")).store(store);
+    let port = variable("PORT", "4000").parse::<u16>()?;
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
+    writeln!(std::io::stdout(), "http://{}", listener.local_addr()?)?;
+    Ok(serve(listener, app(sessions)).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::request::Builder;
+    use axum::http::{Request, Response, header};
+    use express_session::store::{Record, Store as _};
+    use express_session::{MemoryStore, SessionId, Timestamp};
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    /// As Express stored it, with a member that this half knows nothing of.
+    const RECORD: &str = r#"{"cookie":{"originalMaxAge":43200000,"expires":"1970-01-01T12:00:00.000Z","secure":true,"httpOnly":true,"path":"/"},"views":3,"cart":[{"name":"pear","by":"express-session"}],"flash":{"info":["hello"]}}"#;
+
+    /// Of the session `apple`, by `keyboard cat`.
+    const COOKIE: &str = "sid=s%3Aapple.D8Y%2BpkTAmeR0PobOhY4G97PRW%2Bj7bUnP%2F5m6%2FOn1MCU";
+
+    async fn store() -> MemoryStore {
+        let store = MemoryStore::new();
+        let record = Record { text: RECORD.into(), deadline: None };
+        store.create(&apple(), &record, start()).await.unwrap();
+        store
+    }
+
+    fn apple() -> SessionId {
+        SessionId::new("apple").unwrap()
+    }
+
+    fn start() -> Timestamp {
+        Timestamp::from_millis(0)
+    }
+
+    async fn open(
+        store: &MemoryStore,
+        cookie: &str,
+        request: Builder,
+        form: &str,
+    ) -> Response<Body> {
+        let sessions = sessions("keyboard cat").store(store.clone()).clock(|| start().into());
+        let request = request
+            .header(header::COOKIE, cookie)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header("x-forwarded-proto", "https")
+            .body(Body::from(form.to_owned()));
+        app(sessions).oneshot(request.unwrap()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn session_goes_on_and_what_only_express_knows_stays() {
+        let store = store().await;
+        open(&store, COOKIE, Request::post("/cart"), "name=plum").await;
+
+        let loaded = store.load(&apple(), start()).await.unwrap().unwrap();
+        let members: serde_json::Value = serde_json::from_str(&loaded.record.text).unwrap();
+        assert_eq!(members["views"], 3);
+        assert_eq!(members["cart"][0]["by"], "express-session");
+        assert_eq!(members["cart"][1]["name"], "plum");
+        assert_eq!(members["flash"]["info"][0], "hello");
+    }
+
+    #[tokio::test]
+    async fn login_takes_the_cart_to_a_new_session() {
+        let store = store().await;
+        let response = open(&store, COOKIE, Request::post("/login"), "name=ada").await;
+        assert!(
+            store.load(&apple(), start()).await.unwrap().is_none(),
+            "the old session has ended"
+        );
+
+        let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap();
+        assert!(cookie.ends_with("; HttpOnly; Secure"), "{cookie}");
+        let page = open(&store, cookie, Request::get("/look"), "").await;
+        let page = page.into_body().collect().await.unwrap().to_bytes();
+        let page = String::from_utf8(page.into()).unwrap();
+        assert!(page.contains(r#"{"by":"express-session","name":"pear"}"#), "{page}");
+        assert!(page.contains(r#""user":{"by":"axum","name":"ada"}"#), "{page}");
+        assert!(page.contains(r#""views":0"#), "{page}");
+    }
+
+    #[tokio::test]
+    async fn page_shows_names_as_text() {
+        let user = User { name: "<b>&".to_owned(), by: NAME.to_owned() };
+        let Html(page) = page(&Visit { user: Some(user), ..Visit::default() });
+        assert!(page.contains(r"\u003cb>\u0026"), "{page}");
+    }
+}
