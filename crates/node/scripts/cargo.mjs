@@ -1,0 +1,23 @@
+// What cargo builds, and where it puts it: that is cargo's to say.
+
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+// Builds a package of the workspace, and gives the files of its target of this name.
+export function build(packageName, targetName, options = []) {
+  const build = spawnSync(
+    'cargo',
+    ['build', ...options, '--package', packageName, '--message-format', 'json-render-diagnostics'],
+    { cwd: root, stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8', maxBuffer: 1 << 28 }
+  )
+  if (build.error) throw build.error
+  if (build.status !== 0) throw new Error(`cargo cannot build ${packageName}`)
+  return build.stdout
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line))
+    .filter(({ reason, target }) => reason === 'compiler-artifact' && target.name === targetName)
+    .flatMap(({ filenames }) => filenames)
+}
