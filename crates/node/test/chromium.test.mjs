@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
-import { after, before, beforeEach, describe, test } from 'node:test'
+import { after, before, describe, test } from 'node:test'
 
 import passport from 'passport'
 import { Strategy } from 'passport-local'
@@ -35,12 +35,15 @@ describe('in Chromium', { skip: withoutChromium() }, () => {
 
   after(() => Promise.all([one?.close(), other?.close()]))
 
-  beforeEach(() => Promise.all([one.restore([]), other.restore([])]))
+  // Plays the same with express-session and this package, each time for browsers without a cookie.
+  const play = (visit) => same(async (session) => {
+    await Promise.all([one.restore([]), other.restore([])])
+    return visit(session)
+  })
 
   for (const [name, app] of Object.entries(SERVERS)) {
     test(`${name}: each browser has a counter of its own`, async (t) => {
-      await same(async (session) => {
-        await Promise.all([one.restore([]), other.restore([])])
+      await play(async (session) => {
         const url = await serve(t, app(session({ ...CLASSIC, cookie: { secure: false } })))
         assert.equal(await one.open(url), FIRST)
         assert.equal(await one.open(url), 'Number of views: 2')
@@ -56,7 +59,7 @@ describe('in Chromium', { skip: withoutChromium() }, () => {
     })
 
     test(`${name}: without HTTPS a secure cookie is not sent, and each visit is the first`, async (t) => {
-      await same(async (session) => {
+      await play(async (session) => {
         const url = await serve(t, app(session({ ...CLASSIC, cookie: { secure: true } })))
         for (let visit = 0; visit < 3; visit++) assert.equal(await one.open(url), FIRST)
         assert.deepEqual(await one.cookies(), [])
@@ -64,8 +67,7 @@ describe('in Chromium', { skip: withoutChromium() }, () => {
     })
 
     test(`${name}: who logs out starts again, and who kept the cookie too`, async (t) => {
-      await same(async (session) => {
-        await Promise.all([one.restore([]), other.restore([])])
+      await play(async (session) => {
         const url = await serve(t, app(session({ ...CLASSIC, saveUninitialized: false })))
         for (const browser of [one, other]) await browser.open(url)
         assert.equal(await one.reload(), 'Number of views: 2')
@@ -84,8 +86,7 @@ describe('in Chromium', { skip: withoutChromium() }, () => {
 
   for (const name of ['express4', 'express5']) {
     test(`${name}: passport's login and logout`, async (t) => {
-      await same(async (session) => {
-        await Promise.all([one.restore([]), other.restore([])])
+      await play(async (session) => {
         const url = await serve(t, withLogin(require(name), session({ ...CLASSIC, saveUninitialized: false })))
         const login = (password) => one.send('#login', { username: 'ada', password })
         assert.match(await one.open(url), /^hello, nobody/)
