@@ -11,7 +11,7 @@ import { hasNpmStores, leftOut, urls } from '../testing/servers.mjs'
 import { openShop } from '../testing/shop/open.mjs'
 import { ChromiumVisitor, FetchVisitor } from '../testing/shop/visitors.mjs'
 
-const STEPS = 400
+const STEPS = 300
 
 const SEED = Number(process.env.EXPRESS_SESSION_SHOP_SEED ?? randomInt(2 ** 31))
 
