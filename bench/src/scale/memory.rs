@@ -29,6 +29,9 @@ const ALL: [u64; 5] = [1000, 10_000, 100_000, MILLION, 10 * MILLION];
 /// What a session may take, with what it takes to count that.
 const MOST_BYTES: u64 = 1200;
 
+/// From so many members of an object on, V8 numbers all of them anew with each that is added.
+const OBJECT: u64 = 1 << 23;
+
 /// What a process says about its memory.
 #[derive(Debug, Deserialize, Serialize)]
 struct Held {
@@ -51,7 +54,8 @@ pub(super) fn run(options: &Options) -> Result<Section> {
     let record: String = process::found(&["record"])?;
     let mut lines = Vec::new();
     for holder in HOLDERS {
-        let points = counts.iter().map(|count| holder.hold(*count, &record));
+        let counts = counts.iter().filter(|count| holder.can_hold(**count));
+        let points = counts.map(|count| holder.hold(*count, &record));
         lines.push(Line { holder, points: points.collect::<Result<_>>()? });
     }
     Ok(section(&counts, &lines))
@@ -63,6 +67,14 @@ impl Holder {
             Self::Ours => "ours",
             Self::ExpressSession => "express-session",
             Self::TowerSessions => "tower-sessions",
+        }
+    }
+
+    /// Whether it takes so many sessions in a time that can be waited for.
+    fn can_hold(self, sessions: u64) -> bool {
+        match self {
+            Self::Ours | Self::TowerSessions => true,
+            Self::ExpressSession => sessions < OBJECT,
         }
     }
 
