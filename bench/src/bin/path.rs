@@ -5,13 +5,15 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bench::inprocess::{Drive, Time};
+use bench::inprocess::{Drive, Floor, Time};
 use clap::Parser;
 
 #[derive(Parser)]
 enum Task {
     /// Measures the time of every case of every subject, and prints it as JSON
     Time(Time),
+    /// Measures what every layer has to do, and prints it as JSON
+    Floor(Floor),
     /// Sends requests of one case to one subject, and nothing else
     Drive(Drive),
 }
@@ -29,6 +31,9 @@ fn main() -> ExitCode {
 fn run(task: &Task) -> Result<()> {
     match task {
         Task::Time(time) => Ok(writeln!(io::stdout(), "{}", serde_json::to_string(&time.run()?)?)?),
+        Task::Floor(floor) => {
+            Ok(writeln!(io::stdout(), "{}", serde_json::to_string(&floor.run()?)?)?)
+        }
         Task::Drive(drive) => drive.run(),
     }
 }

@@ -19,11 +19,13 @@ use crate::report::{Row, Section, Table, Target, figure, short};
 mod actix;
 pub mod allocations;
 mod axum_session;
+mod floor;
 mod instructions;
 pub mod subjects;
 mod time;
 mod tower_sessions;
 
+pub use self::floor::{Floor, Step};
 pub use self::instructions::Drive;
 pub use self::time::{Time, Times};
 
@@ -42,6 +44,7 @@ const LIMITS: [(Case, f64, Option<f64>); 5] = [
 /// What was found out.
 struct Findings {
     times: Vec<Times>,
+    floor: Vec<Step>,
     allocations: Vec<Allocations>,
     instructions: Vec<Instructions>,
     /// Ours: calls of the store, of a request in each case.
@@ -64,6 +67,7 @@ struct Instructions {
 pub fn run(options: &Options) -> Result<Section> {
     let findings = Findings {
         times: times(options)?,
+        floor: floor(options)?,
         allocations: allocations::counted()?,
         instructions: counted(options)?,
         calls: Case::ALL.into_iter().map(|case| Ok((case, calls(case)?))).collect::<Result<_>>()?,
@@ -76,6 +80,13 @@ fn times(options: &Options) -> Result<Vec<Times>> {
     let (rounds, micros) = if options.quick { ("11", "500") } else { ("101", "4000") };
     let mut child = Core::Measured.command(process::beside("path")?);
     Ok(serde_json::from_str(&process::output(child.args(["time", rounds, micros]))?)?)
+}
+
+/// Measures what everybody has to do.
+fn floor(options: &Options) -> Result<Vec<Step>> {
+    let (rounds, times) = if options.quick { ("11", "2000") } else { ("101", "20000") };
+    let mut child = Core::Measured.command(process::beside("path")?);
+    Ok(serde_json::from_str(&process::output(child.args(["floor", rounds, times]))?)?)
 }
 
 /// A quick run counts only what the targets are about. As many cores count as there are: nobody's time is measured.
@@ -131,6 +142,7 @@ impl Findings {
             rows: self.rows(),
             raw: json!({
                 "times": self.times,
+                "floor": self.floor,
                 "allocations": self.allocations,
                 "instructions": self.instructions,
                 "store_calls": calls,
@@ -164,6 +176,7 @@ impl Findings {
             table("Instructions over the bare service", instructions),
             calls,
             self.bare(),
+            self.floor(),
         ]
     }
 
@@ -187,6 +200,16 @@ impl Findings {
                     .to_owned(),
             head: head(bare()),
             rows: Case::ALL.into_iter().map(row).collect(),
+        }
+    }
+
+    /// What no cost gets below.
+    fn floor(&self) -> Table {
+        let row = |step: &Step| vec![step.what.clone(), figure(step.nanoseconds)];
+        Table {
+            caption: "What every layer has to do, each alone, on warm caches".to_owned(),
+            head: vec!["step".to_owned(), "ns".to_owned()],
+            rows: self.floor.iter().map(row).collect(),
         }
     }
 

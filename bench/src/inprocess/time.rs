@@ -107,12 +107,12 @@ impl Lane {
 
 /// In nanoseconds.
 #[expect(clippy::cast_precision_loss, reason = "few requests")]
-fn per_request(took: Duration, requests: u64) -> f64 {
+pub(super) fn per_request(took: Duration, requests: u64) -> f64 {
     took.as_secs_f64() * 1e9 / requests as f64
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is what is measured")]
-fn timed(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
+pub(super) fn timed(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
     let start = Instant::now();
     work()?;
     Ok(start.elapsed())
