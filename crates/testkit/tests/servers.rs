@@ -112,7 +112,7 @@ fn sentinels_agree_on_another_master() {
     let processes = group.processes();
     group.kill_master();
     let mut attempts = 0..3_000;
-    // A sentinel that is busy tells no master, which is no other one.
+    // None is agreed on meanwhile.
     while group.master_port().is_none_or(|port| port == first) {
         assert!(attempts.next().is_some(), "no other master was chosen");
         thread::sleep(Duration::from_millis(10));

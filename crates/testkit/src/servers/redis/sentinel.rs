@@ -44,21 +44,24 @@ impl RedisSentinel {
         self.sentinels.iter().chain(&self.servers).filter_map(Server::process).collect()
     }
 
-    /// Gives the port of the master, as the first sentinel that answers sees it.
+    /// Gives the port of the master on which all sentinels agree. While they choose another, some know it before
+    /// the others do.
     #[must_use]
     pub fn master_port(&self) -> Option<u16> {
-        self.sentinels.iter().find_map(|node| master_seen_by(node).ok())
+        let mut seen = self.sentinels.iter().map(|node| master_seen_by(node).ok());
+        let first = seen.next()??;
+        seen.all(|port| port == Some(first)).then_some(first)
     }
 
     /// Ends the current master.
     ///
     /// # Panics
     ///
-    /// Where no sentinel answers.
+    /// Where the sentinels do not agree on one.
     pub fn kill_master(&self) {
         let port = self.master_port();
         let master = self.servers.iter().find(|node| Some(node.port()) == port);
-        master.unwrap_or_else(|| panic!("the sentinels know no master")).kill();
+        master.unwrap_or_else(|| panic!("the sentinels agree on no master")).kill();
     }
 
     /// Starts the server again that was killed, and waits until it follows the other.
@@ -74,7 +77,9 @@ impl RedisSentinel {
         for node in &self.sentinels {
             probe::until(|| is_settled(node).into())?;
         }
-        Ok(())
+        let agreed =
+            || self.master_port().map(drop).ok_or("the sentinels do not agree on a master");
+        probe::until(|| agreed().map_err(str::to_owned).into())
     }
 }
 
