@@ -1,7 +1,7 @@
 //! The published crates as users get them: complete, licensed, and building outside of the workspace.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -16,6 +16,7 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
     for package in workspace.published() {
         lists_licenses(workspace, package)?;
     }
+    forget_unpacked(&cargo_home()?, workspace.published())?;
     pack(workspace)?;
     workspace.published().try_for_each(|package| carries_licenses(workspace, package))
 }
@@ -29,6 +30,33 @@ fn lists_licenses(workspace: &Workspace, package: &Package) -> Result<()> {
 
 fn missing(list: &str) -> Vec<&'static str> {
     LICENSES.into_iter().filter(|license| !list.lines().any(|file| file == *license)).collect()
+}
+
+/// Takes away what cargo has unpacked of an earlier state. It does so once for each version and folder, and would
+/// build against that whatever the package is now.
+fn forget_unpacked<'a>(home: &Path, packages: impl Iterator<Item = &'a Package>) -> Result<()> {
+    let folders: Vec<_> = packages.map(|it| format!("{}-{}", it.name, it.version)).collect();
+    let Ok(registries) = fs::read_dir(home.join("registry/src")) else { return Ok(()) };
+    for registry in registries {
+        let registry = registry?;
+        // Those without a host are in a folder of this machine, as the one is that cargo packs into.
+        if !registry.file_name().to_string_lossy().starts_with('-') {
+            continue;
+        }
+        for unpacked in folders.iter().map(|folder| registry.path().join(folder)) {
+            if unpacked.exists() {
+                fs::remove_dir_all(&unpacked)
+                    .with_context(|| format!("cannot remove {}", unpacked.display()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Gives the folder in which cargo keeps what it has fetched.
+fn cargo_home() -> Result<PathBuf> {
+    let home = || std::env::home_dir().map(|home| home.join(".cargo"));
+    std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home).context("no home folder")
 }
 
 /// Packs all at once: cargo then builds each against the others as packed, none being published yet.
@@ -69,6 +97,29 @@ fn read(file: &Path) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_was_packed_here_is_forgotten() {
+        let name = format!("express-session-packages-{}", std::process::id());
+        let home = std::env::temp_dir().join(name);
+        let (ours, theirs) = ("registry/src/-1f/a-0.1.0", "registry/src/index-2e/a-0.1.0");
+        for folder in [ours, theirs, "registry/src/-1f/b-0.1.0"] {
+            fs::create_dir_all(home.join(folder)).unwrap();
+        }
+        let a = Package {
+            name: "a".to_owned(),
+            version: "0.1.0".to_owned(),
+            folder: PathBuf::new(),
+            published: true,
+            dependencies: Vec::new(),
+        };
+        forget_unpacked(&home, [&a].into_iter()).unwrap();
+        assert!(!home.join(ours).exists());
+        assert!(home.join(theirs).exists());
+        assert!(home.join("registry/src/-1f/b-0.1.0").exists());
+        forget_unpacked(&home.join("empty"), [&a].into_iter()).unwrap();
+        fs::remove_dir_all(home).unwrap();
+    }
 
     #[test]
     fn a_package_without_a_license_is_told_which() {
