@@ -17,6 +17,7 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
         lists_licenses(workspace, package)?;
     }
     forget_unpacked(&cargo_home()?, workspace.published())?;
+    forget_built(workspace)?;
     pack(workspace)?;
     workspace.published().try_for_each(|package| carries_licenses(workspace, package))
 }
@@ -53,6 +54,20 @@ fn forget_unpacked<'a>(home: &Path, packages: impl Iterator<Item = &'a Package>)
     Ok(())
 }
 
+/// Takes away what was built of an earlier state: to cargo, a version is built once for all.
+fn forget_built(workspace: &Workspace) -> Result<()> {
+    let folder = folder(workspace);
+    if !folder.exists() {
+        return Ok(());
+    }
+    fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))
+}
+
+/// Where packages are packed and built: a folder of their own, that can go.
+fn folder(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("packages")
+}
+
 /// Gives the folder in which cargo keeps what it has fetched.
 fn cargo_home() -> Result<PathBuf> {
     let home = || std::env::home_dir().map(|home| home.join(".cargo"));
@@ -62,6 +77,7 @@ fn cargo_home() -> Result<PathBuf> {
 /// Packs all at once: cargo then builds each against the others as packed, none being published yet.
 fn pack(workspace: &Workspace) -> Result<()> {
     let mut command = cargo(workspace, ["package"]);
+    command.arg("--target-dir").arg(folder(workspace));
     for package in workspace.published() {
         command.args(["--package", &package.name]);
     }
@@ -79,7 +95,7 @@ fn on_ci() -> bool {
 /// Compares what cargo unpacked to build it: a link that was not followed would not be the text.
 fn carries_licenses(workspace: &Workspace, package: &Package) -> Result<()> {
     let packed = format!("package/{}-{}", package.name, package.version);
-    let packed = workspace.target.join(packed);
+    let packed = folder(workspace).join(packed);
     for license in LICENSES {
         ensure!(
             read(&packed.join(license))? == read(&workspace.root.join(license))?,
