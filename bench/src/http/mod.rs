@@ -40,7 +40,7 @@ pub(crate) const VISITORS: usize = 1000;
 ///
 /// A server that does not start, or does not answer as a view counter does.
 pub fn run(options: &Options) -> Result<Section> {
-    let (rounds, time) = if options.quick { (2, 1) } else { (7, 4) };
+    let (rounds, time) = if options.quick { (2, 1) } else { (5, 3) };
     let redis = express_session_testkit::servers::redis().context("Redis is not installed")?;
     let redis_process = redis.process().context("Redis has ended")?;
     Core::Other.take(redis_process)?;

@@ -63,7 +63,7 @@ struct Outcome {
 }
 
 pub(super) fn run(options: &Options) -> Result<Section> {
-    let (rounds, time) = if options.quick { (2, 1) } else { (7, 4) };
+    let (rounds, time) = if options.quick { (2, 1) } else { (5, 3) };
     let redis = servers::redis().context("Redis is not installed")?;
     let redis_process = redis.process().context("Redis has ended")?;
     Core::Other.take(redis_process)?;
