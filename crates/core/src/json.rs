@@ -609,6 +609,16 @@ impl serde_json::ser::Formatter for JavaScript {
 #[cfg(test)]
 mod tests {
     #[test]
+    fn short_integers_have_one_form() {
+        for one in ["0", "7", "10", "999999999999999"] {
+            assert!(is_short_integer(one), "{one}");
+        }
+        for other in ["", "00", "07", "-1", "1.0", "1e3", "1000000000000000", "null"] {
+            assert!(!is_short_integer(other), "{other}");
+        }
+    }
+
+    #[test]
     fn strings_of_any_length_end_where_they_end() {
         for special in ['"', '\\', '\u{1f}', '\0'] {
             for before in ["", "é", "\u{7f}", "\u{80}ÿ €", "!#[]~", "\u{10ffff}"] {
