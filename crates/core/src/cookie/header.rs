@@ -272,6 +272,17 @@ mod tests {
     }
 
     #[test]
+    fn escape_is_found_wherever_it_is() {
+        for before in 0..SHORT + 20 {
+            for behind in [0, 1, 7, 8, 30, SHORT] {
+                let (before, behind) = ("a".repeat(before), "a".repeat(behind));
+                let header = format!("sid={before}%3A{behind}");
+                assert_eq!(first(header.as_bytes()), Some(format!("{before}:{behind}")));
+            }
+        }
+    }
+
+    #[test]
     fn several_headers_are_read_in_order() {
         let values: Vec<_> = values([&b"a=1"[..], b"sid=1; sid=2", b"sid=3"], "sid").collect();
         assert_eq!(values, ["1", "2", "3"]);
