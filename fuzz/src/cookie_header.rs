@@ -41,7 +41,7 @@ pub fn question(data: &[u8]) -> Option<Question> {
 fn values(headers: &[&[u8]], name: &str) -> Vec<String> {
     let values = cookie::values(headers.iter().copied(), name).map(Cow::into_owned).collect();
     let mut found = Vec::new();
-    let _: Option<()> = cookie::find(headers.iter().copied(), name, |value| {
+    let _: Option<()> = cookie::find(headers.iter().copied(), name, usize::MAX, |value| {
         found.push(value.to_owned());
         None
     });

@@ -10,7 +10,6 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::process;
 use crate::workspace::Workspace;
 
-mod chromium;
 mod node_stores;
 mod servers;
 
@@ -50,29 +49,13 @@ pub(crate) fn provide(workspace: &Workspace, tool: Tool) -> Result<()> {
     match tool {
         Tool::Rustfmt => component("fmt", "rustfmt"),
         Tool::Clippy => component("clippy", "clippy"),
-        Tool::Node => {
-            program("node")?;
-            program("npm")?;
-            node_packages(&workspace.root.join("conformance/node"))
-        }
-        Tool::NodePackage => {
-            program("node")?;
-            program("npm")?;
-            node_packages(&node_package(workspace))
-        }
+        Tool::Node => node_folder(&workspace.root.join("conformance/node")),
+        Tool::NodePackage => node_folder(&node_package(workspace)),
         Tool::Servers => servers::provide(),
         Tool::NodeStores => node_stores::provide(&workspace.root.join("interop/node")),
-        Tool::Chromium => chromium::provide(),
-        Tool::NodePeers => {
-            program("node")?;
-            program("npm")?;
-            node_packages(&workspace.root.join("races/node"))
-        }
-        Tool::NodeBench => {
-            program("node")?;
-            program("npm")?;
-            node_packages(&workspace.root.join("bench/node"))
-        }
+        Tool::Chromium => debian("chromium", "--version"),
+        Tool::NodePeers => node_folder(&workspace.root.join("races/node")),
+        Tool::NodeBench => node_folder(&workspace.root.join("bench/node")),
         Tool::Loader => debian("wrk", "-v"),
         Tool::Valgrind => debian("valgrind", "--version"),
         Tool::Mutants => subcommand("mutants", "cargo-mutants", "27.1.0"),
@@ -81,6 +64,13 @@ pub(crate) fn provide(workspace: &Workspace, tool: Tool) -> Result<()> {
             subcommand("fuzz", "cargo-fuzz", "0.13.2")
         }
     }
+}
+
+/// Node, and what a folder's package.json names.
+fn node_folder(folder: &Path) -> Result<()> {
+    program("node")?;
+    program("npm")?;
+    node_packages(folder)
 }
 
 /// Where our npm package is.

@@ -1,19 +1,16 @@
 //! The view counter over HTTP: requests in a second, and the processor's time for one.
 
-use std::path::PathBuf;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::json;
 
-pub(crate) use self::round::Round;
+pub(crate) use self::load::{Loaded, Subject, load};
+use self::round::Round;
 use self::site::{SITES, Sessions, Site, Stack};
-pub(crate) use self::visitors::Visitors;
 use crate::parts::Options;
 use crate::plot::{Bar, Bars, Plot};
-use crate::process::Core;
 use crate::report::{Row, Section, Table, Target, figure};
-use crate::{figures, process};
 
+mod load;
 mod round;
 mod site;
 mod visitors;
@@ -31,116 +28,35 @@ nothing. Ours and express-session sign their cookies, and tower-sessions is as i
 signature. In the end every visitor is asked for the number of views: \"lost\" are requests that were answered and
 not counted.";
 
-/// How many visitors there are.
-pub(crate) const VISITORS: usize = 1000;
-
 /// Loads every server.
 ///
 /// # Errors
 ///
 /// A server that does not start, or does not answer as a view counter does.
 pub fn run(options: &Options) -> Result<Section> {
-    let (rounds, time) = if options.quick { (2, 1) } else { (5, 3) };
-    let redis = express_session_testkit::servers::redis().context("Redis is not installed")?;
-    let redis_process = redis.process().context("Redis has ended")?;
-    Core::Other.take(redis_process)?;
-    let folder = tempfile::tempdir()?;
-
-    let mut runs = Vec::new();
-    for site in SITES {
-        let server = site.start(redis.url()).with_context(|| site.name())?;
-        let visitors = Visitors::new(server.port, VISITORS).with_context(|| site.name())?;
-        let cookies = folder.path().join(format!("{}.cookies", runs.len()));
-        runs.push(Run { site: *site, server, visitors, cookies, rounds: Vec::new() });
-    }
-    // Where there are no sessions, requests are as long all the same.
-    let some = runs.iter().find(|run| run.visitors.has_cookies()).map(|run| run.visitors.clone());
-    for run in &mut runs {
-        let visitors = if run.visitors.has_cookies() { Some(&run.visitors) } else { some.as_ref() };
-        visitors.context("there are no sessions at all")?.write(&run.cookies)?;
-    }
-    for number in 0..=rounds {
-        for run in &mut runs {
-            let round = Round::play(&run.server, &run.cookies, redis_process, time)
-                .with_context(|| run.site.name())?;
-            run.visitors.came(round.requests);
-            // In the first round, code is compiled and memory asked for.
-            if number > 0 {
-                run.rounds.push(round);
-            }
-        }
-    }
-    let mut results = Vec::new();
-    for run in runs {
-        let lost = match run.site.sessions {
-            Sessions::None => None,
-            Sessions::Memory | Sessions::Redis => Some(run.visitors.lost(run.server.port)?),
-        };
-        results.push(Outcome::new(run.site, &run.rounds, lost));
-    }
-    Ok(section(&results))
+    load(SITES, options).map(|outcomes| section(&outcomes))
 }
 
-struct Run {
-    site: Site,
-    server: process::Server,
-    visitors: Visitors,
-    cookies: PathBuf,
-    rounds: Vec<Round>,
+type Outcome = Loaded<Site>;
+
+fn cells(outcome: &Outcome) -> Vec<String> {
+    let uses_redis = outcome.subject.sessions == Sessions::Redis;
+    let share = |of: fn(&Round) -> f64| format!("{:.0} %", outcome.median(of) * 100.0);
+    let mut cells = vec![
+        outcome.subject.name(),
+        figure(outcome.per_second()),
+        format!("{:.1}", outcome.cpu_micros()),
+        figure(outcome.per_cpu_second()),
+        if uses_redis { format!("{:.1}", redis_cpu_micros(outcome)) } else { String::new() },
+        share(Round::busy),
+        share(Round::other_busy),
+    ];
+    cells.extend(outcome.last_cells());
+    cells
 }
 
-/// The medians of a server.
-#[derive(Debug)]
-struct Outcome {
-    site: Site,
-    per_second: f64,
-    /// Of the server's process, for a request, in seconds.
-    cpu: f64,
-    redis_cpu: f64,
-    busy: f64,
-    other_busy: f64,
-    p50: f64,
-    p99: f64,
-    lost: Option<u64>,
-    rounds: serde_json::Value,
-}
-
-impl Outcome {
-    fn new(site: Site, rounds: &[Round], lost: Option<u64>) -> Self {
-        let median = |of: fn(&Round) -> f64| figures::median(rounds.iter().map(of));
-        Self {
-            site,
-            per_second: median(Round::per_second),
-            cpu: median(Round::cpu_of_one),
-            redis_cpu: median(Round::redis_cpu_of_one),
-            busy: median(Round::busy),
-            other_busy: median(Round::other_busy),
-            p50: median(|round| round.p50),
-            p99: median(|round| round.p99),
-            lost,
-            rounds: json!(rounds),
-        }
-    }
-
-    fn per_cpu_second(&self) -> f64 {
-        1.0 / self.cpu
-    }
-
-    fn cells(&self) -> Vec<String> {
-        let uses_redis = self.site.sessions == Sessions::Redis;
-        vec![
-            self.site.name(),
-            figure(self.per_second),
-            format!("{:.1}", self.cpu * 1e6),
-            figure(self.per_cpu_second()),
-            if uses_redis { format!("{:.1}", self.redis_cpu * 1e6) } else { String::new() },
-            format!("{:.0} %", self.busy * 100.0),
-            format!("{:.0} %", self.other_busy * 100.0),
-            format!("{:.2}", self.p50 / 1000.0),
-            format!("{:.2}", self.p99 / 1000.0),
-            self.lost.map(|lost| lost.to_string()).unwrap_or_default(),
-        ]
-    }
+fn redis_cpu_micros(outcome: &Outcome) -> f64 {
+    outcome.median(Round::redis_cpu_of_one) * 1e6
 }
 
 /// What must be reached, and of whom.
@@ -160,7 +76,7 @@ const GOALS: [Goal; 5] = [
         least: 8.0,
         ours: Sessions::Memory,
         peer: Site { stack: Stack::Express, sessions: Sessions::Memory },
-        of: Outcome::per_cpu_second,
+        of: Loaded::per_cpu_second,
     },
     Goal {
         case: "view counter over HTTP, Redis, beside Express",
@@ -168,7 +84,7 @@ const GOALS: [Goal; 5] = [
         least: 4.0,
         ours: Sessions::Redis,
         peer: Site { stack: Stack::Express, sessions: Sessions::Redis },
-        of: Outcome::per_cpu_second,
+        of: Loaded::per_cpu_second,
     },
     Goal {
         case: "view counter over HTTP, memory, beside axum without sessions",
@@ -176,7 +92,7 @@ const GOALS: [Goal; 5] = [
         least: 0.95,
         ours: Sessions::Memory,
         peer: Site { stack: Stack::Axum, sessions: Sessions::None },
-        of: |outcome| outcome.per_second,
+        of: Loaded::per_second,
     },
     // The stricter reading of the same: nothing but the server's own time counts.
     Goal {
@@ -185,7 +101,7 @@ const GOALS: [Goal; 5] = [
         least: 0.95,
         ours: Sessions::Memory,
         peer: Site { stack: Stack::Axum, sessions: Sessions::None },
-        of: Outcome::per_cpu_second,
+        of: Loaded::per_cpu_second,
     },
     Goal {
         case: "view counter over HTTP, Redis, beside tower-sessions",
@@ -193,7 +109,7 @@ const GOALS: [Goal; 5] = [
         least: 1.5,
         ours: Sessions::Redis,
         peer: Site { stack: Stack::TowerSessions, sessions: Sessions::Redis },
-        of: |outcome| outcome.per_second,
+        of: Loaded::per_second,
     },
 ];
 
@@ -202,7 +118,7 @@ const PER_CPU_SECOND: &str = "requests/CPU s";
 
 impl Goal {
     fn row(&self, outcomes: &[Outcome]) -> Row {
-        let of = |site| outcomes.iter().find(|outcome| outcome.site == site).map(self.of);
+        let of = |site| outcomes.iter().find(|outcome| outcome.subject == site).map(self.of);
         Row {
             case: self.case.to_owned(),
             unit: self.unit,
@@ -228,18 +144,18 @@ fn section(outcomes: &[Outcome]) -> Section {
     ];
     let raw = outcomes.iter().map(|outcome| {
         json!({
-            "server": outcome.site.name(),
-            "requests_per_second": outcome.per_second,
-            "cpu_microseconds_per_request": outcome.cpu * 1e6,
-            "redis_cpu_microseconds_per_request": outcome.redis_cpu * 1e6,
+            "server": outcome.subject.name(),
+            "requests_per_second": outcome.per_second(),
+            "cpu_microseconds_per_request": outcome.cpu_micros(),
+            "redis_cpu_microseconds_per_request": redis_cpu_micros(outcome),
             "lost": outcome.lost,
             "rounds": outcome.rounds,
         })
     });
     let bars = outcomes.iter().map(|outcome| Bar {
-        label: outcome.site.name(),
+        label: outcome.subject.name(),
         value: outcome.per_cpu_second(),
-        is_ours: outcome.site.stack == Stack::Ours,
+        is_ours: outcome.subject.stack == Stack::Ours,
     });
     Section {
         title: "Over HTTP".to_owned(),
@@ -247,7 +163,7 @@ fn section(outcomes: &[Outcome]) -> Section {
         tables: vec![Table {
             caption: "The view counter".to_owned(),
             head: head.map(str::to_owned).to_vec(),
-            rows: outcomes.iter().map(Outcome::cells).collect(),
+            rows: outcomes.iter().map(cells).collect(),
         }],
         plots: vec![Plot::Bars(Bars {
             name: "http".to_owned(),

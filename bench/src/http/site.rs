@@ -3,6 +3,7 @@
 use anyhow::Result;
 use serde_json::json;
 
+use super::load::Subject;
 use crate::process::{self, Core, Server};
 
 /// What serves, and with whose sessions.
@@ -41,9 +42,8 @@ pub(super) const SITES: &[Site] = &[
     Site { stack: Stack::Express, sessions: Sessions::Redis },
 ];
 
-impl Site {
-    /// What it is called in the table.
-    pub(super) fn name(self) -> String {
+impl Subject for Site {
+    fn name(self) -> String {
         let stack = match (self.stack, self.sessions) {
             (Stack::Axum, _) => "axum",
             (Stack::Ours, _) => "axum, ours",
@@ -59,8 +59,7 @@ impl Site {
         }
     }
 
-    /// Starts it, with its sessions at this Redis, if that is where they are.
-    pub(super) fn start(self, redis: &str) -> Result<Server> {
+    fn start(self, redis: &str) -> Result<Server> {
         let mut command;
         match self.stack {
             Stack::Express => {

@@ -4,11 +4,12 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use express_session::store::{Created, Record, Revision, Store as _, Updated};
 use express_session::{MemoryStore, SessionId, Timestamp};
 use express_session_core::Keyring;
+use futures_util::FutureExt as _;
 use http::Extensions;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
@@ -33,6 +34,9 @@ pub struct Step {
     /// Nanoseconds, the median of all rounds.
     pub nanoseconds: f64,
 }
+
+/// A memory store never does.
+const WAITS: &str = "the memory store waits";
 
 /// As many sessions as the visitors of the cases have.
 const SESSIONS: usize = 64;
@@ -75,7 +79,7 @@ impl Floor {
             )?,
             self.step("a record is found in the memory store, and its end moved", || {
                 let renewed = visitors.store.renew(&visitors.ids[other()], visitors.now);
-                ensure!(at_once(renewed)??.is_some());
+                ensure!(renewed.now_or_never().context(WAITS)??.is_some());
                 Ok(())
             })?,
             self.step(
@@ -84,9 +88,8 @@ impl Floor {
                     let at = third();
                     let (id, record) = (&visitors.ids[at], &visitors.record);
                     let updated = visitors.store.update(id, record, revisions[at], visitors.now);
-                    let Updated::Done(revision) = at_once(updated)?? else {
-                        anyhow::bail!("another")
-                    };
+                    let updated = updated.now_or_never().context(WAITS)??;
+                    let Updated::Done(revision) = updated else { bail!("another was there") };
                     revisions[at] = revision;
                     Ok(())
                 },
@@ -129,21 +132,11 @@ impl Visitors {
         let signatures = ids.iter().map(|id| keyring.sign(id)).collect();
         let create = async |id| match store.create(id, &record, now).await? {
             Created::Done(revision) => Ok(revision),
-            Created::Taken => anyhow::bail!("an id was drawn twice"),
+            Created::Taken => bail!("an id was drawn twice"),
         };
         let revisions =
             ids.iter().map(|id| runtime.block_on(create(id))).collect::<Result<Vec<_>>>()?;
         Ok(Self { keyring, ids, signatures, store, record, revisions, now })
-    }
-}
-
-/// A memory store never waits.
-fn at_once<T>(call: impl Future<Output = T>) -> Result<T> {
-    use std::pin::pin;
-    use std::task::{Context, Poll, Waker};
-    match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(done) => Ok(done),
-        Poll::Pending => anyhow::bail!("the memory store waits"),
     }
 }
 

@@ -545,6 +545,21 @@ pub fn fetch(policy: &Policy) -> Fetch {
     if policy.departures.touch_on_load && !policy.resave { Fetch::Renew } else { Fetch::Load }
 }
 
+/// Decides at how many cookies of the name to look for one that is signed (departure 4): the first, or as many as
+/// are enough for every path and domain of one's own, and a limit to what a forged header can cost.
+///
+/// ```
+/// use express_session_core::{Departures, Policy, decide};
+///
+/// assert_eq!(decide::candidates(&Policy::default()), 8);
+/// let first = Policy { departures: Departures::none(), ..Policy::default() };
+/// assert_eq!(decide::candidates(&first), 1);
+/// ```
+#[must_use]
+pub fn candidates(policy: &Policy) -> usize {
+    if policy.departures.duplicate_cookies { 8 } else { 1 }
+}
+
 /// Decides whether a session that no handler asked for is seen to once its record is [renewed](Fetch::Renew):
 /// there is nothing to be stored then, and no cookie to be sent, whatever the record says.
 ///

@@ -11,9 +11,9 @@ const { attributes, checked } = require('./set-cookie')
 // Secrets are looked at anew for each request, since a list of them may change while the server runs. One
 // that cannot be used is no error until it is needed, as in express-session.
 exports.Keys = class Keys {
-  constructor(name, duplicates) {
+  constructor(name, candidates) {
     this.name = name
-    this.duplicates = duplicates
+    this.candidates = candidates
     this.secrets = []
     this.signer = null
   }
@@ -39,7 +39,7 @@ exports.Keys = class Keys {
       }
     }
     // Where there is no key, no signature is right.
-    this.signer = new Signer(this.name, keys.length ? keys : [randomBytes(32)], this.duplicates)
+    this.signer = new Signer(this.name, keys.length ? keys : [randomBytes(32)], this.candidates)
     this.secrets = secrets
     this.broken = broken
   }

@@ -80,7 +80,7 @@ function session(options) {
     rolling: Boolean(opts.rolling),
     canTouch: typeof store.touch === 'function'
   }
-  const keys = new Keys(name, rules.duplicateCookies)
+  const keys = new Keys(name, rules.candidates)
 
   let isReady = true
   store.on('disconnect', () => {

@@ -4,9 +4,7 @@ import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { after, before, describe, test } from 'node:test'
 
-import passport from 'passport'
-import { Strategy } from 'passport-local'
-
+import { authenticator, classic } from '../testing/applications.mjs'
 import { serve } from '../testing/browser.mjs'
 import { openChromium, withoutChromium } from '../testing/chromium.mjs'
 import { same } from '../testing/sides.mjs'
@@ -109,24 +107,6 @@ describe('in Chromium', { skip: withoutChromium() }, () => {
   }
 })
 
-function classic(express, use) {
-  const app = express()
-  app.use(use)
-  app.get('/', (req, res) => {
-    if (req.session.views) {
-      req.session.views++
-      res.send(`<p>Number of views: ${req.session.views}</p>`)
-    } else {
-      req.session.views = 1
-      res.send('<p>Welcome! This is your first visit.</p>')
-    }
-  })
-  app.get('/logout', (req, res, next) => {
-    req.session.destroy((error) => (error ? next(error) : res.redirect('/')))
-  })
-  return app
-}
-
 function plain(use) {
   return (req, res) => {
     use(req, res, (error) => {
@@ -152,10 +132,7 @@ function plain(use) {
 }
 
 function withLogin(express, use) {
-  const auth = new passport.Passport()
-  auth.use(new Strategy((user, password, done) => done(null, password === 'secret' && { id: user })))
-  auth.serializeUser((user, done) => done(null, user.id))
-  auth.deserializeUser((id, done) => done(null, { id }))
+  const auth = authenticator()
   const app = express()
   app.use(express.urlencoded({ extended: false }), use, auth.initialize(), auth.session())
   app.get('/', (req, res) => res.send(page(`hello, ${req.user?.id ?? 'nobody'}`)))

@@ -6,10 +6,9 @@ import { createRequire } from 'node:module'
 import test from 'node:test'
 
 import cookieParser from 'cookie-parser'
-import passport from 'passport'
-import { Strategy } from 'passport-local'
 
 import session from 'express-session-rs'
+import { authenticator, classic } from '../testing/applications.mjs'
 import { Browser, serve } from '../testing/browser.mjs'
 import { options, same } from '../testing/sides.mjs'
 
@@ -19,18 +18,8 @@ for (const name of ['express4', 'express5']) {
   const express = require(name)
 
   test(`${name}: the classic application counts`, async (t) => {
-    const app = express()
-    app.use(session({ secret: 'keyboard cat', resave: false, saveUninitialized: true, cookie: { secure: false } }))
-    app.get('/', (req, res) => {
-      if (req.session.views) {
-        req.session.views++
-        res.send(`<p>Number of views: ${req.session.views}</p>`)
-      } else {
-        req.session.views = 1
-        res.send('<p>Welcome! This is your first visit.</p>')
-      }
-    })
-    const url = await serve(t, app)
+    const use = session({ secret: 'keyboard cat', resave: false, saveUninitialized: true, cookie: { secure: false } })
+    const url = await serve(t, classic(express, use))
     const [one, other] = [new Browser(url), new Browser(url)]
     assert.equal(await one.text('/'), '<p>Welcome! This is your first visit.</p>')
     assert.equal(await one.text('/'), '<p>Number of views: 2</p>')
@@ -102,10 +91,7 @@ for (const name of ['express4', 'express5']) {
 
   test(`${name}: passport's login and logout`, async () => {
     const seen = await same(async (session) => {
-      const auth = new passport.Passport()
-      auth.use(new Strategy((user, password, done) => done(null, password === 'secret' && { id: user })))
-      auth.serializeUser((user, done) => done(null, user.id))
-      auth.deserializeUser((id, done) => done(null, { id }))
+      const auth = authenticator()
       const store = new session.MemoryStore()
       const app = express()
       app.use(express.urlencoded({ extended: false }))

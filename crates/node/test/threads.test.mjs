@@ -76,9 +76,9 @@ test('a panic is an error', () => {
 test('wrong arguments are errors', () => {
   const { Signer } = native
   assert.throws(() => new Signer().read('x'))
-  assert.throws(() => new Signer('name', 'secret', false))
-  assert.throws(() => new Signer('name', [], false))
-  const signer = new Signer('name', [Buffer.from('k')], false)
+  assert.throws(() => new Signer('name', 'secret', 8))
+  assert.throws(() => new Signer('name', [], 8))
+  const signer = new Signer('name', [Buffer.from('k')], 8)
   for (const method of ['read', 'verify', 'setCookie', 'expireCookie']) {
     assert.throws(() => signer[method](Symbol('x')), method)
     assert.throws(() => signer[method].call({}, 'x', 0), method)

@@ -1,5 +1,6 @@
 //! The options of a layer, checked and ready for use.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,6 +89,16 @@ impl Config {
         }
     }
 
+    /// Gives the cookie settings for a request.
+    pub(crate) fn cookie_options(&self, request: Option<&Parts>) -> Cow<'_, Cookie> {
+        match (&self.cookies, request) {
+            (Cookies::Fixed(fixed), _) => Cow::Borrowed(&fixed.options),
+            (Cookies::Of(cookie), Some(request)) => Cow::Owned(cookie(request)),
+            // The service has, and keeps, the request wherever `needs_request` says so.
+            (Cookies::Of(_), None) => Cow::Owned(Cookie::new()),
+        }
+    }
+
     /// Makes the id and the cookie of a new session.
     pub(crate) fn generate(
         &self,
@@ -105,16 +116,13 @@ impl Config {
                 SessionId::from_random(bytes)
             }
         };
-        let cookie = match (&self.cookies, request) {
-            (Cookies::Fixed(fixed), _) => fixed.familiar(secure).cookie(&fixed.options, now),
-            (Cookies::Of(cookie), Some(request)) => StoredCookie::new(
-                &cookie(request),
-                now,
-                secure,
-                self.policy.departures.cookie_function_auto,
-            ),
-            // The service keeps the request wherever `needs_request` says so.
-            (Cookies::Of(_), None) => StoredCookie::new(&Cookie::new(), now, secure, true),
+        let cookie = match &self.cookies {
+            Cookies::Fixed(fixed) => fixed.familiar(secure).cookie(&fixed.options, now),
+            Cookies::Of(_) => {
+                let options = self.cookie_options(request);
+                let auto = self.policy.departures.cookie_function_auto;
+                StoredCookie::new(&options, now, secure, auto)
+            }
         };
         Ok((id, cookie))
     }

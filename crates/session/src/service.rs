@@ -13,12 +13,13 @@
 //!    hand stays saved.
 
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use express_session_core::cookie::{self, Cookie};
+use express_session_core::cookie;
 use express_session_core::{SessionId, Verified, decide, token};
 use http::header::{COOKIE, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -27,10 +28,10 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::body::SessionBody;
-use crate::config::{Config, Cookies};
+use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::head::Head;
-use crate::state::{Begun, Ready, Shared};
+use crate::state::{Begun, Committed, Ready, Shared};
 
 /// Where the sessions of a request stand in its extensions: the innermost layer's first.
 #[derive(Clone)]
@@ -182,14 +183,7 @@ impl Config {
         if outer.is_some_and(taken) {
             return None;
         }
-        let made;
-        let cookie: &Cookie = match (&self.cookies, head.parts) {
-            (Cookies::Fixed(fixed), _) => &fixed.options,
-            (Cookies::Of(cookie), parts) => {
-                made = parts.map_or_else(Cookie::new, |parts| cookie(parts));
-                &made
-            }
-        };
+        let cookie = self.cookie_options(head.parts);
         let outer = || outer.cloned().map(Arc::new);
         if !matches(original_path(head), cookie.session_path(), departures.path_match) {
             return Some(Slot { inner: Inner::Outside(Arc::clone(self)), outer: outer() });
@@ -205,22 +199,11 @@ impl Config {
     /// Gives the id of the request's cookie, if its signature is good.
     fn presented(&self, head: &Head<'_>) -> Option<Verified<SessionId>> {
         let headers = head.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
-        let mut left = if self.policy.departures.duplicate_cookies { MAX_DUPLICATES } else { 1 };
-        let opened = cookie::find(headers, &self.name, |value| {
-            left -= 1;
-            match token::open(value, &self.keyring) {
-                Ok(id) => Some(Some(id)),
-                Err(_) if left == 0 => Some(None),
-                Err(_) => None,
-            }
-        });
-        opened.flatten()
+        cookie::find(headers, &self.name, decide::candidates(&self.policy), |value| {
+            token::open(value, &self.keyring).ok()
+        })
     }
 }
-
-/// How many cookies of our name are tried: enough for every path and domain of one's own, and a limit to
-/// what a forged header can cost.
-const MAX_DUPLICATES: usize = 8;
 
 /// Gives the path that the client asked for, also inside of a nested router.
 fn original_path<'a>(head: &Head<'a>) -> &'a str {
@@ -342,11 +325,11 @@ where
                     let leaving = Leaving::new(&end, &response);
                     let shared = end.shared;
                     match leaving.begin(&shared) {
-                        Begun::Done(committed) => {
+                        ControlFlow::Break(committed) => {
                             let outcome = leaving.settle(&shared, committed, &mut response);
                             return Poll::Ready(Ok(outcome.respond(shared, response)));
                         }
-                        begun @ (Begun::Not | Begun::Planned(..)) => Step::Commit {
+                        ControlFlow::Continue(begun) => Step::Commit {
                             commit: Box::pin(finish(leaving, shared, begun, response)),
                         },
                     }
@@ -429,15 +412,15 @@ impl Leaving {
     }
 
     /// Takes the session's step as far as that can be done without waiting.
-    fn begin(self, shared: &Arc<Shared>) -> Begun {
-        if self.at_end { Begun::Not } else { shared.commit_now(self.ready) }
+    fn begin(self, shared: &Arc<Shared>) -> ControlFlow<Committed, Begun> {
+        if self.at_end { ControlFlow::Continue(Begun::Not) } else { shared.commit_now(self.ready) }
     }
 
     /// Adds the cookie, and says what becomes of the response.
     fn settle<R>(
         self,
         shared: &Arc<Shared>,
-        committed: Result<Option<HeaderValue>, Error>,
+        committed: Committed,
         response: &mut Response<R>,
     ) -> Outcome {
         let set_cookie = match committed {

@@ -18,12 +18,12 @@ impl Clock for System {
 
 impl Random for System {
     fn fill(&self, bytes: &mut [u8]) {
-        POOL.with_borrow_mut(|pool| pool.take(bytes));
+        POOL.with_borrow_mut(|pool| pool.take(bytes, std::process::id()));
     }
 }
 
 thread_local! {
-    static POOL: RefCell<Pool> = const { RefCell::new(Pool { bytes: [0; POOLED], left: 0, process: 0 }) };
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool::EMPTY) };
 }
 
 /// As many bytes as the operating system gives at one go (Linux gives up to 256 without a break).
@@ -39,11 +39,13 @@ struct Pool {
 }
 
 impl Pool {
-    fn take(&mut self, out: &mut [u8]) {
+    const EMPTY: Self = Self { bytes: [0; POOLED], left: 0, process: 0 };
+
+    /// Gives bytes to a process.
+    fn take(&mut self, out: &mut [u8], process: u32) {
         if out.len() > POOLED {
             return fill(out);
         }
-        let process = std::process::id();
         if self.left < out.len() || self.process != process {
             fill(&mut self.bytes);
             self.left = POOLED;
@@ -65,6 +67,7 @@ fn fill(bytes: &mut [u8]) {
     }
 }
 
+/// The clock and the random source of a layer.
 #[derive(Clone)]
 pub(crate) struct Sources {
     pub(crate) clock: Arc<dyn Clock>,
@@ -86,5 +89,43 @@ impl Default for Sources {
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Sources")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_given_twice_and_nothing_that_was_given_stays() {
+        let mut pool = Pool::EMPTY;
+        let mut given = HashSet::new();
+        for _ in 0..1000 {
+            let mut id = [0; 24];
+            pool.take(&mut id, 1);
+            assert!(given.insert(id));
+            assert!(!pool.bytes.windows(24).any(|bytes| bytes == id));
+        }
+    }
+
+    #[test]
+    fn what_a_process_has_left_is_not_given_to_one_that_it_forked() {
+        let mut pool = Pool::EMPTY;
+        pool.take(&mut [0; 24], 1);
+        let left = pool.bytes;
+        let mut id = [0; 24];
+        pool.take(&mut id, 2);
+        assert_ne!(left[24..48], id);
+    }
+
+    #[test]
+    fn more_than_the_pool_has_is_fetched_at_once() {
+        let mut pool = Pool::EMPTY;
+        let mut bytes = [0; POOLED + 1];
+        pool.take(&mut bytes, 1);
+        assert_ne!(bytes, [0; POOLED + 1]);
+        assert_eq!(pool.left, 0);
     }
 }

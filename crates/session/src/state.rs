@@ -13,10 +13,9 @@
 //! 4. A step waits for the store for as long as `store_timeout` says, with all its tries.
 
 use std::future::Future;
-use std::ops::Deref;
+use std::ops::{ControlFlow, Deref};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use express_session_core::cookie::{self, StoredCookie};
@@ -26,6 +25,7 @@ use express_session_core::store::{
     self, Loaded, Record, Renewed, Revision, Store as _, Touch, Touched,
 };
 use express_session_core::{Document, InsertError, Policy, SessionId, Timestamp, token};
+use futures_util::FutureExt as _;
 use http::HeaderValue;
 use http::request::Parts;
 use tokio::sync::Semaphore;
@@ -101,12 +101,14 @@ pub(crate) enum Ready {
     Begun,
 }
 
-/// How far the step of a response came without waiting.
+/// The cookie that a response is to have, once its step is done.
+pub(crate) type Committed = Result<Option<HeaderValue>, Error>;
+
+/// How far the step of a response came without waiting, where it is not done.
 pub(crate) enum Begun {
     Not,
     /// What is to be done is known; the store has to be waited for.
     Planned(Underway, Plan, Timestamp),
-    Done(Result<Option<HeaderValue>, Error>),
 }
 
 /// Whether there is a session.
@@ -461,29 +463,8 @@ impl Shared {
             return None;
         }
         let _permit = self.step.try_acquire().ok()?;
-        let now = self.now();
-        let is_first = {
-            let mut state = self.state();
-            state.is_asked = true;
-            state.phase == Phase::Unloaded && state.unread.is_none()
-        };
-        let live = if is_first { self.fetch_now(now) } else { None };
-        let Some(live) = live else {
-            return at_once(self.load_in_step(decide::Step::Load, now));
-        };
-        let mut state = self.state();
-        state.live = Some(live);
-        state.phase = Phase::Live;
-        Some(Ok(()))
-    }
-
-    /// Gives the session, unless there is more to be said about it.
-    fn fetch_now(&self, now: Timestamp) -> Option<Box<Live>> {
-        match at_once(self.fetch(now))?.ok()? {
-            Some(found) => self.loaded(&found, now),
-            None => self.generate(now),
-        }
-        .ok()
+        self.state().is_asked = true;
+        self.load_in_step(decide::Step::Load, self.now()).now_or_never()
     }
 
     async fn load_later(self: &Arc<Self>) -> Result<(), Error> {
@@ -778,13 +759,8 @@ impl Shared {
     }
 
     /// Takes the step of a response that is ready, as [`decide::plan`] says, and gives its cookie.
-    pub(crate) async fn commit(
-        self: &Arc<Self>,
-        response: Ready,
-        begun: Begun,
-    ) -> Result<Option<HeaderValue>, Error> {
+    pub(crate) async fn commit(self: &Arc<Self>, response: Ready, begun: Begun) -> Committed {
         let (step, plan, now) = match begun {
-            Begun::Done(committed) => return committed,
             Begun::Planned(step, plan, now) => (step, plan, now),
             Begun::Not => {
                 let step = self.begin_step().await;
@@ -804,34 +780,35 @@ impl Shared {
     }
 
     /// Takes the step of a response as far as that can be done without waiting.
-    pub(crate) fn commit_now(self: &Arc<Self>, response: Ready) -> Begun {
+    pub(crate) fn commit_now(self: &Arc<Self>, response: Ready) -> ControlFlow<Committed, Begun> {
+        const NOT: ControlFlow<Committed, Begun> = ControlFlow::Continue(Begun::Not);
         if !self.config.store.answers_at_once() {
-            return Begun::Not;
+            return NOT;
         }
         // Nobody else can take a step, or look at what is known after this one.
         let is_last = Arc::strong_count(self) == 1;
         let step = if is_last { None } else { self.begin_step_now() };
         if (!is_last && step.is_none()) || self.state().lock.is_some() {
-            return Begun::Not;
+            return NOT;
         }
         let now = self.now();
         if is_last && self.renew_last(now) {
-            return Begun::Done(Ok(None));
+            return ControlFlow::Break(Ok(None));
         }
-        if at_once(self.begin_end(response, now)).is_none() {
-            return Begun::Not;
+        if self.begin_end(response, now).now_or_never().is_none() {
+            return NOT;
         }
-        let Some(plan) = self.plan() else { return Begun::Done(Ok(None)) };
+        let Some(plan) = self.plan() else { return ControlFlow::Break(Ok(None)) };
         let done = if is_last && self.act_last(plan, now) {
             Some(Ok(()))
         } else {
             self.act_now(plan, now)
         };
         match done {
-            Some(done) => Begun::Done(done.map(|()| self.answer(plan, now))),
+            Some(done) => ControlFlow::Break(done.map(|()| self.answer(plan, now))),
             None => match step.or_else(|| self.begin_step_now()) {
-                Some(step) => Begun::Planned(step, plan, now),
-                None => Begun::Not,
+                Some(step) => ControlFlow::Continue(Begun::Planned(step, plan, now)),
+                None => NOT,
             },
         }
     }
@@ -1021,13 +998,13 @@ impl Shared {
         let before = self.begin_act(plan, now);
         let done = match plan.store {
             decide::Store::Keep => Ok(()),
-            decide::Store::Write => match at_once(self.ask(self.try_write(now)))? {
+            decide::Store::Write => match self.ask(self.try_write(now)).now_or_never()? {
                 Ok(Tried::Done) => Ok(()),
                 Ok(Tried::Again | Tried::Met | Tried::Together) => return None,
                 Err(error) => Err(error),
             },
-            decide::Store::Touch => at_once(self.tell_touch(now))?,
-            decide::Store::Destroy => at_once(self.tell_destroy())?,
+            decide::Store::Touch => self.tell_touch(now).now_or_never()?,
+            decide::Store::Destroy => self.tell_destroy().now_or_never()?,
         };
         Some(self.end_act(plan, before, done))
     }
@@ -1046,12 +1023,7 @@ impl Shared {
     /// nothing done, where it turns out that more is to be said about it.
     fn act_last(&self, plan: Plan, now: Timestamp) -> bool {
         match plan.store {
-            decide::Store::Keep => {
-                if plan.cookie == decide::Cookie::Send {
-                    self.renew_once(now);
-                }
-                true
-            }
+            decide::Store::Keep => true,
             decide::Store::Write => {
                 self.renew_once(now);
                 self.write_last(now)
@@ -1157,14 +1129,6 @@ impl Shared {
         }
         // `print` lets nothing through that a header cannot carry.
         HeaderValue::from_maybe_shared(bytes::Bytes::from(printed)).ok()
-    }
-}
-
-/// Gives what a call gives that need not wait, and drops any other.
-fn at_once<T>(call: impl Future<Output = T>) -> Option<T> {
-    match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(done) => Some(done),
-        Poll::Pending => None,
     }
 }
 

@@ -35,22 +35,31 @@ where
     raw_values(headers, name).map(decode)
 }
 
-/// Looks at the decoded values of the cookies of this name, as [`values`] gives them, until one is taken.
+/// Looks at the decoded values of the cookies of this name, as [`values`] gives them, until one is taken; at so many
+/// `most`.
 ///
 /// Copies nothing to the heap where a value is as short as that of a session is.
 ///
 /// ```
 /// use express_session_core::cookie;
 ///
-/// let header = b"a=1; sid=s%3Aabc; sid=other";
-/// let signed = cookie::find([&header[..]], "sid", |value| value.strip_prefix("s:").map(str::to_owned));
-/// assert_eq!(signed.as_deref(), Some("abc"));
+/// let header = b"a=1; sid=other; sid=s%3Aabc";
+/// let signed = |most| {
+///     cookie::find([&header[..]], "sid", most, |value| value.strip_prefix("s:").map(str::to_owned))
+/// };
+/// assert_eq!(signed(2).as_deref(), Some("abc"));
+/// assert_eq!(signed(1), None);
 /// ```
-pub fn find<'h, H, T>(headers: H, name: &str, mut take: impl FnMut(&str) -> Option<T>) -> Option<T>
+pub fn find<'h, H, T>(
+    headers: H,
+    name: &str,
+    most: usize,
+    mut take: impl FnMut(&str) -> Option<T>,
+) -> Option<T>
 where
     H: IntoIterator<Item = &'h [u8]>,
 {
-    raw_values(headers, name).find_map(|value| {
+    raw_values(headers, name).take(most).find_map(|value| {
         let mut short = [0; SHORT];
         match decode_short(value, &mut short) {
             Some(value) => take(value),
@@ -135,31 +144,17 @@ fn decode(value: &[u8]) -> Cow<'_, str> {
 /// Decodes a value that is short, and ASCII before and after: `None` for any other.
 #[inline]
 fn decode_short<'b>(value: &[u8], short: &'b mut [u8; SHORT]) -> Option<&'b str> {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = ONES << 7;
     if value.len() > SHORT {
         return None;
     }
     let (mut rest, mut length) = (value, 0);
-    // Eight bytes at a time, up to the next escape.
-    while let Some((chunk, behind)) = rest.split_first_chunk::<8>() {
-        short[length..length + 8].copy_from_slice(chunk);
-        let other = u64::from_le_bytes(*chunk) ^ (ONES * u64::from(b'%'));
-        let escapes = other.wrapping_sub(ONES) & !other & HIGH;
-        if escapes == 0 {
-            (rest, length) = (behind, length + 8);
-            continue;
-        }
-        // The lowest that is set is right, whatever stands above it.
-        let at = (escapes.trailing_zeros() / 8) as usize;
+    while let Some(at) = memchr(b'%', rest) {
+        short[length..length + at].copy_from_slice(&rest[..at]);
         (short[length + at], rest) = unescape(&rest[at..])?;
         length += at + 1;
     }
-    while let Some((byte, behind)) = rest.split_first() {
-        (short[length], rest) = if *byte == b'%' { unescape(rest)? } else { (*byte, behind) };
-        length += 1;
-    }
-    let decoded = &short[..length];
+    short[length..length + rest.len()].copy_from_slice(rest);
+    let decoded = &short[..length + rest.len()];
     if decoded.is_ascii() { std::str::from_utf8(decoded).ok() } else { None }
 }
 
@@ -210,12 +205,7 @@ fn escape(text: &str) -> Option<u8> {
 }
 
 fn digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        _ => None,
-    }
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]
@@ -226,7 +216,7 @@ mod tests {
 
     /// Gives the first, both ways.
     fn first(header: &[u8]) -> Option<String> {
-        let found = find([header], "sid", |value| Some(value.to_owned()));
+        let found = find([header], "sid", 1, |value| Some(value.to_owned()));
         assert_eq!(values([header], "sid").next().as_deref(), found.as_deref());
         found
     }
@@ -275,7 +265,6 @@ mod tests {
     fn escape_is_found_wherever_it_is() {
         for before in 0..SHORT + 20 {
             for behind in [0, 1, 7, 8, 30, SHORT] {
-                // No bit that is looked for is set by this one.
                 let (before, behind) = ("d".repeat(before), "d".repeat(behind));
                 let header = format!("sid={before}%3A{behind}");
                 assert_eq!(first(header.as_bytes()), Some(format!("{before}:{behind}")));
@@ -311,7 +300,7 @@ mod tests {
             let pairs: Vec<_> = values.iter().map(|value| format!("sid={value};")).collect();
             let header = [pairs.concat().as_bytes(), &noise].concat();
             let mut found = Vec::new();
-            let none: Option<()> = find([&header[..]], "sid", |value| {
+            let none: Option<()> = find([&header[..]], "sid", usize::MAX, |value| {
                 found.push(value.to_owned());
                 None
             });

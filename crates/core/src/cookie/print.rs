@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::stored::{Field, StoredCookie};
 use crate::{Timestamp, json};
 
@@ -87,7 +89,7 @@ pub fn print(name: &str, value: &str, cookie: &StoredCookie) -> Result<String, I
     let mut out = String::with_capacity(name.len() + value.len() + 128);
     out.push_str(name);
     out.push('=');
-    push_encoded(value, &mut out);
+    out.extend(utf8_percent_encode(value, &COMPONENT));
     push_attributes(cookie, &cookie.expires, &mut out)?;
     Ok(out)
 }
@@ -269,43 +271,17 @@ fn attribute_text(field: &Field) -> Option<String> {
     })
 }
 
-/// Does what `encodeURIComponent` does (ECMA-262 §19.2.6.4).
-fn push_encoded(value: &str, out: &mut String) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    let mut rest = value;
-    while let Some(at) = rest.bytes().position(|byte| !PLAIN[usize::from(byte)]) {
-        let (plain, special) = rest.split_at(at);
-        out.push_str(plain);
-        // Up to the next that is plain, and so of one byte: characters of several are not taken apart.
-        let length =
-            special.bytes().position(|byte| PLAIN[usize::from(byte)]).unwrap_or(special.len());
-        let (special, behind) = special.split_at(length);
-        for byte in special.bytes() {
-            out.push('%');
-            out.push(char::from(HEX[usize::from(byte >> 4)]));
-            out.push(char::from(HEX[usize::from(byte & 0xf)]));
-        }
-        rest = behind;
-    }
-    out.push_str(rest);
-}
-
-/// The bytes that stand for themselves.
-const PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        plain[byte] = (byte as u8).is_ascii_alphanumeric();
-        byte += 1;
-    }
-    let others = b"-_.!~*'()";
-    let mut at = 0;
-    while at < others.len() {
-        plain[others[at] as usize] = true;
-        at += 1;
-    }
-    plain
-};
+/// What `encodeURIComponent` encodes (ECMA-262 §19.2.6.4).
+const COMPONENT: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
 
 #[cfg(test)]
 mod tests {

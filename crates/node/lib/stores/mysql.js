@@ -35,8 +35,6 @@ const SCHEMA = { known: { tableName: name, columnNames } }
 const COLUMNS = { known: { session_id: name, expires: name, data: name } }
 
 module.exports = class MySqlStore extends NativeStore {
-  #isTouched
-
   constructor(given = {}, connection) {
     if (connection !== undefined) {
       throw new TypeError('MySqlStore takes no connection: the store makes its own, say host, user and so on')
@@ -48,13 +46,7 @@ module.exports = class MySqlStore extends NativeStore {
     )
     const { disableTouch, charset: _, schema, probeInterval, ...options } = others
     const place = url ?? addressOf('mysql', { host, port, user, password, database })
-    super(() => mysqlStore(place, { ...options, ...schema }), { probeInterval })
-    this.#isTouched = !disableTouch
-  }
-
-  touch(sid, session, fn) {
-    if (this.#isTouched) return super.touch(sid, session, fn)
-    return this.ask(() => null, fn)
+    super(() => mysqlStore(place, { ...options, ...schema }), { probeInterval, disableTouch })
   }
 
   // By their ids.

@@ -41,8 +41,6 @@ const PLACE = {
 }
 
 module.exports = class PostgresStore extends NativeStore {
-  #isTouched
-
   constructor(given = {}) {
     const { url, conString, conObject, disableTouch, max, probeInterval, ...options } = read(
       'PostgresStore',
@@ -51,13 +49,7 @@ module.exports = class PostgresStore extends NativeStore {
     )
     const place = url ?? (conObject ? placeOf(conObject) : conString) ?? process.env.DATABASE_URL ?? placeOf({})
     options.maxConnections = max ?? conObject?.max
-    super(() => postgresStore(place, options), { probeInterval })
-    this.#isTouched = !disableTouch
-  }
-
-  touch(sid, session, fn) {
-    if (this.#isTouched) return super.touch(sid, session, fn)
-    return this.ask(() => null, fn)
+    super(() => postgresStore(place, options), { probeInterval, disableTouch })
   }
 
   pruneSessions(fn) {

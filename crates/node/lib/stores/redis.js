@@ -24,7 +24,6 @@ const OPTIONS = {
 module.exports = class RedisStore extends NativeStore {
   #ttl
   #serializer
-  #isTouched
 
   constructor(given = {}) {
     const { url = 'redis://127.0.0.1:6379', ttl, serializer, disableTouch, probeInterval, ...options } = read(
@@ -33,15 +32,9 @@ module.exports = class RedisStore extends NativeStore {
       OPTIONS
     )
     if (typeof ttl === 'number') options.ttl = ttl
-    super(() => redisStore(url, options), { probeInterval })
+    super(() => redisStore(url, options), { probeInterval, disableTouch: disableTouch || options.disableTTL })
     if (typeof ttl === 'function') this.#ttl = ttl
     this.#serializer = serializer
-    this.#isTouched = !disableTouch && !options.disableTTL
-  }
-
-  touch(sid, session, fn) {
-    if (this.#isTouched) return super.touch(sid, session, fn)
-    return this.ask(() => null, fn)
   }
 
   // A number is for sessions whose cookie has no end, a function for all.

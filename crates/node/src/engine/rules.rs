@@ -141,8 +141,8 @@ pub struct Rules {
     pub commits_early: bool,
     /// Whether paths match as in browsers.
     pub path_match: bool,
-    /// Whether a second cookie of the name is looked at.
-    pub duplicate_cookies: bool,
+    /// At how many cookies of the name to look.
+    pub candidates: u32,
     /// Whether `auto` is resolved also where a function gives the cookie's settings.
     pub cookie_function_auto: bool,
     /// Whether a change of the cookie's settings counts.
@@ -181,7 +181,7 @@ pub fn rules(options: Options) -> Result<Rules> {
         save_renews: decide::save_renews(&policy),
         commits_early: decide::commit(&policy) == decide::Commit::Early,
         path_match: departures.path_match,
-        duplicate_cookies: departures.duplicate_cookies,
+        candidates: decide::candidates(&policy) as u32,
         cookie_function_auto: departures.cookie_function_auto,
         cookie_changes_saved: departures.cookie_changes_saved,
         no_orphans: departures.no_orphans,

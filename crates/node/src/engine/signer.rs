@@ -13,31 +13,27 @@ use napi::bindgen_prelude::{Either4, Latin1String, Null, Uint8Array};
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 
-/// Cookies tried where the first of our name is not ours: as many as the Rust layer tries.
-const MOST_COOKIES: usize = 8;
-
 /// Reads and writes the cookies of one name, signed with some secrets.
 #[napi]
 #[derive(Debug)]
 pub struct Signer {
     name: String,
     keyring: Keyring,
-    attempts: usize,
+    candidates: usize,
 }
 
 #[napi]
 impl Signer {
-    /// Takes the cookie's name and the secrets' bytes. `duplicates` says whether to look further than at
-    /// the first cookie of the name (departure 4).
+    /// Takes the cookie's name, the secrets' bytes, and at how many cookies of the name to look.
     ///
     /// # Errors
     ///
     /// Where there is no secret.
     #[napi(constructor, catch_unwind)]
-    pub fn new(name: String, secrets: Vec<Uint8Array>, duplicates: bool) -> Result<Self> {
+    pub fn new(name: String, secrets: Vec<Uint8Array>, candidates: u32) -> Result<Self> {
         let keyring = Keyring::new(secrets.iter().map(|secret| secret.as_ref()))
             .map_err(|error| invalid(error.to_string()))?;
-        Ok(Self { name, keyring, attempts: if duplicates { MOST_COOKIES } else { 1 } })
+        Ok(Self { name, keyring, candidates: candidates as usize })
     }
 
     /// Gives the id that a `Cookie` header names. Otherwise `null` for a cookie that is not signed, `false`
@@ -46,7 +42,7 @@ impl Signer {
     #[must_use]
     pub fn read(&self, header: Latin1String) -> Either4<String, bool, Null, ()> {
         let mut refusal = Either4::D(());
-        for value in cookie::values([&header[..]], &self.name).take(self.attempts) {
+        for value in cookie::values([&header[..]], &self.name).take(self.candidates) {
             let refused = match token::open(&value, &self.keyring) {
                 Ok(id) => return Either4::A(id.get().as_str().to_owned()),
                 // As express-session has it, an empty value is no cookie, and an empty id no id.

@@ -1,12 +1,11 @@
 //! Sessions in this process, for JavaScript: calls that wait for nothing, and so are made at once.
 
 use std::future::Future;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 
 use express_session::MemoryStore;
 use express_session::store::{Admin, Cursor, Error, ErrorKind, Record, Store, Touch};
 use express_session_core::SessionId;
+use futures_util::FutureExt as _;
 use napi_derive::napi;
 
 use super::{Listing, PURGED, failure, option, replace, time};
@@ -98,8 +97,6 @@ impl NativeMemory {
 
 /// Makes a call that never waits.
 fn at_once<T>(call: impl Future<Output = Result<T, Error>>) -> napi::Result<T> {
-    match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(answer) => answer.map_err(failure::of),
-        Poll::Pending => Err(failure::of(Error::new(ErrorKind::Other, "it waits"))),
-    }
+    let waits = || Err(Error::new(ErrorKind::Other, "it waits"));
+    call.now_or_never().unwrap_or_else(waits).map_err(failure::of)
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use express_session_core::store::{Created, Fenced, Loaded, Record, Revision, Store as _, Updated};
 use express_session_core::{Document, SessionId, Timestamp, decide, merge};
+use futures_util::FutureExt as _;
 
-use super::{Attempt, Known, Live, Phase, Shared, Snapshot, Update, at_once};
+use super::{Attempt, Known, Live, Phase, Shared, Snapshot, Update};
 use crate::deadline::pause;
 use crate::error::{Error, ErrorKind};
 
@@ -115,11 +116,11 @@ impl Shared {
         let store = &self.config.store;
         match live.known {
             Known::Absent => {
-                let created = at_once(store.create(&live.id, &record, now));
+                let created = store.create(&live.id, &record, now).now_or_never();
                 matches!(created, Some(Ok(Created::Done(_))))
             }
             Known::At(revision) => {
-                let updated = at_once(store.update(&live.id, &record, revision, now));
+                let updated = store.update(&live.id, &record, revision, now).now_or_never();
                 matches!(updated, Some(Ok(Updated::Done(_))))
             }
             Known::Attempted => false,

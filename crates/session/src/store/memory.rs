@@ -41,8 +41,8 @@ mod sync;
 ///
 /// # Cost
 ///
-/// A call locks one of 64 parts of the store for less than a microsecond, and never waits for
-/// anything else. A session takes its text, its id and about 100 bytes, and 10 more where there is a
+/// A call locks one of 64 parts of the store for about a microsecond, or for ten where it cleans up, and never waits
+/// for anything else. A session takes its text, its id and about 100 bytes, and 10 more where there is a
 /// cap. Loading copies nothing: the text is shared.
 ///
 /// Expired sessions are never returned, to the millisecond. Their memory is freed by the calls that

@@ -1,0 +1,114 @@
+//! Loads servers in turn, all with the same.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use express_session_testkit::servers;
+
+use super::round::Round;
+use super::visitors::Visitors;
+use crate::figures;
+use crate::parts::Options;
+use crate::process::{Core, Server};
+
+/// A server that answers with a number of views.
+pub(crate) trait Subject: Copy {
+    /// What it is called in the table.
+    fn name(self) -> String;
+
+    /// Starts it, with its sessions at this Redis, if that is where they are.
+    fn start(self, redis: &str) -> Result<Server>;
+}
+
+/// What came of one of them.
+#[derive(Debug)]
+pub(crate) struct Loaded<S> {
+    pub(crate) subject: S,
+    pub(crate) rounds: Vec<Round>,
+    /// Requests that were answered and not counted; `None` where there are no sessions.
+    pub(crate) lost: Option<u64>,
+}
+
+/// A server while it is measured.
+struct Run<S> {
+    subject: S,
+    server: Server,
+    visitors: Visitors,
+    cookies: PathBuf,
+    rounds: Vec<Round>,
+}
+
+/// How many visitors there are.
+const VISITORS: usize = 1000;
+
+/// Loads every server, in rounds that are interleaved.
+pub(crate) fn load<S: Subject>(subjects: &[S], options: &Options) -> Result<Vec<Loaded<S>>> {
+    let (rounds, time) = if options.quick { (2, 1) } else { (5, 3) };
+    let redis = servers::redis().context("Redis is not installed")?;
+    let redis_process = redis.process().context("Redis has ended")?;
+    Core::Other.take(redis_process)?;
+    let folder = tempfile::tempdir()?;
+
+    let mut runs = Vec::new();
+    for subject in subjects {
+        let server = subject.start(redis.url()).with_context(|| subject.name())?;
+        let visitors = Visitors::new(server.port, VISITORS).with_context(|| subject.name())?;
+        let cookies = folder.path().join(format!("{}.cookies", runs.len()));
+        runs.push(Run { subject: *subject, server, visitors, cookies, rounds: Vec::new() });
+    }
+    // Where there are no sessions, requests are as long all the same.
+    let some = runs.iter().find(|run| run.visitors.has_cookies()).map(|run| run.visitors.clone());
+    for run in &mut runs {
+        let visitors = if run.visitors.has_cookies() { Some(&run.visitors) } else { some.as_ref() };
+        visitors.context("there are no sessions at all")?.write(&run.cookies)?;
+    }
+    for number in 0..=rounds {
+        for run in &mut runs {
+            let round = Round::play(&run.server, &run.cookies, redis_process, time)
+                .with_context(|| run.subject.name())?;
+            run.visitors.came(round.requests);
+            // In the first round, code is compiled and memory asked for.
+            if number > 0 {
+                run.rounds.push(round);
+            }
+        }
+    }
+    runs.into_iter().map(Run::end).collect()
+}
+
+impl<S> Run<S> {
+    fn end(self) -> Result<Loaded<S>> {
+        let Self { subject, server, visitors, rounds, .. } = self;
+        let has_sessions = visitors.has_cookies();
+        let lost = has_sessions.then(|| visitors.lost(server.port)).transpose()?;
+        Ok(Loaded { subject, rounds, lost })
+    }
+}
+
+impl<S> Loaded<S> {
+    /// Gives the median of its rounds.
+    pub(crate) fn median(&self, of: impl Fn(&Round) -> f64) -> f64 {
+        figures::median(self.rounds.iter().map(of))
+    }
+
+    pub(crate) fn per_second(&self) -> f64 {
+        self.median(Round::per_second)
+    }
+
+    /// What a request takes of the processor, in the server's process, in microseconds.
+    pub(crate) fn cpu_micros(&self) -> f64 {
+        self.median(Round::cpu_of_one) * 1e6
+    }
+
+    /// Requests in a second of the processor.
+    pub(crate) fn per_cpu_second(&self) -> f64 {
+        1e6 / self.cpu_micros()
+    }
+
+    /// The cells of two percentiles in milliseconds, and of what was lost.
+    pub(crate) fn last_cells(&self) -> [String; 3] {
+        let millis = |of: fn(&Round) -> f64| format!("{:.2}", self.median(of) / 1000.0);
+        let lost = self.lost.map(|lost| lost.to_string()).unwrap_or_default();
+        [millis(|round| round.p50), millis(|round| round.p99), lost]
+    }
+}
