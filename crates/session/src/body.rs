@@ -47,7 +47,8 @@ pin_project! {
     #[project = Kinds]
     enum Kind<B: Body> {
         Plain { #[pin] body: B },
-        Guarded { #[pin] body: B, guard: Guard<B::Data> },
+        // Boxed, since most bodies are plain, and go from layer to layer.
+        Guarded { #[pin] body: B, guard: Box<Guard<B::Data>> },
         Message { text: Option<&'static str> },
     }
 }
@@ -78,7 +79,7 @@ impl<B: Body> SessionBody<B> {
     pub(crate) fn guarded(body: B, length: Option<u64>, shared: Arc<Shared>) -> Self {
         let left = length.or_else(|| body.size_hint().exact());
         let guard = Guard { shared, left, last: None, ended: false, stage: Stage::Sending };
-        Self { kind: Kind::Guarded { body, guard } }
+        Self { kind: Kind::Guarded { body, guard: Box::new(guard) } }
     }
 
     pub(crate) fn message(text: &'static str) -> Self {

@@ -123,28 +123,16 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        if self.config.needs_parts() {
+    #[inline]
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let admission = if self.config.needs_parts() {
             let (head, body) = request.into_parts();
             let admission = self.config.admit(&Head::from(&head));
-            return self.go_on(Request::from_parts(head, body), admission);
-        }
-        let admission = self.config.admit(&Head::of(&request));
-        self.go_on(request, admission)
-    }
-}
-
-impl<S> SessionService<S> {
-    #[inline]
-    fn go_on<B, R>(
-        &mut self,
-        mut request: Request<B>,
-        admission: Option<Slot>,
-    ) -> ResponseFuture<S, B, R>
-    where
-        S: Service<Request<B>, Response = Response<R>> + Clone,
-        R: Body,
-    {
+            request = Request::from_parts(head, body);
+            admission
+        } else {
+            self.config.admit(&Head::of(&request))
+        };
         let shared = admission.as_ref().and_then(Slot::session).cloned();
         if let Some(slot) = admission {
             request.extensions_mut().insert(slot);
@@ -164,7 +152,8 @@ impl<S> SessionService<S> {
             let ready = std::mem::replace(&mut self.inner, clone);
             let shared = Arc::clone(&end.shared);
             let load = Box::pin(async move { shared.load().await });
-            return ResponseFuture { step: Step::Load { load, next: Some((ready, request, end)) } };
+            let next = Some(Box::new((ready, request, end)));
+            return ResponseFuture { step: Step::Load { load, next } };
         }
         let inner = self.inner.call(request);
         ResponseFuture { step: Step::Inner { inner, end: Some(end) } }
@@ -288,7 +277,8 @@ pin_project! {
     where
         R: Body,
     {
-        Load { load: Boxed<Result<(), Error>>, next: Option<(S, Request<B>, End)> },
+        // Boxed, since few layers load early, and every future has room for it.
+        Load { load: Boxed<Result<(), Error>>, next: Option<Box<(S, Request<B>, End)>> },
         Inner { #[pin] inner: F, end: Option<End> },
         Commit { commit: Boxed<Response<SessionBody<R>>> },
     }
@@ -309,7 +299,7 @@ where
                 Steps::Load { load, next } => {
                     let loaded = std::task::ready!(load.as_mut().poll(context));
                     // It is there until it is taken here, and this step is left then.
-                    let Some((mut service, request, end)) = next.take() else {
+                    let Some((mut service, request, end)) = next.take().map(|next| *next) else {
                         return Poll::Pending;
                     };
                     match loaded {
