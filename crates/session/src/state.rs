@@ -381,8 +381,8 @@ impl Shared {
     /// can still ask, and it is not to be loaded unasked.
     pub(crate) fn is_untouched(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) == 1
-            && self.state().phase == Phase::Unloaded
             && self.load_plan() == decide::Load::Asked
+            && self.state().phase == Phase::Unloaded
     }
 
     /// Reads from the session, or gives `None` where it is over.
@@ -451,20 +451,35 @@ impl Shared {
     /// Loads the session, or makes a new one, unless that has been done.
     pub(crate) async fn load(self: &Arc<Self>) -> Result<(), Error> {
         match self.load_now() {
-            Some(loaded) => loaded,
+            Some(()) => Ok(()),
             // A box, so that the handler's own future stays small.
             None => Box::pin(self.load_later()).await,
         }
     }
 
-    /// Loads without waiting: `None` where the store may have to be waited for, or another step is under way.
-    fn load_now(&self) -> Option<Result<(), Error>> {
-        if !self.config.store.answers_at_once() {
+    /// Loads without waiting, or gives `None` where there is more to it: a store that may have to be waited for,
+    /// another step under way, a function of the user's own, or an error.
+    fn load_now(&self) -> Option<()> {
+        if !self.config.store.answers_at_once() || self.config.needs_request() {
             return None;
         }
-        let _permit = self.step.try_acquire().ok()?;
-        self.state().is_asked = true;
-        self.load_in_step(decide::Step::Load, self.now()).now_or_never()
+        let mut state = self.state();
+        // It needs no permit: a step that begins now cannot look at the state before this one is done.
+        if self.step.available_permits() == 0 {
+            return None;
+        }
+        state.is_asked = true;
+        if !state.is_to_be_loaded() {
+            return Some(());
+        }
+        let now = self.now();
+        let found = match state.unread.take() {
+            Some(found) => Some(*found),
+            None => self.fetch(now).now_or_never()?.ok()?,
+        };
+        let live = self.found(found.as_ref(), now).ok()?;
+        state.go_live(live);
+        Some(())
     }
 
     async fn load_later(self: &Arc<Self>) -> Result<(), Error> {
@@ -476,12 +491,10 @@ impl Shared {
     async fn load_in_step(&self, step: decide::Step, now: Timestamp) -> Result<(), Error> {
         let unread = {
             let mut state = self.state();
-            match state.phase {
-                Phase::Unloaded | Phase::Unread => state.unread.take(),
-                Phase::Live | Phase::Adrift | Phase::Unset | Phase::Destroyed | Phase::Gone => {
-                    return Ok(());
-                }
+            if !state.is_to_be_loaded() {
+                return Ok(());
             }
+            state.unread.take()
         };
         let found = match unread {
             Some(found) => Ok(Some(*found)),
@@ -494,15 +507,9 @@ impl Shared {
             self.state().unread = Some(Box::new(found));
             return Ok(());
         }
-        let live = found.and_then(|found| match found {
-            Some(found) => self.loaded(&found, now),
-            None => self.generate(now),
-        });
-        let error = match live {
+        let error = match found.and_then(|found| self.found(found.as_ref(), now)) {
             Ok(live) => {
-                let mut state = self.state();
-                state.live = Some(live);
-                state.phase = Phase::Live;
+                self.state().go_live(live);
                 return Ok(());
             }
             Err(error) => error,
@@ -578,8 +585,11 @@ impl Shared {
         }
     }
 
-    fn loaded(&self, found: &Renewed, now: Timestamp) -> Result<Box<Live>, Error> {
-        let Some(id) = self.presented.clone() else { return self.generate(now) };
+    /// Makes a session of the record that was found, or a new one where there is none.
+    fn found(&self, found: Option<&Renewed>, now: Timestamp) -> Result<Box<Live>, Error> {
+        let (Some(found), Some(id)) = (found, self.presented.clone()) else {
+            return self.generate(now);
+        };
         let (document, cookie) = self.parse(&found.loaded, now)?;
         let mut live = Live::with(id, document, cookie, Known::At(found.loaded.revision));
         live.is_touched = found.is_renewed;
@@ -766,7 +776,7 @@ impl Shared {
                 let step = self.begin_step().await;
                 let now = self.now();
                 self.begin_end(response, now).await;
-                let Some(plan) = self.plan() else { return Ok(None) };
+                let Some(plan) = self.plan(&mut self.state()) else { return Ok(None) };
                 (step, plan, now)
             }
         };
@@ -788,24 +798,31 @@ impl Shared {
         // Nobody else can take a step, or look at what is known after this one.
         let is_last = Arc::strong_count(self) == 1;
         let step = if is_last { None } else { self.begin_step_now() };
-        if (!is_last && step.is_none()) || self.state().lock.is_some() {
+        let mut state = self.state();
+        if (!is_last && step.is_none()) || state.lock.is_some() {
             return NOT;
         }
         let now = self.now();
-        if is_last && self.renew_last(now) {
+        if is_last && self.renew_last(&state, now) {
             return ControlFlow::Break(Ok(None));
         }
-        if self.begin_end(response, now).now_or_never().is_none() {
-            return NOT;
+        if self.is_to_be_loaded_unasked(&state) {
+            drop(state);
+            if self.load_unasked(now).now_or_never().is_none() {
+                return NOT;
+            }
+            state = self.state();
         }
-        let Some(plan) = self.plan() else { return ControlFlow::Break(Ok(None)) };
-        let done = if is_last && self.act_last(plan, now) {
-            Some(Ok(()))
-        } else {
-            self.act_now(plan, now)
-        };
-        match done {
-            Some(done) => ControlFlow::Break(done.map(|()| self.answer(plan, now))),
+        state.begin_end(response, now);
+        let Some(plan) = self.plan(&mut state) else { return ControlFlow::Break(Ok(None)) };
+        if is_last && self.act_last(&mut state, plan, now) {
+            return ControlFlow::Break(Ok(self.answer(&mut state, plan, now)));
+        }
+        drop(state);
+        match self.act_now(plan, now) {
+            Some(done) => {
+                ControlFlow::Break(done.map(|()| self.answer(&mut self.state(), plan, now)))
+            }
             None => match step.or_else(|| self.begin_step_now()) {
                 Some(step) => ControlFlow::Continue(Begun::Planned(step, plan, now)),
                 None => NOT,
@@ -815,13 +832,13 @@ impl Shared {
 
     async fn obey(&self, plan: Plan, now: Timestamp) -> Result<Option<HeaderValue>, Error> {
         self.act(plan, now).await?;
-        Ok(self.answer(plan, now))
+        Ok(self.answer(&mut self.state(), plan, now))
     }
 
     /// Prints the cookie of a response whose store step is taken.
-    fn answer(&self, plan: Plan, now: Timestamp) -> Option<HeaderValue> {
-        let over = matches!(self.state().phase, Phase::Gone | Phase::Adrift);
-        if over { None } else { self.cookie_of(plan, now) }
+    fn answer(&self, state: &mut State, plan: Plan, now: Timestamp) -> Option<HeaderValue> {
+        let over = matches!(state.phase, Phase::Gone | Phase::Adrift);
+        if over { None } else { self.cookie_of(state, plan, now) }
     }
 
     /// Prints the cookie of a response whose store step is taken at the end of its body.
@@ -829,16 +846,16 @@ impl Shared {
         let _step = self.begin_step().await;
         let now = self.now();
         self.begin_end(response, now).await;
-        self.plan().and_then(|plan| self.cookie_of(plan, now))
+        let mut state = self.state();
+        self.plan(&mut state).and_then(|plan| self.cookie_of(&mut state, plan, now))
     }
 
-    /// Does what express-session does before it decides: with a response that is all there, the
-    /// session's time is renewed first (in `res.end`), with one that has only begun it is not.
+    /// Does what express-session does before it decides.
     async fn begin_end(&self, response: Ready, now: Timestamp) {
-        self.load_unasked(now).await;
-        if response == Ready::Whole {
-            self.renew_once(now);
+        if self.is_to_be_loaded_unasked(&self.state()) {
+            self.load_unasked(now).await;
         }
+        self.state().begin_end(response, now);
     }
 
     /// Takes the step of a body that has ended. There is nobody left to tell of an error.
@@ -846,7 +863,8 @@ impl Shared {
         let step = self.begin_step().await;
         carry(async move {
             let now = step.now();
-            if let Some(plan) = step.plan()
+            let plan = step.plan(&mut step.state());
+            if let Some(plan) = plan
                 && let Err(error) = step.act(plan, now).await
             {
                 tell_failure(&error);
@@ -876,21 +894,21 @@ impl Shared {
         }
     }
 
-    /// Loads what the handler did not ask for, where the request needs it all the same.
+    /// Says whether the request needs what the handler did not ask for.
+    fn is_to_be_loaded_unasked(&self, state: &State) -> bool {
+        state.phase == Phase::Unloaded && self.load_plan() != decide::Load::Asked
+    }
+
     async fn load_unasked(&self, now: Timestamp) {
-        let unasked = self.state().phase == Phase::Unloaded;
-        if unasked
-            && self.load_plan() != decide::Load::Asked
-            && let Err(error) = Box::pin(self.load_in_step(decide::Step::LoadUnasked, now)).await
-        {
+        let loaded = Box::pin(self.load_in_step(decide::Step::LoadUnasked, now)).await;
+        if let Err(error) = loaded {
             tell_failure(&error);
         }
     }
 
     /// Asks what to do, or gives `None` where there never was a session.
-    fn plan(&self) -> Option<Plan> {
-        let mut state = self.state();
-        let mut facts = self.facts(&state)?;
+    fn plan(&self, state: &mut State) -> Option<Plan> {
+        let mut facts = self.facts(state)?;
         let mut plan = decide::plan(facts, &self.config.policy);
         let sends = matches!(plan.cookie, decide::Cookie::Send | decide::Cookie::Expire);
         if sends
@@ -1011,22 +1029,21 @@ impl Shared {
 
     /// Renews the record of a session that nobody has asked for, or can still ask for, without loading it. Gives
     /// `false` where that is not all there is to do.
-    fn renew_last(&self, now: Timestamp) -> bool {
+    fn renew_last(&self, state: &State, now: Timestamp) -> bool {
         let Some(id) = &self.presented else { return false };
-        self.state().phase == Phase::Unloaded
-            && self.load_plan() != decide::Load::Asked
+        self.is_to_be_loaded_unasked(state)
             && decide::renewal_suffices(&self.config.policy)
             && self.config.store.renew_at_once(id, now)
     }
 
     /// Does it with a store that answers at once and notes nothing, as the last step of all. Gives `false`, with
     /// nothing done, where it turns out that more is to be said about it.
-    fn act_last(&self, plan: Plan, now: Timestamp) -> bool {
+    fn act_last(&self, state: &mut State, plan: Plan, now: Timestamp) -> bool {
         match plan.store {
             decide::Store::Keep => true,
             decide::Store::Write => {
-                self.renew_once(now);
-                self.write_last(now)
+                state.renew_once(now);
+                self.write_last(state, now)
             }
             decide::Store::Touch | decide::Store::Destroy => false,
         }
@@ -1034,14 +1051,15 @@ impl Shared {
 
     /// Gives what the store has when this is done, as far as it is known before.
     fn begin_act(&self, plan: Plan, now: Timestamp) -> Option<Arc<Snapshot>> {
+        let mut state = self.state();
         let sends = plan.cookie == decide::Cookie::Send;
         if sends || matches!(plan.store, decide::Store::Write | decide::Store::Touch) {
-            self.renew_once(now);
+            state.renew_once(now);
         }
         match plan.store {
             decide::Store::Write => None,
             decide::Store::Keep | decide::Store::Touch | decide::Store::Destroy => {
-                self.state().live.as_deref().map(Snapshot::of)
+                state.live.as_deref().map(Snapshot::of)
             }
         }
     }
@@ -1077,14 +1095,6 @@ impl Shared {
         Ok(())
     }
 
-    fn renew_once(&self, now: Timestamp) {
-        if let Some(live) = &mut self.state().live
-            && !live.renewed
-        {
-            live.renew(now);
-        }
-    }
-
     async fn tell_destroy(&self) -> Result<(), Error> {
         match self.id().or_else(|| self.presented.clone()) {
             Some(id) => self.ask(self.config.store.destroy(&id)).await,
@@ -1109,19 +1119,16 @@ impl Shared {
     }
 
     /// Prints the `Set-Cookie` header that was decided.
-    fn cookie_of(&self, plan: Plan, now: Timestamp) -> Option<HeaderValue> {
+    fn cookie_of(&self, state: &mut State, plan: Plan, now: Timestamp) -> Option<HeaderValue> {
         let name = &self.config.name;
         let printed = match plan.cookie {
             decide::Cookie::Keep | decide::Cookie::Withhold => return None,
             decide::Cookie::Send => {
-                self.renew_once(now);
-                let state = self.state();
+                state.renew_once(now);
                 let live = state.live.as_ref()?;
                 cookie::print(name, &token::seal(&live.id, &self.config.keyring), &live.cookie)
             }
-            decide::Cookie::Expire => {
-                cookie::print_expired(name, &self.state().live.as_ref()?.cookie)
-            }
+            decide::Cookie::Expire => cookie::print_expired(name, &state.live.as_ref()?.cookie),
         };
         let printed = printed.ok()?;
         if printed.len() > MAX_COOKIE {
@@ -1183,6 +1190,35 @@ fn tell_ended() {
 }
 
 impl State {
+    /// Says whether nobody has found out yet what the store has.
+    fn is_to_be_loaded(&self) -> bool {
+        match self.phase {
+            Phase::Unloaded | Phase::Unread => true,
+            Phase::Live | Phase::Adrift | Phase::Unset | Phase::Destroyed | Phase::Gone => false,
+        }
+    }
+
+    fn go_live(&mut self, live: Box<Live>) {
+        self.live = Some(live);
+        self.phase = Phase::Live;
+    }
+
+    /// With a response that is all there, express-session renews the session's time before it decides (in
+    /// `res.end`), with one that has only begun it does not.
+    fn begin_end(&mut self, response: Ready, now: Timestamp) {
+        if response == Ready::Whole {
+            self.renew_once(now);
+        }
+    }
+
+    fn renew_once(&mut self, now: Timestamp) {
+        if let Some(live) = &mut self.live
+            && !live.renewed
+        {
+            live.renew(now);
+        }
+    }
+
     /// Gives the session for a change or a step, or says why there is none.
     fn callable(&mut self) -> Result<&mut Live, Error> {
         if self.progress == Progress::Sent {

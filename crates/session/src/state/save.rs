@@ -7,7 +7,7 @@ use express_session_core::store::{Created, Fenced, Loaded, Record, Revision, Sto
 use express_session_core::{Document, SessionId, Timestamp, decide, merge};
 use futures_util::FutureExt as _;
 
-use super::{Attempt, Known, Live, Phase, Shared, Snapshot, Update};
+use super::{Attempt, Known, Live, Phase, Shared, Snapshot, State, Update};
 use crate::deadline::pause;
 use crate::error::{Error, ErrorKind};
 
@@ -105,8 +105,7 @@ impl Shared {
     }
 
     /// Writes the session, unless others write it too. Nothing is noted of it, since nobody is left to ask.
-    pub(super) fn write_last(&self, now: Timestamp) -> bool {
-        let state = self.state();
+    pub(super) fn write_last(&self, state: &State, now: Timestamp) -> bool {
         let Some(live) = &state.live else { return false };
         if self.config.writers.has(&live.id) {
             return false;
