@@ -97,13 +97,10 @@ impl<'h> Iterator for Pairs<'h> {
 
 /// Gives the value of a pair that has this name.
 fn value<'h>(pair: &'h [u8], name: &str) -> Option<&'h [u8]> {
-    let pair = trim_start(pair);
     // Most pairs are others, and end here.
-    if !pair.starts_with(name.as_bytes()) {
-        return None;
-    }
-    let equals = pair.iter().position(|byte| *byte == b'=')?;
-    (trim(&pair[..equals]) == name.as_bytes()).then(|| unquote(trim(&pair[equals + 1..])))
+    let behind = trim_start(pair).strip_prefix(name.as_bytes())?;
+    let value = trim_start(behind).strip_prefix(b"=")?;
+    Some(unquote(trim(value)))
 }
 
 fn trim_start(mut bytes: &[u8]) -> &[u8] {
@@ -144,17 +141,14 @@ fn decode(value: &[u8]) -> Cow<'_, str> {
 /// Decodes a value that is short, and ASCII before and after: `None` for any other.
 #[inline]
 fn decode_short<'b>(value: &[u8], short: &'b mut [u8; SHORT]) -> Option<&'b str> {
-    if value.len() > SHORT {
-        return None;
-    }
     let (mut rest, mut length) = (value, 0);
-    while let Some(at) = memchr(b'%', rest) {
-        short[length..length + at].copy_from_slice(&rest[..at]);
-        (short[length + at], rest) = unescape(&rest[at..])?;
-        length += at + 1;
+    while let [first, behind @ ..] = rest {
+        let byte;
+        (byte, rest) = if *first == b'%' { unescape(rest)? } else { (*first, behind) };
+        *short.get_mut(length)? = byte;
+        length += 1;
     }
-    short[length..length + rest.len()].copy_from_slice(rest);
-    let decoded = &short[..length + rest.len()];
+    let decoded = &short[..length];
     if decoded.is_ascii() { std::str::from_utf8(decoded).ok() } else { None }
 }
 
