@@ -5,7 +5,7 @@ use bench_hot::Case;
 use bench_hot::{Bare, Ours, Prepared, Site};
 use tokio::runtime::{Builder, Runtime};
 
-use super::{actix, axum_session, tower_sessions};
+use super::{actix, axum_session, least, tower_sessions};
 
 /// A library with its settings, or none.
 #[derive(Debug)]
@@ -57,6 +57,13 @@ pub const ALL: &[Subject] = &[
         bare: Some("bare"),
         requests: 200,
         open: |runtime| Ok(Box::new(axum_session::AxumSession::signed(runtime)?)),
+    },
+    Subject {
+        title: "the least",
+        name: "least",
+        bare: Some("bare"),
+        requests: 2000,
+        open: |_| Ok(Box::new(least::Least::new()?)),
     },
     Subject {
         title: "bare tower service",

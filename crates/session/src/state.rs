@@ -12,6 +12,7 @@
 //!    still says what was known before; the next step finds out by the revision.
 //! 4. A step waits for the store for as long as `store_timeout` says, with all its tries.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::ops::{ControlFlow, Deref};
 use std::pin::pin;
@@ -618,10 +619,10 @@ impl Shared {
         (written, Record { text, deadline: cookie.deadline() })
     }
 
-    fn cookie_text(&self, cookie: &StoredCookie) -> String {
+    fn cookie_text(&self, cookie: &StoredCookie) -> Cow<'_, str> {
         match self.config.familiar(self.secure) {
             Some(familiar) => familiar.text(cookie),
-            None => cookie.text(),
+            None => Cow::Owned(cookie.text()),
         }
     }
 

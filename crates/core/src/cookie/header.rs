@@ -13,7 +13,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 /// Gives the decoded value of every cookie of this name, in the order they were sent.
 ///
@@ -141,13 +141,19 @@ fn decode(value: &[u8]) -> Cow<'_, str> {
 /// Decodes a value that is short, and ASCII before and after: `None` for any other.
 #[inline]
 fn decode_short<'b>(value: &[u8], short: &'b mut [u8; SHORT]) -> Option<&'b str> {
-    let (mut rest, mut length) = (value, 0);
-    while let [first, behind @ ..] = rest {
-        let byte;
-        (byte, rest) = if *first == b'%' { unescape(rest)? } else { (*first, behind) };
-        *short.get_mut(length)? = byte;
-        length += 1;
+    let (mut from, mut length) = (0, 0);
+    let mut push = |bytes: &[u8]| {
+        short.get_mut(length..length + bytes.len())?.copy_from_slice(bytes);
+        length += bytes.len();
+        Some(())
+    };
+    for at in memchr_iter(b'%', value) {
+        push(value.get(from..at)?)?;
+        let (byte, _) = unescape(&value[at..])?;
+        push(&[byte])?;
+        from = at + "%XX".len();
     }
+    push(&value[from..])?;
     let decoded = &short[..length];
     if decoded.is_ascii() { std::str::from_utf8(decoded).ok() } else { None }
 }

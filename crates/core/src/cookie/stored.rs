@@ -277,7 +277,7 @@ impl Familiar {
             && matches!(cookie.expires, Field::Null | Field::Date(Some(_)))
     }
 
-    /// Does what [`StoredCookie::text`] does.
+    /// Does what [`StoredCookie::text`] does, and copies nothing where the cookie has no time.
     ///
     /// ```
     /// use express_session_core::Timestamp;
@@ -288,17 +288,18 @@ impl Familiar {
     /// assert_eq!(Familiar::new(&cookie).text(&cookie), cookie.text());
     /// ```
     #[must_use]
-    pub fn text(&self, cookie: &StoredCookie) -> String {
-        self.compose(cookie).unwrap_or_else(|| cookie.text())
+    pub fn text(&self, cookie: &StoredCookie) -> Cow<'_, str> {
+        self.compose(cookie).unwrap_or_else(|| Cow::Owned(cookie.text()))
     }
 
-    fn compose(&self, cookie: &StoredCookie) -> Option<String> {
-        let is_familiar = Arc::ptr_eq(&self.settings, &cookie.settings);
-        if !is_familiar
-            || cookie.original_max_age == Field::Undefined
-            || cookie.expires == Field::Undefined
-        {
+    fn compose(&self, cookie: &StoredCookie) -> Option<Cow<'_, str>> {
+        if !Arc::ptr_eq(&self.settings, &cookie.settings) {
             return None;
+        }
+        match (&cookie.original_max_age, &cookie.expires) {
+            (Field::Undefined, _) | (_, Field::Undefined) => return None,
+            (Field::Null, Field::Null) => return Some(Cow::Borrowed(&self.timeless)),
+            _ => {}
         }
         let mut out = String::with_capacity(128);
         out.push_str(MAX_AGE);
@@ -306,7 +307,7 @@ impl Familiar {
         out.push_str(&self.front);
         cookie.expires.push(&mut out);
         out.push_str(&self.back);
-        Some(out)
+        Some(Cow::Owned(out))
     }
 }
 
@@ -998,7 +999,7 @@ mod tests {
         for options in options {
             let cookie = StoredCookie::new(&options, NOW, false, true);
             let usual = Familiar::new(&cookie);
-            assert_eq!(usual.compose(&cookie), Some(cookie.text()));
+            assert_eq!(usual.compose(&cookie).as_deref(), Some(&*cookie.text()));
             let text = cookie.text();
             assert_eq!(usual.recognise(&text), Some((cookie.clone(), text.len())));
             for (max_age, date) in max_ages.iter().flat_map(|age| dates.map(|date| (age, date))) {

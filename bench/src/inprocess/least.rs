@@ -1,0 +1,204 @@
+//! The least that can be done: what a signed session costs where nothing is done but what nobody can leave out.
+//!
+//! One layer by hand, around the same handlers and on our memory store. It finds the cookie, checks its signature,
+//! and hands a session out that is read when somebody asks for it; at the end it moves the session's end, or writes
+//! the session unless somebody else has, or gives a new one its cookie. It has no options, and knows neither paths nor
+//! HTTPS, neither errors nor requests that overlap, no stream, no upgrade, no clone of a handle that is still held.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
+
+use anyhow::Result;
+use bench_hot::{Driver, Handle, Site, Tower, Work, alter, service};
+use express_session::store::{Created, Record, Revision, Store as _, Updated};
+use express_session::{MemoryStore, SessionId, Timestamp};
+use express_session_core::{Document, Keyring, Verified, cookie, token};
+use futures_util::FutureExt as _;
+use http::header::{COOKIE, SET_COOKIE};
+use http::{Extensions, HeaderValue, Request, Response};
+use pin_project_lite::pin_project;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tower::Service;
+
+/// The name of the cookie, and what stands behind its value.
+const NAME: &str = "connect.sid";
+const ATTRIBUTES: &str = "; Path=/; HttpOnly";
+
+/// The cookie as it stands in a record.
+const STORED: &str = r#"{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}"#;
+
+/// A keyring and a store.
+#[derive(Clone, Debug)]
+pub(super) struct Least {
+    keyring: Arc<Keyring>,
+    store: MemoryStore,
+}
+
+impl Least {
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self { keyring: Arc::new(Keyring::new(["keyboard cat"])?), store: MemoryStore::new() })
+    }
+
+    /// The id of the request's cookie, if its signature is good.
+    fn presented<B>(&self, request: &Request<B>) -> Option<SessionId> {
+        let headers = request.headers().get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+        let opened = |value: &str| token::open(value, &self.keyring).ok();
+        cookie::find(headers, NAME, 1, opened).map(Verified::into_inner)
+    }
+}
+
+impl Site for Least {
+    fn driver(&self, does: Work) -> Box<dyn Driver> {
+        Box::new(Tower(Layered { inner: service::<Held>(does), least: self.clone() }))
+    }
+
+    fn forged(&self, cookie: &str) -> String {
+        // The signature is at the end.
+        alter(cookie, cookie.len() - 10)
+    }
+}
+
+/// The session of a request.
+#[derive(Clone)]
+struct Held(Arc<Shared>);
+
+struct Shared {
+    least: Least,
+    presented: Option<SessionId>,
+    state: Mutex<Option<Loaded>>,
+}
+
+/// A session that somebody has asked for.
+struct Loaded {
+    id: SessionId,
+    document: Document,
+    /// `None` of a session that is not stored yet.
+    revision: Option<Revision>,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, Option<Loaded>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn load(&self) -> Option<Loaded> {
+        let Some(id) = &self.presented else {
+            let mut bytes = [0; SessionId::RANDOM_BYTES];
+            fastrand::fill(&mut bytes);
+            let id = SessionId::from_random(bytes);
+            return Some(Loaded { id, document: Document::new(), revision: None });
+        };
+        let found = self.least.store.renew(id, now()).now_or_never()?.ok()??.loaded;
+        let document = Document::parse(found.record.text).ok()?;
+        Some(Loaded { id: id.clone(), document, revision: Some(found.revision) })
+    }
+
+    /// Does what is left to do, and gives the cookie of a new session. A write that is refused is nothing here.
+    fn end(&self) -> Option<HeaderValue> {
+        let store = &self.least.store;
+        let Some(Loaded { id, document, revision }) = &*self.state() else {
+            let id = self.presented.as_ref()?;
+            store.renew(id, now()).now_or_never()?.ok()?;
+            return None;
+        };
+        if !document.is_changed() {
+            return None;
+        }
+        let record = Record { text: document.render(STORED), deadline: None };
+        match revision {
+            Some(revision) => {
+                let updated = store.update(id, &record, *revision, now()).now_or_never()?.ok()?;
+                matches!(updated, Updated::Done(_)).then_some(())?;
+                None
+            }
+            None => {
+                let created = store.create(id, &record, now()).now_or_never()?.ok()?;
+                matches!(created, Created::Done(_)).then_some(())?;
+                let value = token::seal(id, &self.least.keyring);
+                let value = value.replace(':', "%3A").replace('+', "%2B").replace('/', "%2F");
+                let line = [NAME, "=", &value, ATTRIBUTES].concat();
+                HeaderValue::try_from(line).ok()
+            }
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a layer that is told no clock has this one")]
+fn now() -> Timestamp {
+    SystemTime::now().into()
+}
+
+impl Handle for Held {
+    async fn find(extensions: &Extensions) -> Option<Self> {
+        let held: &Self = extensions.get()?;
+        let mut state = held.0.state();
+        if state.is_none() {
+            *state = Some(held.0.load()?);
+        }
+        Some(held.clone())
+    }
+
+    async fn get<T: DeserializeOwned + Send>(&self, key: &str) -> Option<T> {
+        self.0.state().as_ref()?.document.get(key).ok()?
+    }
+
+    async fn insert<T: Serialize + Send + Sync>(&self, key: &str, value: T) -> bool {
+        let mut state = self.0.state();
+        state.as_mut().is_some_and(|loaded| loaded.document.insert(key, &value).is_ok())
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Layered<S> {
+    inner: S,
+    least: Least,
+}
+
+impl<S, B> Service<Request<()>> for Layered<S>
+where
+    S: Service<Request<()>, Response = Response<B>>,
+{
+    type Response = Response<B>;
+    type Error = S::Error;
+    type Future = Ending<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<()>) -> Self::Future {
+        let presented = self.least.presented(&request);
+        let least = self.least.clone();
+        let shared = Arc::new(Shared { least, presented, state: Mutex::default() });
+        request.extensions_mut().insert(Held(Arc::clone(&shared)));
+        Ending { inner: self.inner.call(request), shared }
+    }
+}
+
+pin_project! {
+    struct Ending<F> {
+        #[pin]
+        inner: F,
+        shared: Arc<Shared>,
+    }
+}
+
+impl<F, B, E> Future for Ending<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let mut response = ready!(this.inner.poll(context))?;
+        if let Some(cookie) = this.shared.end() {
+            response.headers_mut().append(SET_COOKIE, cookie);
+        }
+        Poll::Ready(Ok(response))
+    }
+}
