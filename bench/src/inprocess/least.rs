@@ -20,6 +20,7 @@ use futures_util::FutureExt as _;
 use http::header::{COOKIE, SET_COOKIE};
 use http::{Extensions, HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
+use rand::Rng as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tower::Service;
@@ -88,7 +89,8 @@ impl Shared {
     fn load(&self) -> Option<Loaded> {
         let Some(id) = &self.presented else {
             let mut bytes = [0; SessionId::RANDOM_BYTES];
-            fastrand::fill(&mut bytes);
+            // As the peers draw theirs.
+            rand::rng().fill_bytes(&mut bytes);
             let id = SessionId::from_random(bytes);
             return Some(Loaded { id, document: Document::new(), revision: None });
         };

@@ -31,6 +31,13 @@ pub const ALL: &[Subject] = &[
         open: |_| Ok(Box::new(Ours::new()?)),
     },
     Subject {
+        title: "the least layer",
+        name: "least",
+        bare: Some("bare"),
+        requests: 2000,
+        open: |_| Ok(Box::new(least::Least::new()?)),
+    },
+    Subject {
         title: "tower-sessions signed",
         name: "tower-sessions-signed",
         bare: Some("bare"),
@@ -57,13 +64,6 @@ pub const ALL: &[Subject] = &[
         bare: Some("bare"),
         requests: 200,
         open: |runtime| Ok(Box::new(axum_session::AxumSession::signed(runtime)?)),
-    },
-    Subject {
-        title: "the least",
-        name: "least",
-        bare: Some("bare"),
-        requests: 2000,
-        open: |_| Ok(Box::new(least::Least::new()?)),
     },
     Subject {
         title: "bare tower service",
