@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use express_session::store::{Created, Record, Revision, Store as _, Updated};
 use express_session::{MemoryStore, SessionId, Timestamp};
-use express_session_core::Keyring;
+use express_session_core::{Document, Keyring};
 use futures_util::FutureExt as _;
 use http::Extensions;
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,12 @@ pub struct Step {
 
 /// A memory store never does.
 const WAITS: &str = "the memory store waits";
+
+/// A session of three members, as the cases' visitors have.
+const RECORD: &str = concat!(
+    r#"{"cookie":{"originalMaxAge":null,"expires":null,"secure":false,"httpOnly":true,"path":"/"},"views":1,"#,
+    r#""user":"ada.lovelace@example.com","items":["apples","pears","quinces","medlars"]}"#,
+);
 
 /// As many sessions as the visitors of the cases have.
 const SESSIONS: usize = 64;
@@ -82,6 +88,16 @@ impl Floor {
                 ensure!(renewed.now_or_never().context(WAITS)??.is_some());
                 Ok(())
             })?,
+            self.step("a record's text is read", || {
+                black_box(Document::parse(Arc::clone(&visitors.record.text))?);
+                Ok(())
+            })?,
+            self.step("24 random bytes are asked of the operating system", || {
+                let mut bytes = [0; SessionId::RANDOM_BYTES];
+                getrandom::fill(&mut bytes)?;
+                black_box(bytes);
+                Ok(())
+            })?,
             self.step(
                 "a record is replaced in the memory store, if it is the one expected",
                 || {
@@ -123,8 +139,7 @@ impl Visitors {
     fn new(runtime: &Runtime) -> Result<Self> {
         let keyring = Keyring::new(["keyboard cat"])?;
         let now = Timestamp::from_millis(1_800_000_000_000);
-        let text = r#"{"cookie":{"originalMaxAge":null,"expires":null,"secure":false,"httpOnly":true,"path":"/"},"views":1}"#;
-        let record = Record { text: text.into(), deadline: None };
+        let record = Record { text: RECORD.into(), deadline: None };
         let store = MemoryStore::new();
         let ids: Vec<_> = (0..SESSIONS)
             .map(|number| SessionId::from_random([u8::try_from(number).unwrap_or_default(); 24]))
@@ -147,6 +162,6 @@ mod tests {
     #[test]
     fn every_step_does_what_it_says() {
         let steps = Floor { rounds: 1, times: 200 }.run().unwrap();
-        assert_eq!(steps.len(), 5);
+        assert_eq!(steps.len(), 7);
     }
 }
