@@ -3,6 +3,7 @@
 mod figures;
 pub mod http;
 pub mod inprocess;
+mod least;
 pub mod machine;
 pub mod node;
 pub mod parts;
@@ -11,3 +12,5 @@ mod process;
 pub mod report;
 pub mod scale;
 pub mod stores;
+
+pub use least::{Held, Least};

@@ -24,9 +24,9 @@ shown. The processor's time is that of the server's process, user and system, as
 its share of the first core, \"other\" the share that `wrk` and Redis had of the second: the one that is near 100 %
 limits the requests in a second. Where that is the second, a server can be slower unnoticed; the processor's time
 shows it all the same. Where it is neither, something else ran on the machine, and the requests in a second say
-nothing. Ours and express-session sign their cookies, and tower-sessions is as its README has it, without
-signature. In the end every visitor is asked for the number of views: \"lost\" are requests that were answered and
-not counted.";
+nothing. Ours, express-session and the least layer (see above) sign their cookies, and tower-sessions is as its
+README has it, without signature. In the end every visitor is asked for the number of views: \"lost\" are requests
+that were answered and not counted.";
 
 /// Loads every server.
 ///

@@ -10,6 +10,7 @@ use crate::process::{self, Core, Server};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stack {
     Axum,
+    Least,
     Ours,
     TowerSessions,
     Express,
@@ -33,6 +34,7 @@ pub(super) struct Site {
 /// All of them, in the order of the rounds.
 pub(super) const SITES: &[Site] = &[
     Site { stack: Stack::Axum, sessions: Sessions::None },
+    Site { stack: Stack::Least, sessions: Sessions::Memory },
     Site { stack: Stack::Ours, sessions: Sessions::Memory },
     Site { stack: Stack::TowerSessions, sessions: Sessions::Memory },
     Site { stack: Stack::Ours, sessions: Sessions::Redis },
@@ -46,6 +48,7 @@ impl Subject for Site {
     fn name(self) -> String {
         let stack = match (self.stack, self.sessions) {
             (Stack::Axum, _) => "axum",
+            (Stack::Least, _) => "axum, the least layer",
             (Stack::Ours, _) => "axum, ours",
             (Stack::TowerSessions, Sessions::Redis) => "axum, tower-sessions 0.14",
             (Stack::TowerSessions, _) => "axum, tower-sessions 0.15",
@@ -75,9 +78,10 @@ impl Subject for Site {
                 command.current_dir(process::node_folder()?);
                 command.env("NO_DEPRECATION", "express-session").env("NODE_ENV", "production");
             }
-            Stack::Axum | Stack::Ours | Stack::TowerSessions => {
+            Stack::Axum | Stack::Least | Stack::Ours | Stack::TowerSessions => {
                 command = Core::Measured.command(process::subject()?);
                 command.arg("serve").arg(match self.stack {
+                    Stack::Least => "least",
                     Stack::Ours => "ours",
                     Stack::TowerSessions => "tower-sessions",
                     Stack::Axum | Stack::Express => "bare",

@@ -21,7 +21,6 @@ pub mod allocations;
 mod axum_session;
 mod floor;
 mod instructions;
-mod least;
 pub mod subjects;
 mod time;
 mod tower_sessions;

@@ -5,7 +5,8 @@ use bench_hot::Case;
 use bench_hot::{Bare, Ours, Prepared, Site};
 use tokio::runtime::{Builder, Runtime};
 
-use super::{actix, axum_session, least, tower_sessions};
+use super::{actix, axum_session, tower_sessions};
+use crate::least::Least;
 
 /// A library with its settings, or none.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub const ALL: &[Subject] = &[
         name: "least",
         bare: Some("bare"),
         requests: 2000,
-        open: |_| Ok(Box::new(least::Least::new()?)),
+        open: |_| Ok(Box::new(Least::new()?)),
     },
     Subject {
         title: "tower-sessions signed",

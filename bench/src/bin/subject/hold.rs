@@ -27,7 +27,7 @@ pub(crate) async fn run(args: &Args) -> Result<Value> {
     let before = machine::resident()?;
     let count = args.sessions;
     let after = match args.maker {
-        Maker::Bare => bail!("without sessions there is nothing to hold"),
+        Maker::Bare | Maker::Least => bail!("no store of its own has sessions to hold"),
         Maker::Ours => {
             let store = MemoryStore::new();
             let start = machine::now();

@@ -43,6 +43,8 @@ enum Task {
 enum Maker {
     /// There are none.
     Bare,
+    /// The least layer's, on our store.
+    Least,
     Ours,
     TowerSessions,
 }

@@ -7,9 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 use axum::Router;
+use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Html;
 use axum::routing::get;
+use bench::{Held, Least};
+use bench_hot::Handle as _;
 use express_session::MemoryStore;
 use express_session::store::redis::RedisStore;
 use tokio::io::AsyncReadExt as _;
@@ -50,6 +53,7 @@ async fn application(maker: Maker, redis: Option<&str>) -> Result<Router> {
             let views = Arc::new(AtomicU64::new(0));
             Router::new().route("/", get(async move || bare(&views)))
         }
+        (Maker::Least, None) => Router::new().route("/", get(least)).layer(Least::new()?),
         (Maker::Ours, None) => ours().layer(view::layer().store(MemoryStore::new())),
         (Maker::Ours, Some(url)) => ours().layer(view::layer().store(RedisStore::new(url)?)),
         (Maker::TowerSessions, None) => {
@@ -64,12 +68,20 @@ async fn application(maker: Maker, redis: Option<&str>) -> Result<Router> {
             let layer = tower_sessions_14::SessionManagerLayer::new(store).with_secure(false);
             Router::new().route("/", get(towers_14)).layer(layer)
         }
-        (Maker::Bare, Some(_)) => bail!("without sessions there is nothing to keep"),
+        (Maker::Bare | Maker::Least, Some(_)) => bail!("it keeps no sessions in Redis"),
     })
 }
 
 fn bare(views: &AtomicU64) -> Html<String> {
     view::answer(views.fetch_add(1, Ordering::Relaxed) + 1)
+}
+
+async fn least(request: Request) -> Result<Html<String>, StatusCode> {
+    const KEY: &str = "views";
+    let failed = StatusCode::INTERNAL_SERVER_ERROR;
+    let held = Held::find(request.extensions()).await.ok_or(failed)?;
+    let views = held.get::<u64>(KEY).await.unwrap_or(0) + 1;
+    if held.insert(KEY, views).await { Ok(view::answer(views)) } else { Err(failed) }
 }
 
 macro_rules! towers {

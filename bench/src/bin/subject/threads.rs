@@ -41,7 +41,9 @@ pub(crate) fn run(args: &Args) -> Result<Value> {
                     let runtime = runtime::Builder::new_current_thread().build()?;
                     let random = Rng::with_seed(number);
                     match args.maker {
-                        Maker::Bare => bail!("without sessions there is nothing to visit"),
+                        Maker::Bare | Maker::Least => {
+                            bail!("no store of its own has sessions to visit")
+                        }
                         Maker::Ours => runtime.block_on(visit_ours(ours, random, barrier, time)),
                         Maker::TowerSessions => {
                             runtime.block_on(visit_towers(towers, random, barrier, time))

@@ -1,6 +1,6 @@
 //! The least that can be done: what a signed session costs where nothing is done but what nobody can leave out.
 //!
-//! One layer by hand, around the same handlers and on our memory store. It finds the cookie, checks its signature,
+//! One layer by hand, around any handler and on our memory store. It finds the cookie, checks its signature,
 //! and hands a session out that is read when somebody asks for it; at the end it moves the session's end, or writes
 //! the session unless somebody else has, or gives a new one its cookie. It has no options, and knows neither paths nor
 //! HTTPS, neither errors nor requests that overlap, no stream, no upgrade, no clone of a handle that is still held.
@@ -23,7 +23,7 @@ use pin_project_lite::pin_project;
 use rand::Rng as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tower::Service;
+use tower::{Layer, Service};
 
 /// The name of the cookie, and what stands behind its value.
 const NAME: &str = "connect.sid";
@@ -32,15 +32,20 @@ const ATTRIBUTES: &str = "; Path=/; HttpOnly";
 /// The cookie as it stands in a record.
 const STORED: &str = r#"{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}"#;
 
-/// A keyring and a store.
+/// The layer: a keyring and a store.
 #[derive(Clone, Debug)]
-pub(super) struct Least {
+pub struct Least {
     keyring: Arc<Keyring>,
     store: MemoryStore,
 }
 
 impl Least {
-    pub(super) fn new() -> Result<Self> {
+    /// On a store of its own.
+    ///
+    /// # Errors
+    ///
+    /// None: there is a secret.
+    pub fn new() -> Result<Self> {
         Ok(Self { keyring: Arc::new(Keyring::new(["keyboard cat"])?), store: MemoryStore::new() })
     }
 
@@ -54,7 +59,7 @@ impl Least {
 
 impl Site for Least {
     fn driver(&self, does: Work) -> Box<dyn Driver> {
-        Box::new(Tower(Layered { inner: service::<Held>(does), least: self.clone() }))
+        Box::new(Tower(self.layer(service::<Held>(does))))
     }
 
     fn forged(&self, cookie: &str) -> String {
@@ -63,10 +68,19 @@ impl Site for Least {
     }
 }
 
-/// The session of a request.
-#[derive(Clone)]
-struct Held(Arc<Shared>);
+impl<S> Layer<S> for Least {
+    type Service = Layered<S>;
 
+    fn layer(&self, inner: S) -> Layered<S> {
+        Layered { inner, least: self.clone() }
+    }
+}
+
+/// The session of a request.
+#[derive(Clone, Debug)]
+pub struct Held(Arc<Shared>);
+
+#[derive(Debug)]
 struct Shared {
     least: Least,
     presented: Option<SessionId>,
@@ -74,6 +88,7 @@ struct Shared {
 }
 
 /// A session that somebody has asked for.
+#[derive(Debug)]
 struct Loaded {
     id: SessionId,
     document: Document,
@@ -154,17 +169,18 @@ impl Handle for Held {
     }
 }
 
+/// What the layer makes of a service.
 #[derive(Clone, Debug)]
-struct Layered<S> {
+pub struct Layered<S> {
     inner: S,
     least: Least,
 }
 
-impl<S, B> Service<Request<()>> for Layered<S>
+impl<S, B, R> Service<Request<B>> for Layered<S>
 where
-    S: Service<Request<()>, Response = Response<B>>,
+    S: Service<Request<B>, Response = Response<R>>,
 {
-    type Response = Response<B>;
+    type Response = Response<R>;
     type Error = S::Error;
     type Future = Ending<S::Future>;
 
@@ -172,7 +188,7 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<()>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let presented = self.least.presented(&request);
         let least = self.least.clone();
         let shared = Arc::new(Shared { least, presented, state: Mutex::default() });
@@ -182,7 +198,9 @@ where
 }
 
 pin_project! {
-    struct Ending<F> {
+    /// A response, once its session is written.
+    #[derive(Debug)]
+    pub struct Ending<F> {
         #[pin]
         inner: F,
         shared: Arc<Shared>,
