@@ -6,7 +6,8 @@
 //!
 //! 1. The state is behind a plain lock that is never held across an await point.
 //! 2. The steps that call the store run one after the other, behind an asynchronous lock: clones of a
-//!    handle may save at the same time.
+//!    handle may save at the same time. Loading from a store that answers at once is done under the state's own
+//!    lock, unless such a step is under way.
 //! 3. A step that writes or ends the session goes on when it is dropped ([`crate::carry`]), and the next one
 //!    waits for it. Where it cannot, or took too long, the store has the call or has it not, and the state
 //!    still says what was known before; the next step finds out by the revision.
@@ -900,6 +901,7 @@ impl Shared {
         state.phase == Phase::Unloaded && self.load_plan() != decide::Load::Asked
     }
 
+    /// Loads it. Nobody waits for an error.
     async fn load_unasked(&self, now: Timestamp) {
         let loaded = Box::pin(self.load_in_step(decide::Step::LoadUnasked, now)).await;
         if let Err(error) = loaded {

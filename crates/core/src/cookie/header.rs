@@ -97,10 +97,13 @@ impl<'h> Iterator for Pairs<'h> {
 
 /// Gives the value of a pair that has this name.
 fn value<'h>(pair: &'h [u8], name: &str) -> Option<&'h [u8]> {
+    let pair = trim_start(pair);
     // Most pairs are others, and end here.
-    let behind = trim_start(pair).strip_prefix(name.as_bytes())?;
-    let value = trim_start(behind).strip_prefix(b"=")?;
-    Some(unquote(trim(value)))
+    if !pair.starts_with(name.as_bytes()) {
+        return None;
+    }
+    let equals = memchr(b'=', pair)?;
+    (trim(&pair[..equals]) == name.as_bytes()).then(|| unquote(trim(&pair[equals + 1..])))
 }
 
 fn trim_start(mut bytes: &[u8]) -> &[u8] {
@@ -284,6 +287,15 @@ mod tests {
             |header: &[u8]| matches!(values([header], "sid").next(), Some(Cow::Owned(_)));
         assert!(!is_copied(b"sid=\"s:abc\""));
         assert!(is_copied(b"sid=s%3Aabc"));
+    }
+
+    #[test]
+    fn name_that_no_cookie_can_have_is_found_nowhere() {
+        // By cookie 0.7.2 on Node 20: parse('a=b=c; sid =x; b=') has a, sid and b.
+        for name in ["a=b", "sid ", " sid", "b=", ""] {
+            let found = find([&b"a=b=c; sid =x; b="[..]], name, 9, |value| Some(value.to_owned()));
+            assert_eq!(found, None, "{name:?}");
+        }
     }
 
     #[test]
