@@ -13,9 +13,10 @@ use std::time::SystemTime;
 
 use anyhow::Result;
 use bench_hot::{Driver, Handle, Site, Tower, Work, alter, service};
-use express_session::store::{Created, Record, Revision, Store as _, Updated};
+use express_session::store::{Created, Record, Revision, Store as _};
 use express_session::{MemoryStore, SessionId, Timestamp};
-use express_session_core::{Document, Keyring, Verified, cookie, token};
+use express_session_core::cookie::{self, Cookie, Familiar, StoredCookie};
+use express_session_core::{Document, Keyring, Verified, token};
 use futures_util::FutureExt as _;
 use http::header::{COOKIE, SET_COOKIE};
 use http::{Extensions, HeaderValue, Request, Response};
@@ -25,18 +26,19 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tower::{Layer, Service};
 
-/// The name of the cookie, and what stands behind its value.
 const NAME: &str = "connect.sid";
-const ATTRIBUTES: &str = "; Path=/; HttpOnly";
 
-/// The cookie as it stands in a record.
-const STORED: &str = r#"{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}"#;
-
-/// The layer: a keyring and a store.
+/// The layer.
 #[derive(Clone, Debug)]
-pub struct Least {
-    keyring: Arc<Keyring>,
+pub struct Least(Arc<Settings>);
+
+#[derive(Debug)]
+struct Settings {
+    keyring: Keyring,
     store: MemoryStore,
+    /// The cookie of every session, and how it stands in a record.
+    cookie: StoredCookie,
+    familiar: Familiar,
 }
 
 impl Least {
@@ -46,9 +48,17 @@ impl Least {
     ///
     /// None: there is a secret.
     pub fn new() -> Result<Self> {
-        Ok(Self { keyring: Arc::new(Keyring::new(["keyboard cat"])?), store: MemoryStore::new() })
+        let cookie = StoredCookie::new(&Cookie::new().secure(false), now(), false, true);
+        Ok(Self(Arc::new(Settings {
+            keyring: Keyring::new(["keyboard cat"])?,
+            store: MemoryStore::new(),
+            familiar: Familiar::new(&cookie),
+            cookie,
+        })))
     }
+}
 
+impl Settings {
     /// The id of the request's cookie, if its signature is good.
     fn presented<B>(&self, request: &Request<B>) -> Option<SessionId> {
         let headers = request.headers().get_all(COOKIE).iter().map(HeaderValue::as_bytes);
@@ -72,7 +82,7 @@ impl<S> Layer<S> for Least {
     type Service = Layered<S>;
 
     fn layer(&self, inner: S) -> Layered<S> {
-        Layered { inner, least: self.clone() }
+        Layered { inner, settings: Arc::clone(&self.0) }
     }
 }
 
@@ -82,7 +92,7 @@ pub struct Held(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    least: Least,
+    settings: Arc<Settings>,
     presented: Option<SessionId>,
     state: Mutex<Option<Loaded>>,
 }
@@ -109,38 +119,32 @@ impl Shared {
             let id = SessionId::from_random(bytes);
             return Some(Loaded { id, document: Document::new(), revision: None });
         };
-        let found = self.least.store.renew(id, now()).now_or_never()?.ok()??.loaded;
-        let document = Document::parse(found.record.text).ok()?;
+        let Settings { store, familiar, .. } = &*self.settings;
+        let now = now();
+        let found = store.renew(id, now).now_or_never()?.ok()??.loaded;
+        let (document, _) = Document::parse_as(found.record.text, familiar, now).ok()?;
         Some(Loaded { id: id.clone(), document, revision: Some(found.revision) })
     }
 
     /// Does what is left to do, and gives the cookie of a new session. A write that is refused is nothing here.
     fn end(&self) -> Option<HeaderValue> {
-        let store = &self.least.store;
+        let Settings { keyring, store, cookie, familiar } = &*self.settings;
         let Some(Loaded { id, document, revision }) = &*self.state() else {
-            let id = self.presented.as_ref()?;
-            store.renew(id, now()).now_or_never()?.ok()?;
+            store.renew(self.presented.as_ref()?, now()).now_or_never()?.ok()?;
             return None;
         };
         if !document.is_changed() {
             return None;
         }
-        let record = Record { text: document.render(STORED), deadline: None };
-        match revision {
-            Some(revision) => {
-                let updated = store.update(id, &record, *revision, now()).now_or_never()?.ok()?;
-                matches!(updated, Updated::Done(_)).then_some(())?;
-                None
-            }
-            None => {
-                let created = store.create(id, &record, now()).now_or_never()?.ok()?;
-                matches!(created, Created::Done(_)).then_some(())?;
-                let value = token::seal(id, &self.least.keyring);
-                let value = value.replace(':', "%3A").replace('+', "%2B").replace('/', "%2F");
-                let line = [NAME, "=", &value, ATTRIBUTES].concat();
-                HeaderValue::try_from(line).ok()
-            }
+        let record = Record { text: document.render(&familiar.text(cookie)), deadline: None };
+        if let Some(revision) = revision {
+            store.update(id, &record, *revision, now()).now_or_never()?.ok()?;
+            return None;
         }
+        let created = store.create(id, &record, now()).now_or_never()?.ok()?;
+        let Created::Done(_) = created else { return None };
+        let line = cookie::print(NAME, &token::seal(id, keyring), cookie).ok()?;
+        HeaderValue::try_from(line).ok()
     }
 }
 
@@ -173,7 +177,7 @@ impl Handle for Held {
 #[derive(Clone, Debug)]
 pub struct Layered<S> {
     inner: S,
-    least: Least,
+    settings: Arc<Settings>,
 }
 
 impl<S, B, R> Service<Request<B>> for Layered<S>
@@ -189,9 +193,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let presented = self.least.presented(&request);
-        let least = self.least.clone();
-        let shared = Arc::new(Shared { least, presented, state: Mutex::default() });
+        let presented = self.settings.presented(&request);
+        let settings = Arc::clone(&self.settings);
+        let shared = Arc::new(Shared { settings, presented, state: Mutex::default() });
         request.extensions_mut().insert(Held(Arc::clone(&shared)));
         Ending { inner: self.inner.call(request), shared }
     }

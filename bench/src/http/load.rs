@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use express_session_testkit::servers;
 
 use super::round::Round;
@@ -15,6 +15,9 @@ use crate::process::{Core, Server};
 pub(crate) trait Subject: Copy {
     /// What it is called in the table.
     fn name(self) -> String;
+
+    /// Whether it has sessions, and so cookies.
+    fn has_sessions(self) -> bool;
 
     /// Starts it, with its sessions at this Redis, if that is where they are.
     fn start(self, redis: &str) -> Result<Server>;
@@ -53,6 +56,8 @@ pub(crate) fn load<S: Subject>(subjects: &[S], options: &Options) -> Result<Vec<
     for subject in subjects {
         let server = subject.start(redis.url()).with_context(|| subject.name())?;
         let visitors = Visitors::new(server.port, VISITORS).with_context(|| subject.name())?;
+        let (given, due) = (visitors.has_cookies(), subject.has_sessions());
+        ensure!(given == due, "{}: cookies are {given}, sessions {due}", subject.name());
         let cookies = folder.path().join(format!("{}.cookies", runs.len()));
         runs.push(Run { subject: *subject, server, visitors, cookies, rounds: Vec::new() });
     }
@@ -76,11 +81,10 @@ pub(crate) fn load<S: Subject>(subjects: &[S], options: &Options) -> Result<Vec<
     runs.into_iter().map(Run::end).collect()
 }
 
-impl<S> Run<S> {
+impl<S: Subject> Run<S> {
     fn end(self) -> Result<Loaded<S>> {
         let Self { subject, server, visitors, rounds, .. } = self;
-        let has_sessions = visitors.has_cookies();
-        let lost = has_sessions.then(|| visitors.lost(server.port)).transpose()?;
+        let lost = subject.has_sessions().then(|| visitors.lost(server.port)).transpose()?;
         Ok(Loaded { subject, rounds, lost })
     }
 }

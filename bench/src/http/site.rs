@@ -62,6 +62,10 @@ impl Subject for Site {
         }
     }
 
+    fn has_sessions(self) -> bool {
+        self.sessions != Sessions::None
+    }
+
     fn start(self, redis: &str) -> Result<Server> {
         let mut command;
         match self.stack {

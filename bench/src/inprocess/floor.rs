@@ -92,6 +92,10 @@ impl Floor {
                 black_box(Document::parse(Arc::clone(&visitors.record.text))?);
                 Ok(())
             })?,
+            self.step("the process's number is asked for, which tells that it was forked", || {
+                black_box(std::process::id());
+                Ok(())
+            })?,
             self.step("24 random bytes are asked of the operating system", || {
                 let mut bytes = [0; SessionId::RANDOM_BYTES];
                 getrandom::fill(&mut bytes)?;
@@ -162,6 +166,6 @@ mod tests {
     #[test]
     fn every_step_does_what_it_says() {
         let steps = Floor { rounds: 1, times: 200 }.run().unwrap();
-        assert_eq!(steps.len(), 7);
+        assert_eq!(steps.len(), 8);
     }
 }

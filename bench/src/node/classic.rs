@@ -48,6 +48,10 @@ impl Subject for Site {
         format!("{}, {}", self.session, self.store)
     }
 
+    fn has_sessions(self) -> bool {
+        true
+    }
+
     fn start(self, redis: &str) -> Result<Server> {
         let options = json!({ "session": self.session, "store": self.store, "url": redis });
         let mut command = Core::Measured.command("node");

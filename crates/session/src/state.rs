@@ -6,8 +6,7 @@
 //!
 //! 1. The state is behind a plain lock that is never held across an await point.
 //! 2. The steps that call the store run one after the other, behind an asynchronous lock: clones of a
-//!    handle may save at the same time. Loading from a store that answers at once is done under the state's own
-//!    lock, unless such a step is under way.
+//!    handle may save at the same time.
 //! 3. A step that writes or ends the session goes on when it is dropped ([`crate::carry`]), and the next one
 //!    waits for it. Where it cannot, or took too long, the store has the call or has it not, and the state
 //!    still says what was known before; the next step finds out by the revision.
@@ -453,50 +452,36 @@ impl Shared {
     /// Loads the session, or makes a new one, unless that has been done.
     pub(crate) async fn load(self: &Arc<Self>) -> Result<(), Error> {
         match self.load_now() {
-            Some(()) => Ok(()),
+            Some(loaded) => loaded,
             // A box, so that the handler's own future stays small.
             None => Box::pin(self.load_later()).await,
         }
     }
 
-    /// Loads without waiting, or gives `None` where there is more to it: a store that may have to be waited for,
-    /// another step under way, a function of the user's own, or an error.
-    fn load_now(&self) -> Option<()> {
-        if !self.config.store.answers_at_once() || self.config.needs_request() {
+    /// Loads without waiting: `None` where the store may have to be waited for, or another step is under way.
+    fn load_now(&self) -> Option<Result<(), Error>> {
+        if !self.config.store.answers_at_once() {
             return None;
         }
-        let mut state = self.state();
-        // It needs no permit: a step that begins now cannot look at the state before this one is done.
-        if self.step.available_permits() == 0 {
-            return None;
-        }
-        state.is_asked = true;
-        if !state.is_to_be_loaded() {
-            return Some(());
-        }
-        let now = self.now();
-        let found = match state.unread.take() {
-            Some(found) => Some(*found),
-            None => self.fetch(now).now_or_never()?.ok()?,
-        };
-        let live = self.found(found.as_ref(), now).ok()?;
-        state.go_live(live);
-        Some(())
+        let _permit = self.step.try_acquire().ok()?;
+        self.load_in_step(decide::Step::Load, self.now()).now_or_never()
     }
 
     async fn load_later(self: &Arc<Self>) -> Result<(), Error> {
         let _step = self.begin_step().await;
-        self.state().is_asked = true;
         self.load_in_step(decide::Step::Load, self.now()).await
     }
 
     async fn load_in_step(&self, step: decide::Step, now: Timestamp) -> Result<(), Error> {
         let unread = {
             let mut state = self.state();
-            if !state.is_to_be_loaded() {
-                return Ok(());
+            state.is_asked |= step == decide::Step::Load;
+            match state.phase {
+                Phase::Unloaded | Phase::Unread => state.unread.take(),
+                Phase::Live | Phase::Adrift | Phase::Unset | Phase::Destroyed | Phase::Gone => {
+                    return Ok(());
+                }
             }
-            state.unread.take()
         };
         let found = match unread {
             Some(found) => Ok(Some(*found)),
@@ -511,7 +496,9 @@ impl Shared {
         }
         let error = match found.and_then(|found| self.found(found.as_ref(), now)) {
             Ok(live) => {
-                self.state().go_live(live);
+                let mut state = self.state();
+                state.live = Some(live);
+                state.phase = Phase::Live;
                 return Ok(());
             }
             Err(error) => error,
@@ -800,15 +787,15 @@ impl Shared {
         // Nobody else can take a step, or look at what is known after this one.
         let is_last = Arc::strong_count(self) == 1;
         let step = if is_last { None } else { self.begin_step_now() };
+        let now = self.now();
         let mut state = self.state();
         if (!is_last && step.is_none()) || state.lock.is_some() {
             return NOT;
         }
-        let now = self.now();
-        if is_last && self.renew_last(&state, now) {
-            return ControlFlow::Break(Ok(None));
-        }
         if self.is_to_be_loaded_unasked(&state) {
+            if is_last && self.renew_last(now) {
+                return ControlFlow::Break(Ok(None));
+            }
             drop(state);
             if self.load_unasked(now).now_or_never().is_none() {
                 return NOT;
@@ -1030,13 +1017,11 @@ impl Shared {
         Some(self.end_act(plan, before, done))
     }
 
-    /// Renews the record of a session that nobody has asked for, or can still ask for, without loading it. Gives
-    /// `false` where that is not all there is to do.
-    fn renew_last(&self, state: &State, now: Timestamp) -> bool {
+    /// Renews the record of a session that is to be loaded unasked, and that nobody can ask for any more, without
+    /// loading it. Gives `false` where that is not all there is to do.
+    fn renew_last(&self, now: Timestamp) -> bool {
         let Some(id) = &self.presented else { return false };
-        self.is_to_be_loaded_unasked(state)
-            && decide::renewal_suffices(&self.config.policy)
-            && self.config.store.renew_at_once(id, now)
+        decide::renewal_suffices(&self.config.policy) && self.config.store.renew_at_once(id, now)
     }
 
     /// Does it with a store that answers at once and notes nothing, as the last step of all. Gives `false`, with
@@ -1193,19 +1178,6 @@ fn tell_ended() {
 }
 
 impl State {
-    /// Says whether nobody has found out yet what the store has.
-    fn is_to_be_loaded(&self) -> bool {
-        match self.phase {
-            Phase::Unloaded | Phase::Unread => true,
-            Phase::Live | Phase::Adrift | Phase::Unset | Phase::Destroyed | Phase::Gone => false,
-        }
-    }
-
-    fn go_live(&mut self, live: Box<Live>) {
-        self.live = Some(live);
-        self.phase = Phase::Live;
-    }
-
     /// With a response that is all there, express-session renews the session's time before it decides (in
     /// `res.end`), with one that has only begun it does not.
     fn begin_end(&mut self, response: Ready, now: Timestamp) {
