@@ -15,7 +15,7 @@ use anyhow::Result;
 use bench_hot::{Driver, Handle, Site, Tower, Work, alter, service};
 use express_session::store::{Created, Record, Revision, Store as _};
 use express_session::{MemoryStore, SessionId, Timestamp};
-use express_session_core::cookie::{self, Cookie, Familiar, StoredCookie};
+use express_session_core::cookie::{self, Cookie, CookieTemplate, StoredCookie};
 use express_session_core::{Document, Keyring, Verified, token};
 use futures_util::FutureExt as _;
 use http::header::{COOKIE, SET_COOKIE};
@@ -38,7 +38,7 @@ struct Settings {
     store: MemoryStore,
     /// The cookie of every session, and how it stands in a record.
     cookie: StoredCookie,
-    familiar: Familiar,
+    template: CookieTemplate,
 }
 
 impl Least {
@@ -52,7 +52,7 @@ impl Least {
         Ok(Self(Arc::new(Settings {
             keyring: Keyring::new(["keyboard cat"])?,
             store: MemoryStore::new(),
-            familiar: Familiar::new(&cookie),
+            template: CookieTemplate::new(&cookie),
             cookie,
         })))
     }
@@ -119,24 +119,24 @@ impl Shared {
             let id = SessionId::from_random(bytes);
             return Some(Loaded { id, document: Document::new(), revision: None });
         };
-        let Settings { store, familiar, .. } = &*self.settings;
+        let Settings { store, template, .. } = &*self.settings;
         let now = now();
-        let found = store.renew(id, now).now_or_never()?.ok()??.loaded;
-        let (document, _) = Document::parse_as(found.record.text, familiar, now).ok()?;
+        let found = store.load_and_touch(id, now).now_or_never()?.ok()??.loaded;
+        let (document, _) = Document::parse_as(found.record.text, template, now).ok()?;
         Some(Loaded { id: id.clone(), document, revision: Some(found.revision) })
     }
 
     /// Does what is left to do, and gives the cookie of a new session. A write that is refused is nothing here.
     fn end(&self) -> Option<HeaderValue> {
-        let Settings { keyring, store, cookie, familiar } = &*self.settings;
+        let Settings { keyring, store, cookie, template } = &*self.settings;
         let Some(Loaded { id, document, revision }) = &*self.state() else {
-            store.renew(self.presented.as_ref()?, now()).now_or_never()?.ok()?;
+            store.load_and_touch(self.presented.as_ref()?, now()).now_or_never()?.ok()?;
             return None;
         };
         if !document.is_changed() {
             return None;
         }
-        let record = Record { text: document.render(&familiar.text(cookie)), deadline: None };
+        let record = Record { text: document.render(&template.text(cookie)), deadline: None };
         if let Some(revision) = revision {
             store.update(id, &record, *revision, now()).now_or_never()?.ok()?;
             return None;

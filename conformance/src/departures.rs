@@ -51,15 +51,19 @@ pub const TABLE: [Departure; 20] = [
     Departure { number: 7, field: Some("layers_by_name"), rule: nothing },
     Departure { number: 8, field: Some("verbatim"), rule: verbatim },
     Departure { number: 9, field: Some("cookie_changes_saved"), rule: cookie_changes_saved },
-    Departure { number: 10, field: Some("no_orphans"), rule: no_orphans },
+    Departure {
+        number: 10,
+        field: Some("skip_unreachable_sessions"),
+        rule: skip_unreachable_sessions,
+    },
     Departure { number: 11, field: Some("save_sends_cookie"), rule: save_sends_cookie },
     Departure { number: 12, field: Some("single_write"), rule: single_write },
     Departure { number: 13, field: Some("single_destroy"), rule: single_destroy },
     Departure { number: 14, field: Some("clear_cookie"), rule: clear_cookie },
     Departure { number: 15, field: Some("save_before_response"), rule: save_before_response },
-    Departure { number: 16, field: Some("final_end"), rule: final_end },
+    Departure { number: 16, field: Some("destroy_is_final"), rule: destroy_is_final },
     Departure { number: 17, field: Some("unique_ids"), rule: unique_ids },
-    Departure { number: 18, field: Some("honest_errors"), rule: honest_errors },
+    Departure { number: 18, field: Some("report_store_errors"), rule: report_store_errors },
     Departure { number: 19, field: Some("merge_changes"), rule: merge_changes },
     Departure { number: 20, field: Some("touch_on_load"), rule: touch_on_load },
 ];
@@ -388,7 +392,7 @@ fn cookie_changes_saved(step: &Step<'_>) -> Result<(), String> {
 }
 
 /// A new session whose cookie is not sent is not stored.
-fn no_orphans(step: &Step<'_>) -> Result<(), String> {
+fn skip_unreachable_sessions(step: &Step<'_>) -> Result<(), String> {
     let last = step.done().filter(|(op, _)| matches!(op, Op::Save | Op::Regenerate)).last();
     demand(last.is_none_or(|(op, _)| *op != Op::Save), "it was saved by hand")?;
     let Some(Call::Set(id, _)) = step.node.calls.last() else {
@@ -568,7 +572,7 @@ fn save_before_response(step: &Step<'_>) -> Result<(), String> {
 
 /// A record that has gone, or is over as soon as it is written, is not written back. Whoever saves is
 /// told, and the cookie is not sent again.
-fn final_end(step: &Step<'_>) -> Result<(), String> {
+fn destroy_is_final(step: &Step<'_>) -> Result<(), String> {
     let first = step.request().ops.iter().position(|op| *op == Op::RivalDestroy);
     let over = step.node.calls.iter().any(|call| match call {
         Call::Set(_, text) => deadline(text).is_some_and(|at| at.millis() <= step.request().at),
@@ -651,7 +655,7 @@ fn unique_ids(step: &Step<'_>) -> Result<(), String> {
 }
 
 /// What fails is reported, and nothing is destroyed for it.
-fn honest_errors(step: &Step<'_>) -> Result<(), String> {
+fn report_store_errors(step: &Step<'_>) -> Result<(), String> {
     let failed = !step.request().fail.is_empty() || step.could_not_read() || step.meets_taken_id();
     demand(failed, "nothing has failed")?;
     let told =

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use express_session::store::{
-    Created, Error, ErrorKind, Loaded, Record, Renewed, Revision, Store, Touch, Touched, Updated,
+    Created, Error, ErrorKind, Loaded, LoadedAndTouched, Record, Revision, Store, Touch, Touched,
+    Updated,
 };
 use express_session::{SessionId, Timestamp};
 use serde::Deserialize;
@@ -145,14 +146,18 @@ impl<S: Store> Store for Log<S> {
     }
 
     /// Logs a `get`, and the `touch` that comes with it.
-    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
+    async fn load_and_touch(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<LoadedAndTouched>, Error> {
         if !self.touches || self.state().failure("touch").is_err() {
             let loaded = self.load(id, now).await?;
-            return Ok(loaded.map(|loaded| Renewed { loaded, is_renewed: false }));
+            return Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }));
         }
         self.log("get", Call::Get(id.as_str().into()))?;
-        let renewed = self.store.renew(id, now).await?;
-        if let Some(Renewed { loaded, is_renewed: true }) = &renewed
+        let renewed = self.store.load_and_touch(id, now).await?;
+        if let Some(LoadedAndTouched { loaded, is_touched: true }) = &renewed
             && let Some(touch) = Touch::renewing(&loaded.record.text, now)
         {
             self.log("touch", Call::Touch(id.as_str().into(), touch.cookie.as_ref().into()))?;

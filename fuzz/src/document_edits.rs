@@ -233,7 +233,7 @@ impl Both {
                 assert_eq!(removed, self.model.remove(key.name()));
             }
             Edit::Restore(key) => {
-                self.document.restore(key.name());
+                self.document.revert_member(key.name());
                 match self.model.was(key.name()).cloned() {
                     Some(value) => self.model.put(key.name(), value),
                     None => drop(self.model.remove(key.name())),
@@ -248,7 +248,7 @@ impl Both {
     }
 
     fn saved(&self) -> Self {
-        let text = self.document.render(COOKIE);
+        let text = self.document.to_json(COOKIE);
         let document = Document::parse(Box::from(&*text)).expect("what is written is read");
         assert!(document.same_members(&self.document) && !document.is_changed());
         Self { document, model: Model::read(&text) }
@@ -269,14 +269,14 @@ impl Both {
             assert_eq!(document.contains(name), value.is_some());
             assert_eq!(document.is_member_changed(name), model.get(name) != model.was(name));
         }
-        self.written(is_changed);
-        assert!(!document.loaded().is_changed());
-        assert_eq!(&*document.loaded().render(COOKIE), model.text);
+        self.as_saved(is_changed);
+        assert!(!document.base().is_changed());
+        assert_eq!(&*document.base().to_json(COOKIE), model.text);
     }
 
-    fn written(&self, is_changed: bool) {
+    fn as_saved(&self, is_changed: bool) {
         let Self { document, model } = self;
-        let text = document.render(COOKIE);
+        let text = document.to_json(COOKIE);
         let keys = |members: &[(Vec<u8>, Js)]| {
             members.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>()
         };
@@ -311,15 +311,15 @@ fn merged(ours: &Both, theirs: &Both) {
         let expected = if mine == was { other } else { mine };
         assert_eq!(document.get_raw(name).map(js).as_ref(), expected, "{name}");
         // Another text may mean the same, as `-0` does: a change that can be made again is made again then.
-        let is_other = theirs.document.get_raw(name) != ours.document.loaded().get_raw(name);
+        let is_other = theirs.document.get_raw(name) != ours.document.base().get_raw(name);
         let is_contested = mine != was && is_other;
         assert_eq!(contested.iter().any(|key| key == name), is_contested, "{name}");
     }
-    let saved = Document::parse(document.render(COOKIE)).expect("what is written is read");
+    let saved = Document::parse(document.to_json(COOKIE)).expect("what is written is read");
     assert!(saved.same_members(&document));
 
     let own = merge::merge(&ours.document, &ours.saved().document);
     assert!(!own.document.is_changed(), "merging with oneself changes nothing");
-    let idle = merge::merge(&ours.document.loaded(), &theirs.document);
+    let idle = merge::merge(&ours.document.base(), &theirs.document);
     assert!(!idle.document.is_changed() && idle.contested.is_empty(), "nothing was done");
 }

@@ -1,6 +1,6 @@
 //! A record as it is stored.
 
-use express_session_core::cookie::{Cookie, Familiar, StoredCookie};
+use express_session_core::cookie::{Cookie, CookieTemplate, StoredCookie};
 use express_session_core::document::{renewed, with_cookie};
 use express_session_core::{Corrupt, Document};
 use serde_json::json;
@@ -42,7 +42,7 @@ pub fn run(data: &[u8]) {
 
 pub(crate) fn check(text: &str) {
     let members = javascript::members(text);
-    familiar(text);
+    template(text);
     let document = match Document::parse(text) {
         Ok(document) => document,
         Err(corrupt) => {
@@ -79,19 +79,19 @@ pub(crate) fn check(text: &str) {
 
 /// What nobody changed is written as it was.
 fn untouched(text: &str, document: &Document) {
-    assert_eq!(&*document.render(document.cookie_text()), text);
-    let other = document.render(r#"{"new":0}"#);
+    assert_eq!(&*document.to_json(document.cookie_text()), text);
+    let other = document.to_json(r#"{"new":0}"#);
     assert_eq!(with_cookie(text, r#"{"new":0}"#).as_deref(), Some(&*other));
     let other = Document::parse(other).expect("a record with another cookie is one");
     assert_eq!(other.cookie_text(), r#"{"new":0}"#);
-    assert_eq!(&*other.render(document.cookie_text()), text);
+    assert_eq!(&*other.to_json(document.cookie_text()), text);
     assert!(!document.is_changed() && document.same_members(&other));
 }
 
 /// Node's form of the text is the same to JavaScript.
 fn normalised(text: &str, document: &Document) {
     let normal = Document::parse_normalised(text).expect("the text was read already");
-    let again = normal.render(normal.cookie_text());
+    let again = normal.to_json(normal.cookie_text());
     let stable = Document::parse_normalised(&again).expect("what is written is read");
     assert!(!stable.is_changed(), "once is enough");
     assert_eq!(stable.base_text(), &again);
@@ -104,7 +104,7 @@ fn normalised(text: &str, document: &Document) {
 }
 
 /// A record is the same one whether its cookie is familiar or not.
-fn familiar(text: &str) {
+fn template(text: &str) {
     let read = |text: &str| {
         let document = Document::parse(text)?;
         let cookie = StoredCookie::parse(document.cookie_text(), NOW)?;
@@ -113,12 +113,12 @@ fn familiar(text: &str) {
     let plain = StoredCookie::new(&Cookie::new(), NOW, false, true);
     let own = read(text).map(|(_, cookie)| cookie);
     for cookie in [Some(plain), own.ok()].into_iter().flatten() {
-        let found = Document::parse_as(text, &Familiar::new(&cookie), NOW);
+        let found = Document::parse_as(text, &CookieTemplate::new(&cookie), NOW);
         match (found, read(text)) {
             (Ok((document, cookie)), Ok((expected, its_cookie))) => {
                 assert_eq!((cookie, document.cookie_text()), (its_cookie, expected.cookie_text()));
                 assert!(document.same_members(&expected));
-                assert_eq!(document.render("{}"), expected.render("{}"));
+                assert_eq!(document.to_json("{}"), expected.to_json("{}"));
             }
             (found, expected) => assert_eq!(found.err(), expected.err()),
         }
@@ -148,6 +148,6 @@ pub fn question(data: &[u8]) -> Option<Question> {
     let normal = Document::parse_normalised(text).ok();
     Some(Question {
         ask: json!({ "target": "record_text", "text": text, "reserved": RESERVED[1..] }),
-        ours: normal.map(|normal| normal.render(normal.cookie_text()).to_string()).into(),
+        ours: normal.map(|normal| normal.to_json(normal.cookie_text()).to_string()).into(),
     })
 }

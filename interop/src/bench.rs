@@ -51,7 +51,7 @@ impl Bench {
         match Document::parse(text) {
             Ok(mut document) if self.facts.stamps => {
                 document.remove("__lastAccess");
-                document.render(document.cookie_text()).to_string()
+                document.to_json(document.cookie_text()).to_string()
             }
             Ok(_) | Err(_) => text.to_owned(),
         }
@@ -90,7 +90,7 @@ impl Ours {
     /// Demands that no verb but `create` and `destroy` finds a session.
     pub(crate) async fn expect_gone(&self, id: &str, seen: &Loaded) -> Result<()> {
         ensure!(self.load(id).await?.is_none(), "ours still loads it");
-        ensure!(self.renew(id).await?.is_none(), "ours still renews it");
+        ensure!(self.load_and_touch(id).await?.is_none(), "ours still renews it");
         for revision in [seen.revision, Revision::new(7)] {
             let updated = self.update(id, &seen.record, revision).await?;
             ensure!(updated == Updated::Gone, "the update ends in {}", outcome(&updated));
@@ -111,8 +111,8 @@ pub(crate) fn touch(text: &str) -> Result<Touch> {
 
 /// The record that a request stores now.
 pub(crate) fn renewed(document: &Document) -> Result<Record> {
-    let touch = touch(&document.render(document.cookie_text()))?;
-    Ok(Record { text: document.render(&touch.cookie), deadline: touch.deadline })
+    let touch = touch(&document.to_json(document.cookie_text()))?;
+    Ok(Record { text: document.to_json(&touch.cookie), deadline: touch.deadline })
 }
 
 /// Demands that an update happened.

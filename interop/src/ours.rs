@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use express_session::store::{
-    Admin, AnyStore, Created, Cursor, Error, Loaded, Page, Record, Renewed, Revision, Store as _,
-    Touch, Touched, Updated,
+    Admin, AnyStore, Created, Cursor, Error, Loaded, LoadedAndTouched, Page, Record, Revision,
+    Store as _, Touch, Touched, Updated,
 };
 use express_session::{SessionId, Timestamp};
 
@@ -60,8 +60,8 @@ impl Ours {
         Ok(self.store.touch(&known(id)?, touch, now()).await?)
     }
 
-    pub(crate) async fn renew(&self, id: &str) -> Result<Option<Renewed>> {
-        Ok(self.store.renew(&known(id)?, now()).await?)
+    pub(crate) async fn load_and_touch(&self, id: &str) -> Result<Option<LoadedAndTouched>> {
+        Ok(self.store.load_and_touch(&known(id)?, now()).await?)
     }
 
     pub(crate) async fn destroy(&self, id: &str) -> Result<()> {

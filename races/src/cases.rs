@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use serde_json::{Map, Value};
 
-use crate::crew::{Crew, Timed};
+use crate::cluster::{Cluster, Timed};
 use crate::tally::Tally;
 
 /// One case, played on a new session in each round.
@@ -57,8 +57,8 @@ impl Case {
         }
     }
 
-    /// Whether a crew can play it.
-    pub(crate) fn suits(self, crew: &Crew) -> bool {
+    /// Whether a cluster can play it.
+    pub(crate) fn suits(self, cluster: &Cluster) -> bool {
         match self {
             Self::Alone
             | Self::Apart
@@ -66,8 +66,8 @@ impl Case {
             | Self::Counter
             | Self::Logout
             | Self::Regenerate => true,
-            Self::Lock => crew.store.is_some(),
-            Self::WithNode | Self::AroundNode => crew.node.is_some(),
+            Self::Lock => cluster.store.is_some(),
+            Self::WithNode | Self::AroundNode => cluster.node.is_some(),
         }
     }
 
@@ -92,27 +92,32 @@ impl Case {
     }
 
     /// Plays one round. Its number is unlike that of any other round.
-    pub(crate) async fn play(self, crew: &Crew, writers: usize, round: usize) -> Result<Tally> {
+    pub(crate) async fn play(
+        self,
+        cluster: &Cluster,
+        writers: usize,
+        round: usize,
+    ) -> Result<Tally> {
         let gate = format!("{}-{round}", self.name().replace(' ', "-"));
         match self {
-            Self::Alone => alone(crew).await,
-            Self::Apart => apart(crew, writers).await,
-            Self::Members => members(crew, writers).await,
-            Self::Counter => counter(crew, writers, "/count").await,
-            Self::Lock => counter(crew, writers, "/lock").await,
-            Self::Logout => logout(crew, writers, &gate).await,
-            Self::Regenerate => regenerate(crew, writers, &gate).await,
-            Self::WithNode => with_node(crew, writers, &gate).await,
-            Self::AroundNode => around_node(crew, writers, &gate).await,
+            Self::Alone => alone(cluster).await,
+            Self::Apart => apart(cluster, writers).await,
+            Self::Members => members(cluster, writers).await,
+            Self::Counter => counter(cluster, writers, "/count").await,
+            Self::Lock => counter(cluster, writers, "/lock").await,
+            Self::Logout => logout(cluster, writers, &gate).await,
+            Self::Regenerate => regenerate(cluster, writers, &gate).await,
+            Self::WithNode => with_node(cluster, writers, &gate).await,
+            Self::AroundNode => around_node(cluster, writers, &gate).await,
         }
     }
 }
 
-async fn alone(crew: &Crew) -> Result<Tally> {
+async fn alone(cluster: &Cluster) -> Result<Tally> {
     let mut tally = Tally::default();
-    let cookie = crew.start().await?;
+    let cookie = cluster.start().await?;
     for _ in 0..ALONE {
-        let sent = crew.send(1, member, |_| cookie.clone());
+        let sent = cluster.send(1, member, |_| cookie.clone());
         tally.add(Tally::of(&sent.answers().await?));
     }
     Ok(tally)
@@ -121,50 +126,50 @@ async fn alone(crew: &Crew) -> Result<Tally> {
 /// How many requests, one after the other.
 const ALONE: usize = 20;
 
-async fn apart(crew: &Crew, writers: usize) -> Result<Tally> {
+async fn apart(cluster: &Cluster, writers: usize) -> Result<Tally> {
     let mut cookies = Vec::new();
     for _ in 0..writers {
-        cookies.push(crew.start().await?);
+        cookies.push(cluster.start().await?);
     }
-    let answers = crew.send(writers, member, |writer| cookies[writer].clone()).answers().await?;
+    let answers = cluster.send(writers, member, |writer| cookies[writer].clone()).answers().await?;
     let mut tally = Tally::of(&answers);
     for (writer, cookie) in cookies.iter().enumerate() {
         let key = key(writer);
-        let found = crew.read(std::slice::from_ref(&key), cookie).await?;
+        let found = cluster.read(std::slice::from_ref(&key), cookie).await?;
         tally.lost += missing(&answers[writer..=writer], |_| key.clone(), &found);
     }
     Ok(tally)
 }
 
-async fn members(crew: &Crew, writers: usize) -> Result<Tally> {
-    let cookie = crew.start().await?;
-    let answers = crew.send(writers, member, |_| cookie.clone()).answers().await?;
-    let found = crew.read(&keys(writers), &cookie).await?;
+async fn members(cluster: &Cluster, writers: usize) -> Result<Tally> {
+    let cookie = cluster.start().await?;
+    let answers = cluster.send(writers, member, |_| cookie.clone()).answers().await?;
+    let found = cluster.read(&keys(writers), &cookie).await?;
     let mut tally = Tally::of(&answers);
     tally.lost = missing(&answers, key, &found);
     Ok(tally)
 }
 
-async fn counter(crew: &Crew, writers: usize, path: &str) -> Result<Tally> {
-    let cookie = crew.start().await?;
-    let sent = crew.send(writers, |_| path.to_owned(), |_| cookie.clone());
+async fn counter(cluster: &Cluster, writers: usize, path: &str) -> Result<Tally> {
+    let cookie = cluster.start().await?;
+    let sent = cluster.send(writers, |_| path.to_owned(), |_| cookie.clone());
     let mut tally = Tally::of(&sent.answers().await?);
-    let found = crew.read(&["n".to_owned()], &cookie).await?;
+    let found = cluster.read(&["n".to_owned()], &cookie).await?;
     let counted = found.get("n").and_then(Value::as_u64).unwrap_or(0);
     tally.lost = (tally.sent - tally.refused).saturating_sub(counted);
     Ok(tally)
 }
 
-async fn logout(crew: &Crew, writers: usize, gate: &str) -> Result<Tally> {
-    let (tally, _) = overtaken(crew, writers, gate, "/logout").await?;
+async fn logout(cluster: &Cluster, writers: usize, gate: &str) -> Result<Tally> {
+    let (tally, _) = overtaken(cluster, writers, gate, "/logout").await?;
     Ok(tally)
 }
 
-async fn regenerate(crew: &Crew, writers: usize, gate: &str) -> Result<Tally> {
-    let (mut tally, new) = overtaken(crew, writers, gate, "/regenerate").await?;
+async fn regenerate(cluster: &Cluster, writers: usize, gate: &str) -> Result<Tally> {
+    let (mut tally, new) = overtaken(cluster, writers, gate, "/regenerate").await?;
     // The new session must live, and have what was put into it.
     let is_alive = match &new {
-        Some(new) => crew.read(&["fresh".to_owned()], new).await?.contains_key("fresh"),
+        Some(new) => cluster.read(&["fresh".to_owned()], new).await?.contains_key("fresh"),
         None => false,
     };
     tally.lost = u64::from(!is_alive);
@@ -173,69 +178,69 @@ async fn regenerate(crew: &Crew, writers: usize, gate: &str) -> Result<Tally> {
 
 /// A request ends the session while slow ones are between their load and their save. Gives its cookie.
 async fn overtaken(
-    crew: &Crew,
+    cluster: &Cluster,
     writers: usize,
     gate: &str,
     path: &str,
 ) -> Result<(Tally, Option<String>)> {
-    let old = crew.start().await?;
-    let slow = crew.send(writers, |writer| slow(gate, writer), |_| old.clone());
-    crew.arrived(gate, writers).await?;
-    let ending = crew.site(writers).get(path, Some(&old)).await?;
+    let old = cluster.start().await?;
+    let slow = cluster.send(writers, |writer| slow(gate, writer), |_| old.clone());
+    cluster.arrived(gate, writers).await?;
+    let ending = cluster.site(writers).get(path, Some(&old)).await?;
     ensure!(ending.status.is_success(), "{path} is refused: {}", ending.told());
-    crew.open(gate).await?;
+    cluster.open(gate).await?;
     let answers = slow.answers().await?;
 
     let mut tally = Tally::of(&answers);
     let mut wanted = keys(writers);
     wanted.push("base".to_owned());
-    let mut is_back = crew.is_stored(&old).await?;
+    let mut is_back = cluster.is_stored(&old).await?;
     // By the old cookie, or by one that a late response has set.
     let late = answers.iter().filter_map(|late| late.answer.cookie.as_ref());
     for cookie in [&old].into_iter().chain(late) {
-        is_back |= !crew.read(&wanted, cookie).await?.is_empty();
+        is_back |= !cluster.read(&wanted, cookie).await?.is_empty();
     }
     tally.resurrected = u64::from(is_back);
     Ok((tally, ending.cookie))
 }
 
-async fn with_node(crew: &Crew, writers: usize, gate: &str) -> Result<Tally> {
-    let cookie = crew.start().await?;
-    let slow = crew.send(writers, |writer| slow(gate, writer), |_| cookie.clone());
-    crew.arrived(gate, writers).await?;
+async fn with_node(cluster: &Cluster, writers: usize, gate: &str) -> Result<Tally> {
+    let cookie = cluster.start().await?;
+    let slow = cluster.send(writers, |writer| slow(gate, writer), |_| cookie.clone());
+    cluster.arrived(gate, writers).await?;
     let mut tally = Tally::of(
-        &node(crew).send(1, |_| "/member/node".into(), |_| cookie.clone()).answers().await?,
+        &node(cluster).send(1, |_| "/member/node".into(), |_| cookie.clone()).answers().await?,
     );
-    crew.open(gate).await?;
+    cluster.open(gate).await?;
     let answers = slow.answers().await?;
 
     tally.add(Tally::of(&answers));
     let mut wanted = keys(writers);
     wanted.push("node".to_owned());
-    let found = crew.read(&wanted, &cookie).await?;
+    let found = cluster.read(&wanted, &cookie).await?;
     tally.lost = missing(&answers, key, &found) + u64::from(!found.contains_key("node"));
     Ok(tally)
 }
 
-async fn around_node(crew: &Crew, writers: usize, gate: &str) -> Result<Tally> {
-    let cookie = crew.start().await?;
-    let node = node(crew);
+async fn around_node(cluster: &Cluster, writers: usize, gate: &str) -> Result<Tally> {
+    let cookie = cluster.start().await?;
+    let node = node(cluster);
     let slow = node.send(1, |_| format!("/slow/{gate}/node"), |_| cookie.clone());
     node.arrived(gate, 1).await?;
-    let answers = crew.send(writers, member, |_| cookie.clone()).answers().await?;
+    let answers = cluster.send(writers, member, |_| cookie.clone()).answers().await?;
     node.open(gate).await?;
     let slow = slow.answers().await?;
 
     let mut tally = Tally::of(&answers);
     tally.add(Tally::of(&slow));
-    let found = crew.read(&keys(writers), &cookie).await?;
+    let found = cluster.read(&keys(writers), &cookie).await?;
     tally.lost = missing(&answers, key, &found);
     Ok(tally)
 }
 
-/// The Express application beside ours, as a crew of its own.
-fn node(crew: &Crew) -> Crew {
-    Crew { sites: crew.node.iter().cloned().collect(), store: None, node: None }
+/// The Express application beside ours, as a cluster of its own.
+fn node(cluster: &Cluster) -> Cluster {
+    Cluster { sites: cluster.node.iter().cloned().collect(), store: None, node: None }
 }
 
 /// How many members are missing whose requests were a success.
@@ -281,9 +286,9 @@ mod tests {
 
     const WRITERS: usize = 5;
 
-    fn crew(store: &(impl Store + Clone), sites: usize) -> Crew {
+    fn cluster(store: &(impl Store + Clone), sites: usize) -> Cluster {
         let site = |_| Site::Here(ours::application(store.clone(), Duration::from_millis(20)));
-        Crew {
+        Cluster {
             sites: (0..sites).map(site).collect(),
             store: Some(AnyStore::new(store.clone())),
             node: None,
@@ -291,8 +296,8 @@ mod tests {
     }
 
     /// Says what is lost and what is resurrected.
-    async fn damage(case: Case, crew: &Crew) -> (u64, u64) {
-        let tally = case.play(crew, WRITERS, 1).await.unwrap();
+    async fn damage(case: Case, cluster: &Cluster) -> (u64, u64) {
+        let tally = case.play(cluster, WRITERS, 1).await.unwrap();
         assert_eq!(tally.refused, 0, "{:?}", tally.refusal);
         (tally.lost, tally.resurrected)
     }
@@ -301,16 +306,16 @@ mod tests {
     async fn nothing_is_lost_or_resurrected_in_memory() {
         // With one application, and with two that share the store.
         for sites in [1, 2] {
-            let crew = crew(&MemoryStore::new(), sites);
-            for case in Case::ALL.iter().copied().filter(|case| case.suits(&crew)) {
-                assert_eq!(damage(case, &crew).await, (0, 0), "{case:?} with {sites}");
+            let cluster = cluster(&MemoryStore::new(), sites);
+            for case in Case::ALL.iter().copied().filter(|case| case.suits(&cluster)) {
+                assert_eq!(damage(case, &cluster).await, (0, 0), "{case:?} with {sites}");
             }
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_store_that_overwrites_is_caught() {
-        let crew = crew(&Overwriting(MemoryStore::new()), 1);
+        let cluster = cluster(&Overwriting(MemoryStore::new()), 1);
         let damages = [
             (Case::Alone, (0, 0)),
             (Case::Apart, (0, 0)),
@@ -320,7 +325,7 @@ mod tests {
             (Case::Regenerate, (0, 1)),
         ];
         for (case, expected) in damages {
-            assert_eq!(damage(case, &crew).await, expected, "{case:?}");
+            assert_eq!(damage(case, &cluster).await, expected, "{case:?}");
         }
     }
 
@@ -331,9 +336,9 @@ mod tests {
             let out = || Error::new(ErrorKind::Unavailable, "it is out");
             (call.verb() == Verb::Update).then(out)
         });
-        let crew = crew(&store, 1);
+        let cluster = cluster(&store, 1);
         for case in [Case::Members, Case::Counter] {
-            let tally = case.play(&crew, WRITERS, 1).await.unwrap();
+            let tally = case.play(&cluster, WRITERS, 1).await.unwrap();
             assert_eq!((tally.lost, tally.refused), (0, WRITERS as u64), "{case:?}");
             assert!(tally.refusal.unwrap().starts_with("503"), "{case:?}");
         }

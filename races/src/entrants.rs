@@ -11,9 +11,9 @@ use express_session_testkit::servers;
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::crew::Crew;
+use crate::cluster::Cluster;
 use crate::site::Site;
-use crate::{SECRET, ours, towers};
+use crate::{SECRET, ours, tower_sessions_app};
 
 /// Whose sessions they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -70,7 +70,12 @@ impl Entrant {
     }
 
     /// Makes it ready at the URL of its place, in as many processes.
-    pub(crate) async fn crew(self, url: &str, processes: usize, wait: Duration) -> Result<Crew> {
+    pub(crate) async fn cluster(
+        self,
+        url: &str,
+        processes: usize,
+        wait: Duration,
+    ) -> Result<Cluster> {
         let store = match self.maker {
             Maker::Ours => Some(self.place.open(url).await?),
             Maker::ExpressSession | Maker::TowerSessions => None,
@@ -101,15 +106,15 @@ impl Entrant {
             }
             _ => None,
         };
-        Ok(Crew { sites, store, node })
+        Ok(Cluster { sites, store, node })
     }
 
     /// The application that a worker serves.
     pub(crate) async fn application(self, url: &str, wait: Duration) -> Result<Router> {
         match (self.maker, self.place) {
             (Maker::Ours, _) => Ok(ours::application(self.place.open(url).await?, wait)),
-            (Maker::TowerSessions, Place::Memory) => Ok(towers::in_memory(wait)),
-            (Maker::TowerSessions, Place::Redis) => towers::on_redis(url, wait).await,
+            (Maker::TowerSessions, Place::Memory) => Ok(tower_sessions_app::in_memory(wait)),
+            (Maker::TowerSessions, Place::Redis) => tower_sessions_app::on_redis(url, wait).await,
             (Maker::TowerSessions | Maker::ExpressSession, _) => {
                 bail!("{} has no such store here", self.name())
             }

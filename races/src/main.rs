@@ -13,13 +13,13 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
 use crate::cases::Case;
-use crate::crew::Crew;
+use crate::cluster::Cluster;
 use crate::entrants::{Entrant, Maker, Place};
 use crate::report::Report;
 use crate::tally::Tally;
 
 mod cases;
-mod crew;
+mod cluster;
 mod entrants;
 mod gate;
 mod ours;
@@ -27,7 +27,7 @@ mod report;
 mod routes;
 mod site;
 mod tally;
-mod towers;
+mod tower_sessions_app;
 
 /// Lets requests of one visitor overlap, on every store, and counts what is lost. Beside ours,
 /// express-session on Node and tower-sessions, with their own stores.
@@ -148,16 +148,17 @@ async fn play(
     let Some(url) = entrant.place.url(&folder.0) else {
         return Ok(report.left_out(entrant, "its server is not installed")?);
     };
-    let opened = entrant.crew(&url, args.processes.into(), WAIT).await;
-    let crew = opened.with_context(|| format!("{} on {}", entrant.name(), entrant.place.name()))?;
+    let opened = entrant.cluster(&url, args.processes.into(), WAIT).await;
+    let cluster =
+        opened.with_context(|| format!("{} on {}", entrant.name(), entrant.place.name()))?;
     // The first round opens connections, and is nobody's time.
-    one(Case::Apart, &crew, writers, rounds).await?;
-    for case in Case::ALL.iter().copied().filter(|case| case.suits(&crew)) {
-        if case == Case::Lock && !crew.has_locks().await? {
+    one(Case::Apart, &cluster, writers, rounds).await?;
+    for case in Case::ALL.iter().copied().filter(|case| case.suits(&cluster)) {
+        if case == Case::Lock && !cluster.has_locks().await? {
             report.say(entrant, "lock: the store has none")?;
             continue;
         }
-        let tally = all(case, &crew, writers, rounds).await.with_context(|| {
+        let tally = all(case, &cluster, writers, rounds).await.with_context(|| {
             format!("{} on {}, {}", entrant.name(), entrant.place.name(), case.name())
         })?;
         report.add(entrant, case, tally)?;
@@ -166,16 +167,16 @@ async fn play(
 }
 
 /// Plays every round of a case.
-async fn all(case: Case, crew: &Crew, writers: usize, rounds: usize) -> Result<Tally> {
+async fn all(case: Case, cluster: &Cluster, writers: usize, rounds: usize) -> Result<Tally> {
     let mut tally = Tally::default();
     for round in 0..if case == Case::Alone { 1 } else { rounds } {
-        tally.add(one(case, crew, writers, round).await?);
+        tally.add(one(case, cluster, writers, round).await?);
     }
     Ok(tally)
 }
 
-async fn one(case: Case, crew: &Crew, writers: usize, round: usize) -> Result<Tally> {
-    tokio::time::timeout(LIMIT, case.play(crew, writers, round))
+async fn one(case: Case, cluster: &Cluster, writers: usize, round: usize) -> Result<Tally> {
+    tokio::time::timeout(LIMIT, case.play(cluster, writers, round))
         .await
         .with_context(|| format!("no end of a round within {LIMIT:?}"))?
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::crew::Timed;
+use crate::cluster::Timed;
 
 /// Counts of one round, or of several.
 #[derive(Clone, Debug, Default)]

@@ -4,8 +4,8 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Result, ensure};
 
-use crate::handed_on::HandedOn;
 use crate::instructions;
+use crate::passthrough_args::HandedOn;
 use crate::process;
 use crate::tools::{self, Tool};
 use crate::workspace::Workspace;

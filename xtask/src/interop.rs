@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
-use crate::handed_on::HandedOn;
+use crate::passthrough_args::HandedOn;
 use crate::process;
 use crate::tools::{self, Tool};
 use crate::workspace::Workspace;

@@ -10,15 +10,15 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
-use crate::handed_on::HandedOn;
+use crate::passthrough_args::HandedOn;
 
 mod bench;
 mod conformance;
 mod fuzz;
-mod handed_on;
 mod instructions;
 mod interop;
 mod mutants;
+mod passthrough_args;
 mod process;
 mod races;
 mod test;

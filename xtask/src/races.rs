@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
-use crate::handed_on::HandedOn;
+use crate::passthrough_args::HandedOn;
 use crate::process;
 use crate::tools::{self, Tool};
 use crate::workspace::Workspace;
@@ -22,13 +22,13 @@ pub(crate) fn run(options: &HandedOn) -> Result<ExitCode> {
         }
     }
     let mut program = program(&workspace, options.has(RELEASE));
-    process::become_it(program.args(handed_on(options)))
+    process::become_it(program.args(passthrough_args(options)))
 }
 
 /// The one option that is ours: with it the program is optimised, for figures.
 const RELEASE: &str = "--release";
 
-fn handed_on(options: &HandedOn) -> impl Iterator<Item = &OsString> {
+fn passthrough_args(options: &HandedOn) -> impl Iterator<Item = &OsString> {
     options.arguments.iter().filter(|argument| *argument != RELEASE)
 }
 
@@ -56,6 +56,6 @@ mod tests {
         let options = HandedOn { arguments: given.map(OsString::from).to_vec() };
         assert!(options.has(RELEASE));
         let expected = ["--store", "redis", "--writers", "50"];
-        assert_eq!(handed_on(&options).collect::<Vec<_>>(), expected);
+        assert_eq!(passthrough_args(&options).collect::<Vec<_>>(), expected);
     }
 }

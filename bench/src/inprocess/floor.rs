@@ -84,7 +84,7 @@ impl Floor {
                 },
             )?,
             self.step("a record is found in the memory store, and its end moved", || {
-                let renewed = visitors.store.renew(&visitors.ids[other()], visitors.now);
+                let renewed = visitors.store.load_and_touch(&visitors.ids[other()], visitors.now);
                 ensure!(renewed.now_or_never().context(WAITS)??.is_some());
                 Ok(())
             })?,

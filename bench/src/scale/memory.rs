@@ -13,13 +13,14 @@ use crate::process;
 use crate::report::{Row, Section, Table, Target, figure};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holder {
+enum LockToken {
     Ours,
     ExpressSession,
     TowerSessions,
 }
 
-const HOLDERS: [Holder; 3] = [Holder::Ours, Holder::ExpressSession, Holder::TowerSessions];
+const HOLDERS: [LockToken; 3] =
+    [LockToken::Ours, LockToken::ExpressSession, LockToken::TowerSessions];
 
 /// The number of sessions that the targets are for.
 const MILLION: u64 = 1_000_000;
@@ -43,7 +44,7 @@ struct Held {
 /// What the sessions of a store take.
 #[derive(Debug)]
 struct Line {
-    holder: Holder,
+    holder: LockToken,
     points: Vec<Held>,
 }
 
@@ -61,7 +62,7 @@ pub(super) fn run(options: &Options) -> Result<Section> {
     Ok(section(&counts, &lines))
 }
 
-impl Holder {
+impl LockToken {
     fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
@@ -135,7 +136,7 @@ fn section(counts: &[u64], lines: &[Line]) -> Section {
                 .map(|line| (line.holder.name().to_owned(), points(line)))
                 .collect(),
         })],
-        rows: [(Holder::ExpressSession, 0.6), (Holder::TowerSessions, 0.5)]
+        rows: [(LockToken::ExpressSession, 0.6), (LockToken::TowerSessions, 0.5)]
             .into_iter()
             .map(|(peer, most)| row(lines, peer, most))
             .collect(),
@@ -145,13 +146,13 @@ fn section(counts: &[u64], lines: &[Line]) -> Section {
 }
 
 /// The target beside a peer.
-fn row(lines: &[Line], peer: Holder, most: f64) -> Row {
+fn row(lines: &[Line], peer: LockToken, most: f64) -> Row {
     let of = |holder| lines.iter().find(|line| line.holder == holder)?.at(MILLION);
     Row {
         case: format!("memory store, 1,000,000 sessions, beside {}", peer.name()),
         unit: "bytes/session",
         target: Target::TimesAtMost(most),
-        ours: of(Holder::Ours),
+        ours: of(LockToken::Ours),
         peer: of(peer),
     }
 }

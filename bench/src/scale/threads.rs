@@ -31,9 +31,9 @@ pub(super) fn run(options: &Options) -> Result<Section> {
         let medians = rates.iter().map(|rates| figures::median(rates.iter().copied()));
         let figures = medians.map(figure);
         rows.push([threads.to_string()].into_iter().chain(figures).collect());
-        let [ours, towers] = rates;
+        let [ours, tower_sessions_app] = rates;
         raw.push(json!({
-            "threads": threads, "ours_per_second": ours, "tower_sessions_per_second": towers,
+            "threads": threads, "ours_per_second": ours, "tower_sessions_per_second": tower_sessions_app,
         }));
     }
     let head = ["threads"].into_iter().chain(MAKERS);

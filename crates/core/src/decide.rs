@@ -14,30 +14,30 @@ use crate::policy::{LateWrite, Outage, Policy, Unset};
 /// ```
 /// use express_session_core::Policy;
 /// use express_session_core::decide::{
-///     self, Attributes, Cookie, Data, Expiry, Facts, Id, Origin, Plan, Reach, Record, Saved, Session, Store,
+///     self, Attributes, CookieAction, Data, Expiry, Facts, CookieMatch, Origin, Plan, Reach, RecordStatus, Saved, Lifecycle, StoreAction,
 /// };
 ///
 /// // A visitor comes back, and the handler only reads.
 /// let returning = Facts {
-///     session: Session::Live,
-///     id: Id::Presented,
+///     session: Lifecycle::Live,
+///     id: CookieMatch::Presented,
 ///     origin: Origin::Loaded,
 ///     data: Data::Same,
 ///     attributes: Attributes::Same,
 ///     saved: Saved::Never,
-///     record: Record::Touchable,
+///     record: RecordStatus::Touchable,
 ///     expiry: Expiry::Some,
 ///     reach: Reach::Open,
 /// };
 /// let plan = decide::plan(returning, &Policy::default());
-/// assert_eq!(plan, Plan { store: Store::Touch, cookie: Cookie::Keep });
+/// assert_eq!(plan, Plan { store: StoreAction::Touch, cookie: CookieAction::Keep });
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Whether there still is a session.
-    pub session: Session,
+    pub session: Lifecycle,
     /// What the request's cookie has to do with the session's id.
-    pub id: Id,
+    pub id: CookieMatch,
     /// Where the session comes from.
     pub origin: Origin,
     /// Whether the members differ from those it came with.
@@ -47,7 +47,7 @@ pub struct Facts {
     /// What has been saved in the course of the request.
     pub saved: Saved,
     /// Whether the store has a record of this id, as far as is known here.
-    pub record: Record,
+    pub record: RecordStatus,
     /// Whether the cookie has an expiry.
     pub expiry: Expiry,
     /// Whether a cookie can still reach the browser.
@@ -58,15 +58,15 @@ pub struct Facts {
 ///
 /// ```
 /// use express_session_core::{Policy, Unset};
-/// use express_session_core::decide::{self, Facts, Session, Store};
+/// use express_session_core::decide::{self, Facts, Lifecycle, StoreAction};
 ///
 /// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
 /// let policy = Policy { unset: Unset::Destroy, ..Policy::default() };
-/// let unset = Facts { session: Session::Unset, ..returning };
-/// assert_eq!(decide::plan(unset, &policy).store, Store::Destroy);
+/// let unset = Facts { session: Lifecycle::Unset, ..returning };
+/// assert_eq!(decide::plan(unset, &policy).store, StoreAction::Destroy);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Session {
+pub enum Lifecycle {
     /// There is.
     Live,
     /// The handler unset it: `req.session = null`.
@@ -81,17 +81,17 @@ pub enum Session {
 ///
 /// ```
 /// use express_session_core::Policy;
-/// use express_session_core::decide::{self, Cookie, Data, Facts, Id};
+/// use express_session_core::decide::{self, CookieAction, Data, Facts, CookieMatch};
 ///
 /// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
 /// let policy = Policy::default();
 /// let changed = Facts { data: Data::Changed, expiry: decide::Expiry::None, ..returning };
-/// assert_eq!(decide::plan(changed, &policy).cookie, Cookie::Keep);
-/// let unknown = Facts { id: Id::Unknown, ..changed };
-/// assert_eq!(decide::plan(unknown, &policy).cookie, Cookie::Send);
+/// assert_eq!(decide::plan(changed, &policy).cookie, CookieAction::Keep);
+/// let unknown = Facts { id: CookieMatch::Unknown, ..changed };
+/// assert_eq!(decide::plan(unknown, &policy).cookie, CookieAction::Send);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Id {
+pub enum CookieMatch {
     /// The request had no valid cookie.
     Unknown,
     /// The request's cookie has another id: unknown to the store, or replaced by `regenerate`.
@@ -104,12 +104,12 @@ pub enum Id {
 ///
 /// ```
 /// use express_session_core::Policy;
-/// use express_session_core::decide::{self, Cookie, Facts, Id, Origin, Plan, Store};
+/// use express_session_core::decide::{self, CookieAction, Facts, CookieMatch, Origin, Plan, StoreAction};
 ///
 /// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
-/// let regenerated = Facts { origin: Origin::Regenerated, id: Id::Other, ..returning };
+/// let regenerated = Facts { origin: Origin::Regenerated, id: CookieMatch::Other, ..returning };
 /// let plan = decide::plan(regenerated, &Policy::default());
-/// assert_eq!(plan, Plan { store: Store::Write, cookie: Cookie::Send });
+/// assert_eq!(plan, Plan { store: StoreAction::Write, cookie: CookieAction::Send });
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -125,11 +125,11 @@ pub enum Origin {
 ///
 /// ```
 /// use express_session_core::Policy;
-/// use express_session_core::decide::{self, Data, Facts, Store};
+/// use express_session_core::decide::{self, Data, Facts, StoreAction};
 ///
 /// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
 /// let changed = Facts { data: Data::Changed, ..returning };
-/// assert_eq!(decide::plan(changed, &Policy::default()).store, Store::Write);
+/// assert_eq!(decide::plan(changed, &Policy::default()).store, StoreAction::Write);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Data {
@@ -143,12 +143,12 @@ pub enum Data {
 ///
 /// ```
 /// use express_session_core::Policy;
-/// use express_session_core::decide::{self, Attributes, Cookie, Facts, Plan, Store};
+/// use express_session_core::decide::{self, Attributes, CookieAction, Facts, Plan, StoreAction};
 ///
 /// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
 /// let changed = Facts { attributes: Attributes::Changed, ..returning };
 /// let plan = decide::plan(changed, &Policy::default());
-/// assert_eq!(plan, Plan { store: Store::Write, cookie: Cookie::Send });
+/// assert_eq!(plan, Plan { store: StoreAction::Write, cookie: CookieAction::Send });
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attributes {
@@ -164,14 +164,14 @@ pub enum Attributes {
 ///
 /// ```
 /// use express_session_core::Policy;
-/// use express_session_core::decide::{self, Data, Facts, Saved, Store};
+/// use express_session_core::decide::{self, Data, Facts, Saved, StoreAction};
 ///
 /// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
 /// let policy = Policy::default();
 /// let saved = Facts { data: Data::Changed, saved: Saved::Current, ..returning };
-/// assert_eq!(decide::plan(saved, &policy).store, Store::Keep);
+/// assert_eq!(decide::plan(saved, &policy).store, StoreAction::Keep);
 /// let changed_since = Facts { saved: Saved::Stale, ..saved };
-/// assert_eq!(decide::plan(changed_since, &policy).store, Store::Write);
+/// assert_eq!(decide::plan(changed_since, &policy).store, StoreAction::Write);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Saved {
@@ -189,16 +189,16 @@ pub enum Saved {
 ///
 /// ```
 /// use express_session_core::Policy;
-/// use express_session_core::decide::{self, Facts, Record, Store};
+/// use express_session_core::decide::{self, Facts, RecordStatus, StoreAction};
 ///
 /// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
 /// let policy = Policy::default();
-/// assert_eq!(decide::plan(returning, &policy).store, Store::Touch);
-/// let renewed = Facts { record: Record::Renewed, ..returning };
-/// assert_eq!(decide::plan(renewed, &policy).store, Store::Keep);
+/// assert_eq!(decide::plan(returning, &policy).store, StoreAction::Touch);
+/// let renewed = Facts { record: RecordStatus::Renewed, ..returning };
+/// assert_eq!(decide::plan(renewed, &policy).store, StoreAction::Keep);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Record {
+pub enum RecordStatus {
     /// It has none.
     Absent,
     /// It has one, and can touch it.
@@ -213,14 +213,14 @@ pub enum Record {
 ///
 /// ```
 /// use express_session_core::Policy;
-/// use express_session_core::decide::{self, Cookie, Data, Expiry, Facts};
+/// use express_session_core::decide::{self, CookieAction, Data, Expiry, Facts};
 ///
 /// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
 /// let policy = Policy::default();
 /// let changed = Facts { data: Data::Changed, ..returning };
-/// assert_eq!(decide::plan(changed, &policy).cookie, Cookie::Send);
+/// assert_eq!(decide::plan(changed, &policy).cookie, CookieAction::Send);
 /// let without_expiry = Facts { expiry: Expiry::None, ..changed };
-/// assert_eq!(decide::plan(without_expiry, &policy).cookie, Cookie::Keep);
+/// assert_eq!(decide::plan(without_expiry, &policy).cookie, CookieAction::Keep);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
@@ -234,11 +234,11 @@ pub enum Expiry {
 ///
 /// ```
 /// use express_session_core::Policy;
-/// use express_session_core::decide::{self, Cookie, Data, Facts, Reach};
+/// use express_session_core::decide::{self, CookieAction, Data, Facts, Reach};
 ///
 /// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
 /// let insecure = Facts { data: Data::Changed, reach: Reach::Insecure, ..returning };
-/// assert_eq!(decide::plan(insecure, &Policy::default()).cookie, Cookie::Withhold);
+/// assert_eq!(decide::plan(insecure, &Policy::default()).cookie, CookieAction::Withhold);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
@@ -258,32 +258,32 @@ pub enum Reach {
 ///
 /// ```
 /// use express_session_core::Policy;
-/// use express_session_core::decide::{self, Cookie, Facts, Plan, Store};
+/// use express_session_core::decide::{self, CookieAction, Facts, Plan, StoreAction};
 ///
 /// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
 /// let plan = decide::plan(returning, &Policy::default());
-/// assert_eq!(plan, Plan { store: Store::Touch, cookie: Cookie::Keep });
+/// assert_eq!(plan, Plan { store: StoreAction::Touch, cookie: CookieAction::Keep });
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// With the store.
-    pub store: Store,
+    pub store: StoreAction,
     /// With the cookie.
-    pub cookie: Cookie,
+    pub cookie: CookieAction,
 }
 
 /// What to do with the store.
 ///
 /// ```
 /// use express_session_core::Policy;
-/// use express_session_core::decide::{self, Facts, Store};
+/// use express_session_core::decide::{self, Facts, StoreAction};
 ///
 /// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
 /// let resave = Policy { resave: true, ..Policy::default() };
-/// assert_eq!(decide::plan(returning, &resave).store, Store::Write);
+/// assert_eq!(decide::plan(returning, &resave).store, StoreAction::Write);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Store {
+pub enum StoreAction {
     /// Nothing.
     Keep,
     /// Write the session.
@@ -298,16 +298,16 @@ pub enum Store {
 ///
 /// ```
 /// use express_session_core::Policy;
-/// use express_session_core::decide::{self, Cookie, Facts, Session};
+/// use express_session_core::decide::{self, CookieAction, Facts, Lifecycle};
 ///
 /// # let returning: Facts = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/returning.rs"));
 /// let policy = Policy { rolling: true, ..Policy::default() };
-/// assert_eq!(decide::plan(returning, &policy).cookie, Cookie::Send);
-/// let destroyed = Facts { session: Session::Destroyed, ..returning };
-/// assert_eq!(decide::plan(destroyed, &policy).cookie, Cookie::Expire);
+/// assert_eq!(decide::plan(returning, &policy).cookie, CookieAction::Send);
+/// let destroyed = Facts { session: Lifecycle::Destroyed, ..returning };
+/// assert_eq!(decide::plan(destroyed, &policy).cookie, CookieAction::Expire);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cookie {
+pub enum CookieAction {
     /// Nothing: the browser has what it needs, or is to have nothing.
     Keep,
     /// Send it.
@@ -322,57 +322,61 @@ pub enum Cookie {
 ///
 /// ```
 /// use express_session_core::decide::{
-///     self, Attributes, Cookie, Data, Expiry, Facts, Id, Origin, Reach, Record, Saved, Session, Store,
+///     self, Attributes, CookieAction, Data, Expiry, Facts, CookieMatch, Origin, Reach, RecordStatus, Saved, Lifecycle, StoreAction,
 /// };
 /// use express_session_core::Policy;
 ///
 /// let first_visit = Facts {
-///     session: Session::Live,
-///     id: Id::Unknown,
+///     session: Lifecycle::Live,
+///     id: CookieMatch::Unknown,
 ///     origin: Origin::New,
 ///     data: Data::Changed,
 ///     attributes: Attributes::Same,
 ///     saved: Saved::Never,
-///     record: Record::Absent,
+///     record: RecordStatus::Absent,
 ///     expiry: Expiry::None,
 ///     reach: Reach::Open,
 /// };
 /// let plan = decide::plan(first_visit, &Policy::default());
-/// assert_eq!((plan.store, plan.cookie), (Store::Write, Cookie::Send));
+/// assert_eq!((plan.store, plan.cookie), (StoreAction::Write, CookieAction::Send));
 ///
 /// let untouched = Facts { data: Data::Same, ..first_visit };
 /// let plan = decide::plan(untouched, &Policy::default());
-/// assert_eq!((plan.store, plan.cookie), (Store::Keep, Cookie::Keep));
+/// assert_eq!((plan.store, plan.cookie), (StoreAction::Keep, CookieAction::Keep));
 /// ```
 #[must_use]
 pub fn plan(facts: Facts, policy: &Policy) -> Plan {
     match facts.session {
-        Session::Live => live(facts, policy),
-        Session::Unset | Session::Destroyed | Session::Unread => ended(facts, policy),
+        Lifecycle::Live => live(facts, policy),
+        Lifecycle::Unset | Lifecycle::Destroyed | Lifecycle::Unread => ended(facts, policy),
     }
 }
 
 fn live(facts: Facts, policy: &Policy) -> Plan {
     if facts.saved == Saved::Committed {
-        return Plan { store: Store::Keep, cookie: Cookie::Keep };
+        return Plan { store: StoreAction::Keep, cookie: CookieAction::Keep };
     }
     let store = if should_save(facts, policy) {
-        Store::Write
+        StoreAction::Write
     } else if should_touch(facts, policy) {
-        Store::Touch
+        StoreAction::Touch
     } else {
-        Store::Keep
+        StoreAction::Keep
     };
     if !should_send(facts, policy) {
-        return Plan { store, cookie: Cookie::Keep };
+        return Plan { store, cookie: CookieAction::Keep };
     }
     match facts.reach {
-        Reach::Open => Plan { store, cookie: Cookie::Send },
-        Reach::Sent => Plan { store, cookie: Cookie::Keep },
+        Reach::Open => Plan { store, cookie: CookieAction::Send },
+        Reach::Sent => Plan { store, cookie: CookieAction::Keep },
         Reach::Insecure | Reach::Unprintable | Reach::Late => {
-            let orphan = facts.record == Record::Absent && facts.saved == Saved::Never;
-            let store = if orphan && policy.departures.no_orphans { Store::Keep } else { store };
-            Plan { store, cookie: Cookie::Withhold }
+            let orphan = facts.record == RecordStatus::Absent && facts.saved == Saved::Never;
+            let store = if orphan && policy.departures.skip_unreachable_sessions {
+                StoreAction::Keep
+            } else {
+                store
+            };
+            Plan { store, cookie: CookieAction::Withhold }
         }
     }
 }
@@ -380,28 +384,30 @@ fn live(facts: Facts, policy: &Policy) -> Plan {
 fn ended(facts: Facts, policy: &Policy) -> Plan {
     let departures = policy.departures;
     let destroy = match facts.session {
-        Session::Live => false,
-        Session::Unset => {
+        Lifecycle::Live => false,
+        Lifecycle::Unset => {
             policy.unset == Unset::Destroy
-                && (!departures.single_destroy || facts.record != Record::Absent)
+                && (!departures.single_destroy || facts.record != RecordStatus::Absent)
         }
         // With departure 13, only what an earlier attempt has left there. express-session just looks
         // at whether `req.session` is there, and destroys once more (item 47).
-        Session::Destroyed if departures.single_destroy => facts.record != Record::Absent,
-        Session::Destroyed => policy.unset == Unset::Destroy,
+        Lifecycle::Destroyed if departures.single_destroy => facts.record != RecordStatus::Absent,
+        Lifecycle::Destroyed => policy.unset == Unset::Destroy,
         // For the same reason it destroys what it failed to load (item 23).
-        Session::Unread => policy.unset == Unset::Destroy && !departures.honest_errors,
+        Lifecycle::Unread => policy.unset == Unset::Destroy && !departures.report_store_errors,
     };
     let over = match facts.session {
-        Session::Destroyed => true,
-        Session::Unset => policy.unset == Unset::Destroy,
-        Session::Live | Session::Unread => false,
+        Lifecycle::Destroyed => true,
+        Lifecycle::Unset => policy.unset == Unset::Destroy,
+        Lifecycle::Live | Lifecycle::Unread => false,
     };
-    let expire =
-        departures.clear_cookie && over && facts.id != Id::Unknown && facts.reach == Reach::Open;
+    let expire = departures.clear_cookie
+        && over
+        && facts.id != CookieMatch::Unknown
+        && facts.reach == Reach::Open;
     Plan {
-        store: if destroy { Store::Destroy } else { Store::Keep },
-        cookie: if expire { Cookie::Expire } else { Cookie::Keep },
+        store: if destroy { StoreAction::Destroy } else { StoreAction::Keep },
+        cookie: if expire { CookieAction::Expire } else { CookieAction::Keep },
     }
 }
 
@@ -414,7 +420,7 @@ fn is_modified(facts: Facts, policy: &Policy) -> bool {
 }
 
 fn changed_cookie(facts: Facts, policy: &Policy) -> Attributes {
-    if policy.departures.cookie_changes_saved && facts.record != Record::Absent {
+    if policy.departures.cookie_changes_saved && facts.record != RecordStatus::Absent {
         facts.attributes
     } else {
         Attributes::Same
@@ -437,7 +443,7 @@ fn is_saved(facts: Facts, policy: &Policy) -> bool {
 
 fn should_save(facts: Facts, policy: &Policy) -> bool {
     let untold = facts.saved == Saved::Never && (facts.origin != Origin::Loaded || policy.resave);
-    if !policy.save_uninitialized && untold && facts.id != Id::Presented {
+    if !policy.save_uninitialized && untold && facts.id != CookieMatch::Presented {
         is_modified(facts, policy)
     } else {
         !is_saved(facts, policy)
@@ -447,25 +453,25 @@ fn should_save(facts: Facts, policy: &Policy) -> bool {
 fn should_touch(facts: Facts, policy: &Policy) -> bool {
     let is_of_use = match facts.record {
         // express-session touches whatever id the cookie has, whether or not there is a record of it.
-        Record::Absent | Record::Touchable => true,
-        Record::Renewed => facts.attributes != Attributes::Same,
-        Record::Untouchable => false,
+        RecordStatus::Absent | RecordStatus::Touchable => true,
+        RecordStatus::Renewed => facts.attributes != Attributes::Same,
+        RecordStatus::Untouchable => false,
     };
     let was_renewed = policy.departures.single_write
         && facts.saved == Saved::Current
         && facts.attributes != Attributes::Changed;
-    facts.id == Id::Presented && is_of_use && !was_renewed
+    facts.id == CookieMatch::Presented && is_of_use && !was_renewed
 }
 
 fn should_send(facts: Facts, policy: &Policy) -> bool {
     let saved_by_hand = matches!(facts.saved, Saved::Stale | Saved::Current);
     match facts.id {
-        Id::Unknown | Id::Other => {
+        CookieMatch::Unknown | CookieMatch::Other => {
             policy.save_uninitialized
                 || is_modified(facts, policy)
                 || (policy.departures.save_sends_cookie && saved_by_hand)
         }
-        Id::Presented => {
+        CookieMatch::Presented => {
             let tells =
                 facts.expiry == Expiry::Some || changed_cookie(facts, policy) != Attributes::Same;
             policy.rolling || (tells && is_modified(facts, policy))
@@ -521,14 +527,14 @@ pub fn load(presented: bool, policy: &Policy) -> Load {
 /// use express_session_core::Policy;
 /// use express_session_core::decide::{self, Fetch};
 ///
-/// assert_eq!(decide::fetch(&Policy::default()), Fetch::Renew);
+/// assert_eq!(decide::fetch(&Policy::default()), Fetch::LoadAndTouch);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fetch {
     /// Loaded, and touched at the end of the request if nothing else is done with it.
     Load,
     /// Loaded and touched in one step: all that a request needs that only reads.
-    Renew,
+    LoadAndTouch,
 }
 
 /// Decides how to load (departure 20). With `resave` every request writes, and no touch is needed.
@@ -542,7 +548,11 @@ pub enum Fetch {
 /// ```
 #[must_use]
 pub fn fetch(policy: &Policy) -> Fetch {
-    if policy.departures.touch_on_load && !policy.resave { Fetch::Renew } else { Fetch::Load }
+    if policy.departures.touch_on_load && !policy.resave {
+        Fetch::LoadAndTouch
+    } else {
+        Fetch::Load
+    }
 }
 
 /// Decides at how many cookies of the name to look for one that is signed (departure 4): the first, or as many as
@@ -560,20 +570,20 @@ pub fn candidates(policy: &Policy) -> usize {
     if policy.departures.duplicate_cookies { 8 } else { 1 }
 }
 
-/// Decides whether a session that no handler asked for is seen to once its record is [renewed](Fetch::Renew):
+/// Decides whether a session that no handler asked for is seen to once its record is [renewed](Fetch::LoadAndTouch):
 /// there is nothing to be stored then, and no cookie to be sent, whatever the record says.
 ///
 /// ```
 /// use express_session_core::{Policy, decide};
 ///
-/// assert!(decide::renewal_suffices(&Policy::default()));
+/// assert!(decide::touch_on_load_suffices(&Policy::default()));
 /// // The cookie, which goes with every response then, has its settings from the record.
 /// let rolling = Policy { rolling: true, ..Policy::default() };
-/// assert!(!decide::renewal_suffices(&rolling));
+/// assert!(!decide::touch_on_load_suffices(&rolling));
 /// ```
 #[must_use]
-pub fn renewal_suffices(policy: &Policy) -> bool {
-    fetch(policy) == Fetch::Renew && !policy.rolling
+pub fn touch_on_load_suffices(policy: &Policy) -> bool {
+    fetch(policy) == Fetch::LoadAndTouch && !policy.rolling
 }
 
 /// When the store's step of a response is taken.
@@ -635,7 +645,7 @@ pub enum Surprise {
 /// ```
 #[must_use]
 pub fn gone(policy: &Policy) -> Surprise {
-    if policy.departures.final_end { Surprise::Refuse } else { Surprise::Overwrite }
+    if policy.departures.destroy_is_final { Surprise::Refuse } else { Surprise::Overwrite }
 }
 
 /// Decides what to do when a new session's id is in use (departure 17).
@@ -734,11 +744,11 @@ pub fn touches_at_once(sending: bool, policy: &Policy) -> bool {
 ///
 /// ```
 /// use express_session_core::Policy;
-/// use express_session_core::decide::{self, Failure, Fault, Step};
+/// use express_session_core::decide::{self, OnFailure, Fault, Step};
 ///
 /// let policy = Policy::default();
-/// assert_eq!(decide::failure(Step::Write, Fault::Outage, &policy), Failure::Tell);
-/// assert_eq!(decide::failure(Step::Touch, Fault::Outage, &policy), Failure::Hide);
+/// assert_eq!(decide::failure(Step::Write, Fault::Outage, &policy), OnFailure::Report);
+/// assert_eq!(decide::failure(Step::Touch, Fault::Outage, &policy), OnFailure::Ignore);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -760,11 +770,11 @@ pub enum Step {
 ///
 /// ```
 /// use express_session_core::{LateWrite, Policy};
-/// use express_session_core::decide::{self, Failure, Fault, Step};
+/// use express_session_core::decide::{self, OnFailure, Fault, Step};
 ///
 /// let strict = Policy { late_write: LateWrite::Refuse, ..Policy::default() };
-/// assert_eq!(decide::failure(Step::Write, Fault::Ended, &Policy::default()), Failure::Without);
-/// assert_eq!(decide::failure(Step::Write, Fault::Ended, &strict), Failure::Tell);
+/// assert_eq!(decide::failure(Step::Write, Fault::Ended, &Policy::default()), OnFailure::ContinueWithoutSession);
+/// assert_eq!(decide::failure(Step::Write, Fault::Ended, &strict), OnFailure::Report);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -781,19 +791,19 @@ pub enum Fault {
 ///
 /// ```
 /// use express_session_core::{Outage, Policy};
-/// use express_session_core::decide::{self, Failure, Fault, Step};
+/// use express_session_core::decide::{self, OnFailure, Fault, Step};
 ///
 /// let lenient = Policy { outage: Outage::Continue, ..Policy::default() };
-/// assert_eq!(decide::failure(Step::Load, Fault::Outage, &lenient), Failure::Without);
+/// assert_eq!(decide::failure(Step::Load, Fault::Outage, &lenient), OnFailure::ContinueWithoutSession);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum OnFailure {
     /// It is told: to the handler that called, or in place of its response.
-    Tell,
+    Report,
     /// The request goes on as if nothing had happened.
-    Hide,
+    Ignore,
     /// The request goes on without a session: nothing more is stored, and no cookie is sent.
-    Without,
+    ContinueWithoutSession,
 }
 
 /// Decides what to do when the store fails (departure 18). Where nothing of the visitor's is lost, the
@@ -801,36 +811,39 @@ pub enum Failure {
 ///
 /// ```
 /// use express_session_core::{Departures, Outage, Policy};
-/// use express_session_core::decide::{self, Failure, Fault, Step};
+/// use express_session_core::decide::{self, OnFailure, Fault, Step};
 ///
 /// let express = Policy { departures: Departures::none(), ..Policy::default() };
-/// assert_eq!(decide::failure(Step::Write, Fault::Outage, &Policy::default()), Failure::Tell);
-/// assert_eq!(decide::failure(Step::Write, Fault::Outage, &express), Failure::Hide);
+/// assert_eq!(decide::failure(Step::Write, Fault::Outage, &Policy::default()), OnFailure::Report);
+/// assert_eq!(decide::failure(Step::Write, Fault::Outage, &express), OnFailure::Ignore);
 ///
 /// // A logout that did not happen is told under every policy.
 /// let lenient = Policy { outage: Outage::Continue, ..Policy::default() };
-/// assert_eq!(decide::failure(Step::Destroy, Fault::Outage, &lenient), Failure::Tell);
+/// assert_eq!(decide::failure(Step::Destroy, Fault::Outage, &lenient), OnFailure::Report);
 /// ```
 #[must_use]
-pub fn failure(step: Step, fault: Fault, policy: &Policy) -> Failure {
-    let honest = if policy.departures.honest_errors { Failure::Tell } else { Failure::Hide };
+pub fn failure(step: Step, fault: Fault, policy: &Policy) -> OnFailure {
+    let honest =
+        if policy.departures.report_store_errors { OnFailure::Report } else { OnFailure::Ignore };
     match (step, fault) {
-        (Step::LoadUnasked | Step::Touch, _) => Failure::Hide,
+        (Step::LoadUnasked | Step::Touch, _) => OnFailure::Ignore,
         (Step::Destroy, _) => honest,
         (Step::Load | Step::Write | Step::WriteUnasked, Fault::Outage)
             if policy.outage == Outage::Continue =>
         {
-            Failure::Without
+            OnFailure::ContinueWithoutSession
         }
-        (Step::WriteUnasked, Fault::Ended) => Failure::Without,
-        (Step::WriteUnasked, Fault::Outage) if policy.departures.honest_errors => Failure::Without,
-        (Step::WriteUnasked, Fault::Outage) => Failure::Hide,
+        (Step::WriteUnasked, Fault::Ended) => OnFailure::ContinueWithoutSession,
+        (Step::WriteUnasked, Fault::Outage) if policy.departures.report_store_errors => {
+            OnFailure::ContinueWithoutSession
+        }
+        (Step::WriteUnasked, Fault::Outage) => OnFailure::Ignore,
         (Step::WriteUnasked, Fault::Session) => honest,
-        (Step::Load, _) => Failure::Tell,
+        (Step::Load, _) => OnFailure::Report,
         (Step::Write, Fault::Outage | Fault::Session) => honest,
         (Step::Write, Fault::Ended) => match policy.late_write {
-            LateWrite::Drop => Failure::Without,
-            LateWrite::Refuse => Failure::Tell,
+            LateWrite::Drop => OnFailure::ContinueWithoutSession,
+            LateWrite::Refuse => OnFailure::Report,
         },
     }
 }

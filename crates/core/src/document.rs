@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
 
-use crate::cookie::{Familiar, StoredCookie};
+use crate::cookie::{CookieTemplate, StoredCookie};
 use crate::{Timestamp, json};
 
 /// The name of the member that holds the cookie.
@@ -63,7 +63,7 @@ const RESERVED: [&str; 21] = [
 /// document.insert("views", &2)?;
 /// assert!(document.is_changed());
 /// assert_eq!(
-///     &*document.render(r#"{"path":"/"}"#),
+///     &*document.to_json(r#"{"path":"/"}"#),
 ///     r#"{"cookie":{"path":"/"},"views":2,"user":{"name":"bob"}}"#,
 /// );
 ///
@@ -226,7 +226,7 @@ impl Document {
     ///
     /// let document = Document::new();
     /// assert!(document.is_empty());
-    /// assert_eq!(&*document.render("{}"), r#"{"cookie":{}}"#);
+    /// assert_eq!(&*document.to_json("{}"), r#"{"cookie":{}}"#);
     /// ```
     #[must_use]
     pub fn new() -> Self {
@@ -258,11 +258,11 @@ impl Document {
     /// As [`Document::parse`] and [`StoredCookie::parse`].
     ///
     /// ```
-    /// use express_session_core::cookie::{Cookie, Familiar, StoredCookie};
+    /// use express_session_core::cookie::{Cookie, CookieTemplate, StoredCookie};
     /// use express_session_core::{Document, Timestamp};
     ///
     /// let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let usual = Familiar::new(&StoredCookie::new(&Cookie::new(), now, false, true));
+    /// let usual = CookieTemplate::new(&StoredCookie::new(&Cookie::new(), now, false, true));
     /// let text = r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"a":1}"#;
     /// let (document, cookie) = Document::parse_as(text, &usual, now)?;
     /// assert_eq!(document.get("a")?, Some(1));
@@ -271,11 +271,11 @@ impl Document {
     /// ```
     pub fn parse_as(
         text: impl Into<Arc<str>>,
-        familiar: &Familiar,
+        template: &CookieTemplate,
         now: Timestamp,
     ) -> Result<(Self, StoredCookie), Corrupt> {
         let text = text.into();
-        let known = text.strip_prefix(FRONT).and_then(|text| familiar.recognise(text));
+        let known = text.strip_prefix(FRONT).and_then(|text| template.match_prefix(text));
         let Some((cookie, length)) = known else {
             let document = Self::parse(text)?;
             let cookie = StoredCookie::parse(document.cookie_text(), now)?;
@@ -304,7 +304,7 @@ impl Document {
     /// use express_session_core::Document;
     ///
     /// let document = Document::parse_normalised(r#"{ "cookie": {}, "n": 1.0, "save": 1 }"#)?;
-    /// assert_eq!(&*document.render("{}"), r#"{"cookie":{},"n":1}"#);
+    /// assert_eq!(&*document.to_json("{}"), r#"{"cookie":{},"n":1}"#);
     /// assert!(document.is_changed());
     /// # Ok::<(), express_session_core::Corrupt>(())
     /// ```
@@ -519,7 +519,7 @@ impl Document {
     ///
     /// let mut document = Document::parse(r#"{"views":1,"cookie":{}}"#)?;
     /// document.clear();
-    /// assert_eq!(&*document.render("{}"), r#"{"cookie":{}}"#);
+    /// assert_eq!(&*document.to_json("{}"), r#"{"cookie":{}}"#);
     /// # Ok::<(), express_session_core::Corrupt>(())
     /// ```
     pub fn clear(&mut self) {
@@ -597,12 +597,12 @@ impl Document {
     ///
     /// let text = r#"{ "cookie": {}, "n": 1.0 }"#;
     /// let document = Document::parse(text)?;
-    /// assert_eq!(&*document.render("{}"), text);
-    /// assert_eq!(&*document.render(r#"{"path":"/"}"#), r#"{ "cookie": {"path":"/"}, "n": 1.0 }"#);
+    /// assert_eq!(&*document.to_json("{}"), text);
+    /// assert_eq!(&*document.to_json(r#"{"path":"/"}"#), r#"{ "cookie": {"path":"/"}, "n": 1.0 }"#);
     /// # Ok::<(), express_session_core::Corrupt>(())
     /// ```
     #[must_use]
-    pub fn render(&self, cookie: &str) -> Arc<str> {
+    pub fn to_json(&self, cookie: &str) -> Arc<str> {
         if self.is_composed() {
             return self.compose(cookie, |_, _| {}).into();
         }
@@ -620,18 +620,18 @@ impl Document {
     ///
     /// let mut document = Document::parse(r#"{"cookie":{},"a":1}"#)?;
     /// document.insert("b", &2)?;
-    /// let written = document.written(r#"{"path":"/"}"#);
+    /// let written = document.as_saved(r#"{"path":"/"}"#);
     /// assert_eq!(&**written.base_text(), r#"{"cookie":{"path":"/"},"a":1,"b":2}"#);
     /// assert!(!written.is_changed() && document.is_changed());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn written(&self, cookie: &str) -> Self {
+    pub fn as_saved(&self, cookie: &str) -> Self {
         if self.is_composed() {
             return Self { base: Arc::new(self.composed(cookie)), edited: None };
         }
         if cookie == self.cookie_text() {
-            return self.loaded();
+            return self.base();
         }
         Self { base: Arc::new(self.base.with_cookie(cookie)), edited: None }
     }
@@ -694,12 +694,12 @@ impl Document {
     /// let mut document = Document::parse(r#"{"cookie":{},"a":1}"#)?;
     /// document.insert("a", &2)?;
     /// document.insert("b", &2)?;
-    /// document.restore("a");
-    /// document.restore("b");
+    /// document.revert_member("a");
+    /// document.revert_member("b");
     /// assert!(!document.is_changed());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn restore(&mut self, key: &str) {
+    pub fn revert_member(&mut self, key: &str) {
         let loaded = self.base.find(key).map(|span| slice(&self.base.text, span.value).to_owned());
         match loaded {
             Some(value) => self.insert_raw(key, &value),
@@ -714,11 +714,11 @@ impl Document {
     ///
     /// let mut document = Document::parse(r#"{"cookie":{},"views":1}"#)?;
     /// document.insert("views", &2)?;
-    /// assert_eq!(document.loaded().get("views")?, Some(1));
+    /// assert_eq!(document.base().get("views")?, Some(1));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn loaded(&self) -> Self {
+    pub fn base(&self) -> Self {
         Self { base: Arc::clone(&self.base), edited: None }
     }
 
@@ -963,11 +963,11 @@ pub fn with_cookie(text: &str, cookie: &str) -> Option<String> {
 /// Starts a record's time anew, as [`Touch::renewing`](crate::store::Touch::renewing) has it: gives the text with its cookie
 /// renewed, or `None` where that is the same text, and the new deadline. `None` where the text is no record.
 ///
-/// For stores that implement [`Store::renew`](crate::store::Store::renew) and keep the text's cookie current.
+/// For stores that implement [`Store::load_and_touch`](crate::store::Store::load_and_touch) and keep the text's cookie current.
 ///
 /// ```
 /// use express_session_core::Timestamp;
-/// use express_session_core::document::renewed;
+/// use express_session_core::document::with_expiry_reset;
 ///
 /// let now = Timestamp::from_millis(1_700_000_000_000);
 /// let text = r#"{"cookie":{"originalMaxAge":60000,"expires":"2023-11-14T22:13:00.000Z"},"a":1}"#;
@@ -978,7 +978,7 @@ pub fn with_cookie(text: &str, cookie: &str) -> Option<String> {
 /// ```
 #[must_use]
 pub fn renewed(text: &str, now: Timestamp) -> Option<(Option<String>, Option<Timestamp>)> {
-    renewed_as(text, &mut None, now)
+    with_expiry_reset_as(text, &mut None, now)
 }
 
 /// Does what [`renewed`] does, and faster where the record begins with a familiar cookie. What is behind that is
@@ -986,28 +986,29 @@ pub fn renewed(text: &str, now: Timestamp) -> Option<(Option<String>, Option<Tim
 ///
 /// ```
 /// use express_session_core::Timestamp;
-/// use express_session_core::document::{renewed, renewed_as};
+/// use express_session_core::document::{renewed, with_expiry_reset_as};
 ///
 /// let text = r#"{"cookie":{"originalMaxAge":60000,"expires":"2023-11-14T22:13:00.000Z"},"a":1}"#;
 /// let mut familiar = None;
 /// for now in [1, 2].map(Timestamp::from_millis) {
-///     assert_eq!(renewed_as(text, &mut familiar, now), renewed(text, now));
+///     assert_eq!(with_expiry_reset_as(text, &mut familiar, now), renewed(text, now));
 /// }
 /// ```
 #[must_use]
-pub fn renewed_as(
+pub fn with_expiry_reset_as(
     text: &str,
-    familiar: &mut Option<Familiar>,
+    template: &mut Option<CookieTemplate>,
     now: Timestamp,
 ) -> Option<(Option<String>, Option<Timestamp>)> {
-    if let Some(done) = familiar.as_ref().and_then(|familiar| redated(text, familiar, now)) {
+    if let Some(done) = template.as_ref().and_then(|template| with_new_expiry(text, template, now))
+    {
         return Some(done);
     }
     let span = cookie_span(text)?;
     let stored = &text[span.clone()];
     let mut cookie = StoredCookie::parse(stored, now).ok()?;
-    *familiar = Some(Familiar::new(&cookie));
-    cookie.renew(now);
+    *template = Some(CookieTemplate::new(&cookie));
+    cookie.reset_expiry(now);
     let json = cookie.text();
     let same = json == stored;
     Some(((!same).then(|| splice(text, span, &json)), cookie.deadline()))
@@ -1015,16 +1016,16 @@ pub fn renewed_as(
 
 /// Renews a record that begins with a familiar cookie, if that has no time, or a max age and a date as JavaScript
 /// writes it.
-fn redated(
+fn with_new_expiry(
     text: &str,
-    familiar: &Familiar,
+    template: &CookieTemplate,
     now: Timestamp,
 ) -> Option<(Option<String>, Option<Timestamp>)> {
     /// The length of a date up to the year 9999, in its quotes, and the first millisecond after it.
     const DATE: usize = r#""2023-11-14T22:13:20.000Z""#.len();
     const YEAR_10000: i64 = 253_402_300_800_000;
     let cookie = text.strip_prefix(FRONT)?;
-    let times = familiar.times(cookie)?;
+    let times = template.times(cookie)?;
     if !cookie[times.end..].starts_with([',', '}']) {
         return None;
     }
@@ -1198,13 +1199,13 @@ mod tests {
     #[test]
     fn untouched_document_is_the_same_text_and_no_copy() {
         let document = parse(r#" { "b" : 1.0, "cookie" : {"path":"/"} } "#);
-        assert!(Arc::ptr_eq(&document.render(COOKIE_JSON), document.base_text()));
+        assert!(Arc::ptr_eq(&document.to_json(COOKIE_JSON), document.base_text()));
     }
 
     #[test]
     fn new_cookie_leaves_every_other_byte_alone() {
         let document = parse(r#"{ "b" : 1.0, "cookie" : {"path":"/"}, "req" : "\u00e9" }"#);
-        assert_eq!(&*document.render("{}"), r#"{ "b" : 1.0, "cookie" : {}, "req" : "\u00e9" }"#);
+        assert_eq!(&*document.to_json("{}"), r#"{ "b" : 1.0, "cookie" : {}, "req" : "\u00e9" }"#);
     }
 
     #[test]
@@ -1213,7 +1214,7 @@ mod tests {
             parse(r#"{"cookie":{},"f":1.0,"s":"\u00e9\ud800","big":12345678901234567890}"#);
         document.insert("n", &7).unwrap();
         assert_eq!(
-            &*document.render("{}"),
+            &*document.to_json("{}"),
             r#"{"cookie":{},"f":1.0,"s":"\u00e9\ud800","big":12345678901234567890,"n":7}"#
         );
     }
@@ -1224,16 +1225,16 @@ mod tests {
         for key in ["b", "10", "a", "9", "07"] {
             document.insert(key, &0).unwrap();
         }
-        assert_eq!(&*document.render("{}"), r#"{"9":0,"10":0,"cookie":{},"b":0,"a":0,"07":0}"#);
+        assert_eq!(&*document.to_json("{}"), r#"{"9":0,"10":0,"cookie":{},"b":0,"a":0,"07":0}"#);
         assert!(document.remove("9"));
-        assert_eq!(&*document.render("{}"), r#"{"10":0,"cookie":{},"b":0,"a":0,"07":0}"#);
+        assert_eq!(&*document.to_json("{}"), r#"{"10":0,"cookie":{},"b":0,"a":0,"07":0}"#);
     }
 
     #[test]
     fn loaded_keys_are_put_into_javascripts_order_once_edited() {
         let mut document = parse(r#"{"z":1,"cookie":{},"7":2,"a":3,"0":4}"#);
         document.insert("new", &5).unwrap();
-        assert_eq!(&*document.render("{}"), r#"{"0":4,"7":2,"z":1,"cookie":{},"a":3,"new":5}"#);
+        assert_eq!(&*document.to_json("{}"), r#"{"0":4,"7":2,"z":1,"cookie":{},"a":3,"new":5}"#);
     }
 
     /// As `JSON.parse` has it: at the place of the first, with the value of the last.
@@ -1248,7 +1249,7 @@ mod tests {
             assert_eq!(document.get_raw("a"), Some("3"));
             document.insert("d", &5).unwrap();
             assert_eq!(
-                &*document.render("{}"),
+                &*document.to_json("{}"),
                 format!(r#"{{{fill}"a":3,"cookie":{{}},"b":2,"c":4,"d":5}}"#)
             );
         }
@@ -1263,8 +1264,8 @@ mod tests {
                 r#"{{"originalMaxAge":{max_age},"expires":{expires},"httpOnly":true,"path":"/"}}"#
             )
         };
-        let familiar =
-            Some(Familiar::new(&StoredCookie::parse(&cookie("null", "null"), now).unwrap()));
+        let template =
+            Some(CookieTemplate::new(&StoredCookie::parse(&cookie("null", "null"), now).unwrap()));
         let dates = [
             "null",
             r#""2023-11-14T22:13:20.123Z""#,
@@ -1290,7 +1291,7 @@ mod tests {
                         [0, -YEAR, 1_700_000_000_123, 1_699_999_940_123, 7900 * YEAR, 8100 * YEAR]
                     {
                         let now = Timestamp::from_millis(now);
-                        let again = renewed_as(&text, &mut familiar.clone(), now);
+                        let again = with_expiry_reset_as(&text, &mut template.clone(), now);
                         assert_eq!(again, renewed(&text, now), "{text} {now}");
                     }
                 }
@@ -1298,7 +1299,7 @@ mod tests {
         }
         // That it was not read to its end shows in one that has none.
         let broken = |date: &str| format!(r#"{{"cookie":{},broken"#, cookie("60000", date));
-        let again = |text: &str| renewed_as(text, &mut familiar.clone(), now);
+        let again = |text: &str| with_expiry_reset_as(text, &mut template.clone(), now);
         let deadline = Some(Timestamp::from_millis(1_700_000_060_123));
         let expected = broken(r#""2023-11-14T22:14:20.123Z""#);
         assert_eq!(
@@ -1316,7 +1317,7 @@ mod tests {
         let now = Timestamp::from_millis(1_700_000_000_123);
         let usual = |times: &str| format!(r#"{{{times},"httpOnly":true,"path":"/"}}"#);
         let timeless = usual(r#""originalMaxAge":null,"expires":null"#);
-        let familiar = Familiar::new(&StoredCookie::parse(&timeless, now).unwrap());
+        let template = CookieTemplate::new(&StoredCookie::parse(&timeless, now).unwrap());
         let read = |text: &str| -> Result<_, Corrupt> {
             let document = Document::parse(text)?;
             let cookie = StoredCookie::parse(document.cookie_text(), now)?;
@@ -1344,12 +1345,12 @@ mod tests {
         for cookie in [&*timeless, &timed, other, "null"] {
             for behind in behind {
                 let text = format!(r#"{{"cookie":{cookie}{behind}"#);
-                let (found, expected) = (Document::parse_as(&*text, &familiar, now), read(&text));
+                let (found, expected) = (Document::parse_as(&*text, &template, now), read(&text));
                 let texts = |found: Result<(Document, StoredCookie), Corrupt>| {
                     let (document, cookie) = found?;
                     let mut edited = document.clone();
                     edited.insert("new", &0).unwrap();
-                    let written = [document.render("{}"), edited.render("{}")];
+                    let written = [document.to_json("{}"), edited.to_json("{}")];
                     Ok::<_, Corrupt>((document.cookie_text().to_owned(), cookie, written))
                 };
                 assert_eq!(texts(found), texts(expected), "{text}");
@@ -1362,7 +1363,7 @@ mod tests {
         let mut document = parse(r#"{"a":1,"cookie":{},"\u0037":2}"#);
         assert_eq!(document.keys().collect::<Vec<_>>(), ["7", "a"]);
         document.insert("8", &3).unwrap();
-        assert_eq!(&*document.render("{}"), r#"{"\u0037":2,"8":3,"a":1,"cookie":{}}"#);
+        assert_eq!(&*document.to_json("{}"), r#"{"\u0037":2,"8":3,"a":1,"cookie":{}}"#);
     }
 
     #[test]
@@ -1373,7 +1374,7 @@ mod tests {
         document.insert("a", &1).unwrap();
         document.insert("b", "é").unwrap();
         assert!(!document.is_changed());
-        assert_eq!(&*document.render("{}"), r#"{"cookie":{},"a":1.0,"b":"\u00e9"}"#);
+        assert_eq!(&*document.to_json("{}"), r#"{"cookie":{},"a":1.0,"b":"\u00e9"}"#);
     }
 
     #[test]
@@ -1390,7 +1391,7 @@ mod tests {
         document.insert("user", &9_007_199_254_740_993_u64).unwrap();
         document.insert("n", &1_000_000_000_000_000_u64).unwrap();
         assert!(document.is_member_changed("user") && !document.is_member_changed("n"));
-        assert_eq!(&*document.render("{}"), r#"{"cookie":{},"user":9007199254740993,"n":1e15}"#);
+        assert_eq!(&*document.to_json("{}"), r#"{"cookie":{},"user":9007199254740993,"n":1e15}"#);
     }
 
     #[test]
@@ -1410,7 +1411,7 @@ mod tests {
         document.remove("a");
         document.insert("a", &1).unwrap();
         assert!(document.is_changed());
-        assert_eq!(&*document.render("{}"), r#"{"cookie":{},"z":2,"a":1}"#);
+        assert_eq!(&*document.to_json("{}"), r#"{"cookie":{},"z":2,"a":1}"#);
         document.remove("z");
         document.remove("a");
         document.insert("a", &1).unwrap();
@@ -1424,7 +1425,7 @@ mod tests {
         document.remove("a");
         document.insert("a", &1).unwrap();
         assert!(!document.is_changed());
-        assert_eq!(&*document.render("{}"), r#"{"cookie":{},"a":1}"#);
+        assert_eq!(&*document.to_json("{}"), r#"{"cookie":{},"a":1}"#);
     }
 
     #[test]
@@ -1443,10 +1444,10 @@ mod tests {
             r#"{"a":1,"b":2,"a":3,"cookie":{},"c":4,"\u0062":5,"a":6,"\ud800":7,"\ud801":8}"#;
         let mut document = parse(text);
         assert_eq!(document.keys().collect::<Vec<_>>(), ["a", "b", "c"]);
-        assert_eq!(&*document.render("{}"), text, "untouched, it stays as it is");
+        assert_eq!(&*document.to_json("{}"), text, "untouched, it stays as it is");
         document.insert("d", &9).unwrap();
         assert_eq!(
-            &*document.render("{}"),
+            &*document.to_json("{}"),
             r#"{"a":6,"b":5,"cookie":{},"c":4,"\ud800":7,"\ud801":8,"d":9}"#
         );
     }
@@ -1464,11 +1465,15 @@ mod tests {
         ] {
             let mut document = parse(text);
             document.insert("b", &0).unwrap();
-            assert_eq!(&*document.render("{}"), edited, "{text}");
+            assert_eq!(&*document.to_json("{}"), edited, "{text}");
         }
         let mut document = parse(r#"{"a":1,"a":2,"a":3,"cookie":{}}"#);
         document.insert("a", &4).unwrap();
-        assert_eq!(&*document.render("{}"), r#"{"a":4,"cookie":{}}"#, "no record without a cookie");
+        assert_eq!(
+            &*document.to_json("{}"),
+            r#"{"a":4,"cookie":{}}"#,
+            "no record without a cookie"
+        );
     }
 
     #[test]
@@ -1508,10 +1513,10 @@ mod tests {
         document.insert("a", &2).unwrap();
         document.insert("b", &2).unwrap();
         assert!(document.is_member_changed("a") && document.is_member_changed("b"));
-        document.restore("a");
+        document.revert_member("a");
         assert_eq!(document.get_raw("a"), Some("1.0"));
         assert!(!document.is_member_changed("a") && document.is_member_changed("b"));
-        document.restore("b");
+        document.revert_member("b");
         assert!(!document.contains("b") && !document.is_changed());
     }
 
@@ -1540,7 +1545,7 @@ mod tests {
         let document =
             Document::parse_normalised(r#"{"id":1,"cookie":{},"b":1.0,"toString":2}"#).unwrap();
         assert!(document.is_changed());
-        assert_eq!(&*document.render("{}"), r#"{"cookie":{},"b":1}"#);
+        assert_eq!(&*document.to_json("{}"), r#"{"cookie":{},"b":1}"#);
         assert!(!Document::parse_normalised(r#"{"cookie":{},"b":1.0}"#).unwrap().is_changed());
     }
 
@@ -1648,8 +1653,8 @@ mod tests {
                     Edit::Clear => document.clear(),
                 }
             }
-            let written = document.written(cookie);
-            prop_assert_eq!(written.base_text(), &document.render(cookie));
+            let written = document.as_saved(cookie);
+            prop_assert_eq!(written.base_text(), &document.to_json(cookie));
             let loaded = Document::parse(Arc::clone(written.base_text())).unwrap();
             prop_assert_eq!(written.cookie_text(), cookie);
             prop_assert!(written.base == loaded.base);
@@ -1683,9 +1688,9 @@ mod tests {
                 prop_assert_eq!(&keys, &model.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>());
                 let changed = model != [("1".into(), 1), ("a".into(), 0), ("é".into(), 2)];
                 prop_assert_eq!(document.is_changed(), changed);
-                let again = parse(&document.render("{}"));
+                let again = parse(&document.to_json("{}"));
                 prop_assert!(again.same_members(&document));
-                prop_assert_eq!(again.render("{}"), document.render("{}"));
+                prop_assert_eq!(again.to_json("{}"), document.to_json("{}"));
             }
         }
     }

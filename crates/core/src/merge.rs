@@ -38,13 +38,13 @@ pub struct Merged {
 /// let theirs = Document::parse(r#"{"cookie":{},"a":1,"b":3}"#)?;
 ///
 /// let merged = merge::merge(&ours, &theirs);
-/// assert_eq!(&*merged.document.render("{}"), r#"{"cookie":{},"a":2,"b":3}"#);
+/// assert_eq!(&*merged.document.to_json("{}"), r#"{"cookie":{},"a":2,"b":3}"#);
 /// assert!(merged.contested.is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use]
 pub fn merge(ours: &Document, theirs: &Document) -> Merged {
-    merge_since(&ours.loaded(), ours, theirs)
+    merge_since(&ours.base(), ours, theirs)
 }
 
 /// Does the same with what we changed since `base`, where that is not what `ours` was loaded from: what we
@@ -123,11 +123,11 @@ mod tests {
             };
             let mut loaded = document(r#"{"cookie":{}}"#);
             set(&mut loaded, base);
-            let mut mine = document(&loaded.render("{}"));
+            let mut mine = document(&loaded.to_json("{}"));
             set(&mut mine, ours);
             let mut current = document(r#"{"cookie":{}}"#);
             set(&mut current, theirs);
-            let current = document(&current.render("{}"));
+            let current = document(&current.to_json("{}"));
 
             let result = merge(&mine, &current);
             let row = (base, ours, theirs);
@@ -169,7 +169,7 @@ mod tests {
         #[test]
         fn what_only_one_side_touched_is_never_lost(ours in edited(), theirs in edited()) {
             let base = document(BASE);
-            let stored = document(&theirs.render("{}"));
+            let stored = document(&theirs.to_json("{}"));
             let merged = merge(&ours, &stored).document;
             for key in ["a", "b", "c", "d"] {
                 let (was, mine, other) = (base.get_raw(key), ours.get_raw(key), theirs.get_raw(key));

@@ -95,7 +95,7 @@ macro_rules! departures {
         /// use express_session_core::Departures;
         ///
         /// let departures = Departures::none().clear_cookie(true);
-        /// assert!(departures.clear_cookie && !departures.no_orphans);
+        /// assert!(departures.clear_cookie && !departures.skip_unreachable_sessions);
         /// assert_eq!(departures.active().collect::<Vec<_>>(), [(14, "clear_cookie")]);
         /// assert_eq!(Departures::default(), Departures::all());
         /// ```
@@ -199,7 +199,7 @@ departures! {
     /// Saves and sends a stored session whose cookie was changed, though its data was not.
     9 cookie_changes_saved,
     /// Does not store a new session whose cookie cannot be sent.
-    10 no_orphans,
+    10 skip_unreachable_sessions,
     /// Sends the cookie of a new session that was saved by hand.
     11 save_sends_cookie,
     /// Renews the session's time with a save by hand, and writes or touches no second time.
@@ -211,11 +211,11 @@ departures! {
     /// Lets the response leave only when its session is saved.
     15 save_before_response,
     /// Never writes back a record that has gone since it was loaded.
-    16 final_end,
+    16 destroy_is_final,
     /// Never overwrites a record with a new session that drew the same id.
     17 unique_ids,
     /// Never takes a failure of the store for success, or for a reason to destroy.
-    18 honest_errors,
+    18 report_store_errors,
     /// Merges what overlapping requests changed, member by member.
     19 merge_changes,
     /// Touches the record in the same step that loads it, and not in a second one at the end.

@@ -254,19 +254,19 @@ pub trait Store: Send + Sync + 'static {
     /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
     /// store.create(&id, &record, now).await?;
     ///
-    /// let renewed = store.renew(&id, now).await?.ok_or("no record")?;
+    /// let renewed = store.load_and_touch(&id, now).await?.ok_or("no record")?;
     /// assert_eq!(renewed.loaded.record, record);
-    /// assert!(!renewed.is_renewed, "this store does it in two steps");
+    /// assert!(!renewed.is_touched, "this store does it in two steps");
     /// # Ok(()) }) }
     /// ```
-    fn renew(
+    fn load_and_touch(
         &self,
         id: &SessionId,
         now: Timestamp,
-    ) -> impl Future<Output = Result<Option<Renewed>, Error>> + Send {
+    ) -> impl Future<Output = Result<Option<LoadedAndTouched>, Error>> + Send {
         async move {
             let loaded = self.load(id, now).await?;
-            Ok(loaded.map(|loaded| Renewed { loaded, is_renewed: false }))
+            Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }))
         }
     }
 
@@ -307,11 +307,11 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     ///
     /// Any [`ErrorKind`]; [`ErrorKind::Unsupported`] where the store has no locks. One that somebody else
-    /// holds is no error but [`Locked::Taken`].
+    /// holds is no error but [`LockOutcome::Held`].
     ///
     /// ```
     /// use std::time::Duration;
-    /// use express_session_core::store::{Holder, Locked, Store as _};
+    /// use express_session_core::store::{LockToken, LockOutcome, Store as _};
     /// use express_session_core::{SessionId, Timestamp};
     /// use express_session_testkit::MapStore;
     /// # use express_session_testkit::block_on;
@@ -320,22 +320,22 @@ pub trait Store: Send + Sync + 'static {
     /// let store = MapStore::default();
     /// let id = SessionId::from_random([7; 24]);
     /// let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let (one, other) = (Holder::from_random([1; 16]), Holder::from_random([2; 16]));
+    /// let (one, other) = (LockToken::from_random([1; 16]), LockToken::from_random([2; 16]));
     /// let lease = Duration::from_secs(30);
     ///
-    /// assert_eq!(store.lock(&id, one, lease, now).await?, Locked::Done);
-    /// assert_eq!(store.lock(&id, other, lease, now).await?, Locked::Taken);
+    /// assert_eq!(store.lock(&id, one, lease, now).await?, LockOutcome::Acquired);
+    /// assert_eq!(store.lock(&id, other, lease, now).await?, LockOutcome::Held);
     /// let later = now.saturating_add(lease);
-    /// assert_eq!(store.lock(&id, other, lease, later).await?, Locked::Done);
+    /// assert_eq!(store.lock(&id, other, lease, later).await?, LockOutcome::Acquired);
     /// # Ok(()) }) }
     /// ```
     fn lock(
         &self,
         id: &SessionId,
-        holder: Holder,
+        holder: LockToken,
         lease: Duration,
         now: Timestamp,
-    ) -> impl Future<Output = Result<Locked, Error>> + Send {
+    ) -> impl Future<Output = Result<LockOutcome, Error>> + Send {
         let _ = (id, holder, lease, now);
         async { Err(without_locks()) }
     }
@@ -352,7 +352,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use express_session_core::store::{Created, Fenced, Holder, Record, Store as _, Updated};
+    /// use express_session_core::store::{Created, Fenced, LockToken, Record, Store as _, Updated};
     /// use express_session_core::{SessionId, Timestamp};
     /// use express_session_testkit::MapStore;
     /// # use express_session_testkit::block_on;
@@ -364,7 +364,7 @@ pub trait Store: Send + Sync + 'static {
     /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
     /// let Created::Done(seen) = store.create(&id, &record, now).await? else { return Ok(()) };
     ///
-    /// let holder = Holder::from_random([1; 16]);
+    /// let holder = LockToken::from_random([1; 16]);
     /// let fenced = store.update_locked(&id, &record, seen, holder, now).await?;
     /// assert_eq!(fenced, Fenced::Lost);
     /// store.lock(&id, holder, Duration::from_secs(30), now).await?;
@@ -377,7 +377,7 @@ pub trait Store: Send + Sync + 'static {
         id: &SessionId,
         record: &Record,
         expected: Revision,
-        holder: Holder,
+        holder: LockToken,
         now: Timestamp,
     ) -> impl Future<Output = Result<Fenced, Error>> + Send {
         let _ = (id, record, expected, holder, now);
@@ -392,7 +392,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use express_session_core::store::{Holder, Locked, Store as _};
+    /// use express_session_core::store::{LockToken, LockOutcome, Store as _};
     /// use express_session_core::{SessionId, Timestamp};
     /// use express_session_testkit::MapStore;
     /// # use express_session_testkit::block_on;
@@ -401,20 +401,20 @@ pub trait Store: Send + Sync + 'static {
     /// let store = MapStore::default();
     /// let id = SessionId::from_random([7; 24]);
     /// let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let (one, other) = (Holder::from_random([1; 16]), Holder::from_random([2; 16]));
+    /// let (one, other) = (LockToken::from_random([1; 16]), LockToken::from_random([2; 16]));
     /// let lease = Duration::from_secs(30);
     ///
     /// store.lock(&id, one, lease, now).await?;
     /// store.unlock(&id, other).await?;
-    /// assert_eq!(store.lock(&id, other, lease, now).await?, Locked::Taken);
+    /// assert_eq!(store.lock(&id, other, lease, now).await?, LockOutcome::Held);
     /// store.unlock(&id, one).await?;
-    /// assert_eq!(store.lock(&id, other, lease, now).await?, Locked::Done);
+    /// assert_eq!(store.lock(&id, other, lease, now).await?, LockOutcome::Acquired);
     /// # Ok(()) }) }
     /// ```
     fn unlock(
         &self,
         id: &SessionId,
-        holder: Holder,
+        holder: LockToken,
     ) -> impl Future<Output = Result<(), Error>> + Send {
         let _ = (id, holder);
         async { Err(without_locks()) }
@@ -638,22 +638,22 @@ pub struct Loaded {
     pub revision: Revision,
 }
 
-/// What [`Store::renew`] gives.
+/// What [`Store::load_and_touch`] gives.
 ///
 /// ```
-/// use express_session_core::store::{Loaded, Record, Renewed, Revision};
+/// use express_session_core::store::{Loaded, Record, LoadedAndTouched, Revision};
 ///
 /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
 /// let loaded = Loaded { record, revision: Revision::new(1) };
-/// let renewed = Renewed { loaded, is_renewed: false };
-/// assert!(!renewed.is_renewed, "the caller is to touch it");
+/// let renewed = LoadedAndTouched { loaded, is_touched: false };
+/// assert!(!renewed.is_touched, "the caller is to touch it");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Renewed {
+pub struct LoadedAndTouched {
     /// The record, before or after its time was started anew.
     pub loaded: Loaded,
     /// Whether its deadline was moved; if not, it is still to be touched.
-    pub is_renewed: bool,
+    pub is_touched: bool,
 }
 
 /// Which writing of a record one has seen, whatever the store finds cheapest: a counter, or a digest
@@ -748,7 +748,7 @@ impl Touch {
     pub fn renewing(text: &str, now: Timestamp) -> Option<Self> {
         let cookie = crate::document::cookie_of(text)?;
         let mut cookie = crate::cookie::StoredCookie::parse(cookie, now).ok()?;
-        cookie.renew(now);
+        cookie.reset_expiry(now);
         Some(Self { cookie: cookie.text().into(), deadline: cookie.deadline() })
     }
 }
@@ -826,23 +826,23 @@ pub enum Touched {
 /// Prints as redacted: who knows it can write in the holder's place.
 ///
 /// ```
-/// use express_session_core::store::Holder;
+/// use express_session_core::store::LockToken;
 ///
-/// assert_eq!(format!("{:?}", Holder::from_random([7; 16])), "Holder(redacted)");
+/// assert_eq!(format!("{:?}", LockToken::from_random([7; 16])), "LockToken(redacted)");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Holder([u8; Self::BYTES]);
+pub struct LockToken([u8; Self::BYTES]);
 
-impl Holder {
+impl LockToken {
     /// How many random bytes make a holder: enough never to draw one twice.
     pub const BYTES: usize = 16;
 
     /// Makes a holder from random bytes.
     ///
     /// ```
-    /// use express_session_core::store::Holder;
+    /// use express_session_core::store::LockToken;
     ///
-    /// assert_ne!(Holder::from_random([1; 16]), Holder::from_random([2; 16]));
+    /// assert_ne!(LockToken::from_random([1; 16]), LockToken::from_random([2; 16]));
     /// ```
     #[must_use]
     pub const fn from_random(bytes: [u8; Self::BYTES]) -> Self {
@@ -852,9 +852,9 @@ impl Holder {
     /// Gives a store the bytes to keep.
     ///
     /// ```
-    /// use express_session_core::store::Holder;
+    /// use express_session_core::store::LockToken;
     ///
-    /// assert_eq!(Holder::from_random([7; 16]).as_bytes(), &[7; 16]);
+    /// assert_eq!(LockToken::from_random([7; 16]).as_bytes(), &[7; 16]);
     /// ```
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; Self::BYTES] {
@@ -862,27 +862,27 @@ impl Holder {
     }
 }
 
-impl fmt::Debug for Holder {
+impl fmt::Debug for LockToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Holder(redacted)")
+        f.write_str("LockToken(redacted)")
     }
 }
 
 /// What became of a [`Store::lock`].
 ///
 /// ```
-/// use express_session_core::store::Locked;
+/// use express_session_core::store::LockOutcome;
 ///
 /// // What a server answers to `SET … NX`, say: whether the key was set.
-/// let of_answer = |set: bool| if set { Locked::Done } else { Locked::Taken };
-/// assert_eq!(of_answer(false), Locked::Taken);
+/// let of_answer = |set: bool| if set { LockOutcome::Acquired } else { LockOutcome::Held };
+/// assert_eq!(of_answer(false), LockOutcome::Held);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Locked {
+pub enum LockOutcome {
     /// The lock is the holder's, and the lease runs from now on.
-    Done,
+    Acquired,
     /// Somebody else holds it.
-    Taken,
+    Held,
 }
 
 /// What became of a [`Store::update_locked`].
@@ -1128,7 +1128,7 @@ mod tests {
         assert_eq!(format!("{touch:?}"), "Touch { deadline: None, .. }");
         assert_eq!(format!("{:?}", Cursor::new("secret")), "Cursor(redacted)");
         assert_eq!(Cursor::new("secret").as_str(), "secret");
-        assert_eq!(format!("{:?}", Holder::from_random([7; 16])), "Holder(redacted)");
+        assert_eq!(format!("{:?}", LockToken::from_random([7; 16])), "LockToken(redacted)");
     }
 
     #[test]

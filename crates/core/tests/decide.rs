@@ -6,17 +6,22 @@
 use std::fmt::Write as _;
 
 use express_session_core::decide::{
-    self, Attributes, Cookie, Data, Expiry, Facts, Failure, Fault, Id, Origin, Plan, Reach, Record,
-    Saved, Session, Step, Store,
+    self, Attributes, CookieAction, CookieMatch, Data, Expiry, Facts, Fault, Lifecycle, OnFailure,
+    Origin, Plan, Reach, RecordStatus, Saved, Step, StoreAction,
 };
 use express_session_core::{Departures, LateWrite, Outage, Policy, Unset};
 
-const SESSIONS: [Session; 4] = [Session::Live, Session::Unset, Session::Destroyed, Session::Unread];
-const IDS: [Id; 3] = [Id::Unknown, Id::Other, Id::Presented];
+const SESSIONS: [Lifecycle; 4] =
+    [Lifecycle::Live, Lifecycle::Unset, Lifecycle::Destroyed, Lifecycle::Unread];
+const IDS: [CookieMatch; 3] = [CookieMatch::Unknown, CookieMatch::Other, CookieMatch::Presented];
 const ORIGINS: [Origin; 3] = [Origin::New, Origin::Loaded, Origin::Regenerated];
 const SAVED: [Saved; 4] = [Saved::Never, Saved::Stale, Saved::Current, Saved::Committed];
-const RECORDS: [Record; 4] =
-    [Record::Absent, Record::Touchable, Record::Renewed, Record::Untouchable];
+const RECORDS: [RecordStatus; 4] = [
+    RecordStatus::Absent,
+    RecordStatus::Touchable,
+    RecordStatus::Renewed,
+    RecordStatus::Untouchable,
+];
 const REACHES: [Reach; 5] =
     [Reach::Open, Reach::Insecure, Reach::Unprintable, Reach::Sent, Reach::Late];
 
@@ -86,12 +91,12 @@ fn policies(unset: Unset, departures: Departures) -> Vec<Policy> {
 
 /// Facts that cannot meet in a request: they are decided like any other, and not printed.
 fn can_meet(facts: &Facts) -> bool {
-    let stored = facts.record != Record::Absent;
+    let stored = facts.record != RecordStatus::Absent;
     let by_hand = matches!(facts.saved, Saved::Stale | Saved::Current);
-    (facts.origin != Origin::Loaded || (stored && facts.id == Id::Presented))
-        && (facts.origin == Origin::Loaded || facts.id != Id::Presented)
+    (facts.origin != Origin::Loaded || (stored && facts.id == CookieMatch::Presented))
+        && (facts.origin == Origin::Loaded || facts.id != CookieMatch::Presented)
         && (!by_hand || stored)
-        && (facts.record != Record::Renewed || facts.origin == Origin::Loaded)
+        && (facts.record != RecordStatus::Renewed || facts.origin == Origin::Loaded)
         && (facts.origin == Origin::Loaded || !stored || facts.saved != Saved::Never)
         && (facts.attributes != Attributes::Saved || facts.saved != Saved::Never)
         && facts.saved != Saved::Committed
@@ -99,16 +104,16 @@ fn can_meet(facts: &Facts) -> bool {
 
 fn cell(plan: Plan) -> String {
     let store = match plan.store {
-        Store::Keep => '.',
-        Store::Write => 'W',
-        Store::Touch => 'T',
-        Store::Destroy => 'D',
+        StoreAction::Keep => '.',
+        StoreAction::Write => 'W',
+        StoreAction::Touch => 'T',
+        StoreAction::Destroy => 'D',
     };
     let cookie = match plan.cookie {
-        Cookie::Keep => '.',
-        Cookie::Send => 'C',
-        Cookie::Expire => 'X',
-        Cookie::Withhold => '!',
+        CookieAction::Keep => '.',
+        CookieAction::Send => 'C',
+        CookieAction::Expire => 'X',
+        CookieAction::Withhold => '!',
     };
     format!("{store}{cookie}")
 }
@@ -134,7 +139,7 @@ fn live_table(departures: Departures) -> String {
          # rolling                                                                          | n  y  n  y  n  y  n  y\n",
     );
     let shown = |facts: &Facts| {
-        facts.session == Session::Live
+        facts.session == Lifecycle::Live
             && can_meet(facts)
             && matches!(facts.reach, Reach::Open | Reach::Insecure | Reach::Sent)
     };
@@ -161,9 +166,9 @@ fn ended_table(departures: Departures) -> String {
     for facts in all_facts() {
         let plain = (facts.origin, facts.data, facts.attributes, facts.saved, facts.expiry)
             == (Origin::Loaded, Data::Same, Attributes::Same, Saved::Never, Expiry::None);
-        if facts.session == Session::Live
+        if facts.session == Lifecycle::Live
             || !plain
-            || matches!(facts.record, Record::Renewed | Record::Untouchable)
+            || matches!(facts.record, RecordStatus::Renewed | RecordStatus::Untouchable)
         {
             continue;
         }
@@ -233,7 +238,7 @@ fn decisions_are_those_written_down() {
 #[test]
 fn rows_left_out_are_like_others() {
     every(|facts, policy, plan| {
-        if facts.session != Session::Live {
+        if facts.session != Lifecycle::Live {
             return;
         }
         if matches!(facts.reach, Reach::Unprintable | Reach::Late) {
@@ -258,9 +263,9 @@ fn every(check: impl Fn(Facts, &Policy, Plan)) {
 #[test]
 fn what_is_over_is_never_written_or_touched() {
     every(|facts, _, plan| {
-        if facts.session != Session::Live {
-            assert!(matches!(plan.store, Store::Keep | Store::Destroy), "{facts:?}");
-            assert!(matches!(plan.cookie, Cookie::Keep | Cookie::Expire), "{facts:?}");
+        if facts.session != Lifecycle::Live {
+            assert!(matches!(plan.store, StoreAction::Keep | StoreAction::Destroy), "{facts:?}");
+            assert!(matches!(plan.cookie, CookieAction::Keep | CookieAction::Expire), "{facts:?}");
         }
     });
 }
@@ -268,8 +273,11 @@ fn what_is_over_is_never_written_or_touched() {
 #[test]
 fn live_session_is_never_destroyed_nor_its_cookie_expired() {
     every(|facts, _, plan| {
-        if facts.session == Session::Live {
-            assert!(plan.store != Store::Destroy && plan.cookie != Cookie::Expire, "{facts:?}");
+        if facts.session == Lifecycle::Live {
+            assert!(
+                plan.store != StoreAction::Destroy && plan.cookie != CookieAction::Expire,
+                "{facts:?}"
+            );
         }
     });
 }
@@ -278,7 +286,7 @@ fn live_session_is_never_destroyed_nor_its_cookie_expired() {
 fn no_cookie_is_sent_where_it_cannot_arrive() {
     every(|facts, _, plan| {
         if facts.reach != Reach::Open {
-            assert!(!matches!(plan.cookie, Cookie::Send | Cookie::Expire), "{facts:?}");
+            assert!(!matches!(plan.cookie, CookieAction::Send | CookieAction::Expire), "{facts:?}");
         }
     });
 }
@@ -286,8 +294,8 @@ fn no_cookie_is_sent_where_it_cannot_arrive() {
 #[test]
 fn no_cookie_without_a_stored_record() {
     every(|facts, policy, plan| {
-        if plan.cookie == Cookie::Send {
-            let stored = facts.record != Record::Absent || plan.store == Store::Write;
+        if plan.cookie == CookieAction::Send {
+            let stored = facts.record != RecordStatus::Absent || plan.store == StoreAction::Write;
             assert!(stored || !can_meet(&facts), "{facts:?} {policy:?}");
         }
     });
@@ -296,13 +304,13 @@ fn no_cookie_without_a_stored_record() {
 #[test]
 fn no_record_is_made_without_a_cookie_that_leads_to_it() {
     every(|facts, policy, plan| {
-        let makes = plan.store == Store::Write
-            && facts.record == Record::Absent
+        let makes = plan.store == StoreAction::Write
+            && facts.record == RecordStatus::Absent
             && facts.saved == Saved::Never
-            && facts.id != Id::Presented;
-        if makes && policy.departures.no_orphans {
+            && facts.id != CookieMatch::Presented;
+        if makes && policy.departures.skip_unreachable_sessions {
             assert!(
-                plan.cookie == Cookie::Send || facts.reach == Reach::Sent,
+                plan.cookie == CookieAction::Send || facts.reach == Reach::Sent,
                 "{facts:?} {policy:?}"
             );
         }
@@ -313,14 +321,18 @@ fn no_record_is_made_without_a_cookie_that_leads_to_it() {
 fn new_session_untouched_leaves_no_trace_unless_asked_for() {
     every(|facts, policy, plan| {
         if facts.origin == Origin::New
-            && facts.id != Id::Presented
-            && facts.session == Session::Live
+            && facts.id != CookieMatch::Presented
+            && facts.session == Lifecycle::Live
             && facts.data == Data::Same
             && facts.saved == Saved::Never
-            && facts.record == Record::Absent
+            && facts.record == RecordStatus::Absent
             && !policy.save_uninitialized
         {
-            assert_eq!(plan, Plan { store: Store::Keep, cookie: Cookie::Keep }, "{facts:?}");
+            assert_eq!(
+                plan,
+                Plan { store: StoreAction::Keep, cookie: CookieAction::Keep },
+                "{facts:?}"
+            );
         }
     });
 }
@@ -328,13 +340,13 @@ fn new_session_untouched_leaves_no_trace_unless_asked_for() {
 #[test]
 fn changed_data_of_a_loaded_session_is_always_written() {
     every(|facts, _, plan| {
-        if facts.session == Session::Live
+        if facts.session == Lifecycle::Live
             && facts.origin == Origin::Loaded
-            && facts.record != Record::Absent
+            && facts.record != RecordStatus::Absent
             && facts.data == Data::Changed
             && matches!(facts.saved, Saved::Never | Saved::Stale)
         {
-            assert_eq!(plan.store, Store::Write, "{facts:?}");
+            assert_eq!(plan.store, StoreAction::Write, "{facts:?}");
         }
     });
 }
@@ -342,14 +354,14 @@ fn changed_data_of_a_loaded_session_is_always_written() {
 #[test]
 fn request_that_only_reads_needs_no_second_step() {
     every(|facts, policy, plan| {
-        if facts.session == Session::Live
+        if facts.session == Lifecycle::Live
             && facts.origin == Origin::Loaded
             && (facts.data, facts.attributes, facts.saved)
                 == (Data::Same, Attributes::Same, Saved::Never)
-            && facts.record == Record::Renewed
-            && facts.id == Id::Presented
+            && facts.record == RecordStatus::Renewed
+            && facts.id == CookieMatch::Presented
         {
-            let needed = if policy.resave { Store::Write } else { Store::Keep };
+            let needed = if policy.resave { StoreAction::Write } else { StoreAction::Keep };
             assert_eq!(plan.store, needed, "{facts:?}");
         }
     });
@@ -361,22 +373,22 @@ fn request_that_only_reads_needs_no_second_step() {
 fn renewal_suffices_where_nothing_is_left_to_be_done_and_nowhere_else() {
     for departures in [Departures::none(), Departures::all()] {
         for policy in all_policies(departures) {
-            if decide::fetch(&policy) != decide::Fetch::Renew {
-                assert!(!decide::renewal_suffices(&policy), "{policy:?}");
+            if decide::fetch(&policy) != decide::Fetch::LoadAndTouch {
+                assert!(!decide::touch_on_load_suffices(&policy), "{policy:?}");
                 continue;
             }
             let is_as_it_came = |facts: &Facts| {
                 (facts.session, facts.id, facts.origin)
-                    == (Session::Live, Id::Presented, Origin::Loaded)
+                    == (Lifecycle::Live, CookieMatch::Presented, Origin::Loaded)
                     && (facts.data, facts.attributes) == (Data::Same, Attributes::Same)
-                    && (facts.saved, facts.record) == (Saved::Never, Record::Renewed)
+                    && (facts.saved, facts.record) == (Saved::Never, RecordStatus::Renewed)
             };
-            let nothing = Plan { store: Store::Keep, cookie: Cookie::Keep };
+            let nothing = Plan { store: StoreAction::Keep, cookie: CookieAction::Keep };
             let is_idle = all_facts()
                 .into_iter()
                 .filter(is_as_it_came)
                 .all(|facts| decide::plan(facts, &policy) == nothing);
-            assert_eq!(decide::renewal_suffices(&policy), is_idle, "{policy:?}");
+            assert_eq!(decide::touch_on_load_suffices(&policy), is_idle, "{policy:?}");
         }
     }
 }
@@ -384,8 +396,12 @@ fn renewal_suffices_where_nothing_is_left_to_be_done_and_nowhere_else() {
 #[test]
 fn what_was_committed_is_left_alone() {
     every(|facts, _, plan| {
-        if facts.session == Session::Live && facts.saved == Saved::Committed {
-            assert_eq!(plan, Plan { store: Store::Keep, cookie: Cookie::Keep }, "{facts:?}");
+        if facts.session == Lifecycle::Live && facts.saved == Saved::Committed {
+            assert_eq!(
+                plan,
+                Plan { store: StoreAction::Keep, cookie: CookieAction::Keep },
+                "{facts:?}"
+            );
         }
     });
 }
@@ -395,7 +411,7 @@ fn failure_to_end_a_session_is_never_hidden_by_an_outage_policy() {
     for outage in [Outage::Fail, Outage::Continue] {
         for fault in FAULTS {
             let policy = Policy { outage, ..Policy::default() };
-            assert_eq!(decide::failure(Step::Destroy, fault, &policy), Failure::Tell);
+            assert_eq!(decide::failure(Step::Destroy, fault, &policy), OnFailure::Report);
         }
     }
 }
@@ -403,7 +419,7 @@ fn failure_to_end_a_session_is_never_hidden_by_an_outage_policy() {
 #[test]
 fn response_says_so_where_changes_are_lost_unless_the_options_say_otherwise() {
     for fault in [Fault::Outage, Fault::Session] {
-        assert_eq!(decide::failure(Step::Write, fault, &Policy::default()), Failure::Tell);
+        assert_eq!(decide::failure(Step::Write, fault, &Policy::default()), OnFailure::Report);
     }
 }
 

@@ -29,13 +29,13 @@ declare namespace session {
     | 'duplicateCookies'
     | 'cookieFunctionAuto'
     | 'cookieChangesSaved'
-    | 'noOrphans'
+    | 'skipUnreachableSessions'
     | 'saveSendsCookie'
     | 'singleWrite'
     | 'singleDestroy'
     | 'clearCookie'
     | 'saveBeforeResponse'
-    | 'honestErrors'
+    | 'reportStoreErrors'
 
   type CookieOptions = original.CookieOptions
 

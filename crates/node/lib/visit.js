@@ -106,7 +106,7 @@ exports.Visit = class Visit {
       debug('saving %s', this.id)
       // The response's own save is none by hand.
       if (visit.isCommitting) return original.apply(this, arguments)
-      if (rules.honestErrors && !fn) return promised((done) => this.save(done))
+      if (rules.reportStoreErrors && !fn) return promised((done) => this.save(done))
       if (rules.saveRenews) {
         this.touch()
         visit.isTouched = true
@@ -115,7 +115,7 @@ exports.Visit = class Visit {
       visit.savedText = textOf(this)
       if (rules.cookieChangesSaved) visit.savedSettings = settingsOf(this.cookie)
       visit.isStored = true
-      if (!rules.honestErrors) return original.apply(this, arguments)
+      if (!rules.reportStoreErrors) return original.apply(this, arguments)
       return original.call(this, function (error) {
         if (error) Object.assign(visit, { savedText, savedSettings })
         fn.apply(this, arguments)
@@ -168,7 +168,7 @@ exports.Visit = class Visit {
       if (!fn) return promised((done) => this.regenerate(done))
       if (!visit.mayBeStored()) {
         setImmediate(() => begin(fn))
-      } else if (site.rules.honestErrors) {
+      } else if (site.rules.reportStoreErrors) {
         req.sessionStore.destroy(req.sessionID, (error) => (error ? fn(error) : begin(fn)))
       } else {
         original.call(this, (error) => {
@@ -393,7 +393,7 @@ exports.Visit = class Visit {
   // Says whether the cookie can be sent, for those who want to know (departure 10).
   reach(session) {
     const { reach } = FACT
-    if (!this.site.rules.noOrphans) return reach.open
+    if (!this.site.rules.skipUnreachableSessions) return reach.open
     if (this.isUnderWay) return this.sent === this.req.sessionID ? reach.sent : reach.late
     if (this.isInsecure(session)) return reach.insecure
     return this.isPrintable(session) ? reach.open : reach.unprintable

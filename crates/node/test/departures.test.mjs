@@ -64,8 +64,8 @@ test('saveBeforeResponse: a store that answers at once, or twice', async () => {
   assert.deepEqual([got.status[0], got.body, got.cookies.length, got.late], [200, 'ok', 1, []])
 })
 
-test('saveBeforeResponse with honestErrors: a failed save is told, and not saved again', async () => {
-  const { store, use, calls } = setUp(['saveBeforeResponse', 'honestErrors'])
+test('saveBeforeResponse with reportStoreErrors: a failed save is told, and not saved again', async () => {
+  const { store, use, calls } = setUp(['saveBeforeResponse', 'reportStoreErrors'])
   store.set = (_id, _session, fn) => {
     calls.push('set')
     setImmediate(fn, new Error('out'))
@@ -91,7 +91,7 @@ test('saveBeforeResponse with honestErrors: a failed save is told, and not saved
   assert.deepEqual(wire.cookies, [])
 })
 
-test('without honestErrors a failed save is told late', async () => {
+test('without reportStoreErrors a failed save is told late', async () => {
   const { store, use } = setUp(['saveBeforeResponse'])
   store.set = (_id, _session, fn) => setImmediate(fn, new Error('out'))
   const got = await answer(use, returning, (req, res) => {
@@ -101,8 +101,8 @@ test('without honestErrors a failed save is told late', async () => {
   assert.deepEqual([got.status[0], got.late], [200, ['out']])
 })
 
-test('honestErrors: what fails leaves the session as it was', async () => {
-  const { store, use } = setUp(['honestErrors'])
+test('reportStoreErrors: what fails leaves the session as it was', async () => {
+  const { store, use } = setUp(['reportStoreErrors'])
   const out = new Error('out')
   store.destroy = (_id, fn) => setImmediate(fn, out)
   const { set } = store
@@ -122,8 +122,8 @@ test('honestErrors: what fails leaves the session as it was', async () => {
   assert.equal(JSON.parse(store.sessions.id0).views, 2)
 })
 
-test('honestErrors: a record that cannot be read is not destroyed', async () => {
-  for (const [departures, expected] of [[[], ['get', 'destroy']], [['honestErrors'], ['get']]]) {
+test('reportStoreErrors: a record that cannot be read is not destroyed', async () => {
+  for (const [departures, expected] of [[[], ['get', 'destroy']], [['reportStoreErrors'], ['get']]]) {
     const { store, use, calls } = setUp(departures, { unset: 'destroy' })
     store.sessions.id0 = '{"views":1}'
     await answer(use, returning, () => assert.fail('no session, no handler'))
@@ -190,14 +190,14 @@ test('cookieChangesSaved: a change of the cookie alone is kept', async () => {
   assert.deepEqual([unchanged.cookies, calls.slice(2)], [[], ['get', 'touch']])
 })
 
-test('noOrphans: no record without a cookie', async () => {
-  const { store, use } = setUp(['noOrphans'], { cookie: { secure: true } })
+test('skipUnreachableSessions: no record without a cookie', async () => {
+  const { store, use } = setUp(['skipUnreachableSessions'], { cookie: { secure: true } })
   await answer(use, {}, (req, res) => {
     req.session.a = 1
     res.end()
   })
   assert.deepEqual(Object.keys(store.sessions), ['id0'])
-  const { store: other, use: late } = setUp(['noOrphans'])
+  const { store: other, use: late } = setUp(['skipUnreachableSessions'])
   await answer(late, {}, (req, res) => {
     res.write('x')
     req.session.a = 1

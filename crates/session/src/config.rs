@@ -5,14 +5,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use express_session_core::cookie::{Cookie, Familiar, StoredCookie};
+use express_session_core::cookie::{Cookie, CookieTemplate, StoredCookie};
 use express_session_core::{Keyring, Policy, SessionId, Timestamp};
 use http::request::Parts;
 
 use crate::connection::Connection;
-use crate::diagnose::Diagnoses;
+use crate::diagnose::Warnings;
 use crate::error::{Error, ErrorKind};
-use crate::queue::Queues;
+use crate::queue::KeyedMutex;
 use crate::source::Sources;
 use crate::state::Writers;
 use crate::store::AnyStore;
@@ -31,21 +31,21 @@ pub(crate) enum Cookies {
 pub(crate) struct Fixed {
     pub(crate) options: Cookie,
     /// What they come to in a record: of sessions that began over HTTP, and over HTTPS.
-    familiar: [Familiar; 2],
+    template: [CookieTemplate; 2],
 }
 
 impl Cookies {
     pub(crate) fn fixed(options: Cookie) -> Self {
         let epoch = Timestamp::from_millis(0);
-        let over = |secure| Familiar::new(&StoredCookie::new(&options, epoch, secure, true));
-        let familiar = [over(false), over(true)];
-        Self::Fixed(Arc::new(Fixed { options, familiar }))
+        let over = |secure| CookieTemplate::new(&StoredCookie::new(&options, epoch, secure, true));
+        let template = [over(false), over(true)];
+        Self::Fixed(Arc::new(Fixed { options, template }))
     }
 }
 
 impl Fixed {
-    fn familiar(&self, secure: bool) -> &Familiar {
-        &self.familiar[usize::from(secure)]
+    fn template(&self, secure: bool) -> &CookieTemplate {
+        &self.template[usize::from(secure)]
     }
 }
 
@@ -64,10 +64,10 @@ pub(crate) struct Config {
     pub(crate) lock_wait: Duration,
     pub(crate) lock_lease: Duration,
     /// Those who save the same session, and those who want its lock.
-    pub(crate) writers: Arc<Queues<Writers>>,
-    pub(crate) lockers: Arc<Queues<()>>,
+    pub(crate) writers: Arc<KeyedMutex<Writers>>,
+    pub(crate) lockers: Arc<KeyedMutex<()>>,
     pub(crate) sources: Sources,
-    pub(crate) diagnoses: Diagnoses,
+    pub(crate) warnings: Warnings,
 }
 
 impl Config {
@@ -82,9 +82,9 @@ impl Config {
     }
 
     /// Gives what the cookies of most records are like; `None` where a function says so for each request.
-    pub(crate) fn familiar(&self, secure: bool) -> Option<&Familiar> {
+    pub(crate) fn template(&self, secure: bool) -> Option<&CookieTemplate> {
         match &self.cookies {
-            Cookies::Fixed(fixed) => Some(fixed.familiar(secure)),
+            Cookies::Fixed(fixed) => Some(fixed.template(secure)),
             Cookies::Of(_) => None,
         }
     }
@@ -117,7 +117,7 @@ impl Config {
             }
         };
         let cookie = match &self.cookies {
-            Cookies::Fixed(fixed) => fixed.familiar(secure).cookie(&fixed.options, now),
+            Cookies::Fixed(fixed) => fixed.template(secure).cookie(&fixed.options, now),
             Cookies::Of(_) => {
                 let options = self.cookie_options(request);
                 let auto = self.policy.departures.cookie_function_auto;

@@ -11,7 +11,7 @@ use express_session_core::cookie::Cookie;
 
 /// What can be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Diagnosis {
+pub(crate) enum Warning {
     WeakSecret,
     Resave,
     SaveUninitialized,
@@ -23,7 +23,7 @@ pub(crate) enum Diagnosis {
     LargeCookie,
 }
 
-impl Diagnosis {
+impl Warning {
     const fn message(self) -> &'static str {
         match self {
             Self::WeakSecret => {
@@ -67,16 +67,16 @@ impl Diagnosis {
 
 /// Which diagnoses have been told.
 #[derive(Debug, Default)]
-pub(crate) struct Diagnoses(AtomicU16);
+pub(crate) struct Warnings(AtomicU16);
 
-impl Diagnoses {
+impl Warnings {
     /// Tells, unless it was told before.
-    pub(crate) fn tell(&self, diagnosis: Diagnosis) {
-        let bit = 1 << diagnosis as u16;
+    pub(crate) fn warn_once(&self, warning: Warning) {
+        let bit = 1 << warning as u16;
         if self.0.load(Ordering::Relaxed) & bit == 0
             && self.0.fetch_or(bit, Ordering::Relaxed) & bit == 0
         {
-            tracing::warn!(target: "express_session", "{}", diagnosis.message());
+            tracing::warn!(target: "express_session", "{}", warning.message());
         }
     }
 }
@@ -88,16 +88,16 @@ pub(crate) fn of_options(
     cookie: Option<&Cookie>,
     in_memory: bool,
     touches: bool,
-) -> Vec<Diagnosis> {
+) -> Vec<Warning> {
     [
-        (secrets.iter().any(|secret| is_weak(secret)), Diagnosis::WeakSecret),
-        (policy.resave && touches, Diagnosis::Resave),
-        (policy.save_uninitialized, Diagnosis::SaveUninitialized),
-        (in_memory && !cfg!(debug_assertions), Diagnosis::MemoryStore),
-        (cookie.is_some_and(Cookie::is_same_site_none_without_secure), Diagnosis::SameSiteNone),
+        (secrets.iter().any(|secret| is_weak(secret)), Warning::WeakSecret),
+        (policy.resave && touches, Warning::Resave),
+        (policy.save_uninitialized, Warning::SaveUninitialized),
+        (in_memory && !cfg!(debug_assertions), Warning::MemoryStore),
+        (cookie.is_some_and(Cookie::is_same_site_none_without_secure), Warning::SameSiteNone),
     ]
     .into_iter()
-    .filter_map(|(seen, diagnosis)| seen.then_some(diagnosis))
+    .filter_map(|(seen, warning)| seen.then_some(warning))
     .collect()
 }
 
@@ -156,10 +156,10 @@ mod tests {
         assert_eq!(
             seen,
             [
-                Diagnosis::WeakSecret,
-                Diagnosis::Resave,
-                Diagnosis::SaveUninitialized,
-                Diagnosis::SameSiteNone
+                Warning::WeakSecret,
+                Warning::Resave,
+                Warning::SaveUninitialized,
+                Warning::SameSiteNone
             ]
         );
         let untouchable =

@@ -10,7 +10,7 @@ use http::request::Parts;
 
 use crate::error::{Error, ErrorKind};
 use crate::service::{RETRY_AFTER_SECONDS, status_of};
-use crate::{Session, Unloaded};
+use crate::{LazySession, Session};
 
 impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = Error;
@@ -38,7 +38,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Session {
 }
 
 /// Takes the session without loading it, for handlers that decide later whether they need it.
-impl<S: Sync> FromRequestParts<S> for Unloaded {
+impl<S: Sync> FromRequestParts<S> for LazySession {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
@@ -46,7 +46,7 @@ impl<S: Sync> FromRequestParts<S> for Unloaded {
     }
 }
 
-impl<S: Sync> OptionalFromRequestParts<S> for Unloaded {
+impl<S: Sync> OptionalFromRequestParts<S> for LazySession {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {

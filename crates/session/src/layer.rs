@@ -13,7 +13,7 @@ use tower_layer::Layer;
 use crate::MemoryStore;
 use crate::config::{Config, Cookies, Genid, Secret};
 use crate::connection::Connection;
-use crate::diagnose::{self, Diagnoses};
+use crate::diagnose::{self, Warnings};
 use crate::error::ConfigError;
 use crate::service::SessionService;
 use crate::source::Sources;
@@ -368,7 +368,7 @@ impl SessionLayer {
     /// # store.take_calls();
     /// # browser.visit(async |session| session.unset());
     /// // A visitor comes back, and the handler calls `session.unset()`:
-    /// assert_eq!(store.verbs(), [Verb::Renew, Verb::Destroy]);
+    /// assert_eq!(store.verbs(), [Verb::LoadAndTouch, Verb::Destroy]);
     /// ```
     pub fn unset(self, unset: Unset) -> Self {
         self.with(|options| options.policy.unset = unset)
@@ -398,7 +398,7 @@ impl SessionLayer {
     ///
     /// A request that fails is answered 503 with `Retry-After`, and nothing of what the handler answered is
     /// sent. One that goes on ([`Outage::Continue`]) has a session that is empty and
-    /// [not kept](crate::Session::is_kept), or `None` for an `Option<Session>`; no cookie is sent, so that the
+    /// [not kept](crate::Session::is_persisted), or `None` for an `Option<Session>`; no cookie is sent, so that the
     /// visitor has the old session again when the store is back. A logout, and `regenerate`, fail in
     /// both cases: they are not to seem done. A handler that ignores the session is never failed.
     ///
@@ -411,10 +411,10 @@ impl SessionLayer {
     /// let layer = SessionLayer::new("keyboard cat").store(store.clone()).outage(Outage::Continue);
     /// # let mut browser = on::Browser::new(layer);
     /// # browser.visit(on::change);
-    /// store.fail_next(Verb::Renew, store::ErrorKind::Unavailable);
+    /// store.fail_next(Verb::LoadAndTouch, store::ErrorKind::Unavailable);
     /// // A visitor comes back, and the handler asks for the session all the same:
     /// # let set_cookie = browser.visit(async |session| {
-    /// assert!(!session.is_kept());
+    /// assert!(!session.is_persisted());
     /// # Ok(())
     /// # });
     /// # assert_eq!(set_cookie, None);
@@ -576,10 +576,10 @@ impl Options {
             }
         }
         let store = self.store.clone().unwrap_or_else(|| AnyStore::new(MemoryStore::new()));
-        let diagnoses = Diagnoses::default();
+        let warnings = Warnings::default();
         let touches = store.supports_touch();
         for seen in diagnose::of_options(secrets, &self.policy, fixed, self.in_memory, touches) {
-            diagnoses.tell(seen);
+            warnings.warn_once(seen);
         }
         Ok(Config {
             name: self.name.clone(),
@@ -595,7 +595,7 @@ impl Options {
             writers: Arc::default(),
             lockers: Arc::default(),
             sources: self.sources.clone(),
-            diagnoses,
+            warnings,
         })
     }
 }

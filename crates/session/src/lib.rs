@@ -28,7 +28,7 @@
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `axum` | yes | [`Session`], `Option<Session>`, [`Unloaded`] and [`Typed`] as arguments of handlers, [`Error`] as a response; the original path under nested routers |
+//! | `axum` | yes | [`Session`], `Option<Session>`, [`LazySession`] and [`Typed`] as arguments of handlers, [`Error`] as a response; the original path under nested routers |
 //!
 //! | `redis` | no | sessions in Redis or Valkey, shared with npm's connect-redis |
 //! | `postgres` | no | sessions in PostgreSQL, shared with connect-pg-simple |
@@ -76,7 +76,7 @@ pub use express_session_core::{
 pub use layer::SessionLayer;
 pub use lock::SessionLock;
 pub use service::{ResponseFuture, SessionService};
-pub use session::{Session, SessionCookie, Unloaded};
+pub use session::{LazySession, Session, SessionCookie};
 pub use store::connect;
 pub use store::memory::MemoryStore;
 pub use typed::Typed;

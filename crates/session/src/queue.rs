@@ -1,4 +1,4 @@
-//! Queues of the requests of this process that want the same session at the same time.
+//! KeyedMutex of the requests of this process that want the same session at the same time.
 //!
 //! A request that meets no other never comes here. Where several do, one after the other is faster than
 //! all at once: of N writers at a time N−1 would fail, and of those that try again N−2, and so on.
@@ -11,7 +11,7 @@ use express_session_core::SessionId;
 use tokio::sync::OwnedMutexGuard;
 
 /// The queues, by session. Each has a value that those in it hand on: `T::default()` at first.
-pub(crate) struct Queues<T> {
+pub(crate) struct KeyedMutex<T> {
     all: Mutex<HashMap<Box<str>, Queue<T>>>,
     /// How many there are, for those who only look.
     count: AtomicUsize,
@@ -19,18 +19,18 @@ pub(crate) struct Queues<T> {
 
 type Queue<T> = Arc<tokio::sync::Mutex<T>>;
 
-impl<T> Default for Queues<T> {
+impl<T> Default for KeyedMutex<T> {
     fn default() -> Self {
         Self { all: Mutex::default(), count: AtomicUsize::new(0) }
     }
 }
 
-impl<T: Default> Queues<T> {
+impl<T: Default> KeyedMutex<T> {
     /// Waits for one's turn, first come, first served. It is over when the turn is dropped.
-    pub(crate) async fn turn(self: &Arc<Self>, id: &SessionId) -> Turn<T> {
+    pub(crate) async fn turn(self: &Arc<Self>, id: &SessionId) -> KeyedGuard<T> {
         let place = self.place(id);
         let value = Arc::clone(&place.queue).lock_owned().await;
-        Turn { value, place }
+        KeyedGuard { value, place }
     }
 
     fn place(self: &Arc<Self>, id: &SessionId) -> Place<T> {
@@ -41,7 +41,7 @@ impl<T: Default> Queues<T> {
     }
 }
 
-impl<T> Queues<T> {
+impl<T> KeyedMutex<T> {
     /// Says whether somebody is in the queue of this session. Costs a look at a number where there is no queue
     /// at all.
     pub(crate) fn has(&self, id: &SessionId) -> bool {
@@ -54,13 +54,13 @@ impl<T> Queues<T> {
 }
 
 /// One's turn, with what the one before has left.
-pub(crate) struct Turn<T> {
+pub(crate) struct KeyedGuard<T> {
     pub(crate) value: OwnedMutexGuard<T>,
     // Dropped after the guard, which counts as one that waits.
     place: Place<T>,
 }
 
-impl<T> Turn<T> {
+impl<T> KeyedGuard<T> {
     /// Says whether others wait for their turn.
     pub(crate) fn has_followers(&self) -> bool {
         // The map, our place and our guard have one each; whoever waits has its own.
@@ -70,7 +70,7 @@ impl<T> Turn<T> {
 
 /// A place in a queue, of one that waits or whose turn it is. The last takes the queue away.
 struct Place<T> {
-    queues: Arc<Queues<T>>,
+    queues: Arc<KeyedMutex<T>>,
     id: SessionId,
     queue: Queue<T>,
 }
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn turns_of_one_session_come_one_after_the_other_and_hand_their_value_on() {
-        let queues = Arc::new(Queues::<u32>::default());
+        let queues = Arc::new(KeyedMutex::<u32>::default());
         let mut first = block_on(queues.turn(&id(1)));
         let (one, queued) = (id(1), Arc::clone(&queues));
         let mut second = pin!(queued.turn(&one));
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn sessions_do_not_wait_for_each_other() {
-        let queues = Arc::new(Queues::<u32>::default());
+        let queues = Arc::new(KeyedMutex::<u32>::default());
         let _first = block_on(queues.turn(&id(1)));
         let _second = block_on(queues.turn(&id(2)));
         assert_eq!(queues.all().len(), 2);
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn queue_goes_with_the_last_in_it_also_one_that_gave_up() {
-        let queues = Arc::new(Queues::<u32>::default());
+        let queues = Arc::new(KeyedMutex::<u32>::default());
         let first = block_on(queues.turn(&id(1)));
         {
             let one = id(1);

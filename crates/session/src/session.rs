@@ -71,9 +71,9 @@ pub struct Session {
 ///
 /// ```
 /// use axum::{Router, routing::get};
-/// use express_session::{Error, SessionLayer, Unloaded};
+/// use express_session::{Error, SessionLayer, LazySession};
 ///
-/// async fn page(session: Unloaded) -> Result<String, Error> {
+/// async fn page(session: LazySession) -> Result<String, Error> {
 ///     // Whatever is answered before this line costs no call of the store.
 ///     let session = session.load().await?;
 ///     Ok(format!("{} members", session.len()))
@@ -87,11 +87,11 @@ pub struct Session {
 /// ```
 #[derive(Clone)]
 #[must_use = "a session is loaded with .load().await"]
-pub struct Unloaded {
+pub struct LazySession {
     shared: Arc<Shared>,
 }
 
-impl Unloaded {
+impl LazySession {
     /// Loads the session: one call of the store at most, none where the visitor has no valid cookie or the
     /// session was loaded before in this request.
     ///
@@ -119,9 +119,9 @@ impl Unloaded {
     }
 }
 
-impl fmt::Debug for Unloaded {
+impl fmt::Debug for LazySession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Unloaded")
+        f.write_str("LazySession")
     }
 }
 
@@ -150,7 +150,7 @@ impl Session {
     ///
     /// [`ErrorKind::MissingLayer`] without a session layer, [`ErrorKind::OutsidePath`] where the
     /// request's path is outside of the cookie's.
-    pub fn from_extensions(extensions: &Extensions) -> Result<Unloaded, Error> {
+    pub fn from_extensions(extensions: &Extensions) -> Result<LazySession, Error> {
         Self::find(extensions, |_| true)
     }
 
@@ -178,17 +178,20 @@ impl Session {
     /// # Errors
     ///
     /// As [`Session::from_extensions`].
-    pub fn named(extensions: &Extensions, name: &str) -> Result<Unloaded, Error> {
+    pub fn named(extensions: &Extensions, name: &str) -> Result<LazySession, Error> {
         Self::find(extensions, |found| found == name)
     }
 
-    fn find(extensions: &Extensions, is_wanted: impl Fn(&str) -> bool) -> Result<Unloaded, Error> {
+    fn find(
+        extensions: &Extensions,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<LazySession, Error> {
         let mut slot = extensions.get::<Slot>();
         let mut missing = ErrorKind::MissingLayer;
         while let Some(found) = slot {
             if is_wanted(found.name()) {
                 match found.session() {
-                    Some(shared) => return Ok(Unloaded { shared: Arc::clone(shared) }),
+                    Some(shared) => return Ok(LazySession { shared: Arc::clone(shared) }),
                     None => missing = ErrorKind::OutsidePath,
                 }
             }
@@ -630,15 +633,15 @@ impl Session {
     /// ```
     /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
     /// # on::visit(async |session| {
-    /// assert!(session.is_kept());
+    /// assert!(session.is_persisted());
     /// session.destroy().await?;
-    /// assert!(!session.is_kept());
+    /// assert!(!session.is_persisted());
     /// # Ok(())
     /// # });
     /// ```
     #[must_use]
-    pub fn is_kept(&self) -> bool {
-        self.shared.is_kept()
+    pub fn is_persisted(&self) -> bool {
+        self.shared.is_persisted()
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

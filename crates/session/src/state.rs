@@ -23,7 +23,7 @@ use express_session_core::cookie::{self, StoredCookie};
 use express_session_core::decide::{self, Facts, Plan};
 use express_session_core::document::Json;
 use express_session_core::store::{
-    self, Loaded, Record, Renewed, Revision, Store as _, Touch, Touched,
+    self, Loaded, LoadedAndTouched, Record, Revision, Store as _, Touch, Touched,
 };
 use express_session_core::{Document, InsertError, Policy, SessionId, Timestamp, token};
 use futures_util::FutureExt as _;
@@ -34,7 +34,7 @@ use tokio::sync::Semaphore;
 use crate::carry::carry;
 use crate::config::Config;
 use crate::deadline::within;
-use crate::diagnose::Diagnosis;
+use crate::diagnose::Warning;
 use crate::error::{Error, ErrorKind};
 
 mod lock;
@@ -83,7 +83,7 @@ struct State {
     /// Boxed, since most of a request's state is in it, and many requests never ask.
     live: Option<Box<Live>>,
     /// The record of a session that nobody has asked for yet: somebody may while the body is being sent.
-    unread: Option<Box<Renewed>>,
+    unread: Option<Box<LoadedAndTouched>>,
     /// The lock that this request has, or is asking for.
     lock: Option<Box<Held>>,
     /// Whether somebody has asked for the session.
@@ -117,7 +117,7 @@ pub(crate) enum Begun {
 enum Phase {
     /// Nobody has asked.
     #[default]
-    Unloaded,
+    LazySession,
     /// The store failed when somebody asked.
     Unread,
     Live,
@@ -263,7 +263,7 @@ impl Live {
     /// Keeps what the session began with, before the document gets another base.
     fn keep_beginning(&mut self) {
         let document = &self.document;
-        self.began.document.get_or_insert_with(|| document.loaded());
+        self.began.document.get_or_insert_with(|| document.base());
     }
 
     fn has_changed_data(&self) -> bool {
@@ -279,7 +279,7 @@ impl Live {
         // What was committed before is not what the store has after this.
         self.committed = None;
         let failure = decide::failure(decide::Step::Write, decide::Fault::Session, policy);
-        if failure == decide::Failure::Hide {
+        if failure == decide::OnFailure::Ignore {
             // As in express-session, what was tried counts as saved.
             self.saved = Some(Snapshot::of(self));
         }
@@ -383,7 +383,7 @@ impl Shared {
     pub(crate) fn is_untouched(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) == 1
             && self.load_plan() == decide::Load::Asked
-            && self.state().phase == Phase::Unloaded
+            && self.state().phase == Phase::LazySession
     }
 
     /// Reads from the session, or gives `None` where it is over.
@@ -391,7 +391,9 @@ impl Shared {
         let state = self.state();
         match state.phase {
             Phase::Live | Phase::Adrift => state.live.as_deref().map(read),
-            Phase::Unloaded | Phase::Unread | Phase::Unset | Phase::Destroyed | Phase::Gone => None,
+            Phase::LazySession | Phase::Unread | Phase::Unset | Phase::Destroyed | Phase::Gone => {
+                None
+            }
         }
     }
 
@@ -477,7 +479,7 @@ impl Shared {
             let mut state = self.state();
             state.is_asked |= step == decide::Step::Load;
             match state.phase {
-                Phase::Unloaded | Phase::Unread => state.unread.take(),
+                Phase::LazySession | Phase::Unread => state.unread.take(),
                 Phase::Live | Phase::Adrift | Phase::Unset | Phase::Destroyed | Phase::Gone => {
                     return Ok(());
                 }
@@ -488,8 +490,8 @@ impl Shared {
             None => self.ask(self.fetch(now)).await,
         };
         if step == decide::Step::LoadUnasked
-            && decide::renewal_suffices(&self.config.policy)
-            && let Ok(Some(found @ Renewed { is_renewed: true, .. })) = found
+            && decide::touch_on_load_suffices(&self.config.policy)
+            && let Ok(Some(found @ LoadedAndTouched { is_touched: true, .. })) = found
         {
             self.state().unread = Some(Box::new(found));
             return Ok(());
@@ -503,7 +505,9 @@ impl Shared {
             }
             Err(error) => error,
         };
-        if decide::failure(step, error.fault(), &self.config.policy) != decide::Failure::Without {
+        if decide::failure(step, error.fault(), &self.config.policy)
+            != decide::OnFailure::ContinueWithoutSession
+        {
             self.state().phase = Phase::Unread;
             return Err(error);
         }
@@ -557,31 +561,31 @@ impl Shared {
     }
 
     /// Says whether what is put into the session is kept.
-    pub(crate) fn is_kept(&self) -> bool {
+    pub(crate) fn is_persisted(&self) -> bool {
         self.state().phase == Phase::Live
     }
 
     /// Loads the record that the request's cookie names, if there is one.
-    async fn fetch(&self, now: Timestamp) -> Result<Option<Renewed>, store::Error> {
+    async fn fetch(&self, now: Timestamp) -> Result<Option<LoadedAndTouched>, store::Error> {
         let Some(id) = &self.presented else { return Ok(None) };
         let store = &self.config.store;
         match decide::fetch(&self.config.policy) {
-            decide::Fetch::Renew => store.renew(id, now).await,
+            decide::Fetch::LoadAndTouch => store.load_and_touch(id, now).await,
             decide::Fetch::Load => {
                 let loaded = store.load(id, now).await?;
-                Ok(loaded.map(|loaded| Renewed { loaded, is_renewed: false }))
+                Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }))
             }
         }
     }
 
     /// Makes a session of the record that was found, or a new one where there is none.
-    fn found(&self, found: Option<&Renewed>, now: Timestamp) -> Result<Box<Live>, Error> {
+    fn found(&self, found: Option<&LoadedAndTouched>, now: Timestamp) -> Result<Box<Live>, Error> {
         let (Some(found), Some(id)) = (found, self.presented.clone()) else {
             return self.generate(now);
         };
         let (document, cookie) = self.parse(&found.loaded, now)?;
         let mut live = Live::with(id, document, cookie, Known::At(found.loaded.revision));
-        live.is_touched = found.is_renewed;
+        live.is_touched = found.is_touched;
         Ok(live)
     }
 
@@ -592,8 +596,8 @@ impl Shared {
             let cookie = StoredCookie::parse(document.cookie_text(), now)?;
             return Ok((document, cookie));
         }
-        if let Some(familiar) = self.config.familiar(self.secure) {
-            return Ok(Document::parse_as(Arc::clone(text), familiar, now)?);
+        if let Some(template) = self.config.template(self.secure) {
+            return Ok(Document::parse_as(Arc::clone(text), template, now)?);
         }
         let document = Document::parse(Arc::clone(text))?;
         let cookie = StoredCookie::parse(document.cookie_text(), now)?;
@@ -602,14 +606,14 @@ impl Shared {
 
     /// Gives what is loaded when a session is written now, and the record for it.
     fn written_form(&self, document: &Document, cookie: &StoredCookie) -> (Document, Record) {
-        let written = document.written(&self.cookie_text(cookie));
+        let written = document.as_saved(&self.cookie_text(cookie));
         let text = Arc::clone(written.base_text());
         (written, Record { text, deadline: cookie.deadline() })
     }
 
     fn cookie_text(&self, cookie: &StoredCookie) -> Cow<'_, str> {
-        match self.config.familiar(self.secure) {
-            Some(familiar) => familiar.text(cookie),
+        match self.config.template(self.secure) {
+            Some(template) => template.text(cookie),
             None => Cow::Owned(cookie.text()),
         }
     }
@@ -625,7 +629,7 @@ impl Shared {
         self.state().kept()?;
         let now = self.now();
         if decide::save_renews(&self.config.policy) {
-            self.state().callable()?.renew(now);
+            self.state().callable()?.reset_expiry(now);
         }
         carry(async move { step.ask(step.write(now)).await }).await
     }
@@ -686,8 +690,10 @@ impl Shared {
         }
         let failed = match destroyed {
             Err(error) => match decide::failure(decide::Step::Destroy, error.fault(), policy) {
-                decide::Failure::Tell => return Err(error),
-                decide::Failure::Hide | decide::Failure::Without => Some(error),
+                decide::OnFailure::Report => return Err(error),
+                decide::OnFailure::Ignore | decide::OnFailure::ContinueWithoutSession => {
+                    Some(error)
+                }
             },
             Ok(()) => None,
         };
@@ -699,7 +705,7 @@ impl Shared {
         fresh.began = Began {
             id: live.began.id.clone(),
             loaded: live.began.loaded,
-            document: live.began.document.take().or_else(|| Some(live.document.loaded())),
+            document: live.began.document.take().or_else(|| Some(live.document.base())),
             cookie: fresh.cookie.clone(),
         };
         fresh.version = live.version + 1;
@@ -742,7 +748,7 @@ impl Shared {
             let sending = state.progress != Progress::Handling;
             let live = state.callable()?;
             let deadline = live.cookie.deadline();
-            live.cookie.renew(now);
+            live.cookie.reset_expiry(now);
             // The touch of the load is older than this one.
             live.is_touched &= live.cookie.deadline() == deadline;
             matches!(live.known, Known::At(_))
@@ -771,8 +777,8 @@ impl Shared {
         };
         match plan.store {
             // A touch that is dropped makes no difference to what the next step knows.
-            decide::Store::Keep | decide::Store::Touch => self.obey(plan, now).await,
-            decide::Store::Write | decide::Store::Destroy => {
+            decide::StoreAction::Keep | decide::StoreAction::Touch => self.obey(plan, now).await,
+            decide::StoreAction::Write | decide::StoreAction::Destroy => {
                 carry(async move { step.obey(plan, now).await }).await
             }
         }
@@ -885,7 +891,7 @@ impl Shared {
 
     /// Says whether the request needs what the handler did not ask for.
     fn is_to_be_loaded_unasked(&self, state: &State) -> bool {
-        state.phase == Phase::Unloaded && self.load_plan() != decide::Load::Asked
+        state.phase == Phase::LazySession && self.load_plan() != decide::Load::Asked
     }
 
     /// Loads it. Nobody waits for an error.
@@ -900,44 +906,45 @@ impl Shared {
     fn plan(&self, state: &mut State) -> Option<Plan> {
         let mut facts = self.facts(state)?;
         let mut plan = decide::plan(facts, &self.config.policy);
-        let sends = matches!(plan.cookie, decide::Cookie::Send | decide::Cookie::Expire);
+        let sends =
+            matches!(plan.cookie, decide::CookieAction::Send | decide::CookieAction::Expire);
         if sends
             && let Some(live) = &mut state.live
             && !self.is_printable(live)
         {
             // express-session finds out when it prints, and has renewed the time by then.
-            if plan.cookie == decide::Cookie::Send && !live.renewed {
-                live.renew(self.now());
+            if plan.cookie == decide::CookieAction::Send && !live.renewed {
+                live.reset_expiry(self.now());
             }
             facts.reach = decide::Reach::Unprintable;
             plan = decide::plan(facts, &self.config.policy);
         }
-        if plan.cookie == decide::Cookie::Withhold
-            && let Some(diagnosis) = withheld(facts, plan)
+        if plan.cookie == decide::CookieAction::Withhold
+            && let Some(warning) = withheld(facts, plan)
         {
-            self.config.diagnoses.tell(diagnosis);
+            self.config.warnings.warn_once(warning);
         }
         Some(plan)
     }
 
     fn facts(&self, state: &State) -> Option<Facts> {
         let session = match state.phase {
-            Phase::Unloaded | Phase::Adrift | Phase::Gone => return None,
-            Phase::Unread => decide::Session::Unread,
-            Phase::Live => decide::Session::Live,
-            Phase::Unset => decide::Session::Unset,
-            Phase::Destroyed => decide::Session::Destroyed,
+            Phase::LazySession | Phase::Adrift | Phase::Gone => return None,
+            Phase::Unread => decide::Lifecycle::Unread,
+            Phase::Live => decide::Lifecycle::Live,
+            Phase::Unset => decide::Lifecycle::Unset,
+            Phase::Destroyed => decide::Lifecycle::Destroyed,
         };
         let Some(live) = &state.live else {
             // It could not be loaded: only the presented id is known.
             return Some(Facts {
                 session,
-                id: decide::Id::Presented,
+                id: decide::CookieMatch::Presented,
                 origin: decide::Origin::Loaded,
                 data: decide::Data::Same,
                 attributes: decide::Attributes::Same,
                 saved: decide::Saved::Never,
-                record: decide::Record::Touchable,
+                record: decide::RecordStatus::Touchable,
                 expiry: decide::Expiry::None,
                 reach: decide::Reach::Open,
             });
@@ -945,21 +952,21 @@ impl Shared {
         Some(Facts {
             session,
             id: match &self.presented {
-                None => decide::Id::Unknown,
-                Some(id) if *id == live.id => decide::Id::Presented,
-                Some(_) => decide::Id::Other,
+                None => decide::CookieMatch::Unknown,
+                Some(id) if *id == live.id => decide::CookieMatch::Presented,
+                Some(_) => decide::CookieMatch::Other,
             },
             origin: live.origin(),
             data: if live.has_changed_data() { decide::Data::Changed } else { decide::Data::Same },
             attributes: live.attributes(),
             saved: live.saved(),
             record: match live.known {
-                Known::Absent => decide::Record::Absent,
+                Known::Absent => decide::RecordStatus::Absent,
                 Known::Attempted | Known::At(_) if !self.config.store.supports_touch() => {
-                    decide::Record::Untouchable
+                    decide::RecordStatus::Untouchable
                 }
-                Known::Attempted | Known::At(_) if live.is_touched => decide::Record::Renewed,
-                Known::Attempted | Known::At(_) => decide::Record::Touchable,
+                Known::Attempted | Known::At(_) if live.is_touched => decide::RecordStatus::Renewed,
+                Known::Attempted | Known::At(_) => decide::RecordStatus::Touchable,
             },
             expiry: if live.cookie.has_expiry() {
                 decide::Expiry::Some
@@ -981,9 +988,9 @@ impl Shared {
 
     fn is_printable(&self, live: &Live) -> bool {
         let mut renewed = live.cookie.clone();
-        renewed.renew(self.now());
+        renewed.reset_expiry(self.now());
         // The settings of the options were checked when the layer was made.
-        self.config.familiar(self.secure).is_some_and(|familiar| familiar.is_printable(&renewed))
+        self.config.template(self.secure).is_some_and(|template| template.is_printable(&renewed))
             || cookie::print(&self.config.name, "", &renewed).is_ok()
     }
 
@@ -991,11 +998,11 @@ impl Shared {
     async fn act(&self, plan: Plan, now: Timestamp) -> Result<(), Error> {
         let before = self.begin_act(plan, now);
         let done = match plan.store {
-            decide::Store::Keep => Ok(()),
+            decide::StoreAction::Keep => Ok(()),
             // Boxed, since most responses do none of it.
-            decide::Store::Write => self.ask(Box::pin(self.write(now))).await,
-            decide::Store::Touch => Box::pin(self.tell_touch(now)).await,
-            decide::Store::Destroy => Box::pin(self.tell_destroy()).await,
+            decide::StoreAction::Write => self.ask(Box::pin(self.write(now))).await,
+            decide::StoreAction::Touch => Box::pin(self.tell_touch(now)).await,
+            decide::StoreAction::Destroy => Box::pin(self.tell_destroy()).await,
         };
         self.end_act(plan, before, done)
     }
@@ -1005,14 +1012,14 @@ impl Shared {
     fn act_now(&self, plan: Plan, now: Timestamp) -> Option<Result<(), Error>> {
         let before = self.begin_act(plan, now);
         let done = match plan.store {
-            decide::Store::Keep => Ok(()),
-            decide::Store::Write => match self.ask(self.try_write(now)).now_or_never()? {
+            decide::StoreAction::Keep => Ok(()),
+            decide::StoreAction::Write => match self.ask(self.try_write(now)).now_or_never()? {
                 Ok(Tried::Done) => Ok(()),
                 Ok(Tried::Again | Tried::Met | Tried::Together) => return None,
                 Err(error) => Err(error),
             },
-            decide::Store::Touch => self.tell_touch(now).now_or_never()?,
-            decide::Store::Destroy => self.tell_destroy().now_or_never()?,
+            decide::StoreAction::Touch => self.tell_touch(now).now_or_never()?,
+            decide::StoreAction::Destroy => self.tell_destroy().now_or_never()?,
         };
         Some(self.end_act(plan, before, done))
     }
@@ -1021,34 +1028,35 @@ impl Shared {
     /// loading it. Gives `false` where that is not all there is to do.
     fn renew_last(&self, now: Timestamp) -> bool {
         let Some(id) = &self.presented else { return false };
-        decide::renewal_suffices(&self.config.policy) && self.config.store.renew_at_once(id, now)
+        decide::touch_on_load_suffices(&self.config.policy)
+            && self.config.store.load_and_touch_now(id, now)
     }
 
     /// Does it with a store that answers at once and notes nothing, as the last step of all. Gives `false`, with
     /// nothing done, where it turns out that more is to be said about it.
     fn act_last(&self, state: &mut State, plan: Plan, now: Timestamp) -> bool {
         match plan.store {
-            decide::Store::Keep => true,
-            decide::Store::Write => {
+            decide::StoreAction::Keep => true,
+            decide::StoreAction::Write => {
                 state.renew_once(now);
                 self.write_last(state, now)
             }
-            decide::Store::Touch | decide::Store::Destroy => false,
+            decide::StoreAction::Touch | decide::StoreAction::Destroy => false,
         }
     }
 
     /// Gives what the store has when this is done, as far as it is known before.
     fn begin_act(&self, plan: Plan, now: Timestamp) -> Option<Arc<Snapshot>> {
         let mut state = self.state();
-        let sends = plan.cookie == decide::Cookie::Send;
-        if sends || matches!(plan.store, decide::Store::Write | decide::Store::Touch) {
+        let sends = plan.cookie == decide::CookieAction::Send;
+        if sends || matches!(plan.store, decide::StoreAction::Write | decide::StoreAction::Touch) {
             state.renew_once(now);
         }
         match plan.store {
-            decide::Store::Write => None,
-            decide::Store::Keep | decide::Store::Touch | decide::Store::Destroy => {
-                state.live.as_deref().map(Snapshot::of)
-            }
+            decide::StoreAction::Write => None,
+            decide::StoreAction::Keep
+            | decide::StoreAction::Touch
+            | decide::StoreAction::Destroy => state.live.as_deref().map(Snapshot::of),
         }
     }
 
@@ -1060,17 +1068,17 @@ impl Shared {
     ) -> Result<(), Error> {
         if let Err(error) = done {
             let step = match plan.store {
-                decide::Store::Keep | decide::Store::Touch => decide::Step::Touch,
-                decide::Store::Write if self.state().is_asked => decide::Step::Write,
-                decide::Store::Write => decide::Step::WriteUnasked,
-                decide::Store::Destroy => decide::Step::Destroy,
+                decide::StoreAction::Keep | decide::StoreAction::Touch => decide::Step::Touch,
+                decide::StoreAction::Write if self.state().is_asked => decide::Step::Write,
+                decide::StoreAction::Write => decide::Step::WriteUnasked,
+                decide::StoreAction::Destroy => decide::Step::Destroy,
             };
             let fault = error.fault();
             match (decide::failure(step, fault, &self.config.policy), fault) {
-                (decide::Failure::Tell, _) => return Err(error),
-                (decide::Failure::Hide, _) => tell_failure(&error),
-                (decide::Failure::Without, decide::Fault::Ended) => tell_ended(),
-                (decide::Failure::Without, _) => {
+                (decide::OnFailure::Report, _) => return Err(error),
+                (decide::OnFailure::Ignore, _) => tell_failure(&error),
+                (decide::OnFailure::ContinueWithoutSession, decide::Fault::Ended) => tell_ended(),
+                (decide::OnFailure::ContinueWithoutSession, _) => {
                     tell_outage(&error);
                     self.state().phase = Phase::Adrift;
                 }
@@ -1110,17 +1118,19 @@ impl Shared {
     fn cookie_of(&self, state: &mut State, plan: Plan, now: Timestamp) -> Option<HeaderValue> {
         let name = &self.config.name;
         let printed = match plan.cookie {
-            decide::Cookie::Keep | decide::Cookie::Withhold => return None,
-            decide::Cookie::Send => {
+            decide::CookieAction::Keep | decide::CookieAction::Withhold => return None,
+            decide::CookieAction::Send => {
                 state.renew_once(now);
                 let live = state.live.as_ref()?;
                 cookie::print(name, &token::seal(&live.id, &self.config.keyring), &live.cookie)
             }
-            decide::Cookie::Expire => cookie::print_expired(name, &state.live.as_ref()?.cookie),
+            decide::CookieAction::Expire => {
+                cookie::print_expired(name, &state.live.as_ref()?.cookie)
+            }
         };
         let printed = printed.ok()?;
         if printed.len() > MAX_COOKIE {
-            self.config.diagnoses.tell(Diagnosis::LargeCookie);
+            self.config.warnings.warn_once(Warning::LargeCookie);
         }
         // `print` lets nothing through that a header cannot carry.
         HeaderValue::from_maybe_shared(bytes::Bytes::from(printed)).ok()
@@ -1141,15 +1151,15 @@ pub(crate) fn insert(document: &mut Document, key: &str, value: &Json) -> Result
 }
 
 /// Gives what there is to tell of a cookie that should have been sent.
-fn withheld(facts: Facts, plan: Plan) -> Option<Diagnosis> {
+fn withheld(facts: Facts, plan: Plan) -> Option<Warning> {
     match facts.reach {
-        decide::Reach::Insecure => Some(Diagnosis::InsecureConnection),
-        decide::Reach::Unprintable => Some(Diagnosis::UnprintableCookie),
+        decide::Reach::Insecure => Some(Warning::InsecureConnection),
+        decide::Reach::Unprintable => Some(Warning::UnprintableCookie),
         decide::Reach::Open | decide::Reach::Sent | decide::Reach::Late => {
             // A session that the browser knows goes on as it is.
-            let is_lost =
-                facts.record == decide::Record::Absent && plan.store == decide::Store::Keep;
-            is_lost.then_some(Diagnosis::LateSession)
+            let is_lost = facts.record == decide::RecordStatus::Absent
+                && plan.store == decide::StoreAction::Keep;
+            is_lost.then_some(Warning::LateSession)
         }
     }
 }
@@ -1190,7 +1200,7 @@ impl State {
         if let Some(live) = &mut self.live
             && !live.renewed
         {
-            live.renew(now);
+            live.reset_expiry(now);
         }
     }
 
@@ -1219,8 +1229,8 @@ impl State {
 }
 
 impl Live {
-    pub(crate) fn renew(&mut self, now: Timestamp) {
-        self.cookie.renew(now);
+    pub(crate) fn reset_expiry(&mut self, now: Timestamp) {
+        self.cookie.reset_expiry(now);
         self.renewed = true;
     }
 

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind};
 use crate::state::insert;
-use crate::{Session, Unloaded};
+use crate::{LazySession, Session};
 
 /// The visitor's session, read and written as a struct.
 ///
@@ -187,7 +187,7 @@ fn read<T: DeserializeOwned + Default>(document: &Document) -> Result<T, Error> 
         return Ok(T::default());
     }
     // The whole record is read, and the cookie is one member that the struct does not know.
-    let text = document.render("null");
+    let text = document.to_json("null");
     serde_json::from_str(&text).map_err(|source| Error::mismatch("", &source))
 }
 
@@ -234,7 +234,7 @@ impl<T> fmt::Debug for Typed<T> {
     }
 }
 
-impl Unloaded {
+impl LazySession {
     /// Loads the session, and puts a type on it.
     ///
     /// ```
@@ -258,7 +258,7 @@ impl Unloaded {
     ///
     /// # Errors
     ///
-    /// As [`Unloaded::load`].
+    /// As [`LazySession::load`].
     pub async fn load_typed<T>(self) -> Result<Typed<T>, Error> {
         self.load().await.map(Typed::new)
     }

@@ -10,7 +10,7 @@ use http::StatusCode;
 
 mod support;
 
-use support::hitch::Hitch;
+use support::delayed_store::DelayedStore;
 use support::*;
 
 async fn who(session: Session) -> Result<String, Error> {
@@ -294,15 +294,15 @@ async fn logout_race_a_request_under_way_does_not_bring_the_session_back() {
 #[tokio::test]
 async fn logout_while_the_slow_request_is_being_saved_is_final_too() {
     let world = World::with(r#""user":"bob""#).await;
-    let hitch = Hitch::before(Verb::Update, world.store.clone());
-    let slow = Talk::begin(&world.layer().store(hitch.clone()), visit_as(BOB)).await;
+    let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());
+    let slow = Talk::begin(&world.layer().store(delayed_store.clone()), visit_as(BOB)).await;
     slow.session.insert("page", 2).unwrap();
     let (session, mut sent) = slow.hold(text("ok"));
     drop(session);
     assert!(waits(sent.as_mut()).await);
     let logout = app(&world.layer(), async |session: Session| session.destroy().await);
     send(&logout, visit_as(BOB)).await;
-    hitch.open();
+    delayed_store.open();
     assert_eq!(read(sent.await).await.cookie(), None);
     assert_eq!(world.kept(BOB).await, None);
 }
@@ -332,11 +332,11 @@ async fn axum_session_one_failed_load_does_not_wipe_the_session() {
     // peers.md, finding 7: an error was taken for "not found", and an empty record written.
     for failure in [Failure::Unavailable, Failure::TimedOut, Failure::Other] {
         let world = World::with(r#""user":"bob""#).await;
-        world.store.fail_next(Verb::Renew, failure);
+        world.store.fail_next(Verb::LoadAndTouch, failure);
         let answer = send(&app(&world.layer().save_uninitialized(true), who), visit_as(BOB)).await;
         assert_eq!(answer.cookie(), None);
         assert_eq!(answer.body, format!("Store({failure:?})"));
-        assert_eq!(world.calls(), "renew(bob)");
+        assert_eq!(world.calls(), "load_and_touch(bob)");
         assert_eq!(send(&app(&world.layer(), who), visit_as(BOB)).await.body, "bob");
     }
 }
@@ -344,11 +344,11 @@ async fn axum_session_one_failed_load_does_not_wipe_the_session() {
 #[tokio::test]
 async fn failed_load_that_nobody_asked_for_lets_the_response_leave_and_writes_nothing() {
     let world = World::with(r#""user":"bob""#).await;
-    world.store.fail_next(Verb::Renew, Failure::Unavailable);
+    world.store.fail_next(Verb::LoadAndTouch, Failure::Unavailable);
     let layer = world.layer().save_uninitialized(true).rolling(true);
     let answer = send(&raw(&layer, async |_| ()), visit_as(BOB)).await;
     assert_eq!((answer.status, answer.cookie()), (StatusCode::OK, None));
-    assert_eq!(world.calls(), "renew(bob)");
+    assert_eq!(world.calls(), "load_and_touch(bob)");
 }
 
 #[tokio::test]
@@ -365,8 +365,8 @@ async fn express_session_issue_492_a_store_that_never_answers_keeps_the_response
  {
     // The response waits, and a client or a time-out that gives up leaves nothing half done.
     let world = World::with(r#""n":1"#).await;
-    let hitch = Hitch::before(Verb::Update, world.store.clone());
-    let talk = Talk::begin(&world.layer().store(hitch), visit_as(BOB)).await;
+    let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());
+    let talk = Talk::begin(&world.layer().store(delayed_store), visit_as(BOB)).await;
     talk.session.insert("n", 2).unwrap();
     let (session, mut sent) = talk.hold(text("ok"));
     assert!(waits(sent.as_mut()).await);

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Router, response::Html};
 use express_session::store::ErrorKind as Failure;
-use express_session::{Cookie, Error, ErrorKind, Session, Typed, Unloaded};
+use express_session::{Cookie, Error, ErrorKind, LazySession, Session, Typed};
 use express_session_testkit::Verb;
 use http::header::{RETRY_AFTER, SET_COOKIE};
 use http::{Method, StatusCode};
@@ -46,7 +46,7 @@ async fn handler_takes_the_session_as_an_argument() {
     assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, "1"));
     let answer = ask(&app, visit_with(answer.pair())).await;
     assert_eq!((answer.body.as_str(), answer.cookie()), ("2", None));
-    assert_eq!(world.verbs(), [Verb::Create, Verb::Renew, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::Create, Verb::LoadAndTouch, Verb::Update]);
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn nested_router_with_a_layer_of_its_own_goes_by_the_original_path() {
     let inner = Router::new().route("/users", get(count)).layer(layer);
     let app = Router::new().nest("/admin", inner.clone()).nest("/other", inner);
     assert_eq!(ask(&app, to("/admin/users")).await.body, "2");
-    assert_eq!(world.verbs(), [Verb::Renew, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update]);
     let answer = ask(&app, to("/other/users")).await;
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(world.calls(), "");
@@ -152,7 +152,7 @@ async fn session_extracted_several_times_is_loaded_once() {
         two: Session,
         three: Option<Session>,
         four: Typed<Cart>,
-        five: Unloaded,
+        five: LazySession,
     ) -> Result<String, Error> {
         one.insert("n", 5)?;
         two.update("n", |n: Option<u32>| n.unwrap_or(0) + 1)?;
@@ -164,7 +164,7 @@ async fn session_extracted_several_times_is_loaded_once() {
     let world = World::with(r#""n":1"#).await;
     let app = Router::new().route("/", get(thrice)).layer(world.layer());
     assert_eq!(ask(&app, to("/")).await.body, "Some(6) 2");
-    assert_eq!(world.verbs(), [Verb::Renew, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update]);
 }
 
 #[tokio::test]
@@ -184,7 +184,7 @@ async fn middleware_and_handler_share_the_session() {
         .layer(world.layer());
     let answer = ask(&app, to("/")).await;
     assert_eq!((answer.body.as_str(), answer.cookies()), ("2", vec!["a=b"]));
-    assert_eq!(world.verbs(), [Verb::Renew, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update]);
     let kept = record(PLAIN, r#""n":2,"seen":true,"done":true"#);
     assert_eq!(world.kept(BOB).await, Some(kept));
 }
@@ -204,7 +204,7 @@ async fn optional_session_is_for_handlers_that_work_without_one() {
     let outside = bare.layer(world.layer().cookie(Cookie::new().path("/admin")));
     assert_eq!(ask(&outside, to("/")).await.body, "none");
 
-    world.store.fail_next(Verb::Renew, Failure::Unavailable);
+    world.store.fail_next(Verb::LoadAndTouch, Failure::Unavailable);
     let answer = ask(&app, to("/")).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
 }
@@ -214,7 +214,7 @@ async fn unloaded_session_is_loaded_when_the_handler_decides_so() {
     let world = World::with(r#""n":1"#).await;
     let wanted = Arc::new(AtomicBool::new(false));
     let want = Arc::clone(&wanted);
-    let handler = async move |unloaded: Unloaded| {
+    let handler = async move |unloaded: LazySession| {
         if !want.load(Ordering::SeqCst) {
             return Ok("not wanted".to_owned());
         }
@@ -225,12 +225,12 @@ async fn unloaded_session_is_loaded_when_the_handler_decides_so() {
     assert_eq!(world.calls(), "");
     wanted.store(true, Ordering::SeqCst);
     assert_eq!(ask(&app, to("/")).await.body, "1");
-    assert_eq!(world.calls(), "renew(bob)");
+    assert_eq!(world.calls(), "load_and_touch(bob)");
 }
 
 #[tokio::test]
 async fn optional_unloaded_session_never_fails() {
-    async fn maybe(unloaded: Option<Unloaded>) -> &'static str {
+    async fn maybe(unloaded: Option<LazySession>) -> &'static str {
         if unloaded.is_some() { "some" } else { "none" }
     }
 
@@ -277,14 +277,14 @@ async fn errors_are_responses_that_say_whether_trying_again_may_help() {
         (Failure::Unsuitable, 500, None),
         (Failure::Other, 500, None),
     ] {
-        world.store.fail_next(Verb::Renew, failure);
+        world.store.fail_next(Verb::LoadAndTouch, failure);
         let answer = ask(&app, to("/")).await;
         assert_eq!(answer.status.as_u16(), status, "{failure:?}");
         let seconds = answer.headers.get(RETRY_AFTER).map(|value| value.to_str().unwrap());
         assert_eq!(seconds, retry, "{failure:?}");
         assert!(!answer.body.contains(BOB) && !answer.body.contains("test made"));
         // A failed load is no reason to write, and none to send a cookie.
-        assert_eq!((answer.cookie(), world.verbs()), (None, vec![Verb::Renew]));
+        assert_eq!((answer.cookie(), world.verbs()), (None, vec![Verb::LoadAndTouch]));
     }
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""n":1"#)));
 }

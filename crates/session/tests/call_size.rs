@@ -13,7 +13,7 @@ fn assert_small(store: &impl Store) {
     let touch = Touch { cookie: "{}".into(), deadline: None };
     for (call, size) in [
         ("load", size_of_val(&store.load(&id, now))),
-        ("renew", size_of_val(&store.renew(&id, now))),
+        ("load_and_touch", size_of_val(&store.load_and_touch(&id, now))),
         ("create", size_of_val(&store.create(&id, &record, now))),
         ("update", size_of_val(&store.update(&id, &record, Revision::new(1), now))),
         ("touch", size_of_val(&store.touch(&id, &touch, now))),

@@ -371,8 +371,8 @@ impl Visit {
         self.acknowledge();
         let Some(cookie) = headers.get(SET_COOKIE) else { return };
         let pair = cookie.to_str().unwrap().split(';').next().unwrap();
-        let is_kept = !pair.ends_with('=');
-        *visitor.jar.lock().unwrap() = is_kept.then(|| (pair.to_owned(), session));
+        let is_persisted = !pair.ends_with('=');
+        *visitor.jar.lock().unwrap() = is_persisted.then(|| (pair.to_owned(), session));
     }
 }
 

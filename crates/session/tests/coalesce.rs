@@ -18,7 +18,7 @@ use express_session_testkit::{
     Spy, Subject, Task, Verb, admin_laws, block_on, join_all, on_threads, store_laws,
 };
 use proptest::prelude::*;
-use support::hitch::Hitch;
+use support::delayed_store::DelayedStore;
 use support::{BOB, MINUTE, NOW, PLAIN, SECRET, app, record, send, visit_as, waits};
 use tokio::sync::Semaphore;
 
@@ -41,11 +41,11 @@ async fn spied(text: String) -> Spy<MemoryStore> {
     store
 }
 
-/// Bob's session with loads that wait until the hitch is opened.
-async fn held(text: String) -> (Spy<MemoryStore>, Hitch<Spy<MemoryStore>>) {
+/// Bob's session with loads that wait until the delayed_store is opened.
+async fn held(text: String) -> (Spy<MemoryStore>, DelayedStore<Spy<MemoryStore>>) {
     let spy = spied(text).await;
-    let hitch = Hitch::before(Verb::Load, spy.clone());
-    (spy, hitch)
+    let delayed_store = DelayedStore::before(Verb::Load, spy.clone());
+    (spy, delayed_store)
 }
 
 struct Memory;
@@ -69,10 +69,10 @@ admin_laws!(Memory);
 fn fifty_requests_at_once_ask_the_store_twice() {
     block_on(async {
         let spy = spied(record(PLAIN, r#""views":1"#)).await;
-        let hitch = Hitch::before(Verb::Renew, spy.clone());
+        let delayed_store = DelayedStore::before(Verb::LoadAndTouch, spy.clone());
         let clock = support::World::new().clock;
         let layer = SessionLayer::new(SECRET)
-            .store(Coalesced::new(hitch.clone()))
+            .store(Coalesced::new(delayed_store.clone()))
             .clock(move || clock.system_time());
         let app =
             app(&layer, async |session| session.get::<u32>("views").unwrap().unwrap().to_string());
@@ -80,11 +80,11 @@ fn fifty_requests_at_once_ask_the_store_twice() {
         for request in &mut requests {
             assert!(waits(request.as_mut()).await);
         }
-        hitch.open();
+        delayed_store.open();
         for request in requests {
             assert_eq!(request.await.body, "1");
         }
-        assert_eq!(spy.verbs(), [Verb::Renew; 2]);
+        assert_eq!(spy.verbs(), [Verb::LoadAndTouch; 2]);
     });
 }
 
@@ -93,8 +93,8 @@ fn load_that_had_begun_before_a_write_is_not_shared_after_it() {
     block_on(async {
         let spy = spied(record(PLAIN, r#""n":1"#)).await;
         // It has read, and its answer is on the way.
-        let hitch = Hitch::after(Verb::Load, spy.clone());
-        let store = Coalesced::new(hitch.clone());
+        let delayed_store = DelayedStore::after(Verb::Load, spy.clone());
+        let store = Coalesced::new(delayed_store.clone());
         let (id, text) = (bob(), record(PLAIN, r#""n":2"#));
         let mut early = Box::pin(store.load(&id, NOW));
         assert!(waits(early.as_mut()).await);
@@ -103,7 +103,7 @@ fn load_that_had_begun_before_a_write_is_not_shared_after_it() {
         assert!(matches!(written, Updated::Done(_)));
         let mut late = Box::pin(store.load(&id, NOW));
         assert!(waits(late.as_mut()).await);
-        hitch.open();
+        delayed_store.open();
         assert_eq!(*late.await.unwrap().unwrap().record.text, *text);
         assert_eq!(early.await.unwrap().unwrap(), before);
     });
@@ -112,8 +112,8 @@ fn load_that_had_begun_before_a_write_is_not_shared_after_it() {
 #[test]
 fn caller_that_goes_away_takes_nothing_with_it() {
     block_on(async {
-        let (spy, hitch) = held(record(PLAIN, "")).await;
-        let store = Coalesced::new(hitch.clone());
+        let (spy, delayed_store) = held(record(PLAIN, "")).await;
+        let store = Coalesced::new(delayed_store.clone());
         let id = bob();
         let mut loads: Vec<_> = (0..6).map(|_| Box::pin(store.load(&id, NOW))).collect();
         for load in &mut loads {
@@ -121,7 +121,7 @@ fn caller_that_goes_away_takes_nothing_with_it() {
         }
         // The one that asked, and the first of those behind.
         loads.drain(..2);
-        hitch.open();
+        delayed_store.open();
         for load in loads {
             assert!(load.await.unwrap().is_some());
         }
@@ -132,14 +132,14 @@ fn caller_that_goes_away_takes_nothing_with_it() {
 #[test]
 fn load_that_nobody_waits_for_is_not_made() {
     block_on(async {
-        let (spy, hitch) = held(record(PLAIN, "")).await;
-        let store = Coalesced::new(hitch.clone());
+        let (spy, delayed_store) = held(record(PLAIN, "")).await;
+        let store = Coalesced::new(delayed_store.clone());
         let id = bob();
         let mut first = Box::pin(store.load(&id, NOW));
         let mut behind = Box::pin(store.load(&id, NOW));
         assert!(waits(first.as_mut()).await && waits(behind.as_mut()).await);
         drop(behind);
-        hitch.open();
+        delayed_store.open();
         assert!(first.await.unwrap().is_some());
         assert_eq!(spy.verbs(), [Verb::Load]);
     });
@@ -148,13 +148,13 @@ fn load_that_nobody_waits_for_is_not_made() {
 #[test]
 fn caller_that_is_not_polled_holds_nobody_up() {
     block_on(async {
-        let (_, hitch) = held(record(PLAIN, "")).await;
-        let store = Coalesced::new(hitch.clone());
+        let (_, delayed_store) = held(record(PLAIN, "")).await;
+        let store = Coalesced::new(delayed_store.clone());
         let id = bob();
         let mut idle = Box::pin(store.load(&id, NOW));
         let mut busy = Box::pin(store.load(&id, NOW));
         assert!(waits(idle.as_mut()).await && waits(busy.as_mut()).await);
-        hitch.open();
+        delayed_store.open();
         let Poll::Ready(loaded) = support::poll_once(busy.as_mut()).await else {
             panic!("it waits for one that is not polled")
         };
@@ -166,15 +166,15 @@ fn caller_that_is_not_polled_holds_nobody_up() {
 #[test]
 fn sessions_do_not_wait_for_each_other() {
     block_on(async {
-        let (spy, hitch) = held(record(PLAIN, "")).await;
-        let store = Coalesced::new(hitch);
+        let (spy, delayed_store) = held(record(PLAIN, "")).await;
+        let store = Coalesced::new(delayed_store);
         let ids: Vec<_> = (0..50).map(|n| SessionId::from_random([n; 24])).collect();
         let mut loads: Vec<_> = ids.iter().map(|id| Box::pin(store.load(id, NOW))).collect();
         for load in &mut loads {
             assert!(waits(load.as_mut()).await);
         }
         drop(loads);
-        // None has reached the spy, and each its hitch: they were all under way at once.
+        // None has reached the spy, and each its delayed_store: they were all under way at once.
         assert!(spy.verbs().is_empty());
         let mut again: Vec<_> = ids.iter().map(|id| Box::pin(store.load(id, NOW))).collect();
         for load in &mut again {
@@ -185,15 +185,15 @@ fn sessions_do_not_wait_for_each_other() {
 
 /// What three callers get whose first load fails in this way: one that asked, and two behind.
 async fn failing(kind: ErrorKind) -> (Vec<Result<bool, ErrorKind>>, usize) {
-    let (spy, hitch) = held(record(PLAIN, "")).await;
-    let store = Coalesced::new(hitch.clone());
+    let (spy, delayed_store) = held(record(PLAIN, "")).await;
+    let store = Coalesced::new(delayed_store.clone());
     let id = bob();
     let mut loads: Vec<_> = (0..3).map(|_| Box::pin(store.load(&id, NOW))).collect();
     for load in &mut loads {
         assert!(waits(load.as_mut()).await);
     }
     spy.fail_next(Verb::Load, kind);
-    hitch.open();
+    delayed_store.open();
     let mut results = Vec::new();
     for load in loads {
         results.push(load.await.map(|loaded| loaded.is_some()).map_err(|error| error.kind()));
@@ -221,12 +221,12 @@ fn shared_failure_says_the_same_to_all() {
         let spy = spied(record(PLAIN, "")).await;
         let driver = || std::io::Error::other("the driver's own");
         spy.fail(move |_| Some(Error::new(ErrorKind::TimedOut, "too slow").with_source(driver())));
-        let hitch = Hitch::before(Verb::Load, spy);
-        let store = Coalesced::new(hitch.clone());
+        let delayed_store = DelayedStore::before(Verb::Load, spy);
+        let store = Coalesced::new(delayed_store.clone());
         let id = bob();
         let (mut one, mut other) = (Box::pin(store.load(&id, NOW)), Box::pin(store.load(&id, NOW)));
         assert!(waits(one.as_mut()).await && waits(other.as_mut()).await);
-        hitch.open();
+        delayed_store.open();
         for error in [one.await.unwrap_err(), other.await.unwrap_err()] {
             assert_eq!(error.to_string(), "the session store timed out: too slow");
             let source = std::error::Error::source(&error).unwrap();
@@ -242,18 +242,18 @@ fn shared_call_is_told_the_latest_time() {
         let deadline = Some(after(1000));
         let minute = Record { text: record(MINUTE, "").into(), deadline };
         spy.inner().create(&bob(), &minute, NOW).await.unwrap();
-        let hitch = Hitch::before(Verb::Renew, spy.clone());
-        let store = Coalesced::new(hitch.clone());
+        let delayed_store = DelayedStore::before(Verb::LoadAndTouch, spy.clone());
+        let store = Coalesced::new(delayed_store.clone());
         let id = bob();
         let times = [NOW, after(500), after(900), after(700)];
         let mut renewals: Vec<_> =
-            times.iter().map(|now| Box::pin(store.renew(&id, *now))).collect();
+            times.iter().map(|now| Box::pin(store.load_and_touch(&id, *now))).collect();
         for renewal in &mut renewals {
             assert!(waits(renewal.as_mut()).await);
         }
-        hitch.open();
+        delayed_store.open();
         for renewal in renewals {
-            assert!(renewal.await.unwrap().unwrap().is_renewed);
+            assert!(renewal.await.unwrap().unwrap().is_touched);
         }
         let loaded = spy.inner().load(&id, after(1000)).await.unwrap().unwrap();
         assert_eq!(loaded.record.deadline, Some(after(900 + 60_000)));
@@ -266,15 +266,15 @@ fn record_that_has_expired_for_one_caller_is_given_to_none_that_shares() {
         let spy = Spy::new(MemoryStore::new());
         let record = Record { text: record(MINUTE, "").into(), deadline: Some(after(1000)) };
         spy.inner().create(&bob(), &record, NOW).await.unwrap();
-        let hitch = Hitch::before(Verb::Load, spy);
-        let store = Coalesced::new(hitch.clone());
+        let delayed_store = DelayedStore::before(Verb::Load, spy);
+        let store = Coalesced::new(delayed_store.clone());
         let id = bob();
         let times = [NOW, after(999), after(1000)];
         let mut loads: Vec<_> = times.iter().map(|now| Box::pin(store.load(&id, *now))).collect();
         for load in &mut loads {
             assert!(waits(load.as_mut()).await);
         }
-        hitch.open();
+        delayed_store.open();
         let mut found = Vec::new();
         for load in loads {
             found.push(load.await.unwrap().is_some());

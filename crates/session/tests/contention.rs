@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 mod support;
 
-use support::hitch::Hitch;
+use support::delayed_store::DelayedStore;
 use support::*;
 
 const WRITERS: usize = 50;
@@ -22,8 +22,9 @@ const WRITERS: usize = 50;
 /// Begins requests of [`BOB`]'s, each of which has counted up: the layers take them in turn, each as a process
 /// of its own. Writes take a millisecond.
 async fn counted_up(layers: Vec<SessionLayer>, world: &World) -> Vec<Talk> {
-    let hitch = Hitch::slow(Verb::Update, world.store.clone());
-    let layers: Vec<_> = layers.into_iter().map(|layer| layer.store(hitch.clone())).collect();
+    let delayed_store = DelayedStore::slow(Verb::Update, world.store.clone());
+    let layers: Vec<_> =
+        layers.into_iter().map(|layer| layer.store(delayed_store.clone())).collect();
     let mut talks = Vec::new();
     for layer in layers.iter().cycle().take(WRITERS) {
         let talk = Talk::begin(layer, visit_as(BOB)).await;
@@ -127,8 +128,8 @@ async fn saves_that_are_dropped_are_carried_out_and_what_comes_on_top_is_not_los
 async fn update_on_top_of_an_insert_is_made_again_once_the_insert_is_saved() {
     for is_saved in [true, false] {
         let world = World::with(r#""n":0"#).await;
-        let hitch = Hitch::after(Verb::Update, world.store.clone());
-        let setter = Talk::begin(&world.layer().store(hitch.clone()), visit_as(BOB)).await;
+        let delayed_store = DelayedStore::after(Verb::Update, world.store.clone());
+        let setter = Talk::begin(&world.layer().store(delayed_store.clone()), visit_as(BOB)).await;
         let counter = Talk::begin(&world.layer(), visit_as(BOB)).await;
         setter.session.insert("n", 5).unwrap();
         if is_saved {
@@ -138,7 +139,7 @@ async fn update_on_top_of_an_insert_is_made_again_once_the_insert_is_saved() {
         setter.session.update("n", |n: Option<usize>| n.unwrap_or(0) + 10).unwrap();
         counter.session.update("n", |n: Option<usize>| n.unwrap_or(0) + 100).unwrap();
         assert_eq!(counter.end().await.status, StatusCode::OK);
-        hitch.open();
+        delayed_store.open();
         assert_eq!(setter.end().await.status, StatusCode::OK);
         assert_eq!(world.kept(BOB).await.unwrap(), counted(if is_saved { 115 } else { 15 }));
     }

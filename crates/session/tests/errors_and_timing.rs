@@ -2,7 +2,7 @@
 //! the departures off, as there, and on.
 //!
 //! `set` of express-session is `create` here for a record that is not there, and `update` for one
-//! that is; `get` is `load`, or `renew` with departure 20.
+//! that is; `get` is `load`, or `load_and_touch` with departure 20.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
@@ -15,7 +15,7 @@ use http::{Method, Request, StatusCode};
 mod support;
 
 use support::body::empty;
-use support::hitch::Hitch;
+use support::delayed_store::DelayedStore;
 use support::*;
 
 /// A layer as express-session 1.19.0 is.
@@ -64,7 +64,7 @@ async fn regenerate_then_save_sets_twice_on_node_and_once_here() {
     let (new, text) = (drawn(1), record(PLAIN, r#""user":1"#));
     for (layer, calls) in BOTH.into_iter().zip([
         format!("load(bob) destroy(bob) create({new}, {text}) update({new}, {text})"),
-        format!("renew(bob) destroy(bob) create({new}, {text})"),
+        format!("load_and_touch(bob) destroy(bob) create({new}, {text})"),
     ]) {
         let world = World::with("").await;
         let seen = outcome(&world, &layer(&world), visit_as(BOB), async |session: Session| {
@@ -113,7 +113,7 @@ async fn new_session_regenerated_untouched_is_stored_under_the_second_id() {
 
 #[tokio::test]
 async fn reload_that_finds_another_record_counts_as_modified() {
-    for (layer, read) in BOTH.into_iter().zip(["load", "renew"]) {
+    for (layer, read) in BOTH.into_iter().zip(["load", "load_and_touch"]) {
         let world = World::with(r#""a":1"#).await;
         let other = world.clone();
         let seen = outcome(&world, &layer(&world), visit_as(BOB), move |session: Session| {
@@ -136,7 +136,7 @@ async fn reload_that_finds_another_record_counts_as_modified() {
 async fn session_unset_with_unset_destroy_is_destroyed() {
     for (layer, calls, cookie) in [
         (BOTH[0], "load(bob) destroy(bob)", None),
-        (BOTH[1], "renew(bob) destroy(bob)", Some(FORGOTTEN.to_owned())),
+        (BOTH[1], "load_and_touch(bob) destroy(bob)", Some(FORGOTTEN.to_owned())),
     ] {
         let world = World::with("").await;
         let layer = layer(&world).unset(Unset::Destroy);
@@ -151,7 +151,7 @@ async fn failed_get_writes_nothing_and_sends_no_cookie() {
     // On Node the handler is never called; here it is told, where it asks.
     for (layer, verb, status, body) in [
         (BOTH[0], Verb::Load, 500, "The session failed.\n"),
-        (BOTH[1], Verb::Renew, 418, "Store(Other)"),
+        (BOTH[1], Verb::LoadAndTouch, 418, "Store(Other)"),
     ] {
         let world = World::with(r#""a":1"#).await;
         world.store.fail_next(verb, Failure::Other);
@@ -167,7 +167,7 @@ async fn failed_get_with_unset_destroy_destroys_on_node_and_never_here() {
     // Item 23: a transient failure destroys the session there, and never here.
     for (layer, verb, calls, kept) in [
         (BOTH[0], Verb::Load, "load(bob) destroy(bob)", None),
-        (BOTH[1], Verb::Renew, "renew(bob)", Some(record(PLAIN, ""))),
+        (BOTH[1], Verb::LoadAndTouch, "load_and_touch(bob)", Some(record(PLAIN, ""))),
     ] {
         let world = World::with("").await;
         world.store.fail_next(verb, Failure::Other);
@@ -221,7 +221,7 @@ async fn failed_touch_is_hidden() {
         let layer = world.layer().departures(departures);
         let seen = outcome(&world, &layer, visit_as(BOB), async |_| ()).await;
         assert_eq!((seen.status, seen.body.as_str(), seen.cookie), (200, "ok", None));
-        let read = if departures.touch_on_load { "renew" } else { "load" };
+        let read = if departures.touch_on_load { "load_and_touch" } else { "load" };
         assert_eq!(seen.calls, format!("{read}(bob) touch(bob, {PLAIN})"));
     }
 }
@@ -258,7 +258,7 @@ async fn failed_regenerate_goes_on_anew_on_node_and_keeps_the_session_here() {
     world.store.fail_next(Verb::Destroy, Failure::Other);
     let seen = outcome(&world, &ours(&world), visit_as(BOB), regenerate).await;
     assert_eq!(seen.body, format!("Store(Other) {BOB}"));
-    assert_eq!(seen.calls, "renew(bob) destroy(bob)");
+    assert_eq!(seen.calls, "load_and_touch(bob) destroy(bob)");
     assert_eq!((seen.status, seen.cookie), (200, None));
 }
 
@@ -270,7 +270,7 @@ async fn failed_destroy_ends_the_session_and_is_tried_again_only_here() {
     };
     for (layer, calls, cookie) in [
         (BOTH[0], "load(bob) destroy(bob)", None),
-        (BOTH[1], "renew(bob) destroy(bob) destroy(bob)", Some(FORGOTTEN.to_owned())),
+        (BOTH[1], "load_and_touch(bob) destroy(bob) destroy(bob)", Some(FORGOTTEN.to_owned())),
     ] {
         let world = World::with(r#""a":1"#).await;
         world.store.fail_next(Verb::Destroy, Failure::Other);
@@ -294,7 +294,11 @@ async fn failed_save_counts_as_saved_on_node_and_is_tried_again_here() {
             format!("load(bob) update(bob, {text}) touch(bob, {PLAIN})"),
             record(PLAIN, ""),
         ),
-        (BOTH[1], format!("renew(bob) update(bob, {text}) update(bob, {text})"), text.clone()),
+        (
+            BOTH[1],
+            format!("load_and_touch(bob) update(bob, {text}) update(bob, {text})"),
+            text.clone(),
+        ),
     ] {
         let world = World::with("").await;
         world.store.fail_next(Verb::Update, Failure::Other);
@@ -308,8 +312,8 @@ async fn failed_save_counts_as_saved_on_node_and_is_tried_again_here() {
 /// Says what of a response is there while the store is busy: nothing, its head, or all but its end.
 async fn while_storing(layer: fn(&World) -> SessionLayer, body: Response) -> &'static str {
     let world = World::with("").await;
-    let hitch = Hitch::before(Verb::Update, world.store.clone());
-    let talk = Talk::begin(&layer(&world).store(hitch.clone()), visit_as(BOB)).await;
+    let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());
+    let talk = Talk::begin(&layer(&world).store(delayed_store.clone()), visit_as(BOB)).await;
     talk.session.insert("a", 2).unwrap();
     let (session, mut sent) = talk.hold(body);
     drop(session);
@@ -318,11 +322,11 @@ async fn while_storing(layer: fn(&World) -> SessionLayer, body: Response) -> &'s
         std::task::Poll::Ready(response) => {
             let mut body = response.into_body();
             let ended = !body::next(&mut body).await.is_pending();
-            hitch.open();
+            delayed_store.open();
             if ended { "all" } else { "the head" }
         }
     };
-    hitch.open();
+    delayed_store.open();
     seen
 }
 
@@ -365,8 +369,9 @@ async fn cookie_that_cannot_be_written_is_not_sent() {
 
 #[tokio::test]
 async fn session_modified_and_reverted_is_only_touched() {
-    for (layer, calls) in
-        BOTH.into_iter().zip([format!("load(bob) touch(bob, {PLAIN})"), "renew(bob)".to_owned()])
+    for (layer, calls) in BOTH
+        .into_iter()
+        .zip([format!("load(bob) touch(bob, {PLAIN})"), "load_and_touch(bob)".to_owned()])
     {
         let world = World::with(r#""a":1"#).await;
         let seen = outcome(&world, &layer(&world), visit_as(BOB), async |session: Session| {
@@ -380,7 +385,7 @@ async fn session_modified_and_reverted_is_only_touched() {
 
 #[tokio::test]
 async fn id_without_a_record_is_looked_up_and_nothing_more() {
-    for (layer, calls) in BOTH.into_iter().zip(["load(bob)", "renew(bob)"]) {
+    for (layer, calls) in BOTH.into_iter().zip(["load(bob)", "load_and_touch(bob)"]) {
         let world = World::new();
         let seen = outcome(&world, &layer(&world), visit_as(BOB), async |_| ()).await;
         assert_eq!((seen.calls.as_str(), seen.cookie), (calls, None));
@@ -389,7 +394,7 @@ async fn id_without_a_record_is_looked_up_and_nothing_more() {
 
 #[tokio::test]
 async fn change_of_key_order_counts_as_modified() {
-    for (layer, read) in BOTH.into_iter().zip(["load", "renew"]) {
+    for (layer, read) in BOTH.into_iter().zip(["load", "load_and_touch"]) {
         let world = World::with(r#""a":1,"z":1"#).await;
         let seen = outcome(&world, &layer(&world), visit_as(BOB), async |session: Session| {
             session.remove("a")?;
@@ -467,7 +472,7 @@ async fn forwarded_list_that_begins_with_http_is_not_secure() {
 async fn rolling_sends_the_cookie_and_touches() {
     for (departures, verbs) in [
         (Departures::none(), vec![Verb::Load, Verb::Touch]),
-        (Departures::all(), vec![Verb::Renew]),
+        (Departures::all(), vec![Verb::LoadAndTouch]),
     ] {
         let world = World::new();
         world.keep(BOB, &record(MINUTE, r#""a":1"#)).await;
@@ -480,7 +485,7 @@ async fn rolling_sends_the_cookie_and_touches() {
 
 #[tokio::test]
 async fn store_without_touch_is_only_read() {
-    for (layer, calls) in BOTH.into_iter().zip(["load(bob)", "renew(bob)"]) {
+    for (layer, calls) in BOTH.into_iter().zip(["load(bob)", "load_and_touch(bob)"]) {
         let world = World::over(Spy::without_touch(MemoryStore::new()));
         world.keep(BOB, &record(PLAIN, "")).await;
         let answer = send(&raw(&layer(&world), async |_| ()), visit_as(BOB)).await;

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use express_session::store::file::FileStore;
 use express_session::store::{
-    Admin, Created, ErrorKind, Holder, Loaded, Locked, Record, Store, Touch, Touched, Updated,
+    Admin, Created, ErrorKind, Loaded, LockOutcome, LockToken, Record, Store, Touch, Touched,
+    Updated,
 };
 use express_session::{SessionId, Timestamp};
 use local::{Folder, NOW, id, later, on_tokio, record};
@@ -95,8 +96,8 @@ fn touch_writes_the_cookie_and_the_time_into_the_file() {
             r#"{"cookie":{"originalMaxAge":60000},"user":{"name":"bob"},"views":3,"__lastAccess":1795449712645}"#
         );
 
-        let renewed = store.renew(&a(), later(20)).await.unwrap().unwrap();
-        assert!(renewed.is_renewed);
+        let renewed = store.load_and_touch(&a(), later(20)).await.unwrap().unwrap();
+        assert!(renewed.is_touched);
         assert_eq!(renewed.loaded.revision, revision);
         assert_eq!(renewed.loaded.record.deadline, Some(later(80)));
         assert_eq!(load(&store, &a(), NOW).await, Some(renewed.loaded));
@@ -115,7 +116,7 @@ fn session_without_a_max_age_ends_an_hour_or_the_ttl_after_its_last_access() {
         assert!(load(&store, &b(), later(3600)).await.is_none());
         let short = FileStore::new(folder.path()).ttl(Duration::from_secs(60));
         assert!(load(&short, &b(), later(60)).await.is_none());
-        let renewed = short.renew(&b(), later(10)).await.unwrap().unwrap();
+        let renewed = short.load_and_touch(&b(), later(10)).await.unwrap().unwrap();
         assert_eq!(renewed.loaded.record.deadline, Some(later(70)));
         assert!(load(&short, &b(), later(69)).await.is_some());
     });
@@ -162,7 +163,7 @@ fn no_id_leads_out_of_the_folder() {
                     || hostile.as_str().len() < 4
             );
             assert_eq!(load(&store, &hostile, NOW).await, None);
-            assert_eq!(store.renew(&hostile, NOW).await.unwrap(), None);
+            assert_eq!(store.load_and_touch(&hostile, NOW).await.unwrap(), None);
             let revision = express_session::store::Revision::new(0);
             let updated = store.update(&hostile, &session, revision, NOW).await.unwrap();
             assert_eq!(updated, Updated::Gone);
@@ -189,7 +190,7 @@ fn corrupt_file_is_an_error_and_stays() {
             std::fs::write(&file, garbage).unwrap();
             let errors = [
                 store.load(&a(), NOW).await.unwrap_err(),
-                store.renew(&a(), NOW).await.unwrap_err(),
+                store.load_and_touch(&a(), NOW).await.unwrap_err(),
                 store.create(&a(), &record(A, None), NOW).await.unwrap_err(),
             ];
             for error in errors {
@@ -266,7 +267,7 @@ fn what_has_expired_is_removed_after_each_interval() {
     });
 }
 
-const HOLDER: Holder = Holder::from_random([1; Holder::BYTES]);
+const HOLDER: LockToken = LockToken::from_random([1; LockToken::BYTES]);
 const LEASE: Duration = Duration::from_secs(30);
 
 /// Gives the names of the files that hold locks of sessions.
@@ -281,12 +282,12 @@ fn locks_of_sessions_are_where_session_file_store_does_not_look_and_go_when_give
         let folder = Folder::new();
         let store = FileStore::new(folder.path());
         for id in [a(), b(), id("a\nb"), id("\""), id("会话")] {
-            assert_eq!(store.lock(&id, HOLDER, LEASE, NOW).await.unwrap(), Locked::Done);
+            assert_eq!(store.lock(&id, HOLDER, LEASE, NOW).await.unwrap(), LockOutcome::Acquired);
             assert_eq!(names(folder.path()), [".lock"]);
             assert_eq!(leases(folder.path()).len(), 1);
             store.clear().await.unwrap();
-            let other = Holder::from_random([2; Holder::BYTES]);
-            assert_eq!(store.lock(&id, other, LEASE, NOW).await.unwrap(), Locked::Taken);
+            let other = LockToken::from_random([2; LockToken::BYTES]);
+            assert_eq!(store.lock(&id, other, LEASE, NOW).await.unwrap(), LockOutcome::Held);
             store.unlock(&id, HOLDER).await.unwrap();
             assert_eq!(leases(folder.path()), [""; 0]);
         }
@@ -302,7 +303,10 @@ fn locks_that_are_over_are_removed_with_the_expired_sessions_or_by_a_purge() {
             for number in from..from + 200 {
                 let id = id(&format!("{number}-session"));
                 let lease = Duration::from_secs(lease);
-                assert_eq!(store.lock(&id, HOLDER, lease, NOW).await.unwrap(), Locked::Done);
+                assert_eq!(
+                    store.lock(&id, HOLDER, lease, NOW).await.unwrap(),
+                    LockOutcome::Acquired
+                );
             }
         };
         hold(0, 30).await;
@@ -314,15 +318,15 @@ fn locks_that_are_over_are_removed_with_the_expired_sessions_or_by_a_purge() {
         assert_eq!(leases(folder.path()), [""; 0]);
 
         hold(0, 30).await;
-        assert_eq!(store.lock(&a(), HOLDER, 2 * LEASE, NOW).await.unwrap(), Locked::Done);
+        assert_eq!(store.lock(&a(), HOLDER, 2 * LEASE, NOW).await.unwrap(), LockOutcome::Acquired);
         let cleaning = FileStore::new(folder.path()).reap_interval(Duration::from_secs(1));
         assert!(load(&cleaning, &a(), later(28)).await.is_none());
         assert!(load(&cleaning, &a(), later(30)).await.is_none());
         while leases(folder.path()).len() > 1 {
             tokio::task::yield_now().await;
         }
-        let other = Holder::from_random([2; Holder::BYTES]);
-        assert_eq!(store.lock(&a(), other, LEASE, later(59)).await.unwrap(), Locked::Taken);
+        let other = LockToken::from_random([2; LockToken::BYTES]);
+        assert_eq!(store.lock(&a(), other, LEASE, later(59)).await.unwrap(), LockOutcome::Held);
     });
 }
 
@@ -332,12 +336,12 @@ fn file_of_locks_that_cannot_be_read_holds_none() {
     on_tokio(async {
         let folder = Folder::new();
         let store = FileStore::new(folder.path());
-        let other = Holder::from_random([2; Holder::BYTES]);
+        let other = LockToken::from_random([2; LockToken::BYTES]);
         for left in ["", "\0\0\0", r#"{"a":{"holder":["#] {
-            assert_eq!(store.lock(&a(), HOLDER, LEASE, NOW).await.unwrap(), Locked::Done);
+            assert_eq!(store.lock(&a(), HOLDER, LEASE, NOW).await.unwrap(), LockOutcome::Acquired);
             let file = folder.path().join(".lock").join(&leases(folder.path())[0]);
             std::fs::write(file, left).unwrap();
-            assert_eq!(store.lock(&a(), other, LEASE, NOW).await.unwrap(), Locked::Done);
+            assert_eq!(store.lock(&a(), other, LEASE, NOW).await.unwrap(), LockOutcome::Acquired);
             store.unlock(&a(), other).await.unwrap();
         }
     });
@@ -397,13 +401,13 @@ fn held_lock_is_waited_for_and_then_a_timeout() {
             })
             .collect();
         assert!(!locks.is_empty());
-        let error = store.renew(&a(), NOW).await.unwrap_err();
+        let error = store.load_and_touch(&a(), NOW).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         assert!(load(&store, &a(), NOW).await.is_some(), "who reads does not wait");
         drop(locks);
         // The call before may still be on its way.
         let patient = FileStore::new(folder.path());
-        assert!(patient.renew(&a(), NOW).await.unwrap().is_some());
+        assert!(patient.load_and_touch(&a(), NOW).await.unwrap().is_some());
     });
 }
 
@@ -421,7 +425,7 @@ fn new_files_are_their_owners_only_and_others_keep_their_mode() {
         let file = file_of(&path, &a());
         assert_eq!(mode(&file), 0o600);
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
-        store.renew(&a(), NOW).await.unwrap();
+        store.load_and_touch(&a(), NOW).await.unwrap();
         assert_eq!(mode(&file), 0o644);
         let group = FileStore::new(&path).mode(0o660);
         create(&group, &b(), &record(B, later(60)), NOW).await;

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 mod support;
 
-use support::hitch::Hitch;
+use support::delayed_store::DelayedStore;
 use support::*;
 
 /// A request of [`BOB`]'s, up to where its handler has the session.
@@ -132,7 +132,7 @@ async fn member_of_another_type_is_an_error_and_stays() {
     assert_eq!(kind(session.update("a", |a: Option<u8>| a.unwrap_or(0))), ErrorKind::Deserialize);
     assert_eq!(session.get::<String>("a").unwrap().as_deref(), Some("text"));
     talk.end().await;
-    assert_eq!(world.calls(), "renew(bob)");
+    assert_eq!(world.calls(), "load_and_touch(bob)");
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn reserved_names_are_refused_for_writing() {
     }
     assert!(talk.session.is_empty());
     talk.end().await;
-    assert_eq!(world.calls(), "renew(bob)");
+    assert_eq!(world.calls(), "load_and_touch(bob)");
 }
 
 #[tokio::test]
@@ -213,7 +213,7 @@ async fn cookie_is_read_and_written() {
         "Domain=example.com; Path=/app; Expires=Tue, 14 Nov 2023 22:13:35 GMT; Partitioned; \
          Priority=Low; SameSite=Strict"
     );
-    assert_eq!(world.verbs(), [Verb::Renew, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update]);
 }
 
 fn at(seconds: i64) -> Timestamp {
@@ -254,7 +254,7 @@ async fn attributes_that_no_header_can_carry_are_refused() {
     assert_eq!(kind(cookie.set_domain("a b")), ErrorKind::InvalidCookie);
     assert_eq!(kind(cookie.set_same_site(SameSite::Auto)), ErrorKind::InvalidCookie);
     talk.end().await;
-    assert_eq!(world.calls(), "renew(bob)");
+    assert_eq!(world.calls(), "load_and_touch(bob)");
 }
 
 // Saving by hand.
@@ -283,7 +283,7 @@ async fn what_changes_after_a_save_is_saved_at_the_end() {
     talk.session.save().await.unwrap();
     talk.session.insert("b", 2).unwrap();
     talk.end().await;
-    assert_eq!(world.verbs(), [Verb::Renew, Verb::Update, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update, Verb::Update]);
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""a":1,"b":2"#)));
 }
 
@@ -295,7 +295,7 @@ async fn save_and_change_back_is_saved_back() {
     talk.session.save().await.unwrap();
     talk.session.insert("a", 1).unwrap();
     talk.end().await;
-    assert_eq!(world.verbs(), [Verb::Renew, Verb::Update, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update, Verb::Update]);
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""a":1"#)));
 }
 
@@ -331,7 +331,7 @@ async fn failed_save_is_told_and_tried_again_at_the_end() {
     assert_eq!(error.kind(), ErrorKind::Store(Failure::Unavailable));
     assert!(error.is_temporary());
     assert_eq!(talk.end().await.status, StatusCode::OK);
-    assert_eq!(world.verbs(), [Verb::Renew, Verb::Update, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update, Verb::Update]);
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""a":1"#)));
 }
 
@@ -350,7 +350,7 @@ async fn failed_first_save_is_tried_again_at_the_end_and_gets_its_cookie() {
 #[tokio::test]
 async fn first_save_whose_answer_was_lost_is_found_again() {
     let world = World::new();
-    let layer = world.layer().store(Hitch::lost(Verb::Create, world.store.clone()));
+    let layer = world.layer().store(DelayedStore::lost(Verb::Create, world.store.clone()));
     let talk = Talk::begin(&layer, visit()).await;
     talk.session.insert("a", 1).unwrap();
     assert_eq!(kind(talk.session.save().await), ErrorKind::Store(Failure::TimedOut));
@@ -363,7 +363,7 @@ async fn first_save_whose_answer_was_lost_is_found_again() {
 #[tokio::test]
 async fn update_whose_save_was_lost_after_it_was_stored_is_counted_once() {
     let world = World::with(r#""n":1"#).await;
-    let layer = world.layer().store(Hitch::lost(Verb::Update, world.store.clone()));
+    let layer = world.layer().store(DelayedStore::lost(Verb::Update, world.store.clone()));
     let talk = bob(&layer).await;
     increment(&talk.session);
     assert_eq!(kind(talk.session.save().await), ErrorKind::Store(Failure::TimedOut));
@@ -376,18 +376,18 @@ async fn save_dropped_midway_is_taken_up_at_the_end() {
     for reached in [false, true] {
         let world = World::with(r#""n":1"#).await;
         let store = world.store.clone();
-        let hitch = if reached {
-            Hitch::after(Verb::Update, store)
+        let delayed_store = if reached {
+            DelayedStore::after(Verb::Update, store)
         } else {
-            Hitch::before(Verb::Update, store)
+            DelayedStore::before(Verb::Update, store)
         };
-        let talk = bob(&world.layer().store(hitch.clone())).await;
+        let talk = bob(&world.layer().store(delayed_store.clone())).await;
         increment(&talk.session);
         {
             let mut save = pin!(talk.session.save());
             assert!(waits(save.as_mut()).await);
         }
-        hitch.open();
+        delayed_store.open();
         assert_eq!(talk.end().await.status, StatusCode::OK);
         assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""n":2"#)), "{reached}");
     }
@@ -398,18 +398,18 @@ async fn first_save_dropped_midway_is_taken_up_at_the_end() {
     for reached in [false, true] {
         let world = World::new();
         let store = world.store.clone();
-        let hitch = if reached {
-            Hitch::after(Verb::Create, store)
+        let delayed_store = if reached {
+            DelayedStore::after(Verb::Create, store)
         } else {
-            Hitch::before(Verb::Create, store)
+            DelayedStore::before(Verb::Create, store)
         };
-        let talk = Talk::begin(&world.layer().store(hitch.clone()), visit()).await;
+        let talk = Talk::begin(&world.layer().store(delayed_store.clone()), visit()).await;
         increment(&talk.session);
         {
             let mut save = pin!(talk.session.save());
             assert!(waits(save.as_mut()).await);
         }
-        hitch.open();
+        delayed_store.open();
         let answer = talk.end().await;
         assert_eq!(answer.pair(), format!("connect.sid={}", signed(&drawn(1))));
         assert_eq!(world.kept(&drawn(1)).await, Some(record(PLAIN, r#""n":1"#)), "{reached}");
@@ -419,8 +419,8 @@ async fn first_save_dropped_midway_is_taken_up_at_the_end() {
 #[tokio::test]
 async fn clones_that_save_at_once_lose_nothing() {
     let world = World::with("").await;
-    let hitch = Hitch::before(Verb::Update, world.store.clone());
-    let talk = bob(&world.layer().store(hitch.clone())).await;
+    let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());
+    let talk = bob(&world.layer().store(delayed_store.clone())).await;
     let (one, two) = (talk.session.clone(), talk.session.clone());
     let first = async {
         one.insert("a", 1).unwrap();
@@ -430,11 +430,11 @@ async fn clones_that_save_at_once_lose_nothing() {
         two.insert("b", 2).unwrap();
         two.save().await.unwrap();
     };
-    let open = async { hitch.open() };
+    let open = async { delayed_store.open() };
     tokio::join!(first, second, open);
     drop((one, two));
     talk.end().await;
-    assert_eq!(world.verbs(), [Verb::Renew, Verb::Update, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update, Verb::Update]);
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""a":1,"b":2"#)));
 }
 
@@ -446,14 +446,14 @@ async fn while_saving(
     meanwhile: impl FnOnce(&Session),
 ) -> (Vec<String>, String) {
     let world = World::with(members).await;
-    let hitch = Hitch::before(Verb::Update, world.store.clone());
-    let talk = bob(&world.layer().store(hitch.clone())).await;
+    let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());
+    let talk = bob(&world.layer().store(delayed_store.clone())).await;
     before(&talk.session);
     {
         let mut save = pin!(talk.session.save());
         assert!(waits(save.as_mut()).await);
         meanwhile(&talk.session);
-        hitch.open();
+        delayed_store.open();
         save.await.unwrap();
     }
     let keys = talk.session.keys();
@@ -508,7 +508,7 @@ async fn reload_drops_what_was_changed() {
     assert_eq!(talk.session.keys(), ["a"]);
     assert_eq!(talk.session.get::<u8>("a").unwrap(), Some(1));
     talk.end().await;
-    assert_eq!(world.calls(), "renew(bob) load(bob)");
+    assert_eq!(world.calls(), "load_and_touch(bob) load(bob)");
 }
 
 #[tokio::test]
@@ -574,7 +574,7 @@ async fn regenerate_goes_on_empty_under_a_new_id() {
     assert_eq!(
         world.calls(),
         format!(
-            "renew(bob) destroy(bob) create({}, {})",
+            "load_and_touch(bob) destroy(bob) create({}, {})",
             drawn(1),
             record(PLAIN, r#""user":"bob""#)
         )
@@ -590,7 +590,7 @@ async fn regenerated_session_is_stored_even_if_nothing_is_put_into_it() {
     assert!(talk.end().await.cookie().is_some());
     assert_eq!(
         world.calls(),
-        format!("renew(bob) destroy(bob) create({}, {})", drawn(1), record(PLAIN, ""))
+        format!("load_and_touch(bob) destroy(bob) create({}, {})", drawn(1), record(PLAIN, ""))
     );
 }
 
@@ -602,7 +602,7 @@ async fn regenerate_and_save_writes_once() {
     talk.session.insert("user", 1).unwrap();
     talk.session.save().await.unwrap();
     assert!(talk.end().await.cookie().is_some());
-    assert_eq!(world.verbs(), [Verb::Renew, Verb::Destroy, Verb::Create]);
+    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Destroy, Verb::Create]);
 }
 
 #[tokio::test]
@@ -688,7 +688,7 @@ async fn destroy_ends_record_cookie_and_handle() {
         answer.cookie(),
         Some("connect.sid=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly")
     );
-    assert_eq!(world.calls(), "renew(bob) destroy(bob)");
+    assert_eq!(world.calls(), "load_and_touch(bob) destroy(bob)");
 }
 
 /// Checks that every method says that the session is over.
@@ -718,7 +718,7 @@ async fn unset_ends_the_handle_and_the_changes() {
     talk.session.unset().unwrap();
     ended(&talk.session).await;
     assert_eq!(talk.end().await.cookie(), None);
-    assert_eq!(world.calls(), "renew(bob)");
+    assert_eq!(world.calls(), "load_and_touch(bob)");
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""a":1"#)));
 }
 
@@ -738,7 +738,7 @@ async fn destroy_with_unset_destroy_destroys_once() {
     let talk = bob(&world.layer().unset(Unset::Destroy)).await;
     talk.session.destroy().await.unwrap();
     talk.end().await;
-    assert_eq!(world.calls(), "renew(bob) destroy(bob)");
+    assert_eq!(world.calls(), "load_and_touch(bob) destroy(bob)");
 }
 
 #[tokio::test]
@@ -752,7 +752,7 @@ async fn destroy_that_failed_is_over_all_the_same_and_tried_again_at_the_end() {
     let answer = talk.end().await;
     assert_eq!(answer.status, StatusCode::OK);
     assert!(answer.cookie().unwrap().starts_with("connect.sid=;"));
-    assert_eq!(world.calls(), "renew(bob) destroy(bob) destroy(bob)");
+    assert_eq!(world.calls(), "load_and_touch(bob) destroy(bob) destroy(bob)");
     assert_eq!(world.kept(BOB).await, None);
 }
 
@@ -836,7 +836,7 @@ async fn touch_in_a_handler_costs_no_call_of_its_own() {
     talk.session.touch().await.unwrap();
     talk.session.touch().await.unwrap();
     assert_eq!(talk.end().await.cookie(), None);
-    assert_eq!(world.calls(), "renew(bob)");
+    assert_eq!(world.calls(), "load_and_touch(bob)");
 }
 
 #[tokio::test]
@@ -918,7 +918,10 @@ async fn different_members_of_overlapping_requests_are_both_kept() {
     one.end().await;
     two.end().await;
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""a":2,"b":2,"d":2"#)));
-    assert_eq!(world.verbs(), [Verb::Renew, Verb::Renew, Verb::Update, Verb::Update, Verb::Update]);
+    assert_eq!(
+        world.verbs(),
+        [Verb::LoadAndTouch, Verb::LoadAndTouch, Verb::Update, Verb::Update, Verb::Update]
+    );
 }
 
 #[tokio::test]
@@ -1008,8 +1011,8 @@ async fn update_that_changed_nothing_is_made_again_all_the_same() {
 #[tokio::test]
 async fn update_made_while_a_save_is_under_way_is_made_again_too() {
     let world = World::with(r#""n":1"#).await;
-    let hitch = Hitch::before(Verb::Update, world.store.clone());
-    let one = bob(&world.layer().store(hitch.clone())).await;
+    let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());
+    let one = bob(&world.layer().store(delayed_store.clone())).await;
     one.session.update("x", |_: Option<u32>| 1).unwrap();
     increment(&one.session);
     {
@@ -1018,7 +1021,7 @@ async fn update_made_while_a_save_is_under_way_is_made_again_too() {
         // Takes the first of the two updates back, and adds another.
         one.session.insert("x", 2).unwrap();
         increment(&one.session);
-        hitch.open();
+        delayed_store.open();
         save.await.unwrap();
     }
     let two = bob(&world.layer()).await;
@@ -1083,7 +1086,7 @@ async fn without_departure_19_the_last_whole_record_stays() {
 #[tokio::test]
 async fn without_departure_16_a_slow_request_undoes_a_logout() {
     let world = World::with(r#""a":1"#).await;
-    let layer = world.layer().departures(Departures::all().final_end(false));
+    let layer = world.layer().departures(Departures::all().destroy_is_final(false));
     let (slow, logout) = (bob(&layer).await, bob(&layer).await);
     logout.session.destroy().await.unwrap();
     logout.end().await;
@@ -1191,7 +1194,7 @@ async fn typed_session_that_writes_what_is_there_changes_nothing() {
     cart.write(&same).unwrap();
     drop(cart);
     talk.end().await;
-    assert_eq!(world.calls(), "renew(bob)");
+    assert_eq!(world.calls(), "load_and_touch(bob)");
 }
 
 #[tokio::test]
@@ -1258,8 +1261,8 @@ async fn debug_output_of_the_handles_shows_nothing() {
 #[tokio::test]
 async fn update_whose_answer_was_lost_is_not_made_again_on_top_of_another_write() {
     let world = World::with("").await;
-    let hitch = Hitch::lost(Verb::Update, world.store.clone());
-    let layer = world.layer().store(hitch);
+    let delayed_store = DelayedStore::lost(Verb::Update, world.store.clone());
+    let layer = world.layer().store(delayed_store);
     let talk = Talk::begin(&layer, visit_as(BOB)).await;
     talk.session.update("n", |n: Option<u32>| n.unwrap_or(0) + 1).unwrap();
     talk.session.save().await.unwrap_err();

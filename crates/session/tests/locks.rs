@@ -15,7 +15,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 
 mod support;
 
-use support::hitch::Hitch;
+use support::delayed_store::DelayedStore;
 use support::*;
 
 /// A request of [`BOB`]'s, up to where its handler has the session.
@@ -277,8 +277,8 @@ async fn request_that_is_dropped_gives_its_lock_back() {
 #[tokio::test(start_paused = true)]
 async fn request_that_stops_asking_gives_its_lock_back_even_if_the_store_had_given_it() {
     let world = World::with("").await;
-    let hitch = Hitch::after(Verb::Lock, world.store.clone());
-    let layer = world.layer().store(hitch.clone());
+    let delayed_store = DelayedStore::after(Verb::Lock, world.store.clone());
+    let layer = world.layer().store(delayed_store.clone());
     let talk = bob(&layer).await;
     {
         let asking = pin!(talk.session.lock());
@@ -286,7 +286,7 @@ async fn request_that_stops_asking_gives_its_lock_back_even_if_the_store_had_giv
         assert!(asking.poll(&mut Context::from_waker(Waker::noop())).is_pending());
         assert_eq!(world.verbs(), [Verb::Renew, Verb::Lock]);
     }
-    hitch.open();
+    delayed_store.open();
     let next = bob(&world.layer().lock_wait(Duration::from_secs(1))).await;
     lock(&next.session).await.unlock().await.unwrap();
     // And may ask again itself.
@@ -298,8 +298,8 @@ async fn request_that_stops_asking_gives_its_lock_back_even_if_the_store_had_giv
 #[tokio::test]
 async fn save_while_the_lock_is_still_asked_for_is_one_without_it() {
     let world = World::with("").await;
-    let hitch = Hitch::before(Verb::Lock, world.store.clone());
-    let talk = bob(&world.layer().store(hitch.clone())).await;
+    let delayed_store = DelayedStore::before(Verb::Lock, world.store.clone());
+    let talk = bob(&world.layer().store(delayed_store.clone())).await;
     let session = talk.session.clone();
     let mut asking = pin!(session.lock());
     assert!(asking.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
@@ -307,7 +307,7 @@ async fn save_while_the_lock_is_still_asked_for_is_one_without_it() {
     talk.session.insert("a", 1).unwrap();
     talk.session.save().await.unwrap();
     assert_eq!(world.verbs(), [Verb::Update]);
-    hitch.open();
+    delayed_store.open();
     asking.await.unwrap().unlock().await.unwrap();
     talk.end().await;
     assert_eq!(world.kept(BOB).await.unwrap(), record(PLAIN, r#""a":1"#));
@@ -316,7 +316,7 @@ async fn save_while_the_lock_is_still_asked_for_is_one_without_it() {
 #[tokio::test]
 async fn where_an_end_is_not_final_a_session_that_is_gone_is_locked_and_written_anew() {
     let world = World::with("").await;
-    let layer = world.layer().departures(Departures::all().final_end(false));
+    let layer = world.layer().departures(Departures::all().destroy_is_final(false));
     let talk = bob(&layer).await;
     world.store.inner().destroy(&SessionId::new(BOB).unwrap()).await.unwrap();
     let held = lock(&talk.session).await;

@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime};
 
 use express_session::store::memcached::MemcachedStore;
 use express_session::store::{
-    Admin as _, Created, Error, ErrorKind, Holder, Loaded, Record, Revision, Store, Touch, Touched,
-    Updated,
+    Admin as _, Created, Error, ErrorKind, Loaded, LockToken, Record, Revision, Store, Touch,
+    Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use express_session_testkit::servers::{self, Memcached};
@@ -146,7 +146,7 @@ async fn locks_are_not_supported_and_nothing_is_written_under_one() {
     let Some(server) = servers::shared_memcached() else { return };
     let (store, id) = (store(server), id("a"));
     let revision = created(&store, &id, &record(NODES, later(60))).await;
-    let (holder, lease) = (Holder::from_random([1; 16]), Duration::from_secs(60));
+    let (holder, lease) = (LockToken::from_random([1; 16]), Duration::from_secs(60));
     let errors = [
         store.lock(&id, holder, lease, now()).await.map(drop),
         store.update_locked(&id, &record("{}", None), revision, holder, now()).await.map(drop),
@@ -255,14 +255,14 @@ async fn with_a_ttl_a_record_is_loaded_and_renewed_in_one_step() {
     let (store, mut node) = (store(server), Node::connect(server));
     let (id, key) = (id("a"), format!("{}a", prefix_of(&store)));
     let revision = created(&store, &id, &record(NODES, later(60))).await;
-    let renewed = store.renew(&id, now()).await.unwrap().unwrap();
-    assert!(!renewed.is_renewed);
+    let renewed = store.load_and_touch(&id, now()).await.unwrap().unwrap();
+    assert!(!renewed.is_touched);
     assert!(node.left(&key).unwrap() <= 60);
 
     let asked = now();
     let hour = Duration::from_secs(3600);
-    let renewed = store.ttl(hour).renew(&id, asked).await.unwrap().unwrap();
-    assert!(renewed.is_renewed);
+    let renewed = store.ttl(hour).load_and_touch(&id, asked).await.unwrap().unwrap();
+    assert!(renewed.is_touched);
     assert_eq!(renewed.loaded.revision, revision);
     assert_eq!(renewed.loaded.record, record(NODES, asked.saturating_add(hour)));
     assert!(node.left(&key).unwrap() > 60);
@@ -434,7 +434,7 @@ async fn each_verb_is_one_round_trip_and_a_conflict_is_two() {
     assert_eq!(touched, Touched::Done);
     store(&[SETTINGS, b"NF\r\n"]).destroy(&id).await.unwrap();
     let hour = store(&[SETTINGS, ITEM]).ttl(Duration::from_secs(3600));
-    assert!(hour.renew(&id, now).await.unwrap().unwrap().is_renewed);
+    assert!(hour.load_and_touch(&id, now).await.unwrap().unwrap().is_touched);
 
     let conflict = store(&[SETTINGS, b"EX c0\r\n", ITEM]);
     let conflict = conflict.update(&id, &record, first, now).await.unwrap();

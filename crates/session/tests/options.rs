@@ -349,7 +349,7 @@ async fn cookie_of_a_function_that_cannot_be_written_is_not_sent_and_leaves_no_o
 #[tokio::test]
 async fn without_departure_6_auto_of_a_function_stays_auto() {
     let world = World::new();
-    let departures = Departures::all().cookie_function_auto(false).no_orphans(false);
+    let departures = Departures::all().cookie_function_auto(false).skip_unreachable_sessions(false);
     let layer = world
         .layer()
         .departures(departures)

@@ -40,7 +40,10 @@ fn handled(text: &str) -> Response {
 
 fn app(layer: SessionLayer) -> Router {
     Router::new()
-        .route("/", get(async |session: Session| handled(&format!("kept: {}", session.is_kept()))))
+        .route(
+            "/",
+            get(async |session: Session| handled(&format!("kept: {}", session.is_persisted()))),
+        )
         .route(
             "/optional",
             get(async |session: Option<Session>| handled(&format!("some: {}", session.is_some()))),
@@ -143,32 +146,32 @@ type Row = (&'static str, Verb, u16, &'static str, &'static str, &'static str);
 
 /// The default: what cannot be done is told, and what costs the visitor nothing is not.
 const FAIL: &[Row] = &[
-    ("/", Verb::Renew, 503, UNAVAILABLE, "", "Renew"),
-    ("/optional", Verb::Renew, 503, UNAVAILABLE, "", "Renew"),
-    ("/ignore", Verb::Renew, 200, "ignored", "", "Renew"),
-    ("/change", Verb::Renew, 503, UNAVAILABLE, "", "Renew"),
-    ("/change", Verb::Update, 503, UNAVAILABLE, "", "Renew Update"),
-    ("/save", Verb::Update, 503, UNAVAILABLE, "", "Renew Update Update"),
-    ("/logout", Verb::Renew, 503, UNAVAILABLE, "", "Renew"),
-    ("/logout", Verb::Destroy, 503, UNAVAILABLE, "", "Renew Destroy Destroy"),
-    ("/unset", Verb::Destroy, 503, UNAVAILABLE, "", "Renew Destroy"),
-    ("/login", Verb::Destroy, 503, UNAVAILABLE, "", "Renew Destroy"),
-    ("/login", Verb::Create, 503, UNAVAILABLE, "", "Renew Destroy Create"),
+    ("/", Verb::LoadAndTouch, 503, UNAVAILABLE, "", "LoadAndTouch"),
+    ("/optional", Verb::LoadAndTouch, 503, UNAVAILABLE, "", "LoadAndTouch"),
+    ("/ignore", Verb::LoadAndTouch, 200, "ignored", "", "LoadAndTouch"),
+    ("/change", Verb::LoadAndTouch, 503, UNAVAILABLE, "", "LoadAndTouch"),
+    ("/change", Verb::Update, 503, UNAVAILABLE, "", "LoadAndTouch Update"),
+    ("/save", Verb::Update, 503, UNAVAILABLE, "", "LoadAndTouch Update Update"),
+    ("/logout", Verb::LoadAndTouch, 503, UNAVAILABLE, "", "LoadAndTouch"),
+    ("/logout", Verb::Destroy, 503, UNAVAILABLE, "", "LoadAndTouch Destroy Destroy"),
+    ("/unset", Verb::Destroy, 503, UNAVAILABLE, "", "LoadAndTouch Destroy"),
+    ("/login", Verb::Destroy, 503, UNAVAILABLE, "", "LoadAndTouch Destroy"),
+    ("/login", Verb::Create, 503, UNAVAILABLE, "", "LoadAndTouch Destroy Create"),
 ];
 
 /// Going on without a session: but an end that did not happen is told.
 const CONTINUE: &[Row] = &[
-    ("/", Verb::Renew, 200, "kept: false", "", "Renew"),
-    ("/optional", Verb::Renew, 200, "some: false", "", "Renew"),
-    ("/ignore", Verb::Renew, 200, "ignored", "", "Renew"),
-    ("/change", Verb::Renew, 200, "changed", "", "Renew"),
-    ("/change", Verb::Update, 200, "changed", "", "Renew Update"),
-    ("/save", Verb::Renew, 503, UNAVAILABLE, "", "Renew"),
-    ("/save", Verb::Update, 503, UNAVAILABLE, "", "Renew Update Update"),
-    ("/logout", Verb::Destroy, 503, UNAVAILABLE, "", "Renew Destroy Destroy"),
-    ("/unset", Verb::Destroy, 503, UNAVAILABLE, "", "Renew Destroy"),
-    ("/login", Verb::Destroy, 503, UNAVAILABLE, "", "Renew Destroy"),
-    ("/login", Verb::Create, 200, "logged in", "", "Renew Destroy Create"),
+    ("/", Verb::LoadAndTouch, 200, "kept: false", "", "LoadAndTouch"),
+    ("/optional", Verb::LoadAndTouch, 200, "some: false", "", "LoadAndTouch"),
+    ("/ignore", Verb::LoadAndTouch, 200, "ignored", "", "LoadAndTouch"),
+    ("/change", Verb::LoadAndTouch, 200, "changed", "", "LoadAndTouch"),
+    ("/change", Verb::Update, 200, "changed", "", "LoadAndTouch Update"),
+    ("/save", Verb::LoadAndTouch, 503, UNAVAILABLE, "", "LoadAndTouch"),
+    ("/save", Verb::Update, 503, UNAVAILABLE, "", "LoadAndTouch Update Update"),
+    ("/logout", Verb::Destroy, 503, UNAVAILABLE, "", "LoadAndTouch Destroy Destroy"),
+    ("/unset", Verb::Destroy, 503, UNAVAILABLE, "", "LoadAndTouch Destroy"),
+    ("/login", Verb::Destroy, 503, UNAVAILABLE, "", "LoadAndTouch Destroy"),
+    ("/login", Verb::Create, 200, "logged in", "", "LoadAndTouch Destroy Create"),
 ];
 
 async fn compare(outage: Outage, rows: &[Row]) {

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use express_session::store::redis::RedisStore;
 use express_session::store::{
-    Created, Error, ErrorKind, Fenced, Holder, Loaded, Locked, Record, Revision, Store as _, Touch,
-    Touched, Updated,
+    Created, Error, ErrorKind, Fenced, Loaded, LockOutcome, LockToken, Record, Revision,
+    Store as _, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use express_session_testkit::{Proxy, servers};
@@ -355,17 +355,17 @@ async fn login_without_the_right_is_refused() {
         kind(store.load(&id("a"), now()).await),
         kind(store.create(&id("a"), &record("1"), now()).await),
         kind(store.update(&id("a"), &record("1"), Revision::new(0), now()).await),
-        kind(store.renew(&id("a"), now()).await),
+        kind(store.load_and_touch(&id("a"), now()).await),
         kind(store.destroy(&id("a")).await),
     ];
     assert_eq!(refused, [ErrorKind::Refused; 5]);
     let store = store.prefix("other:");
     create(&store, "a", "1").await;
     // A lock is no key that begins with the prefix.
-    let (holder, lease) = (Holder::from_random([1; 16]), Duration::from_secs(60));
+    let (holder, lease) = (LockToken::from_random([1; 16]), Duration::from_secs(60));
     assert_eq!(kind(store.lock(&id("a"), holder, lease, now()).await), ErrorKind::Refused);
     order(&mut plain(server.url()).await, "ACL SETUSER reader ~lock:*").await;
-    assert_eq!(store.lock(&id("a"), holder, lease, now()).await.unwrap(), Locked::Done);
+    assert_eq!(store.lock(&id("a"), holder, lease, now()).await.unwrap(), LockOutcome::Acquired);
 }
 
 #[tokio::test]
@@ -373,8 +373,8 @@ async fn lock_that_went_with_its_server_lets_nobody_write_who_had_it() {
     let Some(server) = servers::redis() else { return };
     let store = RedisStore::connect(server.url()).await.unwrap();
     let revision = create(&store, "a", "1").await;
-    let (holder, lease) = (Holder::from_random([1; 16]), Duration::from_secs(60));
-    assert_eq!(store.lock(&id("a"), holder, lease, now()).await.unwrap(), Locked::Done);
+    let (holder, lease) = (LockToken::from_random([1; 16]), Duration::from_secs(60));
+    assert_eq!(store.lock(&id("a"), holder, lease, now()).await.unwrap(), LockOutcome::Acquired);
     // As after a failover to a replica that had the record, and not yet the lock.
     order(&mut plain(server.url()).await, "DEL lock:{sess:a}").await;
     let fenced = store.update_locked(&id("a"), &record("2"), revision, holder, now()).await;

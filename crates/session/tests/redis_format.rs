@@ -200,8 +200,8 @@ async fn function_decides_from_the_record_at_every_save_and_touch() {
     assert_eq!(bench.ttl("a").await, 100);
     bench.update("a", B, later(60)).await;
     assert_eq!(bench.ttl("a").await, 200);
-    let renewed = bench.store.renew(&sid("a"), now()).await.unwrap().unwrap();
-    assert!(!renewed.is_renewed);
+    let renewed = bench.store.load_and_touch(&sid("a"), now()).await.unwrap().unwrap();
+    assert!(!renewed.is_touched);
     assert_eq!(bench.touch("a", later(60)).await, Touched::Done);
     assert_eq!((bench.text("a").await.as_deref(), bench.ttl("a").await), (Some(B), 300));
     bench.update("a", "{}", later(60)).await;
@@ -219,8 +219,8 @@ async fn without_ttl_records_stay_and_touches_do_nothing() {
     assert_eq!((bench.text("a").await.as_deref(), bench.ttl("a").await), (Some(B), -1));
     assert_eq!(bench.touch("a", later(60)).await, Touched::Done);
     assert_eq!(bench.touch("none", later(60)).await, Touched::Gone);
-    let renewed = bench.store.renew(&sid("a"), now()).await.unwrap().unwrap();
-    assert_eq!((renewed.is_renewed, renewed.loaded.record.deadline), (false, None));
+    let renewed = bench.store.load_and_touch(&sid("a"), now()).await.unwrap().unwrap();
+    assert_eq!((renewed.is_touched, renewed.loaded.record.deadline), (false, None));
     assert_eq!(bench.ttl("a").await, -1);
     // Over is over, as in connect-redis.
     bench.update("a", A, PAST).await;
@@ -233,7 +233,7 @@ async fn without_touch_the_time_runs_from_the_last_save() {
     assert!(!bench.store.supports_touch());
     bench.create("a", A, later(60)).await;
     assert_eq!(bench.touch("a", later(3600)).await, Touched::Done);
-    assert!(!bench.store.renew(&sid("a"), now()).await.unwrap().unwrap().is_renewed);
+    assert!(!bench.store.load_and_touch(&sid("a"), now()).await.unwrap().unwrap().is_touched);
     assert_eq!(bench.ttl("a").await, 60);
     bench.update("a", B, later(90)).await;
     assert_eq!(bench.ttl("a").await, 90);
@@ -282,10 +282,10 @@ async fn renewing_takes_the_max_age_that_the_session_began_with() {
         bench.set("a", text).await;
         bench.plain.clone().expire::<_, ()>(bench.key("a"), 999).await.unwrap();
         let at = now();
-        let renewed = bench.store.renew(&sid("a"), at).await.unwrap().unwrap();
+        let renewed = bench.store.load_and_touch(&sid("a"), at).await.unwrap().unwrap();
         assert_eq!(&*renewed.loaded.record.text, text);
         assert_eq!(renewed.loaded.revision, bench.revision("a").await, "{text}");
-        assert_eq!(renewed.is_renewed, seconds.is_some(), "{text}");
+        assert_eq!(renewed.is_touched, seconds.is_some(), "{text}");
         assert_eq!(bench.ttl("a").await, seconds.unwrap_or(999), "{text}");
         let left = renewed.loaded.record.deadline.unwrap().saturating_since(at);
         assert_eq!(left.as_secs_f64().ceil() as i64, seconds.unwrap_or(999), "{text}");
@@ -296,7 +296,7 @@ async fn renewing_takes_the_max_age_that_the_session_began_with() {
             assert_eq!((left + 999) / 1000, seconds, "{text}");
         }
     }
-    assert_eq!(bench.store.renew(&sid("none"), now()).await.unwrap(), None);
+    assert_eq!(bench.store.load_and_touch(&sid("none"), now()).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -304,7 +304,7 @@ async fn empty_text_is_no_session_and_bytes_that_are_no_text_are_corrupt() {
     let bench = bench!();
     bench.set("empty", "").await;
     assert_eq!(bench.store.load(&sid("empty"), now()).await.unwrap(), None);
-    assert_eq!(bench.store.renew(&sid("empty"), now()).await.unwrap(), None);
+    assert_eq!(bench.store.load_and_touch(&sid("empty"), now()).await.unwrap(), None);
     let updated =
         bench.store.update(&sid("empty"), &record(A, None), Revision::new(0), now()).await;
     assert_eq!(updated.unwrap(), Updated::Gone);
@@ -312,7 +312,7 @@ async fn empty_text_is_no_session_and_bytes_that_are_no_text_are_corrupt() {
     bench.set("bytes", &b"{\"cookie\":{\"originalMaxAge\":1000},\"a\":\"\xff\"}"[..]).await;
     let kinds = [
         bench.store.load(&sid("bytes"), now()).await.unwrap_err().kind(),
-        bench.store.renew(&sid("bytes"), now()).await.unwrap_err().kind(),
+        bench.store.load_and_touch(&sid("bytes"), now()).await.unwrap_err().kind(),
     ];
     assert_eq!(kinds, [ErrorKind::Corrupt; 2]);
     let updated =

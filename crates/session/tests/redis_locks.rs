@@ -10,13 +10,13 @@ use std::time::{Duration, SystemTime};
 
 use express_session::store::redis::RedisStore;
 use express_session::store::{
-    Admin as _, Created, ErrorKind, Fenced, Holder, Locked, Record, Store as _, Updated,
+    Admin as _, Created, ErrorKind, Fenced, LockOutcome, LockToken, Record, Store as _, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use express_session_testkit::servers;
 
-const ONE: Holder = Holder::from_random([0xA1; 16]);
-const OTHER: Holder = Holder::from_random([0xA2; 16]);
+const ONE: LockToken = LockToken::from_random([0xA1; 16]);
+const OTHER: LockToken = LockToken::from_random([0xA2; 16]);
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn now() -> Timestamp {
@@ -39,11 +39,11 @@ async fn lock_is_no_session_whatever_the_prefix() {
     // With none, and with what locks begin with, every key of the server is looked at.
     for prefix in ["sess:", "", "lock:", "l"] {
         let store = RedisStore::connect(server.url()).await.unwrap().prefix(prefix);
-        assert_eq!(store.lock(&id("a"), ONE, HOUR, now()).await.unwrap(), Locked::Done);
+        assert_eq!(store.lock(&id("a"), ONE, HOUR, now()).await.unwrap(), LockOutcome::Acquired);
         assert_eq!(store.count(now()).await.unwrap(), 0, "{prefix:?}");
         assert_eq!(store.list(None, 10, now()).await.unwrap().sessions, [], "{prefix:?}");
         store.clear().await.unwrap();
-        assert_eq!(store.lock(&id("a"), OTHER, HOUR, now()).await.unwrap(), Locked::Taken);
+        assert_eq!(store.lock(&id("a"), OTHER, HOUR, now()).await.unwrap(), LockOutcome::Held);
 
         let mut left = redis::cmd("PTTL");
         left.arg(format!("lock:{{{prefix}a}}"));
@@ -58,12 +58,12 @@ async fn lease_may_be_nothing_or_beyond_all_time() {
     let Some(server) = servers::shared_redis() else { return };
     let store = RedisStore::connect(server.url()).await.unwrap().prefix("leases:");
     let (a, b) = (id("a"), id("b"));
-    assert_eq!(store.lock(&a, ONE, Duration::ZERO, now()).await.unwrap(), Locked::Done);
-    assert_eq!(store.lock(&a, OTHER, Duration::MAX, now()).await.unwrap(), Locked::Done);
-    assert_eq!(store.lock(&a, ONE, HOUR, now()).await.unwrap(), Locked::Taken);
-    assert_eq!(store.lock(&b, ONE, Duration::MAX, now()).await.unwrap(), Locked::Done);
-    assert_eq!(store.lock(&b, ONE, Duration::ZERO, now()).await.unwrap(), Locked::Done);
-    assert_eq!(store.lock(&b, OTHER, HOUR, now()).await.unwrap(), Locked::Done);
+    assert_eq!(store.lock(&a, ONE, Duration::ZERO, now()).await.unwrap(), LockOutcome::Acquired);
+    assert_eq!(store.lock(&a, OTHER, Duration::MAX, now()).await.unwrap(), LockOutcome::Acquired);
+    assert_eq!(store.lock(&a, ONE, HOUR, now()).await.unwrap(), LockOutcome::Held);
+    assert_eq!(store.lock(&b, ONE, Duration::MAX, now()).await.unwrap(), LockOutcome::Acquired);
+    assert_eq!(store.lock(&b, ONE, Duration::ZERO, now()).await.unwrap(), LockOutcome::Acquired);
+    assert_eq!(store.lock(&b, OTHER, HOUR, now()).await.unwrap(), LockOutcome::Acquired);
 }
 
 #[tokio::test]
@@ -80,13 +80,13 @@ async fn lock_is_where_its_record_is_in_a_cluster() {
             else {
                 panic!("taken")
             };
-            assert_eq!(store.lock(&id, ONE, HOUR, now()).await.unwrap(), Locked::Done);
+            assert_eq!(store.lock(&id, ONE, HOUR, now()).await.unwrap(), LockOutcome::Acquired);
             let fenced = store.update_locked(&id, &record("2"), revision, ONE, now()).await;
             assert!(matches!(fenced.unwrap(), Fenced::Held(Updated::Done(_))), "{prefix}{number}");
             let fenced = store.update_locked(&id, &record("2"), revision, OTHER, now()).await;
             assert_eq!(fenced.unwrap(), Fenced::Lost);
             store.unlock(&id, ONE).await.unwrap();
-            assert_eq!(store.lock(&id, OTHER, HOUR, now()).await.unwrap(), Locked::Done);
+            assert_eq!(store.lock(&id, OTHER, HOUR, now()).await.unwrap(), LockOutcome::Acquired);
         }
     }
 }
@@ -114,5 +114,5 @@ async fn key_whose_lock_has_no_place_in_a_cluster_is_an_error_that_says_so() {
     // One server has a place for it.
     let Some(server) = servers::shared_redis() else { return };
     let store = RedisStore::connect(server.url()).await.unwrap().prefix("locks:");
-    assert_eq!(store.lock(&id, ONE, HOUR, now()).await.unwrap(), Locked::Done);
+    assert_eq!(store.lock(&id, ONE, HOUR, now()).await.unwrap(), LockOutcome::Acquired);
 }

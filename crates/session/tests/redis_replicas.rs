@@ -10,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use express_session::store::redis::RedisStore;
 use express_session::store::{
-    Created, Error, ErrorKind, Fenced, Holder, Locked, Record, Revision, Store as _, Updated,
+    Created, Error, ErrorKind, Fenced, LockOutcome, LockToken, Record, Revision, Store as _,
+    Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use express_session_testkit::Proxy;
@@ -18,7 +19,7 @@ use express_session_testkit::servers::{self, Redis};
 use redis::aio::MultiplexedConnection;
 
 const HOUR: Duration = Duration::from_secs(3600);
-const ONE: Holder = Holder::from_random([1; 16]);
+const ONE: LockToken = LockToken::from_random([1; 16]);
 /// How long a replica is waited for that does not come.
 const SHORT: Duration = Duration::from_millis(100);
 /// How long one is waited for that does come, on a busy machine.
@@ -107,7 +108,7 @@ async fn change_that_is_done_is_on_the_replica() {
         let updated = store.update(&id(&name), &record("2"), revision, now()).await.unwrap();
         let Updated::Done(revision) = updated else { panic!("{updated:?}") };
         assert_eq!(group.replicated(&key).await.as_deref(), Some("2"));
-        assert_eq!(store.lock(&id(&name), ONE, HOUR, now()).await.unwrap(), Locked::Done);
+        assert_eq!(store.lock(&id(&name), ONE, HOUR, now()).await.unwrap(), LockOutcome::Acquired);
         let fenced = store.update_locked(&id(&name), &record("3"), revision, ONE, now()).await;
         assert!(matches!(fenced.unwrap(), Fenced::Held(Updated::Done(_))));
         assert_eq!(group.replicated(&key).await.as_deref(), Some("3"));
@@ -122,7 +123,7 @@ async fn change_that_no_replica_has_in_time_is_timed_out_and_on_the_master() {
     let (store, patient) = (group.store(SHORT).await, group.store(LONG).await);
     let revision = create(&patient, "a", "1").await;
     create(&patient, "b", "1").await;
-    assert_eq!(store.lock(&id("b"), ONE, HOUR, now()).await.unwrap(), Locked::Done);
+    assert_eq!(store.lock(&id("b"), ONE, HOUR, now()).await.unwrap(), LockOutcome::Acquired);
     group.way.stall();
     is_too_few(store.create(&id("c"), &record("1"), now()).await);
     is_too_few(store.update(&id("a"), &record("2"), revision, now()).await);
@@ -166,8 +167,8 @@ async fn nothing_waits_but_changes() {
     while store.load(&id("b"), now()).await.unwrap().is_none() {
         assert!(begin.elapsed() < LONG / 2);
     }
-    assert_eq!(store.lock(&id("a"), ONE, HOUR, now()).await.unwrap(), Locked::Done);
-    assert!(store.renew(&id("a"), now()).await.unwrap().is_some());
+    assert_eq!(store.lock(&id("a"), ONE, HOUR, now()).await.unwrap(), LockOutcome::Acquired);
+    assert!(store.load_and_touch(&id("a"), now()).await.unwrap().is_some());
     assert!(!waiting.is_finished());
     group.way.resume();
     waiting.await.unwrap();

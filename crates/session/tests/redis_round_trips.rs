@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use express_session::store::redis::RedisStore;
 use express_session::store::{
-    Admin as _, Created, Error, Fenced, Holder, Locked, Record, Store as _, Touch, Updated,
+    Admin as _, Created, Error, Fenced, LockOutcome, LockToken, Record, Store as _, Touch, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use express_session_testkit::{Proxy, servers};
@@ -42,7 +42,7 @@ async fn every_verb_is_one_round_trip() {
     let (a, none) = (id("a"), id("none"));
     // The server learns the scripts.
     store.update(&none, &record("1"), express_session::store::Revision::new(0), NOW).await.unwrap();
-    store.renew(&none, NOW).await.unwrap();
+    store.load_and_touch(&none, NOW).await.unwrap();
 
     let (created, count) = trips(&proxy, store.create(&a, &record("{}"), NOW)).await;
     let Created::Done(revision) = created else { panic!("taken") };
@@ -57,13 +57,13 @@ async fn every_verb_is_one_round_trip() {
     let gone = trips(&proxy, store.update(&none, &record("2"), revision, NOW)).await;
     assert_eq!(gone, (Updated::Gone, 1));
     assert_eq!(trips(&proxy, store.touch(&a, &touch(), NOW)).await.1, 1, "touch");
-    assert_eq!(trips(&proxy, store.renew(&a, NOW)).await.1, 1, "renew");
-    let holder = Holder::from_random([1; 16]);
+    assert_eq!(trips(&proxy, store.load_and_touch(&a, NOW)).await.1, 1, "load_and_touch");
+    let holder = LockToken::from_random([1; 16]);
     // The server learns these scripts too.
     store.lock(&none, holder, Duration::from_secs(60), NOW).await.unwrap();
     store.unlock(&none, holder).await.unwrap();
     let lock = store.lock(&a, holder, Duration::from_secs(60), NOW);
-    assert_eq!(trips(&proxy, lock).await, (Locked::Done, 1));
+    assert_eq!(trips(&proxy, lock).await, (LockOutcome::Acquired, 1));
     let next = record("2");
     let lost = store.update_locked(&none, &next, revision, holder, NOW);
     assert_eq!(trips(&proxy, lost).await, (Fenced::Lost, 1));
@@ -93,8 +93,8 @@ async fn script_is_sent_again_to_a_server_that_lost_it() {
     let a = id("a");
     store.create(&a, &record(r#"{"cookie":{"originalMaxAge":60000}}"#), NOW).await.unwrap();
     for _ in 0..2 {
-        assert_eq!(trips(&proxy, store.renew(&a, NOW)).await.1, 2, "not known yet");
-        assert_eq!(trips(&proxy, store.renew(&a, NOW)).await.1, 1, "known");
+        assert_eq!(trips(&proxy, store.load_and_touch(&a, NOW)).await.1, 2, "not known yet");
+        assert_eq!(trips(&proxy, store.load_and_touch(&a, NOW)).await.1, 1, "known");
         redis::cmd("SCRIPT").arg("FLUSH").exec_async(&mut plain).await.unwrap();
     }
 }

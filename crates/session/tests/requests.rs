@@ -43,7 +43,10 @@ async fn later_visit_goes_on_and_gets_no_cookie() {
     let answer = send(&app, visit_with(&pair)).await;
     assert_eq!((answer.body.as_str(), answer.cookie()), ("2", None));
     let id = drawn(1);
-    assert_eq!(world.calls(), format!("renew({id}) update({id}, {})", record(PLAIN, r#""n":2"#)));
+    assert_eq!(
+        world.calls(),
+        format!("load_and_touch({id}) update({id}, {})", record(PLAIN, r#""n":2"#))
+    );
 }
 
 #[tokio::test]
@@ -59,7 +62,7 @@ async fn loaded_session_that_is_only_read_is_touched() {
     let world = World::with(r#""n":7"#).await;
     let answer = send(&app(&world.layer(), look), visit_as(BOB)).await;
     assert_eq!((answer.body.as_str(), answer.cookie()), ("7", None));
-    assert_eq!(world.calls(), "renew(bob)");
+    assert_eq!(world.calls(), "load_and_touch(bob)");
 }
 
 #[tokio::test]
@@ -68,7 +71,7 @@ async fn handler_that_ignores_the_session_keeps_it_alive_all_the_same() {
     let app = raw(&world.layer(), async |_| ());
     let answer = send(&app, visit_as(BOB)).await;
     assert_eq!(answer.cookie(), None);
-    assert_eq!(world.calls(), "renew(bob)");
+    assert_eq!(world.calls(), "load_and_touch(bob)");
 }
 
 #[tokio::test]
@@ -93,7 +96,7 @@ async fn cookie_is_found_among_others_quoted_raw_or_in_a_second_header() {
         format!("connect.sid \t=\t {encoded} "),
     ] {
         assert_eq!(send(&app, visit_with(&header)).await.body, "7", "{header}");
-        assert_eq!(world.calls(), "renew(bob)", "{header}");
+        assert_eq!(world.calls(), "load_and_touch(bob)", "{header}");
     }
     let two = request("/", &[("cookie", "a=b"), ("cookie", &format!("connect.sid={encoded}"))]);
     assert_eq!(send(&app, two).await.body, "7");
@@ -150,7 +153,7 @@ async fn of_several_cookies_the_first_that_is_validly_signed_counts() {
         (format!("connect.sid=s%3A{BOB}.forged; connect.sid={carol}"), "8"),
     ] {
         assert_eq!(send(&app, visit_with(&header)).await.body, body, "{header}");
-        assert_eq!(world.verbs(), [Verb::Renew], "{header}");
+        assert_eq!(world.verbs(), [Verb::LoadAndTouch], "{header}");
     }
 }
 
@@ -180,7 +183,7 @@ async fn id_that_the_store_does_not_know_is_never_used_again() {
     assert_eq!(answer.pair(), format!("connect.sid={}", signed(&drawn(1))));
     assert_eq!(
         world.calls(),
-        format!("renew(bob) create({}, {})", drawn(1), record(PLAIN, r#""n":1"#))
+        format!("load_and_touch(bob) create({}, {})", drawn(1), record(PLAIN, r#""n":1"#))
     );
 }
 
@@ -194,7 +197,7 @@ async fn expired_session_is_a_new_visit() {
     let answer = send(&app, visit_with(&pair)).await;
     assert_eq!(answer.body, "1");
     assert_eq!(answer.pair(), format!("connect.sid={}", signed(&drawn(2))));
-    assert_eq!(world.verbs(), [Verb::Renew, Verb::Create]);
+    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Create]);
 }
 
 #[tokio::test]
@@ -205,7 +208,7 @@ async fn every_request_moves_the_end_in_the_store() {
     for _ in 0..5 {
         world.clock.advance(Duration::from_secs(59));
         assert_eq!(send(&app, visit_as(BOB)).await.body, "7");
-        assert_eq!(world.verbs(), [Verb::Renew]);
+        assert_eq!(world.verbs(), [Verb::LoadAndTouch]);
     }
 }
 
@@ -221,7 +224,10 @@ async fn cookie_with_an_expiry_is_sent_again_when_the_session_is_modified() {
     );
     assert_eq!(answer.cookie(), Some(&*line));
     let later = MINUTE.replace("22:14:20", "22:14:30");
-    assert_eq!(world.calls(), format!("renew(bob) update(bob, {})", record(&later, r#""n":8"#)));
+    assert_eq!(
+        world.calls(),
+        format!("load_and_touch(bob) update(bob, {})", record(&later, r#""n":8"#))
+    );
 }
 
 #[tokio::test]
@@ -249,7 +255,7 @@ async fn save_uninitialized_stores_every_first_visit() {
 
     let answer = send(&raw(&layer, async |_| ()), visit_with(answer.pair())).await;
     assert_eq!(answer.cookie(), None);
-    assert_eq!(world.verbs(), [Verb::Renew]);
+    assert_eq!(world.verbs(), [Verb::LoadAndTouch]);
 }
 
 #[tokio::test]
@@ -275,7 +281,7 @@ async fn rolling_sends_the_cookie_with_every_response() {
     let app = app(&world.minute().rolling(true), look);
     let answer = send(&app, visit_as(BOB)).await;
     assert!(answer.cookie().unwrap().contains("Expires=Tue, 14 Nov 2023 22:14:30 GMT"));
-    assert_eq!(world.verbs(), [Verb::Renew]);
+    assert_eq!(world.verbs(), [Verb::LoadAndTouch]);
 
     let answer = send(&app, visit()).await;
     assert_eq!((answer.cookie(), world.calls().as_str()), (None, ""));
@@ -290,7 +296,7 @@ async fn unset_keep_leaves_the_record_as_it_is() {
     });
     let answer = send(&app, visit_as(BOB)).await;
     assert_eq!((answer.status, answer.cookie()), (StatusCode::OK, None));
-    assert_eq!(world.calls(), "renew(bob)");
+    assert_eq!(world.calls(), "load_and_touch(bob)");
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""n":7"#)));
 }
 
@@ -304,7 +310,7 @@ async fn unset_destroy_ends_record_and_cookie() {
         answer.cookie(),
         Some("connect.sid=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly")
     );
-    assert_eq!(world.calls(), "renew(bob) destroy(bob)");
+    assert_eq!(world.calls(), "load_and_touch(bob) destroy(bob)");
 
     // Where there was nothing, there is nothing to do.
     let answer = send(&app(&layer, unset), visit()).await;
@@ -316,7 +322,7 @@ async fn unset_destroy_does_nothing_to_a_session_nobody_unset() {
     let world = World::with(r#""n":7"#).await;
     let layer = world.layer().unset(Unset::Destroy);
     send(&raw(&layer, async |_| ()), visit_as(BOB)).await;
-    assert_eq!(world.verbs(), [Verb::Renew]);
+    assert_eq!(world.verbs(), [Verb::LoadAndTouch]);
 }
 
 #[tokio::test]
@@ -324,7 +330,7 @@ async fn store_without_touch_is_not_touched() {
     let world = World::over(Spy::without_touch(MemoryStore::new()));
     world.keep(BOB, &record(PLAIN, r#""n":7"#)).await;
     assert_eq!(send(&app(&world.layer(), look), visit_as(BOB)).await.body, "7");
-    assert_eq!(world.calls(), "renew(bob)");
+    assert_eq!(world.calls(), "load_and_touch(bob)");
 }
 
 #[tokio::test]
@@ -338,7 +344,7 @@ async fn modified_and_changed_back_is_only_touched() {
         session.remove("c").map(drop)
     });
     send(&app, visit_as(BOB)).await;
-    assert_eq!(world.verbs(), [Verb::Renew]);
+    assert_eq!(world.verbs(), [Verb::LoadAndTouch]);
 }
 
 #[tokio::test]
@@ -351,7 +357,7 @@ async fn change_of_order_counts_as_modified() {
     send(&app, visit_as(BOB)).await;
     assert_eq!(
         world.calls(),
-        format!("renew(bob) update(bob, {})", record(PLAIN, r#""z":2,"a":1"#))
+        format!("load_and_touch(bob) update(bob, {})", record(PLAIN, r#""z":2,"a":1"#))
     );
 }
 
@@ -371,7 +377,10 @@ async fn cookie_change_alone_counts_as_modified_and_is_sent() {
     });
     let answer = send(&app, visit_as(BOB)).await;
     assert!(answer.cookie().unwrap().contains("Expires=Tue, 14 Nov 2023 22:14:20 GMT"));
-    assert_eq!(world.calls(), format!("renew(bob) update(bob, {})", record(MINUTE, r#""n":7"#)));
+    assert_eq!(
+        world.calls(),
+        format!("load_and_touch(bob) update(bob, {})", record(MINUTE, r#""n":7"#))
+    );
 }
 
 #[tokio::test]
@@ -405,7 +414,7 @@ async fn stored_secure_session_is_used_and_saved_over_plain_http() {
     let layer = world.layer().rolling(true);
     let answer = send(&app(&layer, count), visit_as(BOB)).await;
     assert_eq!((answer.body.as_str(), answer.cookie()), ("8", None));
-    assert_eq!(world.verbs(), [Verb::Renew, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update]);
 }
 
 // The path.
@@ -429,7 +438,7 @@ async fn path_outside_of_the_cookies_has_no_session() {
     ] {
         let answer = send(&app, request(path, &[("cookie", &pair)])).await;
         assert_eq!(answer.body, body, "{path}");
-        let calls = if body == "7" { vec![Verb::Renew] } else { vec![] };
+        let calls = if body == "7" { vec![Verb::LoadAndTouch] } else { vec![] };
         assert_eq!(world.verbs(), calls, "{path}");
     }
 }
@@ -442,5 +451,5 @@ async fn without_departure_3_the_path_is_a_prefix() {
     let pair = format!("connect.sid={}", signed(BOB));
     let administrator = request("/administrator", &[("cookie", &pair)]);
     assert_eq!(send(&app(&layer, look), administrator).await.body, "7");
-    assert_eq!(world.verbs(), [Verb::Renew]);
+    assert_eq!(world.verbs(), [Verb::LoadAndTouch]);
 }

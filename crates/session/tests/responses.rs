@@ -15,7 +15,7 @@ use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
 mod support;
 
 use support::body::{self, empty};
-use support::hitch::Hitch;
+use support::delayed_store::DelayedStore;
 use support::*;
 
 async fn count(session: Session) -> Result<String, Error> {
@@ -25,14 +25,14 @@ async fn count(session: Session) -> Result<String, Error> {
 #[tokio::test]
 async fn response_leaves_only_when_its_new_session_is_stored() {
     let world = World::new();
-    let hitch = Hitch::before(Verb::Create, world.store.clone());
-    let app = app(&world.layer().store(hitch.clone()), count);
+    let delayed_store = DelayedStore::before(Verb::Create, world.store.clone());
+    let app = app(&world.layer().store(delayed_store.clone()), count);
     let mut response = pin!(app.oneshot(visit()));
     for _ in 0..3 {
         assert!(waits(response.as_mut()).await);
     }
     assert_eq!(world.calls(), "");
-    hitch.open();
+    delayed_store.open();
     let answer = read(response.await.unwrap()).await;
     assert_eq!(answer.body, "1");
     assert!(answer.cookie().is_some());
@@ -42,12 +42,12 @@ async fn response_leaves_only_when_its_new_session_is_stored() {
 #[tokio::test]
 async fn response_leaves_only_when_its_changed_session_is_stored() {
     let world = World::with(r#""n":1"#).await;
-    let hitch = Hitch::after(Verb::Update, world.store.clone());
-    let app = app(&world.layer().store(hitch.clone()), count);
+    let delayed_store = DelayedStore::after(Verb::Update, world.store.clone());
+    let app = app(&world.layer().store(delayed_store.clone()), count);
     let mut response = pin!(app.oneshot(visit_as(BOB)));
     assert!(waits(response.as_mut()).await);
-    assert_eq!(world.verbs(), [Verb::Renew, Verb::Update]);
-    hitch.open();
+    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update]);
+    delayed_store.open();
     assert_eq!(read(response.await.unwrap()).await.body, "2");
 }
 
@@ -55,8 +55,8 @@ async fn response_leaves_only_when_its_changed_session_is_stored() {
 async fn redirect_leaves_only_when_its_session_is_stored() {
     // express-session #360: the browser follows before the login is there.
     let world = World::new();
-    let hitch = Hitch::before(Verb::Create, world.store.clone());
-    let app = app(&world.layer().store(hitch.clone()), async |session: Session| {
+    let delayed_store = DelayedStore::before(Verb::Create, world.store.clone());
+    let app = app(&world.layer().store(delayed_store.clone()), async |session: Session| {
         session.insert("user", "bob")?;
         let mut redirect = text("Found. Redirecting to /home");
         *redirect.status_mut() = StatusCode::FOUND;
@@ -65,7 +65,7 @@ async fn redirect_leaves_only_when_its_session_is_stored() {
     });
     let mut response = pin!(app.oneshot(visit()));
     assert!(waits(response.as_mut()).await);
-    hitch.open();
+    delayed_store.open();
     let answer = read(response.await.unwrap()).await;
     assert_eq!(
         (answer.status, &answer.headers[LOCATION]),
@@ -168,7 +168,7 @@ async fn inner_service_that_fails_saves_nothing_and_its_error_is_passed_on() {
     });
     let failed = world.layer().layer(inner).oneshot(visit_as(BOB)).await;
     assert_eq!(failed.unwrap_err(), Down);
-    assert_eq!(world.calls(), "renew(bob)");
+    assert_eq!(world.calls(), "load_and_touch(bob)");
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn handler_that_panics_saves_nothing_and_its_panic_is_passed_on() {
     let panic = tokio::spawn(app.oneshot(visit_as(BOB))).await.unwrap_err();
     let message = panic.into_panic().downcast::<&str>().unwrap();
     assert_eq!(*message, "a bug of the handler's");
-    assert_eq!(world.calls(), "renew(bob)");
+    assert_eq!(world.calls(), "load_and_touch(bob)");
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""a":1"#)));
 }
 
@@ -204,7 +204,7 @@ async fn dropped_request_saves_nothing_and_what_was_saved_by_hand_stays() {
     let talk = Talk::begin(&world.layer(), visit_as(BOB)).await;
     talk.session.insert("a", 1).unwrap();
     drop(talk.abort());
-    assert_eq!(world.calls(), "renew(bob)");
+    assert_eq!(world.calls(), "load_and_touch(bob)");
 
     let talk = Talk::begin(&world.layer(), visit_as(BOB)).await;
     talk.session.insert("a", 1).unwrap();
@@ -225,13 +225,13 @@ async fn task_that_outlives_a_dropped_request_can_still_save() {
 
 #[tokio::test]
 async fn request_dropped_while_it_is_saved_leaves_the_store_with_all_or_nothing() {
-    for (hitch, kept) in [
-        (Hitch::before as fn(Verb, _) -> Hitch<_>, record(PLAIN, r#""n":1"#)),
-        (Hitch::after, record(PLAIN, r#""n":2"#)),
+    for (delayed_store, kept) in [
+        (DelayedStore::before as fn(Verb, _) -> DelayedStore<_>, record(PLAIN, r#""n":1"#)),
+        (DelayedStore::after, record(PLAIN, r#""n":2"#)),
     ] {
         let world = World::with(r#""n":1"#).await;
-        let hitch = hitch(Verb::Update, world.store.clone());
-        let app = app(&world.layer().store(hitch), count);
+        let delayed_store = delayed_store(Verb::Update, world.store.clone());
+        let app = app(&world.layer().store(delayed_store), count);
         {
             let mut response = pin!(app.oneshot(visit_as(BOB)));
             assert!(waits(response.as_mut()).await);
@@ -243,13 +243,13 @@ async fn request_dropped_while_it_is_saved_leaves_the_store_with_all_or_nothing(
 #[tokio::test]
 async fn change_made_by_a_task_while_the_response_is_being_saved_is_not_lost() {
     let world = World::with("").await;
-    let hitch = Hitch::before(Verb::Update, world.store.clone());
-    let talk = Talk::begin(&world.layer().store(hitch.clone()), visit_as(BOB)).await;
+    let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());
+    let talk = Talk::begin(&world.layer().store(delayed_store.clone()), visit_as(BOB)).await;
     talk.session.insert("a", 1).unwrap();
     let (session, mut sent) = talk.hold(text("ok"));
     assert!(waits(sent.as_mut()).await);
     session.insert("b", 2).unwrap();
-    hitch.open();
+    delayed_store.open();
     let answer = read(sent.await).await;
     assert_eq!(answer.body, "ok");
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""a":1,"b":2"#)));

@@ -233,13 +233,13 @@ mod servers {
     /// with the table.
     #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
     async fn assert_locks(proxy: &Proxy, store: &impl Store, name: &str) {
-        use express_session::store::{Created, Fenced, Holder, Locked, Record, Updated};
+        use express_session::store::{Created, Fenced, LockOutcome, LockToken, Record, Updated};
         use express_session::{SessionId, Timestamp};
 
         let now = Timestamp::from_millis(1_700_000_000_000);
         let deadline = Some(now.saturating_add(Duration::from_secs(3600)));
         let record = |text: &str| Record { text: text.into(), deadline };
-        let (holder, lease) = (Holder::from_random([1; 16]), Duration::from_secs(60));
+        let (holder, lease) = (LockToken::from_random([1; 16]), Duration::from_secs(60));
         let id = SessionId::new("locked").unwrap();
         let mut trips = [0; 3];
         for _ in 0..2 {
@@ -250,7 +250,7 @@ mod servers {
                 let now = proxy.round_trips();
                 now - std::mem::replace(&mut last, now)
             };
-            assert_eq!(store.lock(&id, holder, lease, now).await.unwrap(), Locked::Done);
+            assert_eq!(store.lock(&id, holder, lease, now).await.unwrap(), LockOutcome::Acquired);
             trips[0] = count();
             let fenced = store.update_locked(&id, &record("[]"), revision, holder, now).await;
             assert!(matches!(fenced.unwrap(), Fenced::Held(Updated::Done(_))));

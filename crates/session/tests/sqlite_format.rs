@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use express_session::store::sqlite::{Dialect, SqliteStore, Synchronous};
 use express_session::store::{
-    Admin, Created, ErrorKind, Fenced, Holder, Loaded, Locked, Record, Revision, Store, Touch,
-    Touched, Updated,
+    Admin, Created, ErrorKind, Fenced, Loaded, LockOutcome, LockToken, Record, Revision, Store,
+    Touch, Touched, Updated,
 };
 use express_session::{SessionId, Timestamp};
 use local::{Folder, NOW, id, later, on_tokio, record};
@@ -222,8 +222,8 @@ fn touch_and_renew_move_the_end_and_nothing_else() {
             let loaded = load(&store, &a(), saved()).await.unwrap();
             assert_eq!(loaded.record, record(A, later(7200)), "{dialect:?}");
 
-            let renewed = store.renew(&a(), NOW).await.unwrap().unwrap();
-            assert!(renewed.is_renewed);
+            let renewed = store.load_and_touch(&a(), NOW).await.unwrap().unwrap();
+            assert!(renewed.is_touched);
             assert_eq!(renewed.loaded.record, record(A, later(3600)), "{dialect:?}");
             assert_eq!(row(&path, dialect, &a()).1, text(A));
             assert_eq!(load(&store, &a(), NOW).await, Some(renewed.loaded));
@@ -247,8 +247,8 @@ fn touch_without_an_expiry_is_as_in_the_npm_store() {
             let loaded = load(&store, &b(), NOW).await.unwrap();
             assert_eq!(loaded.record.deadline, Some(end(is_moved, 10)), "{dialect:?}");
 
-            let renewed = store.renew(&b(), later(20)).await.unwrap().unwrap();
-            assert_eq!(renewed.is_renewed, is_moved);
+            let renewed = store.load_and_touch(&b(), later(20)).await.unwrap().unwrap();
+            assert_eq!(renewed.is_touched, is_moved);
             assert_eq!(renewed.loaded.record.deadline, Some(end(is_moved, 20)), "{dialect:?}");
             assert_eq!(store.touch(&b(), &touch, later(200)).await.unwrap(), Touched::Gone);
         }
@@ -360,7 +360,7 @@ fn row_without_a_text_is_corrupt_and_stays() {
                 )
                 .unwrap();
             assert_eq!(refusal(&store).await, ErrorKind::Corrupt);
-            let renewed = store.renew(&a(), NOW).await.unwrap_err();
+            let renewed = store.load_and_touch(&a(), NOW).await.unwrap_err();
             assert_eq!(renewed.kind(), ErrorKind::Corrupt);
             assert!(!format!("{renewed:?}").contains("AAA"));
             assert_eq!(store.create(&a(), &record(A, None), NOW).await.unwrap(), Created::Taken);
@@ -382,7 +382,7 @@ fn rows_of(path: &Path, table: &str) -> i64 {
     connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
 }
 
-const HOLDER: Holder = Holder::from_random([1; Holder::BYTES]);
+const HOLDER: LockToken = LockToken::from_random([1; LockToken::BYTES]);
 const LEASE: Duration = Duration::from_secs(30);
 
 fn has_locks(path: &Path) -> bool {
@@ -406,7 +406,10 @@ fn locks_are_rows_of_another_table_which_the_first_lock_makes() {
             assert!(!has_locks(&path), "made by who has no lock");
 
             for id in [a(), b()] {
-                assert_eq!(store.lock(&id, HOLDER, LEASE, NOW).await.unwrap(), Locked::Done);
+                assert_eq!(
+                    store.lock(&id, HOLDER, LEASE, NOW).await.unwrap(),
+                    LockOutcome::Acquired
+                );
             }
             assert_eq!((rows(&path), rows_of(&path, "sessions_locks")), (1, 2));
             store.clear().await.unwrap();
@@ -418,7 +421,7 @@ fn locks_are_rows_of_another_table_which_the_first_lock_makes() {
             let other = Connection::open(&path).unwrap();
             other.execute_batch("DROP TABLE sessions_locks").unwrap();
             store.unlock(&b(), HOLDER).await.unwrap();
-            assert_eq!(store.lock(&a(), HOLDER, LEASE, NOW).await.unwrap(), Locked::Done);
+            assert_eq!(store.lock(&a(), HOLDER, LEASE, NOW).await.unwrap(), LockOutcome::Acquired);
         }
     });
 }
@@ -436,7 +439,7 @@ fn lock_is_refused_where_no_table_may_be_made() {
         assert!(!has_locks(&path));
 
         SqliteStore::new(&path).lock(&b(), HOLDER, LEASE, NOW).await.unwrap();
-        assert_eq!(store.lock(&a(), HOLDER, LEASE, NOW).await.unwrap(), Locked::Done);
+        assert_eq!(store.lock(&a(), HOLDER, LEASE, NOW).await.unwrap(), LockOutcome::Acquired);
     });
 }
 
@@ -450,7 +453,10 @@ fn locks_that_are_over_are_removed_with_the_expired_sessions_or_by_a_purge() {
             for number in from..from + 600 {
                 let id = id(&format!("session-{number}"));
                 let lease = Duration::from_secs(lease);
-                assert_eq!(store.lock(&id, HOLDER, lease, NOW).await.unwrap(), Locked::Done);
+                assert_eq!(
+                    store.lock(&id, HOLDER, lease, NOW).await.unwrap(),
+                    LockOutcome::Acquired
+                );
             }
         };
         hold(0, 30).await;
@@ -463,7 +469,7 @@ fn locks_that_are_over_are_removed_with_the_expired_sessions_or_by_a_purge() {
 
         hold(0, 30).await;
         let cleaning = SqliteStore::new(&path).cleanup_interval(Duration::from_secs(3600));
-        assert_eq!(cleaning.renew(&a(), later(30)).await.unwrap(), None);
+        assert_eq!(cleaning.load_and_touch(&a(), later(30)).await.unwrap(), None);
         wait_until(|| rows_of(&path, "sessions_locks") == 600);
     });
 }
@@ -493,14 +499,14 @@ fn what_has_expired_is_removed_with_the_first_call_and_after_each_interval() {
             }
             let store = SqliteStore::new(&path).cleanup_interval(interval);
             // A call that only reads goes to other threads; this one is for the one that writes.
-            store.renew(&id("session-1"), later(10)).await.unwrap();
+            store.load_and_touch(&id("session-1"), later(10)).await.unwrap();
             wait_until(|| rows(&path) == 600);
 
             create(&store, &a(), &record(A, later(20)), later(10)).await;
-            store.renew(&id("session-1"), later(10 + hour - 1)).await.unwrap();
-            store.renew(&id("session-1"), later(10 + hour - 1)).await.unwrap();
+            store.load_and_touch(&id("session-1"), later(10 + hour - 1)).await.unwrap();
+            store.load_and_touch(&id("session-1"), later(10 + hour - 1)).await.unwrap();
             assert_eq!(rows(&path), 601, "not yet");
-            store.renew(&id("session-1"), later(10 + hour)).await.unwrap();
+            store.load_and_touch(&id("session-1"), later(10 + hour)).await.unwrap();
             wait_until(|| rows(&path) == 600);
         }
     });
@@ -514,7 +520,7 @@ fn nothing_is_removed_where_that_is_off() {
         let store = SqliteStore::new(&path).cleanup_interval(None);
         create(&store, &a(), &record(A, later(1)), NOW).await;
         for seconds in [10, 100_000, 10_000_000] {
-            assert_eq!(store.renew(&a(), later(seconds)).await.unwrap(), None);
+            assert_eq!(store.load_and_touch(&a(), later(seconds)).await.unwrap(), None);
         }
         assert_eq!(rows(&path), 1);
     });

@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 mod support;
 
 use support::body::{Broken, Frames, next, next_data, sized, stream};
-use support::hitch::Hitch;
+use support::delayed_store::DelayedStore;
 use support::log::Log;
 use support::*;
 
@@ -60,8 +60,8 @@ async fn session_changed_while_a_body_is_sent_is_saved_when_it_ends() {
 #[tokio::test]
 async fn end_of_a_body_waits_until_the_session_is_saved() {
     let world = World::with("").await;
-    let hitch = Hitch::before(Verb::Update, world.store.clone());
-    let layer = world.layer().store(hitch.clone());
+    let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());
+    let layer = world.layer().store(delayed_store.clone());
     let Streaming { session, frames, response } = streaming(&layer, stream()).await;
     let mut body = response.into_body();
     session.insert("a", 1).unwrap();
@@ -72,7 +72,7 @@ async fn end_of_a_body_waits_until_the_session_is_saved() {
         assert!(next(&mut body).await.is_pending());
         assert!(!body.is_end_stream());
     }
-    hitch.open();
+    delayed_store.open();
     assert!(matches!(next(&mut body).await, Poll::Ready(None)));
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""a":1"#)));
 }
@@ -91,8 +91,8 @@ async fn body_that_ended_is_not_asked_again() {
 #[tokio::test]
 async fn last_frame_of_a_known_length_is_held_back_until_the_session_is_saved() {
     let world = World::with("").await;
-    let hitch = Hitch::before(Verb::Update, world.store.clone());
-    let layer = world.layer().store(hitch.clone());
+    let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());
+    let layer = world.layer().store(delayed_store.clone());
     let Streaming { session, frames, response } = streaming(&layer, sized(10)).await;
     let mut body = response.into_body();
     assert_eq!(body.size_hint().exact(), Some(10));
@@ -105,7 +105,7 @@ async fn last_frame_of_a_known_length_is_held_back_until_the_session_is_saved() 
     // What is held back is still to come.
     assert_eq!(body.size_hint().exact(), Some(5));
     assert!(!body.is_end_stream());
-    hitch.open();
+    delayed_store.open();
     assert_eq!(next_data(&mut body).await, "world");
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""a":1"#)));
     assert_eq!(body.size_hint().exact(), Some(0));
@@ -117,8 +117,8 @@ async fn length_of_the_header_counts_where_the_body_knows_none() {
     let world = World::with("").await;
     let (frames, mut response) = stream();
     response.headers_mut().insert(CONTENT_LENGTH, 10.into());
-    let hitch = Hitch::before(Verb::Update, world.store.clone());
-    let layer = world.layer().store(hitch.clone());
+    let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());
+    let layer = world.layer().store(delayed_store.clone());
     let Streaming { session, frames, response } = streaming(&layer, (frames, response)).await;
     assert_eq!(response.headers()[CONTENT_LENGTH], "10");
     let mut body = response.into_body();
@@ -127,7 +127,7 @@ async fn length_of_the_header_counts_where_the_body_knows_none() {
     session.insert("a", 1).unwrap();
     frames.data("world");
     assert!(next(&mut body).await.is_pending());
-    hitch.open();
+    delayed_store.open();
     assert_eq!(next_data(&mut body).await, "world");
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""a":1"#)));
 }
@@ -135,15 +135,15 @@ async fn length_of_the_header_counts_where_the_body_knows_none() {
 #[tokio::test]
 async fn body_of_one_frame_is_held_back_whole() {
     let world = World::with("").await;
-    let hitch = Hitch::before(Verb::Update, world.store.clone());
-    let talk = Talk::begin(&world.layer().store(hitch.clone()), visit_as(BOB)).await;
+    let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());
+    let talk = Talk::begin(&world.layer().store(delayed_store.clone()), visit_as(BOB)).await;
     let (session, sent) = talk.hold(text("hello"));
     let mut body = sent.await.into_body();
     session.insert("a", 1).unwrap();
     assert!(next(&mut body).await.is_pending());
     assert_eq!(body.size_hint().exact(), Some(5));
     assert!(!body.is_end_stream());
-    hitch.open();
+    delayed_store.open();
     assert_eq!(next_data(&mut body).await, "hello");
     assert!(body.is_end_stream());
     assert!(matches!(next(&mut body).await, Poll::Ready(None)));
@@ -216,7 +216,7 @@ async fn session_that_nobody_changes_while_it_is_sent_is_not_saved_again() {
     let talk = Talk::begin(&world.layer(), visit_as(BOB)).await;
     talk.session.insert("n", 2).unwrap();
     let Streaming { session, frames, response } = begun(talk, stream()).await;
-    assert_eq!(world.verbs(), [Verb::Renew, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update]);
     frames.data("x");
     drop(frames);
     assert_eq!(read(response).await.body, "x");
@@ -246,7 +246,7 @@ async fn change_that_is_changed_back_while_it_is_sent_is_no_change() {
     session.insert("n", 1).unwrap();
     drop(frames);
     read(response).await;
-    assert_eq!(world.calls(), "renew(bob)");
+    assert_eq!(world.calls(), "load_and_touch(bob)");
 }
 
 #[tokio::test]
@@ -257,7 +257,7 @@ async fn save_by_hand_while_it_is_sent_is_enough() {
     session.save().await.unwrap();
     drop(frames);
     read(response).await;
-    assert_eq!(world.verbs(), [Verb::Renew, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update]);
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""n":2"#)));
 }
 
@@ -289,7 +289,7 @@ async fn stored_session_that_is_changed_while_it_is_sent_is_no_reason_for_a_warn
     session.insert("a", 1).unwrap();
     drop(frames);
     read(response).await;
-    assert_eq!(world.verbs(), [Verb::Renew, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update]);
     assert_eq!(log.warnings(), Vec::<String>::new());
 }
 
@@ -310,7 +310,7 @@ async fn session_can_be_loaded_while_its_body_is_sent() {
     session.insert("n", 2).unwrap();
     drop(frames);
     read(response).await;
-    assert_eq!(world.verbs(), [Verb::Renew, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update]);
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""n":2"#)));
 }
 
@@ -322,7 +322,7 @@ async fn logout_while_it_is_sent_ends_the_record() {
     session.destroy().await.unwrap();
     drop(frames);
     read(response).await;
-    assert_eq!(world.calls(), "renew(bob) destroy(bob)");
+    assert_eq!(world.calls(), "load_and_touch(bob) destroy(bob)");
 }
 
 #[tokio::test]
@@ -404,8 +404,8 @@ async fn late_save_that_fails_ends_the_body_and_is_told_in_the_log() {
 async fn without_departure_15_the_session_is_saved_at_the_end_of_the_body() {
     let departures = Departures::all().save_before_response(false);
     let world = World::new();
-    let hitch = Hitch::before(Verb::Create, world.store.clone());
-    let layer = world.layer().departures(departures).store(hitch.clone());
+    let delayed_store = DelayedStore::before(Verb::Create, world.store.clone());
+    let layer = world.layer().departures(departures).store(delayed_store.clone());
     let talk = Talk::begin(&layer, visit()).await;
     talk.session.insert("a", 1).unwrap();
     let (session, sent) = talk.hold(text("hello"));
@@ -416,7 +416,7 @@ async fn without_departure_15_the_session_is_saved_at_the_end_of_the_body() {
     assert_eq!(world.calls(), "");
     let mut read = pin!(read(response));
     assert!(waits(read.as_mut()).await);
-    hitch.open();
+    delayed_store.open();
     assert_eq!(read.await.body, "hello");
     assert_eq!(world.verbs(), [Verb::Create]);
 }
@@ -502,7 +502,7 @@ async fn events_are_sent_over_axum_and_what_changes_meanwhile_is_saved_at_the_en
     session.insert("n", 2).unwrap();
     frames.data("data: two\n\n");
     read_until(&mut connection, "data: two\n\n").await;
-    assert_eq!(world.verbs(), [Verb::Renew]);
+    assert_eq!(world.verbs(), [Verb::LoadAndTouch]);
     drop(frames);
     assert!(read_rest(&mut connection).await.ends_with("0\r\n\r\n"));
     assert_eq!(world.calls(), format!("update(bob, {})", record(PLAIN, r#""n":2"#)));
@@ -513,8 +513,8 @@ async fn events_are_sent_over_axum_and_what_changes_meanwhile_is_saved_at_the_en
 #[tokio::test]
 async fn body_of_known_length_over_axum_is_there_to_the_last_byte_only_when_it_is_saved() {
     let world = World::with("").await;
-    let hitch = Hitch::before(Verb::Update, world.store.clone());
-    let layer = world.layer().store(hitch.clone());
+    let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());
+    let layer = world.layer().store(delayed_store.clone());
     let (hand, mut handed) = tokio::sync::mpsc::unbounded_channel();
     let handler = async move |session: Session| {
         let (frames, mut response) = stream();
@@ -533,7 +533,7 @@ async fn body_of_known_length_over_axum_is_there_to_the_last_byte_only_when_it_i
     frames.data("world");
     // The body never ends by itself: all that was announced is enough.
     let reader = tokio::spawn(async move { read_rest(&mut connection).await });
-    hitch.open();
+    delayed_store.open();
     assert_eq!(reader.await.unwrap(), "world");
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""a":1"#)));
     drop(frames);

@@ -12,7 +12,7 @@ use http::{Method, Request, Response, StatusCode};
 mod support;
 
 use support::body::empty;
-use support::hitch::Hitch;
+use support::delayed_store::DelayedStore;
 use support::*;
 
 fn switching() -> Response<Body> {
@@ -25,12 +25,12 @@ fn switching() -> Response<Body> {
 #[tokio::test]
 async fn upgrade_is_saved_before_it_leaves() {
     let world = World::new();
-    let hitch = Hitch::before(Verb::Create, world.store.clone());
-    let talk = Talk::begin(&world.layer().store(hitch.clone()), visit()).await;
+    let delayed_store = DelayedStore::before(Verb::Create, world.store.clone());
+    let talk = Talk::begin(&world.layer().store(delayed_store.clone()), visit()).await;
     talk.session.insert("a", 1).unwrap();
     let (_session, mut sent) = talk.hold(switching());
     assert!(waits(sent.as_mut()).await);
-    hitch.open();
+    delayed_store.open();
     let response = sent.await;
     assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
     assert!(response.headers().contains_key("set-cookie"));

@@ -16,8 +16,8 @@ use std::time::{Duration, SystemTime};
 
 use express_session_core::document::{Document, with_cookie};
 use express_session_core::store::{
-    Admin, Created, Error, ErrorKind, Fenced, Holder, Loaded, Locked, Record, Revision, Store,
-    Touch, Touched, Updated,
+    Admin, Created, Error, ErrorKind, Fenced, Loaded, LockOutcome, LockToken, Record, Revision,
+    Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -462,7 +462,7 @@ pub async fn touch_keeps_the_data_and_the_revision(subject: &impl Subject) {
     trial.update(&id, &counted(1), revision, trial.later(3600)).await;
 }
 
-/// `renew` is a load, and a touch to the time that the record began with, or says that it is not.
+/// `load_and_touch` is a load, and a touch to the time that the record began with, or says that it is not.
 #[doc = broken!("renew_gives_the_record_and_moves_its_deadline")]
 pub async fn renew_gives_the_record_and_moves_its_deadline(subject: &impl Subject) {
     let mut trial = Trial::of(subject).await;
@@ -474,7 +474,7 @@ pub async fn renew_gives_the_record_and_moves_its_deadline(subject: &impl Subjec
     let other = trial.create(&forever, &counted(0), deadline).await;
 
     for (id, text, revision) in [(&hour, text, revision), (&forever, &counted(0), other)] {
-        let renewed = ok(trial.store.renew(id, trial.now()).await);
+        let renewed = ok(trial.store.load_and_touch(id, trial.now()).await);
         let renewed = renewed.unwrap_or_else(|| panic!("a live record was not returned"));
         let given =
             Document::parse(renewed.loaded.record.text).map_err(|corrupt| corrupt.to_string());
@@ -484,7 +484,7 @@ pub async fn renew_gives_the_record_and_moves_its_deadline(subject: &impl Subjec
             "the data was changed: {given:?}",
         );
         assert_eq!(renewed.loaded.revision, revision, "renewing is no writing");
-        if !renewed.is_renewed && trial.store.supports_touch() {
+        if !renewed.is_touched && trial.store.supports_touch() {
             trial.touch(id, trial.later(3600)).await;
         }
     }
@@ -496,7 +496,7 @@ pub async fn renew_gives_the_record_and_moves_its_deadline(subject: &impl Subjec
     assert!(trial.text(&forever).await.is_some(), "kept for the default time");
 }
 
-/// Rule 5: `renew` gives nothing where the record was destroyed or has expired.
+/// Rule 5: `load_and_touch` gives nothing where the record was destroyed or has expired.
 #[doc = broken!("renew_brings_nothing_back")]
 pub async fn renew_brings_nothing_back(subject: &impl Subject) {
     let mut trial = Trial::of(subject).await;
@@ -507,7 +507,7 @@ pub async fn renew_brings_nothing_back(subject: &impl Subject) {
     ok(trial.store.destroy(&destroyed).await);
     trial.pass(deadline).await;
     for id in [&destroyed, &expired, &id("never")] {
-        assert_eq!(ok(trial.store.renew(id, trial.now()).await), None);
+        assert_eq!(ok(trial.store.load_and_touch(id, trial.now()).await), None);
         assert_eq!(trial.text(id).await, None);
     }
 }
@@ -693,11 +693,15 @@ pub async fn store_has_every_call_about_locks_or_none(subject: &impl Subject) {
 pub async fn lock_is_taken_while_another_holds_it(subject: &impl Subject) {
     let trial = Trial::of(subject).await;
     let id = id("locked");
-    assert_eq!(trial.lock(&id, ONE, HOUR).await, Locked::Done);
+    assert_eq!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired);
     for _ in 0..2 {
-        assert_eq!(trial.lock(&id, OTHER, HOUR).await, Locked::Taken);
+        assert_eq!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Held);
     }
-    assert_eq!(trial.lock(&id, ONE, HOUR).await, Locked::Done, "the holder lost it by that");
+    assert_eq!(
+        trial.lock(&id, ONE, HOUR).await,
+        LockOutcome::Acquired,
+        "the holder lost it by that"
+    );
 }
 
 /// For the one who holds a lock its lease starts anew, be that longer or shorter than what was left.
@@ -707,12 +711,12 @@ pub async fn lock_begins_its_lease_anew_for_who_holds_it(subject: &impl Subject)
     let (longer, shorter) = (id("longer"), id("shorter"));
     let (lease, end) = trial.lease();
     for (id, first, second) in [(&longer, lease, HOUR), (&shorter, HOUR, lease)] {
-        assert_eq!(trial.lock(id, ONE, first).await, Locked::Done);
-        assert_eq!(trial.lock(id, ONE, second).await, Locked::Done);
+        assert_eq!(trial.lock(id, ONE, first).await, LockOutcome::Acquired);
+        assert_eq!(trial.lock(id, ONE, second).await, LockOutcome::Acquired);
     }
     trial.pass(end).await;
-    assert_eq!(trial.lock(&longer, OTHER, HOUR).await, Locked::Taken, "the longer lease");
-    assert_eq!(trial.lock(&shorter, OTHER, HOUR).await, Locked::Done, "the shorter lease");
+    assert_eq!(trial.lock(&longer, OTHER, HOUR).await, LockOutcome::Held, "the longer lease");
+    assert_eq!(trial.lock(&shorter, OTHER, HOUR).await, LockOutcome::Acquired, "the shorter lease");
 }
 
 /// A lock is held until its lease is over, and not after.
@@ -721,12 +725,12 @@ pub async fn lock_is_free_after_its_lease(subject: &impl Subject) {
     let mut trial = Trial::of(subject).await;
     let id = id("locked");
     let (lease, end) = trial.lease();
-    assert_eq!(trial.lock(&id, ONE, lease).await, Locked::Done);
+    assert_eq!(trial.lock(&id, ONE, lease).await, LockOutcome::Acquired);
     trial.pass_until_before(end).await;
-    assert_eq!(trial.lock(&id, OTHER, HOUR).await, Locked::Taken, "a second before");
+    assert_eq!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Held, "a second before");
     trial.pass(end).await;
-    assert_eq!(trial.lock(&id, OTHER, HOUR).await, Locked::Done);
-    assert_eq!(trial.lock(&id, ONE, HOUR).await, Locked::Taken, "it is another's now");
+    assert_eq!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Acquired);
+    assert_eq!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Held, "it is another's now");
 }
 
 /// A lock that its holder gave back is free.
@@ -735,7 +739,7 @@ pub async fn lock_is_free_once_its_holder_unlocks_it(subject: &impl Subject) {
     let trial = Trial::of(subject).await;
     let id = id("locked");
     for holder in [ONE, OTHER, ONE] {
-        assert_eq!(trial.lock(&id, holder, HOUR).await, Locked::Done);
+        assert_eq!(trial.lock(&id, holder, HOUR).await, LockOutcome::Acquired);
         ok(trial.store.unlock(&id, holder).await);
     }
 }
@@ -748,14 +752,18 @@ pub async fn unlock_by_another_changes_nothing(subject: &impl Subject) {
     ok(trial.store.unlock(&free, ONE).await);
 
     let (lease, end) = trial.lease();
-    assert_eq!(trial.lock(&id, ONE, lease).await, Locked::Done);
+    assert_eq!(trial.lock(&id, ONE, lease).await, LockOutcome::Acquired);
     ok(trial.store.unlock(&id, OTHER).await);
-    assert_eq!(trial.lock(&id, OTHER, HOUR).await, Locked::Taken);
+    assert_eq!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Held);
 
     trial.pass(end).await;
-    assert_eq!(trial.lock(&id, OTHER, HOUR).await, Locked::Done);
+    assert_eq!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Acquired);
     ok(trial.store.unlock(&id, ONE).await);
-    assert_eq!(trial.lock(&id, ONE, HOUR).await, Locked::Taken, "given back by who had lost it");
+    assert_eq!(
+        trial.lock(&id, ONE, HOUR).await,
+        LockOutcome::Held,
+        "given back by who had lost it"
+    );
 }
 
 /// Of many that lock the same id, one does.
@@ -767,7 +775,8 @@ pub async fn one_of_many_locks_at_once_is_done(subject: &impl Subject) {
         let (store, winners, now) = (Arc::clone(&trial.store), Arc::clone(&winners), trial.now());
         Box::pin(async move {
             turn().await;
-            if let Locked::Done = ok(store.lock(&id("contested"), holder(number), HOUR, now).await)
+            if let LockOutcome::Acquired =
+                ok(store.lock(&id("contested"), holder(number), HOUR, now).await)
             {
                 winners.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(number);
             }
@@ -776,7 +785,7 @@ pub async fn one_of_many_locks_at_once_is_done(subject: &impl Subject) {
     subject.parallel((0..WRITERS).map(task).collect()).await;
     let winners = winners.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     assert_eq!(winners.len(), 1, "of {WRITERS} that lock one id, this many did");
-    assert_eq!(trial.lock(&id("contested"), holder(winners[0]), HOUR).await, Locked::Done);
+    assert_eq!(trial.lock(&id("contested"), holder(winners[0]), HOUR).await, LockOutcome::Acquired);
 }
 
 /// Every id has a lock of its own, as it has a record of its own.
@@ -787,8 +796,8 @@ pub async fn every_id_has_its_own_lock(subject: &impl Subject) {
     for (number, text) in hostile_ids().into_iter().enumerate() {
         let (id, holder) = (id(text.as_str()), holder(number));
         match trial.store.lock(&id, holder, HOUR, trial.now()).await {
-            Ok(Locked::Done) => kept.push((id, holder)),
-            Ok(Locked::Taken) => panic!("another id was locked for {text:?}"),
+            Ok(LockOutcome::Acquired) => kept.push((id, holder)),
+            Ok(LockOutcome::Held) => panic!("another id was locked for {text:?}"),
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Unsuitable, "{text:?}: {error:?}");
                 let shown = format!("{error} {error:?}");
@@ -801,7 +810,7 @@ pub async fn every_id_has_its_own_lock(subject: &impl Subject) {
         ok(trial.store.unlock(&unlocked, owner).await);
         for (id, _) in kept.iter().rev().take(3).chain(kept.first()) {
             let locked = trial.lock(id, holder(1000), HOUR).await;
-            assert_eq!(locked, Locked::Taken, "{:?}", (unlocked.as_str(), id.as_str()));
+            assert_eq!(locked, LockOutcome::Held, "{:?}", (unlocked.as_str(), id.as_str()));
         }
     }
 }
@@ -812,16 +821,16 @@ pub async fn lock_needs_no_record_and_outlives_it(subject: &impl Subject) {
     let trial = Trial::of(subject).await;
     let id = id("locked");
     let record = trial.record(&counted(1));
-    assert_eq!(trial.lock(&id, ONE, HOUR).await, Locked::Done);
+    assert_eq!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired);
     assert_eq!(trial.text(&id).await, None, "a lock was taken for a record");
     let fenced = trial.update_locked(&id, &record, Revision::new(1), ONE).await;
     assert_eq!(fenced, Fenced::Held(Updated::Gone));
     assert_eq!(trial.text(&id).await, None, "an update under a lock made a record");
 
     let revision = trial.create(&id, &counted(0), trial.later(3600)).await;
-    assert_eq!(trial.lock(&id, OTHER, HOUR).await, Locked::Taken, "after create");
+    assert_eq!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Held, "after create");
     ok(trial.store.destroy(&id).await);
-    assert_eq!(trial.lock(&id, OTHER, HOUR).await, Locked::Taken, "after destroy");
+    assert_eq!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Held, "after destroy");
     let fenced = trial.update_locked(&id, &record, revision, ONE).await;
     assert_eq!(fenced, Fenced::Held(Updated::Gone));
 
@@ -835,18 +844,18 @@ pub async fn lock_needs_no_record_and_outlives_it(subject: &impl Subject) {
 pub async fn lock_hinders_no_one_who_does_not_ask_for_it(subject: &impl Subject) {
     let trial = Trial::of(subject).await;
     let id = id("locked");
-    assert_eq!(trial.lock(&id, ONE, HOUR).await, Locked::Done);
+    assert_eq!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired);
     let revision = trial.create(&id, &counted(0), trial.later(3600)).await;
     assert_eq!(trial.loaded(&id).await.revision, revision);
     trial.update(&id, &counted(1), revision, trial.later(3600)).await;
     if trial.store.supports_touch() {
         assert_eq!(trial.touch(&id, trial.later(3600)).await, Touched::Done);
     }
-    assert!(ok(trial.store.renew(&id, trial.now()).await).is_some());
+    assert!(ok(trial.store.load_and_touch(&id, trial.now()).await).is_some());
     assert_eq!(count_in(&trial.loaded(&id).await.record.text), 1);
     ok(trial.store.destroy(&id).await);
     assert_eq!(trial.text(&id).await, None);
-    assert_eq!(trial.lock(&id, ONE, HOUR).await, Locked::Done, "the holder has it still");
+    assert_eq!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired, "the holder has it still");
 }
 
 /// Rule 4, under a lock: what [`Store::update`] would answer, and do.
@@ -855,7 +864,7 @@ pub async fn locked_update_writes_as_an_update_does(subject: &impl Subject) {
     let mut trial = Trial::of(subject).await;
     let id = id("locked");
     let deadline = trial.deadline();
-    assert_eq!(trial.lock(&id, ONE, HOUR).await, Locked::Done);
+    assert_eq!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired);
     let seen = trial.create(&id, &counted(0), trial.later(3600)).await;
 
     let fenced = trial.update_locked(&id, &trial.record(&counted(1)), seen, ONE).await;
@@ -889,14 +898,14 @@ pub async fn locked_update_without_the_lock_is_lost(subject: &impl Subject) {
     let (mine, theirs) = (trial.record(&counted(1)), trial.record(&counted(2)));
     let seen = trial.create(&id, &counted(0), trial.later(3600)).await;
     assert_eq!(trial.update_locked(&id, &mine, seen, ONE).await, Fenced::Lost, "never locked");
-    assert_eq!(trial.lock(&id, ONE, HOUR).await, Locked::Done);
+    assert_eq!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired);
     ok(trial.store.unlock(&id, ONE).await);
     assert_eq!(trial.update_locked(&id, &mine, seen, ONE).await, Fenced::Lost, "given back");
 
     let (lease, end) = trial.lease();
-    assert_eq!(trial.lock(&id, ONE, lease).await, Locked::Done);
+    assert_eq!(trial.lock(&id, ONE, lease).await, LockOutcome::Acquired);
     trial.pass(end).await;
-    assert_eq!(trial.lock(&id, OTHER, HOUR).await, Locked::Done);
+    assert_eq!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Acquired);
     assert_eq!(trial.update_locked(&id, &mine, seen, ONE).await, Fenced::Lost, "taken");
     assert_eq!(trial.text(&id).await, Some(counted(0)), "written without the lock");
 
@@ -914,7 +923,7 @@ pub async fn locked_update_after_the_lease_is_lost(subject: &impl Subject) {
     let id = id("locked");
     let (lease, end) = trial.lease();
     let seen = trial.create(&id, &counted(0), trial.later(3600)).await;
-    assert_eq!(trial.lock(&id, ONE, lease).await, Locked::Done);
+    assert_eq!(trial.lock(&id, ONE, lease).await, LockOutcome::Acquired);
     trial.pass_until_before(end).await;
     let fenced = trial.update_locked(&id, &trial.record(&counted(1)), seen, ONE).await;
     let Fenced::Held(Updated::Done(revision)) = fenced else {
@@ -925,7 +934,7 @@ pub async fn locked_update_after_the_lease_is_lost(subject: &impl Subject) {
     let fenced = trial.update_locked(&id, &trial.record(&counted(2)), revision, ONE).await;
     assert_eq!(fenced, Fenced::Lost);
     assert_eq!(trial.text(&id).await, Some(counted(1)), "written after the lease");
-    assert_eq!(trial.lock(&id, ONE, HOUR).await, Locked::Done);
+    assert_eq!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired);
     let fenced = trial.update_locked(&id, &trial.record(&counted(3)), revision, ONE).await;
     assert!(matches!(fenced, Fenced::Held(Updated::Done(_))), "locked again: {fenced:?}");
 }
@@ -938,7 +947,7 @@ pub async fn locked_update_is_one_step_with_its_lock(subject: &impl Subject) {
     for round in 0..16 {
         let id = id(format!("passed-on-{round}"));
         let seen = trial.create(&id, &counted(0), trial.later(3600)).await;
-        assert_eq!(trial.lock(&id, ONE, HOUR).await, Locked::Done);
+        assert_eq!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired);
         let now = trial.now();
         let (store, locked, record) =
             (Arc::clone(&trial.store), id.clone(), trial.record(&counted(1)));
@@ -951,7 +960,7 @@ pub async fn locked_update_is_one_step_with_its_lock(subject: &impl Subject) {
                 turn().await;
             }
             ok(store.unlock(&locked, ONE).await);
-            assert_eq!(ok(store.lock(&locked, OTHER, HOUR, now).await), Locked::Done);
+            assert_eq!(ok(store.lock(&locked, OTHER, HOUR, now).await), LockOutcome::Acquired);
             let first = ok(store.load(&locked, now).await).map(|loaded| loaded.revision);
             for _ in 0..8 {
                 turn().await;
@@ -974,7 +983,7 @@ pub async fn critical_sections_at_once_lose_nothing(subject: &impl Subject) {
         let (deadline, holder) = (Some(trial.later(3600)), holder(number));
         Box::pin(async move {
             let mut attempts = 0;
-            while ok(store.lock(&id, holder, HOUR, now).await) == Locked::Taken {
+            while ok(store.lock(&id, holder, HOUR, now).await) == LockOutcome::Held {
                 attempts += 1;
                 assert!(attempts < ATTEMPTS, "the lock is never free");
                 turn().await;
@@ -1005,19 +1014,19 @@ pub async fn abandoned_call_about_a_lock_happened_or_did_not(subject: &impl Subj
         let id = id(format!("abandoned-{polls}"));
         let revision = trial.create(&id, &counted(0), trial.later(3600)).await;
         abandon(trial.store.lock(&id, ONE, HOUR, now), polls).await;
-        assert_eq!(trial.lock(&id, ONE, HOUR).await, Locked::Done, "locked for nobody");
-        assert_eq!(trial.lock(&id, OTHER, HOUR).await, Locked::Taken);
+        assert_eq!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired, "locked for nobody");
+        assert_eq!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Held);
 
         let record = trial.record(&counted(1));
         abandon(trial.store.update_locked(&id, &record, revision, ONE, now), polls).await;
         let text = trial.text(&id).await;
         assert!(text == Some(counted(0)) || text == Some(counted(1)), "torn: {text:?}");
-        assert_eq!(trial.lock(&id, OTHER, HOUR).await, Locked::Taken, "a write took it away");
+        assert_eq!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Held, "a write took it away");
 
         abandon(trial.store.unlock(&id, ONE), polls).await;
-        if trial.lock(&id, OTHER, HOUR).await == Locked::Taken {
+        if trial.lock(&id, OTHER, HOUR).await == LockOutcome::Held {
             ok(trial.store.unlock(&id, ONE).await);
-            assert_eq!(trial.lock(&id, OTHER, HOUR).await, Locked::Done, "stuck");
+            assert_eq!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Acquired, "stuck");
         }
         // Loaded under the lock: what was abandoned before can write no more.
         let current = trial.loaded(&id).await.revision;
@@ -1170,11 +1179,11 @@ pub async fn locks_are_no_sessions(subject: &impl Subject<Store: Admin>) {
         let id = id(format!("locked-{number}"));
         match trial.store.lock(&id, ONE, lease, trial.now()).await {
             Err(error) if error.kind() == ErrorKind::Unsupported => return,
-            locked => assert_eq!(ok(locked), Locked::Done),
+            locked => assert_eq!(ok(locked), LockOutcome::Acquired),
         }
     }
     trial.create(&id("locked-0"), &counted(0), trial.later(3600)).await;
-    assert_eq!(trial.lock(&id("held"), ONE, HOUR).await, Locked::Done);
+    assert_eq!(trial.lock(&id("held"), ONE, HOUR).await, LockOutcome::Acquired);
     assert_eq!(ok(trial.store.count(trial.now()).await), 1);
     assert_eq!(trial.list().await, ["locked-0"]);
     trial.pass(end).await;
@@ -1183,7 +1192,7 @@ pub async fn locks_are_no_sessions(subject: &impl Subject<Store: Admin>) {
     assert_eq!(trial.list().await, ["locked-0"]);
     assert_eq!(
         trial.lock(&id("held"), OTHER, HOUR).await,
-        Locked::Taken,
+        LockOutcome::Held,
         "purged while it is held"
     );
 }
@@ -1195,9 +1204,9 @@ const SECTIONS: usize = 16;
 const ATTEMPTS: usize = 1_000_000;
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
-const ONE: Holder = Holder::from_random([1; Holder::BYTES]);
+const ONE: LockToken = LockToken::from_random([1; LockToken::BYTES]);
 /// With bytes that are neither text nor a number that a column would take for another.
-const OTHER: Holder = Holder::from_random([
+const OTHER: LockToken = LockToken::from_random([
     0xff, 0x00, b'\'', b'\\', 0x80, b'\n', b':', b' ', b'0', 0xc3, 0x28, b'%', 0x7f, b'"', 0x1a,
     0x00,
 ]);
@@ -1378,7 +1387,7 @@ impl<S: Store> Trial<S> {
         ok(self.store.touch(id, &self.touch_until(deadline), self.now()).await)
     }
 
-    async fn lock(&self, id: &SessionId, holder: Holder, lease: Duration) -> Locked {
+    async fn lock(&self, id: &SessionId, holder: LockToken, lease: Duration) -> LockOutcome {
         ok(self.store.lock(id, holder, lease, self.now()).await)
     }
 
@@ -1387,7 +1396,7 @@ impl<S: Store> Trial<S> {
         id: &SessionId,
         record: &Record,
         expected: Revision,
-        holder: Holder,
+        holder: LockToken,
     ) -> Fenced {
         ok(self.store.update_locked(id, record, expected, holder, self.now()).await)
     }
@@ -1438,8 +1447,8 @@ fn ok<T>(result: Result<T, Error>) -> T {
     result.unwrap_or_else(|error| panic!("the store failed: {error:?}"))
 }
 
-fn holder(number: usize) -> Holder {
-    Holder::from_random((number as u128 + 1).to_be_bytes())
+fn holder(number: usize) -> LockToken {
+    LockToken::from_random((number as u128 + 1).to_be_bytes())
 }
 
 fn counted(number: usize) -> String {

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, Fenced, Holder, Loaded, Locked, Page, Record, Revision, Store,
-    Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, Fenced, Loaded, LockOutcome, LockToken, Page, Record, Revision,
+    Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -39,7 +39,7 @@ pub struct MapStore(Arc<Mutex<Map>>);
 struct Map {
     records: BTreeMap<Box<str>, Loaded>,
     /// Who holds the lock of an id, and until when.
-    locks: BTreeMap<Box<str>, (Holder, Timestamp)>,
+    locks: BTreeMap<Box<str>, (LockToken, Timestamp)>,
     /// Counts every writing, so that no number comes twice, also for an id that comes again.
     writings: u128,
 }
@@ -70,7 +70,7 @@ impl Map {
         }
     }
 
-    fn holder(&self, id: &SessionId, now: Timestamp) -> Option<Holder> {
+    fn holder(&self, id: &SessionId, now: Timestamp) -> Option<LockToken> {
         let (holder, until) = self.locks.get(id.as_str())?;
         (*until > now).then_some(*holder)
     }
@@ -135,17 +135,17 @@ impl Store for MapStore {
     async fn lock(
         &self,
         id: &SessionId,
-        holder: Holder,
+        holder: LockToken,
         lease: Duration,
         now: Timestamp,
-    ) -> Result<Locked, Error> {
+    ) -> Result<LockOutcome, Error> {
         let mut map = self.map();
         map.locks.retain(|_, (_, until)| *until > now);
         if map.holder(id, now).is_some_and(|other| other != holder) {
-            return Ok(Locked::Taken);
+            return Ok(LockOutcome::Held);
         }
         map.locks.insert(id.as_str().into(), (holder, now.saturating_add(lease)));
-        Ok(Locked::Done)
+        Ok(LockOutcome::Acquired)
     }
 
     async fn update_locked(
@@ -153,7 +153,7 @@ impl Store for MapStore {
         id: &SessionId,
         record: &Record,
         expected: Revision,
-        holder: Holder,
+        holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
         let mut map = self.map();
@@ -163,7 +163,7 @@ impl Store for MapStore {
         Ok(Fenced::Held(map.update(id, record, expected, now)))
     }
 
-    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         let mut map = self.map();
         if map.locks.get(id.as_str()).is_some_and(|(owner, _)| *owner == holder) {
             map.locks.remove(id.as_str());
@@ -260,7 +260,7 @@ mod tests {
             for number in 0..100 {
                 let now = Timestamp::from_millis(1_700_000_000_000 + number * 1000);
                 let id = SessionId::new(format!("id-{number}")).unwrap();
-                store.lock(&id, Holder::from_random([1; 16]), lease, now).await.unwrap();
+                store.lock(&id, LockToken::from_random([1; 16]), lease, now).await.unwrap();
             }
             assert_eq!(store.map().locks.len(), 1);
         });

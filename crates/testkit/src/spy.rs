@@ -3,8 +3,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, Holder, Loaded, Locked, Page, Record,
-    Renewed, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
+    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -60,16 +60,16 @@ pub enum Call {
     Update { id: SessionId, record: Record, expected: Revision },
     /// [`Store::touch`].
     Touch { id: SessionId, touch: Touch },
-    /// [`Store::renew`].
-    Renew { id: SessionId },
+    /// [`Store::load_and_touch`].
+    LoadAndTouch { id: SessionId },
     /// [`Store::destroy`].
     Destroy { id: SessionId },
     /// [`Store::lock`].
-    Lock { id: SessionId, holder: Holder, lease: Duration },
+    Lock { id: SessionId, holder: LockToken, lease: Duration },
     /// [`Store::update_locked`].
-    UpdateLocked { id: SessionId, record: Record, expected: Revision, holder: Holder },
+    UpdateLocked { id: SessionId, record: Record, expected: Revision, holder: LockToken },
     /// [`Store::unlock`].
-    Unlock { id: SessionId, holder: Holder },
+    Unlock { id: SessionId, holder: LockToken },
 }
 
 /// Which method a [`Call`] was to.
@@ -88,8 +88,8 @@ pub enum Verb {
     Update,
     /// [`Store::touch`].
     Touch,
-    /// [`Store::renew`].
-    Renew,
+    /// [`Store::load_and_touch`].
+    LoadAndTouch,
     /// [`Store::destroy`].
     Destroy,
     /// [`Store::lock`].
@@ -116,7 +116,7 @@ impl Call {
             Self::Create { .. } => Verb::Create,
             Self::Update { .. } => Verb::Update,
             Self::Touch { .. } => Verb::Touch,
-            Self::Renew { .. } => Verb::Renew,
+            Self::LoadAndTouch { .. } => Verb::LoadAndTouch,
             Self::Destroy { .. } => Verb::Destroy,
             Self::Lock { .. } => Verb::Lock,
             Self::UpdateLocked { .. } => Verb::UpdateLocked,
@@ -139,7 +139,7 @@ impl Call {
             | Self::Create { id, .. }
             | Self::Update { id, .. }
             | Self::Touch { id, .. }
-            | Self::Renew { id }
+            | Self::LoadAndTouch { id }
             | Self::Destroy { id }
             | Self::Lock { id, .. }
             | Self::UpdateLocked { id, .. }
@@ -359,13 +359,17 @@ impl<S: Store> Store for Spy<S> {
         self.shared.store.touch(id, touch, now).await
     }
 
-    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
-        self.see(Call::Renew { id: id.clone() })?;
+    async fn load_and_touch(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<LoadedAndTouched>, Error> {
+        self.see(Call::LoadAndTouch { id: id.clone() })?;
         if self.supports_touch() {
-            return self.shared.store.renew(id, now).await;
+            return self.shared.store.load_and_touch(id, now).await;
         }
         let loaded = self.shared.store.load(id, now).await?;
-        Ok(loaded.map(|loaded| Renewed { loaded, is_renewed: false }))
+        Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }))
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -376,10 +380,10 @@ impl<S: Store> Store for Spy<S> {
     async fn lock(
         &self,
         id: &SessionId,
-        holder: Holder,
+        holder: LockToken,
         lease: Duration,
         now: Timestamp,
-    ) -> Result<Locked, Error> {
+    ) -> Result<LockOutcome, Error> {
         self.see(Call::Lock { id: id.clone(), holder, lease })?;
         self.shared.store.lock(id, holder, lease, now).await
     }
@@ -389,14 +393,14 @@ impl<S: Store> Store for Spy<S> {
         id: &SessionId,
         record: &Record,
         expected: Revision,
-        holder: Holder,
+        holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
         self.see(Call::UpdateLocked { id: id.clone(), record: record.clone(), expected, holder })?;
         self.shared.store.update_locked(id, record, expected, holder, now).await
     }
 
-    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         self.see(Call::Unlock { id: id.clone(), holder })?;
         self.shared.store.unlock(id, holder).await
     }
@@ -456,7 +460,7 @@ mod tests {
             let spy = Spy::new(MapStore::default());
             let id = SessionId::from_random([0; 24]);
             let now = Timestamp::from_millis(1_700_000_000_000);
-            let (holder, lease) = (Holder::from_random([1; 16]), Duration::from_secs(30));
+            let (holder, lease) = (LockToken::from_random([1; 16]), Duration::from_secs(30));
             let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
             let expected = Revision::new(1);
 

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, Holder, Loaded, Locked, Page, Record,
-    Renewed, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
+    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -509,10 +509,14 @@ impl<S: Store> Store for Unreliable<S> {
         self.around(call, async move { shared.store.touch(&id, &touch, now).await }).await
     }
 
-    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
+    async fn load_and_touch(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<LoadedAndTouched>, Error> {
         let (shared, id) = (Arc::clone(&self.shared), id.clone());
-        let call = Call::Renew { id: id.clone() };
-        self.around(call, async move { shared.store.renew(&id, now).await }).await
+        let call = Call::LoadAndTouch { id: id.clone() };
+        self.around(call, async move { shared.store.load_and_touch(&id, now).await }).await
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -524,10 +528,10 @@ impl<S: Store> Store for Unreliable<S> {
     async fn lock(
         &self,
         id: &SessionId,
-        holder: Holder,
+        holder: LockToken,
         lease: Duration,
         now: Timestamp,
-    ) -> Result<Locked, Error> {
+    ) -> Result<LockOutcome, Error> {
         let (shared, id) = (Arc::clone(&self.shared), id.clone());
         let call = Call::Lock { id: id.clone(), holder, lease };
         self.around(call, async move { shared.store.lock(&id, holder, lease, now).await }).await
@@ -538,7 +542,7 @@ impl<S: Store> Store for Unreliable<S> {
         id: &SessionId,
         record: &Record,
         expected: Revision,
-        holder: Holder,
+        holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
         let (shared, id, record) = (Arc::clone(&self.shared), id.clone(), record.clone());
@@ -549,7 +553,7 @@ impl<S: Store> Store for Unreliable<S> {
         .await
     }
 
-    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         let (shared, id) = (Arc::clone(&self.shared), id.clone());
         let call = Call::Unlock { id: id.clone(), holder };
         self.around(call, async move { shared.store.unlock(&id, holder).await }).await

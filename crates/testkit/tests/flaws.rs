@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, Holder, Loaded, Locked, Page, Record,
-    Renewed, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
+    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use express_session_testkit::{MapStore, Subject, block_on, laws};
@@ -153,14 +153,14 @@ impl Flawed {
     async fn is_locked_by(
         &self,
         id: &SessionId,
-        holder: Option<Holder>,
+        holder: Option<LockToken>,
         now: Timestamp,
     ) -> Result<bool, Error> {
         // A try that leaves no trace: the lease is over at once.
         let locked =
-            self.inner.lock(id, Holder::from_random([99; 16]), Duration::ZERO, now).await?;
-        let Some(holder) = holder else { return Ok(locked == Locked::Taken) };
-        if locked == Locked::Done {
+            self.inner.lock(id, LockToken::from_random([99; 16]), Duration::ZERO, now).await?;
+        let Some(holder) = holder else { return Ok(locked == LockOutcome::Held) };
+        if locked == LockOutcome::Acquired {
             return Ok(false);
         }
         let held = self.inner.update_locked(id, &nothing(), Revision::new(0), holder, now).await?;
@@ -282,11 +282,15 @@ impl Store for Flawed {
         self.inner.touch(&id, touch, self.time(now, TouchRevives)).await
     }
 
-    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
+    async fn load_and_touch(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<LoadedAndTouched>, Error> {
         let now = self.time(now, RenewReturnsExpired);
         let loaded = self.inner.load(&self.id(id), now).await?;
-        let is_renewed = self.is(RenewDoesNothing);
-        Ok(loaded.map(|loaded| Renewed { loaded, is_renewed }))
+        let is_touched = self.is(RenewDoesNothing);
+        Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched }))
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -296,7 +300,7 @@ impl Store for Flawed {
         }
         if self.is(DestroyUnlocks) {
             for byte in 0..=u8::MAX {
-                self.inner.unlock(&id, Holder::from_random([byte; 16])).await?;
+                self.inner.unlock(&id, LockToken::from_random([byte; 16])).await?;
             }
         }
         self.inner.destroy(&id).await
@@ -305,10 +309,10 @@ impl Store for Flawed {
     async fn lock(
         &self,
         id: &SessionId,
-        holder: Holder,
+        holder: LockToken,
         lease: Duration,
         now: Timestamp,
-    ) -> Result<Locked, Error> {
+    ) -> Result<LockOutcome, Error> {
         let id = self.id(id);
         let is_held = self.is_locked_by(&id, Some(holder), now).await?;
         let lease = match self.flaw {
@@ -318,11 +322,11 @@ impl Store for Flawed {
             _ => lease,
         };
         match self.flaw {
-            LocksForAll => return Ok(Locked::Done),
-            LockIsTakenFromItself if is_held => return Ok(Locked::Taken),
-            LockKeepsItsLease if is_held => return Ok(Locked::Done),
+            LocksForAll => return Ok(LockOutcome::Acquired),
+            LockIsTakenFromItself if is_held => return Ok(LockOutcome::Held),
+            LockKeepsItsLease if is_held => return Ok(LockOutcome::Acquired),
             LockNeedsARecord if self.inner.load(&id, now).await?.is_none() => {
-                return Ok(Locked::Taken);
+                return Ok(LockOutcome::Held);
             }
             LockIsARecord => {
                 let id = SessionId::new(format!("{}.lock", id.as_str())).unwrap();
@@ -330,11 +334,11 @@ impl Store for Flawed {
             }
             LockIsTwoSteps => {
                 if self.is_locked_by(&id, None, now).await? && !is_held {
-                    return Ok(Locked::Taken);
+                    return Ok(LockOutcome::Held);
                 }
                 turn().await;
                 let others = (0..64_u128).map(|number| (number + 1).to_be_bytes());
-                for other in others.map(Holder::from_random).filter(|other| *other != holder) {
+                for other in others.map(LockToken::from_random).filter(|other| *other != holder) {
                     self.inner.unlock(&id, other).await?;
                 }
             }
@@ -348,7 +352,7 @@ impl Store for Flawed {
         id: &SessionId,
         record: &Record,
         mut expected: Revision,
-        holder: Holder,
+        holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
         if self.is(HasHalfALock) {
@@ -378,13 +382,13 @@ impl Store for Flawed {
         self.inner.update_locked(&id, record, expected, holder, now).await
     }
 
-    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         let id = self.id(id);
         match self.flaw {
             UnlockDoesNothing => return Ok(()),
             UnlockAsksNobody => {
                 for byte in 0..=u8::MAX {
-                    self.inner.unlock(&id, Holder::from_random([byte; 16])).await?;
+                    self.inner.unlock(&id, LockToken::from_random([byte; 16])).await?;
                 }
             }
             UnlockOfNothingFails => {
@@ -607,7 +611,7 @@ fn store_without_locks_says_so_to_each_call_about_them() {
     block_on(async {
         let store = WithoutLocks(MapStore::default());
         let id = SessionId::from_random([7; 24]);
-        let (holder, now) = (Holder::from_random([1; 16]), Timestamp::MIN);
+        let (holder, now) = (LockToken::from_random([1; 16]), Timestamp::MIN);
         let revision = Revision::new(1);
         let kinds = [
             store.lock(&id, holder, DAY, now).await.unwrap_err(),

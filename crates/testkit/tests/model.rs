@@ -6,8 +6,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, Fenced, Holder, Loaded, Locked, Page, Record, Renewed, Revision,
-    Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, Fenced, Loaded, LoadedAndTouched, LockOutcome, LockToken, Page,
+    Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use express_session_testkit::{MapStore, Subject, block_on, model};
@@ -183,9 +183,13 @@ impl Store for Flawed {
         }
     }
 
-    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
+    async fn load_and_touch(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<LoadedAndTouched>, Error> {
         let loaded = self.load(id, now).await?;
-        Ok(loaded.map(|loaded| Renewed { loaded, is_renewed: self.is(RenewDoesNothing) }))
+        Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: self.is(RenewDoesNothing) }))
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -195,12 +199,12 @@ impl Store for Flawed {
     async fn lock(
         &self,
         id: &SessionId,
-        holder: Holder,
+        holder: LockToken,
         lease: Duration,
         now: Timestamp,
-    ) -> Result<Locked, Error> {
+    ) -> Result<LockOutcome, Error> {
         let locked = self.inner.lock(&self.id(id), holder, lease, now).await?;
-        Ok(if self.is(LocksForAll) { Locked::Done } else { locked })
+        Ok(if self.is(LocksForAll) { LockOutcome::Acquired } else { locked })
     }
 
     async fn update_locked(
@@ -208,7 +212,7 @@ impl Store for Flawed {
         id: &SessionId,
         record: &Record,
         expected: Revision,
-        holder: Holder,
+        holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
         let id = self.id(id);
@@ -218,7 +222,7 @@ impl Store for Flawed {
         self.inner.update_locked(&id, record, expected, holder, now).await
     }
 
-    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         self.inner.unlock(&self.id(id), holder).await
     }
 }

@@ -170,7 +170,7 @@ mod tests {
         browser.post(&server, "/cart/apple").await;
         browser.get(&server, "/cart").await;
         // The second loads the session and keeps it alive, in one call.
-        assert_eq!(server.store.verbs(), [Verb::Create, Verb::Renew]);
+        assert_eq!(server.store.verbs(), [Verb::Create, Verb::LoadAndTouch]);
     }
 
     #[tokio::test]
@@ -179,7 +179,7 @@ mod tests {
         let mut browser = Browser::default();
         browser.post(&server, "/cart/apple").await;
 
-        server.store.fail_next(Verb::Renew, ErrorKind::Unavailable);
+        server.store.fail_next(Verb::LoadAndTouch, ErrorKind::Unavailable);
         assert_eq!(browser.get(&server, "/cart").await.status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(browser.get(&server, "/cart").await.text, "apple");
     }

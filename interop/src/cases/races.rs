@@ -101,7 +101,7 @@ fn without(mut document: Document, keys: &[&str]) -> String {
     for key in keys.iter().chain(&["__lastAccess"]) {
         document.remove(key);
     }
-    document.render("{}").to_string()
+    document.to_json("{}").to_string()
 }
 
 /// A touch that leaves the text alone is none of a change's business; one that writes it is a conflict,

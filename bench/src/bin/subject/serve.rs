@@ -59,7 +59,7 @@ async fn application(maker: Maker, redis: Option<&str>) -> Result<Router> {
         (Maker::TowerSessions, None) => {
             let store = tower_sessions::MemoryStore::default();
             let layer = tower_sessions::SessionManagerLayer::new(store).with_secure(false);
-            Router::new().route("/", get(towers)).layer(layer)
+            Router::new().route("/", get(tower_sessions_app)).layer(layer)
         }
         (Maker::TowerSessions, Some(url)) => {
             let pool = Pool::new(Config::from_url(url)?, None, None, None, CONNECTIONS)?;
@@ -84,7 +84,7 @@ async fn least(request: Request) -> Result<Html<String>, StatusCode> {
     if held.insert(KEY, views).await { Ok(view::answer(views)) } else { Err(failed) }
 }
 
-macro_rules! towers {
+macro_rules! tower_sessions_app {
     ($name:ident, $session:ty) => {
         async fn $name(session: $session) -> Result<Html<String>, StatusCode> {
             const KEY: &str = "views";
@@ -96,5 +96,5 @@ macro_rules! towers {
     };
 }
 
-towers!(towers, tower_sessions::Session);
-towers!(towers_14, tower_sessions_14::Session);
+tower_sessions_app!(tower_sessions_app, tower_sessions::Session);
+tower_sessions_app!(towers_14, tower_sessions_14::Session);

@@ -29,14 +29,14 @@ const STRIDE: u64 = 100;
 
 /// A visit loads a session, as a request does that asks for it, and saves it with one view more.
 pub(crate) fn run(args: &Args) -> Result<Value> {
-    let (ours, towers) = (MemoryStore::new(), tower_sessions::MemoryStore::default());
+    let (ours, tower_sessions_app) = (MemoryStore::new(), tower_sessions::MemoryStore::default());
     let time = Duration::from_millis(args.milliseconds);
     // Nobody begins before all have filled in their visitors.
     let barrier = Barrier::new(args.threads as usize);
     let rates = thread::scope(|scope| {
         let threads: Vec<_> = (0..args.threads)
             .map(|number| {
-                let (ours, towers, barrier) = (&ours, &towers, &barrier);
+                let (ours, tower_sessions_app, barrier) = (&ours, &tower_sessions_app, &barrier);
                 scope.spawn(move || -> Result<f64> {
                     let runtime = runtime::Builder::new_current_thread().build()?;
                     let random = Rng::with_seed(number);
@@ -45,9 +45,12 @@ pub(crate) fn run(args: &Args) -> Result<Value> {
                             bail!("no store of its own has sessions to visit")
                         }
                         Maker::Ours => runtime.block_on(visit_ours(ours, random, barrier, time)),
-                        Maker::TowerSessions => {
-                            runtime.block_on(visit_towers(towers, random, barrier, time))
-                        }
+                        Maker::TowerSessions => runtime.block_on(visit_towers(
+                            tower_sessions_app,
+                            random,
+                            barrier,
+                            time,
+                        )),
                     }
                 })
             })
@@ -82,7 +85,7 @@ async fn visit_ours(
         for _ in 0..STRIDE {
             visits += 1;
             let id = &ids[random.usize(..VISITORS)];
-            let renewed = store.renew(id, now).await?.context("a session is missing")?;
+            let renewed = store.load_and_touch(id, now).await?.context("a session is missing")?;
             let record = Record { text: view::text(&first, visits).into(), deadline: None };
             let updated = store.update(id, &record, renewed.loaded.revision, now).await?;
             let Updated::Done(_) = updated else { bail!("a session cannot be saved") };

@@ -8,7 +8,7 @@ use axum::{Router, response::Html};
 use express_session::store::{Admin as _, Record};
 use express_session::{Cookie, Error, MemoryStore, Session, SessionId, SessionLayer};
 use tower::ServiceExt as _;
-use tower_sessions::session as towers;
+use tower_sessions::session as tower_sessions_app;
 
 use crate::machine;
 
@@ -55,9 +55,9 @@ pub(crate) fn id(random: &mut fastrand::Rng) -> SessionId {
 }
 
 /// The same session as tower-sessions has it.
-pub(crate) fn towers_record(random: &mut fastrand::Rng) -> towers::Record {
-    towers::Record {
-        id: towers::Id(random.i128(..)),
+pub(crate) fn towers_record(random: &mut fastrand::Rng) -> tower_sessions_app::Record {
+    tower_sessions_app::Record {
+        id: tower_sessions_app::Id(random.i128(..)),
         data: [("views".to_owned(), 1.into())].into(),
         // As without a `Max-Age`.
         expiry_date: time::OffsetDateTime::now_utc() + time::Duration::weeks(2),

@@ -8,4 +8,4 @@ mod stored;
 pub use header::{find, values};
 pub use options::{Cookie, Lifetime, Priority, SameSite, Secure};
 pub use print::{InvalidAttribute, check_domain, check_name, check_path, print, print_expired};
-pub use stored::{Familiar, StoredCookie};
+pub use stored::{CookieTemplate, StoredCookie};

@@ -142,11 +142,11 @@ pub(super) struct Settings {
 ///
 /// ```
 /// use express_session_core::Timestamp;
-/// use express_session_core::cookie::{Cookie, Familiar, StoredCookie};
+/// use express_session_core::cookie::{Cookie, CookieTemplate, StoredCookie};
 ///
 /// let now = Timestamp::from_millis(1_700_000_000_000);
 /// let cookie = StoredCookie::new(&Cookie::new(), now, false, true);
-/// let usual = Familiar::new(&cookie);
+/// let usual = CookieTemplate::new(&cookie);
 /// // `Document::parse_as` reads a record with it.
 /// assert_eq!(usual.text(&cookie), cookie.text());
 /// // Any other is written as well, and takes longer.
@@ -155,7 +155,7 @@ pub(super) struct Settings {
 /// # Ok::<(), express_session_core::Corrupt>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Familiar {
+pub struct CookieTemplate {
     settings: Arc<Settings>,
     /// What stands before and behind the expiry.
     front: Box<str>,
@@ -164,16 +164,16 @@ pub struct Familiar {
     timeless: Box<str>,
 }
 
-impl Familiar {
+impl CookieTemplate {
     /// Takes the settings of a cookie.
     ///
     /// ```
     /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, Familiar, StoredCookie};
+    /// use express_session_core::cookie::{Cookie, CookieTemplate, StoredCookie};
     ///
     /// let now = Timestamp::from_millis(0);
     /// let cookie = StoredCookie::new(&Cookie::new().path("/shop"), now, false, true);
-    /// assert_eq!(Familiar::new(&cookie).text(&cookie), cookie.text());
+    /// assert_eq!(CookieTemplate::new(&cookie).text(&cookie), cookie.text());
     /// ```
     #[must_use]
     pub fn new(cookie: &StoredCookie) -> Self {
@@ -194,7 +194,7 @@ impl Familiar {
     }
 
     /// Reads the familiar cookie that a text begins with, and says where it ends.
-    pub(crate) fn recognise(&self, text: &str) -> Option<(StoredCookie, usize)> {
+    pub(crate) fn match_prefix(&self, text: &str) -> Option<(StoredCookie, usize)> {
         let Times { max_age, expires, end, .. } = self.times(text)?;
         let original_max_age = match max_age {
             "null" => Field::Null,
@@ -241,11 +241,11 @@ impl Familiar {
     /// ```
     /// use std::time::Duration;
     /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, Familiar, StoredCookie};
+    /// use express_session_core::cookie::{Cookie, CookieTemplate, StoredCookie};
     ///
     /// let options = Cookie::new().max_age(Duration::from_secs(60));
     /// let new = |now| StoredCookie::new(&options, now, false, true);
-    /// let usual = Familiar::new(&new(Timestamp::from_millis(0)));
+    /// let usual = CookieTemplate::new(&new(Timestamp::from_millis(0)));
     /// let now = Timestamp::from_millis(1_700_000_000_000);
     /// assert_eq!(usual.cookie(&options, now), new(now));
     /// ```
@@ -265,11 +265,11 @@ impl Familiar {
     ///
     /// ```
     /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, Familiar, StoredCookie};
+    /// use express_session_core::cookie::{Cookie, CookieTemplate, StoredCookie};
     ///
     /// let now = Timestamp::from_millis(0);
     /// let cookie = StoredCookie::new(&Cookie::new(), now, false, true);
-    /// assert!(Familiar::new(&cookie).is_printable(&cookie));
+    /// assert!(CookieTemplate::new(&cookie).is_printable(&cookie));
     /// ```
     #[must_use]
     pub fn is_printable(&self, cookie: &StoredCookie) -> bool {
@@ -281,11 +281,11 @@ impl Familiar {
     ///
     /// ```
     /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, Familiar, StoredCookie};
+    /// use express_session_core::cookie::{Cookie, CookieTemplate, StoredCookie};
     ///
     /// let now = Timestamp::from_millis(0);
     /// let cookie = StoredCookie::new(&Cookie::new(), now, false, true);
-    /// assert_eq!(Familiar::new(&cookie).text(&cookie), cookie.text());
+    /// assert_eq!(CookieTemplate::new(&cookie).text(&cookie), cookie.text());
     /// ```
     #[must_use]
     pub fn text(&self, cookie: &StoredCookie) -> Cow<'_, str> {
@@ -515,10 +515,10 @@ impl StoredCookie {
     /// let options = Cookie::new().max_age(Duration::from_secs(60));
     /// let mut cookie = StoredCookie::new(&options, now, false, true);
     /// assert_eq!(cookie.max_age(later), Some(Duration::from_secs(40)));
-    /// cookie.renew(later);
+    /// cookie.reset_expiry(later);
     /// assert_eq!(cookie.max_age(later), Some(Duration::from_secs(60)));
     /// ```
-    pub fn renew(&mut self, now: Timestamp) {
+    pub fn reset_expiry(&mut self, now: Timestamp) {
         let original = self.original_max_age.clone();
         self.set_expires_in(&original, now);
         self.original_max_age = self.remaining(now);
@@ -573,7 +573,7 @@ impl StoredCookie {
     /// # let now = Timestamp::from_millis(1_700_000_000_000);
     /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
     /// let before = cookie.clone();
-    /// cookie.renew(now);
+    /// cookie.reset_expiry(now);
     /// assert!(!cookie.is_changed_from(&before));
     /// cookie.set_secure(true);
     /// assert!(cookie.is_changed_from(&before));
@@ -998,10 +998,10 @@ mod tests {
         ];
         for options in options {
             let cookie = StoredCookie::new(&options, NOW, false, true);
-            let usual = Familiar::new(&cookie);
+            let usual = CookieTemplate::new(&cookie);
             assert_eq!(usual.compose(&cookie).as_deref(), Some(&*cookie.text()));
             let text = cookie.text();
-            assert_eq!(usual.recognise(&text), Some((cookie.clone(), text.len())));
+            assert_eq!(usual.match_prefix(&text), Some((cookie.clone(), text.len())));
             for (max_age, date) in max_ages.iter().flat_map(|age| dates.map(|date| (age, date))) {
                 let text = cookie.text().replacen("null", max_age, 1);
                 let (front, back) = text.split_at(text.find("\"expires\"").unwrap());
@@ -1014,7 +1014,7 @@ mod tests {
                     text,
                 ];
                 for text in around {
-                    let read = match usual.recognise(&text) {
+                    let read = match usual.match_prefix(&text) {
                         Some((cookie, end)) if end == text.len() => Ok(cookie),
                         _ => StoredCookie::parse(&text, NOW),
                     };
@@ -1029,7 +1029,7 @@ mod tests {
     #[test]
     fn familiar_is_what_has_the_same_settings() {
         let cookie = StoredCookie::new(&Cookie::new(), NOW, false, true);
-        let usual = Familiar::new(&cookie);
+        let usual = CookieTemplate::new(&cookie);
         assert!(usual.is_printable(&cookie));
         let mut other = cookie;
         other.set_path("/other");
@@ -1040,8 +1040,8 @@ mod tests {
         assert!(!usual.is_printable(&endless));
         // Such a cookie is written without the member.
         let bare = StoredCookie::parse(r#"{"path":"/"}"#, NOW).unwrap();
-        assert_eq!(Familiar::new(&bare).compose(&bare), None);
-        assert_eq!(Familiar::new(&bare).text(&bare), bare.text());
+        assert_eq!(CookieTemplate::new(&bare).compose(&bare), None);
+        assert_eq!(CookieTemplate::new(&bare).text(&bare), bare.text());
     }
 
     /// Every pair of load-normalisation.txt: what is stored, what is loaded, what a touch makes of it.
@@ -1091,7 +1091,7 @@ mod tests {
         ] {
             let mut cookie = StoredCookie::parse(stored, NOW).unwrap();
             assert_eq!(cookie.text(), loaded);
-            cookie.renew(NOW);
+            cookie.reset_expiry(NOW);
             assert_eq!(cookie.text(), touched);
         }
     }
@@ -1132,7 +1132,7 @@ mod tests {
         let mut cookie =
             StoredCookie::new(&Cookie::new().max_age(Duration::from_secs(9)), NOW, false, true);
         let loaded = cookie.clone();
-        cookie.renew(NOW.saturating_add(Duration::from_secs(5)));
+        cookie.reset_expiry(NOW.saturating_add(Duration::from_secs(5)));
         assert!(cookie != loaded && !cookie.is_changed_from(&loaded));
         cookie.set_same_site(Some(SameSite::Lax));
         assert!(cookie.is_changed_from(&loaded));

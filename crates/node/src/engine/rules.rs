@@ -6,22 +6,25 @@
 use std::collections::HashMap;
 
 use express_session_core::decide::{
-    self, Attributes, Cookie, Data, Expiry, Facts, Failure, Fault, Id, Origin, Plan, Reach, Record,
-    Saved, Session, Step, Store,
+    self, Attributes, CookieAction, CookieMatch, Data, Expiry, Facts, Fault, Lifecycle, OnFailure,
+    Origin, Plan, Reach, RecordStatus, Saved, Step, StoreAction,
 };
 use express_session_core::{Departures, Policy, Unset};
 use napi::bindgen_prelude::Uint8Array;
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 
-const SESSIONS: [(&str, Session); 4] = [
-    ("live", Session::Live),
-    ("unset", Session::Unset),
-    ("destroyed", Session::Destroyed),
-    ("unread", Session::Unread),
+const SESSIONS: [(&str, Lifecycle); 4] = [
+    ("live", Lifecycle::Live),
+    ("unset", Lifecycle::Unset),
+    ("destroyed", Lifecycle::Destroyed),
+    ("unread", Lifecycle::Unread),
 ];
-const IDS: [(&str, Id); 3] =
-    [("unknown", Id::Unknown), ("other", Id::Other), ("presented", Id::Presented)];
+const IDS: [(&str, CookieMatch); 3] = [
+    ("unknown", CookieMatch::Unknown),
+    ("other", CookieMatch::Other),
+    ("presented", CookieMatch::Presented),
+];
 const ORIGINS: [(&str, Origin); 3] =
     [("new", Origin::New), ("loaded", Origin::Loaded), ("regenerated", Origin::Regenerated)];
 const DATA: [(&str, Data); 2] = [("same", Data::Same), ("changed", Data::Changed)];
@@ -33,11 +36,11 @@ const SAVED: [(&str, Saved); 4] = [
     ("current", Saved::Current),
     ("committed", Saved::Committed),
 ];
-const RECORDS: [(&str, Record); 4] = [
-    ("absent", Record::Absent),
-    ("touchable", Record::Touchable),
-    ("renewed", Record::Renewed),
-    ("untouchable", Record::Untouchable),
+const RECORDS: [(&str, RecordStatus); 4] = [
+    ("absent", RecordStatus::Absent),
+    ("touchable", RecordStatus::Touchable),
+    ("renewed", RecordStatus::Renewed),
+    ("untouchable", RecordStatus::Untouchable),
 ];
 const EXPIRIES: [(&str, Expiry); 2] = [("none", Expiry::None), ("some", Expiry::Some)];
 const REACHES: [(&str, Reach); 5] = [
@@ -47,17 +50,17 @@ const REACHES: [(&str, Reach); 5] = [
     ("sent", Reach::Sent),
     ("late", Reach::Late),
 ];
-const STORES: [(&str, Store); 4] = [
-    ("keep", Store::Keep),
-    ("write", Store::Write),
-    ("touch", Store::Touch),
-    ("destroy", Store::Destroy),
+const STORES: [(&str, StoreAction); 4] = [
+    ("keep", StoreAction::Keep),
+    ("write", StoreAction::Write),
+    ("touch", StoreAction::Touch),
+    ("destroy", StoreAction::Destroy),
 ];
-const COOKIES: [(&str, Cookie); 4] = [
-    ("keep", Cookie::Keep),
-    ("send", Cookie::Send),
-    ("expire", Cookie::Expire),
-    ("withhold", Cookie::Withhold),
+const COOKIES: [(&str, CookieAction); 4] = [
+    ("keep", CookieAction::Keep),
+    ("send", CookieAction::Send),
+    ("expire", CookieAction::Expire),
+    ("withhold", CookieAction::Withhold),
 ];
 
 /// Departures that need what Node's stores cannot do, or what a JavaScript object is not, each with why.
@@ -66,7 +69,7 @@ const ELSEWHERE: [(&str, &str); 8] = [
     ("forwarded", "of proxies only X-Forwarded-Proto is read"),
     ("layersByName", "a request has one req.session"),
     ("verbatim", "a record is parsed before it is a session"),
-    ("finalEnd", "a store of Node's writes without conditions"),
+    ("destroyIsFinal", "a store of Node's writes without conditions"),
     ("uniqueIds", "a store of Node's writes without conditions"),
     ("mergeChanges", "a store of Node's writes without conditions"),
     ("touchOnLoad", "a store of Node's reads and touches in two calls"),
@@ -148,11 +151,11 @@ pub struct Rules {
     /// Whether a change of the cookie's settings counts.
     pub cookie_changes_saved: bool,
     /// Whether it counts that a cookie cannot be sent.
-    pub no_orphans: bool,
+    pub skip_unreachable_sessions: bool,
     /// Whether the browser is told to forget a cookie.
     pub clear_cookie: bool,
     /// Whether a failure of the store changes nothing of the session.
-    pub honest_errors: bool,
+    pub report_store_errors: bool,
     /// Whether it counts how a session ends, and another begins.
     pub watches_end: bool,
     /// What a failing store does, for each step: `tell`, `hide` or `without`.
@@ -184,15 +187,15 @@ pub fn rules(options: Options) -> Result<Rules> {
         candidates: decide::candidates(&policy) as u32,
         cookie_function_auto: departures.cookie_function_auto,
         cookie_changes_saved: departures.cookie_changes_saved,
-        no_orphans: departures.no_orphans,
+        skip_unreachable_sessions: departures.skip_unreachable_sessions,
         clear_cookie: departures.clear_cookie,
-        honest_errors: departures.honest_errors,
+        report_store_errors: departures.report_store_errors,
         watches_end: departures.cookie_changes_saved
-            || departures.no_orphans
+            || departures.skip_unreachable_sessions
             || departures.single_write
             || departures.single_destroy
             || departures.clear_cookie
-            || departures.honest_errors,
+            || departures.report_store_errors,
         failures: HashMap::from([
             ("write", failure(Step::Write, &policy)),
             ("writeUnasked", failure(Step::WriteUnasked, &policy)),
@@ -205,9 +208,9 @@ pub fn rules(options: Options) -> Result<Rules> {
 /// A store of Node's does not tell kinds of failures apart.
 fn failure(step: Step, policy: &Policy) -> &'static str {
     match decide::failure(step, Fault::Outage, policy) {
-        Failure::Tell => "tell",
-        Failure::Hide => "hide",
-        Failure::Without => "without",
+        OnFailure::Report => "tell",
+        OnFailure::Ignore => "hide",
+        OnFailure::ContinueWithoutSession => "without",
     }
 }
 
@@ -320,13 +323,13 @@ mod tests {
         let sum: u32 = at.iter().map(|(fact, value)| numbers[fact][value]).sum();
         let plan = decide::plan(
             Facts {
-                session: Session::Live,
-                id: Id::Presented,
+                session: Lifecycle::Live,
+                id: CookieMatch::Presented,
                 origin: Origin::Loaded,
                 data: Data::Changed,
                 attributes: Attributes::Same,
                 saved: Saved::Never,
-                record: Record::Touchable,
+                record: RecordStatus::Touchable,
                 expiry: Expiry::Some,
                 reach: Reach::Insecure,
             },

@@ -9,14 +9,14 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use express_session_core::SessionId;
-use express_session_core::store::{Holder, Locked, Store as _};
+use express_session_core::store::{LockOutcome, LockToken, Store as _};
 use tokio::runtime::Handle;
 
 use super::{Known, Phase, Shared};
 use crate::carry::carry;
 use crate::deadline::{pause, within};
 use crate::error::{Error, ErrorKind};
-use crate::queue::Turn;
+use crate::queue::KeyedGuard;
 
 /// The longest pause before the store is asked for the second time for a lock that somebody else has, and
 /// before any further time.
@@ -26,10 +26,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(160);
 /// A lock that this request has, or is asking for.
 pub(super) struct Held {
     id: SessionId,
-    holder: Holder,
+    holder: LockToken,
     stage: Stage,
     /// `None` where another request of this process has kept its turn for longer than its lease.
-    _turn: Option<Turn<()>>,
+    _turn: Option<KeyedGuard<()>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,15 +65,15 @@ impl Shared {
     async fn acquire(&self, id: &SessionId) -> Result<Claim<'_>, Error> {
         let lease = self.config.lock_lease;
         let turn = within(lease, self.config.lockers.turn(id)).await;
-        let mut bytes = [0; Holder::BYTES];
+        let mut bytes = [0; LockToken::BYTES];
         self.config.sources.random.fill(&mut bytes);
-        let holder = Holder::from_random(bytes);
+        let holder = LockToken::from_random(bytes);
         let held = Held { id: id.clone(), holder, stage: Stage::Asked, _turn: turn };
         // Before the store is asked: it may have done so when this request is dropped.
         let claim = self.claim(held)?;
         let store = &self.config.store;
         let mut longest = SHORTEST_PAUSE;
-        while self.ask(store.lock(id, holder, lease, self.now())).await? == Locked::Taken {
+        while self.ask(store.lock(id, holder, lease, self.now())).await? == LockOutcome::Held {
             if !pause(self.random_part_of(longest)).await {
                 return Err(Error::new(ErrorKind::Locked));
             }
@@ -106,7 +106,7 @@ impl Shared {
     }
 
     /// Gives the holder to write as: `None` where this request has no lock on this id.
-    pub(super) fn holder_of(&self, id: &SessionId) -> Result<Option<Holder>, Error> {
+    pub(super) fn holder_of(&self, id: &SessionId) -> Result<Option<LockToken>, Error> {
         let state = self.state();
         let Some(held) = state.lock.as_ref().filter(|held| held.id == *id) else {
             return Ok(None);
@@ -137,8 +137,8 @@ impl Shared {
         let Some((id, holder)) = held else { return Err(Error::new(ErrorKind::LockLost)) };
         let lease = self.config.lock_lease;
         match self.ask(self.config.store.lock(&id, holder, lease, self.now())).await? {
-            Locked::Done => Ok(()),
-            Locked::Taken => Err(self.lose_lock()),
+            LockOutcome::Acquired => Ok(()),
+            LockOutcome::Held => Err(self.lose_lock()),
         }
     }
 

@@ -110,7 +110,7 @@ impl Shared {
         if self.config.writers.has(&live.id) {
             return false;
         }
-        let text = live.document.render(&self.cookie_text(&live.cookie));
+        let text = live.document.to_json(&self.cookie_text(&live.cookie));
         let record = Record { text, deadline: live.cookie.deadline() };
         let store = &self.config.store;
         match live.known {
@@ -271,7 +271,7 @@ impl Shared {
     pub(super) fn meet(&self, theirs: &Loaded, now: Timestamp) -> Result<(), Error> {
         let revision = theirs.revision;
         let (theirs, mut cookie) = self.parse(theirs, now)?;
-        cookie.renew(now);
+        cookie.reset_expiry(now);
         loop {
             let (ours, updates, version) = {
                 let mut state = self.state();
@@ -303,7 +303,7 @@ pub(super) fn merged(
     theirs: &Document,
     updates: &[Update],
 ) -> Result<Document, Error> {
-    merged_since(&ours.loaded(), ours, theirs, updates)
+    merged_since(&ours.base(), ours, theirs, updates)
 }
 
 fn merged_since(
@@ -319,7 +319,7 @@ fn merged_since(
         .filter(|update| base.get_raw(&update.key) != theirs.get_raw(&update.key))
         .collect();
     for update in &again {
-        document.restore(&update.key);
+        document.revert_member(&update.key);
     }
     for update in again {
         (update.again)(&mut document, &update.key)?;

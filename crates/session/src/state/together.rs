@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use super::save::{ATTEMPTS, merged};
 use super::{Attempt, Known, Shared, Snapshot};
 use crate::error::{Error, ErrorKind};
-use crate::queue::Turn;
+use crate::queue::KeyedGuard;
 
 /// What the writers of one session hand on to the next in their queue.
 #[derive(Default)]
@@ -192,7 +192,7 @@ impl Shared {
             None => (ours.clone(), cookie),
             Some(before) => {
                 let (theirs, mut their_cookie) = self.parse(before, now)?;
-                their_cookie.renew(now);
+                their_cookie.reset_expiry(now);
                 let cookie = if is_same_cookie { their_cookie } else { cookie };
                 (merged(&ours, &theirs, &updates)?, cookie)
             }
@@ -297,5 +297,5 @@ enum Step {
     /// Somebody has written for all; `None` where the batch is no more.
     Done(Option<Outcome>),
     /// It is this request's turn, and nobody has.
-    Write(Turn<Writers>),
+    Write(KeyedGuard<Writers>),
 }

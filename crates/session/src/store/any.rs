@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use express_session_core::store::{
-    Created, Error, Fenced, Holder, Loaded, Locked, Record, Renewed, Revision, Store, Touch,
-    Touched, Updated,
+    Created, Error, Fenced, Loaded, LoadedAndTouched, LockOutcome, LockToken, Record, Revision,
+    Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -78,9 +78,9 @@ impl AnyStore {
     }
 
     /// Renews a record without loading it, where that can be done at once, and says whether it was.
-    pub(crate) fn renew_at_once(&self, id: &SessionId, now: Timestamp) -> bool {
+    pub(crate) fn load_and_touch_now(&self, id: &SessionId, now: Timestamp) -> bool {
         match &self.0 {
-            Kind::Memory(store) => store.renew_only(id, now),
+            Kind::Memory(store) => store.touch_only(id, now),
             Kind::Other(_) => false,
         }
     }
@@ -120,8 +120,12 @@ impl Store for AnyStore {
         ask!(self, touch(id, touch, now))
     }
 
-    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
-        ask!(self, renew(id, now))
+    async fn load_and_touch(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<LoadedAndTouched>, Error> {
+        ask!(self, load_and_touch(id, now))
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -131,10 +135,10 @@ impl Store for AnyStore {
     async fn lock(
         &self,
         id: &SessionId,
-        holder: Holder,
+        holder: LockToken,
         lease: Duration,
         now: Timestamp,
-    ) -> Result<Locked, Error> {
+    ) -> Result<LockOutcome, Error> {
         ask!(self, lock(id, holder, lease, now))
     }
 
@@ -143,13 +147,13 @@ impl Store for AnyStore {
         id: &SessionId,
         record: &Record,
         expected: Revision,
-        holder: Holder,
+        holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
         ask!(self, update_locked(id, record, expected, holder, now))
     }
 
-    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         ask!(self, unlock(id, holder))
     }
 
@@ -183,24 +187,28 @@ trait Erased: Send + Sync {
         touch: &'a Touch,
         now: Timestamp,
     ) -> Call<'a, Touched>;
-    fn renew<'a>(&'a self, id: &'a SessionId, now: Timestamp) -> Call<'a, Option<Renewed>>;
+    fn load_and_touch<'a>(
+        &'a self,
+        id: &'a SessionId,
+        now: Timestamp,
+    ) -> Call<'a, Option<LoadedAndTouched>>;
     fn destroy<'a>(&'a self, id: &'a SessionId) -> Call<'a, ()>;
     fn lock<'a>(
         &'a self,
         id: &'a SessionId,
-        holder: Holder,
+        holder: LockToken,
         lease: Duration,
         now: Timestamp,
-    ) -> Call<'a, Locked>;
+    ) -> Call<'a, LockOutcome>;
     fn update_locked<'a>(
         &'a self,
         id: &'a SessionId,
         record: &'a Record,
         expected: Revision,
-        holder: Holder,
+        holder: LockToken,
         now: Timestamp,
     ) -> Call<'a, Fenced>;
-    fn unlock<'a>(&'a self, id: &'a SessionId, holder: Holder) -> Call<'a, ()>;
+    fn unlock<'a>(&'a self, id: &'a SessionId, holder: LockToken) -> Call<'a, ()>;
     fn supports_touch(&self) -> bool;
 }
 
@@ -237,8 +245,12 @@ impl<S: Store> Erased for S {
         Box::pin(Store::touch(self, id, touch, now))
     }
 
-    fn renew<'a>(&'a self, id: &'a SessionId, now: Timestamp) -> Call<'a, Option<Renewed>> {
-        Box::pin(Store::renew(self, id, now))
+    fn load_and_touch<'a>(
+        &'a self,
+        id: &'a SessionId,
+        now: Timestamp,
+    ) -> Call<'a, Option<LoadedAndTouched>> {
+        Box::pin(Store::load_and_touch(self, id, now))
     }
 
     fn destroy<'a>(&'a self, id: &'a SessionId) -> Call<'a, ()> {
@@ -248,10 +260,10 @@ impl<S: Store> Erased for S {
     fn lock<'a>(
         &'a self,
         id: &'a SessionId,
-        holder: Holder,
+        holder: LockToken,
         lease: Duration,
         now: Timestamp,
-    ) -> Call<'a, Locked> {
+    ) -> Call<'a, LockOutcome> {
         Box::pin(Store::lock(self, id, holder, lease, now))
     }
 
@@ -260,13 +272,13 @@ impl<S: Store> Erased for S {
         id: &'a SessionId,
         record: &'a Record,
         expected: Revision,
-        holder: Holder,
+        holder: LockToken,
         now: Timestamp,
     ) -> Call<'a, Fenced> {
         Box::pin(Store::update_locked(self, id, record, expected, holder, now))
     }
 
-    fn unlock<'a>(&'a self, id: &'a SessionId, holder: Holder) -> Call<'a, ()> {
+    fn unlock<'a>(&'a self, id: &'a SessionId, holder: LockToken) -> Call<'a, ()> {
         Box::pin(Store::unlock(self, id, holder))
     }
 

@@ -21,8 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, Holder, Loaded, Locked, Page, Record,
-    Renewed, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
+    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use futures_util::future::{BoxFuture, FutureExt as _, Shared, WeakShared};
@@ -46,7 +46,7 @@ use futures_util::future::{BoxFuture, FutureExt as _, Shared, WeakShared};
 pub struct Coalesced<S> {
     store: Arc<S>,
     loads: Arc<Calls<Option<Loaded>>>,
-    renewals: Arc<Calls<Option<Renewed>>>,
+    renewals: Arc<Calls<Option<LoadedAndTouched>>>,
 }
 
 /// The calls of one kind, for as long as somebody waits for them.
@@ -64,13 +64,13 @@ type Call<T> = BoxFuture<'static, Result<T, Error>>;
 /// The calls for one id.
 struct Turns<T> {
     /// The one that the store is busy with.
-    under_way: Option<Turn<T>>,
+    under_way: Option<KeyedGuard<T>>,
     /// The one behind it, which those who come now share.
-    next: Option<Turn<T>>,
+    next: Option<KeyedGuard<T>>,
 }
 
 /// A call that some caller is waiting for.
-struct Turn<T> {
+struct KeyedGuard<T> {
     number: u64,
     call: WeakShared<Call<T>>,
     /// The latest time that a caller brought.
@@ -148,9 +148,13 @@ impl<S: Store> Store for Coalesced<S> {
         self.store.touch(id, touch, now).await
     }
 
-    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
+    async fn load_and_touch(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<LoadedAndTouched>, Error> {
         let store = Arc::clone(&self.store);
-        let ask = move |id, now| async move { store.renew(&id, now).await };
+        let ask = move |id, now| async move { store.load_and_touch(&id, now).await };
         self.renewals.shared(id, now, ask).await
     }
 
@@ -161,10 +165,10 @@ impl<S: Store> Store for Coalesced<S> {
     async fn lock(
         &self,
         id: &SessionId,
-        holder: Holder,
+        holder: LockToken,
         lease: Duration,
         now: Timestamp,
-    ) -> Result<Locked, Error> {
+    ) -> Result<LockOutcome, Error> {
         self.store.lock(id, holder, lease, now).await
     }
 
@@ -173,13 +177,13 @@ impl<S: Store> Store for Coalesced<S> {
         id: &SessionId,
         record: &Record,
         expected: Revision,
-        holder: Holder,
+        holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
         self.store.update_locked(id, record, expected, holder, now).await
     }
 
-    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         self.store.unlock(id, holder).await
     }
 
@@ -262,7 +266,7 @@ impl<T: Clone + Send + Sync + 'static> Calls<T> {
             ask(place.id.clone(), now).await
         });
         let call = call.shared();
-        turns.next = call.downgrade().map(|call| Turn { number, call, now });
+        turns.next = call.downgrade().map(|call| KeyedGuard { number, call, now });
         call
     }
 }

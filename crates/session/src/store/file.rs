@@ -32,8 +32,8 @@ use std::time::Duration;
 
 use express_session_core::document::with_cookie;
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, Holder, Loaded, Locked, Page, Record,
-    Renewed, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
+    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use tokio::sync::{Mutex, Semaphore};
@@ -500,23 +500,27 @@ impl Store for FileStore {
         .await
     }
 
-    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
+    async fn load_and_touch(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<LoadedAndTouched>, Error> {
         let Some(place) = self.place(id) else { return Ok(None) };
         self.reap_if_due(now);
         self.locked(place, move |options, place, lock| {
             let Some(content) = options.read(&place.path, now)? else { return Ok(None) };
             let touch = Touch::renewing(&content.text, now);
-            let is_renewed = touch.is_some();
+            let is_touched = touch.is_some();
             let renewed = touch.and_then(|touch| {
                 with_cookie(&content.text, &touch.cookie).map(|text| (text, touch.deadline))
             });
             let Some((text, deadline)) = renewed else {
-                return Ok(Some(Renewed { loaded: loaded(content), is_renewed: false }));
+                return Ok(Some(LoadedAndTouched { loaded: loaded(content), is_touched: false }));
             };
             options.replace(lock, &place.path, &text, deadline, now)?;
             let deadline = deadline.or_else(|| Some(now.saturating_add(options.ttl)));
             let content = Content { text: text.into(), deadline };
-            Ok(Some(Renewed { loaded: loaded(content), is_renewed }))
+            Ok(Some(LoadedAndTouched { loaded: loaded(content), is_touched }))
         })
         .await
     }
@@ -529,10 +533,10 @@ impl Store for FileStore {
     async fn lock(
         &self,
         id: &SessionId,
-        holder: Holder,
+        holder: LockToken,
         lease: Duration,
         now: Timestamp,
-    ) -> Result<Locked, Error> {
+    ) -> Result<LockOutcome, Error> {
         let place = self.shared.options.place(id)?;
         self.reap_if_due(now);
         let (id, until) = (id.clone(), now.saturating_add(lease));
@@ -547,7 +551,7 @@ impl Store for FileStore {
         id: &SessionId,
         record: &Record,
         expected: Revision,
-        holder: Holder,
+        holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
         let Some(place) = self.place(id) else { return Ok(Fenced::Lost) };
@@ -562,7 +566,7 @@ impl Store for FileStore {
         .await
     }
 
-    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         let Some(place) = self.place(id) else { return Ok(()) };
         let id = id.clone();
         self.locked(place, move |options, _, lock| options.give_back(lock, &id, holder)).await

@@ -51,7 +51,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use express_session_core::store::{
-    Created, Error, ErrorKind, Loaded, Record, Renewed, Revision, Store, Touch, Touched, Updated,
+    Created, Error, ErrorKind, Loaded, LoadedAndTouched, Record, Revision, Store, Touch, Touched,
+    Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -336,10 +337,14 @@ impl Store for MemcachedStore {
 
     /// Renews where a [`ttl`](Self::ttl) is set. Without, it is the text that tells the new deadline,
     /// and the caller has to touch.
-    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
+    async fn load_and_touch(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<LoadedAndTouched>, Error> {
         let Some(ttl) = self.ttl_set() else {
             let loaded = self.load(id, now).await?;
-            return Ok(loaded.map(|loaded| Renewed { loaded, is_renewed: false }));
+            return Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }));
         };
         let Some(key) = self.key(id) else { return Ok(None) };
         let reply = self.ask(&Request::get(&key, Some(self.expiry(None, now)))).await?;
@@ -347,7 +352,7 @@ impl Store for MemcachedStore {
         let mut loaded = loaded(item, now)?;
         // The server tells the time that it had left before.
         loaded.record.deadline = Some(now.saturating_add(ttl));
-        Ok(Some(Renewed { loaded, is_renewed: true }))
+        Ok(Some(LoadedAndTouched { loaded, is_touched: true }))
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {

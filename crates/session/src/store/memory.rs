@@ -17,8 +17,8 @@ use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, Holder, Loaded, Locked, Page, Record,
-    Renewed, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
+    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -282,9 +282,9 @@ impl MemoryStore {
     }
 
     /// Renews a record without loading it, and says whether it was.
-    pub(super) fn renew_only(&self, id: &SessionId, now: Timestamp) -> bool {
+    pub(super) fn touch_only(&self, id: &SessionId, now: Timestamp) -> bool {
         let ttl = |deadline| self.deadline(deadline, now);
-        let renewed = self.within(id, now, |part, probe| part.shard.renew_only(&probe, ttl, now));
+        let renewed = self.within(id, now, |part, probe| part.shard.touch_only(&probe, ttl, now));
         renewed.unwrap_or(false)
     }
 
@@ -349,9 +349,13 @@ impl Store for MemoryStore {
         Ok(self.within(id, now, touch)?)
     }
 
-    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
+    async fn load_and_touch(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<LoadedAndTouched>, Error> {
         let ttl = |deadline| self.deadline(deadline, now);
-        Ok(self.within(id, now, |part, probe| part.shard.renew(&probe, ttl, now))?)
+        Ok(self.within(id, now, |part, probe| part.shard.load_and_touch(&probe, ttl, now))?)
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -364,10 +368,10 @@ impl Store for MemoryStore {
     async fn lock(
         &self,
         id: &SessionId,
-        holder: Holder,
+        holder: LockToken,
         lease: Duration,
         now: Timestamp,
-    ) -> Result<Locked, Error> {
+    ) -> Result<LockOutcome, Error> {
         let until = now.saturating_add(lease);
         Ok(self.within(id, now, |part, probe| part.locks.lock(probe, holder, until, now)))
     }
@@ -377,7 +381,7 @@ impl Store for MemoryStore {
         id: &SessionId,
         record: &Record,
         expected: Revision,
-        holder: Holder,
+        holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
         let record = self.record(record, now);
@@ -390,7 +394,7 @@ impl Store for MemoryStore {
         Ok(self.within(id, now, update)?)
     }
 
-    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         let probe = Probe::new(id, &self.shared.hasher);
         self.shared.parts[self.part_of(&probe)].lock().locks.unlock(&probe, holder);
         Ok(())
@@ -571,12 +575,12 @@ mod tests {
     #[test]
     fn locks_that_nobody_gave_back_go_with_the_calls_and_count_as_nothing() {
         let store = MemoryStore::new().max_sessions(10).max_bytes(10_000);
-        let (holder, lease) = (Holder::from_random([1; 16]), Duration::from_millis(1000));
+        let (holder, lease) = (LockToken::from_random([1; 16]), Duration::from_millis(1000));
         let kept = || store.shared.parts.iter().map(|part| part.lock().locks.kept()).sum::<usize>();
         store.put(0, after(60_000), NOW);
         for number in 0..1000 {
             let locked = block_on(store.lock(&id(number), holder, lease, NOW)).unwrap();
-            assert_eq!(locked, Locked::Done);
+            assert_eq!(locked, LockOutcome::Acquired);
         }
         assert_eq!((kept(), store.present(NOW)), (1000, vec![0]));
         assert!(store.get(0, after(999)).is_some());
@@ -590,7 +594,7 @@ mod tests {
     #[test]
     fn purge_removes_the_locks_that_are_over_and_counts_none() {
         let store = MemoryStore::new();
-        let holder = Holder::from_random([1; 16]);
+        let holder = LockToken::from_random([1; 16]);
         let kept = || store.shared.parts.iter().map(|part| part.lock().locks.kept()).sum::<usize>();
         for number in 0..1000 {
             let lease = Duration::from_millis(if number == 0 { 2000 } else { 1000 });

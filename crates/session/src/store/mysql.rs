@@ -8,7 +8,7 @@
 //! 3. A revision is a digest of the stored text, since Node keeps no counter: SHA-256, made by the
 //!    server.
 //! 4. Every verb is one round trip, after the first use of a connection, which prepares the statement.
-//!    `renew` and `update` are several statements in one text, with every text in it a hexadecimal
+//!    `load_and_touch` and `update` are several statements in one text, with every text in it a hexadecimal
 //!    literal. An `update` of more than 16 KiB is prepared, and makes a second trip to hand back
 //!    another record than it expected.
 //! 5. A touch moves `expires` and leaves the text alone.
@@ -30,8 +30,8 @@ use std::time::Duration;
 
 pub use ::mysql_async;
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, Holder, Loaded, Locked, Page, Record,
-    Renewed, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
+    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use mysql_async::{Opts, OptsBuilder, Pool, PoolConstraints, Row, Value};
@@ -448,7 +448,7 @@ impl MySqlStore {
         sid: &str,
         record: &Record,
         expected: Revision,
-        holder: Option<Holder>,
+        holder: Option<LockToken>,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
         let text = checked(&record.text)?;
@@ -607,22 +607,26 @@ impl Store for MySqlStore {
     }
 
     /// Leaves it to [`touch`](Store::touch) where the text is not as express-session writes it.
-    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
+    async fn load_and_touch(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<LoadedAndTouched>, Error> {
         // The sum that the server makes has no sign.
         if self.shared.options.disable_touch || now.millis() < 0 {
             let loaded = self.load(id, now).await?;
-            return Ok(loaded.map(|loaded| Renewed { loaded, is_renewed: false }));
+            return Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }));
         }
         self.clear_if_due(now);
         let Some(sid) = key(id) else { return Ok(None) };
-        let query = self.shared.sql.renew(sid, now, self.expires(None, now));
+        let query = self.shared.sql.load_and_touch(sid, now, self.expires(None, now));
         let mut answer = self.query(Some(sid), Query::Text(query, 2), Locks::Unasked).await?;
         let Some(row) = answer.rows.first_mut() else { return Ok(None) };
         let loaded = loaded(row, 0)?;
         let wanted = Touch::renewing(&loaded.record.text, now).map(|touch| {
             Timestamp::from_millis(self.expires(touch.deadline, now).saturating_mul(1000))
         });
-        Ok(Some(Renewed { is_renewed: wanted == loaded.record.deadline, loaded }))
+        Ok(Some(LoadedAndTouched { is_touched: wanted == loaded.record.deadline, loaded }))
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -636,17 +640,17 @@ impl Store for MySqlStore {
     async fn lock(
         &self,
         id: &SessionId,
-        holder: Holder,
+        holder: LockToken,
         lease: Duration,
         now: Timestamp,
-    ) -> Result<Locked, Error> {
+    ) -> Result<LockOutcome, Error> {
         self.clear_if_due(now);
         let sid = key(id).ok_or_else(unsuitable_id)?;
         // Far beyond any lease, and within what the column holds.
         let lease = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX).min(u64::MAX / 4);
         let parameters = vec![sid.into(), bytes(holder), lease.into()];
         let answer = self.ask_lock(sid, |sql| &sql.locks.lock, parameters).await?;
-        Ok(if answer.is_marked { Locked::Taken } else { Locked::Done })
+        Ok(if answer.is_marked { LockOutcome::Held } else { LockOutcome::Acquired })
     }
 
     async fn update_locked(
@@ -654,7 +658,7 @@ impl Store for MySqlStore {
         id: &SessionId,
         record: &Record,
         expected: Revision,
-        holder: Holder,
+        holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
         self.clear_if_due(now);
@@ -662,7 +666,7 @@ impl Store for MySqlStore {
         self.replace(sid, record, expected, Some(holder), now).await
     }
 
-    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         let Some(sid) = key(id) else { return Ok(()) };
         let parameters = vec![sid.into(), bytes(holder)];
         self.ask_lock(sid, |sql| &sql.locks.unlock, parameters).await.map(drop)
@@ -779,7 +783,7 @@ fn unsuitable_id() -> Error {
     Error::new(ErrorKind::Unsuitable, "an id has up to 128 characters, and no space at its end")
 }
 
-fn bytes(holder: Holder) -> Value {
+fn bytes(holder: LockToken) -> Value {
     Value::Bytes(holder.as_bytes().to_vec())
 }
 

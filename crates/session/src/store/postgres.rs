@@ -36,8 +36,8 @@ use std::time::Duration;
 pub use ::deadpool_postgres;
 use deadpool_postgres::Pool;
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, Holder, Loaded, Locked, Page, Record,
-    Renewed, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
+    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use tokio::sync::OnceCell;
@@ -558,10 +558,14 @@ impl Store for PostgresStore {
     /// Leaves it to [`touch`](Store::touch) where the server cannot tell the new deadline: where the
     /// record's `cookie.originalMaxAge` is neither a plain number nor `null`, or the text has an escape
     /// like `\u0000`, over which PostgreSQL does not read on.
-    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
+    async fn load_and_touch(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<LoadedAndTouched>, Error> {
         if self.shared.options.disable_touch {
             let loaded = self.load(id, now).await?;
-            return Ok(loaded.map(|loaded| Renewed { loaded, is_renewed: false }));
+            return Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }));
         }
         self.prune_if_due(now);
         let Some(sid) = key(id) else { return Ok(None) };
@@ -573,7 +577,7 @@ impl Store for PostgresStore {
         let loaded = loaded(&row)?;
         let wanted = Touch::renewing(&loaded.record.text, now)
             .map(|touch| seconds(self.expire(touch.deadline, now)));
-        Ok(Some(Renewed { is_renewed: wanted == loaded.record.deadline, loaded }))
+        Ok(Some(LoadedAndTouched { is_touched: wanted == loaded.record.deadline, loaded }))
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -586,17 +590,17 @@ impl Store for PostgresStore {
     async fn lock(
         &self,
         id: &SessionId,
-        holder: Holder,
+        holder: LockToken,
         lease: Duration,
         now: Timestamp,
-    ) -> Result<Locked, Error> {
+    ) -> Result<LockOutcome, Error> {
         self.prune_if_due(now);
         let sid = key(id).ok_or_else(unsuitable_id)?;
         // JavaScript's last date is within what PostgreSQL knows, and twice its distance is too.
         let lease = (lease.as_secs_f64() * 1000.0).min(Timestamp::MAX.millis() as f64);
         let parameters = vec![text(sid), bytes(holder), Box::new(lease)];
         let row = self.lock_row(sid, |sql| &sql.locks.lock, parameters).await?;
-        Ok(row.map_or(Locked::Taken, |_| Locked::Done))
+        Ok(row.map_or(LockOutcome::Held, |_| LockOutcome::Acquired))
     }
 
     async fn update_locked(
@@ -604,7 +608,7 @@ impl Store for PostgresStore {
         id: &SessionId,
         record: &Record,
         expected: Revision,
-        holder: Holder,
+        holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
         self.prune_if_due(now);
@@ -620,7 +624,7 @@ impl Store for PostgresStore {
         Ok(Fenced::Held(if end.is_some() { updated(&row)? } else { Updated::Gone }))
     }
 
-    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         let Some(sid) = key(id) else { return Ok(()) };
         self.lock_row(sid, |sql| &sql.locks.unlock, vec![text(sid), bytes(holder)]).await?;
         Ok(())
@@ -700,7 +704,7 @@ fn text(text: &str) -> Parameter {
     Box::new(text.to_owned())
 }
 
-fn bytes(holder: Holder) -> Parameter {
+fn bytes(holder: LockToken) -> Parameter {
     Box::new(holder.as_bytes().to_vec())
 }
 

@@ -33,8 +33,8 @@ use express_session_core::document::with_cookie;
 #[cfg(doc)]
 use express_session_core::store::ErrorKind;
 use express_session_core::store::{
-    Created, Error, Fenced, Holder, Loaded, Locked, Record, Renewed, Revision, Store, Touch,
-    Touched, Updated,
+    Created, Error, Fenced, Loaded, LoadedAndTouched, LockOutcome, LockToken, Record, Revision,
+    Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -73,7 +73,7 @@ mod source;
 /// | `create` | `SET … EX … NX` |
 /// | `update` | a script: `GET`, a digest, `SET … EX` |
 /// | `touch` | `EXPIRE` |
-/// | `renew` | a script: `GET`, `EXPIRE` |
+/// | `load_and_touch` | a script: `GET`, `EXPIRE` |
 /// | `destroy` | `DEL` |
 /// | `lock`, `unlock` | a script: `HGET`, and then `HSET` and `PEXPIRE`, or `DEL` |
 /// | `update_locked` | the script of `update`, with an `HGET` before |
@@ -623,20 +623,24 @@ impl Store for RedisStore {
     }
 
     /// Does both in one step, unless touches do nothing, or the time to live is a function.
-    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
+    async fn load_and_touch(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<LoadedAndTouched>, Error> {
         let ttl = match self.options.ttl {
             Ttl::Default(ttl) if self.supports_touch() => whole_seconds(ttl).to_string(),
             Ttl::Default(_) | Ttl::Of(_) => {
                 let loaded = Box::pin(self.load(id, now)).await?;
-                return Ok(loaded.map(|loaded| Renewed { loaded, is_renewed: false }));
+                return Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }));
             }
         };
         let answer = self.run(&script::RENEW, &[&self.key(id)], &[&ttl], true).await?;
         let Some(answers) = answer::list(answer)? else { return Ok(None) };
         let [text, left, renewed] = answer::exactly(answers)?;
-        let is_renewed = answer::number(&renewed)? > 0;
+        let is_touched = answer::number(&renewed)? > 0;
         let loaded = answer::loaded(text, &left, now)?;
-        Ok(loaded.map(|loaded| Renewed { loaded, is_renewed }))
+        Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched }))
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -654,16 +658,16 @@ impl Store for RedisStore {
     async fn lock(
         &self,
         id: &SessionId,
-        holder: Holder,
+        holder: LockToken,
         lease: Duration,
         _now: Timestamp,
-    ) -> Result<Locked, Error> {
+    ) -> Result<LockOutcome, Error> {
         let key = lock::key(&self.key(id), self.link.is_cluster())?;
         // Beyond JavaScript's last date the server may not count so far.
         let lease = lease.as_millis().min(Timestamp::MAX.millis().unsigned_abs().into());
         let arguments = [&*lock::holder(holder), &*lease.to_string()];
         let answer = self.run(&script::LOCK, &[&key], &arguments, true).await?;
-        Ok(if answer::number(&answer)? > 0 { Locked::Done } else { Locked::Taken })
+        Ok(if answer::number(&answer)? > 0 { LockOutcome::Acquired } else { LockOutcome::Held })
     }
 
     async fn update_locked(
@@ -671,7 +675,7 @@ impl Store for RedisStore {
         id: &SessionId,
         record: &Record,
         expected: Revision,
-        holder: Holder,
+        holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
         let key = self.key(id);
@@ -680,7 +684,7 @@ impl Store for RedisStore {
         self.replace(&key, lock, record, expected, now).await
     }
 
-    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         let key = lock::key(&self.key(id), self.link.is_cluster())?;
         let answer = self.run(&script::UNLOCK, &[&key], &[&lock::holder(holder)], true).await?;
         answer::number(&answer).map(drop)

@@ -31,8 +31,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, Holder, Loaded, Locked, Page, Record,
-    Renewed, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
+    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -506,7 +506,11 @@ impl Store for SqliteStore {
         self.shared.workers.call(Task::Write, Some(now), work).await
     }
 
-    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
+    async fn load_and_touch(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<LoadedAndTouched>, Error> {
         let (id, ttl) = (id.clone(), self.shared.options.ttl);
         let work = move |database: &Database| {
             let stored = database.find(&id)?;
@@ -522,8 +526,8 @@ impl Store for SqliteStore {
             if let Some(deadline) = end {
                 loaded.record.deadline = Some(database.touch(&id, deadline)?);
             }
-            let is_renewed = end.is_some();
-            Ok(Ok(Some(Renewed { loaded, is_renewed })))
+            let is_touched = end.is_some();
+            Ok(Ok(Some(LoadedAndTouched { loaded, is_touched })))
         };
         self.shared.workers.call(Task::Write, Some(now), work).await
     }
@@ -537,14 +541,14 @@ impl Store for SqliteStore {
     async fn lock(
         &self,
         id: &SessionId,
-        holder: Holder,
+        holder: LockToken,
         lease: Duration,
         now: Timestamp,
-    ) -> Result<Locked, Error> {
+    ) -> Result<LockOutcome, Error> {
         let (id, until) = (id.clone(), now.saturating_add(lease));
         let work = move |database: &Database| {
             let is_done = database.lock(&id, holder, until, now)?;
-            Ok(Ok(if is_done { Locked::Done } else { Locked::Taken }))
+            Ok(Ok(if is_done { LockOutcome::Acquired } else { LockOutcome::Held }))
         };
         self.shared.workers.call(Task::Write, Some(now), work).await
     }
@@ -554,7 +558,7 @@ impl Store for SqliteStore {
         id: &SessionId,
         record: &Record,
         expected: Revision,
-        holder: Holder,
+        holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
         let (id, text) = (id.clone(), Arc::clone(&record.text));
@@ -568,7 +572,7 @@ impl Store for SqliteStore {
         self.shared.workers.call(Task::Write, Some(now), work).await
     }
 
-    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         let id = id.clone();
         let work = move |database: &Database| Ok(Ok(database.unlock(&id, holder)?));
         self.shared.workers.call(Task::Write, None, work).await

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use express_session::store::{
-    Created, Error, Fenced, Holder, Loaded, Locked, Record, Renewed, Revision, Store, Touch,
-    Touched, Updated,
+    Created, Error, Fenced, Loaded, LoadedAndTouched, LockOutcome, LockToken, Record, Revision,
+    Store, Touch, Touched, Updated,
 };
 use express_session::{SessionId, Timestamp};
 use express_session_testkit::Task;
@@ -150,8 +150,12 @@ impl<S: Store> Store for Pair<S> {
         self.next().touch(id, touch, now).await
     }
 
-    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
-        self.next().renew(id, now).await
+    async fn load_and_touch(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<LoadedAndTouched>, Error> {
+        self.next().load_and_touch(id, now).await
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -161,10 +165,10 @@ impl<S: Store> Store for Pair<S> {
     async fn lock(
         &self,
         id: &SessionId,
-        holder: Holder,
+        holder: LockToken,
         lease: Duration,
         now: Timestamp,
-    ) -> Result<Locked, Error> {
+    ) -> Result<LockOutcome, Error> {
         self.next().lock(id, holder, lease, now).await
     }
 
@@ -173,13 +177,13 @@ impl<S: Store> Store for Pair<S> {
         id: &SessionId,
         record: &Record,
         expected: Revision,
-        holder: Holder,
+        holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
         self.next().update_locked(id, record, expected, holder, now).await
     }
 
-    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         self.next().unlock(id, holder).await
     }
 }

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use express_session::SessionId;
-use express_session::store::{Created, Fenced, Holder, Locked, Record, Store, Updated};
+use express_session::store::{Created, Fenced, LockOutcome, LockToken, Record, Store, Updated};
 
 use super::{Folder, NOW, id, later, record};
 
@@ -105,13 +105,13 @@ const ATTEMPTS: u32 = 1_000_000;
 pub(crate) async fn count_under_the_lock(store: impl Store) {
     let counter = id("counter");
     for turn in 0..TURNS {
-        let mut bytes = [0; Holder::BYTES];
+        let mut bytes = [0; LockToken::BYTES];
         bytes[..4].copy_from_slice(&std::process::id().to_be_bytes());
         bytes[4..12].copy_from_slice(&turn.to_be_bytes());
-        let holder = Holder::from_random(bytes);
+        let holder = LockToken::from_random(bytes);
         let mut attempts = 0;
         while store.lock(&counter, holder, Duration::from_secs(60), NOW).await.unwrap()
-            == Locked::Taken
+            == LockOutcome::Held
         {
             attempts += 1;
             assert!(attempts < ATTEMPTS, "the lock is never free");

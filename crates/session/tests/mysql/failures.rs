@@ -195,8 +195,8 @@ fn every_verb_is_one_round_trip() {
             counts.push(trips());
             store.touch(&id("a"), &touch(after(60_000)), NOW).await.unwrap();
             counts.push(trips());
-            let renewed = store.renew(&id("a"), NOW).await.unwrap().unwrap();
-            assert!(renewed.is_renewed);
+            let renewed = store.load_and_touch(&id("a"), NOW).await.unwrap().unwrap();
+            assert!(renewed.is_touched);
             counts.push(trips());
             store.update(&id("a"), &counted(1), revision, NOW).await.unwrap();
             counts.push(trips());

@@ -199,11 +199,11 @@ fn text_larger_than_a_packet_is_kept_or_refused() {
         let mut client = client(&server.url()).await;
         client.query_drop("SET GLOBAL max_allowed_packet = 1048576").await.unwrap();
         let (store, _) = store(&server).await;
-        for (length, is_kept) in [(1_000_000, true), (1_048_000, true), (1_048_576, false)] {
+        for (length, is_persisted) in [(1_000_000, true), (1_048_000, true), (1_048_576, false)] {
             let name = length.to_string();
             let large = record(&format!("\"{}\"", "x".repeat(length)), None);
             let created = store.create(&id(&name), &large, NOW).await;
-            if is_kept {
+            if is_persisted {
                 assert!(matches!(created, Ok(Created::Done(_))));
                 assert!(text(&store, &name, NOW).await == *large.text);
             } else {

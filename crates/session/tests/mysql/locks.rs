@@ -6,7 +6,7 @@ use express_session::store::mysql::MySqlStore;
 use express_session::store::mysql::mysql_async::prelude::Queryable as _;
 use express_session::store::mysql::mysql_async::{Opts, OptsBuilder, Pool};
 use express_session::store::{
-    Admin as _, ErrorKind, Fenced, Holder, Locked, Revision, Store as _, Updated,
+    Admin as _, ErrorKind, Fenced, LockOutcome, LockToken, Revision, Store as _, Updated,
 };
 use express_session_testkit::servers::MariaDb;
 
@@ -14,8 +14,8 @@ use crate::support::{
     NOW, TEXT, after, client, create, id, load, on_server, record, shown, store, text, until,
 };
 
-const ONE: Holder = Holder::from_random([0xA1; 16]);
-const OTHER: Holder = Holder::from_random([0xA2; 16]);
+const ONE: LockToken = LockToken::from_random([0xA1; 16]);
+const OTHER: LockToken = LockToken::from_random([0xA2; 16]);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Texts that take the short and the long way.
@@ -28,7 +28,7 @@ fn each<T: Clone>(things: Vec<T>) -> Vec<(T, String)> {
     things.into_iter().flat_map(|thing| changes().map(|text| (thing.clone(), text))).collect()
 }
 
-async fn lock(store: &MySqlStore, name: &str, holder: Holder, lease: Duration) -> Locked {
+async fn lock(store: &MySqlStore, name: &str, holder: LockToken, lease: Duration) -> LockOutcome {
     store.lock(&id(name), holder, lease, NOW).await.unwrap()
 }
 
@@ -71,7 +71,7 @@ fn write_after_a_takeover_is_lost_although_it_began_before() {
                 store.clear().await.unwrap();
                 let revision = create(&store, "a", &record(TEXT, after(60_000))).await;
                 other.query_drop(format!("DROP TABLE IF EXISTS {table}_lock")).await.unwrap();
-                assert_eq!(lock(&store, "a", ONE, HOUR).await, Locked::Done);
+                assert_eq!(lock(&store, "a", ONE, HOUR).await, LockOutcome::Acquired);
                 other.query_drop("BEGIN").await.unwrap();
                 other.query_drop(sql.replace("{table}", &table)).await.unwrap();
                 let (ours, new) = (store.clone(), change.clone());
@@ -100,7 +100,7 @@ fn takeover_waits_for_a_write_that_has_begun() {
             let mut admin = client(&server.url()).await;
             admin.query_drop(format!("DROP TABLE IF EXISTS {table}_lock")).await.unwrap();
             let revision = create(&store, "a", &record(TEXT, after(60_000))).await;
-            assert_eq!(lock(&store, "a", ONE, HOUR).await, Locked::Done);
+            assert_eq!(lock(&store, "a", ONE, HOUR).await, LockOutcome::Acquired);
             let (mut gate, mut taker) = (client(&server.url()).await, client(&server.url()).await);
             gate.query_drop("BEGIN").await.unwrap();
             gate.query_drop(format!("SELECT 1 FROM {table} FOR UPDATE")).await.unwrap();
@@ -130,7 +130,7 @@ fn record_of_any_length_is_written_under_a_lock_as_without_one() {
             let revision = create(&store, "a", &record(TEXT, after(60_000))).await;
             assert_eq!(update(&store, "a", &change, revision).await, Fenced::Lost);
             for name in ["a", "none"] {
-                assert_eq!(lock(&store, name, ONE, HOUR).await, Locked::Done);
+                assert_eq!(lock(&store, name, ONE, HOUR).await, LockOutcome::Acquired);
             }
             let none = update(&store, "none", &change, revision).await;
             assert_eq!(none, Fenced::Held(Updated::Gone));
@@ -156,9 +156,9 @@ fn first_locks_of_many_processes_make_one_table() {
                 })
                 .collect();
             for task in tasks {
-                assert_eq!(task.await.unwrap(), Locked::Done);
+                assert_eq!(task.await.unwrap(), LockOutcome::Acquired);
             }
-            assert_eq!(lock(&store, "id-7", OTHER, HOUR).await, Locked::Taken);
+            assert_eq!(lock(&store, "id-7", OTHER, HOUR).await, LockOutcome::Held);
         }
     });
 }
@@ -184,7 +184,7 @@ fn user_who_may_not_make_the_table_is_told_the_statement() {
         // Whoever runs it, and lets the user use it, has locks.
         admin.query_drop(statement).await.unwrap();
         admin.query_drop(format!("{rights}_lock TO locker@'127.0.0.1'")).await.unwrap();
-        assert_eq!(lock(&theirs, "a", ONE, HOUR).await, Locked::Done);
+        assert_eq!(lock(&theirs, "a", ONE, HOUR).await, LockOutcome::Acquired);
         let change = &changes()[0];
         let fenced = update(&theirs, "a", change, Revision::of_text(TEXT)).await;
         assert!(matches!(fenced, Fenced::Held(Updated::Done(_))), "{fenced:?}");
@@ -208,14 +208,14 @@ fn locks_whose_lease_is_over_are_removed_with_the_sessions() {
         assert!(admin.query_first::<String, _>(tables).await.unwrap().is_none());
 
         for (name, lease) in [("over", Duration::ZERO), ("held", HOUR), ("long", Duration::MAX)] {
-            assert_eq!(lock(&store, name, ONE, lease).await, Locked::Done);
+            assert_eq!(lock(&store, name, ONE, lease).await, LockOutcome::Acquired);
         }
         assert_eq!(store.purge(10, NOW).await.unwrap(), 0, "a lock is no session");
         assert_eq!(names().await, ["held", "long"]);
-        assert_eq!(lock(&store, "long", OTHER, HOUR).await, Locked::Taken);
+        assert_eq!(lock(&store, "long", OTHER, HOUR).await, LockOutcome::Held);
 
         // And in the round that calls start by themselves.
-        assert_eq!(lock(&store, "over", ONE, Duration::ZERO).await, Locked::Done);
+        assert_eq!(lock(&store, "over", ONE, Duration::ZERO).await, LockOutcome::Acquired);
         let store = store.check_expiration_interval(Duration::from_secs(60));
         load(&store, "nobody", NOW).await;
         load(&store, "nobody", after(600_000)).await;
@@ -227,7 +227,7 @@ fn locks_whose_lease_is_over_are_removed_with_the_sessions() {
 fn clock_of_locks_has_no_time_zone() {
     on_server(|server| async move {
         let (store, table) = store(server).await;
-        assert_eq!(lock(&store, "a", ONE, HOUR).await, Locked::Done);
+        assert_eq!(lock(&store, "a", ONE, HOUR).await, LockOutcome::Acquired);
         let mut admin = client(&server.url()).await;
         let until: u64 =
             admin.query_first(format!("SELECT until FROM {table}_lock")).await.unwrap().unwrap();
@@ -240,11 +240,11 @@ fn clock_of_locks_has_no_time_zone() {
         // One whose connections are elsewhere sees the same.
         let elsewhere = MySqlStore::with_pool(pool(&server.url(), "SET time_zone = '+11:00'"))
             .table_name(&table);
-        assert_eq!(lock(&elsewhere, "a", OTHER, HOUR).await, Locked::Taken);
-        assert_eq!(lock(&elsewhere, "b", OTHER, HOUR).await, Locked::Done);
-        assert_eq!(lock(&store, "b", ONE, HOUR).await, Locked::Taken);
-        assert_eq!(lock(&elsewhere, "c", OTHER, Duration::ZERO).await, Locked::Done);
-        assert_eq!(lock(&store, "c", ONE, HOUR).await, Locked::Done);
+        assert_eq!(lock(&elsewhere, "a", OTHER, HOUR).await, LockOutcome::Held);
+        assert_eq!(lock(&elsewhere, "b", OTHER, HOUR).await, LockOutcome::Acquired);
+        assert_eq!(lock(&store, "b", ONE, HOUR).await, LockOutcome::Held);
+        assert_eq!(lock(&elsewhere, "c", OTHER, Duration::ZERO).await, LockOutcome::Acquired);
+        assert_eq!(lock(&store, "c", ONE, HOUR).await, LockOutcome::Acquired);
     });
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use express_session::store::mysql::MySqlStore;
 use express_session::store::mysql::mysql_async::prelude::Queryable as _;
-use express_session::store::{Admin as _, ErrorKind, Renewed, Store as _, Touched};
+use express_session::store::{Admin as _, ErrorKind, LoadedAndTouched, Store as _, Touched};
 
 use crate::support::{
     NOW, TEXT, after, client, create, fresh, id, load, on_server, record, shown, store, touch,
@@ -139,8 +139,8 @@ fn disabled_touch_moves_nothing() {
         let loaded = load(&store, "a", NOW).await.unwrap();
         let touched = store.touch(&id("a"), &touch(after(60_000)), NOW).await.unwrap();
         assert_eq!(touched, Touched::Done);
-        let renewed = store.renew(&id("a"), NOW).await.unwrap();
-        assert_eq!(renewed, Some(Renewed { loaded: loaded.clone(), is_renewed: false }));
+        let renewed = store.load_and_touch(&id("a"), NOW).await.unwrap();
+        assert_eq!(renewed, Some(LoadedAndTouched { loaded: loaded.clone(), is_touched: false }));
         assert_eq!(load(&store, "a", NOW).await, Some(loaded));
         let none = store.touch(&id("b"), &touch(after(60_000)), NOW).await.unwrap();
         assert_eq!(none, Touched::Gone);

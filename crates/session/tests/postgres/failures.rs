@@ -56,7 +56,7 @@ fn every_verb_is_one_round_trip() {
             counts.push(trips());
             load(&store, "a", NOW).await.unwrap();
             counts.push(trips());
-            store.renew(&id("a"), NOW).await.unwrap().unwrap();
+            store.load_and_touch(&id("a"), NOW).await.unwrap().unwrap();
             counts.push(trips());
             store.touch(&id("a"), &touch(after(60_000)), NOW).await.unwrap();
             counts.push(trips());

@@ -223,8 +223,8 @@ fn columns_of_other_types_work_as_well() {
             assert_eq!((&*loaded.record.text, loaded.revision), (kept, revision), "{sess}");
             assert_eq!(loaded.record.deadline, Some(after(1000)));
 
-            let renewed = store.renew(&id("a"), NOW).await.unwrap().unwrap();
-            assert!(renewed.is_renewed);
+            let renewed = store.load_and_touch(&id("a"), NOW).await.unwrap().unwrap();
+            assert!(renewed.is_touched);
             assert_eq!(renewed.loaded.record.deadline, Some(after(60_000)), "{sess} {expire}");
 
             let next = record(r#"{"views": 2,"cookie":{}}"#, after(1000));
@@ -282,7 +282,7 @@ fn garbage_is_corrupt_and_stays() {
         client.batch_execute(&sql).await.unwrap();
         for _ in 0..2 {
             shown(store.load(&id("a"), NOW).await, ErrorKind::Corrupt);
-            shown(store.renew(&id("a"), NOW).await, ErrorKind::Corrupt);
+            shown(store.load_and_touch(&id("a"), NOW).await, ErrorKind::Corrupt);
         }
     });
 }

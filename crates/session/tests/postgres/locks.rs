@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use express_session::store::postgres::PostgresStore;
 use express_session::store::{
-    Admin as _, ErrorKind, Fenced, Holder, Locked, Revision, Store as _, Updated,
+    Admin as _, ErrorKind, Fenced, LockOutcome, LockToken, Revision, Store as _, Updated,
 };
 use express_session_testkit::servers::Postgres;
 
@@ -12,13 +12,18 @@ use crate::support::{
     NOW, TEXT, after, client, create, fresh, id, load, on_server, record, shown, store, text, until,
 };
 
-const ONE: Holder = Holder::from_random([0xA1; 16]);
-const OTHER: Holder = Holder::from_random([0xA2; 16]);
+const ONE: LockToken = LockToken::from_random([0xA1; 16]);
+const OTHER: LockToken = LockToken::from_random([0xA2; 16]);
 const HOUR: Duration = Duration::from_secs(3600);
 const CHANGED: &str = r#"{"cookie":{},"n":2}"#;
 const THEIRS: &str = r#"{"cookie":{},"n":7}"#;
 
-async fn lock(store: &PostgresStore, name: &str, holder: Holder, lease: Duration) -> Locked {
+async fn lock(
+    store: &PostgresStore,
+    name: &str,
+    holder: LockToken,
+    lease: Duration,
+) -> LockOutcome {
     store.lock(&id(name), holder, lease, NOW).await.unwrap()
 }
 
@@ -52,7 +57,7 @@ fn write_after_a_takeover_is_lost_although_it_began_before() {
             store.clear().await.unwrap();
             let revision = create(&store, "a", &record(TEXT, after(60_000))).await;
             other.execute(&format!("DROP TABLE IF EXISTS {table}_lock"), &[]).await.unwrap();
-            assert_eq!(lock(&store, "a", ONE, HOUR).await, Locked::Done);
+            assert_eq!(lock(&store, "a", ONE, HOUR).await, LockOutcome::Acquired);
             let taking = other.transaction().await.unwrap();
             taking.execute(&sql.replace("{table}", &table), &[]).await.unwrap();
             let ours = store.clone();
@@ -77,7 +82,7 @@ fn takeover_waits_for_a_write_that_has_begun() {
     on_server(|server| async move {
         let (store, table) = store(server).await;
         let revision = create(&store, "a", &record(TEXT, after(60_000))).await;
-        assert_eq!(lock(&store, "a", ONE, HOUR).await, Locked::Done);
+        assert_eq!(lock(&store, "a", ONE, HOUR).await, LockOutcome::Acquired);
         let (gate, taker) = (client(&server.url()).await, client(&server.url()).await);
         let held_up = format!(
             "CREATE FUNCTION hold_{table}() RETURNS trigger LANGUAGE plpgsql AS \
@@ -114,7 +119,7 @@ fn write_under_a_lock_waits_for_other_writers_of_the_record() {
         ] {
             store.clear().await.unwrap();
             let revision = create(&store, "a", &record(TEXT, after(60_000))).await;
-            assert_eq!(lock(&store, "a", ONE, HOUR).await, Locked::Done);
+            assert_eq!(lock(&store, "a", ONE, HOUR).await, LockOutcome::Acquired);
             let writing = other.transaction().await.unwrap();
             writing.execute(&sql, &[]).await.unwrap();
             let ours = store.clone();
@@ -148,9 +153,9 @@ fn first_locks_of_many_processes_make_one_table() {
                 })
                 .collect();
             for task in tasks {
-                assert_eq!(task.await.unwrap(), Locked::Done);
+                assert_eq!(task.await.unwrap(), LockOutcome::Acquired);
             }
-            assert_eq!(lock(&store, "id-7", OTHER, HOUR).await, Locked::Taken);
+            assert_eq!(lock(&store, "id-7", OTHER, HOUR).await, LockOutcome::Held);
         }
     });
 }
@@ -193,7 +198,7 @@ fn role_that_may_not_make_the_table_is_told_the_statement() {
         admin.batch_execute(statement).await.unwrap();
         let grants = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {table}_lock TO {role}");
         admin.batch_execute(&grants).await.unwrap();
-        assert_eq!(lock(&theirs, "a", ONE, HOUR).await, Locked::Done);
+        assert_eq!(lock(&theirs, "a", ONE, HOUR).await, LockOutcome::Acquired);
         let revision = Revision::of_text(TEXT);
         assert!(matches!(update(&theirs, "a", revision).await, Fenced::Held(Updated::Done(_))));
         theirs.purge(10, NOW).await.unwrap();
@@ -217,14 +222,14 @@ fn locks_whose_lease_is_over_are_removed_with_the_sessions() {
         assert!(!admin.query_one(&exists, &[]).await.unwrap().get::<_, bool>(0));
 
         for (name, lease) in [("over", Duration::ZERO), ("held", HOUR), ("long", Duration::MAX)] {
-            assert_eq!(lock(&store, name, ONE, lease).await, Locked::Done);
+            assert_eq!(lock(&store, name, ONE, lease).await, LockOutcome::Acquired);
         }
         assert_eq!(store.purge(10, NOW).await.unwrap(), 0, "a lock is no session");
         assert_eq!(names().await, ["held", "long"]);
-        assert_eq!(lock(&store, "long", OTHER, HOUR).await, Locked::Taken);
+        assert_eq!(lock(&store, "long", OTHER, HOUR).await, LockOutcome::Held);
 
         // And in the round that calls start by themselves.
-        assert_eq!(lock(&store, "over", ONE, Duration::ZERO).await, Locked::Done);
+        assert_eq!(lock(&store, "over", ONE, Duration::ZERO).await, LockOutcome::Acquired);
         let store = store.prune_session_interval(Duration::from_secs(60));
         load(&store, "nobody", NOW).await;
         load(&store, "nobody", after(600_000)).await;
@@ -249,8 +254,8 @@ fn tables_that_need_quotes_have_their_own_locks() {
             let store = PostgresStore::new(&server.url()).unwrap().schema_name("public");
             store.table_name(fresh(name)).create_table_if_missing(true)
         });
-        assert_eq!(lock(&one, "a", ONE, HOUR).await, Locked::Done);
-        assert_eq!(lock(&other, "a", OTHER, HOUR).await, Locked::Done);
-        assert_eq!(lock(&one, "a", OTHER, HOUR).await, Locked::Taken);
+        assert_eq!(lock(&one, "a", ONE, HOUR).await, LockOutcome::Acquired);
+        assert_eq!(lock(&other, "a", OTHER, HOUR).await, LockOutcome::Acquired);
+        assert_eq!(lock(&one, "a", OTHER, HOUR).await, LockOutcome::Held);
     });
 }

@@ -1,6 +1,6 @@
 //! Loading and touching in one step comes to the same as one after the other.
 
-use express_session::store::{Renewed, Store as _, Touch};
+use express_session::store::{LoadedAndTouched, Store as _, Touch};
 
 use crate::support::{NOW, after, create, fresh, id, load, on_server, record, store};
 
@@ -43,9 +43,9 @@ fn it_gives_what_a_load_and_a_touch_give() {
                 create(&store, &one, &record(&text, after(5000))).await;
                 create(&store, &other, &record(&text, after(5000))).await;
 
-                let renewed = store.renew(&id(&one), now).await.unwrap().unwrap();
-                let Renewed { loaded, is_renewed } = renewed;
-                assert_eq!(is_renewed, is_told, "{text}");
+                let renewed = store.load_and_touch(&id(&one), now).await.unwrap().unwrap();
+                let LoadedAndTouched { loaded, is_touched } = renewed;
+                assert_eq!(is_touched, is_told, "{text}");
                 assert_eq!(&*loaded.record.text, text);
                 // What is over at once cannot be loaded again.
                 let kept = load(&store, &one, now).await;
@@ -61,7 +61,7 @@ fn it_gives_what_a_load_and_a_touch_give() {
                         );
                     }
                     Some(_) | None => {
-                        assert!(!is_renewed, "{text}");
+                        assert!(!is_touched, "{text}");
                         assert_eq!(loaded.record.deadline, Some(after(5000)), "{text}");
                     }
                 }
@@ -87,8 +87,8 @@ fn what_the_server_cannot_look_into_is_loaded_all_the_same() {
             let name = fresh("id");
             create(&store, &name, &record(text, after(5000))).await;
             let loaded = load(&store, &name, NOW).await.unwrap();
-            let renewed = store.renew(&id(&name), NOW).await.unwrap();
-            assert_eq!(renewed, Some(Renewed { loaded, is_renewed: false }), "{text}");
+            let renewed = store.load_and_touch(&id(&name), NOW).await.unwrap();
+            assert_eq!(renewed, Some(LoadedAndTouched { loaded, is_touched: false }), "{text}");
         }
     });
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use express_session::store::{
-    Created, Error, Fenced, Holder, Loaded, Locked, Record, Renewed, Revision, Store, Touch,
-    Touched, Updated,
+    Created, Error, Fenced, Loaded, LoadedAndTouched, LockOutcome, LockToken, Record, Revision,
+    Store, Touch, Touched, Updated,
 };
 use express_session::{SessionId, Timestamp};
 
@@ -27,7 +27,7 @@ struct Inner {
 #[derive(Default)]
 struct State {
     slots: BTreeMap<String, Slot>,
-    locks: BTreeMap<String, (Holder, Timestamp)>,
+    locks: BTreeMap<String, (LockToken, Timestamp)>,
     /// Counts the writings of all records, so that no number comes twice.
     writings: u128,
     again: Vec<(String, Timestamp)>,
@@ -172,14 +172,18 @@ impl Store for Audited {
         }
     }
 
-    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
+    async fn load_and_touch(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<LoadedAndTouched>, Error> {
         let mut state = self.state();
         let slot = state.slots.get_mut(id.as_str()).filter(|slot| slot.is_live(now));
         Ok(slot.map(|slot| {
             if self.0.renews {
                 slot.record.deadline = Touch::renewing(&slot.record.text, now).unwrap().deadline;
             }
-            Renewed { loaded: slot.loaded(), is_renewed: self.0.renews }
+            LoadedAndTouched { loaded: slot.loaded(), is_touched: self.0.renews }
         }))
     }
 
@@ -193,18 +197,18 @@ impl Store for Audited {
     async fn lock(
         &self,
         id: &SessionId,
-        holder: Holder,
+        holder: LockToken,
         lease: Duration,
         now: Timestamp,
-    ) -> Result<Locked, Error> {
+    ) -> Result<LockOutcome, Error> {
         let mut state = self.state();
         let taken = state.locks.get(id.as_str());
         if taken.is_some_and(|(other, until)| *other != holder && *until > now) {
-            return Ok(Locked::Taken);
+            return Ok(LockOutcome::Held);
         }
         let until = now.saturating_add(lease);
         state.locks.insert(id.as_str().to_owned(), (holder, until));
-        Ok(Locked::Done)
+        Ok(LockOutcome::Acquired)
     }
 
     async fn update_locked(
@@ -212,7 +216,7 @@ impl Store for Audited {
         id: &SessionId,
         record: &Record,
         expected: Revision,
-        holder: Holder,
+        holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
         let mut state = self.state();
@@ -223,7 +227,7 @@ impl Store for Audited {
         Ok(Fenced::Held(self.replace(&mut state, id, record, expected, now)))
     }
 
-    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         let mut state = self.state();
         if state.locks.get(id.as_str()).is_some_and(|(held, _)| *held == holder) {
             state.locks.remove(id.as_str());

@@ -26,7 +26,7 @@
 )]
 
 mod audit;
-mod errand;
+mod client_step;
 mod ledger;
 mod plan;
 mod rng;

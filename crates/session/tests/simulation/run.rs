@@ -13,7 +13,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::audit::Kept;
-use crate::errand::{ERRAND, Errand, HANDLED, Presented, Sent};
+use crate::client_step::{ClientStep, ERRAND, HANDLED, Presented, Sent};
 use crate::ledger::{Ended, members};
 use crate::plan::{Plan, Visit, Which};
 use crate::world::World;
@@ -92,10 +92,10 @@ impl Tally {
 }
 
 async fn handle(request: Request<()>) -> Result<Response<Sent>, Infallible> {
-    let errand = Arc::clone(request.extensions().get::<Arc<Errand>>().unwrap());
+    let client_step = Arc::clone(request.extensions().get::<Arc<ClientStep>>().unwrap());
     let unloaded = Session::from_extensions(request.extensions()).unwrap();
     drop(request);
-    Ok(errand.handle(unloaded).await)
+    Ok(client_step.handle(unloaded).await)
 }
 
 /// One request, from its sending to the last byte of its answer.
@@ -109,7 +109,7 @@ async fn visited(world: Arc<World>, app: App, visit: Visit) -> Tally {
         Which::Current | Which::Old(_) => jar.current.clone(),
     });
     let presented = cookie.as_deref().map(|cookie| presented(&world, cookie));
-    let errand = Errand::new(Arc::clone(&world), visit.clone(), presented);
+    let client_step = ClientStep::new(Arc::clone(&world), visit.clone(), presented);
     let mut request = Request::new(());
     if let Some(cookie) = &cookie {
         let name = world.name(id_of(cookie));
@@ -118,14 +118,15 @@ async fn visited(world: Arc<World>, app: App, visit: Visit) -> Tally {
     } else {
         world.note(format_args!("v{} of visitor {} comes", visit.nth, visit.visitor));
     }
-    request.extensions_mut().insert(Arc::clone(&errand));
+    request.extensions_mut().insert(Arc::clone(&client_step));
     let (begun, written) = (world.elapsed(), world.audited.writings());
-    let exchange = ERRAND.scope(Arc::clone(&errand), exchange(&world, app, &errand, request));
+    let exchange =
+        ERRAND.scope(Arc::clone(&client_step), exchange(&world, app, &client_step, request));
     let ended = match visit.gives_up {
         Some(time) => tokio::time::timeout(Duration::from_millis(time), exchange).await.ok(),
         None => Some(exchange.await),
     };
-    let notes = errand.notes();
+    let notes = client_step.notes();
     let mut tally = Tally { requests: 1, calls: notes.calls, ..Tally::default() };
     let taken = world.elapsed() - begun;
     let others = world.audited.writings() - written;
@@ -150,7 +151,7 @@ async fn visited(world: Arc<World>, app: App, visit: Visit) -> Tally {
             tally.dropped += 1;
         }
     }
-    let limit = limit(&world, &errand);
+    let limit = limit(&world, &client_step);
     if taken > limit {
         world.violation(format!(
             "v{}: it took {taken:?}, and may take {limit:?}: {notes:?}",
@@ -168,9 +169,9 @@ async fn visited(world: Arc<World>, app: App, visit: Visit) -> Tally {
 }
 
 /// Gives how long a request may take.
-fn limit(world: &World, errand: &Errand) -> Duration {
+fn limit(world: &World, client_step: &ClientStep) -> Duration {
     let setup = &world.plan.setup;
-    let notes = errand.notes();
+    let notes = client_step.notes();
     let deadline = setup.timeout.mul_f64(1.1);
     let own = notes.worked + notes.locked + notes.delayed;
     // A handler that goes on after an error, and a body, may meet a store that hangs again, after it
@@ -196,19 +197,19 @@ fn id_of(cookie: &str) -> &str {
 async fn exchange(
     world: &World,
     app: App,
-    errand: &Arc<Errand>,
+    client_step: &Arc<ClientStep>,
     request: Request<()>,
 ) -> StatusCode {
     let response = app.oneshot(request).await.unwrap_or_else(|never| match never {});
     let (head, body) = response.into_parts();
     let is_handled = head.headers.contains_key(HANDLED);
-    let wrong = |text: &str| world.violation(format!("v{}: {text}", errand.visit.nth));
-    keep_cookie(world, errand, &head.headers);
+    let wrong = |text: &str| world.violation(format!("v{}: {text}", client_step.visit.nth));
+    keep_cookie(world, client_step, &head.headers);
     if is_handled {
         if !cookies(&head.headers).any(|cookie| cookie == "seen=yes") {
             wrong("the handler's cookie is lost");
         }
-        errand.response_left();
+        client_step.response_left();
     } else {
         if head.headers.contains_key(SET_COOKIE) {
             wrong("a cookie leaks out of a response that was replaced");
@@ -217,11 +218,11 @@ async fn exchange(
         if is_unavailable != head.headers.contains_key(RETRY_AFTER) {
             wrong("Retry-After goes with 503");
         }
-        errand.replaced(head.status);
+        client_step.replaced(head.status);
     }
     let body = body.collect().await.unwrap_or_else(|never| match never {}).to_bytes();
     if is_handled {
-        errand.body_ended();
+        client_step.body_ended();
     } else if body == Bytes::from_static(b"hello") {
         wrong("a body leaks out of a response that was replaced");
     }
@@ -233,21 +234,21 @@ fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 }
 
 /// Does what a browser does with the session cookie.
-fn keep_cookie(world: &World, errand: &Errand, headers: &HeaderMap) {
+fn keep_cookie(world: &World, client_step: &ClientStep, headers: &HeaderMap) {
     // A thief has a jar of his own, and an old tab that is answered late may well be overtaken.
-    let is_kept = errand.visit.cookie == Which::Current;
+    let is_persisted = client_step.visit.cookie == Which::Current;
     for line in cookies(headers) {
         let Some(rest) = line.strip_prefix("connect.sid=") else { continue };
         let value = rest.split(';').next().unwrap();
         let new = (!value.is_empty()).then(|| value.to_owned());
         if let Some(new) = &new {
             world.with_ledger(|ledger| {
-                let account = ledger.open(id_of(new), errand.visit.visitor);
+                let account = ledger.open(id_of(new), client_step.visit.visitor);
                 account.known.get_or_insert(world.now());
             });
         }
-        world.with_jar(errand.visit.visitor, |jar| {
-            if !is_kept {
+        world.with_jar(client_step.visit.visitor, |jar| {
+            if !is_persisted {
                 jar.old.extend(new);
                 return;
             }
@@ -256,7 +257,7 @@ fn keep_cookie(world: &World, errand: &Errand, headers: &HeaderMap) {
             }
             jar.current = new;
         });
-        world.note(format_args!("v{} is sent a cookie", errand.visit.nth));
+        world.note(format_args!("v{} is sent a cookie", client_step.visit.nth));
     }
 }
 

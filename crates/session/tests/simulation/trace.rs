@@ -9,8 +9,8 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    pub(crate) fn new(is_kept: bool) -> Self {
-        Self { hash: 0xcbf2_9ce4_8422_2325, lines: is_kept.then(Vec::new) }
+    pub(crate) fn new(is_persisted: bool) -> Self {
+        Self { hash: 0xcbf2_9ce4_8422_2325, lines: is_persisted.then(Vec::new) }
     }
 
     pub(crate) fn note(&mut self, at: u64, event: fmt::Arguments<'_>) {

@@ -9,7 +9,7 @@ use express_session_testkit::{Call, Fate, Unreliable, Verb};
 use tokio::time::Instant;
 
 use crate::audit::Audited;
-use crate::errand::ERRAND;
+use crate::client_step::ERRAND;
 use crate::ledger::Ledger;
 use crate::plan::Plan;
 use crate::rng::{Rng, mixed};
@@ -129,9 +129,9 @@ impl World {
     /// stays the same without the others.
     fn fate(&self, call: &Call, unasked: &mut u64) -> Fate {
         let odds = self.plan.odds(self.millis());
-        let errand = ERRAND.try_with(Arc::clone).ok();
-        let (visit, nth) = match &errand {
-            Some(errand) => (errand.visit.nth, errand.count_call()),
+        let client_step = ERRAND.try_with(Arc::clone).ok();
+        let (visit, nth) = match &client_step {
+            Some(client_step) => (client_step.visit.nth, client_step.count_call()),
             None => {
                 *unasked += 1;
                 (u64::MAX, *unasked)
@@ -150,8 +150,8 @@ impl World {
             fate => fate.is_answered(),
         };
         self.state().unanswered += u64::from(!is_answered);
-        if let Some(errand) = errand {
-            errand.count_fate(fate, is_answered);
+        if let Some(client_step) = client_step {
+            client_step.count_fate(fate, is_answered);
         }
         let name = self.name(call.id().as_str());
         self.note(format_args!("  v{visit} store {:?} {name}: {fate:?}", call.verb()));

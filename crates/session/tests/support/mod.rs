@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
 pub(crate) mod body;
-pub(crate) mod hitch;
+pub(crate) mod delayed_store;
 pub(crate) mod log;
 
 pub(crate) use body::{Body, text};
@@ -133,7 +133,7 @@ fn call(call: &Call) -> String {
     };
     match call {
         Call::Load { .. } => format!("load({id})"),
-        Call::Renew { .. } => format!("renew({id})"),
+        Call::LoadAndTouch { .. } => format!("load_and_touch({id})"),
         Call::Create { record, .. } => format!("create({id}, {})", record.text),
         Call::Update { record, .. } => format!("update({id}, {})", record.text),
         Call::Touch { touch, .. } => format!("touch({id}, {})", touch.cookie),

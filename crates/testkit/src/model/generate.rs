@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use express_session_core::Timestamp;
-use express_session_core::store::{Holder, Record, Touch};
+use express_session_core::store::{LockToken, Record, Touch};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -36,7 +36,7 @@ pub(super) enum What {
     Create(Text, End),
     Update(Text, End, Expected),
     Touch(End),
-    Renew,
+    LoadAndTouch,
     Destroy,
     Lock(Who),
     UpdateLocked(Text, End, Expected, Who),
@@ -191,7 +191,7 @@ fn what(
         5 => (text, end.clone(), expected)
             .prop_map(|(text, end, expected)| What::Update(text, end, expected)),
         2 => end.prop_map(What::Touch),
-        2 => Just(What::Renew),
+        2 => Just(What::LoadAndTouch),
         2 => Just(What::Destroy),
         3 => who.clone().prop_map(What::Lock),
         3 => locked.prop_map(|(text, end, expected, who)| {
@@ -290,8 +290,8 @@ impl Pass {
 }
 
 impl Who {
-    pub(super) fn holder(self) -> Holder {
-        Holder::from_random([self.0; Holder::BYTES])
+    pub(super) fn holder(self) -> LockToken {
+        LockToken::from_random([self.0; LockToken::BYTES])
     }
 }
 

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use express_session_core::store::{ErrorKind, Holder, Revision, Store};
+use express_session_core::store::{ErrorKind, LockToken, Revision, Store};
 use express_session_core::{SessionId, Timestamp};
 
 use super::generate::{AtOnce, End, Expected, LEASE, Text, What};
@@ -38,7 +38,7 @@ struct Event {
 impl<'s, S: Subject> Histories<'s, S> {
     pub(super) async fn of(subject: &'s S) -> Self {
         let store = Arc::new(subject.store().await);
-        let locks = store.unlock(&id("nobody"), Holder::from_random([9; 16])).await;
+        let locks = store.unlock(&id("nobody"), LockToken::from_random([9; 16])).await;
         let locks = !locks.is_err_and(|error| error.kind() == ErrorKind::Unsupported);
         let tolerance = Tolerance { clock: subject.clock(), locks };
         Self { subject, store, tolerance, played: AtomicU64::new(0) }
@@ -102,7 +102,7 @@ fn call(what: &What, seen: Option<Revision>, now: Timestamp, clock: Clock) -> Ca
             Call::Update(text.record(*end, now, clock), revision(expected))
         }
         What::Touch(end) => Call::Touch(end.touch(now, clock)),
-        What::Renew => Call::Renew,
+        What::LoadAndTouch => Call::LoadAndTouch,
         What::Destroy => Call::Destroy,
         What::Lock(who) => Call::Lock(who.holder(), LEASE),
         What::UpdateLocked(text, end, expected, who) => {
@@ -213,7 +213,7 @@ fn told_call(call: &Call) -> String {
         }
         Call::Load
         | Call::Touch(_)
-        | Call::Renew
+        | Call::LoadAndTouch
         | Call::Destroy
         | Call::Lock(..)
         | Call::Unlock(_) => return format!("{call:?}"),

@@ -102,7 +102,7 @@ struct Trial<'c, S> {
 impl<'c, S: Store> Trial<'c, S> {
     async fn of(subject: &impl Subject<Store = S>, case: &'c Sequence) -> Self {
         let store = subject.store().await;
-        let who = express_session_core::store::Holder::from_random([9; 16]);
+        let who = express_session_core::store::LockToken::from_random([9; 16]);
         let locks = store.unlock(&id("nobody"), who).await;
         let locks = !locks.is_err_and(|error| error.kind() == ErrorKind::Unsupported);
         Self {
@@ -218,7 +218,7 @@ impl<'c, S: Store> Trial<'c, S> {
                 Call::Update(text.record(*end, now, clock), revision(expected))
             }
             What::Touch(end) => Call::Touch(end.touch(now, clock)),
-            What::Renew => Call::Renew,
+            What::LoadAndTouch => Call::LoadAndTouch,
             What::Destroy => Call::Destroy,
             What::Lock(who) => Call::Lock(who.holder(), LEASE),
             What::UpdateLocked(text, end, expected, who) => {
@@ -398,13 +398,13 @@ fn failed(error: &Error) -> String {
 pub(super) fn brief(answer: &Answer) -> String {
     let text = match answer {
         Answer::Loaded(Some(loaded)) => &loaded.record.text,
-        Answer::Renewed(Some(renewed)) => &renewed.loaded.record.text,
+        Answer::LoadedAndTouched(Some(renewed)) => &renewed.loaded.record.text,
         Answer::Loaded(None)
-        | Answer::Renewed(None)
+        | Answer::LoadedAndTouched(None)
         | Answer::Created(_)
         | Answer::Updated(_)
         | Answer::Touched(_)
-        | Answer::Locked(_)
+        | Answer::LockOutcome(_)
         | Answer::Fenced(_)
         | Answer::Done
         | Answer::Failed(..) => return format!("{answer:?}"),

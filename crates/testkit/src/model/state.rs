@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use express_session_core::document::{Document, renewed, with_cookie};
 use express_session_core::store::{
-    Created, Error, ErrorKind, Fenced, Holder, Loaded, Locked, Record, Renewed, Revision, Store,
-    Touch, Touched, Updated,
+    Created, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome, LockToken, Record,
+    Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -24,11 +24,11 @@ pub(super) enum Call {
     Create(Record),
     Update(Record, Revision),
     Touch(Touch),
-    Renew,
+    LoadAndTouch,
     Destroy,
-    Lock(Holder, Duration),
-    UpdateLocked(Record, Revision, Holder),
-    Unlock(Holder),
+    Lock(LockToken, Duration),
+    UpdateLocked(Record, Revision, LockToken),
+    Unlock(LockToken),
 }
 
 /// What it answered.
@@ -38,8 +38,8 @@ pub(super) enum Answer {
     Created(Created),
     Updated(Updated),
     Touched(Touched),
-    Renewed(Option<Renewed>),
-    Locked(Locked),
+    LoadedAndTouched(Option<LoadedAndTouched>),
+    LockOutcome(LockOutcome),
     Fenced(Fenced),
     /// To what has no result.
     Done,
@@ -55,9 +55,11 @@ pub(super) async fn ask(store: &impl Store, id: &SessionId, call: &Call, now: Ti
             store.update(id, record, *expected, now).await.map(Answer::Updated)
         }
         Call::Touch(touch) => store.touch(id, touch, now).await.map(Answer::Touched),
-        Call::Renew => store.renew(id, now).await.map(Answer::Renewed),
+        Call::LoadAndTouch => store.load_and_touch(id, now).await.map(Answer::LoadedAndTouched),
         Call::Destroy => store.destroy(id).await.map(|()| Answer::Done),
-        Call::Lock(holder, lease) => store.lock(id, *holder, *lease, now).await.map(Answer::Locked),
+        Call::Lock(holder, lease) => {
+            store.lock(id, *holder, *lease, now).await.map(Answer::LockOutcome)
+        }
         Call::UpdateLocked(record, expected, holder) => {
             store.update_locked(id, record, *expected, *holder, now).await.map(Answer::Fenced)
         }
@@ -71,7 +73,9 @@ impl Answer {
     pub(super) fn revision(&self) -> Option<Revision> {
         match self {
             Self::Loaded(loaded) => loaded.as_ref().map(|loaded| loaded.revision),
-            Self::Renewed(renewed) => renewed.as_ref().map(|renewed| renewed.loaded.revision),
+            Self::LoadedAndTouched(renewed) => {
+                renewed.as_ref().map(|renewed| renewed.loaded.revision)
+            }
             Self::Created(Created::Done(revision))
             | Self::Updated(Updated::Done(revision))
             | Self::Fenced(Fenced::Held(Updated::Done(revision))) => Some(*revision),
@@ -81,7 +85,7 @@ impl Answer {
             | Self::Updated(Updated::Gone)
             | Self::Fenced(Fenced::Held(Updated::Gone) | Fenced::Lost)
             | Self::Touched(_)
-            | Self::Locked(_)
+            | Self::LockOutcome(_)
             | Self::Done
             | Self::Failed(..) => None,
         }
@@ -116,7 +120,7 @@ struct Kept {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Lease {
-    holder: Holder,
+    holder: LockToken,
     /// Until then the holder has the lock; from then on, it depends on whose time counts.
     until: i64,
 }
@@ -308,7 +312,7 @@ impl State {
                 Ok(self.with(self.record()?.narrowed(loaded, when, tolerance)?))
             }
             (Call::Create(record), Answer::Created(Created::Done(revision))) => {
-                self.without_record()?.written(record, *revision, when)
+                self.without_record()?.as_saved(record, *revision, when)
             }
             (Call::Create(_), Answer::Created(Created::Taken)) => {
                 self.record()?;
@@ -326,20 +330,20 @@ impl State {
                     ..*kept
                 }))
             }
-            (Call::Renew, Answer::Renewed(None)) => self.without_record(),
-            (Call::Renew, Answer::Renewed(Some(renewed))) => {
+            (Call::LoadAndTouch, Answer::LoadedAndTouched(None)) => self.without_record(),
+            (Call::LoadAndTouch, Answer::LoadedAndTouched(Some(renewed))) => {
                 Ok(self.with(self.record()?.renewed(renewed, when)?))
             }
             (Call::Destroy, Answer::Done) => {
                 Ok(Self { record: None, remains: false, ..self.clone() })
             }
-            (Call::Lock(holder, lease), Answer::Locked(Locked::Done)) => {
+            (Call::Lock(holder, lease), Answer::LockOutcome(LockOutcome::Acquired)) => {
                 self.may_hold(*holder, when, true)?;
                 let until = when.from.saturating_add(*lease).millis();
                 let lease = Some(Lease { holder: *holder, until });
                 Ok(Self { lease, ..self.clone() })
             }
-            (Call::Lock(holder, _), Answer::Locked(Locked::Taken)) => {
+            (Call::Lock(holder, _), Answer::LockOutcome(LockOutcome::Held)) => {
                 let other = self.lease.as_ref().is_some_and(|lease| lease.holder != *holder);
                 if other { Ok(self.clone()) } else { Err("nobody else holds the lock".to_owned()) }
             }
@@ -367,7 +371,7 @@ impl State {
                 | Call::Create(_)
                 | Call::Update(..)
                 | Call::Touch(_)
-                | Call::Renew
+                | Call::LoadAndTouch
                 | Call::Destroy
                 | Call::Lock(..)
                 | Call::UpdateLocked(..)
@@ -390,7 +394,7 @@ impl State {
             Call::Create(record) | Call::Update(record, _) => (Some(record), false),
             Call::UpdateLocked(record, ..) => (Some(record), true),
             Call::Lock(..) | Call::Unlock(_) => (None, true),
-            Call::Load | Call::Touch(_) | Call::Renew | Call::Destroy => (None, false),
+            Call::Load | Call::Touch(_) | Call::LoadAndTouch | Call::Destroy => (None, false),
         };
         let refused = kind == ErrorKind::Unsuitable && Tolerance::may_refuse(id, record, when);
         let unsupported = kind == ErrorKind::Unsupported && locks && !tolerance.locks;
@@ -418,13 +422,13 @@ impl State {
                 if self.record()?.revision != expected {
                     return Err("the record is not the one that was expected".to_owned());
                 }
-                self.written(record, *revision, when)
+                self.as_saved(record, *revision, when)
             }
         }
     }
 
     /// With a record that was written. Its revision must not have stood for other data.
-    fn written(&self, record: &Record, revision: Revision, when: When) -> Result<Self, String> {
+    fn as_saved(&self, record: &Record, revision: Revision, when: When) -> Result<Self, String> {
         let mut state = self.clone();
         let text = Arc::clone(&record.text);
         let data = with_cookie(&text, "{}").map_or_else(|| Arc::clone(&text), Arc::from);
@@ -454,7 +458,7 @@ impl State {
     }
 
     /// Says whether a holder may have the lock, or may take it.
-    fn may_hold(&self, holder: Holder, when: When, take: bool) -> Result<(), String> {
+    fn may_hold(&self, holder: LockToken, when: When, take: bool) -> Result<(), String> {
         match &self.lease {
             Some(lease) if lease.holder == holder => Ok(()),
             Some(lease) if lease.is_running(when) => Err("another holds the lock".to_owned()),
@@ -481,7 +485,7 @@ impl Kept {
     }
 
     /// The answer has the record before or after its time was started anew.
-    fn renewed(&self, answer: &Renewed, when: When) -> Result<Self, String> {
+    fn renewed(&self, answer: &LoadedAndTouched, when: When) -> Result<Self, String> {
         let seen = &answer.loaded.record.text;
         let (mut texts, mut until) = (Vec::new(), self.until);
         for text in &self.texts {
@@ -492,7 +496,7 @@ impl Kept {
             } else if *seen != after {
                 continue;
             }
-            if answer.is_renewed {
+            if answer.is_touched {
                 push(&mut texts, after);
                 until = self.until.touched(deadline, when);
             }

@@ -12,7 +12,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use express_session_core::store::{Error, Holder, Locked};
+use express_session_core::store::{Error, LockOutcome, LockToken};
 use express_session_core::{SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -24,13 +24,13 @@ type Leases = BTreeMap<String, Lease>;
 
 #[derive(Serialize, Deserialize)]
 struct Lease {
-    holder: [u8; Holder::BYTES],
+    holder: [u8; LockToken::BYTES],
     /// In milliseconds since 1970.
     until: i64,
 }
 
 impl Lease {
-    fn is_of(&self, holder: Holder) -> bool {
+    fn is_of(&self, holder: LockToken) -> bool {
         self.holder == *holder.as_bytes()
     }
 
@@ -44,26 +44,26 @@ impl Options {
         &self,
         lock: &Lock,
         id: &SessionId,
-        holder: Holder,
+        holder: LockToken,
         until: Timestamp,
         now: Timestamp,
-    ) -> Result<Locked, Error> {
+    ) -> Result<LockOutcome, Error> {
         let mut leases = self.leases(lock)?;
         leases.retain(|_, lease| !lease.is_over(now));
         if leases.get(id.as_str()).is_some_and(|lease| !lease.is_of(holder)) {
-            return Ok(Locked::Taken);
+            return Ok(LockOutcome::Held);
         }
         let lease = Lease { holder: *holder.as_bytes(), until: until.millis() };
         leases.insert(id.as_str().to_owned(), lease);
         self.keep(lock, &leases)?;
-        Ok(Locked::Done)
+        Ok(LockOutcome::Acquired)
     }
 
     pub(super) fn is_held(
         &self,
         lock: &Lock,
         id: &SessionId,
-        holder: Holder,
+        holder: LockToken,
         now: Timestamp,
     ) -> Result<bool, Error> {
         let leases = self.leases(lock)?;
@@ -75,7 +75,7 @@ impl Options {
         &self,
         lock: &Lock,
         id: &SessionId,
-        holder: Holder,
+        holder: LockToken,
     ) -> Result<(), Error> {
         let mut leases = self.leases(lock)?;
         if leases.get(id.as_str()).is_none_or(|lease| !lease.is_of(holder)) {

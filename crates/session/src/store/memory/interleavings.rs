@@ -196,7 +196,7 @@ fn nothing_is_returned_after_a_logout() {
             if writes {
                 all.push(work(move || {
                     let _ = update(&writer, &id(0), &counted(1), revision);
-                    let _ = block_on(writer.renew(&id(0), NOW)).unwrap();
+                    let _ = block_on(writer.load_and_touch(&id(0), NOW)).unwrap();
                 }));
             }
             if touches {
@@ -236,7 +236,7 @@ fn bytes_are_counted_to_the_last_one() {
                 match thread {
                     0 => {
                         let _ = touch(&store, &shared, 20 * MINUTE);
-                        let _ = block_on(store.renew(&shared, NOW)).unwrap();
+                        let _ = block_on(store.load_and_touch(&shared, NOW)).unwrap();
                     }
                     1 => {
                         let _ = block_on(store.purge(10, later)).unwrap();
@@ -340,9 +340,9 @@ fn lock_is_held_by_one_and_lost_with_its_lease() {
         at_once([(1, NOW), (2, NOW), (3, later)].map(|(byte, now)| {
             let (store, inside) = (store.clone(), Arc::clone(&inside));
             work(move || {
-                let holder = Holder::from_random([byte; Holder::BYTES]);
+                let holder = LockToken::from_random([byte; LockToken::BYTES]);
                 let locked = block_on(store.lock(&id(0), holder, MINUTE / 2, now)).unwrap();
-                if locked == Locked::Taken {
+                if locked == LockOutcome::Held {
                     assert_ne!(byte, 3, "each lease but its own is over");
                     return;
                 }

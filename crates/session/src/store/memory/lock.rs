@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use express_session_core::Timestamp;
-use express_session_core::store::{Holder, Locked};
+use express_session_core::store::{LockOutcome, LockToken};
 use hashbrown::HashTable;
 
 use super::key::{Key, Probe};
@@ -25,7 +25,7 @@ pub(super) struct Locks {
 struct Lease {
     key: Key,
     hash: u64,
-    holder: Holder,
+    holder: LockToken,
     until: Timestamp,
 }
 
@@ -33,13 +33,13 @@ impl Locks {
     pub(super) fn lock(
         &mut self,
         probe: Probe,
-        holder: Holder,
+        holder: LockToken,
         until: Timestamp,
         now: Timestamp,
-    ) -> Locked {
+    ) -> LockOutcome {
         if let Some(lease) = self.find(&probe) {
             if lease.until > now && lease.holder != holder {
-                return Locked::Taken;
+                return LockOutcome::Held;
             }
             self.remove(&probe);
         }
@@ -47,14 +47,14 @@ impl Locks {
         let lease = Lease { key, hash, holder, until };
         self.table.insert_unique(hash, lease, |lease| lease.hash);
         self.ends.insert((until, hash));
-        Locked::Done
+        LockOutcome::Acquired
     }
 
-    pub(super) fn is_held(&self, probe: &Probe, holder: Holder, now: Timestamp) -> bool {
+    pub(super) fn is_held(&self, probe: &Probe, holder: LockToken, now: Timestamp) -> bool {
         self.find(probe).is_some_and(|lease| lease.holder == holder && lease.until > now)
     }
 
-    pub(super) fn unlock(&mut self, probe: &Probe, holder: Holder) {
+    pub(super) fn unlock(&mut self, probe: &Probe, holder: LockToken) {
         if self.find(probe).is_some_and(|lease| lease.holder == holder) {
             self.remove(probe);
         }
@@ -110,8 +110,8 @@ mod tests {
 
     use super::*;
 
-    const ONE: Holder = Holder::from_random([1; 16]);
-    const OTHER: Holder = Holder::from_random([2; 16]);
+    const ONE: LockToken = LockToken::from_random([1; 16]);
+    const OTHER: LockToken = LockToken::from_random([2; 16]);
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(1_700_000_000_000 + millis)
@@ -141,8 +141,11 @@ mod tests {
         let (mut locks, hasher) = (Locks::default(), RandomState::default());
         for round in 0..100 {
             let holder = if round % 2 == 0 { ONE } else { OTHER };
-            assert_eq!(locks.lock(probe(&hasher, 0), holder, at(1), at(0)), Locked::Done);
-            assert_eq!(locks.lock(probe(&hasher, 0), holder, at(2 + round), at(0)), Locked::Done);
+            assert_eq!(locks.lock(probe(&hasher, 0), holder, at(1), at(0)), LockOutcome::Acquired);
+            assert_eq!(
+                locks.lock(probe(&hasher, 0), holder, at(2 + round), at(0)),
+                LockOutcome::Acquired
+            );
             assert_eq!(locks.kept(), 1);
             locks.unlock(&probe(&hasher, 0), holder);
             assert_eq!(locks.kept(), 0);

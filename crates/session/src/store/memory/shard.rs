@@ -14,9 +14,11 @@ use std::collections::btree_map::Entry;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
-use express_session_core::cookie::Familiar;
-use express_session_core::document::{renewed_as, with_cookie};
-use express_session_core::store::{Created, Loaded, Record, Renewed, Revision, Touched, Updated};
+use express_session_core::cookie::CookieTemplate;
+use express_session_core::document::{with_cookie, with_expiry_reset_as};
+use express_session_core::store::{
+    Created, Loaded, LoadedAndTouched, Record, Revision, Touched, Updated,
+};
 use express_session_core::{SessionId, Timestamp};
 use hashbrown::HashTable;
 
@@ -84,7 +86,7 @@ pub(super) struct Shard {
     recent: u32,
     bytes: usize,
     /// The cookie that the last renewed record had, and most others have.
-    familiar: Option<Familiar>,
+    template: Option<CookieTemplate>,
 }
 
 struct Slot {
@@ -131,7 +133,7 @@ impl Shard {
             recency: Chain::default(),
             recent: NONE,
             bytes: 0,
-            familiar: None,
+            template: None,
         }
     }
 
@@ -202,32 +204,34 @@ impl Shard {
 
     /// Loads and touches. `ttl` is for a record without a time of its own. What is no session record is
     /// given as it is.
-    pub(super) fn renew(
+    pub(super) fn load_and_touch(
         &mut self,
         probe: &Probe,
         ttl: impl Fn(Option<Timestamp>) -> Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<Option<Renewed>, TooLarge> {
-        let Some((slot, is_renewed)) = self.prolong(probe, ttl, now)? else { return Ok(None) };
+    ) -> Result<Option<LoadedAndTouched>, TooLarge> {
+        let Some((slot, is_touched)) = self.extend_expiry(probe, ttl, now)? else {
+            return Ok(None);
+        };
         // Taken before room is made: with a cap in bytes that may be at the record's own cost.
         let loaded = self.slots[slot as usize].loaded();
         self.make_room(now);
-        Ok(loaded.map(|loaded| Renewed { loaded, is_renewed }))
+        Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched }))
     }
 
     /// Touches, and says whether there was a session record.
-    pub(super) fn renew_only(
+    pub(super) fn touch_only(
         &mut self,
         probe: &Probe,
         ttl: impl Fn(Option<Timestamp>) -> Option<Timestamp>,
         now: Timestamp,
     ) -> Result<bool, TooLarge> {
-        let Some((_, is_renewed)) = self.prolong(probe, ttl, now)? else { return Ok(false) };
+        let Some((_, is_touched)) = self.extend_expiry(probe, ttl, now)? else { return Ok(false) };
         self.make_room(now);
-        Ok(is_renewed)
+        Ok(is_touched)
     }
 
-    fn prolong(
+    fn extend_expiry(
         &mut self,
         probe: &Probe,
         ttl: impl Fn(Option<Timestamp>) -> Option<Timestamp>,
@@ -236,8 +240,8 @@ impl Shard {
         let Some(slot) = self.live(probe, now) else { return Ok(None) };
         self.used(slot);
         let text = self.slots[slot as usize].text.as_deref().unwrap_or_default();
-        let renewed = renewed_as(text, &mut self.familiar, now);
-        let is_renewed = renewed.is_some();
+        let renewed = with_expiry_reset_as(text, &mut self.template, now);
+        let is_touched = renewed.is_some();
         if let Some((text, deadline)) = renewed {
             if let Some(text) = text {
                 self.fits(&probe.key, &text)?;
@@ -245,7 +249,7 @@ impl Shard {
             }
             self.move_deadline(slot, ttl(deadline));
         }
-        Ok(Some((slot, is_renewed)))
+        Ok(Some((slot, is_touched)))
     }
 
     pub(super) fn destroy(&mut self, probe: &Probe) {

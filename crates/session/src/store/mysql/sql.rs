@@ -7,7 +7,7 @@
 //! the last insert, which is 0 in a table without numbered rows.
 
 use express_session_core::Timestamp;
-use express_session_core::store::Holder;
+use express_session_core::store::LockToken;
 
 /// How many characters an id may have.
 pub(super) const ID_CHARACTERS: usize = 128;
@@ -195,7 +195,7 @@ impl Statements {
     ///
     /// The max age is read where `JSON.stringify` puts it in a session of express-session; any other text
     /// keeps its end.
-    pub(super) fn renew(&self, sid: &str, now: Timestamp, default_end: i64) -> String {
+    pub(super) fn load_and_touch(&self, sid: &str, now: Timestamp, default_end: i64) -> String {
         let Columns { session_id, expires, data } = &self.columns;
         let table = &self.table;
         let this = format!("{session_id} = {} AND {expires} >= {}", literal(sid), from(now));
@@ -222,7 +222,7 @@ impl Statements {
         text: &str,
         end: i64,
         expected: &str,
-        holder: Option<Holder>,
+        holder: Option<LockToken>,
         now: Timestamp,
     ) -> String {
         let Columns { session_id, expires, data } = &self.columns;
@@ -293,7 +293,7 @@ mod tests {
     fn text_in_a_statement_cannot_break_out_of_it() {
         let sql = Statements::new("t", "i", "e", "d");
         let now = Timestamp::from_millis(0);
-        for holder in [None, Some(Holder::from_random([0x27; 16]))] {
+        for holder in [None, Some(LockToken::from_random([0x27; 16]))] {
             let text = sql.update_or_load("'; DROP", "\\' é", 1, "00", holder, now);
             assert!(text.contains("_utf8mb4 x'273b2044524f50'") && text.contains("x'5c2720c3a9'"));
             assert_eq!(text.contains("x'27272727"), holder.is_some());

@@ -1,6 +1,6 @@
 //! Where the lock of a record is.
 
-use express_session_core::store::{Error, ErrorKind, Holder};
+use express_session_core::store::{Error, ErrorKind, LockToken};
 
 /// Names the lock of a record: in the record's slot of a cluster, so that one script can see both, and
 /// beside the keys that begin with the prefix, so that npm's connect-redis does not take it for a session.
@@ -19,7 +19,7 @@ pub(super) fn key(record: &str, is_cluster: bool) -> Result<String, Error> {
 }
 
 /// Writes a holder as the scripts are given it.
-pub(super) fn holder(holder: Holder) -> String {
+pub(super) fn holder(holder: LockToken) -> String {
     format!("{:032x}", u128::from_be_bytes(*holder.as_bytes()))
 }
 
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn holders_differ_as_their_bytes_do() {
-        let [one, other] = [0, 1].map(|byte| holder(Holder::from_random([byte; 16])));
+        let [one, other] = [0, 1].map(|byte| holder(LockToken::from_random([byte; 16])));
         assert_eq!((one.len(), other.len()), (32, 32));
         assert_ne!(one, other);
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use express_session_core::store::{Error, ErrorKind, Holder};
+use express_session_core::store::{Error, ErrorKind, LockToken};
 use express_session_core::{SessionId, Timestamp};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Params, Row, params};
@@ -171,7 +171,7 @@ impl Database {
     pub(super) fn lock(
         &self,
         id: &SessionId,
-        holder: Holder,
+        holder: LockToken,
         until: Timestamp,
         now: Timestamp,
     ) -> Result<bool> {
@@ -186,7 +186,12 @@ impl Database {
         Ok(self.execute(&sql.lock, params)? > 0)
     }
 
-    pub(super) fn is_held(&self, id: &SessionId, holder: Holder, now: Timestamp) -> Result<bool> {
+    pub(super) fn is_held(
+        &self,
+        id: &SessionId,
+        holder: LockToken,
+        now: Timestamp,
+    ) -> Result<bool> {
         if !self.has_locks()? {
             return Ok(false);
         }
@@ -194,7 +199,7 @@ impl Database {
         Ok(statement.exists(params![id.as_str(), holder.as_bytes(), now.millis()])?)
     }
 
-    pub(super) fn unlock(&self, id: &SessionId, holder: Holder) -> Result<()> {
+    pub(super) fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<()> {
         if self.has_locks()? {
             self.execute(&self.sql.locks.unlock, params![id.as_str(), holder.as_bytes()])?;
         }

@@ -94,10 +94,10 @@ pub(super) enum Task {
 /// The threads, which start with the first call.
 pub(super) struct Workers {
     options: Arc<Options>,
-    queues: Mutex<Option<Queues>>,
+    queues: Mutex<Option<KeyedMutex>>,
 }
 
-struct Queues {
+struct KeyedMutex {
     write: Queue,
     /// `None` where the writer reads as well.
     read: Option<Queue>,
@@ -153,7 +153,7 @@ fn ended() -> Error {
     Error::new(ErrorKind::Unavailable, "the thread of the store has ended")
 }
 
-fn start(options: &Arc<Options>) -> std::io::Result<Queues> {
+fn start(options: &Arc<Options>) -> std::io::Result<KeyedMutex> {
     let (write, jobs) = channel(QUEUE);
     let closing = Arc::default();
     let writer =
@@ -162,7 +162,7 @@ fn start(options: &Arc<Options>) -> std::io::Result<Queues> {
 
     // A database in memory is one connection's own.
     if options.readers == 0 || options.is_in_memory() {
-        return Ok(Queues { write, read: None });
+        return Ok(KeyedMutex { write, read: None });
     }
     let (read, jobs) = channel(QUEUE);
     let jobs = Arc::new(Mutex::new(jobs));
@@ -170,7 +170,7 @@ fn start(options: &Arc<Options>) -> std::io::Result<Queues> {
         let (jobs, connection) = (Arc::clone(&jobs), Connection::new(options, &closing));
         spawn("session-read", move || run_reader(connection, &jobs))?;
     }
-    Ok(Queues { write, read: Some(read) })
+    Ok(KeyedMutex { write, read: Some(read) })
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {

@@ -16,7 +16,7 @@ use crate::site::{Answer, Site};
 
 /// An entrant that is ready.
 #[derive(Debug)]
-pub(crate) struct Crew {
+pub(crate) struct Cluster {
     pub(crate) sites: Vec<Site>,
     /// Its store, where that is one of ours.
     pub(crate) store: Option<AnyStore>,
@@ -35,7 +35,7 @@ pub(crate) struct Timed {
 #[must_use = "the requests end with this value"]
 pub(crate) struct Sent(JoinSet<Result<(usize, Timed)>>);
 
-impl Crew {
+impl Cluster {
     /// The application that this writer's requests go to.
     pub(crate) fn site(&self, writer: usize) -> &Site {
         &self.sites[writer % self.sites.len()]

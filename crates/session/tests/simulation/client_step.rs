@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use express_session::{Error, ErrorKind, LateWrite, Outage, Session, Unloaded, Unset};
+use express_session::{Error, ErrorKind, LateWrite, LazySession, Outage, Session, Unset};
 use express_session_testkit::Fate;
 use http::header::SET_COOKIE;
 use http::{HeaderValue, Response, StatusCode};
@@ -22,13 +22,13 @@ use crate::world::World;
 
 tokio::task_local! {
     /// The request that is being polled, so that a store call can be told whose it is.
-    pub(crate) static ERRAND: Arc<Errand>;
+    pub(crate) static ERRAND: Arc<ClientStep>;
 }
 
 /// The header of every response that a handler made.
 pub(crate) const HANDLED: &str = "x-handled";
 
-pub(crate) struct Errand {
+pub(crate) struct ClientStep {
     pub(crate) visit: Visit,
     world: Arc<World>,
     /// The id of the cookie that is sent, and what was known of that session then.
@@ -77,7 +77,7 @@ pub(crate) struct Notes {
     stored: bool,
 }
 
-impl Errand {
+impl ClientStep {
     pub(crate) fn new(world: Arc<World>, visit: Visit, presented: Option<Presented>) -> Arc<Self> {
         let unanswered_before = world.unanswered();
         Arc::new(Self { visit, world, presented, unanswered_before, notes: Mutex::default() })
@@ -128,10 +128,12 @@ impl Errand {
     }
 
     /// What the handler does.
-    pub(crate) async fn handle(self: Arc<Self>, unloaded: Unloaded) -> Response<Sent> {
+    pub(crate) async fn handle(self: Arc<Self>, unloaded: LazySession) -> Response<Sent> {
         if self.visit.lazy {
             let body = match &self.visit.end {
-                End::Stream(_) => Sent::Stream(Streaming::Begun(self, Handle::Unloaded(unloaded))),
+                End::Stream(_) => {
+                    Sent::Stream(Streaming::Begun(self, Handle::LazySession(unloaded)))
+                }
                 End::Text | End::Empty => Sent::Whole(Some("hello")),
             };
             return handled(StatusCode::OK, body);
@@ -175,7 +177,7 @@ impl Errand {
     /// Looks at a session that was just loaded.
     fn has(&self, session: &Session) {
         let id = session.id().as_str().to_owned();
-        let adrift = !session.is_kept();
+        let adrift = !session.is_persisted();
         {
             let mut notes = self.lock();
             notes.id = Some(id.clone());
@@ -542,13 +544,13 @@ pub(crate) enum Sent {
 
 /// The session of a body.
 pub(crate) enum Handle {
-    Unloaded(Unloaded),
+    LazySession(LazySession),
     Loaded(Session),
 }
 
 /// A body that changes its session while it is sent.
 pub(crate) enum Streaming {
-    Begun(Arc<Errand>, Handle),
+    Begun(Arc<ClientStep>, Handle),
     Working(Pin<Box<dyn Future<Output = ()> + Send>>),
     Ended,
 }
@@ -570,24 +572,24 @@ impl http_body::Body for Sent {
             Self::Stream(streaming) => streaming,
         };
         match std::mem::replace(streaming, Streaming::Ended) {
-            Streaming::Begun(errand, handle) => {
+            Streaming::Begun(client_step, handle) => {
                 *streaming = Streaming::Working(Box::pin(async move {
-                    let End::Stream(steps) = errand.visit.end.clone() else { return };
+                    let End::Stream(steps) = client_step.visit.end.clone() else { return };
                     let session = match handle {
                         Handle::Loaded(session) => session,
-                        Handle::Unloaded(unloaded) => match unloaded.load().await {
+                        Handle::LazySession(unloaded) => match unloaded.load().await {
                             Ok(session) => {
-                                errand.step_begins();
-                                errand.has(&session);
+                                client_step.step_begins();
+                                client_step.has(&session);
                                 session
                             }
-                            Err(error) => return errand.failed(&error),
+                            Err(error) => return client_step.failed(&error),
                         },
                     };
-                    if let Err(error) = errand.run(&session, &steps, 50).await {
-                        errand.failed(&error);
+                    if let Err(error) = client_step.run(&session, &steps, 50).await {
+                        client_step.failed(&error);
                     }
-                    errand.retries();
+                    client_step.retries();
                 }));
                 Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"begun")))))
             }

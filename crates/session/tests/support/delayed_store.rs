@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use express_session::store::{
-    Created, Error, ErrorKind, Fenced, Holder, Loaded, Locked, Record, Renewed, Revision, Store,
-    Touch, Touched, Updated,
+    Created, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome, LockToken, Record,
+    Revision, Store, Touch, Touched, Updated,
 };
 use express_session::{SessionId, Timestamp};
 use express_session_testkit::Verb;
@@ -25,9 +25,9 @@ pub(crate) enum Stage {
     Lost,
 }
 
-/// A store with a hitch. Clones have the same.
+/// A store with a delayed_store. Clones have the same.
 #[derive(Clone)]
-pub(crate) struct Hitch<S> {
+pub(crate) struct DelayedStore<S> {
     store: S,
     verb: Verb,
     stage: Stage,
@@ -35,7 +35,7 @@ pub(crate) struct Hitch<S> {
     lost: Arc<AtomicBool>,
 }
 
-impl<S: Store> Hitch<S> {
+impl<S: Store> DelayedStore<S> {
     /// Holds every call of this kind, until it is opened.
     pub(crate) fn before(verb: Verb, store: S) -> Self {
         Self::new(verb, Stage::Before, store)
@@ -96,7 +96,7 @@ impl<S: Store> Hitch<S> {
     }
 }
 
-impl<S: Store> Store for Hitch<S> {
+impl<S: Store> Store for DelayedStore<S> {
     async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
         self.around(Verb::Load, self.store.load(id, now)).await
     }
@@ -124,8 +124,12 @@ impl<S: Store> Store for Hitch<S> {
         self.around(Verb::Touch, self.store.touch(id, touch, now)).await
     }
 
-    async fn renew(&self, id: &SessionId, now: Timestamp) -> Result<Option<Renewed>, Error> {
-        self.around(Verb::Renew, self.store.renew(id, now)).await
+    async fn load_and_touch(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<LoadedAndTouched>, Error> {
+        self.around(Verb::LoadAndTouch, self.store.load_and_touch(id, now)).await
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -135,10 +139,10 @@ impl<S: Store> Store for Hitch<S> {
     async fn lock(
         &self,
         id: &SessionId,
-        holder: Holder,
+        holder: LockToken,
         lease: Duration,
         now: Timestamp,
-    ) -> Result<Locked, Error> {
+    ) -> Result<LockOutcome, Error> {
         self.around(Verb::Lock, self.store.lock(id, holder, lease, now)).await
     }
 
@@ -147,14 +151,14 @@ impl<S: Store> Store for Hitch<S> {
         id: &SessionId,
         record: &Record,
         expected: Revision,
-        holder: Holder,
+        holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
         let call = self.store.update_locked(id, record, expected, holder, now);
         self.around(Verb::UpdateLocked, call).await
     }
 
-    async fn unlock(&self, id: &SessionId, holder: Holder) -> Result<(), Error> {
+    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         self.around(Verb::Unlock, self.store.unlock(id, holder)).await
     }
 
