@@ -16,7 +16,7 @@ use bench_hot::{Driver, Handle, Site, Tower, Work, alter, service};
 use express_session::store::{Created, Record, Revision, Store as _};
 use express_session::{MemoryStore, SessionId, Timestamp};
 use express_session_core::cookie::{self, Cookie, CookieTemplate, StoredCookie};
-use express_session_core::{Document, Keyring, Verified, token};
+use express_session_core::{Document, Keyring, Verified, signing};
 use futures_util::FutureExt as _;
 use http::header::{COOKIE, SET_COOKIE};
 use http::{Extensions, HeaderValue, Request, Response};
@@ -62,7 +62,7 @@ impl Settings {
     /// The id of the request's cookie, if its signature is good.
     fn presented<B>(&self, request: &Request<B>) -> Option<SessionId> {
         let headers = request.headers().get_all(COOKIE).iter().map(HeaderValue::as_bytes);
-        let opened = |value: &str| token::open(value, &self.keyring).ok();
+        let opened = |value: &str| signing::verify(value, &self.keyring).ok();
         cookie::find(headers, NAME, 1, opened).map(Verified::into_inner)
     }
 }
@@ -136,14 +136,14 @@ impl Shared {
         if !document.is_changed() {
             return None;
         }
-        let record = Record { text: document.render(&template.text(cookie)), deadline: None };
+        let record = Record { text: document.to_json(&template.text(cookie)), deadline: None };
         if let Some(revision) = revision {
             store.update(id, &record, *revision, now()).now_or_never()?.ok()?;
             return None;
         }
         let created = store.create(id, &record, now()).now_or_never()?.ok()?;
         let Created::Done(_) = created else { return None };
-        let line = cookie::print(NAME, &token::seal(id, keyring), cookie).ok()?;
+        let line = cookie::print(NAME, &signing::sign(id, keyring), cookie).ok()?;
         HeaderValue::try_from(line).ok()
     }
 }

@@ -1,7 +1,7 @@
 //! Changes of a record, and what two requests make of one.
 
 use arbitrary::{Arbitrary, Unstructured};
-use express_session_core::{Document, InsertError, merge};
+use express_session_core::{Document, InsertError, session::merge};
 use serde_json::Value;
 
 use crate::javascript::{self, Integers, Js, in_order, index};

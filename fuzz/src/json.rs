@@ -1,7 +1,7 @@
 //! A value within a record.
 
 use express_session_core::Document;
-use express_session_core::document::Json;
+use express_session_core::record::Json;
 use serde_json::Value;
 
 use crate::javascript::{Integers, Js};

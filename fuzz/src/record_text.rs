@@ -1,7 +1,7 @@
 //! A record as it is stored.
 
 use express_session_core::cookie::{Cookie, CookieTemplate, StoredCookie};
-use express_session_core::document::{renewed, with_cookie};
+use express_session_core::record::{renewed, with_cookie};
 use express_session_core::{Corrupt, Document};
 use serde_json::json;
 

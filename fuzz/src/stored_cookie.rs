@@ -34,12 +34,12 @@ pub fn run(data: &[u8]) {
     }
 
     let mut touched = cookie.clone();
-    touched.load_and_touch(NOW);
+    touched.reset_expiry(NOW);
     let once = touched.clone();
-    touched.load_and_touch(NOW);
+    touched.reset_expiry(NOW);
     assert_eq!(touched.text(), once.text(), "a second touch at once changes nothing");
     let later = Timestamp::from_millis(NOW.millis() + 20_000);
-    touched.load_and_touch(later);
+    touched.reset_expiry(later);
     if let (Some(first), Some(second)) = (once.deadline(), touched.deadline()) {
         assert_eq!(second.saturating_since(first), Duration::from_secs(20));
     }
@@ -65,7 +65,7 @@ pub fn question(data: &[u8]) -> Option<Question> {
     let text = std::str::from_utf8(data).ok()?;
     let ours = StoredCookie::parse(text, NOW).ok().map(|cookie| {
         let mut touched = cookie.clone();
-        touched.load_and_touch(NOW);
+        touched.reset_expiry(NOW);
         [cookie.text(), touched.text()]
     });
     // What express-session throws at is told apart from what it loads; a date has forms that are read on

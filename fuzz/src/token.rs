@@ -1,7 +1,7 @@
 //! The signed value of the cookie.
 
 use arbitrary::{Arbitrary, Unstructured};
-use express_session_core::{Keyring, SessionId, token};
+use express_session_core::{Keyring, SessionId, signing};
 use serde_json::json;
 
 use crate::node::Question;
@@ -33,15 +33,15 @@ pub fn run(data: &[u8]) {
     refused_or_sealed(&case.foreign, &secrets);
     refused_or_sealed(&format!("s:{}", case.foreign), &secrets);
     let Some(id) = SessionId::new(case.id) else {
-        return assert!(opened(&token::seal(&some_id(), &ring), &ring).is_some());
+        return assert!(opened(&signing::sign(&some_id(), &ring), &ring).is_some());
     };
-    let value = token::seal(&id, &ring);
+    let value = signing::sign(&id, &ring);
     assert_eq!(opened(&value, &ring).as_deref(), Some(id.as_str()), "what is sealed opens");
     for secret in &secrets {
         let other = self::ring(&[secret]);
         let same = key(secret) == key(&case.first);
         assert_eq!(opened(&value, &other).is_some(), same, "the first secret signs");
-        assert!(opened(&token::seal(&id, &other), &ring).is_some(), "every secret verifies");
+        assert!(opened(&signing::sign(&id, &other), &ring).is_some(), "every secret verifies");
     }
     let mut bytes = value.clone().into_bytes();
     let bit = usize::from(case.bit) % (8 * bytes.len());
@@ -59,7 +59,7 @@ pub fn question(data: &[u8]) -> Option<Question> {
     let case = case(data)?;
     let id = SessionId::new(case.id)?;
     let ring = ring(&[&case.first]);
-    let sealed = token::seal(&id, &ring);
+    let sealed = signing::sign(&id, &ring);
     let foreign = format!("s:{}", case.foreign);
     Some(Question {
         ask: json!({
@@ -80,13 +80,13 @@ fn ring(secrets: &[&str]) -> Keyring {
 }
 
 fn opened(value: &str, ring: &Keyring) -> Option<String> {
-    token::open(value, ring).ok().map(|id| id.get().as_str().to_owned())
+    signing::verify(value, ring).ok().map(|id| id.get().as_str().to_owned())
 }
 
 /// Whatever opens is what one of the secrets makes of the id that comes out.
 fn refused_or_sealed(value: &str, secrets: &[&str]) {
     if let Some(id) = opened(value, &ring(secrets)).and_then(SessionId::new) {
-        let sealed = |secret: &&str| token::seal(&id, &ring(&[secret])) == value;
+        let sealed = |secret: &&str| signing::sign(&id, &ring(&[secret])) == value;
         assert!(secrets.iter().any(sealed), "a value opens that no secret makes");
     }
 }

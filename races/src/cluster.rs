@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use axum::http::StatusCode;
 use express_session::store::{AnyStore, Store as _};
 use express_session::{SessionId, Timestamp};
-use express_session_core::{Keyring, Verified, cookie, token};
+use express_session_core::{Keyring, Verified, cookie, signing};
 use serde_json::{Map, Value};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -131,7 +131,7 @@ impl Answer {
 fn id_of(cookie: &str) -> Option<SessionId> {
     let keyring = Keyring::new([SECRET]).ok()?;
     let value = cookie::values([cookie.as_bytes()], "connect.sid").next()?;
-    token::open(&value, &keyring).ok().map(Verified::into_inner)
+    signing::verify(&value, &keyring).ok().map(Verified::into_inner)
 }
 
 fn now() -> Timestamp {
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn an_id_is_read_from_a_cookie_that_we_signed() {
         let id = SessionId::from_random([7; 24]);
-        let token = token::seal(&id, &Keyring::new([SECRET]).unwrap());
+        let token = signing::sign(&id, &Keyring::new([SECRET]).unwrap());
         let encoded = token.replace(':', "%3A").replace('+', "%2B").replace('/', "%2F");
         assert!(id_of(&format!("connect.sid={encoded}")).is_some_and(|read| read == id));
         assert!(id_of(&format!("id={encoded}")).is_none());

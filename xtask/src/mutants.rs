@@ -246,7 +246,7 @@ mod tests {
         let outcomes = outcomes(&[
             ("MissedMutant", "crates/core/src/time.rs:7:1: replace || with && in of"),
             ("MissedMutant", "crates/core/src/time.rs:9:12: replace < with <= in of"),
-            ("MissedMutant", "crates/core/src/cookie/print.rs:1:1: replace < with <= in of"),
+            ("MissedMutant", "crates/core/src/cookie/set_cookie.rs:1:1: replace < with <= in of"),
             ("CaughtMutant", "crates/core/src/time.rs:9:12: replace < with == in of"),
         ]);
         let verdict = Verdict::of(&outcomes, &listed(TABLE).unwrap(), true);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::constant;
+use crate::signing::constant_time;
 
 /// A session's id: the key its record is stored under, and what the signed cookie carries.
 ///
@@ -86,7 +86,7 @@ impl SessionId {
 
 impl PartialEq for SessionId {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || constant::same(self.0.as_bytes(), other.0.as_bytes())
+        Arc::ptr_eq(&self.0, &other.0) || constant_time::same(self.0.as_bytes(), other.0.as_bytes())
     }
 }
 

@@ -42,44 +42,32 @@
 //! session.
 #![forbid(unsafe_code)]
 
-mod body;
-mod carry;
-mod config;
-mod connection;
-mod deadline;
-mod diagnose;
 mod error;
-#[cfg(feature = "axum")]
-mod extract;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-mod head;
+mod handle;
 mod layer;
-mod lock;
-mod queue;
-mod service;
-mod session;
-mod source;
-mod state;
+mod middleware;
+mod request;
+mod runtime;
 pub mod store;
-mod typed;
 
-pub use body::SessionBody;
-pub use config::Secret;
-pub use connection::SecureConnection;
 pub use error::{ConfigError, Error, ErrorKind};
 pub use express_session_core::cookie::{Cookie, Priority, SameSite, Secure};
 pub use express_session_core::{
     Clock, Departures, LateWrite, Outage, Random, SessionId, Timestamp, Unset,
 };
+pub use handle::lock::SessionLock;
+pub use handle::session::{LazySession, Session, SessionCookie};
+pub use handle::typed::Typed;
 pub use layer::SessionLayer;
-pub use lock::SessionLock;
-pub use service::{ResponseFuture, SessionService};
-pub use session::{LazySession, Session, SessionCookie};
+pub use layer::config::Secret;
+pub use middleware::body::SessionBody;
+pub use middleware::https::SecureConnection;
+pub use middleware::service::{ResponseFuture, SessionService};
 pub use store::connect;
 pub use store::memory::MemoryStore;
-pub use typed::Typed;
 
 #[cfg(doc)]
 pub mod guide {

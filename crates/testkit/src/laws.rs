@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use express_session_core::document::{Document, with_cookie};
+use express_session_core::record::{Document, with_cookie};
 use express_session_core::store::{
     Admin, Created, Error, ErrorKind, Fenced, Loaded, LockOutcome, LockToken, Record, Revision,
     Store, Touch, Touched, Updated,

@@ -102,7 +102,7 @@ async fn log_in(visit: Typed<Visit>, Form(user): Form<Named>) -> Result<Redirect
 }
 
 /// Everything goes on, under a new id.
-async fn load_and_touch(visit: Typed<Visit>) -> Result<Redirect, Error> {
+async fn renew(visit: Typed<Visit>) -> Result<Redirect, Error> {
     let before = visit.read()?;
     visit.session().regenerate().await?;
     visit.write(&before)?;

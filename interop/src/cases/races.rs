@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use express_session::store::{Loaded, Updated};
-use express_session_core::{Document, merge};
+use express_session_core::{Document, session::merge};
 use serde_json::json;
 
 use crate::bench::{Bench, done, fresh_id, outcome, renewed, same};

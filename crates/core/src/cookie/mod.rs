@@ -2,10 +2,12 @@
 
 mod header;
 mod options;
-mod print;
+mod set_cookie;
 mod stored;
 
 pub use header::{find, values};
 pub use options::{Cookie, Lifetime, Priority, SameSite, Secure};
-pub use print::{InvalidAttribute, check_domain, check_name, check_path, print, print_expired};
+pub use set_cookie::{
+    InvalidAttribute, check_domain, check_name, check_path, print, print_expired,
+};
 pub use stored::{CookieTemplate, StoredCookie};

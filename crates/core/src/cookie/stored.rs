@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::options::{Cookie, Lifetime, Priority, SameSite, Secure};
-use crate::document::Corrupt;
-use crate::{Timestamp, json};
+use crate::Timestamp;
+use crate::record::Corrupt;
+use crate::record::json;
 
 /// A JavaScript value, as far as a cookie's field can hold one.
 #[derive(Clone, Debug, Default, PartialEq)]

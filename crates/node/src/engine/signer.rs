@@ -8,7 +8,7 @@
 use express_session_core::cookie::{
     self, Cookie, InvalidAttribute, Priority, SameSite, Secure, StoredCookie,
 };
-use express_session_core::{Keyring, SessionId, Timestamp, token};
+use express_session_core::{Keyring, SessionId, Timestamp, signing};
 use napi::bindgen_prelude::{Either4, Latin1String, Null, Uint8Array};
 use napi::{Error, Result, Status};
 use napi_derive::napi;
@@ -43,11 +43,13 @@ impl Signer {
     pub fn read(&self, header: Latin1String) -> Either4<String, bool, Null, ()> {
         let mut refusal = Either4::D(());
         for value in cookie::values([&header[..]], &self.name).take(self.candidates) {
-            let refused = match token::open(&value, &self.keyring) {
+            let refused = match signing::verify(&value, &self.keyring) {
                 Ok(id) => return Either4::A(id.get().as_str().to_owned()),
                 // As express-session has it, an empty value is no cookie, and an empty id no id.
-                Err(refusal) if value.is_empty() || refusal == token::Refusal::EmptyId => continue,
-                Err(token::Refusal::Unsigned) => Either4::C(Null),
+                Err(refusal) if value.is_empty() || refusal == signing::Refusal::EmptyId => {
+                    continue;
+                }
+                Err(signing::Refusal::Unsigned) => Either4::C(Null),
                 Err(_) => Either4::B(false),
             };
             // The first one is told.
@@ -87,7 +89,7 @@ impl Signer {
         cookie::check_name(&self.name).map_err(|_| invalid("argument name is invalid"))?;
         let attributes = attributes(flags, expires, path, domain, priority, same_site)?;
         let id = SessionId::new(id).ok_or_else(|| invalid("argument id is empty"))?;
-        cookie::print(&self.name, &token::seal(&id, &self.keyring), &attributes)
+        cookie::print(&self.name, &signing::sign(&id, &self.keyring), &attributes)
             .map_err(|error| refused(&error))
     }
 

@@ -357,7 +357,7 @@ left_out! {
 async fn probed<S: super::Store>(store: S) -> Result<AnyStore, ConnectError> {
     use express_session_core::{Clock as _, SessionId};
 
-    use crate::source::System;
+    use crate::runtime::system::System;
 
     if let Some(id) = SessionId::new("connect") {
         store.load(&id, System.now().into()).await?;

@@ -17,6 +17,8 @@
 //! A store of your own implements [`Store`]; `express-session-testkit` has the laws to test it with.
 
 mod any;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod cleanup;
 mod coalesce;
 mod connect;
 #[cfg(feature = "file")]
@@ -33,8 +35,6 @@ pub mod mysql;
 pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
-#[cfg(any(feature = "postgres", feature = "mysql"))]
-mod schedule;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 

@@ -16,7 +16,7 @@ use express_session::store::{Record, Store as _};
 use express_session::{
     Cookie, Error, MemoryStore, Secret, Session, SessionBody, SessionId, SessionLayer, Timestamp,
 };
-use express_session_core::{Keyring, token};
+use express_session_core::{Keyring, signing};
 use express_session_testkit::{Call, FakeClock, Spy, Verb};
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -156,7 +156,7 @@ pub(crate) fn signed(id: &str) -> String {
 
 pub(crate) fn signed_with(id: &str, secret: &str) -> String {
     let keyring = Keyring::new([secret]).unwrap();
-    let token = token::seal(&SessionId::new(id).unwrap(), &keyring);
+    let token = signing::sign(&SessionId::new(id).unwrap(), &keyring);
     token.replace(':', "%3A").replace('+', "%2B").replace('/', "%2F")
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use express_session_core::document::{Document, renewed, with_cookie};
+use express_session_core::record::{Document, renewed, with_cookie};
 use express_session_core::store::{
     Created, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome, LockToken, Record,
     Revision, Store, Touch, Touched, Updated,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use express_session_core::document::{Document, with_cookie};
+use express_session_core::record::{Document, with_cookie};
 use express_session_core::store::Revision;
 use express_session_core::{Corrupt, Timestamp};
 use serde::Deserialize;

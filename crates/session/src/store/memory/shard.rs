@@ -15,7 +15,7 @@ use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use express_session_core::cookie::CookieTemplate;
-use express_session_core::document::{with_cookie, with_expiry_reset_as};
+use express_session_core::record::{with_cookie, with_expiry_reset_as};
 use express_session_core::store::{
     Created, Loaded, LoadedAndTouched, Record, Revision, Touched, Updated,
 };

@@ -1,0 +1,3 @@
+//! The session of one request as a state machine without IO.
+
+pub mod merge;

@@ -1,0 +1,183 @@
+//! The secrets: the first signs, every one verifies.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+use super::constant_time;
+
+/// Characters of a signature: 32 bytes in base64 without padding.
+pub(crate) const SIGNATURE: usize = 43;
+
+/// One or several secrets, ready for use.
+///
+/// The first secret signs; all of them verify, in order, so that a secret is rotated by putting a
+/// new one in front (item 12). The state of the HMAC is prepared once for each secret, so a
+/// signature costs two blocks of SHA-256 and no more. Prints as redacted, compares in constant time.
+///
+/// ```
+/// use express_session_core::{Keyring, SessionId};
+///
+/// let keyring = Keyring::new(["new secret", "old secret"])?;
+/// let old = Keyring::new(["old secret"])?;
+/// let id = SessionId::new("apple").ok_or("empty")?;
+///
+/// assert!(keyring.verify("apple", &old.sign(&id)));
+/// assert!(!old.verify("apple", &keyring.sign(&id)));
+/// assert_eq!(format!("{keyring:?}"), "Keyring(2 secrets, redacted)");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Keyring(Vec<Hmac<Sha256>>);
+
+/// There is no secret to sign with.
+///
+/// ```
+/// use express_session_core::Keyring;
+///
+/// let error = Keyring::new([""; 0]).unwrap_err();
+/// assert_eq!(error.to_string(), "secret needs one or more strings");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NoSecret;
+
+impl Keyring {
+    /// Takes secrets, as text (its UTF-8 bytes, as on Node) or as bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSecret`] where there is none. An empty secret is taken, as express-session takes `['']`;
+    /// the layer warns of it.
+    ///
+    /// ```
+    /// use express_session_core::{Keyring, NoSecret};
+    ///
+    /// let text = Keyring::new(["keyboard cat"])?;
+    /// let bytes = Keyring::new([b"keyboard cat"])?;
+    /// # let id = express_session_core::SessionId::from_random([0; 24]);
+    /// assert_eq!(text.sign(&id), bytes.sign(&id));
+    /// # Ok::<(), NoSecret>(())
+    /// ```
+    pub fn new<I>(secrets: I) -> Result<Self, NoSecret>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<[u8]>,
+    {
+        let keys: Vec<_> = secrets
+            .into_iter()
+            // HMAC takes a key of any length (RFC 2104 §2), so none is dropped here.
+            .filter_map(|secret| Hmac::<Sha256>::new_from_slice(secret.as_ref()).ok())
+            .collect();
+        if keys.is_empty() { Err(NoSecret) } else { Ok(Self(keys)) }
+    }
+
+    /// Signs an id with the first secret: HMAC-SHA256 in base64 without padding, 43 characters (item 30).
+    ///
+    /// ```
+    /// use express_session_core::{Keyring, SessionId};
+    ///
+    /// let id = SessionId::new("apple").ok_or("empty")?;
+    /// let signature = Keyring::new(["keyboard cat"])?.sign(&id);
+    /// assert_eq!(signature, "D8Y+pkTAmeR0PobOhY4G97PRW+j7bUnP/5m6/On1MCU");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn sign(&self, id: &crate::SessionId) -> String {
+        let mut text = String::with_capacity(SIGNATURE);
+        self.push_signature(id, &mut text);
+        text
+    }
+
+    pub(crate) fn push_signature(&self, id: &crate::SessionId, out: &mut String) {
+        let signature = self.0.first().map_or([b'A'; SIGNATURE], |key| signature(key, id.as_str()));
+        // Base64 is ASCII.
+        out.push_str(std::str::from_utf8(&signature).unwrap_or_default());
+    }
+
+    /// Says whether any secret gives `text` this signature. The comparison takes the same time wherever
+    /// the first difference is.
+    ///
+    /// ```
+    /// use express_session_core::{Keyring, NoSecret};
+    ///
+    /// let keyring = Keyring::new(["new secret", "keyboard cat"])?;
+    /// let signature = "D8Y+pkTAmeR0PobOhY4G97PRW+j7bUnP/5m6/On1MCU";
+    /// assert!(keyring.verify("apple", signature));
+    /// assert!(!keyring.verify("pear", signature));
+    /// # Ok::<(), NoSecret>(())
+    /// ```
+    #[must_use]
+    pub fn verify(&self, text: &str, presented: &str) -> bool {
+        self.0.iter().any(|key| constant_time::same(&signature(key, text), presented.as_bytes()))
+    }
+}
+
+fn signature(key: &Hmac<Sha256>, text: &str) -> [u8; SIGNATURE] {
+    let mut mac = key.clone();
+    mac.update(text.as_bytes());
+    let mut encoded = [0; SIGNATURE];
+    // 32 bytes fill 43 characters exactly.
+    let _ = STANDARD_NO_PAD.encode_slice(mac.finalize().into_bytes(), &mut encoded);
+    encoded
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keyring({} secrets, redacted)", self.0.len())
+    }
+}
+
+impl fmt::Display for NoSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("secret needs one or more strings")
+    }
+}
+
+impl std::error::Error for NoSecret {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SessionId;
+
+    #[test]
+    fn only_the_exact_signature_is_accepted() {
+        let keyring = Keyring::new(["keyboard cat"]).unwrap();
+        let good = keyring.sign(&SessionId::new("apple").unwrap());
+        assert!(keyring.verify("apple", &good));
+        let url_safe = good.replace('+', "-").replace('/', "_");
+        for bad in ["", &good[1..], &url_safe, &format!("{good}="), &good.to_lowercase()] {
+            assert!(!keyring.verify("apple", bad), "{bad}");
+        }
+        assert!(!keyring.verify("apples", &good));
+    }
+
+    #[test]
+    fn first_secret_signs_and_all_verify() {
+        let [one, two] = ["one", "two"].map(|secret| Keyring::new([secret]).unwrap());
+        let both = Keyring::new(["one", "two"]).unwrap();
+        let id = SessionId::new("id").unwrap();
+        assert_eq!(both.sign(&id), one.sign(&id));
+        assert!(both.verify("id", &one.sign(&id)) && both.verify("id", &two.sign(&id)));
+    }
+
+    #[test]
+    fn no_secret_is_refused_and_an_empty_one_is_taken() {
+        let refused = Keyring::new([""; 0]).unwrap_err();
+        assert_eq!(
+            (refused, refused.to_string()),
+            (NoSecret, "secret needs one or more strings".to_owned())
+        );
+        assert!(Keyring::new([""]).is_ok());
+    }
+
+    #[test]
+    fn secret_never_prints() {
+        let keyring = Keyring::new(["hunter2"]).unwrap();
+        assert_eq!(format!("{keyring:?}"), "Keyring(1 secrets, redacted)");
+    }
+}

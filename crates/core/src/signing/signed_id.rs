@@ -1,0 +1,167 @@
+//! The signed token in the cookie: `s:` + id + `.` + signature (items 26 to 31).
+
+use super::keyring::SIGNATURE;
+use crate::{Keyring, SessionId};
+
+/// A value whose signature was checked. Only [`verify`] makes one.
+///
+/// Code that must not act on what a client merely claims asks for this type.
+///
+/// ```
+/// use express_session_core::{Keyring, SessionId, Verified, signing};
+///
+/// fn greet(id: &Verified<SessionId>) -> String {
+///     format!("{} bytes of id, and none made up", id.get().as_str().len())
+/// }
+///
+/// let keyring = Keyring::new(["keyboard cat"])?;
+/// let id = signing::verify("s:apple.D8Y+pkTAmeR0PobOhY4G97PRW+j7bUnP/5m6/On1MCU", &keyring);
+/// assert_eq!(id.as_ref().map(greet), Ok("5 bytes of id, and none made up".to_owned()));
+/// # Ok::<(), express_session_core::NoSecret>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified<T>(T);
+
+impl<T> Verified<T> {
+    /// Gives the value up.
+    ///
+    /// ```
+    /// use express_session_core::{Keyring, SessionId, Verified, signing};
+    ///
+    /// let keyring = Keyring::new(["keyboard cat"])?;
+    /// let id = signing::verify("s:apple.D8Y+pkTAmeR0PobOhY4G97PRW+j7bUnP/5m6/On1MCU", &keyring);
+    /// assert_eq!(id.ok().map(Verified::into_inner), SessionId::new("apple"));
+    /// # Ok::<(), express_session_core::NoSecret>(())
+    /// ```
+    #[must_use]
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+
+    /// Shows the value.
+    ///
+    /// ```
+    /// use express_session_core::{Keyring, signing};
+    ///
+    /// let keyring = Keyring::new(["keyboard cat"])?;
+    /// let id = signing::verify("s:apple.D8Y+pkTAmeR0PobOhY4G97PRW+j7bUnP/5m6/On1MCU", &keyring);
+    /// assert_eq!(id.as_ref().map(|id| id.get().as_str()), Ok("apple"));
+    /// # Ok::<(), express_session_core::NoSecret>(())
+    /// ```
+    #[must_use]
+    pub fn get(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Why a cookie's value names no session.
+///
+/// ```
+/// use express_session_core::{Keyring, signing};
+///
+/// let keyring = Keyring::new(["keyboard cat"])?;
+/// let refusal = |value| signing::verify(value, &keyring).err();
+/// assert_eq!(refusal("apple"), Some(signing::Refusal::Unsigned));
+/// assert_eq!(refusal("s:apple"), Some(signing::Refusal::BadSignature));
+/// let empty = "s:.aJcKKTu8Uv0mRiw7LTI435t+pOa+giU/WLAuLCKGEFc";
+/// assert_eq!(refusal(empty), Some(signing::Refusal::EmptyId));
+/// # Ok::<(), express_session_core::NoSecret>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It does not begin with `s:`: no id of ours is ever sent unsigned.
+    Unsigned,
+    /// No secret gives this signature: forged, cut off, or signed with a secret that is gone.
+    BadSignature,
+    /// The signature is good, and the id is empty (item 29).
+    EmptyId,
+}
+
+/// Makes the value of a cookie for an id, before percent-encoding.
+///
+/// ```
+/// use express_session_core::{Keyring, SessionId, signing};
+///
+/// let keyring = Keyring::new(["keyboard cat"])?;
+/// let id = SessionId::new("apple").ok_or("empty")?;
+/// let value = signing::sign(&id, &keyring);
+/// assert_eq!(value, "s:apple.D8Y+pkTAmeR0PobOhY4G97PRW+j7bUnP/5m6/On1MCU");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub fn sign(id: &SessionId, keyring: &Keyring) -> String {
+    let mut sealed = String::with_capacity("s:.".len() + id.as_str().len() + SIGNATURE);
+    sealed.push_str("s:");
+    sealed.push_str(id.as_str());
+    sealed.push('.');
+    keyring.push_signature(id, &mut sealed);
+    sealed
+}
+
+/// Checks the value of a cookie, after percent-decoding, and takes the id out of it.
+///
+/// # Errors
+///
+/// [`Refusal`]: the value names no session, and the visitor has none.
+///
+/// ```
+/// use express_session_core::{Keyring, signing};
+///
+/// let keyring = Keyring::new(["keyboard cat"])?;
+/// let verified = signing::verify("s:apple.D8Y+pkTAmeR0PobOhY4G97PRW+j7bUnP/5m6/On1MCU", &keyring);
+/// assert_eq!(verified.map(|id| id.get().as_str().to_owned()), Ok("apple".to_owned()));
+/// assert_eq!(signing::verify("apple", &keyring), Err(signing::Refusal::Unsigned));
+/// assert_eq!(signing::verify("s:apple.forged", &keyring), Err(signing::Refusal::BadSignature));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn verify(value: &str, keyring: &Keyring) -> Result<Verified<SessionId>, Refusal> {
+    let signed = value.strip_prefix("s:").ok_or(Refusal::Unsigned)?;
+    // The last dot is where it is behind an id that we signed; an id may have dots of its own.
+    let dot = signed.len().checked_sub(SIGNATURE + 1).ok_or(Refusal::BadSignature)?;
+    let (id, signature) = signed.split_at_checked(dot).ok_or(Refusal::BadSignature)?;
+    let signature = signature.strip_prefix('.').ok_or(Refusal::BadSignature)?;
+    if !keyring.verify(id, signature) {
+        return Err(Refusal::BadSignature);
+    }
+    SessionId::new(id).map(Verified).ok_or(Refusal::EmptyId)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn keyring() -> Keyring {
+        Keyring::new(["keyboard cat"]).unwrap()
+    }
+
+    #[test]
+    fn id_with_dots_is_split_at_the_last() {
+        let value = sign(&SessionId::new("a.b.c").unwrap(), &keyring());
+        assert_eq!(verify(&value, &keyring()).unwrap().into_inner().as_str(), "a.b.c");
+    }
+
+    #[test]
+    fn signed_empty_id_is_no_session() {
+        // By cookie-signature 1.0.7 on Node: sign('', 'keyboard cat').
+        let signature = "aJcKKTu8Uv0mRiw7LTI435t+pOa+giU/WLAuLCKGEFc";
+        let refusal = verify(&format!("s:.{signature}"), &keyring()).unwrap_err();
+        assert_eq!(refusal, Refusal::EmptyId);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_sealed_opens(id in ".{1,40}") {
+            let id = SessionId::new(id).unwrap();
+            let opened = verify(&sign(&id, &keyring()), &keyring());
+            prop_assert_eq!(opened.map(Verified::into_inner), Ok(id));
+        }
+
+        #[test]
+        fn hostile_values_are_refused(value in "(s:)?.{0,80}") {
+            prop_assert!(verify(&value, &keyring()).is_err());
+        }
+    }
+}

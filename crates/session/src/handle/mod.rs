@@ -1,0 +1,7 @@
+//! What a handler has in hand: the session, its cookie, its lock.
+
+#[cfg(feature = "axum")]
+mod extract;
+pub(crate) mod lock;
+pub(crate) mod session;
+pub(crate) mod typed;

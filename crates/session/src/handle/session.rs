@@ -1,0 +1,1079 @@
+//! The handle: a visitor's session in a handler.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use express_session_core::cookie::{Priority, SameSite, StoredCookie, check_domain, check_path};
+use express_session_core::record::Json;
+use express_session_core::{Document, SessionId};
+use http::Extensions;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, ErrorKind};
+use crate::middleware::service::Slot;
+use crate::request::{Shared, insert};
+
+/// The session of the visitor whose request this is: `req.session`.
+///
+/// In an axum handler it is an extractor, which loads the record. From then on reading and writing is
+/// synchronous, in memory, and costs the one member it is about. At the end of the request the
+/// session is saved if it was changed, and touched otherwise; the response leaves after that.
+///
+/// A clone is the same session. Members are JSON: whatever serde can make of it, as Express would
+/// store it.
+///
+/// ```
+/// use axum::response::Html;
+/// use express_session::{Error, Session};
+///
+/// async fn cart(session: Session) -> Result<Html<String>, Error> {
+///     let mut items: Vec<String> = session.get("items")?.unwrap_or_default();
+///     items.push("apple".to_owned());
+///     session.insert("items", &items)?;
+///     Ok(Html(format!("{} items", items.len())))
+/// }
+/// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+/// # on::visit(async |session| {
+/// assert_eq!(cart(session).await?.0, "1 items");
+/// # Ok(())
+/// # });
+/// ```
+///
+/// | here | express-session |
+/// |---|---|
+/// | `session.get::<u32>("views")?` | `req.session.views` |
+/// | `session.insert("views", 1)?` | `req.session.views = 1` |
+/// | `session.update("views", \|n: Option<u32>\| n.unwrap_or(0) + 1)?` | `req.session.views++` |
+/// | `session.remove("views")?` | `delete req.session.views` |
+/// | `session.id()` | `req.session.id`, `req.sessionID` |
+/// | `session.cookie().set_max_age(…)?` | `req.session.cookie.maxAge = …` |
+/// | `session.save().await?` | `req.session.save(callback)` |
+/// | `session.reload().await?` | `req.session.reload(callback)` |
+/// | `session.regenerate().await?` | `req.session.regenerate(callback)` |
+/// | `session.destroy().await?` | `req.session.destroy(callback)` |
+/// | `session.touch().await?` | `req.session.touch()` |
+/// | `session.unset()?` | `req.session = null` |
+///
+/// # Errors
+///
+/// Of every method: [`ErrorKind::Ended`] once the session was destroyed, unset, or found gone from the
+/// store; [`ErrorKind::ResponseSent`] once the response is over. The methods name what else can go wrong.
+#[derive(Clone)]
+pub struct Session {
+    shared: Arc<Shared>,
+}
+
+/// A session that has not been loaded, as it stands in a request's extensions.
+///
+/// Axum's extractor makes a [`Session`] of it; without axum, [`load`](Self::load) does.
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use express_session::{Error, SessionLayer, LazySession};
+///
+/// async fn page(session: LazySession) -> Result<String, Error> {
+///     // Whatever is answered before this line costs no call of the store.
+///     let session = session.load().await?;
+///     Ok(format!("{} members", session.len()))
+/// }
+///
+/// let app: Router = Router::new().route("/", get(page)).layer(SessionLayer::new("keyboard cat"));
+/// # let request = http::Request::new(axum::body::Body::empty());
+/// # let response = express_session_testkit::block_on(tower::ServiceExt::oneshot(app, request))?;
+/// assert_eq!(response.status(), 200);
+/// # Ok::<(), std::convert::Infallible>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "a session is loaded with .load().await"]
+pub struct LazySession {
+    shared: Arc<Shared>,
+}
+
+impl LazySession {
+    /// Loads the session: one call of the store at most, none where the visitor has no valid cookie or the
+    /// session was loaded before in this request.
+    ///
+    /// ```
+    /// use express_session::{Error, Session, SessionLayer};
+    /// use http::{Request, Response};
+    /// use tower::{Layer as _, ServiceExt as _, service_fn};
+    ///
+    /// let service = SessionLayer::new("keyboard cat").layer(service_fn(async |request: Request<()>| {
+    ///     let session = Session::from_extensions(request.extensions())?.load().await?;
+    ///     session.insert("views", 1)?;
+    ///     Ok::<_, Error>(Response::new(String::new()))
+    /// }));
+    /// # let response = express_session_testkit::block_on(service.oneshot(Request::new(())))?;
+    /// assert!(response.headers().contains_key("set-cookie"));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`] where the store fails, [`ErrorKind::EmptyId`] where `genid` gives no id.
+    pub async fn load(self) -> Result<Session, Error> {
+        self.shared.load().await?;
+        Ok(Session { shared: self.shared })
+    }
+}
+
+impl fmt::Debug for LazySession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LazySession")
+    }
+}
+
+impl Session {
+    /// Finds the session in a request's extensions: the one of the innermost layer.
+    ///
+    /// This is for services without axum, whose handlers take a [`Session`] as an argument.
+    ///
+    /// ```
+    /// use express_session::{Error, Session};
+    ///
+    /// async fn views<B>(request: http::Request<B>) -> Result<http::Response<String>, Error> {
+    ///     let session = Session::from_extensions(request.extensions())?.load().await?;
+    ///     let views = session.update("views", |n: Option<u64>| n.unwrap_or(0) + 1)?;
+    ///     Ok(http::Response::new(views.to_string()))
+    /// }
+    /// # use tower::{Layer as _, ServiceExt as _};
+    /// # let service = express_session::SessionLayer::new("keyboard cat").layer(tower::service_fn(views));
+    /// # let request = http::Request::new(());
+    /// # let response = express_session_testkit::block_on(service.oneshot(request))?;
+    /// assert!(response.headers().contains_key("set-cookie"));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::MissingLayer`] without a session layer, [`ErrorKind::OutsidePath`] where the
+    /// request's path is outside of the cookie's.
+    pub fn from_extensions(extensions: &Extensions) -> Result<LazySession, Error> {
+        Self::find(extensions, |_| true)
+    }
+
+    /// Finds the session of the layer whose cookie has this name, where several layers are in use.
+    ///
+    /// ```
+    /// use express_session::{Error, Session, SessionLayer};
+    /// use http::{Request, Response};
+    /// use tower::{ServiceBuilder, ServiceExt as _};
+    ///
+    /// let service = ServiceBuilder::new()
+    ///     .layer(SessionLayer::new("keyboard cat").name("shop.sid"))
+    ///     .layer(SessionLayer::new("keyboard cat").name("admin.sid"))
+    ///     .service_fn(async |request: Request<()>| {
+    ///         let shop = Session::named(request.extensions(), "shop.sid")?.load().await?;
+    ///         shop.insert("items", 1)?;
+    ///         Ok::<_, Error>(Response::new(String::new()))
+    ///     });
+    /// # let response = express_session_testkit::block_on(service.oneshot(Request::new(())))?;
+    /// let set_cookie = response.headers()["set-cookie"].to_str()?;
+    /// assert!(set_cookie.starts_with("shop.sid="));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::from_extensions`].
+    pub fn named(extensions: &Extensions, name: &str) -> Result<LazySession, Error> {
+        Self::find(extensions, |found| found == name)
+    }
+
+    fn find(
+        extensions: &Extensions,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<LazySession, Error> {
+        let mut slot = extensions.get::<Slot>();
+        let mut missing = ErrorKind::MissingLayer;
+        while let Some(found) = slot {
+            if is_wanted(found.name()) {
+                match found.session() {
+                    Some(shared) => return Ok(LazySession { shared: Arc::clone(shared) }),
+                    None => missing = ErrorKind::OutsidePath,
+                }
+            }
+            slot = found.outer();
+        }
+        Err(Error::new(missing))
+    }
+
+    /// Gives the session's id. It is a secret: whoever has it, and the layer's secret, is the visitor.
+    ///
+    /// A new session has its id from the start, though it is stored only when something is put into it.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert_eq!(session.id().as_str().len(), 32);
+    /// assert_eq!(format!("{:?}", session.id()), "SessionId(redacted)");
+    /// # Ok(())
+    /// # });
+    /// ```
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "a loaded session has an id, and keeps one")]
+    pub fn id(&self) -> SessionId {
+        // A Session is made of a state that has one, and it is never taken away.
+        self.shared.id().expect("a loaded session has an id")
+    }
+
+    /// Reads a member, or gives `None` where there is none.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.insert("views", 1)?;
+    /// assert_eq!(session.get::<u32>("views")?, Some(1));
+    /// assert_eq!(session.get::<u32>("visits")?, None);
+    /// assert!(session.get::<String>("views").is_err());
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Deserialize`] where the member is there and is not what `T` takes.
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
+        self.look(|document| document.get(key))?.map_err(|source| Error::mismatch(key, &source))
+    }
+
+    /// Sets a member. The session counts as modified if the value is another than before.
+    ///
+    /// ```
+    /// use express_session::ErrorKind;
+    ///
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.insert("items", ["apple", "pear"])?;
+    /// assert_eq!(session.get("items")?, Some(vec!["apple".to_owned(), "pear".to_owned()]));
+    ///
+    /// let reserved = session.insert("cookie", 1).unwrap_err();
+    /// assert_eq!(reserved.kind(), ErrorKind::ReservedName);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Serialize`] where the value is no JSON, [`ErrorKind::ReservedName`] for `cookie`,
+    /// `id`, `save` and the other names that a session of express-session has of its own.
+    pub fn insert<T: Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
+        let json = json_of(key, &value)?;
+        self.shared.change(|live| {
+            insert(&mut live.document, key, &json)?;
+            live.overwrites(key);
+            Ok(())
+        })
+    }
+
+    /// Removes a member, and says whether there was one.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.insert("views", 1)?;
+    /// assert!(session.remove("views")?);
+    /// assert!(!session.remove("views")?);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of every method.
+    pub fn remove(&self, key: &str) -> Result<bool, Error> {
+        self.shared.change(|live| {
+            live.overwrites(key);
+            Ok(live.document.remove(key))
+        })
+    }
+
+    /// Removes a member and gives its value: what a flash message needs.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.insert("flash", "saved")?;
+    /// assert_eq!(session.take("flash")?, Some("saved".to_owned()));
+    /// assert_eq!(session.take::<String>("flash")?, None);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Deserialize`] where the member is not what `T` takes; it stays, then.
+    pub fn take<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
+        let value = self.get(key)?;
+        self.remove(key)?;
+        Ok(value)
+    }
+
+    /// Changes a member by a function of its value, and gives the new value.
+    ///
+    /// Where another request of the same visitor has changed the member in the meantime, the function is
+    /// applied again, to the value that is stored then. So counters and lists lose nothing, while of two
+    /// [`insert`](Self::insert)s of one member the later stays. The function should do nothing else than
+    /// compute.
+    ///
+    /// ```
+    /// use express_session::{Error, Session};
+    ///
+    /// async fn add(session: Session) -> Result<String, Error> {
+    ///     let items = session.update("items", |items: Option<Vec<String>>| {
+    ///         let mut items = items.unwrap_or_default();
+    ///         items.push("apple".to_owned());
+    ///         items
+    ///     })?;
+    ///     Ok(format!("{} items", items.len()))
+    /// }
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert_eq!(add(session).await?, "1 items");
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Deserialize`], [`ErrorKind::Serialize`] and [`ErrorKind::ReservedName`], as of
+    /// [`get`](Self::get) and [`insert`](Self::insert); the member is unchanged then.
+    pub fn update<T, F>(&self, key: &str, change: F) -> Result<T, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        F: Fn(Option<T>) -> T + Send + Sync + 'static,
+    {
+        let change = Arc::new(change);
+        let again = Arc::clone(&change);
+        self.shared.update(
+            key,
+            |before| applied(key, before, &*change),
+            Arc::new(move |document, key| {
+                let (_, json) = applied(key, document.get_raw(key), &*again)?;
+                insert(document, key, &json)
+            }),
+        )
+    }
+
+    /// Says whether there is such a member.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.insert("user", "bob")?;
+    /// assert!(session.contains("user") && !session.contains("admin"));
+    /// # Ok(())
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn contains(&self, key: &str) -> bool {
+        self.shared.read(|live| live.document.contains(key)).unwrap_or(false)
+    }
+
+    /// Gives the names of the members, in the order in which JavaScript has them. Empty once the session is over.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// for key in ["b", "10", "9"] {
+    ///     session.insert(key, true)?;
+    /// }
+    /// assert_eq!(session.keys(), ["9", "10", "b"]);
+    /// # Ok(())
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        let keys = |document: &Document| document.keys().map(Into::into).collect();
+        self.shared.read(|live| keys(&live.document)).unwrap_or_default()
+    }
+
+    /// Counts the members, without the cookie.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.insert("views", 1)?;
+    /// assert_eq!(session.len(), 1);
+    /// # Ok(())
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shared.read(|live| live.document.len()).unwrap_or(0)
+    }
+
+    /// Says whether there is no member.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert!(session.is_empty());
+    /// session.insert("views", 1)?;
+    /// assert!(!session.is_empty());
+    /// # Ok(())
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Removes every member; the session and its id stay.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.insert("views", 1)?;
+    /// session.clear()?;
+    /// assert!(session.is_empty());
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of every method.
+    pub fn clear(&self) -> Result<(), Error> {
+        self.shared.change(|live| {
+            for key in live.document.keys().map(String::from).collect::<Vec<_>>() {
+                live.overwrites(&key);
+            }
+            live.document.clear();
+            Ok(())
+        })
+    }
+
+    /// Forgets the session: `req.session = null`.
+    ///
+    /// With `unset` at its default, [`Unset::Keep`](crate::Unset::Keep), the record stays as it is and the changes of
+    /// this request are dropped; with [`Unset::Destroy`](crate::Unset::Destroy) the record is destroyed at
+    /// the end of the request.
+    ///
+    /// ```
+    /// use express_session::ErrorKind;
+    ///
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.insert("views", 1)?;
+    /// session.unset()?;
+    /// assert_eq!(session.get::<u32>("views").unwrap_err().kind(), ErrorKind::Ended);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of every method.
+    pub fn unset(&self) -> Result<(), Error> {
+        self.shared.unset()
+    }
+
+    /// Gives the session's own cookie: its time and its attributes, to read and to change.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.cookie().set_max_age(Duration::from_secs(60))?;
+    /// assert_eq!(session.cookie().original_max_age(), Some(Duration::from_secs(60)));
+    /// # Ok(())
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn cookie(&self) -> SessionCookie<'_> {
+        SessionCookie { shared: &self.shared }
+    }
+
+    /// Saves the session now, rather than at the end of the request.
+    ///
+    /// Needed where something else waits for it: before another process is told, or before a long
+    /// answer. Costs one call of the store. If it was all there was to save, the end of the request
+    /// makes no further call.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.insert("order", 42)?;
+    /// session.save().await?;
+    /// // Whoever is told of the order from here on finds it in the store.
+    /// session.reload().await?;
+    /// assert_eq!(session.get("order")?, Some(42));
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`] where the store fails; what was changed is tried again at the end of the request;
+    /// [`ErrorKind::Ended`] where the record is gone, and nothing is written;
+    /// [`ErrorKind::Conflict`] where other requests were faster at every attempt;
+    /// [`ErrorKind::IdTaken`] where a new session's id is in use.
+    pub async fn save(&self) -> Result<(), Error> {
+        self.shared.save().await
+    }
+
+    /// Loads the record anew and drops what was changed since. Costs one call of the store.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.insert("views", 1)?;
+    /// session.save().await?;
+    /// session.insert("views", 2)?;
+    /// session.reload().await?;
+    /// assert_eq!(session.get("views")?, Some(1));
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] where there is no record; the session is as it was, then.
+    /// [`ErrorKind::Store`] where the store fails.
+    pub async fn reload(&self) -> Result<(), Error> {
+        self.shared.reload().await
+    }
+
+    /// Destroys the record and goes on with a new session, empty and under a new id.
+    ///
+    /// Do this whenever a visitor's rights change, at login above all: an id that somebody else knows
+    /// (session fixation) leads nowhere afterwards. What is to be kept is read before and inserted after.
+    /// Costs one call of the store, none for a session that was never stored.
+    ///
+    /// ```
+    /// use express_session::{Error, Session};
+    ///
+    /// async fn login(session: Session) -> Result<(), Error> {
+    ///     let cart: Option<Vec<String>> = session.get("cart")?;
+    ///     session.regenerate().await?;
+    ///     session.insert("user", "bob")?;
+    ///     session.insert("cart", cart)
+    /// }
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// # session.insert("cart", ["apple"])?;
+    /// # let before = session.id();
+    /// # login(session.clone()).await?;
+    /// assert_ne!(session.id(), before);
+    /// assert_eq!(session.keys(), ["user", "cart"]);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`] where the store fails; the old session is as it was, then.
+    pub async fn regenerate(&self) -> Result<(), Error> {
+        self.shared.regenerate().await
+    }
+
+    /// Destroys the record: logging out. The session is over, and the browser forgets the cookie.
+    ///
+    /// Costs one call of the store, none for a session that was never stored. No request that loaded the
+    /// session before can write it back.
+    ///
+    /// ```
+    /// use express_session::ErrorKind;
+    ///
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.insert("user", "bob")?;
+    /// session.destroy().await?;
+    /// assert_eq!(session.insert("user", "eve").unwrap_err().kind(), ErrorKind::Ended);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`] where the store fails. The session is over for this request all the same,
+    /// and the end of the request tries once more.
+    pub async fn destroy(&self) -> Result<(), Error> {
+        self.shared.destroy().await
+    }
+
+    /// Starts the session's time anew, as every request does by itself.
+    ///
+    /// Within a handler the store learns it at the end of the request, by one call at most. While a body is being
+    /// streamed, and after an upgrade, the store is told at once.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session::{Cookie, SessionLayer, Timestamp};
+    /// use express_session_testkit::FakeClock;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let clock = FakeClock::new(Timestamp::from_millis(1_700_000_000_000));
+    /// let layer = SessionLayer::new("keyboard cat")
+    ///     .cookie(Cookie::new().max_age(Duration::from_secs(60)))
+    ///     .clock(clock.clone());
+    /// # on::Browser::new(layer).visit(async |session| {
+    /// clock.advance(Duration::from_secs(20));
+    /// assert_eq!(session.cookie().max_age(), Some(Duration::from_secs(40)));
+    /// session.touch().await?;
+    /// assert_eq!(session.cookie().max_age(), Some(Duration::from_secs(60)));
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`] where the store is told at once, and fails.
+    pub async fn touch(&self) -> Result<(), Error> {
+        self.shared.touch().await
+    }
+
+    /// Says whether what is put into the session is kept: not where the store is out and the layer
+    /// goes on without it ([`Outage::Continue`](crate::Outage::Continue)), nor after the session has ended.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert!(session.is_persisted());
+    /// session.destroy().await?;
+    /// assert!(!session.is_persisted());
+    /// # Ok(())
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn is_persisted(&self) -> bool {
+        self.shared.is_persisted()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Document) -> T) -> Result<T, Error> {
+        self.shared.look(|live| look(&live.document))
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("members", &self.len()).finish_non_exhaustive()
+    }
+}
+
+fn json_of<T: Serialize>(key: &str, value: &T) -> Result<Json, Error> {
+    Json::of(value)
+        .map_err(|source| Error::of_member(ErrorKind::Serialize, key).with_source(source))
+}
+
+/// Applies a function to a member's value, and serialises what comes of it.
+fn applied<T, F>(key: &str, before: Option<&str>, change: &F) -> Result<(T, Json), Error>
+where
+    T: Serialize + DeserializeOwned,
+    F: Fn(Option<T>) -> T,
+{
+    let before = before
+        .map(serde_json::from_str)
+        .transpose()
+        .map_err(|source| Error::mismatch(key, &source))?;
+    let value = change(before);
+    let json = json_of(key, &value)?;
+    Ok((value, json))
+}
+
+/// A session's own cookie: `req.session.cookie`.
+///
+/// A stored session keeps the attributes it was stored with; these methods change them for this
+/// session alone. A change counts as a modification: it is saved, and sent to the browser.
+///
+/// ```
+/// use std::time::Duration;
+/// use express_session::{Error, Session};
+///
+/// /// "Remember me": this visitor's session lives for 30 days from the last request on.
+/// async fn remember(session: Session) -> Result<(), Error> {
+///     session.cookie().set_max_age(Duration::from_secs(30 * 24 * 3600))
+/// }
+/// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+/// # on::visit(async |session| {
+/// # remember(session.clone()).await?;
+/// assert_eq!(session.cookie().original_max_age(), Some(Duration::from_secs(30 * 24 * 3600)));
+/// # Ok(())
+/// # });
+/// ```
+///
+/// # Errors
+///
+/// The methods that change something: [`ErrorKind::Ended`] and [`ErrorKind::ResponseSent`], as those of
+/// [`Session`]. Reading a session that is over gives `None` or `false`.
+pub struct SessionCookie<'a> {
+    shared: &'a Shared,
+}
+
+impl SessionCookie<'_> {
+    /// Gives the time that is left, `cookie.maxAge`. `None`: until the browser closes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session::{Cookie, SessionLayer, Timestamp};
+    /// use express_session_testkit::FakeClock;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let clock = FakeClock::new(Timestamp::from_millis(1_700_000_000_000));
+    /// let layer = SessionLayer::new("keyboard cat")
+    ///     .cookie(Cookie::new().max_age(Duration::from_secs(60)))
+    ///     .clock(clock.clone());
+    /// # on::Browser::new(layer).visit(async |session| {
+    /// clock.advance(Duration::from_secs(20));
+    /// assert_eq!(session.cookie().max_age(), Some(Duration::from_secs(40)));
+    /// # Ok(())
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn max_age(&self) -> Option<Duration> {
+        let now = self.shared.now();
+        self.read(|cookie| cookie.max_age(now))
+    }
+
+    /// Gives the time the session lives from each request on, `cookie.originalMaxAge`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert_eq!(session.cookie().original_max_age(), None);
+    /// session.cookie().set_max_age(Duration::from_secs(60))?;
+    /// assert_eq!(session.cookie().original_max_age(), Some(Duration::from_secs(60)));
+    /// # Ok(())
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn original_max_age(&self) -> Option<Duration> {
+        self.read(StoredCookie::original_max_age)
+    }
+
+    /// Gives the end of the session, `cookie.expires`. `None`: until the browser closes.
+    ///
+    /// ```
+    /// use std::time::{Duration, UNIX_EPOCH};
+    ///
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert_eq!(session.cookie().expires(), None);
+    /// let end = UNIX_EPOCH + Duration::from_secs(4_000_000_000);
+    /// session.cookie().set_expires(end)?;
+    /// assert_eq!(session.cookie().expires(), Some(end));
+    /// # Ok(())
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.read(StoredCookie::expires)
+    }
+
+    /// Gives the path.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert_eq!(session.cookie().path().as_deref(), Some("/"));
+    /// # Ok(())
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn path(&self) -> Option<String> {
+        self.read(|cookie| cookie.path().map(str::to_owned))
+    }
+
+    /// Gives the domain.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert_eq!(session.cookie().domain(), None);
+    /// # Ok(())
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn domain(&self) -> Option<String> {
+        self.read(|cookie| cookie.domain().map(str::to_owned))
+    }
+
+    /// Says whether scripts are kept from the cookie.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert!(session.cookie().http_only());
+    /// # Ok(())
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn http_only(&self) -> bool {
+        self.read(|cookie| Some(cookie.http_only())).unwrap_or(false)
+    }
+
+    /// Says whether the cookie is for HTTPS only.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert!(!session.cookie().secure());
+    /// # Ok(())
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn secure(&self) -> bool {
+        self.read(|cookie| Some(cookie.secure())).unwrap_or(false)
+    }
+
+    /// Gives the `SameSite` attribute.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert_eq!(session.cookie().same_site(), None);
+    /// # Ok(())
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn same_site(&self) -> Option<SameSite> {
+        self.read(StoredCookie::same_site)
+    }
+
+    /// Says whether the cookie is partitioned.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert!(!session.cookie().partitioned());
+    /// # Ok(())
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn partitioned(&self) -> bool {
+        self.read(|cookie| Some(cookie.partitioned())).unwrap_or(false)
+    }
+
+    /// Gives the priority.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// assert_eq!(session.cookie().priority(), None);
+    /// # Ok(())
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn priority(&self) -> Option<Priority> {
+        self.read(StoredCookie::priority)
+    }
+
+    /// Sets how long the session lives from now, and from each request on. `None`: until the browser closes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// let cookie = session.cookie();
+    /// cookie.set_max_age(Duration::from_secs(60))?;
+    /// assert_eq!(cookie.original_max_age(), Some(Duration::from_secs(60)));
+    /// cookie.set_max_age(None)?;
+    /// assert_eq!(cookie.original_max_age(), None);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of every changing method.
+    pub fn set_max_age(&self, max_age: impl Into<Option<Duration>>) -> Result<(), Error> {
+        let now = self.shared.now();
+        self.change(|cookie| cookie.set_max_age(max_age.into(), now))
+    }
+
+    /// Sets the end of the session; each request moves it by the time that is left now. `None`: until the browser closes.
+    ///
+    /// ```
+    /// use std::time::{Duration, UNIX_EPOCH};
+    ///
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// let end = UNIX_EPOCH + Duration::from_secs(4_000_000_000);
+    /// session.cookie().set_expires(end)?;
+    /// assert_eq!(session.cookie().expires(), Some(end));
+    /// session.cookie().set_expires(None)?;
+    /// assert_eq!(session.cookie().expires(), None);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of every changing method.
+    pub fn set_expires(&self, expires: impl Into<Option<SystemTime>>) -> Result<(), Error> {
+        let now = self.shared.now();
+        self.change(|cookie| cookie.set_expires(expires.into(), now))
+    }
+
+    /// Sets the path.
+    ///
+    /// ```
+    /// use express_session::ErrorKind;
+    ///
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.cookie().set_path("/admin")?;
+    /// assert_eq!(session.cookie().path().as_deref(), Some("/admin"));
+    /// let refused = session.cookie().set_path("/; Secure").unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::InvalidCookie);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidCookie`] for a path that no header can carry.
+    pub fn set_path(&self, path: &str) -> Result<(), Error> {
+        check_path(path)?;
+        self.change(|cookie| cookie.set_path(path))
+    }
+
+    /// Sets or removes the domain.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.cookie().set_domain("example.com")?;
+    /// assert_eq!(session.cookie().domain().as_deref(), Some("example.com"));
+    /// session.cookie().set_domain(None)?;
+    /// assert_eq!(session.cookie().domain(), None);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidCookie`] for what is no domain.
+    pub fn set_domain<'d>(&self, domain: impl Into<Option<&'d str>>) -> Result<(), Error> {
+        let domain = domain.into();
+        domain.map_or(Ok(()), check_domain)?;
+        self.change(|cookie| cookie.set_domain(domain.map(str::to_owned)))
+    }
+
+    /// Sets whether scripts are kept from the cookie.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.cookie().set_http_only(false)?;
+    /// assert!(!session.cookie().http_only());
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of every changing method.
+    pub fn set_http_only(&self, http_only: bool) -> Result<(), Error> {
+        self.change(|cookie| cookie.set_http_only(http_only))
+    }
+
+    /// Sets whether the cookie is for HTTPS only.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.cookie().set_secure(true)?;
+    /// assert!(session.cookie().secure());
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of every changing method.
+    pub fn set_secure(&self, secure: bool) -> Result<(), Error> {
+        self.change(|cookie| cookie.set_secure(secure))
+    }
+
+    /// Sets or removes the `SameSite` attribute.
+    ///
+    /// ```
+    /// use express_session::SameSite;
+    ///
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.cookie().set_same_site(SameSite::Strict)?;
+    /// assert_eq!(session.cookie().same_site(), Some(SameSite::Strict));
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidCookie`] for [`SameSite::Auto`], which is resolved when a session is made and
+    /// means nothing afterwards.
+    pub fn set_same_site(&self, same_site: impl Into<Option<SameSite>>) -> Result<(), Error> {
+        let same_site = same_site.into();
+        if same_site == Some(SameSite::Auto) {
+            return Err(Error::new(ErrorKind::InvalidCookie));
+        }
+        self.change(|cookie| cookie.set_same_site(same_site))
+    }
+
+    /// Sets whether the cookie is partitioned.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.cookie().set_partitioned(true)?;
+    /// assert!(session.cookie().partitioned());
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of every changing method.
+    pub fn set_partitioned(&self, partitioned: bool) -> Result<(), Error> {
+        self.change(|cookie| cookie.set_partitioned(partitioned))
+    }
+
+    /// Sets or removes the priority.
+    ///
+    /// ```
+    /// use express_session::Priority;
+    ///
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # on::visit(async |session| {
+    /// session.cookie().set_priority(Priority::High)?;
+    /// assert_eq!(session.cookie().priority(), Some(Priority::High));
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of every changing method.
+    pub fn set_priority(&self, priority: impl Into<Option<Priority>>) -> Result<(), Error> {
+        self.change(|cookie| cookie.set_priority(priority.into()))
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&StoredCookie) -> Option<T>) -> Option<T> {
+        self.shared.read(|live| read(&live.cookie)).flatten()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut StoredCookie)) -> Result<(), Error> {
+        self.shared.change(|live| {
+            change(&mut live.cookie);
+            Ok(())
+        })
+    }
+}
+
+impl fmt::Debug for SessionCookie<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionCookie")
+    }
+}

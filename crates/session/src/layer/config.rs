@@ -1,0 +1,226 @@
+//! The options of a layer, checked and ready for use.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use express_session_core::cookie::{Cookie, CookieTemplate, StoredCookie};
+use express_session_core::{Keyring, Policy, SessionId, Timestamp};
+use http::request::Parts;
+
+use crate::error::{Error, ErrorKind};
+use crate::layer::warnings::Warnings;
+use crate::middleware::https::Connection;
+use crate::request::Writers;
+use crate::runtime::keyed::KeyedMutex;
+use crate::runtime::system::Sources;
+use crate::store::AnyStore;
+
+/// Makes the ids of new sessions.
+pub(crate) type Genid = Arc<dyn Fn(&Parts) -> String + Send + Sync>;
+
+/// Where the cookie settings come from.
+#[derive(Clone)]
+pub(crate) enum Cookies {
+    Fixed(Arc<Fixed>),
+    Of(Arc<dyn Fn(&Parts) -> Cookie + Send + Sync>),
+}
+
+/// Cookie settings that are the same for every request.
+pub(crate) struct Fixed {
+    pub(crate) options: Cookie,
+    /// What they come to in a record: of sessions that began over HTTP, and over HTTPS.
+    template: [CookieTemplate; 2],
+}
+
+impl Cookies {
+    pub(crate) fn fixed(options: Cookie) -> Self {
+        let epoch = Timestamp::from_millis(0);
+        let over = |secure| CookieTemplate::new(&StoredCookie::new(&options, epoch, secure, true));
+        let template = [over(false), over(true)];
+        Self::Fixed(Arc::new(Fixed { options, template }))
+    }
+}
+
+impl Fixed {
+    fn template(&self, secure: bool) -> &CookieTemplate {
+        &self.template[usize::from(secure)]
+    }
+}
+
+/// What all requests through one layer share.
+pub(crate) struct Config {
+    pub(crate) name: String,
+    pub(crate) keyring: Keyring,
+    pub(crate) store: AnyStore,
+    pub(crate) cookies: Cookies,
+    pub(crate) genid: Option<Genid>,
+    pub(crate) connection: Connection,
+    pub(crate) policy: Policy,
+    /// How long a step waits for the store.
+    pub(crate) store_timeout: Duration,
+    /// How long a lock is waited for, and how long it lasts.
+    pub(crate) lock_wait: Duration,
+    pub(crate) lock_lease: Duration,
+    /// Those who save the same session, and those who want its lock.
+    pub(crate) writers: Arc<KeyedMutex<Writers>>,
+    pub(crate) lockers: Arc<KeyedMutex<()>>,
+    pub(crate) sources: Sources,
+    pub(crate) warnings: Warnings,
+}
+
+impl Config {
+    /// Says whether the user's own functions may want to see the request when a session is made.
+    pub(crate) fn needs_request(&self) -> bool {
+        self.genid.is_some() || matches!(self.cookies, Cookies::Of(_))
+    }
+
+    /// Says whether any of the user's own functions want to see the request.
+    pub(crate) fn needs_parts(&self) -> bool {
+        self.needs_request() || self.connection.secure_when.is_some()
+    }
+
+    /// Gives what the cookies of most records are like; `None` where a function says so for each request.
+    pub(crate) fn template(&self, secure: bool) -> Option<&CookieTemplate> {
+        match &self.cookies {
+            Cookies::Fixed(fixed) => Some(fixed.template(secure)),
+            Cookies::Of(_) => None,
+        }
+    }
+
+    /// Gives the cookie settings for a request.
+    pub(crate) fn cookie_options(&self, request: Option<&Parts>) -> Cow<'_, Cookie> {
+        match (&self.cookies, request) {
+            (Cookies::Fixed(fixed), _) => Cow::Borrowed(&fixed.options),
+            (Cookies::Of(cookie), Some(request)) => Cow::Owned(cookie(request)),
+            // The service has, and keeps, the request wherever `needs_request` says so.
+            (Cookies::Of(_), None) => Cow::Owned(Cookie::new()),
+        }
+    }
+
+    /// Makes the id and the cookie of a new session.
+    pub(crate) fn generate(
+        &self,
+        request: Option<&Parts>,
+        secure: bool,
+        now: Timestamp,
+    ) -> Result<(SessionId, StoredCookie), Error> {
+        let id = match (&self.genid, request) {
+            (Some(genid), Some(request)) => {
+                SessionId::new(genid(request)).ok_or_else(|| Error::new(ErrorKind::EmptyId))?
+            }
+            _ => {
+                let mut bytes = [0; SessionId::RANDOM_BYTES];
+                self.sources.random.fill(&mut bytes);
+                SessionId::from_random(bytes)
+            }
+        };
+        let cookie = match &self.cookies {
+            Cookies::Fixed(fixed) => fixed.template(secure).cookie(&fixed.options, now),
+            Cookies::Of(_) => {
+                let options = self.cookie_options(request);
+                let auto = self.policy.departures.cookie_function_auto;
+                StoredCookie::new(&options, now, secure, auto)
+            }
+        };
+        Ok((id, cookie))
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("name", &self.name)
+            .field("keyring", &self.keyring)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One or several secrets, as the layer takes them: text or bytes, alone or in a list.
+///
+/// Prints as redacted.
+///
+/// ```
+/// use express_session::Secret;
+///
+/// let rotating = Secret::from(["new secret", "old secret"]);
+/// assert_eq!(format!("{rotating:?}"), "Secret(2, redacted)");
+/// let bytes = Secret::from(vec![7_u8; 32]);
+/// # let _ = bytes;
+/// ```
+#[derive(Clone)]
+pub struct Secret(pub(crate) Arc<[Vec<u8>]>);
+
+impl Secret {
+    fn one(secret: impl Into<Vec<u8>>) -> Self {
+        Self([secret.into()].into())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({}, redacted)", self.0.len())
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(secret: &str) -> Self {
+        Self::one(secret)
+    }
+}
+
+impl From<String> for Secret {
+    fn from(secret: String) -> Self {
+        Self::one(secret)
+    }
+}
+
+impl From<&[u8]> for Secret {
+    fn from(secret: &[u8]) -> Self {
+        Self::one(secret)
+    }
+}
+
+impl From<Vec<u8>> for Secret {
+    fn from(secret: Vec<u8>) -> Self {
+        Self::one(secret)
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Secret {
+    fn from(secret: &[u8; N]) -> Self {
+        Self::one(*secret)
+    }
+}
+
+impl<const N: usize> From<[&str; N]> for Secret {
+    fn from(secrets: [&str; N]) -> Self {
+        Self(secrets.into_iter().map(Vec::from).collect())
+    }
+}
+
+impl<const N: usize> From<[String; N]> for Secret {
+    fn from(secrets: [String; N]) -> Self {
+        Self(secrets.into_iter().map(Vec::from).collect())
+    }
+}
+
+impl From<Vec<&str>> for Secret {
+    fn from(secrets: Vec<&str>) -> Self {
+        Self(secrets.into_iter().map(Vec::from).collect())
+    }
+}
+
+impl From<Vec<String>> for Secret {
+    fn from(secrets: Vec<String>) -> Self {
+        Self(secrets.into_iter().map(Vec::from).collect())
+    }
+}
+
+impl From<Vec<Vec<u8>>> for Secret {
+    fn from(secrets: Vec<Vec<u8>>) -> Self {
+        Self(secrets.into())
+    }
+}

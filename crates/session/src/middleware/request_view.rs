@@ -1,0 +1,35 @@
+//! What the layer looks at in a request, wherever that stands.
+
+use http::request::Parts;
+use http::{Extensions, HeaderMap, Request, Uri};
+
+/// The head of a request, which is taken apart only where somebody wants to see it so.
+pub(crate) struct RequestView<'a> {
+    pub(crate) uri: &'a Uri,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) extensions: &'a Extensions,
+    /// For the user's own functions: there where [`needs_parts`](crate::layer::config::Config::needs_parts) says so.
+    pub(crate) parts: Option<&'a Parts>,
+}
+
+impl<'a> RequestView<'a> {
+    pub(crate) fn of<B>(request: &'a Request<B>) -> Self {
+        Self {
+            uri: request.uri(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+            parts: None,
+        }
+    }
+}
+
+impl<'a> From<&'a Parts> for RequestView<'a> {
+    fn from(parts: &'a Parts) -> Self {
+        Self {
+            uri: &parts.uri,
+            headers: &parts.headers,
+            extensions: &parts.extensions,
+            parts: Some(parts),
+        }
+    }
+}

@@ -1,0 +1,731 @@
+//! Sessions in files, one for each, in the folder and the form of session-file-store: what it saved on
+//! Node is read here, and the other way round.
+//!
+//! 1. The file of a session is its id with `.json`, and holds its JSON with one member more, at the
+//!    end: `__lastAccess`. The record that this store gives has not got it; on Node it is a member of
+//!    the session.
+//! 2. A session ends when its last access is as long ago as its cookie's `originalMaxAge`, or else as
+//!    the [`ttl`](FileStore::ttl). A touch writes the cookie and the time of the access into the file.
+//! 3. A file is replaced as a whole. Neither a reader nor a crash finds half a record.
+//! 4. An update compares and writes under a lock that holds for all processes that use this store. Node
+//!    knows no locks: what it writes counts, as the revision is a digest of the data, but should it
+//!    write in the very moment between the comparison and the renaming, its save is lost.
+//! 5. [Locks of sessions](Store::lock) hold for all processes of this machine. They are in files of the
+//!    folder `.lock`, where session-file-store looks for no session.
+//! 6. No id leads out of the folder. One that is no plain name of a file has no session, and none can
+//!    be created for it ([`ErrorKind::Unsuitable`]). session-file-store takes it for a path as it is.
+//! 7. A file that holds no session is an error of kind [`ErrorKind::Corrupt`], and stays.
+//!    session-file-store deletes it.
+//!
+//! session-file-store's `secret` is not supported: an encrypted file is a corrupt one. Its retries are
+//! not needed: a file that is not there is no session, at once.
+//!
+//! On a file system that takes `A` for `a`, as those of Windows and macOS do, two ids that differ in
+//! that alone are one session. Ids that are random do not meet so.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use express_session_core::record::with_cookie;
+use express_session_core::store::{
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
+    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
+};
+use express_session_core::{SessionId, Timestamp};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::spawn_blocking;
+
+use self::content::{Content, revision};
+use self::folder::{LOCKS, Lock, Place, Sessions};
+
+mod content;
+mod folder;
+mod leases;
+
+/// Keeps sessions in files, on Node's side those of session-file-store.
+///
+/// For development, and for services of few visitors: every request reads a file, and most write one.
+/// SQLite is faster and asks for no more. The folder is made by the first session that is saved.
+/// Clones share it.
+///
+/// # Cost
+///
+/// Files are read and written on the runtime's threads for blocking work, at most 32 at a time. A
+/// load reads one file. A save or a touch writes one, and waits for the disk unless
+/// [`fsync`](Self::fsync) is off. Counting and purging read every file of the folder, and each page of a
+/// listing reads all names.
+///
+/// Taking a [lock](Store::lock) of a session and giving it back writes a file each, and does not wait for
+/// the disk. Those that were not given back go with the expired sessions, once their lease is over.
+///
+/// # Failures
+///
+/// | kind | when |
+/// |---|---|
+/// | `Unavailable` | the folder cannot be read or written |
+/// | `TimedOut` | no answer within the [`timeout`](Self::timeout): a slow disk, or a process that holds a lock |
+/// | `Refused` | the disk is full, or the permissions do not allow it |
+/// | `Corrupt` | the file holds no session |
+/// | `Unsuitable` | the id is no name of a file, or the record no JSON object with a cookie |
+///
+/// ```
+/// use std::time::Duration;
+/// use express_session::store::file::FileStore;
+/// use express_session::store::{Created, Record, Store as _};
+/// # use express_session_core::{SessionId, Timestamp};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = std::env::temp_dir().join(format!("file-store-{}", std::process::id()));
+/// let store = FileStore::new(&folder);
+/// let now = Timestamp::from_millis(1_700_000_000_000);
+/// let later = now.saturating_add(Duration::from_secs(60));
+///
+/// let id = SessionId::from_random([7; 24]);
+/// let text = r#"{"cookie":{"originalMaxAge":60000},"views":1}"#;
+/// let record = Record { text: text.into(), deadline: Some(later) };
+/// assert!(matches!(store.create(&id, &record, now).await?, Created::Done(_)));
+/// assert_eq!(store.load(&id, now).await?.map(|loaded| loaded.record), Some(record));
+/// assert_eq!(
+///     std::fs::read_to_string(folder.join("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH.json"))?,
+///     r#"{"cookie":{"originalMaxAge":60000},"views":1,"__lastAccess":1700000000000}"#,
+/// );
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct FileStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    options: Arc<Options>,
+    /// Who waits for a lock of the folder within this process, in the order in which they came.
+    locks: Box<[Arc<Mutex<()>>]>,
+    slots: Arc<Semaphore>,
+    /// When expired files were removed last, by the calls' time.
+    reaped: AtomicI64,
+}
+
+#[derive(Clone, Debug)]
+struct Options {
+    path: PathBuf,
+    ttl: Duration,
+    file_extension: String,
+    reap_interval: Option<Duration>,
+    fsync: bool,
+    mode: u32,
+    timeout: Duration,
+}
+
+impl FileStore {
+    /// Keeps sessions in this folder: session-file-store's `path`, which is `./sessions` there unless
+    /// another is given.
+    ///
+    /// A folder that is made can be entered by its owner only. To share it with another user, make it
+    /// beforehand, and see [`mode`](Self::mode).
+    ///
+    /// ```
+    /// use express_session::store::file::FileStore;
+    ///
+    /// let store = FileStore::new("./sessions");
+    /// assert!(format!("{store:?}").contains(r#"path: "./sessions""#));
+    /// ```
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self::with(Options {
+            path: path.into(),
+            ttl: HOUR,
+            file_extension: ".json".to_owned(),
+            reap_interval: Some(HOUR),
+            fsync: true,
+            mode: 0o600,
+            timeout: Duration::from_secs(5),
+        })
+    }
+
+    /// Says how long a session lives after each access that has no max age of its own, as those of a
+    /// browser-session cookie. The default is an hour.
+    ///
+    /// It must be the same here and on Node: it is not in the file.
+    ///
+    /// Like the other options it gives a new store, so it must be set before the store is used.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session::store::file::FileStore;
+    ///
+    /// let store = FileStore::new("./sessions").ttl(Duration::from_secs(1800));
+    /// assert!(format!("{store:?}").contains("ttl: 1800s"));
+    /// ```
+    #[must_use]
+    pub fn ttl(self, ttl: Duration) -> Self {
+        self.set(|options| options.ttl = ttl)
+    }
+
+    /// Says what the name of a file ends with. The default is `.json`.
+    ///
+    /// Files with other endings are left alone. With an empty one every file of the folder is taken for
+    /// a session's, but for those that begin with a dot.
+    ///
+    /// ```
+    /// use express_session::store::file::FileStore;
+    ///
+    /// let store = FileStore::new("./sessions").file_extension(".session");
+    /// assert!(format!("{store:?}").contains(r#"file_extension: ".session""#));
+    /// ```
+    #[must_use]
+    pub fn file_extension(self, extension: impl Into<String>) -> Self {
+        self.set(|options| options.file_extension = extension.into())
+    }
+
+    /// Says how often to remove the files of sessions that have ended. The default is an hour. `None`,
+    /// which is -1 in session-file-store, never removes any; then call [`purge`](Admin::purge).
+    ///
+    /// It is done when the store is used: after a call that comes an interval later, by its own `now`,
+    /// than the first one, or the last removal. A task of the runtime then reads every file of the folder,
+    /// 64 at a time. It ends with the store.
+    ///
+    /// ```
+    /// use express_session::store::file::FileStore;
+    ///
+    /// let store = FileStore::new("./sessions").reap_interval(None);
+    /// assert!(format!("{store:?}").contains("reap_interval: None"));
+    /// ```
+    #[must_use]
+    pub fn reap_interval(self, interval: impl Into<Option<Duration>>) -> Self {
+        self.set(|options| options.reap_interval = interval.into())
+    }
+
+    /// Says whether a save waits until the disk has it. The default is true, as in session-file-store.
+    ///
+    /// With false, saving takes a fraction of a millisecond rather than some milliseconds; a power cut may
+    /// then leave a file empty, which is an error of kind [`Corrupt`](ErrorKind::Corrupt). The end of
+    /// the process takes nothing either way.
+    ///
+    /// ```
+    /// use express_session::store::file::FileStore;
+    ///
+    /// let store = FileStore::new("./sessions").fsync(false);
+    /// assert!(format!("{store:?}").contains("fsync: false"));
+    /// ```
+    #[must_use]
+    pub fn fsync(self, fsync: bool) -> Self {
+        self.set(|options| options.fsync = fsync)
+    }
+
+    /// Says who may read and write new files, as the bits of `chmod`. The default is `0o600`: the owner
+    /// only. session-file-store lets everybody read them, unless the umask says otherwise.
+    ///
+    /// A file that is replaced keeps its mode and, where this process may do that, its owner. On Windows
+    /// this does nothing.
+    ///
+    /// ```
+    /// use express_session::store::file::FileStore;
+    ///
+    /// // For an Express application of another user in the same group.
+    /// let store = FileStore::new("./sessions").mode(0o660);
+    /// # let _ = store;
+    /// ```
+    #[must_use]
+    pub fn mode(self, mode: u32) -> Self {
+        self.set(|options| options.mode = mode)
+    }
+
+    /// Says how long a call may take, the wait for its turn included. The default is 5 s.
+    ///
+    /// After it, a call fails as [`TimedOut`](ErrorKind::TimedOut). If it has begun it is still
+    /// carried out.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session::store::file::FileStore;
+    ///
+    /// let store = FileStore::new("./sessions").timeout(Duration::from_secs(1));
+    /// assert!(format!("{store:?}").contains("timeout: 1s"));
+    /// ```
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.set(|options| options.timeout = timeout)
+    }
+
+    /// Makes the folder now, and checks that it can be used: for a service that would rather not start
+    /// than fail its first visitor.
+    ///
+    /// # Errors
+    ///
+    /// As any call's: see [`FileStore`].
+    ///
+    /// ```
+    /// use express_session::store::file::FileStore;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), express_session::store::Error> {
+    /// # let folder = std::env::temp_dir().join(format!("file-store-open-{}", std::process::id()));
+    /// FileStore::new(&folder).open().await?;
+    /// assert!(folder.is_dir());
+    /// # let _ = std::fs::remove_dir_all(&folder);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn open(&self) -> Result<(), Error> {
+        let work = |options: &Options| {
+            options.make_folder()?;
+            options.lock(0).map(drop)
+        };
+        self.blocking(work).await
+    }
+
+    fn with(options: Options) -> Self {
+        let shared = Shared {
+            options: Arc::new(options),
+            locks: (0..LOCKS).map(|_| Arc::new(Mutex::new(()))).collect(),
+            slots: Arc::new(Semaphore::new(SLOTS)),
+            reaped: AtomicI64::new(NEVER),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    fn set(self, change: impl FnOnce(&mut Options)) -> Self {
+        let mut options = Options::clone(&self.shared.options);
+        change(&mut options);
+        Self::with(options)
+    }
+
+    /// Gives the file of a session; `None` for an id that none can have.
+    fn place(&self, id: &SessionId) -> Option<Place> {
+        self.shared.options.place(id).ok()
+    }
+
+    /// Does some work on a thread that may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Options) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let Shared { options, slots, .. } = &*self.shared;
+        within(options.timeout, run(Arc::clone(slots), Arc::clone(options), work)).await
+    }
+
+    /// Does some work with the file of a session, under its lock.
+    async fn locked<T: Send + 'static>(
+        &self,
+        place: Place,
+        work: impl FnOnce(&Options, &Place, &Lock) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let Shared { options, locks, slots, .. } = &*self.shared;
+        let turn = Arc::clone(&locks[place.lock]).lock_owned();
+        let (slots, options) = (Arc::clone(slots), Arc::clone(options));
+        within(self.shared.options.timeout, async move {
+            // The turn goes to the thread with the work, which keeps it when this future is dropped:
+            // who comes next finds the work done.
+            let turn = turn.await;
+            run(slots, options, move |options| {
+                let _turn = turn;
+                let lock = options.lock(place.lock)?;
+                work(options, &place, &lock)
+            })
+            .await
+        })
+        .await
+    }
+
+    /// Begins to remove what has expired, if it is time for that.
+    fn reap_if_due(&self, now: Timestamp) {
+        let Some(interval) = self.shared.options.reap_interval else { return };
+        let last = self.shared.reaped.load(Ordering::Relaxed);
+        // A clock that was set back does not put the next time off for longer than an interval.
+        let is_due = last != NEVER && interval.as_millis() <= last.abs_diff(now.millis()).into();
+        if last != NEVER && !is_due {
+            return;
+        }
+        let swap = self.shared.reaped.compare_exchange(
+            last,
+            now.millis(),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        if is_due && swap.is_ok() {
+            tokio::spawn(reap(Arc::downgrade(&self.shared), now));
+        }
+    }
+}
+
+/// Removes the files of sessions that have ended, some at a time, for as long as there is the store.
+async fn reap(shared: Weak<Shared>, now: Timestamp) {
+    let mut sessions = None;
+    loop {
+        let Some(shared) = shared.upgrade() else { return };
+        let step = purge_step(sessions, usize::MAX, now);
+        match run(Arc::clone(&shared.slots), Arc::clone(&shared.options), step).await {
+            Ok((next @ Some(_), _)) => sessions = next,
+            Ok((None, _)) => return,
+            Err(error) => {
+                tracing::warn!(
+                    target: "express_session",
+                    error = &error as &dyn std::error::Error,
+                    "expired sessions could not be removed; the next round tries again",
+                );
+                return;
+            }
+        }
+    }
+}
+
+/// Looks at some of the files that are left, removes up to `limit` whose time has passed, and gives the
+/// rest, with the number of those that were removed. After the last it removes the locks that are over.
+fn purge_step(
+    sessions: Option<Sessions>,
+    limit: usize,
+    now: Timestamp,
+) -> impl FnOnce(&Options) -> Result<(Option<Sessions>, usize), Error> {
+    move |options| {
+        let mut sessions = sessions.map_or_else(|| options.sessions(), Ok)?;
+        let mut removed = 0;
+        for _ in 0..STEP {
+            if removed == limit {
+                break;
+            }
+            let Some(id) = sessions.next(options)? else {
+                // These are no sessions, and do not count.
+                options.drop_leases(now)?;
+                return Ok((None, removed));
+            };
+            match options.remove_expired(&id, now) {
+                Ok(is_removed) => removed += usize::from(is_removed),
+                // It stays, for somebody to look at.
+                Err(error) if error.kind() == ErrorKind::Corrupt => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((Some(sessions), removed))
+    }
+}
+
+async fn run<T: Send + 'static>(
+    slots: Arc<Semaphore>,
+    options: Arc<Options>,
+    work: impl FnOnce(&Options) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let ended = || Error::new(ErrorKind::Unavailable, "the runtime is being shut down");
+    let slot = slots.acquire_owned().await.map_err(|_| ended())?;
+    let done = spawn_blocking(move || {
+        let _slot = slot;
+        work(&options)
+    });
+    done.await.map_err(|error| ended().with_source(error))?
+}
+
+async fn within<T>(
+    timeout: Duration,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
+        Err(Error::new(ErrorKind::TimedOut, "the file system did not answer within the timeout"))
+    })
+}
+
+impl Options {
+    fn ttl_millis(&self) -> i64 {
+        i64::try_from(self.ttl.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+impl fmt::Debug for FileStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FileStore").field(&self.shared.options).finish()
+    }
+}
+
+impl Store for FileStore {
+    async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
+        let Some(place) = self.place(id) else { return Ok(None) };
+        self.reap_if_due(now);
+        self.blocking(move |options| Ok(options.read(&place.path, now)?.map(loaded))).await
+    }
+
+    async fn create(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        now: Timestamp,
+    ) -> Result<Created, Error> {
+        let place = self.shared.options.place(id)?;
+        self.reap_if_due(now);
+        let Record { text, deadline } = record.clone();
+        self.locked(place, move |options, place, lock| {
+            if options.read(&place.path, now)?.is_some() {
+                return Ok(Created::Taken);
+            }
+            options.replace(lock, &place.path, &text, deadline, now)?;
+            Ok(Created::Done(revision(&text)))
+        })
+        .await
+    }
+
+    async fn update(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        now: Timestamp,
+    ) -> Result<Updated, Error> {
+        let Some(place) = self.place(id) else { return Ok(Updated::Gone) };
+        self.reap_if_due(now);
+        let record = record.clone();
+        self.locked(place, move |options, place, lock| {
+            update(options, place, lock, &record, expected, now)
+        })
+        .await
+    }
+
+    /// Puts the cookie and the time of the access into the file, as session-file-store does.
+    async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
+        let Some(place) = self.place(id) else { return Ok(Touched::Gone) };
+        self.reap_if_due(now);
+        let touch = touch.clone();
+        self.locked(place, move |options, place, lock| {
+            let Some(content) = options.read(&place.path, now)? else {
+                return Ok(Touched::Gone);
+            };
+            let text = with_cookie(&content.text, &touch.cookie);
+            let text = text.as_deref().unwrap_or(&content.text);
+            options.replace(lock, &place.path, text, touch.deadline, now)?;
+            Ok(Touched::Done)
+        })
+        .await
+    }
+
+    async fn load_and_touch(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<LoadedAndTouched>, Error> {
+        let Some(place) = self.place(id) else { return Ok(None) };
+        self.reap_if_due(now);
+        self.locked(place, move |options, place, lock| {
+            let Some(content) = options.read(&place.path, now)? else { return Ok(None) };
+            let touch = Touch::renewing(&content.text, now);
+            let is_touched = touch.is_some();
+            let renewed = touch.and_then(|touch| {
+                with_cookie(&content.text, &touch.cookie).map(|text| (text, touch.deadline))
+            });
+            let Some((text, deadline)) = renewed else {
+                return Ok(Some(LoadedAndTouched { loaded: loaded(content), is_touched: false }));
+            };
+            options.replace(lock, &place.path, &text, deadline, now)?;
+            let deadline = deadline.or_else(|| Some(now.saturating_add(options.ttl)));
+            let content = Content { text: text.into(), deadline };
+            Ok(Some(LoadedAndTouched { loaded: loaded(content), is_touched }))
+        })
+        .await
+    }
+
+    async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
+        let Some(place) = self.place(id) else { return Ok(()) };
+        self.locked(place, |options, place, lock| options.remove(lock, &place.path)).await
+    }
+
+    async fn lock(
+        &self,
+        id: &SessionId,
+        holder: LockToken,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<LockOutcome, Error> {
+        let place = self.shared.options.place(id)?;
+        self.reap_if_due(now);
+        let (id, until) = (id.clone(), now.saturating_add(lease));
+        let take = move |options: &Options, _: &Place, lock: &Lock| {
+            options.take(lock, &id, holder, until, now)
+        };
+        self.locked(place, take).await
+    }
+
+    async fn update_locked(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        holder: LockToken,
+        now: Timestamp,
+    ) -> Result<Fenced, Error> {
+        let Some(place) = self.place(id) else { return Ok(Fenced::Lost) };
+        self.reap_if_due(now);
+        let (id, record) = (id.clone(), record.clone());
+        self.locked(place, move |options, place, lock| {
+            if !options.is_held(lock, &id, holder, now)? {
+                return Ok(Fenced::Lost);
+            }
+            update(options, place, lock, &record, expected, now).map(Fenced::Held)
+        })
+        .await
+    }
+
+    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
+        let Some(place) = self.place(id) else { return Ok(()) };
+        let id = id.clone();
+        self.locked(place, move |options, _, lock| options.give_back(lock, &id, holder)).await
+    }
+}
+
+impl Admin for FileStore {
+    /// Goes by the ids in their order. Files that hold no session are left out.
+    ///
+    /// Each page reads all names of the folder, and the files of one page. Where a file system moves a
+    /// file that is replaced to another place of its folder, a session that is saved just while the
+    /// names are read may be missed.
+    async fn list(
+        &self,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, Error> {
+        // A page of none would never come to an end.
+        let limit = limit.max(1);
+        let ids = self.blocking(move |options| first_ids(options, after.as_ref(), limit)).await?;
+        let is_full = ids.len() == limit;
+        let next = ids.last().filter(|_| is_full).map(|id| Cursor::new(id.as_str()));
+        let mut sessions = Vec::new();
+        for some in ids.chunks(STEP) {
+            let some = some.to_vec();
+            let read = move |options: &Options| {
+                let mut read = Vec::with_capacity(some.len());
+                for id in some {
+                    let path = options.place(&id)?.path;
+                    if let Some(content) = live(options.read(&path, now))? {
+                        read.push((id, loaded(content).record));
+                    }
+                }
+                Ok(read)
+            };
+            sessions.extend(self.blocking(read).await?);
+        }
+        Ok(Page { sessions, next })
+    }
+
+    /// Reads every file of the folder. Those that hold no session do not count.
+    async fn count(&self, now: Timestamp) -> Result<u64, Error> {
+        let (mut sessions, mut count) = (None, 0);
+        loop {
+            let step = move |options: &Options| {
+                let mut sessions: Sessions = sessions.map_or_else(|| options.sessions(), Ok)?;
+                let mut count = 0;
+                for _ in 0..STEP {
+                    let Some(id) = sessions.next(options)? else { return Ok((None, count)) };
+                    let path = options.place(&id)?.path;
+                    count += u64::from(live(options.read(&path, now))?.is_some());
+                }
+                Ok((Some(sessions), count))
+            };
+            let (next, some) = self.blocking(step).await?;
+            count += some;
+            if next.is_none() {
+                return Ok(count);
+            }
+            sessions = next;
+        }
+    }
+
+    /// Removes every file with the store's extension, and no other.
+    async fn clear(&self) -> Result<(), Error> {
+        let mut sessions = None;
+        loop {
+            let step = move |options: &Options| {
+                let mut sessions: Sessions = sessions.map_or_else(|| options.sessions(), Ok)?;
+                for _ in 0..STEP {
+                    let Some(id) = sessions.next(options)? else { return Ok(None) };
+                    let place = options.place(&id)?;
+                    options.remove(&options.lock(place.lock)?, &place.path)?;
+                }
+                Ok(Some(sessions))
+            };
+            sessions = self.blocking(step).await?;
+            if sessions.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads every file of the folder, or as many as it takes to find so many that have expired.
+    async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
+        let (mut sessions, mut purged) = (None, 0);
+        while purged < limit {
+            let (next, some) = self.blocking(purge_step(sessions, limit - purged, now)).await?;
+            purged += some;
+            if next.is_none() {
+                break;
+            }
+            sessions = next;
+        }
+        Ok(purged as u64)
+    }
+}
+
+/// Gives the first ids after a cursor, in their order.
+fn first_ids(
+    options: &Options,
+    after: Option<&Cursor>,
+    limit: usize,
+) -> Result<Vec<SessionId>, Error> {
+    let after = after.map_or("", Cursor::as_str);
+    let mut sessions = options.sessions()?;
+    // A set, as a file system may show a file twice that is replaced meanwhile.
+    let mut first: BTreeSet<String> = BTreeSet::new();
+    while let Some(id) = sessions.next(options)? {
+        let id = id.as_str();
+        if id <= after || (first.len() == limit && first.last().is_some_and(|last| id > &**last)) {
+            continue;
+        }
+        first.insert(id.to_owned());
+        if first.len() > limit {
+            first.pop_last();
+        }
+    }
+    Ok(first.into_iter().filter_map(SessionId::new).collect())
+}
+
+/// Compares and writes, under the lock of the file.
+fn update(
+    options: &Options,
+    place: &Place,
+    lock: &Lock,
+    record: &Record,
+    expected: Revision,
+    now: Timestamp,
+) -> Result<Updated, Error> {
+    let Some(current) = options.read(&place.path, now)?.map(loaded) else {
+        return Ok(Updated::Gone);
+    };
+    if current.revision != expected {
+        return Ok(Updated::Conflict(current));
+    }
+    options.replace(lock, &place.path, &record.text, record.deadline, now)?;
+    Ok(Updated::Done(revision(&record.text)))
+}
+
+/// Takes a file that holds no session for one that is not there.
+fn live(read: Result<Option<Content>, Error>) -> Result<Option<Content>, Error> {
+    match read {
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
+        read => read,
+    }
+}
+
+fn loaded(content: Content) -> Loaded {
+    let revision = content.revision();
+    let Content { text, deadline } = content;
+    Loaded { record: Record { text, deadline }, revision }
+}
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+/// How many files are read or written at a time.
+const SLOTS: usize = 32;
+/// How many files a walk through the folder looks at before others get their turn.
+const STEP: usize = 64;
+/// No time of JavaScript's.
+const NEVER: i64 = i64::MIN;

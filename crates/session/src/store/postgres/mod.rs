@@ -1,0 +1,776 @@
+//! Sessions in a PostgreSQL table, shared with npm's
+//! connect-pg-simple 10.
+//!
+//! 1. The table is that of connect-pg-simple: `sid`, `sess`, `expire`. Either side reads what the
+//!    other wrote, byte for byte where `sess` is of type `json`, as it is there. Of type `jsonb`, the
+//!    server puts the text in an order of its own, and all else holds.
+//! 2. `expire` decides what is live, not the JSON's `expires`. It is a whole second, rounded up. At
+//!    that very second a session has ended; connect-pg-simple returns it for one millisecond more.
+//! 3. `expire` has no time zone: it is local time of the connection's `TimeZone`. The statements
+//!    leave it to the server, as connect-pg-simple's do, so both sides agree if their connections
+//!    have the same setting, which they have unless somebody changed it. Keep it at `UTC`: where
+//!    clocks go back an hour, an `expire` in that hour means either of two times.
+//! 4. A revision is a digest of the stored text, since Node keeps no counter: SHA-256, made by the
+//!    server, so PostgreSQL has to be 11 or later.
+//! 5. Every verb is one statement and one round trip, after the first use of a connection, which
+//!    prepares the statement. `update` locks the row, compares and writes in one step, and hands back
+//!    what is there if that is something else.
+//! 6. A touch moves `expire` and leaves the text alone.
+//! 7. A lock is a row in a table beside, of the same name with `_lock` behind it, which the first lock
+//!    makes. Its lease runs by the server's clock. A write under a lock keeps it from being taken over
+//!    until the write is committed.
+//! 8. The text is JSON, for the column's sake: anything else is [`ErrorKind::Unsuitable`], and so is an
+//!    id with a NUL in it, or one too long for the index (some 2,700 bytes).
+//! 9. What the server says is kept as an error's source where it is about the server, as a missing
+//!    table. Where it may quote a session, only its code (SQLSTATE) is kept.
+//!
+//! What it needs of the database: a role that may `SELECT`, `INSERT`, `UPDATE` and `DELETE` in the
+//! table, and the table itself: see [`create_table_if_missing`](PostgresStore::create_table_if_missing).
+//! For locks, the same rights in the table beside, and that of making it unless it is there; the error for
+//! want of it shows the statement to run.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use ::deadpool_postgres;
+use deadpool_postgres::Pool;
+use express_session_core::store::{
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
+    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
+};
+use express_session_core::{SessionId, Timestamp};
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, timeout_at};
+use tokio_postgres::Row;
+
+use self::connector::Connector;
+use self::query::{Locks, Parameter, Query};
+use self::sql::{Statement, Statements};
+use super::cleanup::Schedule;
+use super::finish::Calls;
+
+mod connector;
+mod error;
+mod query;
+mod sql;
+#[cfg(feature = "tls")]
+mod tls;
+
+/// Keeps sessions in the table of npm's connect-pg-simple.
+///
+/// Clones share the connections. Nothing is connected before the first call, and lost connections are
+/// replaced by the calls that find them lost. A call whose future is dropped goes on by itself until it
+/// is answered or its time is over, and the next call for its session waits for that.
+///
+/// ```no_run
+/// use express_session::SessionLayer;
+/// use express_session::store::postgres::PostgresStore;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = PostgresStore::new("postgres://web@localhost/shop")?.create_table_if_missing(true);
+/// let layer = SessionLayer::new("keyboard cat").store(store);
+/// # let _ = layer;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct PostgresStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    pool: Pool,
+    options: Options,
+    sql: Statements,
+    /// Set once the table is known to be there, or is not asked for.
+    table: OnceCell<()>,
+    pruning: Schedule,
+    calls: Calls,
+}
+
+#[derive(Clone)]
+struct Options {
+    /// Where the pool is our own: how to connect.
+    own: Option<Connector>,
+    schema_name: Option<String>,
+    table_name: String,
+    create_table_if_missing: bool,
+    ttl: Duration,
+    disable_touch: bool,
+    prune_session_interval: Option<Duration>,
+    prune_session_randomized_interval: bool,
+    timeout: Duration,
+}
+
+impl PostgresStore {
+    /// Makes a store for the database at a URL, with up to 10 connections of its own.
+    ///
+    /// The URL is that of libpq, `postgres://user:password@host:port/database`, with the parameters
+    /// that [`tokio_postgres::Config`] has: several hosts, `target_session_attrs`, `options`. With
+    /// `sslmode=require` and the feature `tls` the connection is encrypted, and the server's
+    /// certificate has to be for this host, by an authority that the system trusts; `SSL_CERT_FILE`
+    /// in the environment names others. Without `sslmode=require`, nothing is encrypted.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Other`] where the URL is none, or asks for encryption without the feature `tls`
+    /// or without certificates on the system. The message does not show it, for the password's sake.
+    ///
+    /// ```
+    /// use express_session::store::postgres::PostgresStore;
+    ///
+    /// assert!(PostgresStore::new("postgres://web@localhost/shop").is_ok());
+    /// assert!(PostgresStore::new("redis://localhost").is_err());
+    /// ```
+    pub fn new(url: &str) -> Result<Self, Error> {
+        let connector = Connector::new(url)?;
+        let pool = connector.pool(CONNECTIONS);
+        Ok(Self::assemble(pool, Options { own: Some(connector), ..Options::default() }))
+    }
+
+    /// Makes a store as [`new`](Self::new) does, and connects at once: what is wrong with the address or
+    /// the login shows when the application starts.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new), [`ErrorKind::Unavailable`] where there is no server, and
+    /// [`ErrorKind::Refused`] where the login is wrong.
+    ///
+    /// ```no_run
+    /// use express_session::store::postgres::PostgresStore;
+    ///
+    /// # async fn example() -> Result<(), express_session::store::Error> {
+    /// let store = PostgresStore::connect("postgres://web@localhost/shop").await?.table_name("visits");
+    /// # let _ = store;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        let store = Self::new(url)?;
+        store.rows(None, |sql| sql.ping, Vec::new()).await?;
+        Ok(store)
+    }
+
+    /// Makes a store that takes its connections from a pool that the application has already.
+    ///
+    /// The connections' `TimeZone` has to be that of the Node side, see the [module](self). A pooler in
+    /// between, as PgBouncer, has to know prepared statements (PgBouncer 1.21 with
+    /// `max_prepared_statements`) or pool by session.
+    ///
+    /// ```
+    /// use express_session::store::postgres::PostgresStore;
+    /// use express_session::store::postgres::deadpool_postgres::{Config, Runtime, tokio_postgres};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut config = Config::new();
+    /// config.dbname = Some("shop".to_owned());
+    /// # config.user = Some("web".to_owned());
+    /// # config.host = Some("localhost".to_owned());
+    /// let pool = config.create_pool(Some(Runtime::Tokio1), tokio_postgres::NoTls)?;
+    /// let store = PostgresStore::with_pool(pool);
+    /// # let _ = store;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_pool(pool: Pool) -> Self {
+        Self::assemble(pool, Options::default())
+    }
+
+    /// Says which table sessions are in. The default is `session`.
+    ///
+    /// The name is quoted, so that it may be any, and upper case counts. A dot in it is a part of
+    /// the name: for a schema there is [`schema_name`](Self::schema_name).
+    ///
+    /// ```
+    /// # use express_session::store::postgres::PostgresStore;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = PostgresStore::new("postgres://localhost")?.table_name("visitor's \"session\"");
+    /// assert!(format!("{store:?}").contains(r#"table: "visitor's ""session""","#));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn table_name(self, name: impl Into<String>) -> Self {
+        self.with(|options| options.table_name = name.into())
+    }
+
+    /// Says which schema the table is in. By default that is the first of the role's `search_path`
+    /// that has it.
+    ///
+    /// ```
+    /// # use express_session::store::postgres::PostgresStore;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = PostgresStore::new("postgres://localhost")?.schema_name("web");
+    /// assert!(format!("{store:?}").contains(r#"table: "web"."session","#));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn schema_name(self, name: impl Into<String>) -> Self {
+        self.with(|options| options.schema_name = Some(name.into()))
+    }
+
+    /// Makes the table where there is none, at the first call. The default is `false`.
+    ///
+    /// It costs a question to the server at the first call of each process, and a role that may create
+    /// tables. The table is that of connect-pg-simple, and has its names for the key and the index
+    /// too, where it is called `session`; any other has names of its own, so that a schema can hold
+    /// two.
+    ///
+    /// ```
+    /// # use express_session::store::postgres::PostgresStore;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = PostgresStore::new("postgres://localhost")?.create_table_if_missing(true);
+    /// assert!(format!("{store:?}").contains("create_table_if_missing: true"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn create_table_if_missing(self, create: bool) -> Self {
+        self.with(|options| options.create_table_if_missing = create)
+    }
+
+    /// Says how long a session lives that has no expiry of its own, as those of a browser-session
+    /// cookie. The default is a day.
+    ///
+    /// The time begins anew with each save and touch. As in connect-pg-simple, a session whose cookie
+    /// has a max age ends when that does, whatever the `ttl`.
+    ///
+    /// ```
+    /// # use express_session::store::postgres::PostgresStore;
+    /// # use std::time::Duration;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = PostgresStore::new("postgres://localhost")?.ttl(Duration::from_secs(1800));
+    /// assert!(format!("{store:?}").contains("ttl: 1800s"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn ttl(self, ttl: Duration) -> Self {
+        self.with(|options| options.ttl = ttl)
+    }
+
+    /// Leaves a session's time alone when it is not saved. The default is `false`.
+    ///
+    /// It spares the write that a request makes which only reads. The other side of it: a visitor
+    /// who changes nothing is logged out when the time of the last save is over.
+    ///
+    /// ```
+    /// use express_session::store::Store as _;
+    /// # use express_session::store::postgres::PostgresStore;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = PostgresStore::new("postgres://localhost")?.disable_touch(true);
+    /// assert!(!store.supports_touch());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn disable_touch(self, disable: bool) -> Self {
+        self.with(|options| options.disable_touch = disable)
+    }
+
+    /// Says how often expired sessions are removed from the table. The default is 15 minutes; `None` is
+    /// never, for where a job in the database does it.
+    ///
+    /// There is no timer: the first call after the interval starts it, in a task of its own, which
+    /// removes a thousand at a time. Expired sessions are never returned, removed or not.
+    ///
+    /// ```
+    /// # use express_session::store::postgres::PostgresStore;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = PostgresStore::new("postgres://localhost")?.prune_session_interval(None);
+    /// assert!(format!("{store:?}").contains("prune_session_interval: None"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn prune_session_interval(self, interval: impl Into<Option<Duration>>) -> Self {
+        let interval = interval.into();
+        self.with(|options| options.prune_session_interval = interval)
+    }
+
+    /// Says whether each interval is drawn anew, from a half to one and a half of
+    /// [`prune_session_interval`](Self::prune_session_interval), so that many processes do not all
+    /// remove at the same time. The default is `true`.
+    ///
+    /// ```
+    /// # use express_session::store::postgres::PostgresStore;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = PostgresStore::new("postgres://localhost")?
+    ///     .prune_session_randomized_interval(false);
+    /// # let _ = store;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn prune_session_randomized_interval(self, randomized: bool) -> Self {
+        self.with(|options| options.prune_session_randomized_interval = randomized)
+    }
+
+    /// Says how long a call may take. The default is 5 seconds.
+    ///
+    /// A call that got no connection in that time ends with [`ErrorKind::Unavailable`], one that got no
+    /// answer with [`ErrorKind::TimedOut`]: whether it happened is then not known.
+    ///
+    /// ```
+    /// # use express_session::store::postgres::PostgresStore;
+    /// # use std::time::Duration;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = PostgresStore::new("postgres://localhost")?.timeout(Duration::from_secs(1));
+    /// assert!(format!("{store:?}").contains("timeout: 1s"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.with(|options| options.timeout = timeout)
+    }
+
+    /// Says how many connections there may be at once, at least one. The default is 10, as in the npm
+    /// package pg.
+    ///
+    /// More calls at once wait for a connection. It changes nothing of a pool that was given.
+    ///
+    /// ```
+    /// # use express_session::store::postgres::PostgresStore;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = PostgresStore::new("postgres://localhost")?.max_connections(50);
+    /// assert!(format!("{store:?}").contains("max_connections: 50"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn max_connections(self, connections: usize) -> Self {
+        let Some(connector) = &self.shared.options.own else { return self };
+        let pool = connector.pool(connections.max(1));
+        Self::assemble(pool, self.shared.options.clone())
+    }
+
+    fn with(self, change: impl FnOnce(&mut Options)) -> Self {
+        let mut options = self.shared.options.clone();
+        change(&mut options);
+        Self::assemble(self.shared.pool.clone(), options)
+    }
+
+    fn assemble(pool: Pool, options: Options) -> Self {
+        let sql = Statements::new(options.schema_name.as_deref(), &options.table_name);
+        let pruning = Schedule::new(
+            options.prune_session_interval,
+            options.prune_session_randomized_interval,
+        );
+        let (table, calls) = (OnceCell::new(), Calls::default());
+        Self { shared: Arc::new(Shared { pool, options, sql, table, pruning, calls }) }
+    }
+
+    /// Says when a record with this deadline ends, in whole seconds since 1970.
+    fn expire(&self, deadline: Option<Timestamp>, now: Timestamp) -> f64 {
+        let deadline = deadline.unwrap_or_else(|| now.saturating_add(self.shared.options.ttl));
+        let seconds = deadline.millis().div_euclid(1000);
+        let seconds = seconds + i64::from(deadline.millis().rem_euclid(1000) != 0);
+        // PostgreSQL knows no time before 4714 BC, and anything in the past is as good.
+        seconds.max(sql::EARLIEST) as f64
+    }
+
+    /// Runs one statement, of a session or of none, on a connection of the pool.
+    async fn rows(
+        &self,
+        sid: Option<&str>,
+        statement: Statement,
+        parameters: Vec<Parameter>,
+    ) -> Result<Vec<Row>, Error> {
+        self.query(sid, Query { statement, parameters, locks: Locks::Unasked }).await
+    }
+
+    /// Runs a statement about the lock of an id, in a table that the first of them makes.
+    async fn lock_row(
+        &self,
+        sid: &str,
+        statement: Statement,
+        parameters: Vec<Parameter>,
+    ) -> Result<Option<Row>, Error> {
+        let query = Query { statement, parameters, locks: Locks::Make };
+        Ok(self.query(Some(sid), query).await?.into_iter().next())
+    }
+
+    async fn query(&self, sid: Option<&str>, query: Query) -> Result<Vec<Row>, Error> {
+        let Shared { pool, options, calls, .. } = &*self.shared;
+        let until = Instant::now() + options.timeout;
+        let connection = async {
+            if let Some(sid) = sid {
+                calls.settled(sid).await;
+            }
+            pool.get().await
+        };
+        // Boxed, so that the calls around it stay small.
+        let connection = match timeout_at(until, Box::pin(connection)).await {
+            Ok(connection) => connection.map_err(error::of_pool)?,
+            Err(_) => return Err(Error::new(ErrorKind::Unavailable, "no connection in time")),
+        };
+        let shared = Arc::clone(&self.shared);
+        calls.run(sid, query::run(shared, connection, until, query)).await
+    }
+
+    /// Runs a statement that gives one row or none.
+    async fn row(
+        &self,
+        sid: Option<&str>,
+        statement: Statement,
+        parameters: Vec<Parameter>,
+    ) -> Result<Option<Row>, Error> {
+        Ok(self.rows(sid, statement, parameters).await?.into_iter().next())
+    }
+
+    /// Gives the parameters of an update.
+    fn replacement(
+        &self,
+        sid: &str,
+        record: &Record,
+        expected: Revision,
+        now: Timestamp,
+    ) -> Result<Vec<Parameter>, Error> {
+        Ok(vec![
+            text(sid),
+            Box::new(sql::from(now)),
+            text(checked(&record.text)?),
+            Box::new(self.expire(record.deadline, now)),
+            Box::new(expected.get().to_be_bytes().to_vec()),
+        ])
+    }
+
+    /// Removes the locks whose lease is over, where there are any.
+    async fn purge_locks(&self) -> Result<(), Error> {
+        let table = text(&self.shared.sql.locks.table);
+        let row = self.row(None, |sql| &sql.table_exists, vec![table]).await?;
+        let name = row.as_ref().map(|row| row.try_get::<_, Option<&str>>(0));
+        if name.transpose().map_err(error::of_column)?.flatten().is_some() {
+            self.rows(None, |sql| &sql.locks.purge, Vec::new()).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts the removal of what has expired, if it is time for that.
+    fn prune_if_due(&self, now: Timestamp) {
+        if !self.shared.pruning.is_due(now) {
+            return;
+        }
+        let store = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = store.purge(usize::MAX, now).await {
+                tracing::warn!(
+                    target: "express_session",
+                    error = &error as &dyn std::error::Error,
+                    "expired sessions were not removed",
+                );
+            }
+        });
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            own: None,
+            schema_name: None,
+            table_name: "session".to_owned(),
+            create_table_if_missing: false,
+            ttl: DAY,
+            disable_touch: false,
+            prune_session_interval: Some(PRUNE_INTERVAL),
+            prune_session_randomized_interval: true,
+            timeout: TIMEOUT,
+        }
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    /// Shows the options, and neither the server's address nor a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shared { pool, options, sql, .. } = &*self.shared;
+        f.debug_struct("PostgresStore")
+            .field("table", &format_args!("{}", sql.table))
+            .field("create_table_if_missing", &options.create_table_if_missing)
+            .field("ttl", &options.ttl)
+            .field("disable_touch", &options.disable_touch)
+            .field("prune_session_interval", &options.prune_session_interval)
+            .field("timeout", &options.timeout)
+            .field("max_connections", &pool.status().max_size)
+            .finish()
+    }
+}
+
+impl Store for PostgresStore {
+    async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
+        self.prune_if_due(now);
+        let Some(sid) = key(id) else { return Ok(None) };
+        let parameters = vec![text(sid), Box::new(sql::from(now))];
+        let row = self.row(Some(sid), |sql| &sql.load, parameters).await;
+        row.map_err(unreadable)?.map(|row| loaded(&row)).transpose()
+    }
+
+    async fn create(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        now: Timestamp,
+    ) -> Result<Created, Error> {
+        self.prune_if_due(now);
+        let sid = key(id).ok_or_else(unsuitable_id)?;
+        let json = checked(&record.text)?;
+        let expire = self.expire(record.deadline, now);
+        let parameters = vec![text(sid), text(json), Box::new(expire), Box::new(sql::from(now))];
+        match self.row(Some(sid), |sql| &sql.create, parameters).await? {
+            Some(row) => Ok(Created::Done(revision(&row, 0)?)),
+            None => Ok(Created::Taken),
+        }
+    }
+
+    async fn update(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        now: Timestamp,
+    ) -> Result<Updated, Error> {
+        self.prune_if_due(now);
+        let Some(sid) = key(id) else { return Ok(Updated::Gone) };
+        let parameters = self.replacement(sid, record, expected, now)?;
+        match self.row(Some(sid), |sql| &sql.update, parameters).await? {
+            Some(row) => updated(&row),
+            None => Ok(Updated::Gone),
+        }
+    }
+
+    async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
+        if self.shared.options.disable_touch {
+            let live = self.load(id, now).await?;
+            return Ok(live.map_or(Touched::Gone, |_| Touched::Done));
+        }
+        self.prune_if_due(now);
+        let Some(sid) = key(id) else { return Ok(Touched::Gone) };
+        let expire = self.expire(touch.deadline, now);
+        let parameters = vec![text(sid), Box::new(sql::from(now)), Box::new(expire)];
+        let row = self.row(Some(sid), |sql| &sql.touch, parameters).await?;
+        Ok(row.map_or(Touched::Gone, |_| Touched::Done))
+    }
+
+    /// Leaves it to [`touch`](Store::touch) where the server cannot tell the new deadline: where the
+    /// record's `cookie.originalMaxAge` is neither a plain number nor `null`, or the text has an escape
+    /// like `\u0000`, over which PostgreSQL does not read on.
+    async fn load_and_touch(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<LoadedAndTouched>, Error> {
+        if self.shared.options.disable_touch {
+            let loaded = self.load(id, now).await?;
+            return Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }));
+        }
+        self.prune_if_due(now);
+        let Some(sid) = key(id) else { return Ok(None) };
+        let expire = self.expire(None, now);
+        let parameters: Vec<Parameter> =
+            vec![text(sid), Box::new(sql::from(now)), Box::new(now.millis()), Box::new(expire)];
+        let row = self.row(Some(sid), |sql| &sql.renew, parameters).await.map_err(unreadable)?;
+        let Some(row) = row else { return Ok(None) };
+        let loaded = loaded(&row)?;
+        let wanted = Touch::renewing(&loaded.record.text, now)
+            .map(|touch| seconds(self.expire(touch.deadline, now)));
+        Ok(Some(LoadedAndTouched { is_touched: wanted == loaded.record.deadline, loaded }))
+    }
+
+    async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
+        let Some(sid) = key(id) else { return Ok(()) };
+        self.rows(Some(sid), |sql| &sql.destroy, vec![text(sid)]).await?;
+        Ok(())
+    }
+
+    /// Its lease runs by the server's clock, whatever `now` says.
+    async fn lock(
+        &self,
+        id: &SessionId,
+        holder: LockToken,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<LockOutcome, Error> {
+        self.prune_if_due(now);
+        let sid = key(id).ok_or_else(unsuitable_id)?;
+        // JavaScript's last date is within what PostgreSQL knows, and twice its distance is too.
+        let lease = (lease.as_secs_f64() * 1000.0).min(Timestamp::MAX.millis() as f64);
+        let parameters = vec![text(sid), bytes(holder), Box::new(lease)];
+        let row = self.lock_row(sid, |sql| &sql.locks.lock, parameters).await?;
+        Ok(row.map_or(LockOutcome::Held, |_| LockOutcome::Acquired))
+    }
+
+    async fn update_locked(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        holder: LockToken,
+        now: Timestamp,
+    ) -> Result<Fenced, Error> {
+        self.prune_if_due(now);
+        let Some(sid) = key(id) else { return Ok(Fenced::Lost) };
+        let mut parameters = self.replacement(sid, record, expected, now)?;
+        parameters.push(bytes(holder));
+        let row = self.lock_row(sid, |sql| &sql.locks.update, parameters).await?;
+        let row = row.ok_or_else(|| Error::new(ErrorKind::Other, "the server gave no row"))?;
+        if !row.try_get::<_, bool>(3).map_err(error::of_column)? {
+            return Ok(Fenced::Lost);
+        }
+        let end: Option<f64> = row.try_get(1).map_err(error::of_column)?;
+        Ok(Fenced::Held(if end.is_some() { updated(&row)? } else { Updated::Gone }))
+    }
+
+    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
+        let Some(sid) = key(id) else { return Ok(()) };
+        self.lock_row(sid, |sql| &sql.locks.unlock, vec![text(sid), bytes(holder)]).await?;
+        Ok(())
+    }
+
+    /// `false` with [`disable_touch`](Self::disable_touch).
+    fn supports_touch(&self) -> bool {
+        !self.shared.options.disable_touch
+    }
+}
+
+impl Admin for PostgresStore {
+    /// Gives them in the order of their ids.
+    async fn list(
+        &self,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, Error> {
+        let last = after.as_ref().map_or("", Cursor::as_str);
+        // A page of none would never come to an end.
+        let limit = limit.max(1);
+        let rows = i64::try_from(limit).unwrap_or(i64::MAX);
+        let parameters = vec![text(last), Box::new(sql::from(now)), Box::new(rows)];
+        let page = self.rows(None, |sql| &sql.list, parameters).await.map_err(unreadable)?;
+
+        let is_full = page.len() == limit;
+        let mut next = None;
+        let mut sessions = Vec::with_capacity(page.len());
+        for row in &page {
+            let sid: &str = row.try_get(2).map_err(error::of_column)?;
+            next = is_full.then(|| Cursor::new(sid));
+            // Nobody can have a session whose id is empty.
+            if let Some(id) = SessionId::new(sid) {
+                sessions.push((id, loaded(row)?.record));
+            }
+        }
+        Ok(Page { sessions, next })
+    }
+
+    async fn count(&self, now: Timestamp) -> Result<u64, Error> {
+        let row = self.row(None, |sql| &sql.count, vec![Box::new(sql::from(now))]).await?;
+        counted(row.as_ref())
+    }
+
+    /// Removes a thousand at a time, so that no step takes long.
+    async fn clear(&self) -> Result<(), Error> {
+        loop {
+            let row = self.row(None, |sql| &sql.clear, vec![Box::new(STEP)]).await?;
+            if counted(row.as_ref())? < STEP.unsigned_abs() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Removes a thousand at a time, and passes over those that somebody is just writing. Locks whose lease
+    /// is over go too, and are not counted.
+    async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut purged = 0;
+        while purged < limit {
+            let step = STEP.min(limit - purged);
+            let parameters: Vec<Parameter> = vec![Box::new(sql::from(now)), Box::new(step)];
+            let row = self.row(None, |sql| &sql.purge, parameters).await?;
+            let removed = counted(row.as_ref())?;
+            purged = purged.saturating_add_unsigned(removed);
+            if removed < step.unsigned_abs() {
+                break;
+            }
+        }
+        self.purge_locks().await?;
+        Ok(purged.unsigned_abs())
+    }
+}
+
+fn text(text: &str) -> Parameter {
+    Box::new(text.to_owned())
+}
+
+fn bytes(holder: LockToken) -> Parameter {
+    Box::new(holder.as_bytes().to_vec())
+}
+
+fn unsuitable_id() -> Error {
+    Error::new(ErrorKind::Unsuitable, "an id with a NUL is no text for PostgreSQL")
+}
+
+/// Gives an id as PostgreSQL can keep it, or nothing for one that it cannot have a record of.
+fn key(id: &SessionId) -> Option<&str> {
+    Some(id.as_str()).filter(|sid| !sid.contains('\0'))
+}
+
+/// The server says as much of a NUL, but quotes what comes before it.
+fn checked(text: &str) -> Result<&str, Error> {
+    if text.contains('\0') {
+        return Err(Error::new(ErrorKind::Unsuitable, "a text with a NUL is no JSON"));
+    }
+    Ok(text)
+}
+
+/// Reads the columns that all statements begin with which return records: the text, and when it ends.
+fn loaded(row: &Row) -> Result<Loaded, Error> {
+    let text: Option<&str> = row.try_get(0).map_err(error::of_column)?;
+    let text = text.ok_or_else(|| Error::new(ErrorKind::Corrupt, "the text is NULL"))?;
+    let end = row.try_get(1).map_err(error::of_column)?;
+    let record = Record { text: text.into(), deadline: Some(seconds(end)) };
+    Ok(Loaded { record, revision: Revision::of_text(text) })
+}
+
+/// Reads what an update came to from a row that it gave: what is there instead, or what was written.
+fn updated(row: &Row) -> Result<Updated, Error> {
+    match row.try_get::<_, Option<&str>>(0).map_err(error::of_column)? {
+        Some(_) => Ok(Updated::Conflict(loaded(row)?)),
+        None => Ok(Updated::Done(revision(row, 2)?)),
+    }
+}
+
+/// What PostgreSQL knows is within the range of JavaScript; `infinity` becomes the last of all times.
+fn seconds(seconds: f64) -> Timestamp {
+    Timestamp::from_millis((seconds * 1000.0).round() as i64)
+}
+
+fn revision(row: &Row, column: usize) -> Result<Revision, Error> {
+    let digest: &[u8] = row.try_get(column).map_err(error::of_column)?;
+    let digest = digest
+        .try_into()
+        .map_err(|_| Error::new(ErrorKind::Other, "the digest has another length"))?;
+    Ok(Revision::new(u128::from_be_bytes(digest)))
+}
+
+fn counted(row: Option<&Row>) -> Result<u64, Error> {
+    let count = row.map_or(Ok(0), |row| row.try_get::<_, i64>(0)).map_err(error::of_column)?;
+    Ok(count.unsigned_abs())
+}
+
+/// What a writer is told about what it gave is, for a reader, about what is there.
+fn unreadable(error: Error) -> Error {
+    if error.kind() == ErrorKind::Unsuitable {
+        return Error::new(ErrorKind::Corrupt, "the server cannot read it").with_source(error);
+    }
+    error
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const PRUNE_INTERVAL: Duration = Duration::from_secs(15 * 60);
+const TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECTIONS: usize = 10;
+/// How many records one statement removes.
+const STEP: i64 = 1000;
