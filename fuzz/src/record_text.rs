@@ -1,7 +1,7 @@
 //! A record as it is stored.
 
 use express_session_core::cookie::{Cookie, CookieTemplate, StoredCookie};
-use express_session_core::record::{renewed, with_cookie};
+use express_session_core::record::{with_expiry_reset, with_cookie};
 use express_session_core::{Corrupt, Document};
 use serde_json::json;
 
@@ -52,7 +52,7 @@ pub(crate) fn check(text: &str) {
                 other => assert_eq!((other, has_cookie), (Corrupt::NoCookie, Some(false))),
             }
             assert!(Document::parse_normalised(text).is_err());
-            assert!(with_cookie(text, "{}").is_none() && renewed(text, NOW).is_none());
+            assert!(with_cookie(text, "{}").is_none() && with_expiry_reset(text, NOW).is_none());
             return;
         }
     };
@@ -127,9 +127,9 @@ fn template(text: &str) {
 
 /// What a touch does to the text, and that it does it once.
 fn time(text: &str) {
-    let Some((new, deadline)) = renewed(text, NOW) else { return };
+    let Some((new, deadline)) = with_expiry_reset(text, NOW) else { return };
     let new = new.as_deref().unwrap_or(text);
-    assert_eq!(renewed(new, NOW), Some((None, deadline)));
+    assert_eq!(with_expiry_reset(new, NOW), Some((None, deadline)));
     let (before, after) = (Document::parse(text), Document::parse(new));
     assert!(before.is_ok_and(|before| after.is_ok_and(|after| before.same_members(&after))));
 }

@@ -227,7 +227,7 @@ mod tests {
         |---|---|---|\n\
         | `time.rs` | `replace \\|\\| with && in of` | No year is that long. |\n\
         | `time.rs` | `replace < with <= in of` | Equal is both. |\n\
-        | `cookie/print.rs` | `replace < with <= in of` | Equal is both. |\n";
+        | `cookie/set_cookie.rs` | `replace < with <= in of` | Equal is both. |\n";
 
     fn outcomes(of: &[(&str, &str)]) -> Outcomes {
         let outcomes: Vec<_> = of
@@ -279,7 +279,7 @@ mod tests {
         let some = Verdict::of(&outcomes, &listed, false);
         assert_eq!(some.stale, ["time.rs: replace || with && in of"]);
         let all = Verdict::of(&outcomes, &listed, true);
-        assert_eq!(all.stale.len(), 2, "no change of cookie/print.rs survived: {all:?}");
+        assert_eq!(all.stale.len(), 2, "no change of cookie/set_cookie.rs survived: {all:?}");
         assert!(all.unlisted.is_empty());
     }
 

@@ -187,7 +187,7 @@ fn every_store_has_its_feature_its_chapter_and_its_example() {
 fn every_option_of_a_store_is_in_its_chapter() {
     let chapter = read("crates/session/src/docs/stores.md");
     for store in STORES {
-        let source = read(&format!("crates/session/src/store/{store}.rs"));
+        let source = read(&format!("crates/session/src/store/{store}/mod.rs"));
         let section = section(&chapter, store);
         let missing: Vec<_> = options(&source)
             .filter(|option| !section.contains(&format!("\n| `{option}` |")))

@@ -125,7 +125,7 @@ fn page(visit: &Visit) -> Html<String> {
 const FORMS: &str = r#"
 <form id="cart" method="post" action="/cart"><input name="name"><button>Into the cart</button></form>
 <form id="login" method="post" action="/login"><input name="name"><button>Log in</button></form>
-<form id="load_and_touch" method="post" action="/renew"><button>Renew</button></form>
+<form id="renew" method="post" action="/renew"><button>Renew</button></form>
 <form id="logout" method="post" action="/logout"><button>Log out</button></form>"#;
 
 #[tokio::main]

@@ -972,27 +972,30 @@ pub fn with_cookie(text: &str, cookie: &str) -> Option<String> {
 ///
 /// let now = Timestamp::from_millis(1_700_000_000_000);
 /// let text = r#"{"cookie":{"originalMaxAge":60000,"expires":"2023-11-14T22:13:00.000Z"},"a":1}"#;
-/// let (text, deadline) = renewed(text, now).ok_or("no record")?;
+/// let (text, deadline) = with_expiry_reset(text, now).ok_or("no record")?;
 /// assert_eq!(deadline, Some(Timestamp::from_millis(1_700_000_060_000)));
 /// assert!(text.is_some_and(|text| text.contains("2023-11-14T22:14:20.000Z")));
 /// # Ok::<(), &str>(())
 /// ```
 #[must_use]
-pub fn renewed(text: &str, now: Timestamp) -> Option<(Option<String>, Option<Timestamp>)> {
+pub fn with_expiry_reset(
+    text: &str,
+    now: Timestamp,
+) -> Option<(Option<String>, Option<Timestamp>)> {
     with_expiry_reset_as(text, &mut None, now)
 }
 
-/// Does what [`renewed`] does, and faster where the record begins with a familiar cookie. What is behind that is
+/// Does what [`with_expiry_reset`] does, and faster where the record begins with a familiar cookie. What is behind that is
 /// not looked at then: such a text is taken for a record. Where it begins otherwise, what it has becomes familiar.
 ///
 /// ```
 /// use express_session_core::Timestamp;
-/// use express_session_core::record::{renewed, with_expiry_reset_as};
+/// use express_session_core::record::{with_expiry_reset, with_expiry_reset_as};
 ///
 /// let text = r#"{"cookie":{"originalMaxAge":60000,"expires":"2023-11-14T22:13:00.000Z"},"a":1}"#;
 /// let mut familiar = None;
 /// for now in [1, 2].map(Timestamp::from_millis) {
-///     assert_eq!(with_expiry_reset_as(text, &mut familiar, now), renewed(text, now));
+///     assert_eq!(with_expiry_reset_as(text, &mut familiar, now), with_expiry_reset(text, now));
 /// }
 /// ```
 #[must_use]
@@ -1293,7 +1296,7 @@ mod tests {
                     {
                         let now = Timestamp::from_millis(now);
                         let again = with_expiry_reset_as(&text, &mut template.clone(), now);
-                        assert_eq!(again, renewed(&text, now), "{text} {now}");
+                        assert_eq!(again, with_expiry_reset(&text, now), "{text} {now}");
                     }
                 }
             }
@@ -1310,7 +1313,7 @@ mod tests {
         assert_eq!(again(&expected), Some((None, deadline)));
         let without_time = format!(r#"{{"cookie":{},broken"#, cookie("null", "null"));
         assert_eq!(again(&without_time), Some((None, None)));
-        assert_eq!(renewed(&without_time, now), None);
+        assert_eq!(with_expiry_reset(&without_time, now), None);
     }
 
     #[test]
@@ -1600,12 +1603,12 @@ mod tests {
         let now = Timestamp::from_millis(1_700_000_000_123);
         let forever =
             r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"a":1}"#;
-        assert_eq!(renewed(forever, now), Some((None, None)));
+        assert_eq!(with_expiry_reset(forever, now), Some((None, None)));
         let minute = r#"{"a":1,"cookie":{"originalMaxAge":60000,"expires":"2023-11-14T22:13:50.123Z","httpOnly":true,"path":"/"}}"#;
         let text = minute.replace("22:13:50", "22:14:20");
         let deadline = Timestamp::from_millis(1_700_000_060_123);
-        assert_eq!(renewed(minute, now), Some((Some(text), Some(deadline))));
-        assert_eq!(renewed("[]", now), None);
+        assert_eq!(with_expiry_reset(minute, now), Some((Some(text), Some(deadline))));
+        assert_eq!(with_expiry_reset("[]", now), None);
     }
 
     #[test]

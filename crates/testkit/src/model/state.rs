@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use express_session_core::record::{Document, renewed, with_cookie};
+use express_session_core::record::{Document, with_cookie, with_expiry_reset};
 use express_session_core::store::{
     Created, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome, LockToken, Record,
     Revision, Store, Touch, Touched, Updated,
@@ -489,7 +489,7 @@ impl Kept {
         let seen = &answer.loaded.record.text;
         let (mut texts, mut until) = (Vec::new(), self.until);
         for text in &self.texts {
-            let (after, deadline) = renewed(text, when.from).unwrap_or((None, None));
+            let (after, deadline) = with_expiry_reset(text, when.from).unwrap_or((None, None));
             let after = after.map_or_else(|| Arc::clone(text), Arc::from);
             if *seen == *text {
                 push(&mut texts, Arc::clone(text));
