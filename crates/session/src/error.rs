@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use express_session_core::decide;
+use express_session_core::{decide, session};
 
 use crate::store;
 
@@ -126,15 +126,6 @@ impl Error {
                 | ErrorKind::Conflict
                 | ErrorKind::Locked
                 | ErrorKind::LockLost
-        )
-    }
-
-    /// Says whether the store has answered, and so surely not written.
-    pub(crate) fn is_answer(&self) -> bool {
-        use store::ErrorKind::{Corrupt, Refused, Unsuitable, Unsupported};
-        matches!(
-            self.kind,
-            ErrorKind::Store(Corrupt | Refused | Unsuitable | Unsupported) | ErrorKind::LockLost
         )
     }
 
@@ -262,6 +253,35 @@ impl fmt::Display for Mismatch {
 }
 
 impl StdError for Mismatch {}
+
+impl From<session::Error> for Error {
+    fn from(source: session::Error) -> Self {
+        match source {
+            session::Error::Ended => Self::new(ErrorKind::Ended),
+            session::Error::ResponseSent => Self::new(ErrorKind::ResponseSent),
+            session::Error::Degraded => store::Error::new(
+                store::ErrorKind::Unavailable,
+                "it was unavailable when the session was loaded",
+            )
+            .into(),
+            session::Error::IdTaken => Self::new(ErrorKind::IdTaken),
+            session::Error::Conflict => Self::new(ErrorKind::Conflict),
+            session::Error::LockLost => Self::new(ErrorKind::LockLost),
+            session::Error::Corrupt(source) => source.into(),
+            session::Error::Store(source) => source.into(),
+            // The layer's own updates fail with its own errors.
+            session::Error::Update(source) => match source.downcast::<Self>() {
+                Ok(error) => *error,
+                Err(source) => {
+                    Self { kind: ErrorKind::Serialize, member: None, source: Some(source) }
+                }
+            },
+            source @ (session::Error::OutOfOrder | _) => {
+                Self::new(ErrorKind::Conflict).with_source(source)
+            }
+        }
+    }
+}
 
 impl From<store::Error> for Error {
     fn from(source: store::Error) -> Self {

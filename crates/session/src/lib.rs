@@ -65,7 +65,7 @@ pub use layer::SessionLayer;
 pub use layer::config::Secret;
 pub use middleware::body::SessionBody;
 pub use middleware::https::SecureConnection;
-pub use middleware::service::{ResponseFuture, SessionService};
+pub use middleware::{ResponseFuture, SessionService};
 pub use store::connect;
 pub use store::memory::MemoryStore;
 

@@ -1,3 +1,134 @@
 //! The session of one request as a state machine without IO.
+//!
+//! A driver owns a [`SessionState`] for each request: the tower service does, and so can an adapter for another
+//! framework. The state says what the session is; the driver calls the store, reads the clock and holds the locks.
+//!
+//! - [`SessionState`] is the life of a session in one request: loading, changes, the end of the response.
+//! - [`SaveMachine`] saves it by optimistic concurrency. It says which store call comes next ([`Next::Call`]) and is
+//!   resumed with the answer, until it is [`Next::Done`].
+//! - [`Rebase`] puts the request's changes onto what another request has stored. It calls the application's own
+//!   functions, so the driver runs it while it holds no lock.
+//! - [`WriteBatch`] collects the changes of several requests of one process into one write.
+//! - [`Context`] is what does not change in the course of a request: the policy and what the request is.
+//!
+//! ```
+//! use express_session_core::session::{Answer, Context, Next, SaveMachine, SessionState, StoreCall};
+//! use express_session_core::store::{Created, Revision};
+//! use express_session_core::{Policy, SessionId, Timestamp, cookie};
+//!
+//! let now = Timestamp::from_millis(1_700_000_000_000);
+//! let policy = Policy::default();
+//! let context = Context::new(&policy, "connect.sid");
+//!
+//! // A first visit: the handler changes a new session.
+//! let cookie = cookie::StoredCookie::new(&cookie::Cookie::new(), now, false, true);
+//! let mut state = SessionState::default();
+//! state.begin_new(SessionId::from_random([7; 24]), cookie);
+//! state.change(|session| session.document.insert("views", &1))??;
+//!
+//! // Its save is one call of the store, which the driver makes.
+//! let mut save = SaveMachine::new(now);
+//! let Next::Call(StoreCall::Create { record, .. }) = save.start(&mut state, &context, false)? else {
+//!     panic!("a new session is created");
+//! };
+//! assert!(record.text.ends_with(r#""views":1}"#));
+//! let created = Answer::Created(Ok(Created::Done(Revision::of_text(&record.text))));
+//! assert!(matches!(save.resume(&mut state, &context, created)?, Next::Done));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+mod batch;
+mod change_log;
+mod facts_of;
 pub mod merge;
+mod save;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+pub use batch::{BatchDraft, BatchEntry, BatchOutcome, Flush, SetAside, WriteBatch};
+pub use change_log::{Reapply, Rebase, Rebased, UpdateError};
+pub use facts_of::{End, Withheld};
+pub use save::{ATTEMPTS, Answer, Next, Resolution, SaveMachine, StoreCall};
+pub use state::{
+    BodyKind, Context, Ending, Fence, Load, LoadedSession, LockStage, SessionLockState,
+    SessionState, Snapshot, StoreView,
+};
+
+use crate::{Corrupt, store};
+
+/// Why a session cannot be used or saved.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The session is over: destroyed or unset in this request, or its record is gone.
+    Ended,
+    /// The response has been sent.
+    ResponseSent,
+    /// The store was unavailable when the session was loaded: the request goes on without one.
+    Degraded,
+    /// The id of a new session is in use.
+    IdTaken,
+    /// Other requests kept changing the session, or a write of this request is in doubt.
+    Conflict,
+    /// The lease of the session's lock has run out.
+    LockLost,
+    /// The stored text is no record.
+    Corrupt(Corrupt),
+    /// The store failed.
+    Store(store::Error),
+    /// An update failed on the value that another request has stored.
+    Update(UpdateError),
+    /// The driver resumed a machine with the answer to another question.
+    OutOfOrder,
+}
+
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ended => "the session is over",
+            Self::ResponseSent => "the response has been sent",
+            Self::Degraded => "the session store was unavailable when the session was loaded",
+            Self::IdTaken => "the new session's id is in use",
+            Self::Conflict => "other requests changed the session at every attempt to save it",
+            Self::LockLost => "the lease of the session's lock has run out",
+            Self::Corrupt(_) => "the stored session is no record",
+            Self::Store(_) => "the session store failed",
+            Self::Update(_) => "an update failed on the stored value",
+            Self::OutOfOrder => "a save was resumed with the answer to another question",
+        })
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Corrupt(source) => Some(source),
+            Self::Store(source) => Some(source),
+            Self::Update(source) => Some(&**source),
+            Self::Ended
+            | Self::ResponseSent
+            | Self::Degraded
+            | Self::IdTaken
+            | Self::Conflict
+            | Self::LockLost
+            | Self::OutOfOrder => None,
+        }
+    }
+}
+
+impl From<Corrupt> for Error {
+    fn from(source: Corrupt) -> Self {
+        Self::Corrupt(source)
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(source: store::Error) -> Self {
+        Self::Store(source)
+    }
+}

@@ -1,15 +1,15 @@
 //! Axum's extractors.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
+use axum_core::body::Body;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
-use http::HeaderValue;
-use http::header::RETRY_AFTER;
 use http::request::Parts;
 
 use crate::error::{Error, ErrorKind};
-use crate::middleware::service::{RETRY_AFTER_SECONDS, status_of};
+use crate::middleware::error_response;
 use crate::{LazySession, Session};
 
 impl<S: Sync> FromRequestParts<S> for Session {
@@ -30,7 +30,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Session {
         match Self::from_extensions(&parts.extensions) {
             Ok(unloaded) => {
                 let session = unloaded.load().await?;
-                Ok(Some(session).filter(|session| !session.shared().is_adrift()))
+                Ok(Some(session).filter(|session| !session.shared().is_degraded()))
             }
             Err(_) => Ok(None),
         }
@@ -54,9 +54,11 @@ impl<S: Sync> OptionalFromRequestParts<S> for LazySession {
     }
 }
 
+/// The response of the layer's own error response, which the response's extensions have the error of as
+/// `Arc<`[`Error`]`>`. Where [`SessionLayer::error_response`](crate::SessionLayer::error_response) is set, the layer
+/// replaces it.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let (status, text) = status_of(&self);
         if !matches!(self.kind(), ErrorKind::Ended) {
             tracing::error!(
                 target: "express_session",
@@ -64,11 +66,6 @@ impl IntoResponse for Error {
                 "a handler failed for its session",
             );
         }
-        let mut response = (status, text).into_response();
-        if self.is_temporary() {
-            let seconds = HeaderValue::from_static(RETRY_AFTER_SECONDS);
-            response.headers_mut().insert(RETRY_AFTER, seconds);
-        }
-        response
+        error_response(Arc::new(self), None).map(Body::from)
     }
 }

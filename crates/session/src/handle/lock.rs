@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::Session;
 use crate::error::Error;
-use crate::request::Shared;
+use crate::request::RequestSession;
 
 /// A session's lock, held: no other request has it. [`Session::lock`] gives it.
 ///
@@ -14,7 +14,7 @@ use crate::request::Shared;
 /// whose process dies keeps it until its lease runs out.
 #[must_use = "a lock that nobody gives back lasts until the response is sent"]
 pub struct SessionLock {
-    shared: Arc<Shared>,
+    shared: Arc<RequestSession>,
 }
 
 impl Session {

@@ -6,14 +6,15 @@ use std::time::{Duration, SystemTime};
 
 use express_session_core::cookie::{Priority, SameSite, StoredCookie, check_domain, check_path};
 use express_session_core::record::Json;
+use express_session_core::session::Reapply;
 use express_session_core::{Document, SessionId};
 use http::Extensions;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind};
-use crate::middleware::service::Slot;
-use crate::request::{Shared, insert};
+use crate::middleware::SessionExtension;
+use crate::request::{RequestSession, insert};
 
 /// The session of the visitor whose request this is: `req.session`.
 ///
@@ -62,7 +63,7 @@ use crate::request::{Shared, insert};
 /// store; [`ErrorKind::ResponseSent`] once the response is over. The methods name what else can go wrong.
 #[derive(Clone)]
 pub struct Session {
-    shared: Arc<Shared>,
+    shared: Arc<RequestSession>,
 }
 
 /// A session that has not been loaded, as it stands in a request's extensions.
@@ -88,7 +89,7 @@ pub struct Session {
 #[derive(Clone)]
 #[must_use = "a session is loaded with .load().await"]
 pub struct LazySession {
-    shared: Arc<Shared>,
+    shared: Arc<RequestSession>,
 }
 
 impl LazySession {
@@ -186,7 +187,7 @@ impl Session {
         extensions: &Extensions,
         is_wanted: impl Fn(&str) -> bool,
     ) -> Result<LazySession, Error> {
-        let mut slot = extensions.get::<Slot>();
+        let mut slot = extensions.get::<SessionExtension>();
         let mut missing = ErrorKind::MissingLayer;
         while let Some(found) = slot {
             if is_wanted(found.name()) {
@@ -236,7 +237,8 @@ impl Session {
     ///
     /// [`ErrorKind::Deserialize`] where the member is there and is not what `T` takes.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
-        self.look(|document| document.get(key))?.map_err(|source| Error::mismatch(key, &source))
+        self.read_document(|document| document.get(key))?
+            .map_err(|source| Error::mismatch(key, &source))
     }
 
     /// Sets a member. The session counts as modified if the value is another than before.
@@ -261,9 +263,9 @@ impl Session {
     /// `id`, `save` and the other names that a session of express-session has of its own.
     pub fn insert<T: Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
         let json = json_of(key, &value)?;
-        self.shared.change(|live| {
-            insert(&mut live.document, key, &json)?;
-            live.overwrites(key);
+        self.shared.change(|session| {
+            insert(&mut session.document, key, &json)?;
+            session.overwrite(key);
             Ok(())
         })
     }
@@ -284,9 +286,9 @@ impl Session {
     ///
     /// Those of every method.
     pub fn remove(&self, key: &str) -> Result<bool, Error> {
-        self.shared.change(|live| {
-            live.overwrites(key);
-            Ok(live.document.remove(key))
+        self.shared.change(|session| {
+            session.overwrite(key);
+            Ok(session.document.remove(key))
         })
     }
 
@@ -347,14 +349,11 @@ impl Session {
     {
         let change = Arc::new(change);
         let again = Arc::clone(&change);
-        self.shared.update(
-            key,
-            |before| applied(key, before, &*change),
-            Arc::new(move |document, key| {
-                let (_, json) = applied(key, document.get_raw(key), &*again)?;
-                insert(document, key, &json)
-            }),
-        )
+        let reapply: Reapply = Arc::new(move |document, key| {
+            let (_, json) = applied(key, document.get_raw(key), &*again)?;
+            Ok(insert(document, key, &json)?)
+        });
+        self.shared.update(key, |before| applied(key, before, &*change), &reapply)
     }
 
     /// Says whether there is such a member.
@@ -369,7 +368,7 @@ impl Session {
     /// ```
     #[must_use]
     pub fn contains(&self, key: &str) -> bool {
-        self.shared.read(|live| live.document.contains(key)).unwrap_or(false)
+        self.shared.read(|session| session.document.contains(key)).unwrap_or(false)
     }
 
     /// Gives the names of the members, in the order in which JavaScript has them. Empty once the session is over.
@@ -387,7 +386,7 @@ impl Session {
     #[must_use]
     pub fn keys(&self) -> Vec<String> {
         let keys = |document: &Document| document.keys().map(Into::into).collect();
-        self.shared.read(|live| keys(&live.document)).unwrap_or_default()
+        self.shared.read(|session| keys(&session.document)).unwrap_or_default()
     }
 
     /// Counts the members, without the cookie.
@@ -402,7 +401,7 @@ impl Session {
     /// ```
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shared.read(|live| live.document.len()).unwrap_or(0)
+        self.shared.read(|session| session.document.len()).unwrap_or(0)
     }
 
     /// Says whether there is no member.
@@ -437,11 +436,11 @@ impl Session {
     ///
     /// Those of every method.
     pub fn clear(&self) -> Result<(), Error> {
-        self.shared.change(|live| {
-            for key in live.document.keys().map(String::from).collect::<Vec<_>>() {
-                live.overwrites(&key);
+        self.shared.change(|session| {
+            for key in session.document.keys().map(String::from).collect::<Vec<_>>() {
+                session.overwrite(&key);
             }
-            live.document.clear();
+            session.document.clear();
             Ok(())
         })
     }
@@ -644,12 +643,12 @@ impl Session {
         self.shared.is_persisted()
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<RequestSession> {
         &self.shared
     }
 
-    fn look<T>(&self, look: impl FnOnce(&Document) -> T) -> Result<T, Error> {
-        self.shared.look(|live| look(&live.document))
+    fn read_document<T>(&self, read: impl FnOnce(&Document) -> T) -> Result<T, Error> {
+        self.shared.with_session(|session| read(&session.document))
     }
 }
 
@@ -705,7 +704,7 @@ where
 /// The methods that change something: [`ErrorKind::Ended`] and [`ErrorKind::ResponseSent`], as those of
 /// [`Session`]. Reading a session that is over gives `None` or `false`.
 pub struct SessionCookie<'a> {
-    shared: &'a Shared,
+    shared: &'a RequestSession,
 }
 
 impl SessionCookie<'_> {
@@ -1061,12 +1060,12 @@ impl SessionCookie<'_> {
     }
 
     fn read<T>(&self, read: impl FnOnce(&StoredCookie) -> Option<T>) -> Option<T> {
-        self.shared.read(|live| read(&live.cookie)).flatten()
+        self.shared.read(|session| read(&session.cookie)).flatten()
     }
 
     fn change(&self, change: impl FnOnce(&mut StoredCookie)) -> Result<(), Error> {
-        self.shared.change(|live| {
-            change(&mut live.cookie);
+        self.shared.change(|session| {
+            change(&mut session.cookie);
             Ok(())
         })
     }

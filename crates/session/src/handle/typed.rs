@@ -113,7 +113,7 @@ impl<T: Serialize + DeserializeOwned + Default> Typed<T> {
     /// [`ErrorKind::Deserialize`] where the stored members are not what the struct takes,
     /// [`ErrorKind::Ended`] where the session is over.
     pub fn read(&self) -> Result<T, Error> {
-        self.session.shared().look(|live| read(&live.document)).and_then(|read| read)
+        self.session.shared().with_session(|session| read(&session.document)).and_then(|read| read)
     }
 
     /// Writes the struct: every field that differs from what is stored.
@@ -141,12 +141,12 @@ impl<T: Serialize + DeserializeOwned + Default> Typed<T> {
     /// [`ErrorKind::Serialize`] where it is no JSON object, [`ErrorKind::ReservedName`] for a field that is
     /// called `cookie`, `id`, `save`, …; the session is unchanged then.
     pub fn write(&self, value: &T) -> Result<(), Error> {
-        self.session.shared().change(|live| {
-            let before = read::<T>(&live.document).ok();
-            let mut document = live.document.clone();
+        self.session.shared().change(|session| {
+            let before = read::<T>(&session.document).ok();
+            let mut document = session.document.clone();
             let keys = write(&mut document, before.as_ref(), value)?;
-            live.document = document;
-            keys.iter().for_each(|key| live.overwrites(key));
+            session.document = document;
+            keys.iter().for_each(|key| session.overwrite(key));
             Ok(())
         })
     }

@@ -11,8 +11,9 @@ use http::request::Parts;
 
 use crate::error::{Error, ErrorKind};
 use crate::layer::warnings::Warnings;
+use crate::middleware::ErrorResponse;
 use crate::middleware::https::Connection;
-use crate::request::Writers;
+use crate::runtime::batcher::WriteBatcher;
 use crate::runtime::keyed::KeyedMutex;
 use crate::runtime::system::Sources;
 use crate::store::AnyStore;
@@ -54,9 +55,12 @@ pub(crate) struct Config {
     pub(crate) name: String,
     pub(crate) keyring: Keyring,
     pub(crate) store: AnyStore,
+    /// Whether the store has a use for touching.
+    pub(crate) supports_touch: bool,
     pub(crate) cookies: Cookies,
     pub(crate) genid: Option<Genid>,
     pub(crate) connection: Connection,
+    pub(crate) error_response: Option<ErrorResponse>,
     pub(crate) policy: Policy,
     /// How long a step waits for the store.
     pub(crate) store_timeout: Duration,
@@ -64,21 +68,23 @@ pub(crate) struct Config {
     pub(crate) lock_wait: Duration,
     pub(crate) lock_lease: Duration,
     /// Those who save the same session, and those who want its lock.
-    pub(crate) writers: Arc<KeyedMutex<Writers>>,
+    pub(crate) writers: Arc<KeyedMutex<WriteBatcher>>,
     pub(crate) lockers: Arc<KeyedMutex<()>>,
     pub(crate) sources: Sources,
     pub(crate) warnings: Warnings,
 }
 
 impl Config {
-    /// Says whether the user's own functions may want to see the request when a session is made.
-    pub(crate) fn needs_request(&self) -> bool {
-        self.genid.is_some() || matches!(self.cookies, Cookies::Of(_))
+    /// Checks whether a function of the application takes the request after the handler has consumed it.
+    pub(crate) fn keeps_request(&self) -> bool {
+        self.genid.is_some()
+            || self.error_response.is_some()
+            || matches!(self.cookies, Cookies::Of(_))
     }
 
-    /// Says whether any of the user's own functions want to see the request.
+    /// Checks whether any function of the application takes the request.
     pub(crate) fn needs_parts(&self) -> bool {
-        self.needs_request() || self.connection.secure_when.is_some()
+        self.keeps_request() || self.connection.secure_when.is_some()
     }
 
     /// Gives what the cookies of most records are like; `None` where a function says so for each request.
@@ -94,7 +100,7 @@ impl Config {
         match (&self.cookies, request) {
             (Cookies::Fixed(fixed), _) => Cow::Borrowed(&fixed.options),
             (Cookies::Of(cookie), Some(request)) => Cow::Owned(cookie(request)),
-            // The service has, and keeps, the request wherever `needs_request` says so.
+            // The service has, and keeps, the request wherever `keeps_request` says so.
             (Cookies::Of(_), None) => Cow::Owned(Cookie::new()),
         }
     }

@@ -8,17 +8,19 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use express_session_core::cookie::{Cookie, check_name};
 use express_session_core::{Clock, Departures, Keyring, LateWrite, Outage, Policy, Random, Unset};
+use http::Response;
 use http::request::Parts;
 use tower_layer::Layer;
 
 use self::warnings::Warnings;
 use crate::MemoryStore;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, Error};
 use crate::layer::config::{Config, Cookies, Genid, Secret};
 use crate::middleware::https::Connection;
-use crate::middleware::service::SessionService;
+use crate::middleware::{ErrorResponse, SessionService};
 use crate::runtime::system::Sources;
 use crate::store::{AnyStore, Store};
 
@@ -86,6 +88,7 @@ struct Options {
     cookies: Cookies,
     genid: Option<Genid>,
     connection: Connection,
+    error_response: Option<ErrorResponse>,
     policy: Policy,
     store_timeout: Duration,
     lock_wait: Duration,
@@ -120,6 +123,7 @@ impl SessionLayer {
                 cookies: Cookies::fixed(Cookie::new()),
                 genid: None,
                 connection: Connection::default(),
+                error_response: None,
                 policy: Policy::default(),
                 store_timeout: Duration::from_secs(5),
                 lock_wait: Duration::from_secs(10),
@@ -242,6 +246,38 @@ impl SessionLayer {
         F: Fn(&Parts) -> String + Send + Sync + 'static,
     {
         self.with(|options| options.genid = Some(Arc::new(genid)))
+    }
+
+    /// Sets the response to a request whose session cannot be loaded or saved. Default: a sentence of plain text, with
+    /// 503 and `Retry-After` where the failure is temporary, 409 where the session has ended meanwhile, 500 otherwise.
+    ///
+    /// The function takes the error and the head of the request. Its response replaces that of the handler, also where
+    /// the handler itself returned the [`Error`](crate::Error). With or without such a function, the error is in the
+    /// response's extensions, as `Arc<Error>`, for the layers outside of this one. Costs a copy of the request's head.
+    ///
+    /// ```
+    /// use express_session::{Error, ErrorKind, SessionLayer};
+    /// use http::{Response, StatusCode, request::Parts};
+    ///
+    /// fn sorry(error: &Error, request: &Parts) -> Response<String> {
+    ///     let status = match error.kind() {
+    ///         ErrorKind::Ended => StatusCode::CONFLICT,
+    ///         _ => StatusCode::SERVICE_UNAVAILABLE,
+    ///     };
+    ///     let page = format!("<p>{} is not available right now.</p>", request.uri.path());
+    ///     let response = Response::builder().status(status).header("content-type", "text/html");
+    ///     response.body(page).unwrap_or_default()
+    /// }
+    /// let layer = SessionLayer::new("keyboard cat").error_response(sorry);
+    /// # assert!(layer.build().is_ok());
+    /// ```
+    pub fn error_response<F, B>(self, respond: F) -> Self
+    where
+        F: Fn(&Error, &Parts) -> Response<B> + Send + Sync + 'static,
+        B: Into<Bytes>,
+    {
+        let respond = move |error: &Error, request: &Parts| respond(error, request).map(Into::into);
+        self.with(|options| options.error_response = Some(Arc::new(respond)))
     }
 
     /// Says whether to believe a reverse proxy about HTTPS. Default `None`.
@@ -587,10 +623,12 @@ impl Options {
         Ok(Config {
             name: self.name.clone(),
             keyring,
+            supports_touch: store.supports_touch(),
             store,
             cookies: self.cookies.clone(),
             genid: self.genid.clone(),
             connection: self.connection.clone(),
+            error_response: self.error_response.clone(),
             policy: self.policy,
             store_timeout: self.store_timeout,
             lock_wait: self.lock_wait,

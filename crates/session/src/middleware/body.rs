@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::request::Shared;
+use crate::request::RequestSession;
 
 pin_project! {
     /// The body of a response that went through a session layer.
@@ -49,13 +49,13 @@ pin_project! {
         Plain { #[pin] body: B },
         // Boxed, since most bodies are plain, and go from layer to layer.
         Guarded { #[pin] body: B, guard: Box<Guard<B::Data>> },
-        Message { text: Option<&'static str> },
+        Message { text: Option<Bytes> },
     }
 }
 
 /// What stands between the end of an inner body and the end of ours.
 struct Guard<D> {
-    shared: Arc<Shared>,
+    session: Arc<RequestSession>,
     /// What is left to send, where the length is known: a server stops asking when it has all.
     left: Option<u64>,
     /// The last frame, held back until the session is saved; `None` where the end is all that waits.
@@ -76,13 +76,13 @@ impl<B: Body> SessionBody<B> {
         Self { kind: Kind::Plain { body } }
     }
 
-    pub(crate) fn guarded(body: B, length: Option<u64>, shared: Arc<Shared>) -> Self {
+    pub(crate) fn guarded(body: B, length: Option<u64>, session: Arc<RequestSession>) -> Self {
         let left = length.or_else(|| body.size_hint().exact());
-        let guard = Guard { shared, left, last: None, ended: false, stage: Stage::Sending };
+        let guard = Guard { session, left, last: None, ended: false, stage: Stage::Sending };
         Self { kind: Kind::Guarded { body, guard: Box::new(guard) } }
     }
 
-    pub(crate) fn message(text: &'static str) -> Self {
+    pub(crate) fn message(text: Bytes) -> Self {
         Self { kind: Kind::Message { text: Some(text) } }
     }
 }
@@ -91,10 +91,10 @@ impl<D: Buf> Guard<D> {
     /// Begins to save, and holds a frame back until that is done.
     fn save(&mut self, last: Option<Frame<D>>) {
         self.last = last;
-        let shared = Arc::clone(&self.shared);
+        let session = Arc::clone(&self.session);
         self.stage = Stage::Saving(Box::pin(async move {
-            shared.commit_late().await;
-            shared.close();
+            session.commit_late().await;
+            session.close();
         }));
     }
 
@@ -107,7 +107,7 @@ impl<D: Buf> Guard<D> {
 
 impl<D> Drop for Guard<D> {
     fn drop(&mut self) {
-        self.shared.close();
+        self.session.close();
     }
 }
 
@@ -126,7 +126,7 @@ where
         let (mut body, guard) = match self.project().kind.project() {
             Kinds::Plain { body } => return body.poll_frame(context),
             Kinds::Message { text } => {
-                let frame = text.take().map(|text| Frame::data(Bytes::from(text).into()));
+                let frame = text.take().map(|text| Frame::data(text.into()));
                 return Poll::Ready(frame.map(Ok));
             }
             Kinds::Guarded { body, guard } => (body, guard),
@@ -138,7 +138,7 @@ where
                         Some(Ok(frame)) => frame,
                         // A body that breaks off is no end: nothing more is saved.
                         Some(Err(error)) => {
-                            guard.shared.close();
+                            guard.session.close();
                             guard.ended = true;
                             guard.stage = Stage::Saved;
                             return Poll::Ready(Some(Err(error)));
@@ -206,7 +206,7 @@ where
                 }
             },
             Kind::Message { text } => {
-                let length = text.map_or(0, str::len);
+                let length = text.as_ref().map_or(0, Bytes::len);
                 SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
             }
         }

@@ -1,54 +1,36 @@
 //! The lock of a session: one request at a time, of all that ask for it.
 //!
-//! Requests of one process queue up for it, and only the first of them asks the store; those of other
-//! processes are waited for by asking again. Whoever has the lock writes through
-//! [`update_locked`](express_session_core::store::Store::update_locked), which refuses a holder whose
-//! lease has run out.
+//! Requests of one process queue up for it, and only the first of them asks the store; requests of other processes are
+//! waited for by polling. The holder writes through
+//! [`update_locked`](express_session_core::store::Store::update_locked), which refuses a token whose lease has run out.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use express_session_core::SessionId;
+use express_session_core::session::{
+    LockStage, Resolution, SaveMachine, SessionLockState, StoreView,
+};
 use express_session_core::store::{LockOutcome, LockToken, Store as _};
 use tokio::runtime::Handle;
 
-use super::{Known, Phase, Shared};
-use crate::error::{Error, ErrorKind};
-use crate::runtime::completion::carry;
+use super::{Error, ErrorKind, RequestSession};
+use crate::runtime::completion::run_to_completion;
 use crate::runtime::keyed::KeyedGuard;
 use crate::runtime::timeout::{pause, within};
 
-/// The longest pause before the store is asked for the second time for a lock that somebody else has, and
-/// before any further time.
+/// The longest pause before the store is asked a second time for a lock that another request holds, and before any
+/// further time.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(160);
 
-/// A lock that this request has, or is asking for.
-pub(super) struct Held {
-    id: SessionId,
-    holder: LockToken,
-    stage: Stage,
-    /// `None` where another request of this process has kept its turn for longer than its lease.
-    _turn: Option<KeyedGuard<()>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// The store is being asked for it: nothing is written under it yet.
-    Asked,
-    Held,
-    /// Its lease has run out.
-    Lost,
-}
-
-impl Shared {
-    /// Waits for the session's lock, and then has the session as it is now, with what this request has
-    /// changed put on top.
+impl RequestSession {
+    /// Waits for the session's lock, and then has the session as it is now, with what this request has changed on top.
     pub(crate) async fn lock(self: &Arc<Self>) -> Result<(), Error> {
         let id = {
             let mut state = self.state();
-            let id = state.kept()?.id.clone();
-            if state.lock.is_some() {
+            let id = state.session.writable()?.id().clone();
+            if state.session.lock().is_some() {
                 return Err(Error::new(ErrorKind::Locked));
             }
             id
@@ -58,85 +40,82 @@ impl Shared {
             None => return Err(Error::new(ErrorKind::Locked)),
         };
         self.refresh(&id).await?;
-        claim.done();
+        claim.keep();
         Ok(())
     }
 
     async fn acquire(&self, id: &SessionId) -> Result<Claim<'_>, Error> {
         let lease = self.config.lock_lease;
+        // Without the turn where another request of this process has kept it for longer than a lease.
         let turn = within(lease, self.config.lockers.turn(id)).await;
         let mut bytes = [0; LockToken::BYTES];
         self.config.sources.random.fill(&mut bytes);
-        let holder = LockToken::from_random(bytes);
-        let held = Held { id: id.clone(), holder, stage: Stage::Asked, _turn: turn };
-        // Before the store is asked: it may have done so when this request is dropped.
-        let claim = self.claim(held)?;
+        let token = LockToken::from_random(bytes);
+        // Before the store is asked: it may have given the lock when this future is dropped.
+        let claim = self.claim(id, token, turn)?;
         let store = &self.config.store;
         let mut longest = SHORTEST_PAUSE;
-        while self.ask(store.lock(id, holder, lease, self.now())).await? == LockOutcome::Held {
-            if !pause(self.random_part_of(longest)).await {
+        while self.call_store(store.lock(id, token, lease, self.now())).await? == LockOutcome::Held
+        {
+            if !pause(self.jitter(longest)).await {
                 return Err(Error::new(ErrorKind::Locked));
             }
             longest = LONGEST_PAUSE.min(longest * 2);
         }
-        self.set_stage(Stage::Held);
+        self.state().session.set_lock_stage(LockStage::Held);
         Ok(claim)
     }
 
-    fn claim(&self, held: Held) -> Result<Claim<'_>, Error> {
+    fn claim(
+        &self,
+        id: &SessionId,
+        token: LockToken,
+        turn: Option<KeyedGuard<()>>,
+    ) -> Result<Claim<'_>, Error> {
         let mut state = self.state();
-        if state.lock.is_some() {
+        if !state.session.request_lock(id.clone(), token) {
             return Err(Error::new(ErrorKind::Locked));
         }
-        state.lock = Some(Box::new(held));
-        Ok(Claim { shared: self, is_done: false })
+        state.lock_turn = turn;
+        Ok(Claim { session: self, is_kept: false })
     }
 
     /// Has the session as it is in the store now.
     async fn refresh(self: &Arc<Self>, id: &SessionId) -> Result<(), Error> {
-        let _step = self.begin_step().await;
-        let known = self.state().kept()?.known;
-        let Known::At(revision) = known else { return Ok(()) };
-        let now = self.now();
-        match self.ask(self.config.store.load(id, now)).await? {
-            Some(current) if current.revision == revision => Ok(()),
-            Some(current) => self.follow(&current, now),
-            None => self.meet_nothing(),
-        }
-    }
-
-    /// Gives the holder to write as: `None` where this request has no lock on this id.
-    pub(super) fn holder_of(&self, id: &SessionId) -> Result<Option<LockToken>, Error> {
-        let state = self.state();
-        let Some(held) = state.lock.as_ref().filter(|held| held.id == *id) else {
-            return Ok(None);
+        let _operation = self.lock_operation().await;
+        let view = {
+            let mut state = self.state();
+            state.session.writable()?;
+            state.session.view()
         };
-        match held.stage {
-            Stage::Asked => Ok(None),
-            Stage::Held => Ok(Some(held.holder)),
-            Stage::Lost => Err(Error::new(ErrorKind::LockLost)),
+        let Some(StoreView::At(revision)) = view else { return Ok(()) };
+        let now = self.now();
+        match self.call_store(self.config.store.load(id, now)).await? {
+            Some(current) if current.revision == revision => Ok(()),
+            Some(current) => {
+                let context = self.context();
+                let resolution = Resolution::of(&self.state().session, &context, &current, now)?;
+                self.resolve(&resolution)
+            }
+            None => Ok(self.state().session.handle_missing_record(&self.config.policy)?),
         }
     }
 
     /// Notes that the lease has run out: nothing more is written under it.
-    pub(super) fn lose_lock(&self) -> Error {
-        self.set_stage(Stage::Lost);
+    fn lose_lock(&self) -> Error {
+        self.state().session.set_lock_stage(LockStage::Lost);
         Error::new(ErrorKind::LockLost)
     }
 
-    fn set_stage(&self, stage: Stage) {
-        self.state().lock.iter_mut().for_each(|held| held.stage = stage);
-    }
-
-    /// Starts the lease anew.
+    /// Starts the lease again.
     pub(crate) async fn renew_lock(&self) -> Result<(), Error> {
-        let held = match &self.state().lock {
-            Some(held) if held.stage == Stage::Held => Some((held.id.clone(), held.holder)),
+        let held = match self.state().session.lock() {
+            Some(lock) if lock.stage == LockStage::Held => Some((lock.id.clone(), lock.token)),
             Some(_) | None => None,
         };
-        let Some((id, holder)) = held else { return Err(Error::new(ErrorKind::LockLost)) };
+        let Some((id, token)) = held else { return Err(Error::new(ErrorKind::LockLost)) };
         let lease = self.config.lock_lease;
-        match self.ask(self.config.store.lock(&id, holder, lease, self.now())).await? {
+        match self.call_store(self.config.store.lock(&id, token, lease, self.now())).await? {
             LockOutcome::Acquired => Ok(()),
             LockOutcome::Held => Err(self.lose_lock()),
         }
@@ -144,31 +123,34 @@ impl Shared {
 
     /// Saves what was changed, and gives the lock back.
     pub(crate) async fn unlock(self: &Arc<Self>) -> Result<(), Error> {
-        let step = self.begin_step().await;
-        carry(async move { step.unlock_in_step().await }).await
+        let operation = self.lock_operation().await;
+        run_to_completion(async move {
+            let is_unsaved = operation.state().session.is_unsaved();
+            if is_unsaved {
+                let now = operation.now();
+                operation.call_store(operation.drive(SaveMachine::new(now), now)).await?;
+            }
+            let Some((lock, _turn)) = operation.take_lock() else { return Ok(()) };
+            if lock.stage == LockStage::Lost {
+                return Err(Error::new(ErrorKind::LockLost));
+            }
+            operation.call_store(operation.config.store.unlock(&lock.id, lock.token)).await
+        })
+        .await
     }
 
-    async fn unlock_in_step(&self) -> Result<(), Error> {
-        let is_changed = {
-            let state = self.state();
-            state.phase == Phase::Live && state.live.as_ref().is_some_and(|live| live.is_unsaved())
-        };
-        if is_changed {
-            self.ask(self.write(self.now())).await?;
-        }
-        let Some(held) = self.state().lock.take() else { return Ok(()) };
-        if held.stage == Stage::Lost {
-            return Err(Error::new(ErrorKind::LockLost));
-        }
-        self.ask(self.config.store.unlock(&held.id, held.holder)).await
+    fn take_lock(&self) -> Option<(Box<SessionLockState>, Option<KeyedGuard<()>>)> {
+        let mut state = self.state();
+        let turn = state.lock_turn.take();
+        state.session.take_lock().map(|lock| (lock, turn))
     }
 
-    /// Gives the lock back at the end of the request, if there is one. A failure costs the next holder
-    /// the rest of the lease, and nobody else anything.
+    /// Gives the lock back at the end of the request, if there is one. A failure costs the next holder the rest of the
+    /// lease.
     pub(crate) async fn release_lock(&self) {
-        let held = self.state().lock.take();
-        if let Some(held) = held
-            && let Err(error) = self.ask(self.config.store.unlock(&held.id, held.holder)).await
+        if let Some((lock, _turn)) = self.take_lock()
+            && let Err(error) =
+                self.call_store(self.config.store.unlock(&lock.id, lock.token)).await
         {
             tracing::warn!(
                 target: "express_session",
@@ -179,43 +161,46 @@ impl Shared {
     }
 
     /// Gives the lock back without waiting for it, where there is a runtime to do so.
-    fn abandon(&self, held: Held) {
+    fn abandon(&self, lock: Box<SessionLockState>, turn: Option<KeyedGuard<()>>) {
         let Ok(runtime) = Handle::try_current() else { return };
         let (store, limit) = (self.config.store.clone(), self.config.store_timeout);
         runtime.spawn(async move {
-            // The one that waits next finds out, and nobody is left to be told.
-            let _ = within(limit, store.unlock(&held.id, held.holder)).await;
+            // The next request that asks finds out about a failure.
+            let _ = within(limit, store.unlock(&lock.id, lock.token)).await;
+            drop(turn);
         });
     }
 }
 
-/// A request that was dropped, or whose handler panicked, keeps nobody waiting.
-impl Drop for Shared {
+/// A request that was dropped, or whose handler panicked, keeps no other request waiting.
+impl Drop for RequestSession {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(held) = state.lock.take() {
-            self.abandon(*held);
+        if let Some(lock) = state.session.take_lock() {
+            let turn = state.lock_turn.take();
+            self.abandon(lock, turn);
         }
     }
 }
 
-/// A lock that is being asked for: whoever stops asking does not keep it.
+/// A lock that is being asked for: where the request stops asking, it is given back.
 struct Claim<'a> {
-    shared: &'a Shared,
-    is_done: bool,
+    session: &'a RequestSession,
+    is_kept: bool,
 }
 
 impl Claim<'_> {
-    fn done(mut self) {
-        self.is_done = true;
+    fn keep(mut self) {
+        self.is_kept = true;
     }
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        if !self.is_done {
-            let held = self.shared.state().lock.take();
-            held.into_iter().for_each(|held| self.shared.abandon(*held));
+        if !self.is_kept
+            && let Some((lock, turn)) = self.session.take_lock()
+        {
+            self.session.abandon(lock, turn);
         }
     }
 }

@@ -1,11 +1,10 @@
-//! Carrying a step out to its end, whoever stops waiting for it.
+//! Runs an operation to its end, even where the future that began it is dropped.
 //!
-//! A handler's future is dropped when the client goes away or a time limit ends it, at any await point. A
-//! write that is dropped with it may have been done or not, and where others write the same session nobody can
-//! tell any more. So what has begun goes on in a task of its own; the next step of the request waits
-//! for it, as for any other step.
+//! A handler's future is dropped when the client goes away or a time limit ends it, at any await point. A write that is
+//! dropped with it may or may not be applied, and where others write the same session nothing tells. So an operation
+//! that has begun goes on in a task of its own; the next operation of the request waits for it.
 //!
-//! Outside of a tokio runtime there is no one to go on, and it is dropped.
+//! Outside of a tokio runtime nothing can go on, and the operation is dropped.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,42 +12,42 @@ use std::task::{Context, Poll};
 
 use tokio::runtime::Handle;
 
-/// Makes a future that runs to its end once it was polled, also where it is dropped before.
-pub(crate) fn carry<F>(step: F) -> Carried<F::Output>
+/// Returns a future that runs to its end once it was polled, even where it is dropped before.
+pub(crate) fn run_to_completion<F>(operation: F) -> Completion<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
-    Carried { step: Some(Box::pin(step)), has_begun: false }
+    Completion { operation: Some(Box::pin(operation)), has_begun: false }
 }
 
-pub(crate) struct Carried<T: Send + 'static> {
-    /// `None` where it is done, or has panicked.
-    step: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
+pub(crate) struct Completion<T: Send + 'static> {
+    /// `None` where it is done or has panicked.
+    operation: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
     has_begun: bool,
 }
 
-impl<T: Send + 'static> Future for Carried<T> {
+impl<T: Send + 'static> Future for Completion<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         self.has_begun = true;
-        // It is not there while it is polled: one that panics is not polled again.
-        let Some(mut step) = self.step.take() else { return Poll::Pending };
-        let polled = step.as_mut().poll(context);
+        // Taken out while it is polled, so that an operation that panics is not polled again.
+        let Some(mut operation) = self.operation.take() else { return Poll::Pending };
+        let polled = operation.as_mut().poll(context);
         if polled.is_pending() {
-            self.step = Some(step);
+            self.operation = Some(operation);
         }
         polled
     }
 }
 
-impl<T: Send + 'static> Drop for Carried<T> {
+impl<T: Send + 'static> Drop for Completion<T> {
     fn drop(&mut self) {
         if self.has_begun
-            && let Some(step) = self.step.take()
+            && let Some(operation) = self.operation.take()
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(step);
+            runtime.spawn(operation);
         }
     }
 }
@@ -73,40 +72,42 @@ mod tests {
     }
 
     #[test]
-    fn step_that_has_begun_goes_on_when_it_is_dropped() {
+    fn operation_that_has_begun_goes_on_when_it_is_dropped() {
         on_tokio(async {
             let (go, may_go) = oneshot::channel::<()>();
             let (tell, told) = oneshot::channel();
-            let mut step = Box::pin(carry(async move {
+            let mut operation = Box::pin(run_to_completion(async move {
                 may_go.await.unwrap();
                 tell.send(7).unwrap();
             }));
-            assert!(poll_once(step.as_mut()).is_pending());
-            drop(step);
+            assert!(poll_once(operation.as_mut()).is_pending());
+            drop(operation);
             go.send(()).unwrap();
             assert_eq!(told.await, Ok(7));
         });
     }
 
     #[test]
-    fn step_that_has_not_begun_never_does() {
+    fn operation_that_has_not_begun_never_does() {
         on_tokio(async {
             let (tell, told) = oneshot::channel::<()>();
-            drop(carry(async move { tell.send(()).unwrap() }));
+            drop(run_to_completion(async move { tell.send(()).unwrap() }));
             assert!(told.await.is_err());
         });
     }
 
     #[test]
-    fn step_is_run_once_whether_it_ends_or_panics() {
+    fn operation_is_run_once_whether_it_ends_or_panics() {
         on_tokio(async {
             let runs = Arc::new(AtomicU32::new(0));
             let counted = Arc::clone(&runs);
-            let mut step = pin!(carry(async move { counted.fetch_add(1, Ordering::Relaxed) }));
-            assert_eq!(poll_once(step.as_mut()), Poll::Ready(0));
-            assert!(poll_once(step.as_mut()).is_pending());
+            let mut operation =
+                pin!(run_to_completion(async move { counted.fetch_add(1, Ordering::Relaxed) }));
+            assert_eq!(poll_once(operation.as_mut()), Poll::Ready(0));
+            assert!(poll_once(operation.as_mut()).is_pending());
 
-            let mut panics = Box::pin(carry(async { panic!("the user's own function") }));
+            let mut panics =
+                Box::pin(run_to_completion(async { panic!("the user's own function") }));
             let poll = std::panic::AssertUnwindSafe(|| poll_once(panics.as_mut()));
             assert!(std::panic::catch_unwind(poll).is_err());
             drop(panics);
@@ -116,15 +117,15 @@ mod tests {
     }
 
     #[test]
-    fn without_a_runtime_a_step_ends_where_it_is_dropped() {
+    fn without_a_runtime_a_operation_ends_where_it_is_dropped() {
         let (_go, may_go) = oneshot::channel::<()>();
         let (tell, mut told) = oneshot::channel::<()>();
-        let mut step = Box::pin(carry(async move {
+        let mut operation = Box::pin(run_to_completion(async move {
             may_go.await.unwrap();
             drop(tell);
         }));
-        assert!(poll_once(step.as_mut()).is_pending());
-        drop(step);
+        assert!(poll_once(operation.as_mut()).is_pending());
+        drop(operation);
         assert_eq!(told.try_recv(), Err(oneshot::error::TryRecvError::Closed));
     }
 }

@@ -1,7 +1,7 @@
-//! KeyedMutex of the requests of this process that want the same session at the same time.
+//! Queues of the requests of this process that want the same session at the same time.
 //!
-//! A request that meets no other never comes here. Where several do, one after the other is faster than
-//! all at once: of N writers at a time N−1 would fail, and of those that try again N−2, and so on.
+//! Where several requests want one session, one after the other is faster than all concurrently: of N concurrent writers
+//! N − 1 would fail, of those that try again N − 2, and so on.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use express_session_core::SessionId;
 use tokio::sync::OwnedMutexGuard;
 
-/// The queues, by session. Each has a value that those in it hand on: `T::default()` at first.
+/// One asynchronous mutex for each session that is wanted. Its value is handed on from holder to holder: `T::default()`
+/// at first.
 pub(crate) struct KeyedMutex<T> {
     all: Mutex<HashMap<Box<str>, Queue<T>>>,
-    /// How many there are, for those who only look.
+    /// The number of queues, for a check without a lock.
     count: AtomicUsize,
 }
 
@@ -26,26 +27,30 @@ impl<T> Default for KeyedMutex<T> {
 }
 
 impl<T: Default> KeyedMutex<T> {
-    /// Waits for one's turn, first come, first served. It is over when the turn is dropped.
+    /// Waits for the mutex, first come, first served. The next waiter has it when the guard is dropped.
     pub(crate) async fn turn(self: &Arc<Self>, id: &SessionId) -> KeyedGuard<T> {
         let place = self.place(id);
         let value = Arc::clone(&place.queue).lock_owned().await;
         KeyedGuard { value, place }
     }
 
-    fn place(self: &Arc<Self>, id: &SessionId) -> Place<T> {
+    fn place(self: &Arc<Self>, id: &SessionId) -> Waiter<T> {
         let mut all = self.all();
         let queue = Arc::clone(all.entry(id.as_str().into()).or_default());
         self.count.store(all.len(), Ordering::Relaxed);
-        Place { queues: Arc::clone(self), id: id.clone(), queue }
+        Waiter { queues: Arc::clone(self), id: id.clone(), queue }
     }
 }
 
 impl<T> KeyedMutex<T> {
-    /// Says whether somebody is in the queue of this session. Costs a look at a number where there is no queue
-    /// at all.
+    /// Checks whether no session is wanted: one load of a number.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Relaxed) == 0
+    }
+
+    /// Checks whether a request has this session's mutex or waits for it.
     pub(crate) fn has(&self, id: &SessionId) -> bool {
-        self.count.load(Ordering::Relaxed) > 0 && self.all().contains_key(id.as_str())
+        !self.is_empty() && self.all().contains_key(id.as_str())
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<Box<str>, Queue<T>>> {
@@ -53,32 +58,32 @@ impl<T> KeyedMutex<T> {
     }
 }
 
-/// One's turn, with what the one before has left.
+/// The mutex of one session, with the value that the holder before has left.
 pub(crate) struct KeyedGuard<T> {
     pub(crate) value: OwnedMutexGuard<T>,
-    // Dropped after the guard, which counts as one that waits.
-    place: Place<T>,
+    // Dropped after the value's guard, which counts as a waiter.
+    place: Waiter<T>,
 }
 
 impl<T> KeyedGuard<T> {
-    /// Says whether others wait for their turn.
+    /// Checks whether other requests wait.
     pub(crate) fn has_followers(&self) -> bool {
-        // The map, our place and our guard have one each; whoever waits has its own.
+        // The map, this place and this guard have one reference each; each waiter has its own.
         Arc::strong_count(&self.place.queue) > 3
     }
 }
 
-/// A place in a queue, of one that waits or whose turn it is. The last takes the queue away.
-struct Place<T> {
+/// A place in a queue, of a waiter or of the holder. The last one removes the queue.
+struct Waiter<T> {
     queues: Arc<KeyedMutex<T>>,
     id: SessionId,
     queue: Queue<T>,
 }
 
-impl<T> Drop for Place<T> {
+impl<T> Drop for Waiter<T> {
     fn drop(&mut self) {
         let mut all = self.queues.all();
-        // Places are made under the same lock: there can be none but ours and that of the map.
+        // Places are made under the same lock: the two references are this one and that of the map.
         if Arc::strong_count(&self.queue) == 2 {
             all.remove(self.id.as_str());
             self.queues.count.store(all.len(), Ordering::Relaxed);
@@ -105,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn turns_of_one_session_come_one_after_the_other_and_hand_their_value_on() {
+    fn requests_for_one_session_come_one_after_the_other_and_hand_the_value_on() {
         let queues = Arc::new(KeyedMutex::<u32>::default());
         let mut first = block_on(queues.turn(&id(1)));
         let (one, queued) = (id(1), Arc::clone(&queues));
@@ -129,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn queue_goes_with_the_last_in_it_also_one_that_gave_up() {
+    fn queue_is_removed_with_its_last_request_even_one_that_gave_up() {
         let queues = Arc::new(KeyedMutex::<u32>::default());
         let first = block_on(queues.turn(&id(1)));
         {

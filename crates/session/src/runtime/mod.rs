@@ -1,5 +1,6 @@
 //! What the layer needs of its surroundings: time, randomness, timers, tasks, queues.
 
+pub(crate) mod batcher;
 pub(crate) mod completion;
 pub(crate) mod keyed;
 pub(crate) mod system;

@@ -1,0 +1,251 @@
+//! One write for several requests of a process that save the same session concurrently.
+//!
+//! Of N writers that meet, one succeeds and N − 1 get a conflict. They queue up, and each in its turn puts its changes
+//! onto what the others before it have put together ([`SessionState::begin_batch_entry`]). The last of the queue writes
+//! for all: one compare-and-swap, whose outcome belongs to every entry.
+//!
+//! 1. No entry counts as stored before the outcome is there.
+//! 2. A request can stop at any point. If it had begun the write, the next request in the queue writes the same text
+//!    again before it adds an entry, and recognises the text if the first write was applied.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use super::Result;
+use super::change_log::{PendingWrite, Rebase};
+use super::state::{Context, SessionState, Snapshot, StoreView};
+use crate::cookie::StoredCookie;
+use crate::decide::Attributes;
+use crate::store::{self, Loaded, Record, Revision, Updated};
+use crate::{Document, Timestamp};
+
+/// What the writers of one session hand on to the next in their queue.
+#[derive(Debug, Default)]
+pub struct WriteBatch {
+    /// The record as the store has it, as far as this process knows.
+    latest: Option<Loaded>,
+    write: Option<Write>,
+    /// How often another process has overtaken the batch in a row.
+    overtaken: u32,
+}
+
+/// The write that is being put together.
+#[derive(Debug)]
+struct Write {
+    record: Record,
+    expected: Revision,
+    /// The text whose write was begun.
+    begun: Arc<OnceLock<Arc<str>>>,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug)]
+pub enum BatchOutcome {
+    /// The store has this record.
+    Stored(Loaded),
+    /// Another process has written this record meanwhile.
+    Overtaken {
+        /// What the store has.
+        theirs: Loaded,
+        /// Whether the batch is known not to be applied.
+        is_certain: bool,
+    },
+    /// The record is gone.
+    RecordGone,
+    /// The store failed.
+    Failed(store::Error),
+}
+
+/// A write that was set aside.
+#[derive(Debug)]
+pub struct SetAside(Option<Write>);
+
+/// The compare-and-swap of a batch.
+#[derive(Debug)]
+pub struct Flush {
+    /// What is written.
+    pub record: Record,
+    /// The revision that it replaces.
+    pub expected: Revision,
+    may_be_applied: bool,
+}
+
+/// One request's part in a batch.
+#[derive(Clone)]
+pub struct BatchEntry(pub(super) Arc<PendingWrite>);
+
+/// The work of putting one request's changes into a batch.
+#[derive(Debug)]
+pub struct BatchDraft {
+    rebase: Option<Rebase>,
+    snapshot: Arc<Snapshot>,
+    version: u64,
+    expected: Revision,
+}
+
+impl WriteBatch {
+    /// Checks whether a write of the batch was begun, and its outcome was not seen: the request that began it gave up.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        self.write.as_ref().is_some_and(|write| write.begun.get().is_some())
+    }
+
+    /// Checks whether this entry is part of the write that is being put together.
+    #[must_use]
+    pub fn has(&self, entry: &BatchEntry) -> bool {
+        let (Some(write), Some(own)) = (&self.write, &entry.0.batch_text) else { return false };
+        Arc::ptr_eq(&write.begun, own)
+    }
+
+    /// Checks whether there is anything to write.
+    #[must_use]
+    pub fn has_write(&self) -> bool {
+        self.write.is_some()
+    }
+
+    /// Sets the write aside, so that an entry can be written alone.
+    pub fn set_aside(&mut self) -> SetAside {
+        SetAside(self.write.take())
+    }
+
+    /// Takes back what was set aside.
+    pub fn put_back(&mut self, aside: SetAside) {
+        self.write = aside.0;
+    }
+
+    /// Returns how often another process has overtaken the batch in a row.
+    #[must_use]
+    pub fn overtaken(&self) -> u32 {
+        self.overtaken
+    }
+
+    /// Returns what an entry has to be put onto, if that is another record than the request knows.
+    fn before(&self, known: Revision) -> Option<Loaded> {
+        match &self.write {
+            Some(write) => Some(Loaded { record: write.record.clone(), revision: write.expected }),
+            None => self.latest.clone().filter(|latest| latest.revision != known),
+        }
+    }
+
+    /// Begins to write. `None` where there is nothing to write.
+    pub fn begin_flush(&mut self) -> Option<Flush> {
+        let write = self.write.as_ref()?;
+        // Two processes may write the same text, each for itself: only a write that was begun here before is
+        // recognised by its text.
+        let may_be_applied = write.begun.set(Arc::clone(&write.record.text)).is_err();
+        Some(Flush { record: write.record.clone(), expected: write.expected, may_be_applied })
+    }
+
+    /// Ends a write with the store's answer.
+    pub fn end_flush(
+        &mut self,
+        flush: Flush,
+        answer: Result<Updated, store::Error>,
+    ) -> BatchOutcome {
+        self.write = None;
+        let outcome = match answer {
+            Ok(Updated::Done(revision)) => {
+                BatchOutcome::Stored(Loaded { record: flush.record, revision })
+            }
+            Ok(Updated::Conflict(theirs))
+                if flush.may_be_applied && theirs.record.text == flush.record.text =>
+            {
+                BatchOutcome::Stored(theirs)
+            }
+            Ok(Updated::Conflict(theirs)) => {
+                BatchOutcome::Overtaken { theirs, is_certain: !flush.may_be_applied }
+            }
+            Ok(Updated::Gone) => BatchOutcome::RecordGone,
+            Err(error) => BatchOutcome::Failed(error),
+        };
+        (self.latest, self.overtaken) = match &outcome {
+            BatchOutcome::Stored(latest) => (Some(latest.clone()), 0),
+            BatchOutcome::Overtaken { theirs, .. } => (Some(theirs.clone()), self.overtaken + 1),
+            BatchOutcome::RecordGone => (None, 0),
+            BatchOutcome::Failed(_) => (None, self.overtaken),
+        };
+        outcome
+    }
+}
+
+impl SessionState {
+    /// Begins to put this request's changes into a batch. `None` where the session is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`](super::Error::Corrupt) where the record before it is none.
+    pub fn begin_batch_entry(
+        &mut self,
+        context: &Context<'_>,
+        batch: &WriteBatch,
+        now: Timestamp,
+    ) -> Result<Option<BatchDraft>> {
+        let Some(session) = &mut self.session else { return Ok(None) };
+        session.begin_write(context.policy);
+        let StoreView::At(known) = session.view else { return Ok(None) };
+        let mut cookie = session.cookie.clone();
+        let mut rebase = None;
+        let mut expected = known;
+        if let Some(before) = batch.before(known) {
+            let (theirs, mut their_cookie): (Document, StoredCookie) =
+                context.parse(&before, now)?;
+            their_cookie.reset_expiry(now);
+            if session.attributes() == Attributes::Same {
+                cookie = their_cookie;
+            }
+            rebase = Some(session.log.rebase(&session.document, &theirs));
+            expected = before.revision;
+        }
+        let snapshot = Arc::new(Snapshot { document: session.document.clone(), cookie });
+        Ok(Some(BatchDraft { rebase, snapshot, version: session.log.version, expected }))
+    }
+
+    /// Notes that the entry's write is on its way.
+    pub fn note_batch_entry(&mut self, entry: &BatchEntry) {
+        if let Some(session) = &mut self.session {
+            session.log.begin_write(&entry.0);
+        }
+    }
+
+    /// Notes that the store did not apply the entry's write.
+    pub fn revoke_batch_entry(&mut self, entry: &BatchEntry) {
+        if let Some(session) = &mut self.session {
+            session.log.revoke_write(&entry.0);
+        }
+    }
+}
+
+impl BatchDraft {
+    /// Puts the changes into the batch. Calls the application's own functions.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Rebase::run`].
+    pub fn add_to(self, batch: &mut WriteBatch, context: &Context<'_>) -> Result<BatchEntry> {
+        let Self { rebase, snapshot, version, expected } = self;
+        let record = match rebase {
+            None => context.as_saved(&snapshot.document, &snapshot.cookie).1,
+            Some(rebase) => context.as_saved(&rebase.run()?.document, &snapshot.cookie).1,
+        };
+        let begun = match &mut batch.write {
+            Some(write) => {
+                write.record = record.clone();
+                Arc::clone(&write.begun)
+            }
+            empty => {
+                let begun = Arc::default();
+                let write = Write { record: record.clone(), expected, begun: Arc::clone(&begun) };
+                *empty = Some(write);
+                begun
+            }
+        };
+        let batch_text = Some(begun);
+        Ok(BatchEntry(Arc::new(PendingWrite { record, snapshot, version, batch_text })))
+    }
+}
+
+impl fmt::Debug for BatchEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BatchEntry")
+    }
+}

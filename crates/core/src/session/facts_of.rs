@@ -1,0 +1,184 @@
+//! The end of a response: the facts about the session, the plan that follows from them, and what is noted of it.
+
+use std::sync::Arc;
+
+use super::state::{
+    BodyKind, Context, LoadedSession, Phase, Progress, SessionState, Snapshot, StoreView,
+};
+use crate::decide::{
+    self, Attributes, CookieAction, CookieMatch, Data, Expiry, Facts, Lifecycle, Origin, Plan,
+    Reach, RecordStatus, Saved, StoreAction,
+};
+use crate::{Timestamp, cookie};
+
+/// Why a cookie that should be sent is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withheld {
+    /// It is for HTTPS only, and the connection is plain.
+    Insecure,
+    /// It has an attribute that no header can carry.
+    Unprintable,
+    /// The headers of a new session's response have left.
+    Late,
+}
+
+/// What the end of a response notes before the store is called.
+#[derive(Debug)]
+pub struct End {
+    /// What the store has when the plan is done, as far as it is known before.
+    before: Option<Arc<Snapshot>>,
+}
+
+impl SessionState {
+    /// Prepares the end of a response. As in express-session, a complete response resets the expiry before anything
+    /// is decided, and one that has only begun does not.
+    pub fn begin_end(&mut self, body: BodyKind, now: Timestamp) {
+        if body == BodyKind::Complete {
+            self.reset_expiry_once(now);
+        }
+    }
+
+    /// Decides what to do at the end of a response, and whether a cookie is withheld that the application expects.
+    /// `None` where there never was a session.
+    pub fn plan(
+        &mut self,
+        context: &Context<'_>,
+        now: Timestamp,
+    ) -> Option<(Plan, Option<Withheld>)> {
+        let mut facts = self.facts(context)?;
+        let mut plan = decide::plan(facts, context.policy);
+        if matches!(plan.cookie, CookieAction::Send | CookieAction::Expire)
+            && let Some(session) = &mut self.session
+            && !is_printable(session, context, now)
+        {
+            // express-session finds out when it prints, and has reset the expiry by then.
+            if plan.cookie == CookieAction::Send && !session.is_expiry_reset {
+                session.reset_expiry(now);
+            }
+            facts.reach = Reach::Unprintable;
+            plan = decide::plan(facts, context.policy);
+        }
+        Some((plan, withheld(facts, plan)))
+    }
+
+    fn facts(&self, context: &Context<'_>) -> Option<Facts> {
+        let lifecycle = match self.phase {
+            Phase::Unloaded | Phase::Degraded | Phase::EndedElsewhere => return None,
+            Phase::LoadFailed => Lifecycle::Unread,
+            Phase::Live => Lifecycle::Live,
+            Phase::Unset => Lifecycle::Unset,
+            Phase::Destroyed => Lifecycle::Destroyed,
+        };
+        let Some(session) = &self.session else {
+            // It could not be loaded: only the presented id is known.
+            return Some(Facts {
+                session: lifecycle,
+                id: CookieMatch::Presented,
+                origin: Origin::Loaded,
+                data: Data::Same,
+                attributes: Attributes::Same,
+                saved: Saved::Never,
+                record: RecordStatus::Touchable,
+                expiry: Expiry::None,
+                reach: Reach::Open,
+            });
+        };
+        Some(Facts {
+            session: lifecycle,
+            id: match context.presented {
+                None => CookieMatch::Unknown,
+                Some(id) if *id == session.id => CookieMatch::Presented,
+                Some(_) => CookieMatch::Other,
+            },
+            origin: session.origin(),
+            data: if session.has_changed_data() { Data::Changed } else { Data::Same },
+            attributes: session.attributes(),
+            saved: session.saved(),
+            record: match session.view {
+                StoreView::Absent => RecordStatus::Absent,
+                StoreView::InDoubt | StoreView::At(_) if !context.supports_touch => {
+                    RecordStatus::Untouchable
+                }
+                StoreView::InDoubt | StoreView::At(_) if session.is_touched => {
+                    RecordStatus::Renewed
+                }
+                StoreView::InDoubt | StoreView::At(_) => RecordStatus::Touchable,
+            },
+            expiry: if session.cookie.has_expiry() { Expiry::Some } else { Expiry::None },
+            reach: match &self.progress {
+                Progress::Handling if session.cookie.secure() && !context.is_secure => {
+                    Reach::Insecure
+                }
+                Progress::Handling => Reach::Open,
+                Progress::Streaming { cookie_of: Some(id) } if *id == session.id => Reach::Sent,
+                Progress::Streaming { .. } | Progress::Detached | Progress::Sent => Reach::Late,
+            },
+        })
+    }
+
+    /// Begins to carry a plan out. `is_observed` says whether anything can look at the state afterwards.
+    pub fn begin_plan(&mut self, plan: Plan, now: Timestamp, is_observed: bool) -> End {
+        if plan.cookie == CookieAction::Send
+            || matches!(plan.store, StoreAction::Write | StoreAction::Touch)
+        {
+            self.reset_expiry_once(now);
+        }
+        let is_write = plan.store == StoreAction::Write;
+        let session = self.session.as_deref().filter(|_| is_observed && !is_write);
+        End { before: session.map(Snapshot::of) }
+    }
+
+    /// Notes that a plan is carried out. What a clone of the handle has changed meanwhile is not part of it.
+    pub fn finish_plan(&mut self, end: End) {
+        if let Some(session) = &mut self.session {
+            session.committed = end.before.or_else(|| session.saved.clone());
+        }
+    }
+
+    /// Returns the step that failed where the store failed at a plan.
+    #[must_use]
+    pub fn failed_step(&self, plan: Plan) -> decide::Step {
+        match plan.store {
+            StoreAction::Keep | StoreAction::Touch => decide::Step::Touch,
+            StoreAction::Write if self.is_requested() => decide::Step::Write,
+            StoreAction::Write => decide::Step::WriteUnasked,
+            StoreAction::Destroy => decide::Step::Destroy,
+        }
+    }
+
+    /// Returns the session whose cookie is to be sent or expired, where the plan says so and there still is one.
+    pub fn cookie_to_print(&mut self, plan: Plan, now: Timestamp) -> Option<&LoadedSession> {
+        if matches!(self.phase, Phase::EndedElsewhere | Phase::Degraded) {
+            return None;
+        }
+        match plan.cookie {
+            CookieAction::Keep | CookieAction::Withhold => return None,
+            CookieAction::Send => self.reset_expiry_once(now),
+            CookieAction::Expire => {}
+        }
+        self.session.as_deref()
+    }
+}
+
+fn is_printable(session: &LoadedSession, context: &Context<'_>, now: Timestamp) -> bool {
+    let mut cookie = session.cookie.clone();
+    cookie.reset_expiry(now);
+    // The settings of the options were checked when the layer was built.
+    context.template.is_some_and(|template| template.is_printable(&cookie))
+        || cookie::print(context.name, "", &cookie).is_ok()
+}
+
+fn withheld(facts: Facts, plan: Plan) -> Option<Withheld> {
+    if plan.cookie != CookieAction::Withhold {
+        return None;
+    }
+    match facts.reach {
+        Reach::Insecure => Some(Withheld::Insecure),
+        Reach::Unprintable => Some(Withheld::Unprintable),
+        Reach::Open | Reach::Sent | Reach::Late => {
+            // A session that the browser knows goes on as it is.
+            let is_lost = facts.record == RecordStatus::Absent && plan.store == StoreAction::Keep;
+            is_lost.then_some(Withheld::Late)
+        }
+    }
+}

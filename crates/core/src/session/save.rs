@@ -1,0 +1,582 @@
+//! The save as a machine that says which store call comes next.
+//!
+//! A save is optimistic concurrency: a first record is created, every other write is a compare-and-swap on the revision
+//! that the request knows. Where another request has written meanwhile, the machine puts the changes onto what is
+//! there now and tries again.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::change_log::{PendingWrite, Rebase, Rebased};
+use super::state::{Context, Fence, LoadedSession, SessionState, Snapshot, StoreView};
+use super::{BatchEntry, Error, Result};
+use crate::cookie::StoredCookie;
+use crate::store::{self, Created, Fenced, Loaded, LockToken, Record, Revision, Updated};
+use crate::{Document, SessionId, Timestamp, decide};
+
+/// How often a save is tried while other requests keep writing the same session.
+pub const ATTEMPTS: u32 = 64;
+
+/// A call of the store.
+#[derive(Debug)]
+pub enum StoreCall {
+    /// [`Store::create`](store::Store::create).
+    Create {
+        /// The new session's id.
+        id: SessionId,
+        /// Its record.
+        record: Record,
+    },
+    /// [`Store::load`](store::Store::load).
+    Load {
+        /// The session's id.
+        id: SessionId,
+    },
+    /// [`Store::update`](store::Store::update).
+    Update {
+        /// The session's id.
+        id: SessionId,
+        /// The new record.
+        record: Record,
+        /// The revision that it replaces.
+        expected: Revision,
+    },
+    /// [`Store::update_locked`](store::Store::update_locked).
+    UpdateLocked {
+        /// The session's id.
+        id: SessionId,
+        /// The new record.
+        record: Record,
+        /// The revision that it replaces.
+        expected: Revision,
+        /// The lock under which it is written.
+        token: LockToken,
+    },
+}
+
+/// What a driver has to do next.
+#[derive(Debug)]
+pub enum Next {
+    /// Call the store.
+    Call(StoreCall),
+    /// Run this, without a lock on the state.
+    Rebase(Rebase),
+    /// Wait a little after so many attempts, so that the writers of other processes do not meet again.
+    BackOff(u32),
+    /// Write together with the other requests of this process.
+    JoinBatch,
+    /// Nothing: the session is saved.
+    Done,
+}
+
+/// What a driver has done.
+#[derive(Debug)]
+pub enum Answer {
+    /// The answer to [`StoreCall::Create`].
+    Created(Result<Created, store::Error>),
+    /// The answer to [`StoreCall::Load`].
+    Loaded(Result<Option<Loaded>, store::Error>),
+    /// The answer to [`StoreCall::Update`].
+    Updated(Result<Updated, store::Error>),
+    /// The answer to [`StoreCall::UpdateLocked`].
+    Fenced(Result<Fenced, store::Error>),
+    /// The outcome of [`Next::Rebase`].
+    Rebased(Rebased),
+    /// The end of [`Next::BackOff`]: whether other requests of this process write the session now.
+    BackedOff {
+        /// Whether they do.
+        is_contended: bool,
+    },
+    /// The end of [`Next::JoinBatch`].
+    Batched {
+        /// Whether the session is saved. If not, its record is gone and may be created again.
+        is_saved: bool,
+    },
+}
+
+/// The save of one session.
+///
+/// ```text
+/// Start ──▶ Creating ──▶ Finding ──▶ Updating ──▶ Resolving ──▶ Done
+///   │                                   ▲             │
+///   └───────────────────────────────────┴── BackOff ◀─┴──▶ JoinBatch
+/// ```
+pub struct SaveMachine {
+    now: Timestamp,
+    attempts: u32,
+    is_observed: bool,
+    stage: Stage,
+}
+
+enum Stage {
+    Start,
+    Creating {
+        write: Write,
+        was_absent: bool,
+    },
+    Finding {
+        write: Write,
+    },
+    Updating {
+        write: Write,
+    },
+    /// The session goes on from what the store has. If the write was not stored, it is tried again.
+    Resolving {
+        resolution: Resolution,
+        is_saved: bool,
+    },
+    Waiting,
+    Joining,
+}
+
+/// One attempt.
+struct Write {
+    record: Record,
+    /// What is loaded when the record is stored, and the write in doubt. `None` as long as nothing can look at it.
+    noted: Option<(Document, Arc<PendingWrite>)>,
+}
+
+impl SaveMachine {
+    /// Returns a save at this time, whose outcome other handles of the session may look at.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        Self { now, attempts: 0, is_observed: true, stage: Stage::Start }
+    }
+
+    /// Returns the last save of a session at this time: no handle is left that could look at the state. Where the first
+    /// attempt succeeds, nothing is noted of it.
+    #[must_use]
+    pub fn last(now: Timestamp) -> Self {
+        Self { is_observed: false, ..Self::new(now) }
+    }
+
+    /// Begins. `is_contended` says whether other requests of this process write the session now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Ended`] where there is no session; [`Error::LockLost`].
+    pub fn start(
+        &mut self,
+        state: &mut SessionState,
+        context: &Context<'_>,
+        is_contended: bool,
+    ) -> Result<Next> {
+        let Some(session) = &mut state.session else { return Err(Error::Ended) };
+        let (id, view) = (session.id.clone(), session.view);
+        if is_contended && matches!(view, StoreView::At(_)) && can_join(state, context, &id)? {
+            self.stage = Stage::Joining;
+            return Ok(Next::JoinBatch);
+        }
+        let Some(session) = &mut state.session else { return Err(Error::Ended) };
+        let write = if self.is_observed {
+            session.begin_write(context.policy);
+            let (saved, record) = context.as_saved(&session.document, &session.cookie);
+            let pending = session.pending_write(record.clone());
+            Write { record, noted: Some((saved, pending)) }
+        } else {
+            Write { record: context.record(&session.document, &session.cookie), noted: None }
+        };
+        match view {
+            StoreView::At(expected) => self.update(state, write, id, expected),
+            StoreView::Absent | StoreView::InDoubt => {
+                session.view = StoreView::InDoubt;
+                let record = write.record.clone();
+                self.stage = Stage::Creating { write, was_absent: view == StoreView::Absent };
+                Ok(Next::Call(StoreCall::Create { id, record }))
+            }
+        }
+    }
+
+    /// Goes on with what the driver has done.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] where the store failed; [`Error::Ended`] where the record is gone, [`Error::IdTaken`],
+    /// [`Error::Conflict`], [`Error::LockLost`], [`Error::Corrupt`].
+    pub fn resume(
+        &mut self,
+        state: &mut SessionState,
+        context: &Context<'_>,
+        answer: Answer,
+    ) -> Result<Next> {
+        match (std::mem::replace(&mut self.stage, Stage::Start), answer) {
+            (Stage::Creating { write, was_absent }, Answer::Created(answer)) => {
+                let write =
+                    self.note(state, context, write, !matches!(answer, Ok(Created::Done(_))));
+                match answer? {
+                    Created::Done(revision) => self.stored(state, context, write, revision),
+                    Created::Taken => self.taken(state, context, write, was_absent),
+                }
+            }
+            (Stage::Finding { write }, Answer::Loaded(found)) => match (found?, state.id()) {
+                (Some(current), Some(id)) => {
+                    let id = id.clone();
+                    self.update(state, write, id, current.revision)
+                }
+                _ => self.retry(state, context),
+            },
+            (Stage::Updating { write }, Answer::Updated(answer)) => {
+                self.updated(state, context, write, answer.map_err(Error::Store))
+            }
+            (Stage::Updating { write }, Answer::Fenced(answer)) => {
+                let answer = match answer {
+                    Ok(Fenced::Held(updated)) => Ok(updated),
+                    Ok(Fenced::Lost) => {
+                        state.set_lock_stage(super::LockStage::Lost);
+                        Err(Error::LockLost)
+                    }
+                    Err(error) => Err(Error::Store(error)),
+                };
+                self.updated(state, context, write, answer)
+            }
+            (Stage::Resolving { resolution, is_saved }, Answer::Rebased(rebased)) => {
+                if resolution.finish(state, rebased) {
+                    self.resolved(state, context, is_saved)
+                } else {
+                    self.resolve(state, context, resolution, is_saved)
+                }
+            }
+            (Stage::Waiting, Answer::BackedOff { is_contended }) => {
+                self.start(state, context, is_contended)
+            }
+            (Stage::Joining, Answer::Batched { is_saved: true }) => Ok(Next::Done),
+            (Stage::Joining, Answer::Batched { is_saved: false }) => self.retry(state, context),
+            (stage, _) => {
+                self.stage = stage;
+                Err(Error::OutOfOrder)
+            }
+        }
+    }
+
+    /// Notes of a write what could be left out as long as it might have been the last step of all.
+    fn note(
+        &mut self,
+        state: &mut SessionState,
+        context: &Context<'_>,
+        mut write: Write,
+        is_needed: bool,
+    ) -> Write {
+        if write.noted.is_none()
+            && is_needed
+            && let Some(session) = &mut state.session
+        {
+            self.is_observed = true;
+            session.begin_write(context.policy);
+            let saved = context.as_saved(&session.document, &session.cookie).0;
+            write.noted = Some((saved, session.pending_write(write.record.clone())));
+        }
+        write
+    }
+
+    fn update(
+        &mut self,
+        state: &mut SessionState,
+        write: Write,
+        id: SessionId,
+        expected: Revision,
+    ) -> Result<Next> {
+        begin(state, &write);
+        let record = write.record.clone();
+        let call = match state.fence(&id) {
+            Fence::Open => StoreCall::Update { id, record, expected },
+            Fence::Locked(token) => StoreCall::UpdateLocked { id, record, expected, token },
+            Fence::Lost => {
+                revoke(state, &write);
+                return Err(Error::LockLost);
+            }
+        };
+        self.stage = Stage::Updating { write };
+        Ok(Next::Call(call))
+    }
+
+    fn taken(
+        &mut self,
+        state: &mut SessionState,
+        context: &Context<'_>,
+        write: Write,
+        was_absent: bool,
+    ) -> Result<Next> {
+        let Some(session) = &mut state.session else { return Err(Error::Ended) };
+        // A record of a write in doubt is this request's own.
+        if was_absent && decide::taken(context.policy) == decide::Surprise::Refuse {
+            session.view = StoreView::Absent;
+            return Err(Error::IdTaken);
+        }
+        let id = session.id.clone();
+        self.stage = Stage::Finding { write };
+        Ok(Next::Call(StoreCall::Load { id }))
+    }
+
+    fn updated(
+        &mut self,
+        state: &mut SessionState,
+        context: &Context<'_>,
+        write: Write,
+        answer: Result<Updated>,
+    ) -> Result<Next> {
+        let was_noted = write.noted.is_some();
+        let write = self.note(state, context, write, !matches!(answer, Ok(Updated::Done(_))));
+        if !was_noted {
+            begin(state, &write);
+        }
+        match answer {
+            Ok(Updated::Done(revision)) => self.stored(state, context, write, revision),
+            Ok(Updated::Conflict(theirs)) => {
+                revoke(state, &write);
+                let resolution = Resolution::of(state, context, &theirs, self.now)?;
+                self.resolve(state, context, resolution, false)
+            }
+            Ok(Updated::Gone) => {
+                state.handle_missing_record(context.policy)?;
+                self.retry(state, context)
+            }
+            Err(error) => {
+                if error.is_definite() {
+                    revoke(state, &write);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn stored(
+        &mut self,
+        state: &mut SessionState,
+        context: &Context<'_>,
+        write: Write,
+        revision: Revision,
+    ) -> Result<Next> {
+        let Some((stored, write)) = write.noted else { return Ok(Next::Done) };
+        let target = Target::Own { write, stored, revision, in_batch: false };
+        self.resolve(state, context, Resolution(target), true)
+    }
+
+    fn resolve(
+        &mut self,
+        state: &mut SessionState,
+        context: &Context<'_>,
+        resolution: Resolution,
+        is_saved: bool,
+    ) -> Result<Next> {
+        match resolution.begin(state) {
+            None => self.resolved(state, context, is_saved),
+            Some(rebase) => {
+                self.stage = Stage::Resolving { resolution, is_saved };
+                Ok(Next::Rebase(rebase))
+            }
+        }
+    }
+
+    fn resolved(
+        &mut self,
+        state: &SessionState,
+        context: &Context<'_>,
+        is_saved: bool,
+    ) -> Result<Next> {
+        if is_saved {
+            return Ok(Next::Done);
+        }
+        if let Some(id) = state.id()
+            && can_join(state, context, id)?
+        {
+            self.stage = Stage::Joining;
+            return Ok(Next::JoinBatch);
+        }
+        let attempts = self.count()?;
+        self.stage = Stage::Waiting;
+        Ok(Next::BackOff(attempts))
+    }
+
+    fn retry(&mut self, state: &mut SessionState, context: &Context<'_>) -> Result<Next> {
+        self.count()?;
+        self.start(state, context, false)
+    }
+
+    /// Counts the attempts, and returns how many there were before this one.
+    fn count(&mut self) -> Result<u32> {
+        let attempts = self.attempts;
+        self.attempts += 1;
+        if self.attempts < ATTEMPTS { Ok(attempts) } else { Err(Error::Conflict) }
+    }
+}
+
+/// Checks whether the request may write together with others. A request under a lock writes alone.
+fn can_join(state: &SessionState, context: &Context<'_>, id: &SessionId) -> Result<bool> {
+    let merges = decide::conflict(context.policy) == decide::Conflict::Merge;
+    match state.fence(id) {
+        _ if !merges => Ok(false),
+        Fence::Open => Ok(true),
+        Fence::Locked(_) => Ok(false),
+        Fence::Lost => Err(Error::LockLost),
+    }
+}
+
+/// Notes that a write is on its way.
+fn begin(state: &mut SessionState, write: &Write) {
+    if let (Some((_, pending)), Some(session)) = (&write.noted, &mut state.session) {
+        session.log.begin_write(pending);
+    }
+}
+
+/// Notes that the store did not apply a write.
+fn revoke(state: &mut SessionState, write: &Write) {
+    if let (Some((_, pending)), Some(session)) = (&write.noted, &mut state.session) {
+        session.log.revoke_write(pending);
+    }
+}
+
+impl Error {
+    /// Checks whether a write that failed with this error was certainly not applied.
+    #[must_use]
+    pub fn is_definite(&self) -> bool {
+        use store::ErrorKind::{Corrupt, Refused, Unsuitable, Unsupported};
+        match self {
+            Self::LockLost => true,
+            Self::Store(error) => {
+                matches!(error.kind(), Corrupt | Refused | Unsuitable | Unsupported)
+            }
+            Self::Ended
+            | Self::ResponseSent
+            | Self::Degraded
+            | Self::IdTaken
+            | Self::Conflict
+            | Self::Corrupt(_)
+            | Self::Update(_)
+            | Self::OutOfOrder => false,
+        }
+    }
+}
+
+/// How a session goes on from what the store has instead of what was expected.
+#[derive(Debug)]
+pub struct Resolution(Target);
+
+enum Target {
+    /// A write of this request is stored.
+    Own { write: Arc<PendingWrite>, stored: Document, revision: Revision, in_batch: bool },
+    /// Another request has stored this.
+    Theirs { theirs: Document, cookie: StoredCookie, revision: Revision },
+    /// Another request has stored a record of this revision, which is overwritten.
+    Overwrite { revision: Revision },
+}
+
+impl Resolution {
+    /// Compares what the store has with the writes in doubt.
+    ///
+    /// It may be a write of this request whose answer was lost: its text tells. What others have written on top of such
+    /// a write may contain it or not, which nothing tells: it is neither applied twice nor put back where another
+    /// request has removed it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Conflict`] where it cannot be told whether a write in doubt is contained; [`Error::Corrupt`];
+    /// [`Error::Ended`].
+    pub fn of(
+        state: &SessionState,
+        context: &Context<'_>,
+        theirs: &Loaded,
+        now: Timestamp,
+    ) -> Result<Self> {
+        let Some(session) = &state.session else { return Err(Error::Ended) };
+        let revision = theirs.revision;
+        if let Some(write) = session.log.find_own_write(&theirs.record.text) {
+            let stored = Document::parse(Arc::clone(&theirs.record.text))?;
+            return Ok(Self(Target::Own { write, stored, revision, in_batch: false }));
+        }
+        let merges = decide::conflict(context.policy) == decide::Conflict::Merge;
+        if merges && session.log.has_writes_in_doubt() {
+            return Err(Error::Conflict);
+        }
+        // A record that cannot be read is not overwritten either.
+        let (theirs, mut cookie) = context.parse(theirs, now)?;
+        if !merges {
+            return Ok(Self(Target::Overwrite { revision }));
+        }
+        cookie.reset_expiry(now);
+        Ok(Self(Target::Theirs { theirs, cookie, revision }))
+    }
+
+    /// Goes on from a batch that is stored, with this request's entry in it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`].
+    pub fn of_batch(entry: &BatchEntry, stored: &Loaded) -> Result<Self> {
+        let (write, revision) = (Arc::clone(&entry.0), stored.revision);
+        let stored = Document::parse(Arc::clone(&stored.record.text))?;
+        Ok(Self(Target::Own { write, stored, revision, in_batch: true }))
+    }
+
+    /// Goes on, or returns the work that comes before. It calls the application's own functions, so the driver runs it
+    /// without a lock, and then calls [`finish`](Self::finish).
+    pub fn begin(&self, state: &mut SessionState) -> Option<Rebase> {
+        let session = state.session.as_deref_mut()?;
+        match &self.0 {
+            Target::Own { write, stored, .. } if session.document.same_members(stored) => {
+                session.document = stored.clone();
+                session.log.go_on_from_write(write);
+                self.note_own(session);
+                None
+            }
+            // What was changed while the store was busy becomes a change of what is stored.
+            Target::Own { write, stored, .. } => {
+                Some(session.log.rebase_since(write, &session.document, stored))
+            }
+            Target::Theirs { theirs, .. } => Some(session.log.rebase(&session.document, theirs)),
+            Target::Overwrite { revision } => {
+                session.view = StoreView::At(*revision);
+                None
+            }
+        }
+    }
+
+    /// Goes on from the rebased document. Returns `false`, with nothing done, where a clone of the handle has changed
+    /// the session meanwhile: then the driver begins again.
+    pub fn finish(&self, state: &mut SessionState, rebased: Rebased) -> bool {
+        let Some(session) = state.session.as_deref_mut() else { return true };
+        if session.log.version != rebased.version {
+            return false;
+        }
+        match &self.0 {
+            Target::Own { .. } => {
+                session.document = session.log.go_on_from(rebased);
+                self.note_own(session);
+            }
+            Target::Theirs { cookie, revision, .. } => {
+                session.view = StoreView::At(*revision);
+                session.document = session.log.go_on_from_theirs(rebased);
+                session.take_cookie(cookie);
+            }
+            Target::Overwrite { .. } => {}
+        }
+        true
+    }
+
+    fn note_own(&self, session: &mut LoadedSession) {
+        let Target::Own { write, stored, revision, in_batch } = &self.0 else { return };
+        session.view = StoreView::At(*revision);
+        session.saved = Some(if *in_batch {
+            let cookie = write.snapshot.cookie.clone();
+            session.take_cookie(&cookie);
+            Arc::new(Snapshot { document: stored.clone(), cookie })
+        } else {
+            Arc::clone(&write.snapshot)
+        });
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Own { .. } => "Own",
+            Self::Theirs { .. } => "Theirs",
+            Self::Overwrite { .. } => "Overwrite",
+        })
+    }
+}
+
+impl fmt::Debug for SaveMachine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SaveMachine").field("attempts", &self.attempts).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,841 @@
+//! What the session of a request is, and how each operation of the handler changes that.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use super::change_log::{ChangeLog, PendingWrite, Reapply};
+use super::{Error, Result};
+use crate::cookie::{CookieTemplate, StoredCookie};
+use crate::decide::{self, Attributes, Origin, Saved};
+use crate::store::{Loaded, LoadedAndTouched, LockToken, Record, Revision, Touch, Touched};
+use crate::{Corrupt, Document, Policy, SessionId, Timestamp};
+
+/// What does not change in the course of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The options that decide.
+    pub policy: &'a Policy,
+    /// The cookie's name.
+    pub name: &'a str,
+    /// What the cookies of most records look like; `None` where the settings differ from request to request.
+    pub template: Option<&'a CookieTemplate>,
+    /// The id in the request's cookie, its signature checked.
+    pub presented: Option<&'a SessionId>,
+    /// Whether the request came over HTTPS.
+    pub is_secure: bool,
+    /// Whether the store has a use for touching.
+    pub supports_touch: bool,
+}
+
+impl<'a> Context<'a> {
+    /// Returns the context of a request over plain HTTP without a cookie, with a store that can touch.
+    #[must_use]
+    pub fn new(policy: &'a Policy, name: &'a str) -> Self {
+        Self {
+            policy,
+            name,
+            template: None,
+            presented: None,
+            is_secure: false,
+            supports_touch: true,
+        }
+    }
+
+    /// Reads a record.
+    pub(super) fn parse(
+        &self,
+        loaded: &Loaded,
+        now: Timestamp,
+    ) -> Result<(Document, StoredCookie), Corrupt> {
+        let text = &loaded.record.text;
+        if !self.policy.departures.verbatim {
+            let document = Document::parse_normalised(text)?;
+            let cookie = StoredCookie::parse(document.cookie_text(), now)?;
+            return Ok((document, cookie));
+        }
+        if let Some(template) = self.template {
+            return Document::parse_as(Arc::clone(text), template, now);
+        }
+        let document = Document::parse(Arc::clone(text))?;
+        let cookie = StoredCookie::parse(document.cookie_text(), now)?;
+        Ok((document, cookie))
+    }
+
+    /// Returns the document that is loaded when the session is written now, and the record for it.
+    pub(super) fn as_saved(
+        &self,
+        document: &Document,
+        cookie: &StoredCookie,
+    ) -> (Document, Record) {
+        let saved = document.as_saved(&self.cookie_text(cookie));
+        let text = Arc::clone(saved.base_text());
+        (saved, Record { text, deadline: cookie.deadline() })
+    }
+
+    pub(super) fn record(&self, document: &Document, cookie: &StoredCookie) -> Record {
+        Record { text: document.to_json(&self.cookie_text(cookie)), deadline: cookie.deadline() }
+    }
+
+    fn cookie_text(&self, cookie: &StoredCookie) -> Cow<'a, str> {
+        match self.template {
+            Some(template) => template.text(cookie),
+            None => Cow::Owned(cookie.text()),
+        }
+    }
+}
+
+/// The session of one request.
+///
+/// # Invariants
+///
+/// 1. A session that has ended is never written again.
+/// 2. What the store has is known only from its answers: a call without an answer leaves the state in doubt.
+#[derive(Default)]
+pub struct SessionState {
+    pub(super) phase: Phase,
+    pub(super) progress: Progress,
+    /// Boxed: most of a request's state is in it, and many requests never ask for their session.
+    pub(super) session: Option<Box<LoadedSession>>,
+    /// The record of a session that no handler has asked for yet. A stream may still ask.
+    unread: Option<Box<LoadedAndTouched>>,
+    /// The lock that this request has, or is asking for.
+    lock: Option<Box<SessionLockState>>,
+    /// Whether the handler has asked for the session.
+    is_requested: bool,
+}
+
+/// Whether there is a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The handler has not asked.
+    #[default]
+    Unloaded,
+    /// The store failed when the session was loaded.
+    LoadFailed,
+    /// There is.
+    Live,
+    /// The store is unavailable, and the request goes on without a session: the handler's changes are not kept.
+    Degraded,
+    /// The handler unset it.
+    Unset,
+    /// The handler destroyed it.
+    Destroyed,
+    /// Its record is gone from the store: another request ended it.
+    EndedElsewhere,
+}
+
+/// How far the response is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// The handler is running.
+    #[default]
+    Handling,
+    /// The headers have left, with the cookie of this id.
+    Streaming { cookie_of: Option<SessionId> },
+    /// The connection was upgraded: handles stay usable, and nothing is saved implicitly.
+    Detached,
+    /// It is over.
+    Sent,
+}
+
+/// How much of a response is there when its headers leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyKind {
+    /// All of it, or its length is known.
+    Complete,
+    /// Its beginning: the rest is streamed.
+    Streaming,
+}
+
+/// What is known about the store's record of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreView {
+    /// There is none.
+    Absent,
+    /// A first record was on its way, and its outcome is not known.
+    InDoubt,
+    /// There is one, of this revision.
+    At(Revision),
+}
+
+/// A lock on the session.
+#[derive(Debug)]
+pub struct SessionLockState {
+    /// The id that is locked.
+    pub id: SessionId,
+    /// The proof towards the store.
+    pub token: LockToken,
+    /// How far it is.
+    pub stage: LockStage,
+}
+
+/// How far a lock is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockStage {
+    /// The store is being asked for it: nothing is written under it yet.
+    Requested,
+    /// This request has it.
+    Held,
+    /// Its lease has run out: nothing more is written under it.
+    Lost,
+}
+
+/// How a write has to be fenced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fence {
+    /// It need not: the request has no lock.
+    Open,
+    /// By this token.
+    Locked(LockToken),
+    /// The write must not happen: the lock is lost.
+    Lost,
+}
+
+/// What loading a session takes.
+#[derive(Debug)]
+pub enum Load {
+    /// Nothing: it is loaded, or over.
+    Done,
+    /// A call of the store.
+    Fetch,
+    /// Nothing but reading this record, which was loaded before.
+    Open(LoadedAndTouched),
+}
+
+/// What ending the record of a session takes.
+#[derive(Debug)]
+pub enum Ending {
+    /// A call of the store.
+    Destroy(SessionId),
+    /// Nothing: the store has no record.
+    Nothing,
+}
+
+/// A session that is there.
+pub struct LoadedSession {
+    pub(super) id: SessionId,
+    /// The members.
+    pub document: Document,
+    /// The cookie.
+    pub cookie: StoredCookie,
+    pub(super) view: StoreView,
+    pub(super) log: ChangeLog,
+    pub(super) baseline: Baseline,
+    pub(super) saved: Option<Arc<Snapshot>>,
+    pub(super) committed: Option<Arc<Snapshot>>,
+    /// Whether the record was touched when it was loaded.
+    pub(super) is_touched: bool,
+    /// Whether the expiry was reset for this response.
+    pub(super) is_expiry_reset: bool,
+}
+
+/// What the session was when the request got it.
+pub(super) struct Baseline {
+    pub(super) id: SessionId,
+    is_loaded: bool,
+    /// The members, where the document's own base is another by now.
+    document: Option<Document>,
+    cookie: StoredCookie,
+}
+
+/// The members and the cookie at one moment.
+pub struct Snapshot {
+    pub(super) document: Document,
+    pub(super) cookie: StoredCookie,
+}
+
+impl Snapshot {
+    pub(super) fn of(session: &LoadedSession) -> Arc<Self> {
+        Arc::new(Self { document: session.document.clone(), cookie: session.cookie.clone() })
+    }
+
+    fn has_same_data(&self, session: &LoadedSession) -> bool {
+        session.document.same_members(&self.document)
+    }
+
+    fn has_same_cookie(&self, session: &LoadedSession) -> bool {
+        !session.cookie.is_changed_from(&self.cookie)
+    }
+}
+
+impl LoadedSession {
+    fn new(id: SessionId, document: Document, cookie: StoredCookie, view: StoreView) -> Box<Self> {
+        let is_loaded = view != StoreView::Absent;
+        let baseline =
+            Baseline { id: id.clone(), is_loaded, document: None, cookie: cookie.clone() };
+        Box::new(Self {
+            id,
+            document,
+            cookie,
+            view,
+            log: ChangeLog::default(),
+            baseline,
+            saved: None,
+            committed: None,
+            is_touched: false,
+            is_expiry_reset: false,
+        })
+    }
+
+    /// Returns the session's id.
+    #[must_use]
+    pub fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    /// Notes that a member was set or removed: earlier updates of it are not applied again.
+    pub fn overwrite(&mut self, key: &str) {
+        self.log.overwrite(key);
+    }
+
+    /// Starts the session's time again.
+    pub fn reset_expiry(&mut self, now: Timestamp) {
+        self.cookie.reset_expiry(now);
+        self.is_expiry_reset = true;
+    }
+
+    /// Keeps what the session began with, before the document gets another base.
+    pub(super) fn keep_baseline(&mut self) {
+        let document = &self.document;
+        self.baseline.document.get_or_insert_with(|| document.base());
+    }
+
+    pub(super) fn has_changed_data(&self) -> bool {
+        match &self.baseline.document {
+            None => self.document.is_changed(),
+            Some(baseline) => !self.document.same_members(baseline),
+        }
+    }
+
+    /// Notes what a write changes before its outcome is known.
+    pub(super) fn begin_write(&mut self, policy: &Policy) {
+        self.keep_baseline();
+        // After this write, the store has something else than what was committed before.
+        self.committed = None;
+        let failure = decide::failure(decide::Step::Write, decide::Fault::Session, policy);
+        if failure == decide::OnFailure::Ignore {
+            // As in express-session, an attempt counts as saved.
+            self.saved = Some(Snapshot::of(self));
+        }
+    }
+
+    /// Returns the write of the session as it is.
+    pub(super) fn pending_write(&self, record: Record) -> Arc<PendingWrite> {
+        let (snapshot, version) = (Snapshot::of(self), self.log.version);
+        Arc::new(PendingWrite { record, snapshot, version, batch_text: None })
+    }
+
+    /// Takes the cookie of the stored record, unless this request has changed the cookie itself.
+    pub(super) fn take_cookie(&mut self, cookie: &StoredCookie) {
+        if self.attributes() == Attributes::Same {
+            self.baseline.cookie = cookie.clone();
+            self.cookie = cookie.clone();
+        }
+    }
+
+    /// Checks whether there is anything that the store does not have yet.
+    pub(super) fn is_unsaved(&self) -> bool {
+        self.document.is_changed() || self.attributes() == Attributes::Changed
+    }
+
+    pub(super) fn origin(&self) -> Origin {
+        if self.id != self.baseline.id {
+            Origin::Regenerated
+        } else if self.baseline.is_loaded {
+            Origin::Loaded
+        } else {
+            Origin::New
+        }
+    }
+
+    pub(super) fn attributes(&self) -> Attributes {
+        if !self.cookie.is_changed_from(&self.baseline.cookie) {
+            return Attributes::Same;
+        }
+        match &self.saved {
+            Some(saved) if saved.has_same_cookie(self) => Attributes::Saved,
+            Some(_) | None => Attributes::Changed,
+        }
+    }
+
+    pub(super) fn saved(&self) -> Saved {
+        let is_committed = self
+            .committed
+            .as_ref()
+            .is_some_and(|snapshot| snapshot.has_same_data(self) && snapshot.has_same_cookie(self));
+        match &self.saved {
+            _ if is_committed => Saved::Committed,
+            None => Saved::Never,
+            Some(saved) if saved.has_same_data(self) => Saved::Current,
+            Some(_) => Saved::Stale,
+        }
+    }
+}
+
+/// Reading and changing.
+impl SessionState {
+    /// Returns the session for a change or an operation.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ResponseSent`], or [`Error::Ended`] where there is no session.
+    pub fn usable(&mut self) -> Result<&mut LoadedSession> {
+        if self.progress == Progress::Sent {
+            return Err(Error::ResponseSent);
+        }
+        match (self.phase, &mut self.session) {
+            (Phase::Live | Phase::Degraded, Some(session)) => Ok(session),
+            _ => Err(Error::Ended),
+        }
+    }
+
+    /// Returns the session for an operation that writes it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`usable`](Self::usable), and [`Error::Degraded`] where the request goes on without a session.
+    pub fn writable(&mut self) -> Result<&mut LoadedSession> {
+        if self.phase == Phase::Degraded {
+            return Err(Error::Degraded);
+        }
+        self.usable()
+    }
+
+    /// Returns the session for reading, also after the response; `None` where it is over.
+    #[must_use]
+    pub fn readable(&self) -> Option<&LoadedSession> {
+        match self.phase {
+            Phase::Live | Phase::Degraded => self.session.as_deref(),
+            Phase::Unloaded
+            | Phase::LoadFailed
+            | Phase::Unset
+            | Phase::Destroyed
+            | Phase::EndedElsewhere => None,
+        }
+    }
+
+    /// Changes the session.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`usable`](Self::usable).
+    pub fn change<T>(&mut self, change: impl FnOnce(&mut LoadedSession) -> T) -> Result<T> {
+        let session = self.usable()?;
+        session.log.version += 1;
+        Ok(change(session))
+    }
+
+    /// Sets a member to the value that a function made of the value `before`, and remembers how to apply the function
+    /// again. Returns `false`, with nothing changed, where the member has another value by now.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`usable`](Self::usable); those of `set`.
+    pub fn update<E>(
+        &mut self,
+        key: &str,
+        before: Option<&str>,
+        set: impl FnOnce(&mut Document) -> Result<(), E>,
+        reapply: &Reapply,
+    ) -> Result<bool, E>
+    where
+        E: From<Error>,
+    {
+        let session = self.usable()?;
+        if session.document.get_raw(key) != before {
+            return Ok(false);
+        }
+        let overwrites_since = session.log.overwritten_at(&session.document, key);
+        set(&mut session.document)?;
+        session.log.update(key, Arc::clone(reapply), overwrites_since);
+        Ok(true)
+    }
+
+    /// Returns the id, also of a session that is over.
+    #[must_use]
+    pub fn id(&self) -> Option<&SessionId> {
+        self.session.as_ref().map(|session| &session.id)
+    }
+
+    /// Checks whether the handler has asked for the session.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        self.is_requested
+    }
+
+    /// Checks whether the session has been looked at: whether the request has one, or has failed to load one.
+    #[must_use]
+    pub fn is_unloaded(&self) -> bool {
+        self.phase == Phase::Unloaded
+    }
+
+    /// Checks whether the request goes on without a session because the store is unavailable.
+    #[must_use]
+    pub fn is_degraded(&self) -> bool {
+        self.phase == Phase::Degraded
+    }
+
+    /// Checks whether what is put into the session is persisted.
+    #[must_use]
+    pub fn is_persisted(&self) -> bool {
+        self.phase == Phase::Live
+    }
+
+    /// Checks whether there is anything that the store does not have yet.
+    #[must_use]
+    pub fn is_unsaved(&self) -> bool {
+        self.is_persisted() && self.session.as_ref().is_some_and(|session| session.is_unsaved())
+    }
+
+    /// Checks whether the session was found to be ended by another request.
+    #[must_use]
+    pub fn is_ended_elsewhere(&self) -> bool {
+        self.phase == Phase::EndedElsewhere
+    }
+
+    /// Unsets the session: `req.session = null`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`usable`](Self::usable).
+    pub fn unset(&mut self) -> Result<()> {
+        self.usable()?;
+        self.phase = Phase::Unset;
+        Ok(())
+    }
+}
+
+/// Loading.
+impl SessionState {
+    /// Begins to load the session, as the handler asks or unasked.
+    pub fn begin_load(&mut self, step: decide::Step) -> Load {
+        self.is_requested |= step == decide::Step::Load;
+        match self.phase {
+            Phase::Unloaded | Phase::LoadFailed => {
+                self.unread.take().map_or(Load::Fetch, |found| Load::Open(*found))
+            }
+            Phase::Live
+            | Phase::Degraded
+            | Phase::Unset
+            | Phase::Destroyed
+            | Phase::EndedElsewhere => Load::Done,
+        }
+    }
+
+    /// Keeps the record of a session that no handler has asked for, unread, where its touch was all there is to do.
+    /// Returns whether it was.
+    pub fn keep_unread(
+        &mut self,
+        step: decide::Step,
+        found: &mut Option<LoadedAndTouched>,
+        policy: &Policy,
+    ) -> bool {
+        let is_enough = step == decide::Step::LoadUnasked
+            && decide::touch_on_load_suffices(policy)
+            && found.as_ref().is_some_and(|found| found.is_touched);
+        if is_enough {
+            self.unread = found.take().map(Box::new);
+        }
+        is_enough
+    }
+
+    /// Begins with a record that was found under the presented id.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`]; the state is unchanged then.
+    pub fn begin_loaded(
+        &mut self,
+        context: &Context<'_>,
+        id: SessionId,
+        found: &LoadedAndTouched,
+        now: Timestamp,
+    ) -> Result<()> {
+        let (document, cookie) = context.parse(&found.loaded, now)?;
+        let view = StoreView::At(found.loaded.revision);
+        let mut session = LoadedSession::new(id, document, cookie, view);
+        session.is_touched = found.is_touched;
+        self.session = Some(session);
+        self.phase = Phase::Live;
+        Ok(())
+    }
+
+    /// Begins with a new session.
+    pub fn begin_new(&mut self, id: SessionId, cookie: StoredCookie) {
+        self.session = Some(LoadedSession::new(id, Document::new(), cookie, StoreView::Absent));
+        self.phase = Phase::Live;
+    }
+
+    /// Begins without a session, because the store is unavailable. The record of the presented id may well be there:
+    /// ending the session has to reach the store.
+    pub fn begin_degraded(&mut self, context: &Context<'_>, id: SessionId, cookie: StoredCookie) {
+        self.begin_new(id, cookie);
+        self.phase = Phase::Degraded;
+        if let (Some(session), Some(presented)) = (&mut self.session, context.presented) {
+            session.baseline.id = presented.clone();
+            session.id = presented.clone();
+            session.view = StoreView::InDoubt;
+        }
+    }
+
+    /// Notes that the session could not be loaded.
+    pub fn load_failed(&mut self) {
+        self.phase = Phase::LoadFailed;
+    }
+}
+
+/// The operations of a handler.
+impl SessionState {
+    /// Checks whether `reload` may take a record that the store has under this id.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`usable`](Self::usable).
+    pub fn begin_reload(&mut self, policy: &Policy) -> Result<(SessionId, bool)> {
+        let session = self.usable()?;
+        // A record under the id of a session that was never stored belongs to another visitor.
+        let is_foreign =
+            session.view == StoreView::Absent && decide::taken(policy) == decide::Surprise::Refuse;
+        Ok((session.id.clone(), !is_foreign))
+    }
+
+    /// Takes the record again, and drops the changes since.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`usable`](Self::usable); [`Error::Corrupt`].
+    pub fn finish_reload(
+        &mut self,
+        context: &Context<'_>,
+        loaded: &Loaded,
+        now: Timestamp,
+    ) -> Result<()> {
+        let (document, cookie) = context.parse(loaded, now)?;
+        self.usable()?;
+        // The store answers again.
+        self.phase = Phase::Live;
+        let session = self.usable()?;
+        session.keep_baseline();
+        session.document = document;
+        session.cookie = cookie;
+        if session.committed.is_some() {
+            session.committed = Some(Snapshot::of(session));
+        }
+        session.view = StoreView::At(loaded.revision);
+        session.log.clear();
+        Ok(())
+    }
+
+    /// Begins to replace the session by a new one: returns what becomes of the old record.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`usable`](Self::usable).
+    pub fn begin_regenerate(&mut self, policy: &Policy) -> Result<Ending> {
+        self.usable().map(|session| session.ending(policy))
+    }
+
+    /// Replaces the session by a new one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`usable`](Self::usable).
+    pub fn finish_regenerate(&mut self, id: SessionId, cookie: StoredCookie) -> Result<()> {
+        self.usable()?;
+        // The new session is like any other, whatever the store could not do before.
+        self.phase = Phase::Live;
+        let session = self.usable()?;
+        let mut fresh = LoadedSession::new(id, Document::new(), cookie, StoreView::Absent);
+        fresh.baseline = Baseline {
+            id: session.baseline.id.clone(),
+            is_loaded: session.baseline.is_loaded,
+            document: session.baseline.document.take().or_else(|| Some(session.document.base())),
+            cookie: fresh.cookie.clone(),
+        };
+        fresh.log.version = session.log.version + 1;
+        fresh.is_expiry_reset = session.is_expiry_reset;
+        *session = *fresh;
+        Ok(())
+    }
+
+    /// Ends the session, and returns what becomes of its record. From here on nothing is written to it, even where the
+    /// store fails.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`usable`](Self::usable).
+    pub fn begin_destroy(&mut self, policy: &Policy) -> Result<Ending> {
+        let ending = self.usable()?.ending(policy);
+        self.phase = Phase::Destroyed;
+        Ok(ending)
+    }
+
+    /// Notes that the record is destroyed.
+    pub fn destroyed(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.view = StoreView::Absent;
+        }
+    }
+
+    /// Starts the session's time again. Returns whether the store has to be called now: while a response is being
+    /// sent, its own touch is over.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`usable`](Self::usable).
+    pub fn touch(&mut self, context: &Context<'_>, now: Timestamp) -> Result<bool> {
+        let is_sending = self.progress != Progress::Handling;
+        let session = self.usable()?;
+        let deadline = session.cookie.deadline();
+        session.cookie.reset_expiry(now);
+        // The touch of the load has another deadline than this one.
+        session.is_touched &= session.cookie.deadline() == deadline;
+        Ok(matches!(session.view, StoreView::At(_))
+            && decide::touches_at_once(is_sending, context.policy)
+            && context.supports_touch)
+    }
+
+    /// Returns what a touch of the store says.
+    #[must_use]
+    pub fn touch_call(&self) -> Option<(SessionId, Touch)> {
+        let session = self.session.as_ref()?;
+        let (cookie, deadline) = (session.cookie.text().into(), session.cookie.deadline());
+        Some((session.id.clone(), Touch { cookie, deadline }))
+    }
+
+    /// Notes the outcome of a touch.
+    pub fn touched(&mut self, touched: Touched, policy: &Policy) {
+        if touched == Touched::Gone && decide::gone(policy) == decide::Surprise::Refuse {
+            self.phase = Phase::EndedElsewhere;
+        }
+    }
+
+    /// Handles a record that is gone: the session is over, or is written as a new one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Ended`].
+    pub fn handle_missing_record(&mut self, policy: &Policy) -> Result<()> {
+        match decide::gone(policy) {
+            decide::Surprise::Refuse => {
+                self.phase = Phase::EndedElsewhere;
+                Err(Error::Ended)
+            }
+            decide::Surprise::Overwrite => {
+                self.destroyed();
+                Ok(())
+            }
+        }
+    }
+}
+
+impl LoadedSession {
+    fn ending(&self, policy: &Policy) -> Ending {
+        if decide::destroys(self.view != StoreView::Absent, policy) {
+            Ending::Destroy(self.id.clone())
+        } else {
+            Ending::Nothing
+        }
+    }
+}
+
+/// The lock.
+impl SessionState {
+    /// Notes that this request asks for the lock. Returns `false` where it has one, or is asking for one.
+    pub fn request_lock(&mut self, id: SessionId, token: LockToken) -> bool {
+        let is_free = self.lock.is_none();
+        if is_free {
+            let stage = LockStage::Requested;
+            self.lock = Some(Box::new(SessionLockState { id, token, stage }));
+        }
+        is_free
+    }
+
+    /// Returns the lock of this request.
+    #[must_use]
+    pub fn lock(&self) -> Option<&SessionLockState> {
+        self.lock.as_deref()
+    }
+
+    /// Takes the lock off this request: it is given back.
+    pub fn take_lock(&mut self) -> Option<Box<SessionLockState>> {
+        self.lock.take()
+    }
+
+    /// Notes how far the lock is.
+    pub fn set_lock_stage(&mut self, stage: LockStage) {
+        self.lock.iter_mut().for_each(|lock| lock.stage = stage);
+    }
+
+    /// Returns how a write of this id has to be fenced.
+    #[must_use]
+    pub fn fence(&self, id: &SessionId) -> Fence {
+        match self.lock.as_ref().filter(|lock| lock.id == *id) {
+            None => Fence::Open,
+            Some(lock) => match lock.stage {
+                LockStage::Requested => Fence::Open,
+                LockStage::Held => Fence::Locked(lock.token),
+                LockStage::Lost => Fence::Lost,
+            },
+        }
+    }
+
+    /// Returns what the store is known to have.
+    #[must_use]
+    pub fn view(&self) -> Option<StoreView> {
+        self.session.as_ref().map(|session| session.view)
+    }
+}
+
+/// The end of the response.
+impl SessionState {
+    /// Notes that the headers leave now, with the session's cookie or without.
+    pub fn headers_left(&mut self, with_cookie: bool) {
+        let cookie_of = self.id().filter(|_| with_cookie).cloned();
+        self.progress = Progress::Streaming { cookie_of };
+    }
+
+    /// Notes that the connection is upgraded: handles stay usable, and nothing is saved implicitly.
+    pub fn detach(&mut self) {
+        self.progress = Progress::Detached;
+    }
+
+    /// Notes that the response is over: handles are of no use any more.
+    pub fn close(&mut self) {
+        if self.progress != Progress::Detached {
+            self.progress = Progress::Sent;
+        }
+    }
+
+    /// Goes on without a session, because the store is unavailable.
+    pub fn degrade(&mut self) {
+        self.phase = Phase::Degraded;
+    }
+
+    pub(super) fn reset_expiry_once(&mut self, now: Timestamp) {
+        if let Some(session) = &mut self.session
+            && !session.is_expiry_reset
+        {
+            session.reset_expiry(now);
+        }
+    }
+}
+
+impl fmt::Debug for SessionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionState").field("phase", &self.phase).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for LoadedSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadedSession").field("view", &self.view).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Snapshot")
+    }
+}

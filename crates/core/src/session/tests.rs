@@ -1,0 +1,1138 @@
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::cookie::{Cookie, StoredCookie};
+use crate::decide::{CookieAction, Step, StoreAction};
+use crate::store::{
+    self, Created, Fenced, Loaded, LoadedAndTouched, LockToken, Record, Revision, Updated,
+};
+use crate::{Departures, Document, Policy, SessionId, Timestamp};
+
+const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+const PLAIN: &str = r#"{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}"#;
+
+fn id() -> SessionId {
+    SessionId::from_random([7; 24])
+}
+
+fn cookie() -> StoredCookie {
+    StoredCookie::new(&Cookie::new(), NOW, false, true)
+}
+
+fn text(members: &str) -> String {
+    format!(r#"{{"cookie":{PLAIN},{members}}}"#)
+}
+
+fn loaded(text: &str) -> Loaded {
+    let record = Record { text: text.into(), deadline: None };
+    Loaded { revision: Revision::of_text(text), record }
+}
+
+fn express() -> Policy {
+    Policy { departures: Departures::none(), ..Policy::default() }
+}
+
+/// A session that was loaded from this text.
+fn session_of(text: &str, context: &Context<'_>) -> SessionState {
+    let mut state = SessionState::default();
+    assert!(matches!(state.begin_load(Step::Load), Load::Fetch));
+    let found = LoadedAndTouched { loaded: loaded(text), is_touched: true };
+    state.begin_loaded(context, id(), &found, NOW).unwrap();
+    state
+}
+
+fn add(document: &mut Document, key: &str, amount: i64) {
+    let value = document.get::<i64>(key).unwrap().unwrap_or(0) + amount;
+    document.insert(key, &value).unwrap();
+}
+
+/// `session.update(key, |value| value + 1)`.
+fn increment(state: &mut SessionState, key: &str) {
+    let reapply: Reapply = Arc::new(|document, key| {
+        add(document, key, 1);
+        Ok(())
+    });
+    let before = state.readable().unwrap().document.get_raw(key).map(str::to_owned);
+    let set = |document: &mut Document| {
+        add(document, key, 1);
+        Ok::<_, Error>(())
+    };
+    assert!(state.update(key, before.as_deref(), set, &reapply).unwrap());
+}
+
+fn insert(state: &mut SessionState, key: &str, value: i64) {
+    state
+        .change(|session| {
+            session.document.insert(key, &value).unwrap();
+            session.overwrite(key);
+        })
+        .unwrap();
+}
+
+fn remove(state: &mut SessionState, key: &str) {
+    state
+        .change(|session| {
+            session.document.remove(key);
+            session.overwrite(key);
+        })
+        .unwrap();
+}
+
+fn value(state: &SessionState, key: &str) -> Option<i64> {
+    state.readable().unwrap().document.get(key).unwrap()
+}
+
+/// Goes on from `theirs`.
+fn resolve(state: &mut SessionState, context: &Context<'_>, theirs: &str) -> Result<()> {
+    let resolution = Resolution::of(state, context, &loaded(theirs), NOW)?;
+    while let Some(rebase) = resolution.begin(state) {
+        if resolution.finish(state, rebase.run()?) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn in_doubt() -> store::Error {
+    store::Error::new(store::ErrorKind::TimedOut, "no answer")
+}
+
+/// One change of a handler.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Increment,
+    Insert(i64),
+    Remove,
+}
+
+fn apply(state: &mut SessionState, change: Change) {
+    match change {
+        Change::Increment => increment(state, "views"),
+        Change::Insert(value) => insert(state, "views", value),
+        Change::Remove => remove(state, "views"),
+    }
+}
+
+#[test]
+fn changes_of_one_member_are_put_onto_another_requests_value_by_the_table() {
+    use Change::{Increment, Insert, Remove};
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    // The member was 3 when both requests loaded it; the other request stored 5.
+    for (changes, merged) in [
+        (&[][..], Some(5)),
+        (&[Increment], Some(6)),
+        (&[Increment, Increment], Some(7)),
+        (&[Insert(9)], Some(9)),
+        (&[Insert(9), Increment], Some(10)),
+        (&[Increment, Insert(9)], Some(9)),
+        (&[Increment, Insert(9), Increment, Increment], Some(11)),
+        (&[Remove], None),
+        (&[Remove, Increment], Some(1)),
+        (&[Increment, Remove], None),
+        (&[Insert(3)], Some(5)),
+    ] {
+        let mut state = session_of(&text(r#""views":3"#), &context);
+        changes.iter().for_each(|change| apply(&mut state, *change));
+        resolve(&mut state, &context, &text(r#""views":5"#)).unwrap();
+        assert_eq!(value(&state, "views"), merged, "{changes:?}");
+        // A member that only this request changed is kept from it, whatever the change was.
+        let mut state = session_of(&text(r#""views":3"#), &context);
+        changes.iter().for_each(|change| apply(&mut state, *change));
+        let mine = value(&state, "views");
+        resolve(&mut state, &context, &text(r#""views":3,"other":2"#)).unwrap();
+        assert_eq!((value(&state, "views"), value(&state, "other")), (mine, Some(2)), "{changes:?}");
+    }
+}
+
+#[test]
+fn change_while_a_rebase_runs_is_not_lost() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let mut state = session_of(&text(r#""views":1"#), &context);
+    increment(&mut state, "views");
+    let resolution =
+        Resolution::of(&state, &context, &loaded(&text(r#""views":5"#)), NOW).unwrap();
+    let early = resolution.begin(&mut state).unwrap().run().unwrap();
+    increment(&mut state, "views");
+    assert!(!resolution.finish(&mut state, early), "a clone of the handle has changed it");
+    let late = resolution.begin(&mut state).unwrap().run().unwrap();
+    assert!(resolution.finish(&mut state, late));
+    assert_eq!(value(&state, "views"), Some(7));
+}
+
+#[test]
+fn update_that_fails_on_the_stored_value_is_an_error_and_changes_nothing() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let mut state = session_of(&text(r#""views":1"#), &context);
+    let refuses: Reapply = Arc::new(|_, _| Err("not a number".into()));
+    let set = |document: &mut Document| document.insert("views", &2).map_err(|_| Error::Ended);
+    assert!(state.update("views", Some("1"), set, &refuses).unwrap());
+    let error = resolve(&mut state, &context, &text(r#""views":"five""#)).unwrap_err();
+    assert!(matches!(error, Error::Update(_)), "{error:?}");
+    assert_eq!(value(&state, "views"), Some(2));
+}
+
+#[test]
+fn update_of_a_value_that_has_changed_meanwhile_is_refused() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let mut state = session_of(&text(r#""views":1"#), &context);
+    let reapply: Reapply = Arc::new(|_, _| Ok(()));
+    let set = |_: &mut Document| Ok::<_, Error>(());
+    for (before, is_current) in [(Some("1"), true), (Some("2"), false), (None, false)] {
+        assert_eq!(state.update("views", before, set, &reapply).unwrap(), is_current);
+    }
+}
+
+/// What a call of the store meets.
+#[derive(Clone, Copy, Debug)]
+struct Fate {
+    /// What another request does before the store sees the call.
+    before: Other,
+    is_applied: bool,
+    is_answered: bool,
+    /// What another request does before the answer.
+    after: Other,
+}
+
+/// What another request does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Other {
+    Nothing,
+    /// It adds 100 to `views`, and 1 to a member of its own.
+    Writes,
+    /// It ends the session.
+    Ends,
+}
+
+/// A store with one record.
+struct World {
+    record: Option<String>,
+    fates: std::vec::IntoIter<Fate>,
+    /// How often another request wrote to the record that is there.
+    others: i64,
+    was_ended: bool,
+}
+
+impl World {
+    fn new(record: Option<String>, fates: Vec<Fate>) -> Self {
+        Self { record, fates: fates.into_iter(), others: 0, was_ended: false }
+    }
+
+    fn other(&mut self, other: Other) {
+        match (other, &self.record) {
+            (Other::Writes, Some(text)) => {
+                let mut document = Document::parse(&**text).unwrap();
+                add(&mut document, "views", 100);
+                add(&mut document, "other", 1);
+                self.record = Some(document.to_json(PLAIN).to_string());
+                self.others += 1;
+            }
+            (Other::Ends, Some(_)) => {
+                self.record = None;
+                self.was_ended = true;
+            }
+            _ => {}
+        }
+    }
+
+    fn current(&self) -> Option<Loaded> {
+        self.record.as_deref().map(loaded)
+    }
+
+    fn apply(&mut self, call: &StoreCall) -> Answer {
+        match call {
+            StoreCall::Load { .. } => Answer::Loaded(Ok(self.current())),
+            StoreCall::Create { record, .. } => Answer::Created(Ok(match self.record {
+                Some(_) => Created::Taken,
+                None => {
+                    self.record = Some(record.text.to_string());
+                    Created::Done(Revision::of_text(&record.text))
+                }
+            })),
+            StoreCall::Update { record, expected, .. } => {
+                Answer::Updated(Ok(self.update(record, *expected)))
+            }
+            StoreCall::UpdateLocked { record, expected, .. } => {
+                Answer::Fenced(Ok(Fenced::Held(self.update(record, *expected))))
+            }
+        }
+    }
+
+    fn update(&mut self, record: &Record, expected: Revision) -> Updated {
+        match self.current() {
+            None => Updated::Gone,
+            Some(current) if current.revision != expected => Updated::Conflict(current),
+            Some(_) => {
+                self.record = Some(record.text.to_string());
+                Updated::Done(Revision::of_text(&record.text))
+            }
+        }
+    }
+
+    fn call(&mut self, call: &StoreCall) -> Answer {
+        let clean = Fate {
+            before: Other::Nothing,
+            is_applied: true,
+            is_answered: true,
+            after: Other::Nothing,
+        };
+        let fate = self.fates.next().unwrap_or(clean);
+        self.other(fate.before);
+        let answer = fate.is_applied.then(|| self.apply(call));
+        self.other(fate.after);
+        let failed = if fate.is_applied || !fate.is_answered {
+            in_doubt()
+        } else {
+            store::Error::new(store::ErrorKind::Refused, "not applied")
+        };
+        match (answer.filter(|_| fate.is_answered), call) {
+            (Some(answer), _) => answer,
+            (None, StoreCall::Load { .. }) => Answer::Loaded(Err(failed)),
+            (None, StoreCall::Create { .. }) => Answer::Created(Err(failed)),
+            (None, StoreCall::Update { .. }) => Answer::Updated(Err(failed)),
+            (None, StoreCall::UpdateLocked { .. }) => Answer::Fenced(Err(failed)),
+        }
+    }
+
+    /// Drives a save to its end, as a driver does.
+    fn save(
+        &mut self,
+        mut save: SaveMachine,
+        state: &mut SessionState,
+        context: &Context<'_>,
+    ) -> Result<()> {
+        let mut next = save.start(state, context, false)?;
+        loop {
+            let answer = match next {
+                Next::Done => return Ok(()),
+                Next::Call(call) => self.call(&call),
+                Next::Rebase(rebase) => Answer::Rebased(rebase.run()?),
+                Next::BackOff(_) => Answer::BackedOff { is_contended: false },
+                Next::JoinBatch => Answer::Batched { is_saved: self.batch(state, context)? },
+            };
+            next = save.resume(state, context, answer)?;
+        }
+    }
+
+    /// Writes a batch that no other request joins, as a driver does.
+    fn batch(&mut self, state: &mut SessionState, context: &Context<'_>) -> Result<bool> {
+        let mut batch = WriteBatch::default();
+        loop {
+            let draft = state.begin_batch_entry(context, &batch, NOW)?.ok_or(Error::Ended)?;
+            let entry = draft.add_to(&mut batch, context)?;
+            state.note_batch_entry(&entry);
+            let flush = batch.begin_flush().unwrap();
+            let (record, expected) = (flush.record.clone(), flush.expected);
+            let answer = self.call(&StoreCall::Update { id: id(), record, expected });
+            let Answer::Updated(answer) = answer else { panic!("an update is answered") };
+            match batch.end_flush(flush, answer) {
+                BatchOutcome::Stored(stored) => {
+                    let resolution = Resolution::of_batch(&entry, &stored)?;
+                    while let Some(rebase) = resolution.begin(state) {
+                        if resolution.finish(state, rebase.run()?) {
+                            break;
+                        }
+                    }
+                    return Ok(true);
+                }
+                BatchOutcome::Overtaken { theirs, is_certain } => {
+                    if is_certain {
+                        state.revoke_batch_entry(&entry);
+                    }
+                    let theirs = theirs.record.text;
+                    resolve(state, context, &theirs)?;
+                }
+                BatchOutcome::RecordGone => {
+                    state.handle_missing_record(context.policy)?;
+                    return Ok(false);
+                }
+                BatchOutcome::Failed(error) => {
+                    let error = Error::from(error);
+                    if error.is_definite() {
+                        state.revoke_batch_entry(&entry);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Checks the record against what was acknowledged: `saved` says whether a save of this request succeeded.
+    fn check(&self, first: i64, saved: bool, what: &impl Debug) {
+        let Some(record) = &self.record else {
+            assert!(self.was_ended || !saved, "an acknowledged record is lost: {what:?}");
+            return;
+        };
+        let document = Document::parse(&**record).unwrap();
+        let views: i64 = document.get("views").unwrap().unwrap_or(0);
+        let own = views - first - 100 * self.others;
+        assert_eq!(document.get("other").unwrap().unwrap_or(0), self.others, "{what:?}: {record}");
+        assert!(own == 0 || own == 1, "an update is applied once at most: {what:?}: {record}");
+        assert!(own == 1 || !saved, "an acknowledged update is lost: {what:?}: {record}");
+        let mine: Option<i64> = document.get("mine").unwrap();
+        assert_eq!(mine.is_some(), own == 1, "a save is applied as a whole: {what:?}: {record}");
+    }
+}
+
+fn fates() -> Vec<Fate> {
+    let others = [Other::Nothing, Other::Writes, Other::Ends];
+    let mut fates = Vec::new();
+    for before in others {
+        for (is_applied, is_answered) in [(true, true), (true, false), (false, true), (false, false)]
+        {
+            for after in others {
+                fates.push(Fate { before, is_applied, is_answered, after });
+            }
+        }
+    }
+    fates
+}
+
+/// Every interleaving of two calls, and what follows them without a fault: a call that is applied or not, answered or
+/// not, with another request that writes or ends the session before or after it. The handler tries again twice.
+fn every_interleaving(mut play: impl FnMut(Vec<Fate>)) {
+    for one in fates() {
+        for two in fates() {
+            play(vec![one, two]);
+        }
+    }
+}
+
+fn save_until_it_succeeds(
+    world: &mut World,
+    state: &mut SessionState,
+    context: &Context<'_>,
+    save: fn(Timestamp) -> SaveMachine,
+) -> bool {
+    (0..3).any(|_| world.save(save(NOW), state, context).is_ok())
+}
+
+#[test]
+fn whatever_becomes_of_its_calls_a_save_loses_and_doubles_nothing() {
+    let policy = Policy::default();
+    let context = Context { presented: Some(&id()), ..Context::new(&policy, "sid") };
+    for token in [None, Some(LockToken::from_random([3; 16]))] {
+        for save in [SaveMachine::new, SaveMachine::last] {
+            every_interleaving(|fates| {
+                let what = (token.is_some(), fates.clone());
+                let stored = text(r#""views":1"#);
+                let mut world = World::new(Some(stored.clone()), fates);
+                let mut state = session_of(&stored, &context);
+                if let Some(token) = token {
+                    assert!(state.request_lock(id(), token));
+                    state.set_lock_stage(LockStage::Held);
+                }
+                increment(&mut state, "views");
+                insert(&mut state, "mine", 1);
+                let saved = save_until_it_succeeds(&mut world, &mut state, &context, save);
+                world.check(1, saved, &what);
+                assert!(!world.was_ended || world.record.is_none(), "resurrected: {what:?}");
+            });
+        }
+    }
+}
+
+#[test]
+fn whatever_becomes_of_its_calls_a_new_session_is_stored_once() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    for save in [SaveMachine::new, SaveMachine::last] {
+        every_interleaving(|fates| {
+            let what = fates.clone();
+            let mut world = World::new(None, fates);
+            let mut state = SessionState::default();
+            state.begin_new(id(), cookie());
+            increment(&mut state, "views");
+            insert(&mut state, "mine", 1);
+            let saved = save_until_it_succeeds(&mut world, &mut state, &context, save);
+            let Some(record) = &world.record else {
+                assert!(world.was_ended || !saved, "{what:?}");
+                return;
+            };
+            let document = Document::parse(&**record).unwrap();
+            assert!(document.contains("mine") || !saved, "{what:?}: {record}");
+            let views: i64 = document.get("views").unwrap().unwrap();
+            assert!(views % 100 == 1, "counted once: {what:?}: {record}");
+        });
+    }
+}
+
+#[test]
+fn after_a_save_the_session_has_what_the_store_has() {
+    let policy = Policy::default();
+    let context = Context { presented: Some(&id()), ..Context::new(&policy, "sid") };
+    every_interleaving(|mut fates| {
+        let what = fates.clone();
+        // What happens after the last answer cannot be known.
+        fates.iter_mut().for_each(|fate| fate.after = Other::Nothing);
+        let stored = text(r#""views":1"#);
+        let mut world = World::new(Some(stored.clone()), fates);
+        let mut state = session_of(&stored, &context);
+        increment(&mut state, "views");
+        insert(&mut state, "mine", 1);
+        if save_until_it_succeeds(&mut world, &mut state, &context, SaveMachine::new) {
+            let record = Document::parse(&**world.record.as_ref().unwrap()).unwrap();
+            assert!(state.readable().unwrap().document.same_members(&record), "{what:?}");
+            assert!(!state.is_unsaved(), "{what:?}");
+            let saved = world.record.clone();
+            // Another save of the same session writes the same.
+            increment(&mut state, "more");
+            world.fates = Vec::new().into_iter();
+            world.save(SaveMachine::new(NOW), &mut state, &context).unwrap();
+            assert_ne!(world.record, saved, "{what:?}");
+            world.check(1, false, &what);
+        }
+    });
+}
+
+#[test]
+fn as_in_express_session_the_last_writer_overwrites_and_brings_a_session_back() {
+    let policy = express();
+    let context = Context { presented: Some(&id()), ..Context::new(&policy, "sid") };
+    for other in [Other::Writes, Other::Ends] {
+        let fate = Fate {
+            before: other,
+            is_applied: true,
+            is_answered: true,
+            after: Other::Nothing,
+        };
+        let stored = text(r#""views":1"#);
+        let mut world = World::new(Some(stored.clone()), vec![fate]);
+        let mut state = session_of(&stored, &context);
+        increment(&mut state, "views");
+        world.save(SaveMachine::new(NOW), &mut state, &context).unwrap();
+        assert_eq!(world.record, Some(text(r#""views":2"#)), "{other:?}");
+    }
+}
+
+#[test]
+fn outcome_of_each_answer_is_that_of_the_table() {
+    /// What a machine does next.
+    fn named(next: Result<Next>) -> &'static str {
+        match next {
+            Ok(Next::Call(StoreCall::Create { .. })) => "create",
+            Ok(Next::Call(StoreCall::Load { .. })) => "load",
+            Ok(Next::Call(StoreCall::Update { .. })) => "update",
+            Ok(Next::Call(StoreCall::UpdateLocked { .. })) => "update locked",
+            Ok(Next::Rebase(_)) => "rebase",
+            Ok(Next::BackOff(_)) => "back off",
+            Ok(Next::JoinBatch) => "join",
+            Ok(Next::Done) => "done",
+            Err(Error::Ended) => "ended",
+            Err(Error::IdTaken) => "id taken",
+            Err(Error::LockLost) => "lock lost",
+            Err(Error::Conflict) => "conflict",
+            Err(Error::Store(_)) => "failed",
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let done = || Revision::of_text("stored");
+    let theirs = || loaded(&text(r#""views":5"#));
+    let updated = |answer| Answer::Updated(Ok(answer));
+    let strict = Policy::default();
+    let lax = express();
+    for (policy, is_new, lock, first, answer, next) in [
+        (&strict, true, None, "create", Answer::Created(Ok(Created::Done(done()))), "done"),
+        (&strict, true, None, "create", Answer::Created(Ok(Created::Taken)), "id taken"),
+        (&strict, true, None, "create", Answer::Created(Err(in_doubt())), "failed"),
+        (&lax, true, None, "create", Answer::Created(Ok(Created::Taken)), "load"),
+        (&strict, false, None, "update", updated(Updated::Done(done())), "done"),
+        (&strict, false, None, "update", updated(Updated::Gone), "ended"),
+        (&strict, false, None, "update", updated(Updated::Conflict(theirs())), "rebase"),
+        (&strict, false, None, "update", Answer::Updated(Err(in_doubt())), "failed"),
+        (&lax, false, None, "update", updated(Updated::Gone), "create"),
+        (&lax, false, None, "update", updated(Updated::Conflict(theirs())), "back off"),
+        (
+            &strict,
+            false,
+            Some(LockStage::Held),
+            "update locked",
+            Answer::Fenced(Ok(Fenced::Lost)),
+            "lock lost",
+        ),
+        (
+            &strict,
+            false,
+            Some(LockStage::Held),
+            "update locked",
+            Answer::Fenced(Ok(Fenced::Held(Updated::Conflict(theirs())))),
+            "rebase",
+        ),
+        (
+            &strict,
+            false,
+            Some(LockStage::Requested),
+            "update",
+            updated(Updated::Done(done())),
+            "done",
+        ),
+    ] {
+        let context = Context::new(policy, "sid");
+        let mut state = if is_new {
+            let mut state = SessionState::default();
+            state.begin_new(id(), cookie());
+            state
+        } else {
+            session_of(&text(r#""views":1"#), &context)
+        };
+        increment(&mut state, "views");
+        if let Some(stage) = lock {
+            assert!(state.request_lock(id(), LockToken::from_random([3; 16])));
+            state.set_lock_stage(stage);
+        }
+        let row = format!("{first}, {answer:?}");
+        let mut save = SaveMachine::new(NOW);
+        assert_eq!(named(save.start(&mut state, &context, false)), first, "{row}");
+        assert_eq!(named(save.resume(&mut state, &context, answer)), next, "{row}");
+    }
+
+    // A request under a lock that is lost makes no call at all.
+    let context = Context::new(&strict, "sid");
+    let mut state = session_of(&text(r#""views":1"#), &context);
+    increment(&mut state, "views");
+    assert!(state.request_lock(id(), LockToken::from_random([3; 16])));
+    state.set_lock_stage(LockStage::Lost);
+    assert_eq!(named(SaveMachine::new(NOW).start(&mut state, &context, false)), "lock lost");
+}
+
+#[test]
+fn contended_save_joins_a_batch_where_it_may_merge_and_is_under_no_lock() {
+    let strict = Policy::default();
+    let lax = express();
+    for (policy, is_contended, lock, joins) in [
+        (&strict, true, None, true),
+        (&strict, false, None, false),
+        (&lax, true, None, false),
+        (&strict, true, Some(LockStage::Held), false),
+        (&strict, true, Some(LockStage::Requested), true),
+    ] {
+        let context = Context::new(policy, "sid");
+        let mut state = session_of(&text(r#""views":1"#), &context);
+        if let Some(stage) = lock {
+            assert!(state.request_lock(id(), LockToken::from_random([3; 16])));
+            assert!(!state.request_lock(id(), LockToken::from_random([4; 16])), "one lock a request");
+            state.set_lock_stage(stage);
+        }
+        let next = SaveMachine::new(NOW).start(&mut state, &context, is_contended).unwrap();
+        assert_eq!(matches!(next, Next::JoinBatch), joins, "{is_contended} {lock:?}");
+    }
+    // A session that is not stored yet has no other writers.
+    let context = Context::new(&strict, "sid");
+    let mut state = SessionState::default();
+    state.begin_new(id(), cookie());
+    let next = SaveMachine::new(NOW).start(&mut state, &context, true).unwrap();
+    assert!(matches!(next, Next::Call(StoreCall::Create { .. })));
+}
+
+#[test]
+fn save_gives_up_after_as_many_attempts_as_it_says() {
+    let policy = express();
+    let context = Context::new(&policy, "sid");
+    let mut state = session_of(&text(r#""views":1"#), &context);
+    increment(&mut state, "views");
+    let mut save = SaveMachine::new(NOW);
+    let mut next = save.start(&mut state, &context, false);
+    let mut calls = 0;
+    let error = loop {
+        let answer = match next {
+            Ok(Next::Call(_)) => {
+                calls += 1;
+                let theirs = loaded(&text(&format!(r#""views":{calls}0"#)));
+                Answer::Updated(Ok(Updated::Conflict(theirs)))
+            }
+            Ok(Next::BackOff(attempts)) => {
+                assert_eq!(attempts + 1, calls);
+                Answer::BackedOff { is_contended: false }
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => break error,
+        };
+        next = save.resume(&mut state, &context, answer);
+    };
+    assert!(matches!(error, Error::Conflict));
+    assert_eq!(calls, ATTEMPTS);
+}
+
+#[test]
+fn save_that_is_resumed_with_another_answer_says_so_and_can_go_on() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let mut state = session_of(&text(r#""views":1"#), &context);
+    let mut save = SaveMachine::new(NOW);
+    let _update = save.start(&mut state, &context, false).unwrap();
+    let wrong = Answer::BackedOff { is_contended: false };
+    let error = save.resume(&mut state, &context, wrong).unwrap_err();
+    assert!(matches!(error, Error::OutOfOrder));
+    let right = Answer::Updated(Ok(Updated::Done(Revision::of_text("stored"))));
+    assert!(matches!(save.resume(&mut state, &context, right), Ok(Next::Done)));
+}
+
+#[test]
+fn write_in_doubt_is_recognised_by_its_text_and_otherwise_a_conflict() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let doubtful = || {
+        let mut state = session_of(&text(r#""views":1"#), &context);
+        increment(&mut state, "views");
+        let mut save = SaveMachine::new(NOW);
+        save.start(&mut state, &context, false).unwrap();
+        let unanswered = Answer::Updated(Err(in_doubt()));
+        save.resume(&mut state, &context, unanswered).unwrap_err();
+        state
+    };
+    let mut state = doubtful();
+    resolve(&mut state, &context, &text(r#""views":2"#)).unwrap();
+    assert!(!state.is_unsaved(), "the store has it");
+    let mut state = doubtful();
+    let error = resolve(&mut state, &context, &text(r#""views":3"#)).unwrap_err();
+    assert!(matches!(error, Error::Conflict));
+    // A refusal leaves no doubt.
+    let mut state = session_of(&text(r#""views":1"#), &context);
+    increment(&mut state, "views");
+    let mut save = SaveMachine::new(NOW);
+    save.start(&mut state, &context, false).unwrap();
+    let refused = store::Error::new(store::ErrorKind::Refused, "too large");
+    save.resume(&mut state, &context, Answer::Updated(Err(refused))).unwrap_err();
+    resolve(&mut state, &context, &text(r#""views":3"#)).unwrap();
+    assert_eq!(value(&state, "views"), Some(4));
+    // A write that changes no member is the same whether it is applied or not.
+    let mut state = session_of(&text(r#""views":1"#), &context);
+    let mut save = SaveMachine::new(NOW);
+    save.start(&mut state, &context, false).unwrap();
+    save.resume(&mut state, &context, Answer::Updated(Err(in_doubt()))).unwrap_err();
+    resolve(&mut state, &context, &text(r#""views":3"#)).unwrap();
+    assert_eq!(value(&state, "views"), Some(3));
+}
+
+/// Several requests of one process write one session.
+#[derive(Clone, Copy, Debug)]
+enum BatchStep {
+    /// The request of this number increments the counter, and adds that to the batch.
+    Add(usize),
+    /// The batch is written: applied or not, answered or not.
+    Flush { is_applied: bool, is_answered: bool },
+    /// The request that wrote is dropped: the next one writes the same text again.
+    Abandon { is_applied: bool },
+    /// Another process writes.
+    Other,
+}
+
+fn batch_step() -> impl Strategy<Value = BatchStep> {
+    prop_oneof![
+        4 => (0..3_usize).prop_map(BatchStep::Add),
+        3 => (any::<bool>(), any::<bool>()).prop_map(|(is_applied, is_answered)| {
+            BatchStep::Flush { is_applied, is_answered }
+        }),
+        1 => any::<bool>().prop_map(|is_applied| BatchStep::Abandon { is_applied }),
+        1 => Just(BatchStep::Other),
+    ]
+}
+
+/// A request, and its entry that waits for an outcome.
+type Writer = (SessionState, Option<BatchEntry>, i64);
+
+fn settle(
+    writer: &mut Writer,
+    context: &Context<'_>,
+    outcome: &BatchOutcome,
+    acknowledged: &mut i64,
+) {
+    let (state, entry, pending) = writer;
+    let Some(entry) = entry.take() else { return };
+    match outcome {
+        BatchOutcome::Stored(stored) => {
+            let resolution = Resolution::of_batch(&entry, stored).unwrap();
+            if let Some(rebase) = resolution.begin(state) {
+                assert!(resolution.finish(state, rebase.run().unwrap()));
+            }
+            *acknowledged += std::mem::take(pending);
+        }
+        BatchOutcome::Overtaken { theirs, is_certain } => {
+            if *is_certain {
+                state.revoke_batch_entry(&entry);
+            }
+            if resolve(state, context, &theirs.record.text).is_err() {
+                // It is told that its update is in doubt, and loads again.
+                *writer = (session_of(&theirs.record.text, context), None, 0);
+            }
+        }
+        BatchOutcome::RecordGone => panic!("nothing ends the session"),
+        // The request fails, and loads again.
+        BatchOutcome::Failed(_) => *pending = -1,
+    }
+}
+
+proptest! {
+    #[test]
+    fn batch_applies_each_acknowledged_update_once(
+        steps in prop::collection::vec(batch_step(), 1..24)
+    ) {
+        let policy = Policy::default();
+        let context = Context::new(&policy, "sid");
+        let first = text(r#""views":0"#);
+        let mut world = World::new(Some(first.clone()), Vec::new());
+        let mut writers: Vec<Writer> =
+            (0..3).map(|_| (session_of(&first, &context), None, 0)).collect();
+        let mut batch = WriteBatch::default();
+        let (mut acknowledged, mut attempted) = (0, 0);
+        let last = BatchStep::Flush { is_applied: true, is_answered: true };
+        for step in steps.into_iter().chain([last]) {
+            // A request never adds to a write that was begun: it is ended first.
+            if batch.is_begun() && !matches!(step, BatchStep::Flush { .. } | BatchStep::Other) {
+                continue;
+            }
+            match step {
+                BatchStep::Other => world.other(Other::Writes),
+                BatchStep::Add(number) => {
+                    let (state, entry, pending) = &mut writers[number];
+                    if entry.is_some() {
+                        continue;
+                    }
+                    increment(state, "views");
+                    *pending += 1;
+                    attempted += 1;
+                    let draft = state.begin_batch_entry(&context, &batch, NOW).unwrap().unwrap();
+                    let added = draft.add_to(&mut batch, &context).unwrap();
+                    prop_assert!(batch.has(&added));
+                    state.note_batch_entry(&added);
+                    *entry = Some(added);
+                }
+                BatchStep::Abandon { is_applied } => {
+                    if let Some(flush) = batch.begin_flush()
+                        && is_applied
+                    {
+                        world.update(&flush.record, flush.expected);
+                    }
+                }
+                BatchStep::Flush { is_applied, is_answered } => {
+                    let Some(flush) = batch.begin_flush() else { continue };
+                    let answer = is_applied.then(|| world.update(&flush.record, flush.expected));
+                    let answer = answer.filter(|_| is_answered).ok_or_else(in_doubt);
+                    let outcome = batch.end_flush(flush, answer);
+                    for writer in &mut writers {
+                        settle(writer, &context, &outcome, &mut acknowledged);
+                        if writer.2 < 0 {
+                            *writer = (session_of(world.record.as_ref().unwrap(), &context), None, 0);
+                        }
+                    }
+                }
+            }
+        }
+        let record = Document::parse(&**world.record.as_ref().unwrap()).unwrap();
+        let own = record.get::<i64>("views").unwrap().unwrap() - 100 * world.others;
+        prop_assert_eq!(record.get::<i64>("other").unwrap().unwrap_or(0), world.others);
+        prop_assert!(own >= acknowledged, "{} acknowledged, {} stored", acknowledged, own);
+        prop_assert!(own <= attempted, "{} attempted, {} stored", attempted, own);
+    }
+}
+
+#[test]
+fn entry_that_is_written_alone_leaves_the_batch_of_the_others_as_it_was() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let first = text(r#""views":0"#);
+    let mut batch = WriteBatch::default();
+    let mut add = |batch: &mut WriteBatch| {
+        let mut state = session_of(&first, &context);
+        increment(&mut state, "views");
+        let draft = state.begin_batch_entry(&context, batch, NOW).unwrap().unwrap();
+        draft.add_to(batch, &context).unwrap()
+    };
+    let others = add(&mut batch);
+    let aside = batch.set_aside();
+    assert!(!batch.has_write());
+    let alone = add(&mut batch);
+    assert!(batch.has(&alone) && !batch.has(&others));
+    let flush = batch.begin_flush().unwrap();
+    let refused = store::Error::new(store::ErrorKind::Refused, "too large");
+    assert!(matches!(batch.end_flush(flush, Err(refused)), BatchOutcome::Failed(_)));
+    assert!(!batch.has_write());
+    batch.put_back(aside);
+    assert!(batch.has(&others) && !batch.has(&alone) && !batch.is_begun());
+}
+
+#[test]
+fn batch_counts_how_often_in_a_row_another_process_was_faster() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let first = text(r#""views":0"#);
+    let mut batch = WriteBatch::default();
+    let theirs = || Ok(Updated::Conflict(loaded(&text(r#""views":9"#))));
+    let refused = || Err(store::Error::new(store::ErrorKind::Refused, "too large"));
+    let stored = || Ok(Updated::Done(Revision::of_text("stored")));
+    for (answer, overtaken) in [
+        (theirs(), 1),
+        (refused(), 1),
+        (theirs(), 2),
+        (stored(), 0),
+        (theirs(), 1),
+        (Ok(Updated::Gone), 0),
+    ] {
+        let mut state = session_of(&first, &context);
+        increment(&mut state, "views");
+        let draft = state.begin_batch_entry(&context, &batch, NOW).unwrap().unwrap();
+        draft.add_to(&mut batch, &context).unwrap();
+        let flush = batch.begin_flush().unwrap();
+        batch.end_flush(flush, answer);
+        assert_eq!(batch.overtaken(), overtaken);
+    }
+}
+
+/// What a handler does, and what follows at the end of the response.
+#[test]
+fn plan_follows_from_what_the_handler_did() {
+    type Handler = fn(&mut SessionState, &Policy);
+    let policy = Policy::default();
+    let rows: [(&str, Handler, StoreAction, CookieAction); 8] = [
+        ("reads", |_, _| {}, StoreAction::Keep, CookieAction::Keep),
+        ("changes", |state, _| increment(state, "views"), StoreAction::Write, CookieAction::Keep),
+        (
+            "changes and changes back",
+            |state, _| {
+                insert(state, "views", 2);
+                insert(state, "views", 1);
+            },
+            StoreAction::Keep,
+            CookieAction::Keep,
+        ),
+        (
+            "destroys",
+            |state, policy| {
+                assert!(matches!(state.begin_destroy(policy), Ok(Ending::Destroy(_))));
+                state.destroyed();
+            },
+            StoreAction::Keep,
+            CookieAction::Expire,
+        ),
+        (
+            "destroys, and the store fails",
+            |state, policy| drop(state.begin_destroy(policy).unwrap()),
+            StoreAction::Destroy,
+            CookieAction::Expire,
+        ),
+        (
+            "regenerates",
+            |state, policy| {
+                assert!(matches!(state.begin_regenerate(policy), Ok(Ending::Destroy(_))));
+                state.finish_regenerate(SessionId::from_random([8; 24]), cookie()).unwrap();
+            },
+            StoreAction::Write,
+            CookieAction::Send,
+        ),
+        ("unsets", |state, _| state.unset().unwrap(), StoreAction::Keep, CookieAction::Keep),
+        (
+            "sends the headers, and changes then",
+            |state, _| {
+                state.headers_left(false);
+                increment(state, "views");
+            },
+            StoreAction::Write,
+            CookieAction::Keep,
+        ),
+    ];
+    let presented = id();
+    let context = Context { presented: Some(&presented), ..Context::new(&policy, "sid") };
+    for (name, handle, store, cookie) in rows {
+        let mut state = session_of(&text(r#""views":1"#), &context);
+        handle(&mut state, &policy);
+        state.begin_end(BodyKind::Complete, NOW);
+        let (plan, withheld) = state.plan(&context, NOW).unwrap();
+        assert_eq!((plan.store, plan.cookie, withheld), (store, cookie, None), "{name}");
+    }
+}
+
+#[test]
+fn cookie_that_cannot_be_sent_is_withheld_with_its_reason() {
+    let policy = Policy::default();
+    for (attribute, is_late, expected) in [
+        ("secure", false, Some(Withheld::Insecure)),
+        ("domain", false, Some(Withheld::Unprintable)),
+        ("none", true, Some(Withheld::Late)),
+        ("none", false, None),
+    ] {
+        let context = Context::new(&policy, "sid");
+        let mut state = SessionState::default();
+        let mut cookie = cookie();
+        match attribute {
+            "secure" => cookie.set_secure(true),
+            "domain" => cookie.set_domain(Some("not a domain\n".to_owned())),
+            _ => {}
+        }
+        state.begin_new(id(), cookie);
+        if is_late {
+            state.headers_left(false);
+        }
+        increment(&mut state, "views");
+        let (plan, withheld) = state.plan(&context, NOW).unwrap();
+        assert_eq!(withheld, expected, "{attribute}");
+        let is_stored = plan.store == StoreAction::Write;
+        assert_eq!(is_stored, expected.is_none(), "a session without a cookie is not stored");
+    }
+}
+
+#[test]
+fn committed_session_is_left_alone_until_it_changes_again() {
+    let policy = Policy::default();
+    let presented = id();
+    let context = Context { presented: Some(&presented), ..Context::new(&policy, "sid") };
+    let mut state = session_of(&text(r#""views":1"#), &context);
+    let mut world = World::new(Some(text(r#""views":1"#)), Vec::new());
+    for views in 2..5 {
+        increment(&mut state, "views");
+        let (plan, _) = state.plan(&context, NOW).unwrap();
+        assert_eq!(plan.store, StoreAction::Write);
+        let end = state.begin_plan(plan, NOW, true);
+        world.save(SaveMachine::new(NOW), &mut state, &context).unwrap();
+        state.finish_plan(end);
+        let (plan, _) = state.plan(&context, NOW).unwrap();
+        assert_eq!((plan.store, plan.cookie), (StoreAction::Keep, CookieAction::Keep), "{views}");
+        state.headers_left(false);
+    }
+}
+
+#[test]
+fn handle_says_why_there_is_no_session() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let stored = text(r#""views":1"#);
+    type Prepare = fn(&mut SessionState);
+    let rows: [(&str, Prepare, &str, bool); 7] = [
+        ("live", |_| {}, "ok", true),
+        ("unset", |state| state.unset().unwrap(), "ended", false),
+        ("destroyed", |state| drop(state.begin_destroy(&Policy::default()).unwrap()), "ended", false),
+        (
+            "gone",
+            |state| drop(state.handle_missing_record(&Policy::default()).unwrap_err()),
+            "ended",
+            false,
+        ),
+        ("sent", SessionState::close, "sent", true),
+        (
+            "upgraded",
+            |state| {
+                state.detach();
+                state.close();
+            },
+            "ok",
+            true,
+        ),
+        ("degraded", SessionState::degrade, "ok", true),
+    ];
+    for (name, prepare, expected, is_readable) in rows {
+        let mut state = session_of(&stored, &context);
+        prepare(&mut state);
+        let usable = match state.usable() {
+            Ok(_) => "ok",
+            Err(Error::Ended) => "ended",
+            Err(Error::ResponseSent) => "sent",
+            Err(error) => panic!("{error}"),
+        };
+        assert_eq!(usable, expected, "{name}");
+        assert_eq!(state.readable().is_some(), is_readable, "{name}");
+        let is_degraded = name == "degraded";
+        assert_eq!(matches!(state.writable(), Err(Error::Degraded)), is_degraded, "{name}");
+        assert_eq!(state.is_degraded(), is_degraded, "{name}");
+        assert_eq!(state.is_ended_elsewhere(), name == "gone");
+    }
+}
+
+#[test]
+fn session_of_an_unavailable_store_has_the_presented_id_and_ends_its_record() {
+    let policy = Policy::default();
+    let presented = SessionId::from_random([9; 24]);
+    let context = Context { presented: Some(&presented), ..Context::new(&policy, "sid") };
+    let mut state = SessionState::default();
+    state.begin_degraded(&context, id(), cookie());
+    assert_eq!(state.id(), Some(&presented));
+    assert!(!state.is_persisted() && !state.is_unloaded());
+    assert!(state.plan(&context, NOW).is_none(), "nothing is kept of it");
+    let ending = state.begin_destroy(&policy).unwrap();
+    assert!(matches!(ending, Ending::Destroy(id) if id == presented));
+}
+
+#[test]
+fn record_that_only_needed_its_touch_is_kept_unread_until_a_stream_asks() {
+    let policy = Policy::default();
+    let rolling = Policy { rolling: true, ..Policy::default() };
+    let found = |is_touched| {
+        Some(LoadedAndTouched { loaded: loaded(&text(r#""views":1"#)), is_touched })
+    };
+    for (policy, step, is_touched, is_kept) in [
+        (&policy, Step::LoadUnasked, true, true),
+        (&policy, Step::LoadUnasked, false, false),
+        (&policy, Step::Load, true, false),
+        (&rolling, Step::LoadUnasked, true, false),
+    ] {
+        let mut state = SessionState::default();
+        assert!(matches!(state.begin_load(step), Load::Fetch));
+        assert_eq!(state.is_requested(), step == Step::Load);
+        let mut record = found(is_touched);
+        assert_eq!(state.keep_unread(step, &mut record, policy), is_kept);
+        assert_eq!(record.is_none(), is_kept);
+        assert!(state.is_unloaded());
+        let is_open = matches!(state.begin_load(Step::Load), Load::Open(_));
+        assert_eq!(is_open, is_kept);
+    }
+}
+
+#[test]
+fn touch_calls_the_store_only_while_a_response_is_sent() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let untouchable = Context { supports_touch: false, ..context };
+    for (context, is_sending, is_stored, calls) in [
+        (&context, false, true, false),
+        (&context, true, true, true),
+        (&context, true, false, false),
+        (&untouchable, true, true, false),
+    ] {
+        let mut state = session_of(&text(r#""views":1"#), context);
+        if !is_stored {
+            state.finish_regenerate(SessionId::from_random([8; 24]), cookie()).unwrap();
+        }
+        if is_sending {
+            state.headers_left(true);
+        }
+        assert_eq!(state.touch(context, NOW).unwrap(), calls);
+    }
+}
+
+#[test]
+fn reload_drops_changes_and_refuses_the_record_of_another_visitor() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let mut state = session_of(&text(r#""views":1"#), &context);
+    increment(&mut state, "views");
+    assert_eq!(state.begin_reload(&policy).unwrap(), (id(), true));
+    state.finish_reload(&context, &loaded(&text(r#""views":7"#)), NOW).unwrap();
+    assert_eq!(value(&state, "views"), Some(7));
+    // What was dropped is not applied again to what another request stores.
+    resolve(&mut state, &context, &text(r#""views":20"#)).unwrap();
+    assert_eq!(value(&state, "views"), Some(20));
+
+    let mut fresh = SessionState::default();
+    fresh.begin_new(id(), cookie());
+    assert_eq!(fresh.begin_reload(&policy).unwrap(), (id(), false));
+    assert_eq!(fresh.begin_reload(&express()).unwrap(), (id(), true));
+}
+
+#[test]
+fn cookie_is_taken_from_the_store_unless_the_request_has_changed_it() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let theirs = text(r#""views":5"#).replace(r#""path":"/""#, r#""path":"/theirs""#);
+    for (is_changed, path) in [(false, "/theirs"), (true, "/mine")] {
+        let mut state = session_of(&text(r#""views":1"#), &context);
+        if is_changed {
+            state.change(|session| session.cookie.set_path("/mine")).unwrap();
+        }
+        resolve(&mut state, &context, &theirs).unwrap();
+        assert_eq!(state.readable().unwrap().cookie.path(), Some(path));
+    }
+}

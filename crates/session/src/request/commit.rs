@@ -1,0 +1,242 @@
+//! The end of a response: what [`decide`](express_session_core::decide) says is done, and the cookie is printed.
+
+use std::sync::Arc;
+
+use express_session_core::decide::{self, CookieAction, Plan, StoreAction};
+use express_session_core::session::{BodyKind, SaveMachine, SessionState, Withheld};
+use express_session_core::{Timestamp, cookie, signing};
+use futures_util::FutureExt as _;
+use http::HeaderValue;
+
+use super::{Error, OperationGuard, RequestSession};
+use crate::layer::warnings::Warning;
+use crate::runtime::completion::run_to_completion;
+
+/// The cookie of a response, once its session is committed.
+pub(crate) type Committed = Result<Option<HeaderValue>, Error>;
+
+/// How far the end of a response is.
+pub(crate) struct Commit {
+    body: BodyKind,
+    /// What is decided, and when.
+    plan: Option<(Plan, Timestamp)>,
+    operation: Option<OperationGuard>,
+}
+
+impl Commit {
+    pub(crate) fn new(body: BodyKind) -> Self {
+        Self { body, plan: None, operation: None }
+    }
+}
+
+impl RequestSession {
+    /// Checks whether there is nothing to do at the end of this request: nothing has asked for the session or still
+    /// can, and it is not to be loaded unasked.
+    pub(crate) fn is_untouched(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) == 1
+            && self.load_plan() == decide::Load::Asked
+            && self.state().session.is_unloaded()
+    }
+
+    /// Commits without waiting, as far as the store answers immediately and no other request is waited for. The rest is
+    /// for [`commit`](Self::commit).
+    pub(crate) fn commit_immediately(
+        self: &Arc<Self>,
+        body: BodyKind,
+    ) -> Result<Committed, Commit> {
+        let mut commit = Commit::new(body);
+        if !self.config.store.answers_at_once() || self.state().session.lock().is_some() {
+            return Err(commit);
+        }
+        // Without another handle, no operation can be under way, and nothing looks at the state afterwards.
+        let is_last = Arc::strong_count(self) == 1;
+        if !is_last {
+            commit.operation = self.try_lock_operation();
+            if commit.operation.is_none() {
+                return Err(commit);
+            }
+        }
+        let now = self.now();
+        if is_last && self.touch_unloaded(now) {
+            return Ok(Ok(None));
+        }
+        match self.plan_end(body, now).now_or_never() {
+            Some(Some(plan)) => commit.plan = Some((plan, now)),
+            Some(None) => return Ok(Ok(None)),
+            None => return Err(commit),
+        }
+        let Some((plan, now)) = commit.plan else { return Err(commit) };
+        self.carry_out(plan, now, is_last).now_or_never().ok_or(commit)
+    }
+
+    /// Commits, from wherever [`commit_immediately`](Self::commit_immediately) has left off.
+    pub(crate) async fn commit(self: &Arc<Self>, commit: Commit) -> Committed {
+        let operation = match commit.operation {
+            Some(operation) => operation,
+            None => self.lock_operation().await,
+        };
+        let (plan, now) = match commit.plan {
+            Some(planned) => planned,
+            None => {
+                let now = self.now();
+                match self.plan_end(commit.body, now).await {
+                    Some(plan) => (plan, now),
+                    None => return Ok(None),
+                }
+            }
+        };
+        match plan.store {
+            // A touch that is dropped makes no difference to what the next operation knows.
+            StoreAction::Keep | StoreAction::Touch => operation.carry_out(plan, now, false).await,
+            StoreAction::Write | StoreAction::Destroy => {
+                run_to_completion(async move { operation.carry_out(plan, now, false).await }).await
+            }
+        }
+    }
+
+    /// Prints the cookie of a response whose session is saved at the end of its body.
+    pub(crate) async fn commit_cookie(self: &Arc<Self>, body: BodyKind) -> Option<HeaderValue> {
+        let _operation = self.lock_operation().await;
+        let now = self.now();
+        let plan = self.plan_end(body, now).await?;
+        self.print_cookie(plan, now)
+    }
+
+    /// Touches the record of a session that is to be loaded unasked, where nothing else is to be done and nothing can
+    /// ask any more.
+    fn touch_unloaded(&self, now: Timestamp) -> bool {
+        let Some(id) = &self.presented else { return false };
+        self.is_to_be_loaded_unasked()
+            && decide::touch_on_load_suffices(&self.config.policy)
+            && self.config.store.load_and_touch_now(id, now)
+    }
+
+    fn is_to_be_loaded_unasked(&self) -> bool {
+        self.load_plan() != decide::Load::Asked && self.state().session.is_unloaded()
+    }
+
+    /// Loads the session if the request needs it unasked, and decides. `None` where there never was a session.
+    async fn plan_end(&self, body: BodyKind, now: Timestamp) -> Option<Plan> {
+        if self.is_to_be_loaded_unasked() {
+            let load = Box::pin(self.load_in_operation(decide::Step::LoadUnasked, now));
+            if let Err(error) = load.await {
+                log_failure(&error);
+            }
+        }
+        self.state().session.begin_end(body, now);
+        self.plan(now)
+    }
+
+    pub(super) fn plan(&self, now: Timestamp) -> Option<Plan> {
+        let (plan, withheld) = self.state().session.plan(&self.context(), now)?;
+        if let Some(withheld) = withheld {
+            self.config.warnings.warn_once(match withheld {
+                Withheld::Insecure => Warning::InsecureConnection,
+                Withheld::Unprintable => Warning::UnprintableCookie,
+                Withheld::Late => Warning::LateSession,
+            });
+        }
+        Some(plan)
+    }
+
+    /// Does what was decided, and prints the cookie. `is_last` says that nothing can look at the state afterwards.
+    pub(super) async fn carry_out(&self, plan: Plan, now: Timestamp, is_last: bool) -> Committed {
+        let end = self.state().session.begin_plan(plan, now, !is_last);
+        let done = match plan.store {
+            StoreAction::Keep => Ok(()),
+            StoreAction::Write => {
+                let save = if is_last { SaveMachine::last(now) } else { SaveMachine::new(now) };
+                self.call_store(self.drive(save, now)).await
+            }
+            StoreAction::Touch => self.touch_record(now).await,
+            StoreAction::Destroy => self.destroy_record().await,
+        };
+        if let Err(error) = done {
+            self.handle_failure(plan, error)?;
+        }
+        if !is_last {
+            self.state().session.finish_plan(end);
+        }
+        Ok(self.print_cookie(plan, now))
+    }
+
+    /// Does with a failure of the store what the policy says.
+    fn handle_failure(&self, plan: Plan, error: Error) -> Result<(), Error> {
+        let step = self.state().session.failed_step(plan);
+        let fault = error.fault();
+        match (decide::failure(step, fault, &self.config.policy), fault) {
+            (decide::OnFailure::Report, _) => return Err(error),
+            (decide::OnFailure::Ignore, _) => log_failure(&error),
+            (decide::OnFailure::ContinueWithoutSession, decide::Fault::Ended) => log_ended(),
+            (decide::OnFailure::ContinueWithoutSession, _) => {
+                log_unavailable(&error);
+                self.state().session.degrade();
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints the `Set-Cookie` header that was decided.
+    fn print_cookie(&self, plan: Plan, now: Timestamp) -> Option<HeaderValue> {
+        if matches!(plan.cookie, CookieAction::Keep | CookieAction::Withhold) {
+            return None;
+        }
+        let printed = self.print(&mut self.state().session, plan, now)?;
+        if printed.len() > MAX_COOKIE {
+            self.config.warnings.warn_once(Warning::LargeCookie);
+        }
+        // `print` lets nothing through that a header cannot carry.
+        HeaderValue::from_maybe_shared(bytes::Bytes::from(printed)).ok()
+    }
+
+    fn print(&self, state: &mut SessionState, plan: Plan, now: Timestamp) -> Option<String> {
+        let name = &self.config.name;
+        let session = state.cookie_to_print(plan, now)?;
+        if plan.cookie == CookieAction::Expire {
+            return cookie::print_expired(name, &session.cookie).ok();
+        }
+        let value = signing::sign(session.id(), &self.config.keyring);
+        cookie::print(name, &value, &session.cookie).ok()
+    }
+
+    /// Notes that the headers leave now, with the session's cookie or without.
+    pub(crate) fn headers_left(&self, with_cookie: bool) {
+        self.state().session.headers_left(with_cookie);
+    }
+
+    /// Notes that the connection is upgraded: handles stay usable, and nothing is saved implicitly.
+    pub(crate) fn detach(&self) {
+        self.state().session.detach();
+    }
+
+    /// Notes that the response is over: handles are of no use any more.
+    pub(crate) fn close(&self) {
+        self.state().session.close();
+    }
+}
+
+/// Browsers drop a longer cookie (RFC 6265bis §5.6).
+const MAX_COOKIE: usize = 4096;
+
+pub(super) fn log_failure(error: &Error) {
+    tracing::error!(
+        target: "express_session",
+        error = error as &dyn std::error::Error,
+        "the session store failed at the end of a request",
+    );
+}
+
+pub(super) fn log_unavailable(error: &Error) {
+    tracing::error!(
+        target: "express_session",
+        error = error as &dyn std::error::Error,
+        "the session store is unavailable: a request goes on without a session",
+    );
+}
+
+fn log_ended() {
+    tracing::info!(
+        target: "express_session",
+        "the session ended while this request was being handled: its changes are dropped",
+    );
+}

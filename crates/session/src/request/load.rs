@@ -1,0 +1,101 @@
+//! Loading the session, when the handler asks for it or at the end of the request.
+
+use std::sync::Arc;
+
+use express_session_core::session::Load;
+use express_session_core::store::{self, LoadedAndTouched, Store as _};
+use express_session_core::{Timestamp, decide};
+use futures_util::FutureExt as _;
+
+use super::commit::log_unavailable;
+use super::{Error, RequestSession};
+
+impl RequestSession {
+    /// Returns when the session is to be loaded.
+    pub(crate) fn load_plan(&self) -> decide::Load {
+        decide::load(self.presented.is_some(), &self.config.policy)
+    }
+
+    /// Loads the session or makes a new one, unless that has been done.
+    pub(crate) async fn load(self: &Arc<Self>) -> Result<(), Error> {
+        match self.load_immediately() {
+            Some(loaded) => loaded,
+            // A box, so that the handler's own future stays small.
+            None => Box::pin(self.load_later()).await,
+        }
+    }
+
+    /// Loads without waiting: `None` where the store may have to be waited for, or another operation is under way.
+    fn load_immediately(&self) -> Option<Result<(), Error>> {
+        if !self.config.store.answers_at_once() {
+            return None;
+        }
+        let _permit = self.operation.try_acquire().ok()?;
+        self.load_in_operation(decide::Step::Load, self.now()).now_or_never()
+    }
+
+    async fn load_later(self: &Arc<Self>) -> Result<(), Error> {
+        let _operation = self.lock_operation().await;
+        self.load_in_operation(decide::Step::Load, self.now()).await
+    }
+
+    pub(super) async fn load_in_operation(
+        &self,
+        step: decide::Step,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let load = self.state().session.begin_load(step);
+        let found = match load {
+            Load::Done => return Ok(()),
+            Load::Open(found) => Ok(Some(found)),
+            Load::Fetch => self.call_store(self.fetch(now)).await,
+        };
+        let policy = &self.config.policy;
+        let opened = match found {
+            Ok(mut found) => {
+                if self.state().session.keep_unread(step, &mut found, policy) {
+                    return Ok(());
+                }
+                self.open(found.as_ref(), now)
+            }
+            Err(error) => Err(error),
+        };
+        let Err(error) = opened else { return Ok(()) };
+        let failure = decide::failure(step, error.fault(), policy);
+        if failure != decide::OnFailure::ContinueWithoutSession {
+            self.state().session.load_failed();
+            return Err(error);
+        }
+        log_unavailable(&error);
+        let (id, cookie) = self.generate(now)?;
+        self.state().session.begin_degraded(&self.context(), id, cookie);
+        Ok(())
+    }
+
+    /// Calls the store for the record that the request's cookie names, if there is one.
+    async fn fetch(&self, now: Timestamp) -> Result<Option<LoadedAndTouched>, store::Error> {
+        let Some(id) = &self.presented else { return Ok(None) };
+        let store = &self.config.store;
+        match decide::fetch(&self.config.policy) {
+            decide::Fetch::LoadAndTouch => store.load_and_touch(id, now).await,
+            decide::Fetch::Load => {
+                let loaded = store.load(id, now).await?;
+                Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }))
+            }
+        }
+    }
+
+    /// Begins with the record that was found, or with a new session.
+    fn open(&self, found: Option<&LoadedAndTouched>, now: Timestamp) -> Result<(), Error> {
+        match (found, self.presented.clone()) {
+            (Some(found), Some(id)) => {
+                Ok(self.state().session.begin_loaded(&self.context(), id, found, now)?)
+            }
+            _ => {
+                let (id, cookie) = self.generate(now)?;
+                self.state().session.begin_new(id, cookie);
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The operations of a handle that call the store: save, reload, regenerate, destroy, touch.
+
+use std::sync::Arc;
+
+use express_session_core::session::{Answer, Ending, Next, SaveMachine, StoreCall};
+use express_session_core::store::Store as _;
+use express_session_core::{SessionId, Timestamp, decide};
+
+use super::commit::log_failure;
+use super::{Error, ErrorKind, RequestSession};
+use crate::runtime::completion::run_to_completion;
+
+impl RequestSession {
+    /// Saves explicitly.
+    pub(crate) async fn save(self: &Arc<Self>) -> Result<(), Error> {
+        let operation = self.lock_operation().await;
+        let now = self.now();
+        {
+            let mut state = self.state();
+            let session = state.session.writable()?;
+            if decide::save_renews(&self.config.policy) {
+                session.reset_expiry(now);
+            }
+        }
+        run_to_completion(async move {
+            operation.call_store(operation.drive(SaveMachine::new(now), now)).await
+        })
+        .await
+    }
+
+    /// Loads the record again, and drops what was changed since.
+    pub(crate) async fn reload(self: &Arc<Self>) -> Result<(), Error> {
+        let _operation = self.lock_operation().await;
+        let (id, is_ours) = self.state().session.begin_reload(&self.config.policy)?;
+        let now = self.now();
+        let found = self.call_store(self.config.store.load(&id, now)).await?;
+        let Some(loaded) = found.filter(|_| is_ours) else {
+            return Err(Error::new(ErrorKind::NotFound));
+        };
+        Ok(self.state().session.finish_reload(&self.context(), &loaded, now)?)
+    }
+
+    /// Destroys the record and begins a new session under a new id.
+    pub(crate) async fn regenerate(self: &Arc<Self>) -> Result<(), Error> {
+        let mut operation = self.lock_operation().await;
+        let policy = &self.config.policy;
+        let ending = self.state().session.begin_regenerate(policy)?;
+        let (new_id, cookie) = self.generate(self.now())?;
+        let mut failed = None;
+        if let Ending::Destroy(id) = ending {
+            // Where this future is dropped, the handle keeps its session: the handler does not expect another one.
+            let destroyed;
+            (operation, destroyed) = run_to_completion(async move {
+                let destroyed = operation.call_store(operation.config.store.destroy(&id)).await;
+                (operation, destroyed)
+            })
+            .await;
+            if let Err(error) = destroyed {
+                let failure = decide::failure(decide::Step::Destroy, error.fault(), policy);
+                if failure == decide::OnFailure::Report {
+                    return Err(error);
+                }
+                failed = Some(error);
+            }
+        }
+        self.state().session.finish_regenerate(new_id, cookie)?;
+        drop(operation);
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Destroys the record; the session is over.
+    pub(crate) async fn destroy(self: &Arc<Self>) -> Result<(), Error> {
+        let operation = self.lock_operation().await;
+        run_to_completion(async move {
+            let ending = operation.state().session.begin_destroy(&operation.config.policy)?;
+            if let Ending::Destroy(id) = ending {
+                operation.call_store(operation.config.store.destroy(&id)).await?;
+                operation.state().session.destroyed();
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Starts the session's time again; while a response is being sent, the store is called immediately.
+    pub(crate) async fn touch(self: &Arc<Self>) -> Result<(), Error> {
+        let _operation = self.lock_operation().await;
+        let now = self.now();
+        let calls_store = self.state().session.touch(&self.context(), now)?;
+        if calls_store {
+            self.touch_record(now).await?;
+        }
+        if self.state().session.is_ended_elsewhere() {
+            return Err(Error::new(ErrorKind::Ended));
+        }
+        Ok(())
+    }
+
+    /// Moves the record's deadline.
+    pub(super) async fn touch_record(&self, now: Timestamp) -> Result<(), Error> {
+        let call = self.state().session.touch_call();
+        let Some((id, touch)) = call else { return Ok(()) };
+        let touched = self.call_store(self.config.store.touch(&id, &touch, now)).await?;
+        self.state().session.touched(touched, &self.config.policy);
+        Ok(())
+    }
+
+    /// Drives a save to its end.
+    pub(super) async fn drive(&self, mut save: SaveMachine, now: Timestamp) -> Result<(), Error> {
+        let is_contended = self.is_contended();
+        let mut next = save.start(&mut self.state().session, &self.context(), is_contended)?;
+        loop {
+            let answer = match next {
+                Next::Done => return Ok(()),
+                Next::Call(call) => self.answer(call, now).await,
+                // Without a lock: it calls the application's own functions.
+                Next::Rebase(rebase) => Answer::Rebased(rebase.run()?),
+                Next::BackOff(attempts) => {
+                    self.back_off(attempts).await;
+                    Answer::BackedOff { is_contended: self.is_contended() }
+                }
+                // Boxed: requests of one process seldom meet.
+                Next::JoinBatch => {
+                    Answer::Batched { is_saved: Box::pin(self.write_in_batch(now)).await? }
+                }
+            };
+            next = save.resume(&mut self.state().session, &self.context(), answer)?;
+        }
+    }
+
+    async fn answer(&self, call: StoreCall, now: Timestamp) -> Answer {
+        let store = &self.config.store;
+        match call {
+            StoreCall::Create { id, record } => {
+                Answer::Created(store.create(&id, &record, now).await)
+            }
+            StoreCall::Load { id } => Answer::Loaded(store.load(&id, now).await),
+            StoreCall::Update { id, record, expected } => {
+                Answer::Updated(store.update(&id, &record, expected, now).await)
+            }
+            StoreCall::UpdateLocked { id, record, expected, token } => {
+                Answer::Fenced(store.update_locked(&id, &record, expected, token, now).await)
+            }
+        }
+    }
+
+    /// Checks whether other requests of this process write the session now.
+    fn is_contended(&self) -> bool {
+        let writers = &self.config.writers;
+        !writers.is_empty() && self.id().is_some_and(|id| writers.has(&id))
+    }
+
+    /// Destroys the record of the session, or of the presented id where there is none.
+    pub(super) async fn destroy_record(&self) -> Result<(), Error> {
+        let id: Option<SessionId> = self.id().or_else(|| self.presented.clone());
+        match id {
+            Some(id) => self.call_store(self.config.store.destroy(&id)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Saves what a body changed while it was sent, and gives the lock back. The response has left: a failure can only be
+    /// logged.
+    pub(crate) async fn commit_late(self: &Arc<Self>) {
+        let operation = self.lock_operation().await;
+        run_to_completion(async move {
+            let now = operation.now();
+            if let Some(plan) = operation.plan(now)
+                && let Err(error) = operation.carry_out(plan, now, false).await
+            {
+                log_failure(&error);
+            }
+            operation.release_lock().await;
+        })
+        .await;
+    }
+}
