@@ -5,7 +5,7 @@
 pub mod cookie;
 pub mod decide;
 mod id;
-mod policy;
+pub mod policy;
 pub mod record;
 pub mod session;
 pub mod signing;
