@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::set_cookie::{InvalidAttribute, check_domain, check_path};
+use super::attribute::{InvalidAttribute, check_domain, check_path};
 use crate::Timestamp;
 
 /// The settings of the session cookie: express-session's `cookie` option.
