@@ -1,5 +1,5 @@
-//! The engine of [express-session for Rust](https://docs.rs/express-session): what a session is, says
-//! and does, without any IO.
+//! The engine of [express-session for Rust](https://docs.rs/express-session): sessions, cookies, records and policy,
+//! without IO.
 #![forbid(unsafe_code)]
 
 pub mod cookie;

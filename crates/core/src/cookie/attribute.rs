@@ -6,7 +6,7 @@ use std::fmt;
 ///
 /// # Errors
 ///
-/// [`InvalidAttribute`] where it is none.
+/// [`InvalidAttribute`] if it is not valid.
 ///
 /// ```
 /// use express_session_core::cookie::check_name;
@@ -22,11 +22,11 @@ pub fn check_name(name: &str) -> Result<(), InvalidAttribute> {
     Err(InvalidAttribute::new("name", name))
 }
 
-/// Checks a cookie's domain: labels of letters, digits and inner hyphens, with a dot in front or not.
+/// Checks a cookie's domain: labels of letters, digits and inner hyphens, optionally with a leading dot.
 ///
 /// # Errors
 ///
-/// [`InvalidAttribute`] where it is none.
+/// [`InvalidAttribute`] if it is not valid.
 ///
 /// ```
 /// use express_session_core::cookie::check_domain;
@@ -47,11 +47,11 @@ pub fn check_domain(domain: &str) -> Result<(), InvalidAttribute> {
     Err(InvalidAttribute::new("domain", domain))
 }
 
-/// Checks a cookie's path: printable ASCII without a semicolon and a `<`, as `cookie` 0.7.2 has it.
+/// Checks a cookie's path: printable ASCII without `;` and `<`, like `cookie` 0.7.2.
 ///
 /// # Errors
 ///
-/// [`InvalidAttribute`] where it is none.
+/// [`InvalidAttribute`] if it is not valid.
 ///
 /// ```
 /// use express_session_core::cookie::check_path;
@@ -72,6 +72,7 @@ pub fn check_path(path: &str) -> Result<(), InvalidAttribute> {
 /// use express_session_core::cookie::check_domain;
 ///
 /// let refused = check_domain("a.com; Path=/x").unwrap_err();
+/// assert_eq!((refused.attribute(), refused.value()), ("domain", "a.com; Path=/x"));
 /// assert_eq!(refused.to_string(), r#"invalid cookie domain "a.com; Path=/x""#);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,27 +86,13 @@ impl InvalidAttribute {
         Self { attribute, value: value.into() }
     }
 
-    /// Names the attribute, in the words of the options: `domain`, `path`, `max_age`, …
-    ///
-    /// ```
-    /// use express_session_core::cookie::check_domain;
-    ///
-    /// let refused = check_domain("a..com").unwrap_err();
-    /// assert_eq!(refused.attribute(), "domain");
-    /// ```
+    /// Returns the name of the attribute as an option: `domain`, `path`, `max_age`, …
     #[must_use]
     pub fn attribute(&self) -> &'static str {
         self.attribute
     }
 
-    /// Shows the value that was refused.
-    ///
-    /// ```
-    /// use express_session_core::cookie::check_domain;
-    ///
-    /// let refused = check_domain("a..com").unwrap_err();
-    /// assert_eq!(refused.value(), "a..com");
-    /// ```
+    /// Returns the value that was refused.
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value

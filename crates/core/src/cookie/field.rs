@@ -5,19 +5,19 @@ use std::borrow::Cow;
 use crate::Timestamp;
 use crate::record::json;
 
-/// A JavaScript value, as far as a cookie's field can hold one.
+/// A JavaScript value in a field of a cookie.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) enum Field {
-    /// Not there; not written.
+    /// The field is missing, and is not written.
     #[default]
     Undefined,
     Null,
     Bool(bool),
     Number(f64),
     Text(Cow<'static, str>),
-    /// A `Date`, or `None` for an invalid one.
+    /// A `Date`, with `None` for an invalid one.
     Date(Option<Timestamp>),
-    /// An object, an array, or a text that is no Unicode, as JSON.
+    /// An object, an array, or a text with a lone surrogate, as JSON.
     Json(Box<str>),
 }
 
@@ -38,7 +38,7 @@ impl Field {
         }
     }
 
-    /// JavaScript's idea of true.
+    /// Checks whether JavaScript treats the value as true.
     pub(super) fn is_truthy(&self) -> bool {
         match self {
             Self::Undefined | Self::Null => false,
@@ -53,7 +53,7 @@ impl Field {
         matches!(self, Self::Undefined | Self::Null)
     }
 
-    /// Adds `"name":value`, or nothing for what `JSON.stringify` leaves out.
+    /// Appends `"name":value`, or nothing for a value that `JSON.stringify` omits.
     pub(super) fn push_member(&self, name: &str, out: &mut String) {
         if *self == Self::Undefined {
             return;
@@ -83,7 +83,7 @@ impl Field {
     }
 }
 
-/// The texts nearly every cookie is made of need no copy.
+/// Returns the static copy of a text that almost every cookie contains.
 pub(super) fn known(text: &str) -> Option<&'static str> {
     const KNOWN: [&str; 8] = ["/", "lax", "strict", "none", "low", "medium", "high", ""];
     KNOWN.into_iter().find(|known| *known == text)

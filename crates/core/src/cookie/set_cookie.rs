@@ -1,9 +1,9 @@
-//! Writes the `Set-Cookie` header, byte for byte as `cookie.serialize` 0.7.2 does (items 34 and 35).
+//! Writes the `Set-Cookie` header, byte for byte like `cookie.serialize` 0.7.2 (items 34 and 35).
 //!
 //! 1. `name=value`, then `Domain`, `Path`, `Expires`, `HttpOnly`, `Secure`, `Partitioned`, `Priority`,
-//!    `SameSite`, in this order, each only where it is set. `Max-Age` is never written.
-//! 2. The value is encoded as `encodeURIComponent` does.
-//! 3. What would break out of its attribute (CVE-2024-47764) is refused.
+//!    `SameSite`, in this order, each only if it is set. `Max-Age` is never written.
+//! 2. The value is encoded like `encodeURIComponent`.
+//! 3. A value that would break out of its attribute (CVE-2024-47764) is refused.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -19,8 +19,7 @@ use crate::record::json;
 ///
 /// # Errors
 ///
-/// [`InvalidAttribute`] for an attribute that a stored record or a handler set to something that no
-/// header can carry.
+/// [`InvalidAttribute`] if a stored record or a handler set an attribute to a value that a header cannot contain.
 ///
 /// ```
 /// use express_session_core::Timestamp;
@@ -41,12 +40,12 @@ pub fn print(name: &str, value: &str, cookie: &StoredCookie) -> Result<String, I
     Ok(out)
 }
 
-/// Writes the `Set-Cookie` header that makes a browser forget a session's cookie: no value, and an
-/// end in 1970. The other attributes are those it was set with, since a browser tells cookies apart by them.
+/// Writes the `Set-Cookie` header that expires a session's cookie in the browser: without a value, and with an expiry in
+/// 1970. The other attributes stay the same, since a browser identifies a cookie by them.
 ///
 /// # Errors
 ///
-/// As [`print()`].
+/// The errors of [`print()`].
 ///
 /// ```
 /// use express_session_core::Timestamp;
@@ -114,7 +113,7 @@ fn push_attributes(
     )
 }
 
-/// Writes an attribute that is one of a few words, whatever its case.
+/// Writes an attribute that is one of a few words, in any case.
 fn push_word(
     attribute: &'static str,
     prefix: &str,
@@ -138,7 +137,7 @@ fn invalid(attribute: &'static str, field: &Field) -> InvalidAttribute {
     InvalidAttribute::new(attribute, attribute_text(field).unwrap_or_default())
 }
 
-/// Gives what JavaScript makes of a value in a text, or `None` for what it takes for false.
+/// Returns a value as JavaScript converts it to a string, or `None` if JavaScript treats it as false.
 fn attribute_text(field: &Field) -> Option<String> {
     field.is_truthy().then(|| match field {
         Field::Text(text) => text.clone().into_owned(),
@@ -154,7 +153,7 @@ fn attribute_text(field: &Field) -> Option<String> {
     })
 }
 
-/// What `encodeURIComponent` encodes (ECMA-262 §19.2.6.4).
+/// The characters that `encodeURIComponent` encodes (ECMA-262 §19.2.6.4).
 const COMPONENT: AsciiSet = NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -223,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_break_out_of_its_attribute_is_refused() {
+    fn value_that_would_break_out_of_its_attribute_is_refused() {
         for (stored, attribute) in [
             (r#"{"path":"/; Secure"}"#, "path"),
             (r#"{"path":"/\n"}"#, "path"),

@@ -1,12 +1,11 @@
-//! The `cookie` member of a record: what express-session's `Cookie` object holds and does.
+//! The `cookie` member of a record: express-session's `Cookie` object.
 //!
-//! Its fields are JavaScript values, because records are: a Node service may have stored `null`,
-//! `false`, `true`, a number or a text in any of them, and what it stored comes back unchanged (items
-//! 62, 64 and 67).
+//! Its fields are JavaScript values, because a Node service may have stored `null`, `false`, `true`, a number or a text in
+//! any of them. Such a value is written back unchanged (items 62, 64 and 67).
 
 #![allow(
     clippy::wildcard_enum_match_arm,
-    reason = "a field is asked for one kind of value; all the others are alike in not being it"
+    reason = "a method reads one kind of value from a field, and treats all other kinds alike"
 )]
 
 use std::borrow::Cow;
@@ -19,7 +18,7 @@ use crate::Timestamp;
 use crate::record::Corrupt;
 use crate::record::json;
 
-/// A session's own cookie: its attributes and its time, as stored in the record.
+/// The cookie of a session: its attributes and its expiry, as stored in the record.
 ///
 /// ```
 /// use std::time::Duration;
@@ -39,11 +38,11 @@ use crate::record::json;
 pub struct StoredCookie {
     pub(super) original_max_age: Field,
     pub(super) expires: Field,
-    /// The rest, which hardly ever changes: most cookies of a service share it.
+    /// The other fields, which most cookies of a service share.
     pub(super) settings: Arc<Settings>,
 }
 
-/// What a cookie is but for its time.
+/// The fields of a cookie except its times.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Settings {
     pub(super) partitioned: Field,
@@ -56,13 +55,13 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Writes what stands between the max age and the expiry.
+    /// Writes the fields between the max age and the expiry.
     pub(super) fn push_front(&self, out: &mut String) {
         self.partitioned.push_member("partitioned", out);
         self.priority.push_member("priority", out);
     }
 
-    /// Writes what stands behind the expiry.
+    /// Writes the fields after the expiry.
     pub(super) fn push_back(&self, out: &mut String) {
         for (name, field) in [
             ("secure", &self.secure),
@@ -77,9 +76,10 @@ impl Settings {
 }
 
 impl StoredCookie {
-    /// Makes the cookie of a new session. `secure` says whether the connection is, for the settings that
-    /// are `auto`; with `resolve` false these stay the text `auto`, as express-session leaves them
-    /// when its cookie option is a function (item 24).
+    /// Creates the cookie of a new session.
+    ///
+    /// `secure` states whether the connection is secure, which decides the `auto` settings. If `resolve` is false, they stay
+    /// the text `auto`, as in express-session when its cookie option is a function (item 24).
     ///
     /// ```
     /// use express_session_core::Timestamp;
@@ -142,13 +142,13 @@ impl StoredCookie {
         }
     }
 
-    /// Reads the `cookie` member of a record, as express-session inflates it (item 67): defaults are
-    /// filled in, unknown keys dropped, and `expires` becomes a date.
+    /// Reads the `cookie` member of a record like express-session (item 67): missing fields get their defaults, unknown
+    /// keys are dropped, and `expires` becomes a date.
     ///
     /// # Errors
     ///
-    /// [`Corrupt::NoCookie`] where the text is no object, [`Corrupt::BadCookie`] where
-    /// `originalMaxAge` or `maxAge` is of a kind that express-session throws at.
+    /// [`Corrupt::NoCookie`] if the text is not an object, [`Corrupt::BadCookie`] if express-session throws for the value
+    /// of `originalMaxAge` or `maxAge`.
     ///
     /// ```
     /// use express_session_core::Timestamp;
@@ -211,7 +211,7 @@ impl StoredCookie {
         Ok(cookie)
     }
 
-    /// Writes the JSON that express-session stores: its order of keys, and only what is there (item 64).
+    /// Returns the JSON that express-session stores: in its order of keys, and without missing fields (item 64).
     ///
     /// ```
     /// use express_session_core::Timestamp;
@@ -236,7 +236,7 @@ impl StoredCookie {
         out
     }
 
-    /// Starts the session's time anew: `touch()`, which sets the max age to the original one (item 57).
+    /// Resets the expiry: express-session's `touch()`, which sets the max age to the original one (item 57).
     ///
     /// ```
     /// use std::time::Duration;
@@ -257,7 +257,7 @@ impl StoredCookie {
         self.original_max_age = self.remaining(now);
     }
 
-    /// Gives the point at which a store is to end the record, or `None` for the store's own default.
+    /// Returns the time at which a store expires the record, or `None` for the store's own default.
     ///
     /// ```
     /// use express_session_core::Timestamp;
@@ -278,8 +278,8 @@ impl StoredCookie {
         }
     }
 
-    /// Says whether `expires` is other than `null`: what decides whether a modification is told to the
-    /// browser (item 40). An invalid date and `false` are other than `null`.
+    /// Checks whether `expires` is not `null`, so that a modified session is sent to the browser (item 40). This includes an
+    /// invalid date and `false`.
     ///
     /// ```
     /// use express_session_core::Timestamp;
@@ -296,8 +296,8 @@ impl StoredCookie {
         !self.expires.is_nullish()
     }
 
-    /// Says whether two cookies differ in what a handler can change: the attributes and the original
-    /// max age. Renewing alone makes no difference.
+    /// Checks whether two cookies differ in the attributes or in the original max age, which a handler can change. A reset
+    /// of the expiry alone is not a difference.
     ///
     /// ```
     /// use express_session_core::Timestamp;
@@ -318,36 +318,13 @@ impl StoredCookie {
         !has_same_settings || self.original_max_age != other.original_max_age
     }
 
-    /// Gives the time that is left, `cookie.maxAge`. `None`: until the browser closes.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, StoredCookie};
-    ///
-    /// let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let options = Cookie::new().max_age(Duration::from_secs(60));
-    /// let cookie = StoredCookie::new(&options, now, false, true);
-    /// let later = now.saturating_add(Duration::from_secs(20));
-    /// assert_eq!(cookie.max_age(later), Some(Duration::from_secs(40)));
-    /// ```
+    /// Returns the remaining time, `cookie.maxAge`. `None` means until the browser closes.
     #[must_use]
     pub fn max_age(&self, now: Timestamp) -> Option<Duration> {
         self.deadline().map(|deadline| deadline.saturating_since(now))
     }
 
-    /// Gives the time the session lives from each touch on, `cookie.originalMaxAge`.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, StoredCookie};
-    ///
-    /// # let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let options = Cookie::new().max_age(Duration::from_secs(60));
-    /// let cookie = StoredCookie::new(&options, now, false, true);
-    /// assert_eq!(cookie.original_max_age(), Some(Duration::from_secs(60)));
-    /// ```
+    /// Returns the lifetime after each touch, `cookie.originalMaxAge`.
     #[must_use]
     pub fn original_max_age(&self) -> Option<Duration> {
         match self.original_max_age {
@@ -358,37 +335,13 @@ impl StoredCookie {
         }
     }
 
-    /// Gives the end of the session, `cookie.expires`.
-    ///
-    /// ```
-    /// use std::time::{Duration, UNIX_EPOCH};
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, StoredCookie};
-    ///
-    /// let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let options = Cookie::new().max_age(Duration::from_secs(60));
-    /// let cookie = StoredCookie::new(&options, now, false, true);
-    /// assert_eq!(cookie.expires(), Some(UNIX_EPOCH + Duration::from_secs(1_700_000_060)));
-    /// ```
+    /// Returns the expiry, `cookie.expires`.
     #[must_use]
     pub fn expires(&self) -> Option<SystemTime> {
         self.deadline().map(SystemTime::from)
     }
 
-    /// Sets the time that is left, now and from each touch on. `None`: until the browser closes.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, StoredCookie};
-    ///
-    /// # let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
-    /// cookie.set_max_age(Some(Duration::from_secs(60)), now);
-    /// assert_eq!(cookie.max_age(now), Some(Duration::from_secs(60)));
-    /// cookie.set_max_age(None, now);
-    /// assert!(!cookie.has_expiry());
-    /// ```
+    /// Sets the remaining time, which is also the lifetime after each touch. `None` means until the browser closes.
     pub fn set_max_age(&mut self, max_age: Option<Duration>, now: Timestamp) {
         let max_age =
             max_age.map_or(Field::Null, |max_age| Field::Number(max_age.as_millis() as f64));
@@ -396,7 +349,7 @@ impl StoredCookie {
         self.original_max_age = self.remaining(now);
     }
 
-    /// Sets the end of the session; each touch moves it by what is left now. `None`: until the browser closes.
+    /// Sets the expiry. The remaining time becomes the lifetime after each touch. `None` means until the browser closes.
     ///
     /// ```
     /// use std::time::Duration;
@@ -414,76 +367,31 @@ impl StoredCookie {
         self.original_max_age = self.remaining(now);
     }
 
-    /// Gives the path, where it is a text.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, StoredCookie};
-    ///
-    /// # let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let cookie = StoredCookie::new(&Cookie::new(), now, false, true);
-    /// assert_eq!(cookie.path(), Some("/"));
-    /// ```
+    /// Returns the path if it is a text.
     #[must_use]
     pub fn path(&self) -> Option<&str> {
         as_text(&self.settings.path)
     }
 
-    /// Gives the domain, where it is a text.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, StoredCookie};
-    ///
-    /// # let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let cookie = StoredCookie::new(&Cookie::new().domain("example.com"), now, false, true);
-    /// assert_eq!(cookie.domain(), Some("example.com"));
-    /// ```
+    /// Returns the domain if it is a text.
     #[must_use]
     pub fn domain(&self) -> Option<&str> {
         as_text(&self.settings.domain)
     }
 
-    /// Says whether scripts are kept from the cookie.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, StoredCookie};
-    ///
-    /// # let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let cookie = StoredCookie::new(&Cookie::new(), now, false, true);
-    /// assert!(cookie.http_only());
-    /// ```
+    /// Checks whether the cookie is hidden from scripts.
     #[must_use]
     pub fn http_only(&self) -> bool {
         self.settings.http_only.is_truthy()
     }
 
-    /// Says whether the cookie is for HTTPS only.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, StoredCookie};
-    ///
-    /// # let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let cookie = StoredCookie::new(&Cookie::new().secure(true), now, false, true);
-    /// assert!(cookie.secure());
-    /// ```
+    /// Checks whether the cookie is restricted to HTTPS.
     #[must_use]
     pub fn secure(&self) -> bool {
         self.settings.secure.is_truthy()
     }
 
-    /// Gives the `SameSite` attribute, where it is a known one.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, SameSite, StoredCookie};
-    ///
-    /// # let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let cookie = StoredCookie::new(&Cookie::new().same_site(SameSite::Lax), now, false, true);
-    /// assert_eq!(cookie.same_site(), Some(SameSite::Lax));
-    /// ```
+    /// Returns the `SameSite` attribute if its value is known.
     #[must_use]
     pub fn same_site(&self) -> Option<SameSite> {
         match &self.settings.same_site {
@@ -497,31 +405,13 @@ impl StoredCookie {
         }
     }
 
-    /// Says whether the cookie is partitioned.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, StoredCookie};
-    ///
-    /// # let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let cookie = StoredCookie::new(&Cookie::new().partitioned(true), now, false, true);
-    /// assert!(cookie.partitioned());
-    /// ```
+    /// Checks whether the cookie is partitioned.
     #[must_use]
     pub fn partitioned(&self) -> bool {
         self.settings.partitioned.is_truthy()
     }
 
-    /// Gives the priority, where it is a known one.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, Priority, StoredCookie};
-    ///
-    /// # let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let cookie = StoredCookie::new(&Cookie::new().priority(Priority::High), now, false, true);
-    /// assert_eq!(cookie.priority(), Some(Priority::High));
-    /// ```
+    /// Returns the priority if its value is known.
     #[must_use]
     pub fn priority(&self) -> Option<Priority> {
         let text = as_text(&self.settings.priority)?;
@@ -530,118 +420,49 @@ impl StoredCookie {
             .find(|known| priority_text(*known).eq_ignore_ascii_case(text))
     }
 
-    /// Sets the path. Check it with [`check_path`](super::check_path): an invalid one is not sent.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, StoredCookie};
-    ///
-    /// # let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
-    /// cookie.set_path("/admin");
-    /// assert_eq!(cookie.path(), Some("/admin"));
-    /// ```
+    /// Sets the path. Check it with [`check_path`](super::check_path), because an invalid path cannot be sent.
     pub fn set_path(&mut self, path: impl Into<String>) {
         self.settings_mut().path = Field::Text(path.into().into());
     }
 
-    /// Sets or removes the domain. Check it with [`check_domain`](super::check_domain): an invalid one is not sent.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, StoredCookie};
-    ///
-    /// # let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
-    /// cookie.set_domain(Some("example.com".to_owned()));
-    /// assert_eq!(cookie.domain(), Some("example.com"));
-    /// ```
+    /// Sets or removes the domain. Check it with [`check_domain`](super::check_domain), because an invalid domain cannot be
+    /// sent.
     pub fn set_domain(&mut self, domain: Option<String>) {
         self.settings_mut().domain =
             domain.map_or(Field::Undefined, |domain| Field::Text(domain.into()));
     }
 
-    /// Sets whether scripts are kept from the cookie.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, StoredCookie};
-    ///
-    /// # let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
-    /// cookie.set_http_only(false);
-    /// assert!(!cookie.http_only());
-    /// ```
+    /// Sets whether the cookie is hidden from scripts.
     pub fn set_http_only(&mut self, http_only: bool) {
         self.settings_mut().http_only = Field::Bool(http_only);
     }
 
-    /// Sets whether the cookie is for HTTPS only.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, StoredCookie};
-    ///
-    /// # let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
-    /// cookie.set_secure(true);
-    /// assert!(cookie.secure());
-    /// ```
+    /// Sets whether the cookie is restricted to HTTPS.
     pub fn set_secure(&mut self, secure: bool) {
         self.settings_mut().secure = Field::Bool(secure);
     }
 
     /// Sets or removes the `SameSite` attribute.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, SameSite, StoredCookie};
-    ///
-    /// # let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
-    /// cookie.set_same_site(Some(SameSite::Strict));
-    /// assert_eq!(cookie.same_site(), Some(SameSite::Strict));
-    /// ```
     pub fn set_same_site(&mut self, same_site: Option<SameSite>) {
         self.settings_mut().same_site = same_site.map_or(Field::Undefined, same_site_field);
     }
 
     /// Sets whether the cookie is partitioned.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, StoredCookie};
-    ///
-    /// # let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
-    /// cookie.set_partitioned(true);
-    /// assert!(cookie.partitioned());
-    /// ```
     pub fn set_partitioned(&mut self, partitioned: bool) {
         self.settings_mut().partitioned = Field::Bool(partitioned);
     }
 
     /// Sets or removes the priority.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, Priority, StoredCookie};
-    ///
-    /// # let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
-    /// cookie.set_priority(Some(Priority::Low));
-    /// assert_eq!(cookie.priority(), Some(Priority::Low));
-    /// ```
     pub fn set_priority(&mut self, priority: Option<Priority>) {
         self.settings_mut().priority = priority
             .map_or(Field::Undefined, |priority| Field::Text(priority_text(priority).into()));
     }
 
-    /// Does what the setter of `maxAge` does with a value, but for the original max age.
     fn settings_mut(&mut self) -> &mut Settings {
         Arc::make_mut(&mut self.settings)
     }
 
+    /// Sets `expires` like the setter of `maxAge`, but not the original max age.
     fn set_expires_in(&mut self, max_age: &Field, now: Timestamp) {
         self.expires = match max_age {
             Field::Number(millis) => {
@@ -651,7 +472,7 @@ impl StoredCookie {
         };
     }
 
-    /// Does what the getter of `maxAge` does: the time left, or the raw `expires` where that is no date.
+    /// Returns the value of the getter of `maxAge`: the remaining time, or the raw `expires` if it is not a date.
     fn remaining(&self, now: Timestamp) -> Field {
         match &self.expires {
             Field::Date(date) => {

@@ -9,8 +9,8 @@ use super::stored::{Settings, StoredCookie};
 use crate::Timestamp;
 use crate::record::json;
 
-/// The settings that most cookies of a service have, and how they stand in a record: a cookie that has them is
-/// read at a glance.
+/// The settings that most cookies of a service share, and their JSON. A cookie that matches is read and written without
+/// parsing and serialising its settings.
 ///
 /// ```
 /// use express_session_core::Timestamp;
@@ -18,38 +18,28 @@ use crate::record::json;
 ///
 /// let now = Timestamp::from_millis(1_700_000_000_000);
 /// let cookie = StoredCookie::new(&Cookie::new(), now, false, true);
-/// let usual = CookieTemplate::new(&cookie);
-/// // `Document::parse_as` reads a record with it.
-/// assert_eq!(usual.text(&cookie), cookie.text());
-/// // Any other is written as well, and takes longer.
+/// let template = CookieTemplate::new(&cookie);
+/// assert_eq!(template.text(&cookie), cookie.text());
+/// // Any other cookie is written as well, but more slowly.
 /// let other = StoredCookie::parse(r#"{"path":"/admin"}"#, now)?;
-/// assert_eq!(usual.text(&other), other.text());
+/// assert_eq!(template.text(&other), other.text());
 /// # Ok::<(), express_session_core::Corrupt>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct CookieTemplate {
     settings: Arc<Settings>,
-    /// What stands before and behind the expiry.
+    /// The JSON before and after the expiry.
     front: Box<str>,
     back: Box<str>,
-    /// The whole of a cookie that has no time.
+    /// The complete JSON of a cookie without an expiry.
     timeless: Box<str>,
 }
 
 impl CookieTemplate {
-    /// Takes the settings of a cookie.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, CookieTemplate, StoredCookie};
-    ///
-    /// let now = Timestamp::from_millis(0);
-    /// let cookie = StoredCookie::new(&Cookie::new().path("/shop"), now, false, true);
-    /// assert_eq!(CookieTemplate::new(&cookie).text(&cookie), cookie.text());
-    /// ```
+    /// Creates a template from the settings of a cookie.
     #[must_use]
     pub fn new(cookie: &StoredCookie) -> Self {
-        // Whatever is pushed comes behind something else.
+        // The members follow other text, so that each begins with a comma.
         let mut front = String::from("__");
         cookie.settings.push_front(&mut front);
         front.push_str(",\"expires\":");
@@ -65,7 +55,7 @@ impl CookieTemplate {
         }
     }
 
-    /// Reads the familiar cookie that a text begins with, and says where it ends.
+    /// Reads the cookie at the start of a text if it matches. Returns the cookie and its length.
     pub(crate) fn match_prefix(&self, text: &str) -> Option<(StoredCookie, usize)> {
         let Times { max_age, expires, end, .. } = self.times(text)?;
         let original_max_age = match max_age {
@@ -80,7 +70,7 @@ impl CookieTemplate {
         Some((StoredCookie { original_max_age, expires, settings }, end))
     }
 
-    /// Reads the times of a familiar cookie that a text begins with.
+    /// Finds the times of the cookie at the start of a text if it matches.
     pub(crate) fn times<'a>(&self, text: &'a str) -> Option<Times<'a>> {
         if text.starts_with(&*self.timeless) {
             let end = self.timeless.len();
@@ -107,7 +97,7 @@ impl CookieTemplate {
         Some(Times { max_age, expires, expires_at, end: text.len() - rest.len() })
     }
 
-    /// Makes the cookie of a new session: what [`StoredCookie::new`] makes of the options that the settings are
+    /// Creates the cookie of a new session, like [`StoredCookie::new`] with the options that the template was created
     /// from.
     ///
     /// ```
@@ -117,9 +107,9 @@ impl CookieTemplate {
     ///
     /// let options = Cookie::new().max_age(Duration::from_secs(60));
     /// let new = |now| StoredCookie::new(&options, now, false, true);
-    /// let usual = CookieTemplate::new(&new(Timestamp::from_millis(0)));
+    /// let template = CookieTemplate::new(&new(Timestamp::from_millis(0)));
     /// let now = Timestamp::from_millis(1_700_000_000_000);
-    /// assert_eq!(usual.cookie(&options, now), new(now));
+    /// assert_eq!(template.cookie(&options, now), new(now));
     /// ```
     #[must_use]
     pub fn cookie(&self, options: &Cookie, now: Timestamp) -> StoredCookie {
@@ -132,33 +122,15 @@ impl CookieTemplate {
         cookie
     }
 
-    /// Says whether a cookie can be printed, if one with these settings can: whether it has them, and a time that is
-    /// one.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, CookieTemplate, StoredCookie};
-    ///
-    /// let now = Timestamp::from_millis(0);
-    /// let cookie = StoredCookie::new(&Cookie::new(), now, false, true);
-    /// assert!(CookieTemplate::new(&cookie).is_printable(&cookie));
-    /// ```
+    /// Checks whether a cookie has the template's settings and a valid expiry. It can be printed then if the template's
+    /// cookie can.
     #[must_use]
     pub fn is_printable(&self, cookie: &StoredCookie) -> bool {
         Arc::ptr_eq(&self.settings, &cookie.settings)
             && matches!(cookie.expires, Field::Null | Field::Date(Some(_)))
     }
 
-    /// Does what [`StoredCookie::text`] does, and copies nothing where the cookie has no time.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, CookieTemplate, StoredCookie};
-    ///
-    /// let now = Timestamp::from_millis(0);
-    /// let cookie = StoredCookie::new(&Cookie::new(), now, false, true);
-    /// assert_eq!(CookieTemplate::new(&cookie).text(&cookie), cookie.text());
-    /// ```
+    /// Returns the JSON like [`StoredCookie::text`], without a copy if the cookie has no expiry.
     #[must_use]
     pub fn text(&self, cookie: &StoredCookie) -> Cow<'_, str> {
         self.compose(cookie).unwrap_or_else(|| Cow::Owned(cookie.text()))
@@ -183,10 +155,10 @@ impl CookieTemplate {
     }
 }
 
-/// How a cookie begins, and with it most records.
+/// The start of almost every cookie.
 const MAX_AGE: &str = "{\"originalMaxAge\":";
 
-/// The times of a cookie as they stand in its text, where the expiry stands, and where the cookie ends.
+/// The times of a cookie in its text, the place of the expiry, and the end of the cookie.
 pub(crate) struct Times<'a> {
     pub(crate) max_age: &'a str,
     pub(crate) expires: &'a str,

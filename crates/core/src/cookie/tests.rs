@@ -10,7 +10,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_123);
 
 /// Texts around what is familiar, each of which is read as any other, and written as it was where it is.
 #[test]
-fn familiar_cookies_are_read_and_written_as_all_others() {
+fn reading_and_writing_with_a_template_equals_that_without() {
     let options = [
         Cookie::new(),
         Cookie::new().path("/a}b").domain("a.b").secure(true).partitioned(true),
@@ -74,7 +74,7 @@ fn familiar_cookies_are_read_and_written_as_all_others() {
 }
 
 #[test]
-fn familiar_is_what_has_the_same_settings() {
+fn template_matches_only_its_own_settings() {
     let cookie = StoredCookie::new(&Cookie::new(), NOW, false, true);
     let usual = CookieTemplate::new(&cookie);
     assert!(usual.is_printable(&cookie));
@@ -144,7 +144,7 @@ fn stored_cookies_are_inflated_as_on_node() {
 }
 
 #[test]
-fn cookie_that_express_session_throws_at_is_corrupt() {
+fn cookie_for_which_express_session_throws_is_corrupt() {
     assert_eq!(
         StoredCookie::parse(r#"{"originalMaxAge":"60000"}"#, NOW),
         Err(Corrupt::BadCookie("originalMaxAge"))
@@ -160,7 +160,7 @@ fn cookie_that_express_session_throws_at_is_corrupt() {
 }
 
 #[test]
-fn max_age_and_original_max_age_go_together() {
+fn max_age_and_original_max_age_change_together() {
     let mut cookie = StoredCookie::new(&Cookie::new(), NOW, false, true);
     assert_eq!((cookie.max_age(NOW), cookie.original_max_age()), (None, None));
     let minute = Duration::from_secs(60);
@@ -175,7 +175,7 @@ fn max_age_and_original_max_age_go_together() {
 }
 
 #[test]
-fn renewing_is_no_change_and_setting_is() {
+fn setting_the_max_age_is_a_change_and_resetting_the_expiry_is_none() {
     let mut cookie =
         StoredCookie::new(&Cookie::new().max_age(Duration::from_secs(9)), NOW, false, true);
     let loaded = cookie.clone();
@@ -220,7 +220,7 @@ fn each_setter_sets_its_own_field() {
 }
 
 #[test]
-fn new_cookie_is_what_the_settings_say() {
+fn new_cookie_has_the_settings_of_its_options() {
     let options = Cookie::new()
         .path("/x")
         .domain("a.b")
@@ -237,7 +237,7 @@ fn new_cookie_is_what_the_settings_say() {
 }
 
 #[test]
-fn auto_is_decided_by_the_connection_where_it_may_be() {
+fn auto_is_resolved_by_the_connection() {
     let auto = Cookie::new().secure(Secure::Auto).same_site(SameSite::Auto);
     for (secure, resolve, written) in [
         (true, true, r#""secure":true,"httpOnly":true,"path":"/","sameSite":"none"}"#),
@@ -263,7 +263,7 @@ fn every_field_is_read_and_written_in_the_order_of_node() {
 }
 
 #[test]
-fn stored_max_age_is_counted_from_the_loading() {
+fn stored_max_age_counts_from_loading() {
     let cookie = StoredCookie::parse(r#"{"maxAge":5}"#, NOW).unwrap();
     let deadline = Timestamp::from_millis(NOW.millis() + 5);
     assert_eq!(cookie.deadline(), Some(deadline));
@@ -271,7 +271,7 @@ fn stored_max_age_is_counted_from_the_loading() {
 }
 
 #[test]
-fn values_are_true_where_javascript_says_so() {
+fn values_are_truthy_as_in_javascript() {
     for (value, is_truthy) in [
         ("null", false),
         ("false", false),
@@ -293,7 +293,7 @@ fn values_are_true_where_javascript_says_so() {
 }
 
 #[test]
-fn record_ends_at_a_date_or_a_number_that_is_not_zero() {
+fn record_expires_at_a_date_or_a_number_other_than_zero() {
     for (expires, deadline) in [
         (r#""2023-11-14T22:13:20.123Z""#, Some(NOW)),
         ("1700000000123", Some(NOW)),
@@ -309,7 +309,7 @@ fn record_ends_at_a_date_or_a_number_that_is_not_zero() {
 }
 
 #[test]
-fn same_site_is_a_known_word_or_a_truth_value() {
+fn same_site_is_a_known_word_or_a_boolean() {
     for (stored, same_site) in [
         ("true", Some(SameSite::On)),
         ("false", Some(SameSite::Off)),
@@ -326,7 +326,7 @@ fn same_site_is_a_known_word_or_a_truth_value() {
 }
 
 #[test]
-fn texts_that_nearly_every_cookie_is_made_of_need_no_copy() {
+fn common_texts_need_no_copy() {
     for text in ["/", "lax", "high", ""] {
         let field = Field::parse(&format!("\"{text}\""));
         assert!(matches!(field, Field::Text(Cow::Borrowed(known)) if known == text), "{text}");

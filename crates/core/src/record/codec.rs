@@ -7,10 +7,10 @@ use super::json;
 use crate::Timestamp;
 use crate::cookie::{CookieTemplate, StoredCookie};
 
-/// Replaces the JSON of a record's `cookie`, and nothing else; `None` where the text is no record.
+/// Replaces the JSON of a record's `cookie`, and keeps every other byte. Returns `None` if the text is not a record.
 ///
-/// For stores whose `touch` keeps the text's cookie current, as express-session's `MemoryStore` does
-/// (item 69). Costs one pass over the text, and one copy.
+/// Stores use this if their `touch` updates the cookie in the text, as express-session's `MemoryStore` does (item 69).
+/// It costs one pass over the text, and one copy.
 ///
 /// ```
 /// use express_session_core::record::with_cookie;
@@ -23,10 +23,13 @@ pub fn with_cookie(text: &str, cookie: &str) -> Option<String> {
     Some(splice(text, cookie_span(text)?, cookie))
 }
 
-/// Starts a record's time anew, as [`Touch::renewing`](crate::store::Touch::renewing) has it: gives the text with its cookie
-/// renewed, or `None` where that is the same text, and the new deadline. `None` where the text is no record.
+/// Resets the expiry of a record, as [`Touch::renewing`](crate::store::Touch::renewing) describes.
 ///
-/// For stores that implement [`Store::load_and_touch`](crate::store::Store::load_and_touch) and keep the text's cookie current.
+/// Returns the text with its new cookie, or `None` if the text is unchanged, and the new deadline. Returns `None` for both
+/// if the text is not a record.
+///
+/// Stores use this to implement [`Store::load_and_touch`](crate::store::Store::load_and_touch) if they update the cookie
+/// in the text.
 ///
 /// ```
 /// use express_session_core::Timestamp;
@@ -47,17 +50,19 @@ pub fn with_expiry_reset(
     with_expiry_reset_as(text, &mut None, now)
 }
 
-/// Does what [`with_expiry_reset`] does, and faster where the record begins with a familiar cookie. What is behind that is
-/// not looked at then: such a text is taken for a record. Where it begins otherwise, what it has becomes familiar.
+/// Resets the expiry like [`with_expiry_reset`], but faster if the record begins with a cookie that matches the template.
+///
+/// The text after a matching cookie is not checked: it is assumed to be a record. A cookie that does not match becomes the
+/// new template.
 ///
 /// ```
 /// use express_session_core::Timestamp;
 /// use express_session_core::record::{with_expiry_reset, with_expiry_reset_as};
 ///
 /// let text = r#"{"cookie":{"originalMaxAge":60000,"expires":"2023-11-14T22:13:00.000Z"},"a":1}"#;
-/// let mut familiar = None;
+/// let mut template = None;
 /// for now in [1, 2].map(Timestamp::from_millis) {
-///     assert_eq!(with_expiry_reset_as(text, &mut familiar, now), with_expiry_reset(text, now));
+///     assert_eq!(with_expiry_reset_as(text, &mut template, now), with_expiry_reset(text, now));
 /// }
 /// ```
 #[must_use]
@@ -80,14 +85,14 @@ pub fn with_expiry_reset_as(
     Some(((!same).then(|| splice(text, span, &json)), cookie.deadline()))
 }
 
-/// Renews a record that begins with a familiar cookie, if that has no time, or a max age and a date as JavaScript
-/// writes it.
+/// Resets the expiry of a record that begins with a matching cookie, if the cookie has no expiry, or a max age and a date
+/// as JavaScript writes it.
 fn with_new_expiry(
     text: &str,
     template: &CookieTemplate,
     now: Timestamp,
 ) -> Option<(Option<String>, Option<Timestamp>)> {
-    /// The length of a date up to the year 9999, in its quotes, and the first millisecond after it.
+    /// The length of a quoted date up to the year 9999, and the first millisecond after that year.
     const DATE: usize = r#""2023-11-14T22:13:20.000Z""#.len();
     const YEAR_10000: i64 = 253_402_300_800_000;
     let cookie = text.strip_prefix(FRONT)?;
@@ -112,7 +117,7 @@ fn with_new_expiry(
     Some((Some([&text[..at], &date, &text[at + date.len()..]].concat()), Some(deadline)))
 }
 
-/// Gives the JSON of a record's `cookie`.
+/// Returns the JSON of a record's `cookie`.
 pub(crate) fn cookie_of(text: &str) -> Option<&str> {
     cookie_span(text).map(|span| &text[span])
 }

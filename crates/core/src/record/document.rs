@@ -1,12 +1,12 @@
-//! The session's data: JSON text with its members indexed, read and edited one by one.
+//! The session's data: JSON text with an index of its members, which are read and edited one by one.
 //!
-//! 1. The text stays as it was loaded. A member is read by deserialising its span, and nothing else.
-//! 2. A member nobody touched is written byte for byte as it was, whatever language wrote it.
-//! 3. What we write follows `JSON.stringify`: integer-like keys first, ECMAScript's numbers and
-//!    escapes (item 66). A new key goes to the end, a key that is set again keeps its place.
-//! 4. "Changed" is exact: a member that was changed and changed back is unchanged, one that was
-//!    removed and added again in another place is not (item 52).
-//! 5. The `cookie` member is not data. It keeps its place in the text, and takes no part in 4.
+//! 1. The loaded text is not modified. Reading a member deserialises only its span.
+//! 2. An unchanged member is written byte for byte as it was loaded, whichever language wrote it.
+//! 3. New members are written like `JSON.stringify` writes them: array indices first, with ECMAScript's numbers and
+//!    escapes (item 66). A new key is added at the end; a key that is set again keeps its place.
+//! 4. "Changed" is exact: a member that was changed and changed back counts as unchanged. A member that was removed and
+//!    added again in another place counts as changed (item 52).
+//! 5. The `cookie` member is not data. It keeps its place in the text, and rule 4 ignores it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -24,11 +24,11 @@ use super::value::Json;
 use crate::Timestamp;
 use crate::cookie::{CookieTemplate, StoredCookie};
 
-/// The name of the member that holds the cookie.
+/// The name of the cookie's member.
 pub(super) const COOKIE: &str = "cookie";
 
-/// Names that a session of express-session has of its own (item 56): a stored member of such a name
-/// does not come back on Node, so none is written here.
+/// The names of express-session's own properties (item 56). Node drops a stored member with such a name when it loads
+/// the record, so that `insert` refuses it.
 const RESERVED: [&str; 21] = [
     COOKIE,
     "req",
@@ -53,9 +53,9 @@ const RESERVED: [&str; 21] = [
     "__lookupSetter__",
 ];
 
-/// A session's members, over the text they were loaded from.
+/// The members of a session, backed by the text that they were loaded from.
 ///
-/// Reading costs the deserialisation of one member; an untouched document costs no copy at all.
+/// Reading deserialises one member. An unchanged document is never copied.
 ///
 /// ```
 /// use express_session_core::Document;
@@ -77,27 +77,27 @@ const RESERVED: [&str; 21] = [
 /// ```
 #[derive(Clone)]
 pub struct Document {
-    /// Shared by clones: a document is copied wherever its state is to be remembered.
+    /// Shared by clones, because callers clone a document to remember its state.
     pub(super) base: Arc<Base>,
-    /// The members as they are now, or `None` while they are those of the base.
+    /// The current members, or `None` while they equal those of the base.
     edited: Option<Edited>,
 }
 
-/// The text a document was loaded from, and where its members stand.
+/// The text that a document was loaded from, with the places of its members.
 #[derive(PartialEq)]
 pub(super) struct Base {
     text: Arc<str>,
-    /// All members but the cookie, in JavaScript's order.
+    /// All members except the cookie, in JavaScript's order.
     members: Spans,
-    /// Where the value of the cookie stands.
+    /// The place of the cookie's value.
     cookie: Range<usize>,
-    /// How many members come before the cookie.
+    /// The number of members before the cookie.
     cookie_at: usize,
-    /// Whether a key has escapes, so that its text is not what is between its quotes.
+    /// Whether a key has escapes, so that its text differs from the bytes between its quotes.
     has_escapes: bool,
 }
 
-/// As many as most sessions have need no place of their own.
+/// The members of most sessions fit without a heap allocation.
 type Spans = SmallVec<[Span; 6]>;
 
 #[derive(Clone)]
@@ -119,7 +119,7 @@ struct Member {
     value: Piece,
 }
 
-/// A piece of JSON: of the base's text, or our own.
+/// A piece of JSON: a span of the base's text, or new text.
 #[derive(Clone, PartialEq, Eq)]
 enum Piece {
     Base(u32, u32),
@@ -135,10 +135,10 @@ impl Piece {
     }
 }
 
-/// How a record begins that JavaScript has made, or we.
+/// The start of a record that JavaScript or this crate has written.
 pub(super) const FRONT: &str = r#"{"cookie":"#;
 
-/// The record of a new session, before anything is in it.
+/// The record of a new, empty session.
 static EMPTY: LazyLock<Arc<Base>> = LazyLock::new(|| {
     Arc::new(Base {
         text: r#"{"cookie":{}}"#.into(),
@@ -150,7 +150,7 @@ static EMPTY: LazyLock<Arc<Base>> = LazyLock::new(|| {
 });
 
 impl Document {
-    /// Makes the document of a new session: no members, and the cookie in front.
+    /// Creates the document of a new session, which has no members.
     ///
     /// ```
     /// use express_session_core::Document;
@@ -168,7 +168,7 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// [`Corrupt`] where the text is no JSON object, or has no `cookie` (items 23 and 67).
+    /// [`Corrupt`] if the text is not a JSON object, or has no `cookie` (items 23 and 67).
     ///
     /// ```
     /// use express_session_core::{Corrupt, Document};
@@ -182,20 +182,21 @@ impl Document {
         Base::parse(text.into()).map(|base| Self { base: Arc::new(base), edited: None })
     }
 
-    /// Indexes a stored record, and reads its cookie: faster where it begins with a familiar one.
+    /// Indexes a stored record and reads its cookie. This is faster if the record begins with a cookie that matches the
+    /// template.
     ///
     /// # Errors
     ///
-    /// As [`Document::parse`] and [`StoredCookie::parse`].
+    /// The errors of [`Document::parse`] and [`StoredCookie::parse`].
     ///
     /// ```
     /// use express_session_core::cookie::{Cookie, CookieTemplate, StoredCookie};
     /// use express_session_core::{Document, Timestamp};
     ///
     /// let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let usual = CookieTemplate::new(&StoredCookie::new(&Cookie::new(), now, false, true));
+    /// let template = CookieTemplate::new(&StoredCookie::new(&Cookie::new(), now, false, true));
     /// let text = r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"a":1}"#;
-    /// let (document, cookie) = Document::parse_as(text, &usual, now)?;
+    /// let (document, cookie) = Document::parse_as(text, &template, now)?;
     /// assert_eq!(document.get("a")?, Some(1));
     /// assert_eq!(cookie, StoredCookie::parse(document.cookie_text(), now)?);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -214,7 +215,7 @@ impl Document {
         };
         let span = (FRONT.len(), FRONT.len() + length);
         let base = Base::parse_behind(text, Some(span))?;
-        // There may be another, which counts then.
+        // A second cookie member may follow, which counts instead.
         let cookie = if (base.cookie.start, base.cookie.end) == span {
             cookie
         } else {
@@ -223,13 +224,12 @@ impl Document {
         Ok((Self { base: Arc::new(base), edited: None }, cookie))
     }
 
-    /// Indexes a stored record as express-session does: the text is first put into the form that
-    /// `JSON.stringify(JSON.parse(text))` gives, and members with reserved names are dropped, which
-    /// counts as a change (items 53 and 56).
+    /// Indexes a stored record like express-session: the text is first normalised as `JSON.stringify(JSON.parse(text))`,
+    /// and members with reserved names are dropped, which counts as a change (items 53 and 56).
     ///
     /// # Errors
     ///
-    /// As [`Document::parse`].
+    /// The errors of [`Document::parse`].
     ///
     /// ```
     /// use express_session_core::Document;
@@ -248,7 +248,7 @@ impl Document {
         Ok(document)
     }
 
-    /// Gives the text this was loaded from.
+    /// Returns the text that the document was loaded from.
     ///
     /// ```
     /// use express_session_core::Document;
@@ -263,7 +263,7 @@ impl Document {
         &self.base.text
     }
 
-    /// Gives the JSON of the cookie as it was loaded.
+    /// Returns the JSON of the cookie as it was loaded.
     ///
     /// ```
     /// use express_session_core::Document;
@@ -277,7 +277,7 @@ impl Document {
         &self.base.text[self.base.cookie.clone()]
     }
 
-    /// Gives the JSON of a member.
+    /// Returns the JSON of a member.
     ///
     /// ```
     /// use express_session_core::Document;
@@ -296,11 +296,11 @@ impl Document {
         }
     }
 
-    /// Reads a member.
+    /// Deserialises a member.
     ///
     /// # Errors
     ///
-    /// serde_json's, where the member is not what `T` takes.
+    /// serde_json's error if the member cannot be deserialised as `T`.
     ///
     /// ```
     /// use express_session_core::Document;
@@ -315,7 +315,7 @@ impl Document {
         self.get_raw(key).map(serde_json::from_str).transpose()
     }
 
-    /// Says whether there is such a member.
+    /// Checks whether the document has a member with this key.
     ///
     /// ```
     /// use express_session_core::Document;
@@ -330,7 +330,7 @@ impl Document {
         self.get_raw(key).is_some()
     }
 
-    /// Gives the keys in JavaScript's order. A key that is no Unicode text (a lone surrogate) is left out.
+    /// Returns the keys in JavaScript's order. A key with a lone surrogate is omitted, since it is not Unicode text.
     ///
     /// ```
     /// use express_session_core::Document;
@@ -360,7 +360,7 @@ impl Document {
         self.edited.as_ref().map_or(self.base.members.len(), |edited| edited.members.len())
     }
 
-    /// Says whether there is no member but the cookie.
+    /// Checks whether the document has no member except the cookie.
     ///
     /// ```
     /// use express_session_core::Document;
@@ -374,12 +374,12 @@ impl Document {
         self.len() == 0
     }
 
-    /// Sets a member to a value, serialised as `JSON.stringify` would.
+    /// Sets a member to a value, serialised like `JSON.stringify`.
     ///
     /// # Errors
     ///
-    /// [`InsertError::Reserved`] for a name that express-session keeps for itself,
-    /// [`InsertError::Serialize`] for a value that is no JSON.
+    /// [`InsertError::Reserved`] for a name that express-session reserves, [`InsertError::Serialize`] for a value that
+    /// cannot be serialised as JSON.
     ///
     /// ```
     /// use express_session_core::{Document, InsertError};
@@ -398,11 +398,11 @@ impl Document {
         self.insert_json(key, &Json::of(value).map_err(InsertError::Serialize)?)
     }
 
-    /// Sets a member to a value that is serialised already.
+    /// Sets a member to a value that is already serialised.
     ///
     /// # Errors
     ///
-    /// [`InsertError::Reserved`], as of [`insert`](Self::insert).
+    /// [`InsertError::Reserved`], as with [`insert`](Self::insert).
     ///
     /// ```
     /// use express_session_core::Document;
@@ -421,7 +421,7 @@ impl Document {
         Ok(())
     }
 
-    /// Removes a member, and says whether there was one.
+    /// Removes a member. Returns `false` if there is none.
     ///
     /// ```
     /// use express_session_core::Document;
@@ -433,7 +433,7 @@ impl Document {
     /// ```
     pub fn remove(&mut self, key: &str) -> bool {
         let mut removed = false;
-        // A foreign text may hold a key twice.
+        // A text that other software wrote may contain a key twice.
         while let Some(at) = self.position(key) {
             let edited = self.edit();
             edited.members.remove(at);
@@ -461,7 +461,7 @@ impl Document {
         }
     }
 
-    /// Says whether the members are others than those loaded, by value and order.
+    /// Checks whether the members differ from the loaded ones, in value or order.
     ///
     /// ```
     /// use express_session_core::Document;
@@ -484,7 +484,7 @@ impl Document {
         !same
     }
 
-    /// Says whether a member is another than the one loaded.
+    /// Checks whether a member differs from the loaded one.
     ///
     /// ```
     /// use express_session_core::Document;
@@ -500,7 +500,7 @@ impl Document {
         self.edited.is_some() && self.get_raw(key) != loaded
     }
 
-    /// Says whether two documents have the same members, by value and order.
+    /// Checks whether two documents have the same members in the same order.
     ///
     /// ```
     /// use express_session_core::Document;
@@ -519,9 +519,9 @@ impl Document {
                 .all(|(one, other)| same_json(one.0, other.0) && same_json(one.1, other.1))
     }
 
-    /// Writes the record, with `cookie` as the JSON of its cookie.
+    /// Returns the text of the record, with `cookie` as the JSON of its cookie.
     ///
-    /// Where nothing differs, this is the loaded text itself and no copy.
+    /// If nothing differs, this is the loaded text itself, without a copy.
     ///
     /// ```
     /// use express_session_core::Document;
@@ -543,17 +543,17 @@ impl Document {
         splice(&self.base.text, self.base.cookie.clone(), cookie).into()
     }
 
-    /// Gives what would be loaded if this was written, with `cookie` as the JSON of its cookie: the text of
-    /// [`render`](Self::render), without reading it again.
+    /// Returns the document that a load would return after this one was saved with `cookie` as the JSON of its cookie.
+    /// Its text is that of [`to_json`](Self::to_json); it is indexed without parsing.
     ///
     /// ```
     /// use express_session_core::Document;
     ///
     /// let mut document = Document::parse(r#"{"cookie":{},"a":1}"#)?;
     /// document.insert("b", &2)?;
-    /// let written = document.as_saved(r#"{"path":"/"}"#);
-    /// assert_eq!(&**written.base_text(), r#"{"cookie":{"path":"/"},"a":1,"b":2}"#);
-    /// assert!(!written.is_changed() && document.is_changed());
+    /// let saved = document.as_saved(r#"{"path":"/"}"#);
+    /// assert_eq!(&**saved.base_text(), r#"{"cookie":{"path":"/"},"a":1,"b":2}"#);
+    /// assert!(!saved.is_changed() && document.is_changed());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
@@ -567,15 +567,15 @@ impl Document {
         Self { base: Arc::new(self.base.with_cookie(cookie)), edited: None }
     }
 
-    /// Says whether the text has to be written anew.
+    /// Checks whether the text has to be composed from the members.
     fn is_composed(&self) -> bool {
-        // A member that went and came back may have changed sides with the cookie, which is no change of data.
+        // A member that was removed and added again may be on the other side of the cookie, which does not change the data.
         let moved =
             self.edited.as_ref().is_some_and(|edited| edited.cookie_at != self.base.cookie_at);
         moved || self.is_changed()
     }
 
-    /// Writes all members anew, and indexes them.
+    /// Composes the text from all members, and indexes it.
     fn composed(&self, cookie: &str) -> Base {
         let mut members = Spans::with_capacity(self.len());
         let mut span = 0..0;
@@ -596,7 +596,7 @@ impl Document {
         Base { text: text.into(), members, cookie: span, cookie_at, has_escapes }
     }
 
-    /// Writes all members anew. `note` is told where each ends, and the cookie.
+    /// Composes the text from all members. Calls `note` with the end of each member and of the cookie.
     fn compose(&self, cookie: &str, mut note: impl FnMut(usize, Option<(&str, &str)>)) -> String {
         let mut out = String::with_capacity(self.base.text.len() + cookie.len() + 64);
         let cookie_at = self.edited.as_ref().map_or(0, |edited| edited.cookie_at);
@@ -617,7 +617,7 @@ impl Document {
         out
     }
 
-    /// Takes a change of one member back: it is as it was loaded.
+    /// Reverts a member to its loaded value, or removes it if it was not loaded.
     ///
     /// ```
     /// use express_session_core::Document;
@@ -638,7 +638,7 @@ impl Document {
         }
     }
 
-    /// Gives the document as it was loaded, without the changes made since.
+    /// Returns the document as it was loaded, without later changes.
     ///
     /// ```
     /// use express_session_core::Document;
@@ -656,7 +656,7 @@ impl Document {
     pub(crate) fn insert_raw(&mut self, key: &str, value: &str) {
         let base = self.base.find(key).copied();
         let text = Arc::clone(&self.base.text);
-        // The base's own bytes are kept where they mean the same, so that rule 4 is a comparison of spans.
+        // Equal values keep the bytes of the base, so that rule 4 only compares spans.
         let value = match base {
             Some(span) if same_json(slice(&text, span.value), value) => {
                 Piece::Base(span.value.0, span.value.1)
@@ -682,7 +682,7 @@ impl Document {
         edited.members.insert(at, Member { key: key_piece, value });
     }
 
-    /// Gives the raw key and value of each member.
+    /// Returns the raw key and value of each member.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = (&str, &str)> {
         let text = &*self.base.text;
         let edited = self.edited.as_ref();
@@ -733,9 +733,9 @@ impl Base {
         Self::parse_behind(text, None)
     }
 
-    /// Indexes a record, or what is behind a cookie that is its first member and known.
+    /// Indexes a record. With `front`, the first member is the cookie at that place, and only the text after it is read.
     fn parse_behind(text: Arc<str>, front: Option<(usize, usize)>) -> Result<Self, Corrupt> {
-        // Spans are of 32 bits; nothing near that size is a session.
+        // Spans have 32 bits. No session comes near that size.
         if u32::try_from(text.len()).is_err() {
             return Err(Corrupt::NotJson(0));
         }
@@ -750,7 +750,7 @@ impl Base {
                 bytes[key.start + 1..key.end - 1] == *COOKIE.as_bytes()
             };
             if is_cookie {
-                // Of two, the last value counts, at the place of the first (as for any key).
+                // Of two cookies, the last value counts, at the place of the first, as for any key.
                 let at = cookie.map_or(members.len(), |(at, _)| at);
                 cookie = Some((at, (value.start, value.end)));
                 return;
@@ -780,7 +780,7 @@ impl Base {
         Ok(Self { text, members, cookie: start..end, cookie_at, has_escapes })
     }
 
-    /// Replaces the cookie, and leaves every other byte alone.
+    /// Replaces the cookie, and keeps every other byte.
     fn with_cookie(&self, cookie: &str) -> Self {
         let (start, end) = (self.cookie.start, self.cookie.start + cookie.len());
         let moved = |at: u32| {
@@ -797,7 +797,7 @@ impl Base {
         Self { text, members, cookie: start..end, ..*self }
     }
 
-    /// Finds a member; of two with one key the last, which is the one JavaScript sees.
+    /// Finds a member. Of two with the same key it returns the last, as JavaScript does.
     fn find(&self, key: &str) -> Option<&Span> {
         self.position(key).map(|at| &self.members[at])
     }
@@ -819,7 +819,7 @@ impl Edited {
         self.members.iter().rposition(|member| is_key(member.key.text(base), key))
     }
 
-    /// Says where JavaScript puts a new key: an array index among its like, any other at the end.
+    /// Returns the place of a new key in JavaScript's order: an array index by its number, any other key at the end.
     fn place(&self, key: &str, base: &str) -> usize {
         let Some(new) = json::array_index(key) else { return self.members.len() };
         self.members
@@ -829,7 +829,7 @@ impl Edited {
     }
 }
 
-/// Says whether two of the keys may be the same: they are, or their hashes are. None has escapes.
+/// Checks whether two of the keys may be equal. Long lists compare hashes. The keys have no escapes.
 fn may_repeat(text: &str, members: &[Span]) -> bool {
     const FEW: usize = 8;
     if members.len() <= FEW {
@@ -844,13 +844,13 @@ fn may_repeat(text: &str, members: &[Span]) -> bool {
     hashes.windows(2).any(|pair| pair[0] == pair[1])
 }
 
-/// Leaves one of several members of one key: at the place of the first, with the value of the last. Such a
-/// text is not of JavaScript's making, and is what `JSON.parse` makes of it.
+/// Merges members with equal keys into one, at the place of the first and with the value of the last, as `JSON.parse`
+/// does. JavaScript never writes such a text.
 fn drop_duplicates(text: &str, members: &mut Spans, cookie_at: &mut usize) {
     let mut at = 0;
     while at < members.len() {
         let key = slice(text, members[at].key);
-        // Not by `unquote`: a key may be no Unicode text.
+        // `unquote` does not help, because a key may contain a lone surrogate.
         let same = |span: &Span| {
             let other = slice(text, span.key);
             let has_escapes = key.contains('\\') || other.contains('\\');
@@ -870,12 +870,12 @@ fn drop_duplicates(text: &str, members: &mut Spans, cookie_at: &mut usize) {
     }
 }
 
-/// FNV-1a: keys are short, and all that counts is that equal ones have equal numbers.
+/// FNV-1a, which is fast for short keys. Collisions only cost time.
 fn hash(key: &str) -> u32 {
     key.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// A place in a text. None is longer than [`Base::parse`] takes.
+/// Converts a place in a text. [`Base::parse`] refuses texts that are too long for this.
 fn narrow(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
@@ -884,12 +884,12 @@ fn slice(text: &str, (start, end): (u32, u32)) -> &str {
     &text[start as usize..end as usize]
 }
 
-/// Gives the array index that a key is, as it stands in a text.
+/// Returns the array index that a quoted key is.
 fn index(quoted: &str) -> Option<u32> {
     json::unquote(quoted).and_then(|key| json::array_index(&key))
 }
 
-/// Says whether a key as it stands in a text, with quotes and escapes, is this one.
+/// Checks whether a quoted key, which may have escapes, equals `key`.
 pub(super) fn is_key(quoted: &str, key: &str) -> bool {
     let inner = &quoted[1..quoted.len() - 1];
     if inner == key {
@@ -898,19 +898,19 @@ pub(super) fn is_key(quoted: &str, key: &str) -> bool {
     inner.contains('\\') && json::unquote(quoted).is_some_and(|text| text == key)
 }
 
-/// Says whether two JSON texts mean the same to JavaScript, and to a reader of 64-bit integers.
+/// Checks whether two JSON texts are equal to JavaScript and to a reader of 64-bit integers.
 fn same_json(one: &str, other: &str) -> bool {
     if one == other {
         return true;
     }
-    // What is written in one way only is another value if it is another text.
+    // Values with only one notation are equal only if their texts are.
     if has_one_form(one) && has_one_form(other) {
         return false;
     }
     json::normalise_exactly(one) == json::normalise_exactly(other)
 }
 
-/// Says whether a JSON value can be written in no other way.
+/// Checks whether a JSON value has only one notation.
 fn has_one_form(value: &str) -> bool {
     matches!(value, "true" | "false" | "null") || json::is_short_integer(value)
 }

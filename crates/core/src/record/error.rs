@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why a stored text is no session. It names where, and never what.
+/// The reason why a stored text is not a session. It names the place of the error, and never the content.
 ///
 /// ```
 /// use express_session_core::{Corrupt, Document};
@@ -15,11 +15,11 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Corrupt {
-    /// It is no JSON object; this is the byte where that shows.
+    /// The text is not a JSON object; the error is at this byte.
     NotJson(usize),
-    /// It has no `cookie` member, or one that is no object.
+    /// The record has no `cookie` member, or its `cookie` is not an object.
     NoCookie,
-    /// A field of the `cookie` member has a value that express-session cannot use either.
+    /// A field of the `cookie` member has a value for which express-session throws.
     BadCookie(&'static str),
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for Corrupt {
 
 impl std::error::Error for Corrupt {}
 
-/// Why a member could not be set.
+/// The reason why a member could not be set.
 ///
 /// ```
 /// use express_session_core::{Document, InsertError};
@@ -47,7 +47,7 @@ impl std::error::Error for Corrupt {}
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum InsertError {
-    /// express-session keeps this name for itself, and would drop the member when it loads the record.
+    /// express-session reserves this name, and would drop the member when it loads the record.
     Reserved,
     /// The value cannot be serialised as JSON.
     Serialize(serde_json::Error),

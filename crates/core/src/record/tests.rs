@@ -15,19 +15,19 @@ fn parse(text: &str) -> Document {
 }
 
 #[test]
-fn untouched_document_is_the_same_text_and_no_copy() {
+fn unchanged_document_returns_the_same_text_without_a_copy() {
     let document = parse(r#" { "b" : 1.0, "cookie" : {"path":"/"} } "#);
     assert!(Arc::ptr_eq(&document.to_json(COOKIE_JSON), document.base_text()));
 }
 
 #[test]
-fn new_cookie_leaves_every_other_byte_alone() {
+fn new_cookie_keeps_every_other_byte() {
     let document = parse(r#"{ "b" : 1.0, "cookie" : {"path":"/"}, "req" : "\u00e9" }"#);
     assert_eq!(&*document.to_json("{}"), r#"{ "b" : 1.0, "cookie" : {}, "req" : "\u00e9" }"#);
 }
 
 #[test]
-fn untouched_members_keep_their_bytes() {
+fn unchanged_members_keep_their_bytes() {
     let mut document =
         parse(r#"{"cookie":{},"f":1.0,"s":"\u00e9\ud800","big":12345678901234567890}"#);
     document.insert("n", &7).unwrap();
@@ -38,7 +38,7 @@ fn untouched_members_keep_their_bytes() {
 }
 
 #[test]
-fn keys_stand_in_javascripts_order() {
+fn keys_are_in_javascripts_order() {
     let mut document = Document::new();
     for key in ["b", "10", "a", "9", "07"] {
         document.insert(key, &0).unwrap();
@@ -49,7 +49,7 @@ fn keys_stand_in_javascripts_order() {
 }
 
 #[test]
-fn loaded_keys_are_put_into_javascripts_order_once_edited() {
+fn edit_sorts_loaded_keys_into_javascripts_order() {
     let mut document = parse(r#"{"z":1,"cookie":{},"7":2,"a":3,"0":4}"#);
     document.insert("new", &5).unwrap();
     assert_eq!(&*document.to_json("{}"), r#"{"0":4,"7":2,"z":1,"cookie":{},"a":3,"new":5}"#);
@@ -57,7 +57,7 @@ fn loaded_keys_are_put_into_javascripts_order_once_edited() {
 
 /// As `JSON.parse` has it: at the place of the first, with the value of the last.
 #[test]
-fn key_that_stands_in_a_text_twice_is_one_member() {
+fn duplicate_keys_are_one_member() {
     for others in [0, 5, 6, 20] {
         let fill: String = (0..others).map(|at| format!("\"k{at}\":{at},")).collect();
         let mut document = parse(&format!(r#"{{{fill}"a":1,"cookie":{{}},"b":2,"a":3,"c":4}}"#));
@@ -73,7 +73,7 @@ fn key_that_stands_in_a_text_twice_is_one_member() {
 }
 
 #[test]
-fn familiar_records_are_renewed_as_all_others() {
+fn expiry_reset_with_a_template_equals_one_without() {
     const YEAR: i64 = 31_557_600_000;
     let now = Timestamp::from_millis(1_700_000_000_123);
     let cookie = |max_age: &str, expires: &str| {
@@ -127,7 +127,7 @@ fn familiar_records_are_renewed_as_all_others() {
 }
 
 #[test]
-fn familiar_records_are_read_as_all_others() {
+fn parsing_with_a_template_equals_parsing_without() {
     let now = Timestamp::from_millis(1_700_000_000_123);
     let usual = |times: &str| format!(r#"{{{times},"httpOnly":true,"path":"/"}}"#);
     let timeless = usual(r#""originalMaxAge":null,"expires":null"#);
@@ -181,7 +181,7 @@ fn index_with_escapes_is_an_index() {
 }
 
 #[test]
-fn changed_and_changed_back_is_unchanged() {
+fn member_changed_back_counts_as_unchanged() {
     let mut document = parse(r#"{"cookie":{},"a":1.0,"b":"\u00e9"}"#);
     document.insert("a", &2).unwrap();
     assert!(document.is_changed());
@@ -192,7 +192,7 @@ fn changed_and_changed_back_is_unchanged() {
 }
 
 #[test]
-fn number_that_is_read_and_set_again_is_unchanged() {
+fn number_that_is_read_and_set_again_counts_as_unchanged() {
     let mut document = parse(r#"{"cookie":{},"n":3.9430133835633675e-10}"#);
     let number: f64 = document.get("n").unwrap().unwrap();
     document.insert("n", &number).unwrap();
@@ -200,7 +200,7 @@ fn number_that_is_read_and_set_again_is_unchanged() {
 }
 
 #[test]
-fn integers_that_javascript_takes_for_one_are_two() {
+fn integers_beyond_javascripts_precision_are_distinct() {
     let mut document = parse(r#"{"cookie":{},"user":9007199254740992,"n":1e15}"#);
     document.insert("user", &9_007_199_254_740_993_u64).unwrap();
     document.insert("n", &1_000_000_000_000_000_u64).unwrap();
@@ -219,7 +219,7 @@ fn only_integers_are_compared_by_their_digits() {
 }
 
 #[test]
-fn removed_and_added_again_elsewhere_is_changed() {
+fn member_moved_to_another_place_counts_as_changed() {
     let mut document = parse(r#"{"cookie":{},"a":1,"z":2}"#);
     document.remove("a");
     document.insert("a", &1).unwrap();
@@ -233,7 +233,7 @@ fn removed_and_added_again_elsewhere_is_changed() {
 }
 
 #[test]
-fn member_that_changed_sides_with_the_cookie_is_written_where_it_is() {
+fn member_moved_across_the_cookie_is_written_at_its_new_place() {
     let mut document = parse(r#"{"a":1,"cookie":{}}"#);
     document.remove("a");
     document.insert("a", &1).unwrap();
@@ -242,7 +242,7 @@ fn member_that_changed_sides_with_the_cookie_is_written_where_it_is() {
 }
 
 #[test]
-fn of_two_equal_keys_the_last_counts() {
+fn last_of_two_equal_keys_counts() {
     let mut document = parse(r#"{"a":1,"cookie":{},"\u0061":2,"cookie":{"path":"/"}}"#);
     assert_eq!(document.get::<u8>("a").unwrap(), Some(2));
     assert_eq!(document.cookie_text(), COOKIE_JSON);
@@ -252,7 +252,7 @@ fn of_two_equal_keys_the_last_counts() {
 }
 
 #[test]
-fn equal_keys_are_one_member_at_the_place_of_the_first() {
+fn equal_keys_become_one_member_at_the_place_of_the_first() {
     let text = r#"{"a":1,"b":2,"a":3,"cookie":{},"c":4,"\u0062":5,"a":6,"\ud800":7,"\ud801":8}"#;
     let mut document = parse(text);
     assert_eq!(document.keys().collect::<Vec<_>>(), ["a", "b", "c"]);
@@ -265,7 +265,7 @@ fn equal_keys_are_one_member_at_the_place_of_the_first() {
 }
 
 #[test]
-fn keys_written_several_times_move_the_cookie_by_as_many() {
+fn merged_duplicate_keys_keep_the_place_of_the_cookie() {
     for (text, edited) in [
         (r#"{"a":1,"cookie":{},"a":2}"#, r#"{"a":2,"cookie":{},"b":0}"#),
         (r#"{"a":1,"a":2,"cookie":{}}"#, r#"{"a":2,"cookie":{},"b":0}"#),
@@ -285,14 +285,14 @@ fn keys_written_several_times_move_the_cookie_by_as_many() {
 }
 
 #[test]
-fn key_is_found_by_what_it_says_and_not_by_how_it_is_written() {
+fn key_is_found_with_or_without_escapes() {
     let document = parse(r#"{"cookie":{},"\u0061":1,"b\\":2}"#);
     assert_eq!((document.get_raw("a"), document.get_raw(r"b\")), (Some("1"), Some("2")));
     assert_eq!((document.get_raw(r"\u0061"), document.get_raw(r"b\\")), (None, None));
 }
 
 #[test]
-fn members_are_the_same_by_key_value_and_order() {
+fn same_members_compares_key_value_and_order() {
     let loaded = parse(r#"{"cookie":{},"a":1,"b":[2]}"#);
     for (other, is_same) in [
         (r#"{"a":1.0,"cookie":{"path":"/"},"\u0062":[ 2 ]}"#, true),
@@ -309,14 +309,14 @@ fn members_are_the_same_by_key_value_and_order() {
 }
 
 #[test]
-fn equal_keys_that_are_no_text_are_one_member() {
+fn equal_keys_with_lone_surrogates_are_one_member() {
     let document = parse(r#"{"\ud800":1,"cookie":{},"\uD800":2,"\ud801":3}"#);
     assert_eq!(document.len(), 2);
     assert!(document.same_members(&parse(r#"{"\ud800":2,"\ud801":3,"cookie":{}}"#)));
 }
 
 #[test]
-fn member_that_is_restored_is_as_it_was_loaded() {
+fn reverted_member_equals_the_loaded_one() {
     let mut document = parse(r#"{"cookie":{},"a":1.0}"#);
     document.insert("a", &2).unwrap();
     document.insert("b", &2).unwrap();
@@ -329,7 +329,7 @@ fn member_that_is_restored_is_as_it_was_loaded() {
 }
 
 #[test]
-fn cookie_of_a_record_is_read_and_replaced_and_nothing_else() {
+fn only_the_cookie_of_a_record_is_read_and_replaced() {
     let text = r#"{ "a" : 1, "cookie" : {"path":"/"}, "b" : "cookie" }"#;
     assert_eq!(cookie_of(text), Some(COOKIE_JSON));
     let replaced = r#"{ "a" : 1, "cookie" : {}, "b" : "cookie" }"#;
@@ -340,7 +340,7 @@ fn cookie_of_a_record_is_read_and_replaced_and_nothing_else() {
 }
 
 #[test]
-fn object_is_taken_apart_and_nothing_else() {
+fn only_objects_have_members() {
     let json = Json::of(&std::collections::BTreeMap::from([("a", 1), ("é\n", 2)])).unwrap();
     let members = json.members().unwrap();
     let members: Vec<_> = members.iter().map(|(key, json)| (&**key, json.as_str())).collect();
@@ -349,7 +349,7 @@ fn object_is_taken_apart_and_nothing_else() {
 }
 
 #[test]
-fn normalised_record_loses_reserved_names_and_counts_as_changed() {
+fn normalised_record_without_its_reserved_names_counts_as_changed() {
     let document =
         Document::parse_normalised(r#"{"id":1,"cookie":{},"b":1.0,"toString":2}"#).unwrap();
     assert!(document.is_changed());
@@ -367,7 +367,7 @@ fn reserved_names_are_refused() {
 }
 
 #[test]
-fn what_is_no_record_is_corrupt() {
+fn text_that_is_not_a_record_is_corrupt() {
     for text in ["", "null", "[]", "5", "{\"a\":1", "{\"cookie\":{}}x"] {
         assert!(matches!(Document::parse(text), Err(Corrupt::NotJson(_))), "{text}");
     }
@@ -375,7 +375,7 @@ fn what_is_no_record_is_corrupt() {
 }
 
 #[test]
-fn errors_say_what_is_wrong_and_not_with_what() {
+fn errors_never_contain_data() {
     use std::error::Error as _;
 
     for (corrupt, text) in [
@@ -395,7 +395,7 @@ fn errors_say_what_is_wrong_and_not_with_what() {
 }
 
 #[test]
-fn lone_surrogates_are_kept_though_they_cannot_be_read() {
+fn lone_surrogates_are_kept_although_they_cannot_be_read() {
     let document = parse(r#"{"cookie":{},"\ud800":1,"s":"\ud800"}"#);
     assert!(document.get::<String>("s").is_err());
     assert_eq!(document.keys().collect::<Vec<_>>(), ["s"]);
@@ -403,7 +403,7 @@ fn lone_surrogates_are_kept_though_they_cannot_be_read() {
 }
 
 #[test]
-fn record_is_renewed_without_a_copy_where_nothing_moves() {
+fn expiry_reset_without_a_change_makes_no_copy() {
     let now = Timestamp::from_millis(1_700_000_000_123);
     let forever =
         r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"a":1}"#;
@@ -444,7 +444,7 @@ fn edit() -> impl Strategy<Value = Edit> {
 
 proptest! {
     #[test]
-    fn what_is_written_is_what_would_be_loaded(
+    fn saved_document_equals_the_reloaded_one(
         edits in prop::collection::vec(edit(), 0..12),
         loaded in prop::sample::select(vec![
             r#"{"1":1,"cookie":{},"a":0,"é":2}"#,

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::json;
 
-/// A value in JSON, written as `JSON.stringify` would write it.
+/// A value as JSON text, in the notation of `JSON.stringify`.
 ///
 /// ```
 /// use express_session_core::record::Json;
@@ -25,7 +25,7 @@ impl Json {
     ///
     /// # Errors
     ///
-    /// serde_json's, where the value is no JSON: a map whose keys are no texts, say.
+    /// serde_json's error if the value cannot be JSON: a map with keys that are not strings, for example.
     ///
     /// ```
     /// use express_session_core::record::Json;
@@ -37,7 +37,7 @@ impl Json {
         json::stringify(value).map(Self)
     }
 
-    /// Gives the text.
+    /// Returns the text.
     ///
     /// ```
     /// use express_session_core::record::Json;
@@ -50,13 +50,13 @@ impl Json {
         &self.0
     }
 
-    /// Takes an object apart, or gives `None` for what is none.
+    /// Returns the members of an object, or `None` for any other value.
     ///
     /// ```
     /// use express_session_core::record::Json;
     ///
     /// let pair = Json::of(&std::collections::BTreeMap::from([("a", 1), ("b", 2)]))?;
-    /// let members = pair.members().ok_or("no object")?;
+    /// let members = pair.members().ok_or("not an object")?;
     /// assert_eq!(members[1].0, "b");
     /// assert_eq!(members[1].1.as_str(), "2");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -65,7 +65,7 @@ impl Json {
     pub fn members(&self) -> Option<Vec<(String, Self)>> {
         let mut members = Vec::new();
         json::members(&self.0, |json::Member { key, value, .. }| {
-            // What serde serialises is Unicode text.
+            // serde only serialises Unicode text.
             let key = json::unquote(&self.0[key]).map(Cow::into_owned).unwrap_or_default();
             members.push((key, Self(self.0[value].to_owned())));
         })
