@@ -1,8 +1,8 @@
-//! `cargo xtask mutants`: changes the engine in a thousand small ways, and sees whether a test notices.
+//! `cargo xtask mutants`: mutation tests of the engine.
 //!
-//! cargo-mutants makes the changes, each in a copy of the tree. A change that no test notices is a
-//! survivor: the tests lack a row, or the change makes no difference. Those of the second kind are
-//! listed in [`LIST`] with the reason; one of the first kind fails the run.
+//! cargo-mutants makes many small changes, each in a copy of the tree. A change that no test notices is a
+//! survivor: the tests lack a row, or the change makes no difference. [`LIST`] lists the second kind, each with its
+//! reason; a survivor that is not listed fails the run.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,27 +16,51 @@ use crate::process;
 use crate::tools::{self, Tool};
 use crate::workspace::Workspace;
 
-/// The package whose tests are tested. It is pure; what does IO is tested by the laws and the judge.
+/// The package under test. It is pure; the laws and the judge test the code that does IO.
 const PACKAGE: &str = "express-session-core";
 
-/// Where its sources are. The list names a file from here.
+/// The folder of its sources. Paths in the list are relative to it.
 const SOURCES: &str = "crates/core/src/";
 
-/// The survivors that may survive.
+/// The list of expected survivors.
 const LIST: &str = "crates/core/MUTANTS.md";
 
-/// Changes the engine, and tests its tests.
+/// Changes the engine, and checks that its tests fail.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Changes only the files of this name, or at this path; may be given several times.
+    /// Changes only the files with this name or path; may be given several times.
     #[arg(long, value_name = "FILE")]
     file: Vec<String>,
-    /// Tests this many changes at a time.
+    /// Changes only the files of this module, such as `core::session`; may be given several times.
+    #[arg(long = "in", value_name = "MODULE", value_parser = module)]
+    modules: Vec<String>,
+    /// Sets the number of changes to test in parallel.
     #[arg(long, value_name = "N", default_value_t = 1)]
     jobs: usize,
 }
 
-/// Runs cargo-mutants, and compares what survived with the list.
+impl Options {
+    /// Checks whether every file is changed.
+    fn is_complete(&self) -> bool {
+        self.file.is_empty() && self.modules.is_empty()
+    }
+}
+
+/// Turns the path of a module into a pattern of files: `core::session` is `crates/core/src/session/**`.
+fn module(path: &str) -> Result<String> {
+    let rest = path.strip_prefix("core::").context("a module begins with `core::`")?;
+    let module = rest.replace("::", "/");
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(SOURCES);
+    if sources.join(&module).is_dir() {
+        return Ok(format!("{SOURCES}{module}/**"));
+    }
+    if sources.join(format!("{module}.rs")).is_file() {
+        return Ok(format!("{SOURCES}{module}.rs"));
+    }
+    bail!("no such module in {SOURCES}")
+}
+
+/// Runs cargo-mutants, and compares the survivors with the list.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::read()?;
     let list = fs::read_to_string(workspace.root.join(LIST)).context(LIST)?;
@@ -49,7 +73,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let outcomes = output.join("mutants.out/outcomes.json");
     let outcomes = fs::read_to_string(&outcomes).with_context(|| outcomes.display().to_string())?;
     let outcomes = Outcomes::parse(&outcomes).context("cargo-mutants wrote an unknown form")?;
-    let verdict = Verdict::of(&outcomes, &listed, options.file.is_empty());
+    let verdict = Verdict::of(&outcomes, &listed, options.is_complete());
     print!("\n{}", verdict.report(&outcomes));
     Ok(if verdict.unlisted.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -57,17 +81,17 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 fn command(workspace: &Workspace, options: &Options, output: &Path) -> Command {
     let mut command = process::cargo(workspace, ["mutants", "--package", PACKAGE]);
     command.arg("--output").arg(output).arg("--jobs").arg(options.jobs.to_string());
-    for file in &options.file {
+    for file in options.file.iter().chain(&options.modules) {
         command.args(["--file", file]);
     }
-    // Fewer random cases, and in every run the same ones: what survives is to survive again.
+    // Fewer random cases, and the same in every run, so that the survivors are reproducible.
     command.envs([("PROPTEST_CASES", "64"), ("PROPTEST_RNG_SEED", "1")]);
-    // Copies that build in one folder wait for one another.
+    // Copies that share a target folder would wait for each other.
     command.env_remove("CARGO_TARGET_DIR");
     command
 }
 
-/// Whether changes survive is found in the outcomes; here, that all were tested.
+/// Checks that all changes were tested. The outcomes state which of them survived.
 fn test(command: &mut Command) -> Result<()> {
     let status = process::announced(command)?;
     match status.code() {
@@ -77,7 +101,7 @@ fn test(command: &mut Command) -> Result<()> {
     }
 }
 
-/// A change as the list names it: the file, and what is changed, without a line number, since these move.
+/// A change as the list names it: the file and the change, without a line number, which would become outdated.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Mutant {
     file: String,
@@ -91,7 +115,7 @@ impl std::fmt::Display for Mutant {
 }
 
 impl Mutant {
-    /// Takes a name of cargo-mutants apart: `path:line:column: change`.
+    /// Parses a name of cargo-mutants: `path:line:column: change`.
     fn parse(name: &str) -> Result<(Self, &str)> {
         let (place, change) = name.split_once(": ").context("a name without a place")?;
         let path = place.split(':').next().unwrap_or(place);
@@ -100,10 +124,10 @@ impl Mutant {
     }
 }
 
-/// What became of the changes.
+/// The results of all changes.
 #[derive(Debug, Default)]
 struct Outcomes {
-    /// The survivors, and where each stands.
+    /// The survivors, each with its places.
     survivors: BTreeMap<Mutant, Vec<String>>,
     /// The files that were changed.
     files: Vec<String>,
@@ -117,7 +141,7 @@ impl Outcomes {
         let text: Value = serde_json::from_str(text)?;
         let mut outcomes = Self::default();
         for outcome in text["outcomes"].as_array().context("no outcomes")? {
-            // The other scenario is the baseline: the tests on the code as it is.
+            // The other scenario is the baseline: the tests on the unchanged code.
             let Some(name) = outcome["scenario"]["Mutant"]["name"].as_str() else { continue };
             let (mutant, place) = Mutant::parse(name)?;
             if !outcomes.files.contains(&mutant.file) {
@@ -137,13 +161,13 @@ impl Outcomes {
     }
 }
 
-/// Reads the list: each row of its table is a survivor that may survive, once.
+/// Reads the list. Each row of its table is one expected survivor.
 fn listed(text: &str) -> Result<BTreeMap<Mutant, usize>> {
     let mut listed = BTreeMap::new();
-    // The first two are the heading, and the line below it.
+    // The first two rows are the heading and the line below it.
     for row in text.lines().filter(|line| line.starts_with('|')).skip(2) {
         let [file, change, reason] = &cells(row)[..] else {
-            bail!("{LIST}: not a file, a change and a reason: {row}");
+            bail!("{LIST}: a row needs a file, a change and a reason: {row}");
         };
         if reason.is_empty() {
             bail!("{LIST}: no reason: {row}");
@@ -166,17 +190,17 @@ fn cells(row: &str) -> Vec<String> {
 struct Verdict {
     /// Survivors that are not listed, each with its place.
     unlisted: Vec<String>,
-    /// Rows of what survives no more.
+    /// Rows without a survivor.
     stale: Vec<String>,
 }
 
 impl Verdict {
-    /// `all` says whether every file was changed: then a row of a file that was not is of one that is gone.
+    /// With `all`, every file was changed, so that a row of any other file is stale.
     fn of(outcomes: &Outcomes, listed: &BTreeMap<Mutant, usize>, all: bool) -> Self {
         let mut verdict = Self::default();
         for (mutant, places) in &outcomes.survivors {
             let rows = listed.get(mutant).copied().unwrap_or(0);
-            // Of several that read alike nobody knows which one is listed.
+            // Of several identical changes, the list does not state which one is expected.
             if places.len() > rows {
                 let rows = if rows > 0 { format!(" ({rows} listed)") } else { String::new() };
                 let lines = places.iter().map(|place| format!("{place}: {}{rows}", mutant.change));
@@ -197,16 +221,16 @@ impl Verdict {
     fn report(&self, outcomes: &Outcomes) -> String {
         let mut lines = Vec::new();
         if !self.stale.is_empty() {
-            lines.push(format!("listed in {LIST}, and caught now; take the rows away:"));
+            lines.push(format!("listed in {LIST} but caught; delete the rows:"));
             lines.extend(self.stale.iter().map(|row| format!("  {row}")));
         }
         if !self.unlisted.is_empty() {
-            lines.push(format!("survived, and not listed in {LIST}; write a test:"));
+            lines.push(format!("survived but not listed in {LIST}; write a test:"));
             lines.extend(self.unlisted.iter().map(|mutant| format!("  {mutant}")));
         }
         let survivors: usize = outcomes.survivors.values().map(Vec::len).sum();
         lines.push(format!(
-            "{} caught, {} by never ending; {survivors} survived; {} are no Rust",
+            "{} caught, {} of them by a timeout; {survivors} survived; {} did not compile",
             outcomes.caught + outcomes.endless,
             outcomes.endless,
             outcomes.unviable,
@@ -242,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn listed_survivors_are_no_failure_wherever_they_stand() {
+    fn listed_survivor_passes_on_any_line() {
         let outcomes = outcomes(&[
             ("MissedMutant", "crates/core/src/time.rs:7:1: replace || with && in of"),
             ("MissedMutant", "crates/core/src/time.rs:9:12: replace < with <= in of"),
@@ -254,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_survivor_that_reads_like_a_listed_one_is_told_with_both_places() {
+    fn second_survivor_equal_to_a_listed_one_is_reported_with_both_places() {
         let outcomes = outcomes(&[
             ("MissedMutant", "crates/core/src/time.rs:9:12: replace < with <= in of"),
             ("MissedMutant", "crates/core/src/time.rs:10:12: replace < with <= in of"),
@@ -270,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_stale_only_if_its_file_was_changed() {
+    fn row_is_stale_only_if_its_file_was_changed() {
         let outcomes = outcomes(&[
             ("CaughtMutant", "crates/core/src/time.rs:7:1: replace || with && in of"),
             ("MissedMutant", "crates/core/src/time.rs:9:12: replace < with <= in of"),
@@ -279,12 +303,12 @@ mod tests {
         let some = Verdict::of(&outcomes, &listed, false);
         assert_eq!(some.stale, ["time.rs: replace || with && in of"]);
         let all = Verdict::of(&outcomes, &listed, true);
-        assert_eq!(all.stale.len(), 2, "no change of cookie/set_cookie.rs survived: {all:?}");
+        assert_eq!(all.stale.len(), 2, "a change of cookie/set_cookie.rs survived: {all:?}");
         assert!(all.unlisted.is_empty());
     }
 
     #[test]
-    fn the_report_ends_with_what_counts() {
+    fn report_ends_with_the_counts() {
         let outcomes = outcomes(&[
             ("CaughtMutant", "crates/core/src/a.rs:1:1: replace f with ()"),
             ("Timeout", "crates/core/src/a.rs:2:1: replace g with ()"),
@@ -294,15 +318,24 @@ mod tests {
         let report = Verdict::of(&outcomes, &BTreeMap::new(), true).report(&outcomes);
         assert_eq!(
             report,
-            "survived, and not listed in crates/core/MUTANTS.md; write a test:\n  \
+            "survived but not listed in crates/core/MUTANTS.md; write a test:\n  \
              crates/core/src/a.rs:4:1: replace i with ()\n\
-             2 caught, 1 by never ending; 1 survived; 1 are no Rust\n\
+             2 caught, 1 of them by a timeout; 1 survived; 1 did not compile\n\
              1 survived unlisted\n"
         );
     }
 
     #[test]
-    fn a_row_without_a_reason_is_refused() {
+    fn module_selects_its_folder_or_its_file() {
+        assert_eq!(module("core::session").unwrap(), "crates/core/src/session/**");
+        assert_eq!(module("core::record::json").unwrap(), "crates/core/src/record/json.rs");
+        for path in ["session", "core::nothing"] {
+            assert!(module(path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn row_without_a_reason_is_refused() {
         for row in ["| `a.rs` | `replace f with ()` | |", "| `a.rs` | `replace f with ()` |"] {
             let list = format!("| file | change | why |\n|---|---|---|\n{row}\n");
             assert!(listed(&list).is_err(), "{row}");
@@ -310,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_of_the_list_names_a_file_that_is_there() {
+    fn every_row_of_the_list_names_an_existing_file() {
         let list = include_str!("../../crates/core/MUTANTS.md");
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(SOURCES);
         for mutant in listed(list).unwrap().keys() {

@@ -8,10 +8,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::signing::constant_time;
 
-/// A session's id: the key its record is stored under, and what the signed cookie carries.
+/// A session's id: the key of its record and the content of the signed cookie.
 ///
-/// Whoever knows an id and the secret is the visitor, so an id prints as `SessionId(redacted)` and
-/// compares in constant time. Cloning one costs a reference count.
+/// An id grants access to its session. It therefore prints as `SessionId(redacted)` and compares in constant time.
+/// Cloning an id increments a reference count.
 ///
 /// ```
 /// use express_session_core::SessionId;
@@ -24,7 +24,7 @@ use crate::signing::constant_time;
 pub struct SessionId(Arc<str>);
 
 impl SessionId {
-    /// Random bytes that one id is made of: 24, or 192 bits, as uid-safe takes for express-session.
+    /// The number of random bytes of an id: 24 (192 bits), as express-session requests from uid-safe.
     ///
     /// ```
     /// use express_session_core::SessionId;
@@ -33,29 +33,29 @@ impl SessionId {
     /// ```
     pub const RANDOM_BYTES: usize = 24;
 
-    /// Makes an id of 24 random bytes: 32 characters of base64url without padding (item 33).
+    /// Creates an id from 24 random bytes: 32 characters of base64url without padding (item 33).
     ///
-    /// The bytes must come from a cryptographic source; the engine has none of its own.
+    /// The bytes must come from a cryptographic source, which the caller provides.
     ///
     /// ```
     /// use express_session_core::SessionId;
     ///
-    /// // In an application, bytes of the operating system's.
+    /// // In an application, these bytes come from the operating system.
     /// let id = SessionId::from_random([255; SessionId::RANDOM_BYTES]);
     /// assert_eq!(id.as_str(), "________________________________");
     /// ```
     #[must_use]
     pub fn from_random(bytes: [u8; Self::RANDOM_BYTES]) -> Self {
         let mut text = [0; 32];
-        // 24 bytes fill 32 characters to the last, so the slice always has room.
+        // 24 bytes fill exactly 32 characters, so that the slice always has room.
         let _ = URL_SAFE_NO_PAD.encode_slice(bytes, &mut text);
         Self(std::str::from_utf8(&text).unwrap_or_default().into())
     }
 
-    /// Takes any other text as an id, or `None` where it is empty.
+    /// Creates an id from any other text. Returns `None` if it is empty.
     ///
-    /// This is what a custom `genid` returns. express-session puts no limit on an id's length or
-    /// characters, but it takes an empty one for no id at all (item 29), and so does this.
+    /// The ids of a custom `genid` are created this way. Like express-session, this accepts any length and any
+    /// characters, but treats an empty id as a missing one (item 29).
     ///
     /// ```
     /// use express_session_core::SessionId;
@@ -69,7 +69,7 @@ impl SessionId {
         if text.is_empty() { None } else { Some(Self(text)) }
     }
 
-    /// Shows the id itself, for a store's key. Keep it out of logs.
+    /// Returns the id itself, for a store's key. Do not log it.
     ///
     /// ```
     /// use express_session_core::SessionId;
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_id_is_no_id() {
+    fn empty_id_is_refused() {
         assert!(SessionId::new("").is_none());
     }
 

@@ -1,11 +1,11 @@
-//! The engine of [express-session for Rust](https://docs.rs/express-session): what a session is, says
-//! and does, without any IO.
+//! The engine of [express-session for Rust](https://docs.rs/express-session): sessions, cookies, records and policy,
+//! without IO.
 #![forbid(unsafe_code)]
 
 pub mod cookie;
 pub mod decide;
 mod id;
-mod policy;
+pub mod policy;
 pub mod record;
 pub mod session;
 pub mod signing;

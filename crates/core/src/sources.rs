@@ -1,10 +1,10 @@
-//! Where time and random bytes come from. The engine has none of either; the layer brings them.
+//! The sources of time and of random bytes, which the caller provides.
 
 use std::time::SystemTime;
 
-/// Tells the time. Any closure that gives a [`SystemTime`] is a clock.
+/// A source of the current time. Any closure that returns a [`SystemTime`] is a clock.
 ///
-/// A layer has the system's clock unless it is given another, in a test for instance.
+/// A layer uses the system's clock by default. A test can set another.
 ///
 /// ```
 /// use std::time::{Duration, UNIX_EPOCH};
@@ -14,7 +14,7 @@ use std::time::SystemTime;
 /// assert_eq!(stopped.now(), stopped.now());
 /// ```
 pub trait Clock: Send + Sync + 'static {
-    /// Gives the present.
+    /// Returns the current time.
     ///
     /// ```
     /// use std::time::UNIX_EPOCH;
@@ -35,11 +35,10 @@ where
     }
 }
 
-/// Fills a slice with random bytes. Any closure that does so is a source.
+/// A source of random bytes. Any closure that fills a slice is a source.
 ///
-/// A layer has the operating system's cryptographic source unless it is given another. Session ids are
-/// made of these bytes and nothing else: a source that can be guessed gives every session away, so one
-/// of your own belongs in tests.
+/// A layer uses the operating system's cryptographic source by default. Session ids consist only of these bytes, so
+/// that a predictable source reveals every session. Set another source only in tests.
 ///
 /// ```
 /// use express_session_core::{Random, SessionId};
@@ -50,7 +49,7 @@ where
 /// assert_eq!(bytes, [0; 24]);
 /// ```
 pub trait Random: Send + Sync + 'static {
-    /// Fills all of `bytes`.
+    /// Fills `bytes` completely.
     ///
     /// ```
     /// use express_session_core::Random;

@@ -1,8 +1,8 @@
-//! Points in time as JavaScript has them, and the two texts they are written as.
+//! JavaScript's points in time, and their two text forms.
 //!
-//! A crate is not used here because the range and the format are JavaScript's own: whole milliseconds
-//! within ±8.64e15 (ECMA-262 §21.4.1.1), years of six digits outside of 0 to 9999, and a reader that
-//! takes what `Date` takes.
+//! This module does not use a crate because the range and the formats are specific to JavaScript: whole milliseconds
+//! within ±8.64e15 (ECMA-262 §21.4.1.1), years of six digits outside 0 to 9999, and a parser that accepts the same
+//! texts as `Date`.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -25,7 +25,7 @@ const MONTHS: [&str; 12] =
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The latest time JavaScript knows, 100 million days after 1970.
+    /// JavaScript's latest time, 100 million days after 1970.
     ///
     /// ```
     /// use express_session_core::Timestamp;
@@ -33,7 +33,7 @@ impl Timestamp {
     /// assert_eq!(Timestamp::MAX.iso(), "+275760-09-13T00:00:00.000Z");
     /// ```
     pub const MAX: Self = Self(8_640_000_000_000_000);
-    /// The earliest time JavaScript knows, 100 million days before 1970.
+    /// JavaScript's earliest time, 100 million days before 1970.
     ///
     /// ```
     /// use express_session_core::Timestamp;
@@ -42,7 +42,7 @@ impl Timestamp {
     /// ```
     pub const MIN: Self = Self(-8_640_000_000_000_000);
 
-    /// Takes milliseconds since 1970, cut to the range that JavaScript knows.
+    /// Creates a time from milliseconds since 1970, clamped to JavaScript's range.
     ///
     /// ```
     /// use express_session_core::Timestamp;
@@ -61,14 +61,14 @@ impl Timestamp {
         }
     }
 
-    /// Does what `new Date(number)` does: drops the fraction, and knows no time outside the range.
+    /// Converts like `new Date(number)`: drops the fraction, and returns `None` outside the range.
     #[must_use]
     pub(crate) fn from_number(millis: f64) -> Option<Self> {
         // A number within the range is exact in an i64.
         (millis.abs() <= Self::MAX.0 as f64).then_some(Self(millis as i64))
     }
 
-    /// Gives the milliseconds since 1970.
+    /// Returns the milliseconds since 1970.
     ///
     /// ```
     /// use express_session_core::Timestamp;
@@ -80,7 +80,7 @@ impl Timestamp {
         self.0
     }
 
-    /// Gives the point `duration` later, at most [`Timestamp::MAX`]. Parts of a millisecond are dropped.
+    /// Returns the time `duration` later, at most [`Timestamp::MAX`]. Fractions of a millisecond are dropped.
     ///
     /// ```
     /// use std::time::Duration;
@@ -96,7 +96,7 @@ impl Timestamp {
         Self::from_millis(self.0.saturating_add(millis))
     }
 
-    /// Gives how much later this is than `earlier`, or nothing where it is not later.
+    /// Returns the duration since `earlier`, or zero if `earlier` is later.
     ///
     /// ```
     /// use std::time::Duration;
@@ -111,7 +111,7 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0))
     }
 
-    /// Writes it as `Date.prototype.toISOString` does, with three digits of milliseconds.
+    /// Formats the time like `Date.prototype.toISOString`, with three digits of milliseconds.
     ///
     /// ```
     /// use express_session_core::Timestamp;
@@ -126,7 +126,7 @@ impl Timestamp {
         text
     }
 
-    /// Writes it as `Date.prototype.toUTCString` does: the `Expires` of a cookie (RFC 9110 §5.6.7).
+    /// Formats the time like `Date.prototype.toUTCString`: the `Expires` of a cookie (RFC 9110 §5.6.7).
     ///
     /// ```
     /// use express_session_core::Timestamp;
@@ -178,9 +178,9 @@ impl Timestamp {
         out.push_str(" GMT");
     }
 
-    /// Reads what `new Date(text)` reads, of the forms that sessions are stored with: ISO 8601 as
-    /// ECMA-262 §21.4.1.32 has it (a date, or a date with a time and a zone), and the form of
-    /// `toUTCString`. Anything else, and a local time without a zone, is `None`: an invalid date.
+    /// Parses like `new Date(text)` the forms that stored sessions contain: ISO 8601 as in ECMA-262 §21.4.1.32 (a date,
+    /// or a date with a time and a zone), and the form of `toUTCString`. Returns `None`, an invalid date, for any other
+    /// text and for a local time without a zone.
     ///
     /// ```
     /// use express_session_core::Timestamp;
@@ -197,7 +197,7 @@ impl Timestamp {
 }
 
 impl From<SystemTime> for Timestamp {
-    /// Drops parts of a millisecond, and cuts to the range that JavaScript knows.
+    /// Drops fractions of a millisecond, and clamps to JavaScript's range.
     fn from(time: SystemTime) -> Self {
         let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         match time.duration_since(UNIX_EPOCH) {
@@ -220,7 +220,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Writes the last digits of a number, zeros in front.
+/// Writes the last digits of a number with leading zeros.
 fn push_digits<const WIDTH: usize>(mut number: u64, out: &mut String) {
     let mut digits = ['0'; WIDTH];
     for digit in digits.iter_mut().rev() {
@@ -242,7 +242,7 @@ struct Civil {
 }
 
 impl Civil {
-    /// Splits a time into the proleptic Gregorian calendar, counting years from March so that the
+    /// Converts a time to the proleptic Gregorian calendar. Years are counted from March, so that the
     /// leap day comes last (Hinnant, "chrono-Compatible Low-Level Date Algorithms").
     fn of(time: Timestamp) -> Self {
         let days = time.0.div_euclid(MS_PER_DAY);
@@ -278,7 +278,7 @@ fn days_before(year: i64, month: i64) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
-/// Reads digits, dates and times off the front of a text.
+/// Reads digits, dates and times from the start of a text.
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
@@ -304,14 +304,14 @@ impl Reader<'_> {
             return self.number(6);
         }
         if self.eat(b'-').is_some() {
-            // ECMA-262 §21.4.1.32.1: the year -000000 is no year.
+            // ECMA-262 §21.4.1.32.1: the year -000000 is invalid.
             return self.number(6).filter(|year| *year != 0).map(|year| -year);
         }
         self.number(4)
     }
 
-    /// Reads the fraction of a second, in milliseconds and whether it is nothing at all, as V8 does: it drops what
-    /// comes after three digits, but takes nine digits behind the leading zeros for the first nine.
+    /// Reads the fraction of a second as V8 does. Returns the milliseconds, and whether the fraction is zero. V8 drops
+    /// the digits after the third, but reads nine digits after the leading zeros as the first nine.
     fn millis(&mut self) -> Option<(i64, bool)> {
         if self.eat(b'.').is_none() {
             return Some((0, true));
@@ -356,7 +356,7 @@ fn parse_iso(text: &[u8]) -> Option<Timestamp> {
     if text.eat(b'-').is_some() {
         month = text.number_in(1..=12)?;
         if text.eat(b'-').is_some() {
-            // V8 lets a day run over into the next month, up to 31 everywhere.
+            // V8 lets a day overflow into the next month, up to 31 in every month.
             day = text.number_in(1..=31)?;
         }
     }
@@ -391,7 +391,7 @@ fn parse_http_date(text: &str) -> Option<Timestamp> {
     let month = MONTHS.iter().position(|month| month.as_bytes() == name)?;
     text.0 = after;
     text.eat(b' ')?;
-    // V8 takes years of two digits, however they are written, for those around 2000.
+    // V8 reads years of two digits, in any notation, as years around 2000.
     let year = match text.number(4)? {
         year @ 0..=49 => year + 2000,
         year @ 50..=99 => year + 1900,
@@ -416,7 +416,7 @@ mod tests {
     use super::*;
 
     const BOTH: [(i64, &str, &str); 10] = [
-        // Printed by Node 20: new Date(ms).toISOString() and .toUTCString().
+        // The texts come from Node 20: new Date(ms).toISOString() and .toUTCString().
         (0, "1970-01-01T00:00:00.000Z", "Thu, 01 Jan 1970 00:00:00 GMT"),
         (1_700_000_060_123, "2023-11-14T22:14:20.123Z", "Tue, 14 Nov 2023 22:14:20 GMT"),
         (951_782_400_000, "2000-02-29T00:00:00.000Z", "Tue, 29 Feb 2000 00:00:00 GMT"),
@@ -430,7 +430,7 @@ mod tests {
     ];
 
     #[test]
-    fn dates_are_written_as_javascript_writes_them() {
+    fn dates_are_written_as_in_javascript() {
         for (millis, iso, http) in BOTH {
             assert_eq!(Timestamp(millis).iso(), iso);
             assert_eq!(Timestamp(millis).http_date(), http);
@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn other_iso_forms_are_read_as_javascript_reads_them() {
+    fn other_iso_forms_are_read_as_in_javascript() {
         for (text, millis) in [
             ("2023-11-14", Some(1_699_920_000_000)),
             ("2023-11", Some(1_698_796_800_000)),
@@ -473,7 +473,7 @@ mod tests {
             ("2023-11-14T24:00:01Z", None),
             ("2023-11-14T24:01Z", None),
             ("2023-11-14T24:00:00.001Z", None),
-            // Found by the fuzzer; by Node 20.
+            // The fuzzer found these; the values come from Node 20.
             ("2023-11-14T24:00:00.0000000000000Z", Some(1_700_006_400_000)),
             ("2023-11-14T24:00:00.0000000000001Z", None),
             ("2023-11-14T22:13:20.1Z", Some(1_700_000_000_100)),
@@ -507,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn http_dates_are_read_as_javascript_reads_them() {
+    fn http_dates_are_read_as_in_javascript() {
         for (text, millis) in [
             ("Tue, 14 Nov 2023 22:14:20 GMT", Some(1_700_000_060_000)),
             ("Wed, 14 Nov 2023 22:14:20 GMT", Some(1_700_000_060_000)),
@@ -530,15 +530,15 @@ mod tests {
     }
 
     #[test]
-    fn http_date_in_another_form_than_it_is_stored_in_is_no_date() {
-        // `Date.parse` takes these too; nobody stores them.
+    fn http_date_in_a_form_that_is_never_stored_is_refused() {
+        // `Date.parse` accepts these as well, but no store contains them.
         for text in ["Foo, 14 Nov 2023 22:14:20 GMT", "Tue; 14 Nov 2023 22:14:20 GMT"] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
         }
     }
 
-    /// Counts the days by the rule that calendars are made by, from a March on in which everything that
-    /// the calculation divides by begins anew.
+    /// Counts the days by the calendar's rules, beginning with a March in which every period of the calculation
+    /// begins.
     #[test]
     fn every_day_of_two_thousand_years_follows_the_one_before() {
         let (mut year, mut month, mut day) = (0, 3, 1);
@@ -565,7 +565,7 @@ mod tests {
     }
 
     #[test]
-    fn times_beyond_javascripts_are_cut() {
+    fn times_beyond_javascripts_range_are_clamped() {
         assert_eq!(Timestamp::from_millis(Timestamp::MAX.0 + 1), Timestamp::MAX);
         assert_eq!(Timestamp::from_millis(Timestamp::MIN.0 - 1), Timestamp::MIN);
         for millis in [Timestamp::MIN.0 + 1, -1, 0, 1, Timestamp::MAX.0 - 1] {

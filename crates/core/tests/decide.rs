@@ -1,7 +1,7 @@
-//! The whole decision, row by row, and what must hold of every row.
+//! The complete decision, row by row, and the invariants of every row.
 //!
-//! `decide.table` is printed from the code and compared: a change of policy shows as changed lines. To
-//! print it anew: `UPDATE_TABLE=1 cargo test -p express-session-core --test decide`.
+//! The tests print the decisions and compare them with `decide.table`, so that a change of policy shows as changed
+//! lines. To update the file: `UPDATE_TABLE=1 cargo test -p express-session-core --test decide`.
 
 use std::fmt::Write as _;
 
@@ -9,95 +9,77 @@ use express_session_core::decide::{
     self, Attributes, CookieAction, CookieMatch, Data, Expiry, Facts, Fault, Lifecycle, OnFailure,
     Origin, Plan, Reach, RecordStatus, Saved, Step, StoreAction,
 };
+use express_session_core::policy::{LoadMode, LoadTime};
 use express_session_core::{Departures, LateWrite, Outage, Policy, Unset};
 
 const SESSIONS: [Lifecycle; 4] =
     [Lifecycle::Live, Lifecycle::Unset, Lifecycle::Destroyed, Lifecycle::Unread];
 const IDS: [CookieMatch; 3] = [CookieMatch::Unknown, CookieMatch::Other, CookieMatch::Presented];
 const ORIGINS: [Origin; 3] = [Origin::New, Origin::Loaded, Origin::Regenerated];
+const ATTRIBUTES: [Attributes; 3] = [Attributes::Same, Attributes::Changed, Attributes::Saved];
 const SAVED: [Saved; 4] = [Saved::Never, Saved::Stale, Saved::Current, Saved::Committed];
 const RECORDS: [RecordStatus; 4] = [
     RecordStatus::Absent,
     RecordStatus::Touchable,
-    RecordStatus::Renewed,
+    RecordStatus::Touched,
     RecordStatus::Untouchable,
 ];
 const REACHES: [Reach; 5] =
     [Reach::Open, Reach::Insecure, Reach::Unprintable, Reach::Sent, Reach::Late];
 
 fn all_facts() -> Vec<Facts> {
-    let mut all = Vec::new();
-    for session in SESSIONS {
-        for id in IDS {
-            for origin in ORIGINS {
-                for data in [Data::Same, Data::Changed] {
-                    for attributes in [Attributes::Same, Attributes::Changed, Attributes::Saved] {
-                        for saved in SAVED {
-                            for record in RECORDS {
-                                for expiry in [Expiry::None, Expiry::Some] {
-                                    for reach in REACHES {
-                                        all.push(Facts {
-                                            session,
-                                            id,
-                                            origin,
-                                            data,
-                                            attributes,
-                                            saved,
-                                            record,
-                                            expiry,
-                                            reach,
-                                        });
-                                    }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
+    let mut all = vec![Facts {
+        session: Lifecycle::Live,
+        id: CookieMatch::Unknown,
+        origin: Origin::New,
+        data: Data::Same,
+        attributes: Attributes::Same,
+        saved: Saved::Never,
+        record: RecordStatus::Absent,
+        expiry: Expiry::None,
+        reach: Reach::Open,
+    }];
+    vary(&mut all, &SESSIONS, |facts, session| Facts { session, ..facts });
+    vary(&mut all, &IDS, |facts, id| Facts { id, ..facts });
+    vary(&mut all, &ORIGINS, |facts, origin| Facts { origin, ..facts });
+    vary(&mut all, &[Data::Same, Data::Changed], |facts, data| Facts { data, ..facts });
+    vary(&mut all, &ATTRIBUTES, |facts, attributes| Facts { attributes, ..facts });
+    vary(&mut all, &SAVED, |facts, saved| Facts { saved, ..facts });
+    vary(&mut all, &RECORDS, |facts, record| Facts { record, ..facts });
+    vary(&mut all, &[Expiry::None, Expiry::Some], |facts, expiry| Facts { expiry, ..facts });
+    vary(&mut all, &REACHES, |facts, reach| Facts { reach, ..facts });
     all
 }
 
+/// Replaces each item by one for every value.
+fn vary<T: Copy, V: Copy>(all: &mut Vec<T>, values: &[V], with: impl Fn(T, V) -> T) {
+    *all = all.iter().flat_map(|one| values.iter().map(|value| with(*one, *value))).collect();
+}
+
 fn all_policies(departures: Departures) -> Vec<Policy> {
-    [Unset::Keep, Unset::Destroy]
-        .into_iter()
-        .flat_map(|unset| policies(unset, departures))
-        .collect()
+    let mut all = policies(Unset::Keep, departures);
+    all.extend(policies(Unset::Destroy, departures));
+    all
 }
 
 fn policies(unset: Unset, departures: Departures) -> Vec<Policy> {
     let both = [false, true];
-    let mut all = Vec::new();
-    {
-        for save_uninitialized in both {
-            for resave in both {
-                for rolling in both {
-                    let policy = Policy {
-                        resave,
-                        rolling,
-                        save_uninitialized,
-                        unset,
-                        departures,
-                        ..Policy::default()
-                    };
-                    all.push(policy);
-                }
-            }
-        }
-    }
+    let mut all = vec![Policy { unset, departures, ..Policy::default() }];
+    vary(&mut all, &both, |policy, save_uninitialized| Policy { save_uninitialized, ..policy });
+    vary(&mut all, &both, |policy, resave| Policy { resave, ..policy });
+    vary(&mut all, &both, |policy, rolling| Policy { rolling, ..policy });
     all
 }
 
-/// Facts that cannot meet in a request: they are decided like any other, and not printed.
-fn can_meet(facts: &Facts) -> bool {
-    let stored = facts.record != RecordStatus::Absent;
-    let by_hand = matches!(facts.saved, Saved::Stale | Saved::Current);
-    (facts.origin != Origin::Loaded || (stored && facts.id == CookieMatch::Presented))
+/// Checks whether these facts can occur in a request. The others are decided as well, but not printed.
+fn can_occur(facts: &Facts) -> bool {
+    let is_stored = facts.record != RecordStatus::Absent;
+    let is_explicit = matches!(facts.saved, Saved::Stale | Saved::Current);
+    (facts.origin != Origin::Loaded || (is_stored && facts.id == CookieMatch::Presented))
         && (facts.origin == Origin::Loaded || facts.id != CookieMatch::Presented)
-        && (!by_hand || stored)
-        && (facts.record != RecordStatus::Renewed || facts.origin == Origin::Loaded)
-        && (facts.origin == Origin::Loaded || !stored || facts.saved != Saved::Never)
+        && (!is_explicit || is_stored)
+        && (facts.record != RecordStatus::Touched || facts.origin == Origin::Loaded)
+        && (facts.origin == Origin::Loaded || !is_stored || facts.saved != Saved::Never)
         && (facts.attributes != Attributes::Saved || facts.saved != Saved::Never)
         && facts.saved != Saved::Committed
 }
@@ -118,12 +100,9 @@ fn cell(plan: Plan) -> String {
     format!("{store}{cookie}")
 }
 
+/// Joins the words of a row, each in a column of its own.
 fn words(of: &[&dyn std::fmt::Debug]) -> String {
-    let mut out = String::new();
-    for word in of {
-        let _ = write!(out, "{:12}", format!("{word:?}"));
-    }
-    out
+    of.iter().map(|word| format!("{:13}", format!("{word:?}"))).collect()
 }
 
 fn cells(facts: Facts, policies: &[Policy]) -> String {
@@ -131,16 +110,20 @@ fn cells(facts: Facts, policies: &[Policy]) -> String {
     cells.join(" ")
 }
 
-/// A live session: its policy is of three options, since `unset` has no say.
+/// A live session. Three options of the policy decide; `unset` does not.
 fn live_table(departures: Departures) -> String {
-    let mut out = String::from(
-        "# save_uninitialized                                                               | n  n  n  n  y  y  y  y\n\
-         # resave                                                                           | n  n  y  y  n  n  y  y\n\
-         # rolling                                                                          | n  y  n  y  n  y  n  y\n",
-    );
+    let mut out = String::new();
+    for header in [
+        "save_uninitialized | n  n  n  n  y  y  y  y",
+        "resave             | n  n  y  y  n  n  y  y",
+        "rolling            | n  y  n  y  n  y  n  y",
+    ] {
+        let (option, values) = header.split_once('|').unwrap();
+        let _ = writeln!(out, "# {option:97}|{values}");
+    }
     let shown = |facts: &Facts| {
         facts.session == Lifecycle::Live
-            && can_meet(facts)
+            && can_occur(facts)
             && matches!(facts.reach, Reach::Open | Reach::Insecure | Reach::Sent)
     };
     for facts in all_facts().into_iter().filter(shown) {
@@ -160,15 +143,15 @@ fn live_table(departures: Departures) -> String {
     out
 }
 
-/// A session that is over: only `unset`, the record, and what the browser holds have a say.
+/// A session that has ended. Only `unset`, the record and the browser's cookie decide.
 fn ended_table(departures: Departures) -> String {
-    let mut out = String::from("# unset                                         | keep destroy\n");
+    let mut out = format!("# {:50}| keep destroy\n", "unset");
     for facts in all_facts() {
-        let plain = (facts.origin, facts.data, facts.attributes, facts.saved, facts.expiry)
+        let is_plain = (facts.origin, facts.data, facts.attributes, facts.saved, facts.expiry)
             == (Origin::Loaded, Data::Same, Attributes::Same, Saved::Never, Expiry::None);
         if facts.session == Lifecycle::Live
-            || !plain
-            || matches!(facts.record, RecordStatus::Renewed | RecordStatus::Untouchable)
+            || !is_plain
+            || matches!(facts.record, RecordStatus::Touched | RecordStatus::Untouchable)
         {
             continue;
         }
@@ -181,28 +164,28 @@ fn ended_table(departures: Departures) -> String {
     out
 }
 
-/// What a failing store does to a request: only `outage`, `late_write` and departure 18 have a say.
+/// The consequence of a store error. Only `outage`, `late_write` and departure 18 decide.
 fn failure_table(departures: Departures) -> String {
-    let mut out = String::from(
-        "# outage                  | Fail                Continue\n\
-         # late_write              | Drop      Refuse    Drop      Refuse\n",
-    );
+    let mut policies = vec![Policy { departures, ..Policy::default() }];
+    vary(&mut policies, &[Outage::Fail, Outage::Continue], |policy, outage| Policy {
+        outage,
+        ..policy
+    });
+    vary(&mut policies, &[LateWrite::Drop, LateWrite::Refuse], |policy, late_write| Policy {
+        late_write,
+        ..policy
+    });
+    let row = |name: String, cell: &dyn Fn(&Policy) -> String| {
+        let cells: String = policies.iter().map(|policy| format!("{:24}", cell(policy))).collect();
+        format!("{name:26}| {}\n", cells.trim_end())
+    };
+    let mut out = row("# outage".to_owned(), &|policy| format!("{:?}", policy.outage));
+    out += &row("# late_write".to_owned(), &|policy| format!("{:?}", policy.late_write));
     for step in STEPS {
         for fault in FAULTS {
-            let policies = [Outage::Fail, Outage::Continue].into_iter().flat_map(|outage| {
-                [LateWrite::Drop, LateWrite::Refuse].map(|late_write| Policy {
-                    outage,
-                    late_write,
-                    departures,
-                    ..Policy::default()
-                })
+            out += &row(words(&[&step, &fault]), &|policy| {
+                format!("{:?}", policy.on_failure(step, fault))
             });
-            let cells: String = policies
-                .map(|policy| {
-                    format!("{:10}", format!("{:?}", decide::failure(step, fault, &policy)))
-                })
-                .collect();
-            let _ = writeln!(out, "{}| {}", words(&[&step, &fault]), cells.trim_end());
         }
     }
     out
@@ -213,14 +196,14 @@ const STEPS: [Step; 6] =
 const FAULTS: [Fault; 3] = [Fault::Outage, Fault::Session, Fault::Ended];
 
 #[test]
-fn decisions_are_those_written_down() {
+fn decisions_match_the_table() {
     let [off, on] = [Departures::none(), Departures::all()].map(|departures| {
         let tables = [live_table, ended_table, failure_table];
         tables.map(|table| table(departures)).join("\n")
     });
     let printed = format!(
-        "# Store: W write, T touch, D destroy. Cookie: C send, X expire, ! withhold. A dot is nothing.\n\
-         # Insecure stands for Unprintable and Late too; what is committed is left alone.\n\n\
+        "# Store: W write, T touch, D destroy. Cookie: C send, X expire, ! withhold. A dot means nothing.\n\
+         # Insecure also stands for Unprintable and Late. A committed session needs nothing and is omitted.\n\n\
          # As express-session 1.19.0: departures off\n{off}\n# Departures on: the default\n{on}"
     );
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/decide.table");
@@ -234,9 +217,8 @@ fn decisions_are_those_written_down() {
     assert_eq!(printed.lines().count(), written.lines().count());
 }
 
-/// What keeps the table short.
 #[test]
-fn rows_left_out_are_like_others() {
+fn omitted_rows_equal_printed_ones() {
     every(|facts, policy, plan| {
         if facts.session != Lifecycle::Live {
             return;
@@ -261,7 +243,7 @@ fn every(check: impl Fn(Facts, &Policy, Plan)) {
 }
 
 #[test]
-fn what_is_over_is_never_written_or_touched() {
+fn ended_session_is_never_written_or_touched() {
     every(|facts, _, plan| {
         if facts.session != Lifecycle::Live {
             assert!(matches!(plan.store, StoreAction::Keep | StoreAction::Destroy), "{facts:?}");
@@ -271,7 +253,7 @@ fn what_is_over_is_never_written_or_touched() {
 }
 
 #[test]
-fn live_session_is_never_destroyed_nor_its_cookie_expired() {
+fn live_session_is_never_destroyed_and_its_cookie_never_expired() {
     every(|facts, _, plan| {
         if facts.session == Lifecycle::Live {
             assert!(
@@ -283,7 +265,7 @@ fn live_session_is_never_destroyed_nor_its_cookie_expired() {
 }
 
 #[test]
-fn no_cookie_is_sent_where_it_cannot_arrive() {
+fn cookie_is_never_sent_if_it_cannot_reach_the_browser() {
     every(|facts, _, plan| {
         if facts.reach != Reach::Open {
             assert!(!matches!(plan.cookie, CookieAction::Send | CookieAction::Expire), "{facts:?}");
@@ -292,23 +274,24 @@ fn no_cookie_is_sent_where_it_cannot_arrive() {
 }
 
 #[test]
-fn no_cookie_without_a_stored_record() {
+fn cookie_is_only_sent_for_a_stored_record() {
     every(|facts, policy, plan| {
         if plan.cookie == CookieAction::Send {
-            let stored = facts.record != RecordStatus::Absent || plan.store == StoreAction::Write;
-            assert!(stored || !can_meet(&facts), "{facts:?} {policy:?}");
+            let is_stored =
+                facts.record != RecordStatus::Absent || plan.store == StoreAction::Write;
+            assert!(is_stored || !can_occur(&facts), "{facts:?} {policy:?}");
         }
     });
 }
 
 #[test]
-fn no_record_is_made_without_a_cookie_that_leads_to_it() {
+fn record_is_only_created_if_its_cookie_can_be_sent() {
     every(|facts, policy, plan| {
-        let makes = plan.store == StoreAction::Write
+        let creates = plan.store == StoreAction::Write
             && facts.record == RecordStatus::Absent
             && facts.saved == Saved::Never
             && facts.id != CookieMatch::Presented;
-        if makes && policy.departures.skip_unreachable_sessions {
+        if creates && policy.skips_unreachable_sessions() {
             assert!(
                 plan.cookie == CookieAction::Send || facts.reach == Reach::Sent,
                 "{facts:?} {policy:?}"
@@ -318,7 +301,7 @@ fn no_record_is_made_without_a_cookie_that_leads_to_it() {
 }
 
 #[test]
-fn new_session_untouched_leaves_no_trace_unless_asked_for() {
+fn untouched_new_session_leaves_no_trace() {
     every(|facts, policy, plan| {
         if facts.origin == Origin::New
             && facts.id != CookieMatch::Presented
@@ -352,13 +335,13 @@ fn changed_data_of_a_loaded_session_is_always_written() {
 }
 
 #[test]
-fn request_that_only_reads_needs_no_second_step() {
+fn request_that_only_reads_needs_no_second_call() {
     every(|facts, policy, plan| {
         if facts.session == Lifecycle::Live
             && facts.origin == Origin::Loaded
             && (facts.data, facts.attributes, facts.saved)
                 == (Data::Same, Attributes::Same, Saved::Never)
-            && facts.record == RecordStatus::Renewed
+            && facts.record == RecordStatus::Touched
             && facts.id == CookieMatch::Presented
         {
             let needed = if policy.resave { StoreAction::Write } else { StoreAction::Keep };
@@ -367,34 +350,34 @@ fn request_that_only_reads_needs_no_second_step() {
     });
 }
 
-/// What a request has whose session was renewed and is as it came: the only case that is decided
-/// without looking at the record.
+/// `touch_on_load_suffices` decides about an unchanged session that was touched when it was loaded, without looking
+/// at the record. It must agree with the plan.
 #[test]
-fn renewal_suffices_where_nothing_is_left_to_be_done_and_nowhere_else() {
+fn touch_on_load_suffices_exactly_if_the_plan_is_empty() {
     for departures in [Departures::none(), Departures::all()] {
         for policy in all_policies(departures) {
-            if decide::fetch(&policy) != decide::Fetch::LoadAndTouch {
-                assert!(!decide::touch_on_load_suffices(&policy), "{policy:?}");
+            if policy.how_to_load() != LoadMode::LoadAndTouch {
+                assert!(!policy.touch_on_load_suffices(), "{policy:?}");
                 continue;
             }
-            let is_as_it_came = |facts: &Facts| {
+            let is_unchanged = |facts: &Facts| {
                 (facts.session, facts.id, facts.origin)
                     == (Lifecycle::Live, CookieMatch::Presented, Origin::Loaded)
                     && (facts.data, facts.attributes) == (Data::Same, Attributes::Same)
-                    && (facts.saved, facts.record) == (Saved::Never, RecordStatus::Renewed)
+                    && (facts.saved, facts.record) == (Saved::Never, RecordStatus::Touched)
             };
             let nothing = Plan { store: StoreAction::Keep, cookie: CookieAction::Keep };
             let is_idle = all_facts()
                 .into_iter()
-                .filter(is_as_it_came)
+                .filter(is_unchanged)
                 .all(|facts| decide::plan(facts, &policy) == nothing);
-            assert_eq!(decide::touch_on_load_suffices(&policy), is_idle, "{policy:?}");
+            assert_eq!(policy.touch_on_load_suffices(), is_idle, "{policy:?}");
         }
     }
 }
 
 #[test]
-fn what_was_committed_is_left_alone() {
+fn committed_session_needs_nothing() {
     every(|facts, _, plan| {
         if facts.session == Lifecycle::Live && facts.saved == Saved::Committed {
             assert_eq!(
@@ -407,27 +390,27 @@ fn what_was_committed_is_left_alone() {
 }
 
 #[test]
-fn failure_to_end_a_session_is_never_hidden_by_an_outage_policy() {
+fn failed_logout_is_reported_under_every_outage_policy() {
     for outage in [Outage::Fail, Outage::Continue] {
         for fault in FAULTS {
             let policy = Policy { outage, ..Policy::default() };
-            assert_eq!(decide::failure(Step::Destroy, fault, &policy), OnFailure::Report);
+            assert_eq!(policy.on_failure(Step::Destroy, fault), OnFailure::Report);
         }
     }
 }
 
 #[test]
-fn response_says_so_where_changes_are_lost_unless_the_options_say_otherwise() {
+fn lost_changes_are_reported_by_default() {
     for fault in [Fault::Outage, Fault::Session] {
-        assert_eq!(decide::failure(Step::Write, fault, &Policy::default()), OnFailure::Report);
+        assert_eq!(Policy::default().on_failure(Step::Write, fault), OnFailure::Report);
     }
 }
 
 #[test]
-fn visitor_without_a_cookie_costs_nothing_unless_somebody_asks() {
+fn request_without_a_cookie_loads_nothing_unless_the_handler_uses_the_session() {
     let policy = Policy::default();
-    assert_eq!(decide::load(false, &policy), decide::Load::Asked);
-    assert_eq!(decide::load(true, &policy), decide::Load::Late);
+    assert_eq!(policy.when_to_load(false), LoadTime::Asked);
+    assert_eq!(policy.when_to_load(true), LoadTime::Late);
     let eager = Policy { departures: Departures::none(), ..policy };
-    assert_eq!(decide::load(false, &eager), decide::Load::Early);
+    assert_eq!(eager.when_to_load(false), LoadTime::Early);
 }

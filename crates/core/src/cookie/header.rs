@@ -1,25 +1,22 @@
-//! Reads one cookie out of the `Cookie` header, as `cookie.parse` 0.7.2 does (items 25 and 27).
+//! Reads one cookie from the `Cookie` header, as `cookie.parse` 0.7.2 does (items 25 and 27).
 //!
-//! 1. Bytes, no jar: only pairs of the name asked for are decoded, nothing is kept of the others.
-//! 2. Pairs are split at `;`, a pair at its first `=`; one without `=` is no pair.
-//! 3. Only space and tab around a name and a value are cut, never other white space: a name is
-//!    compared byte for byte. (Trimming Unicode white space lets a foreign cookie pose as a
-//!    `__Host-` one.)
-//! 4. One pair of double quotes around a value is taken off. No RFC 2109, no `$Version`, no quoted
-//!    semicolons.
-//! 5. A value with a `%` is percent-decoded as `decodeURIComponent` does; where that fails it stays
-//!    as it is.
-//! 6. Bytes beyond ASCII are characters U+0080 to U+00FF, as Node reads headers.
+//! 1. The reader works on bytes and has no cookie jar: it decodes only pairs with the requested name.
+//! 2. Pairs are split at `;`, and a pair at its first `=`. Text without `=` is skipped.
+//! 3. Only spaces and tabs around a name and a value are trimmed, and a name is compared byte for byte. Trimming
+//!    Unicode white space would let a foreign cookie pass as a `__Host-` cookie.
+//! 4. One pair of double quotes around a value is removed. RFC 2109, `$Version` and quoted semicolons are not
+//!    supported.
+//! 5. A value with a `%` is percent-decoded as `decodeURIComponent` does. If that fails, the value is not decoded.
+//! 6. Bytes beyond ASCII are the characters U+0080 to U+00FF, as Node reads headers.
 
 use std::borrow::Cow;
 
 use memchr::{memchr, memchr_iter};
 
-/// Gives the decoded value of every cookie of this name, in the order they were sent.
+/// Returns the decoded value of every cookie of this name, in the order of the header.
 ///
-/// express-session looks at the first only. Several `Cookie` headers (HTTP/2) are read one after the
-/// other, as Node joins them with `; `. Costs one pass over the headers, and a copy only of a value that is
-/// encoded.
+/// express-session uses only the first. Several `Cookie` headers (HTTP/2) are read one after the other, as Node
+/// joins them with `; `. This costs one pass over the headers; only encoded values are copied.
 ///
 /// ```
 /// use express_session_core::cookie;
@@ -35,10 +32,10 @@ where
     raw_values(headers, name).map(decode)
 }
 
-/// Looks at the decoded values of the cookies of this name, as [`values`] gives them, until one is taken; at so many
-/// `most`.
+/// Passes the decoded values of the cookies of this name to `take`, in the order of [`values`], until it accepts
+/// one. Checks at most `most` values.
 ///
-/// Copies nothing to the heap where a value is as short as that of a session is.
+/// A value that is as short as a session's needs no heap allocation.
 ///
 /// ```
 /// use express_session_core::cookie;
@@ -68,7 +65,7 @@ where
     })
 }
 
-/// A value that is no longer needs no heap: three times the length of ours.
+/// Values up to this length need no heap allocation: three times the length of a signed id.
 const SHORT: usize = 240;
 
 fn raw_values<'h, H>(headers: H, name: &str) -> impl Iterator<Item = &'h [u8]>
@@ -79,7 +76,7 @@ where
     pairs.filter_map(move |pair| value(pair, name))
 }
 
-/// The pairs of a header.
+/// Iterates over the pairs of a header.
 struct Pairs<'h> {
     rest: Option<&'h [u8]>,
 }
@@ -95,10 +92,10 @@ impl<'h> Iterator for Pairs<'h> {
     }
 }
 
-/// Gives the value of a pair that has this name.
+/// Returns the value of a pair with this name.
 fn value<'h>(pair: &'h [u8], name: &str) -> Option<&'h [u8]> {
     let pair = trim_start(pair);
-    // Most pairs are others, and end here.
+    // Most pairs have another name and end here.
     if !pair.starts_with(name.as_bytes()) {
         return None;
     }
@@ -124,7 +121,7 @@ fn trim(bytes: &[u8]) -> &[u8] {
 fn unquote(value: &[u8]) -> &[u8] {
     match value {
         [b'"', inner @ .., b'"'] => inner,
-        // cookie.parse looks at the first and the last character, which may be the same one.
+        // cookie.parse checks the first and the last character, which may be the same one.
         [b'"'] => &[],
         _ => value,
     }
@@ -141,7 +138,7 @@ fn decode(value: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// Decodes a value that is short, and ASCII before and after: `None` for any other.
+/// Decodes a short value that is ASCII before and after decoding. Returns `None` for any other value.
 #[inline]
 fn decode_short<'b>(value: &[u8], short: &'b mut [u8; SHORT]) -> Option<&'b str> {
     let (mut from, mut length) = (0, 0);
@@ -166,7 +163,7 @@ fn unescape(bytes: &[u8]) -> Option<(u8, &[u8])> {
     Some((digit(*high)? << 4 | digit(*low)?, rest))
 }
 
-/// Does what `decodeURIComponent` does; `None` where there is nothing to decode, or it throws.
+/// Decodes like `decodeURIComponent`. Returns `None` if there is nothing to decode or JavaScript throws.
 fn decode_percent(text: &str) -> Option<String> {
     let mut next = memchr(b'%', text.as_bytes())?;
     let mut rest = text;
@@ -189,7 +186,7 @@ fn decode_percent(text: &str) -> Option<String> {
             for (place, byte) in unit[..length].iter_mut().enumerate() {
                 *byte = escape(rest.get(place * 3..)?)?;
             }
-            // Overlong forms, surrogates and what is beyond U+10FFFF are no UTF-8.
+            // Overlong forms, surrogates and values beyond U+10FFFF are not UTF-8.
             decoded.push_str(std::str::from_utf8(&unit[..length]).ok()?);
         }
         rest = &rest[length * 3..];
@@ -202,7 +199,7 @@ fn decode_percent(text: &str) -> Option<String> {
     Some(decoded)
 }
 
-/// Reads the `%XX` that a text begins with.
+/// Reads the `%XX` at the start of a text.
 fn escape(text: &str) -> Option<u8> {
     unescape(text.as_bytes()).map(|(byte, _)| byte)
 }
@@ -217,7 +214,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives the first, both ways.
+    /// Returns the first value, and checks that `values` and `find` agree.
     fn first(header: &[u8]) -> Option<String> {
         let found = find([header], "sid", 1, |value| Some(value.to_owned()));
         assert_eq!(values([header], "sid").next().as_deref(), found.as_deref());
@@ -226,7 +223,7 @@ mod tests {
 
     #[test]
     fn header_is_read_as_the_npm_parser_reads_it() {
-        // Each right side by cookie 0.7.2 on Node 20: parse(left).sid
+        // The right sides come from cookie 0.7.2 on Node 20: parse(left).sid
         for (header, value) in [
             (&b"sid=a"[..], Some("a")),
             (b"sid=a=b=c", Some("a=b=c")),
@@ -265,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn escape_is_found_wherever_it_is() {
+    fn escape_is_found_at_every_place() {
         for before in 0..SHORT + 20 {
             for behind in [0, 1, 7, 8, 30, SHORT] {
                 let (before, behind) = ("d".repeat(before), "d".repeat(behind));
@@ -282,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_value_that_is_encoded_is_copied() {
+    fn only_encoded_values_are_copied() {
         let is_copied =
             |header: &[u8]| matches!(values([header], "sid").next(), Some(Cow::Owned(_)));
         assert!(!is_copied(b"sid=\"s:abc\""));
@@ -290,8 +287,8 @@ mod tests {
     }
 
     #[test]
-    fn name_that_no_cookie_can_have_is_found_nowhere() {
-        // By cookie 0.7.2 on Node 20: parse('a=b=c; sid =x; b=') has a, sid and b.
+    fn name_that_no_cookie_can_have_is_never_found() {
+        // cookie 0.7.2 on Node 20: parse('a=b=c; sid =x; b=') has a, sid and b.
         for name in ["a=b", "sid ", " sid", "b=", ""] {
             let found = find([&b"a=b=c; sid =x; b="[..]], name, 9, |value| Some(value.to_owned()));
             assert_eq!(found, None, "{name:?}");

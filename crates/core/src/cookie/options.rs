@@ -1,23 +1,23 @@
-//! The `cookie` option: what the cookie of a new session is like.
+//! The `cookie` option: the settings of the cookie of a new session.
 
 use std::time::{Duration, SystemTime};
 
-use super::set_cookie::{InvalidAttribute, check_domain, check_path};
+use super::attribute::{InvalidAttribute, check_domain, check_path};
 use crate::Timestamp;
 
 /// The settings of the session cookie: express-session's `cookie` option.
 ///
-/// They are for new sessions. A stored session keeps the attributes it was stored with, whatever the
-/// settings have become since (item 38).
+/// They apply to new sessions. A stored session keeps the attributes that it was stored with, even if the settings have
+/// changed since (item 38).
 ///
 /// | setting | default | express-session |
 /// |---|---|---|
 /// | [`path`](Self::path) | `/` | `cookie.path` |
-/// | [`domain`](Self::domain) | none: the host that answered, without its subdomains | `cookie.domain` |
+/// | [`domain`](Self::domain) | none: the host of the response, without its subdomains | `cookie.domain` |
 /// | [`max_age`](Self::max_age) | none: until the browser closes | `cookie.maxAge` |
 /// | [`expires`](Self::expires) | none | `cookie.expires` |
 /// | [`http_only`](Self::http_only) | `true` | `cookie.httpOnly` |
-/// | [`secure`](Self::secure) | none: sent over plain HTTP too | `cookie.secure` |
+/// | [`secure`](Self::secure) | none: also sent over plain HTTP | `cookie.secure` |
 /// | [`same_site`](Self::same_site) | none: the browser's default, mostly `Lax` | `cookie.sameSite` |
 /// | [`partitioned`](Self::partitioned) | none | `cookie.partitioned` |
 /// | [`priority`](Self::priority) | none | `cookie.priority` |
@@ -46,7 +46,7 @@ pub struct Cookie {
     pub(super) priority: Option<Priority>,
 }
 
-/// How long the cookie of a new session is to live.
+/// The lifetime of the cookie of a new session.
 ///
 /// ```
 /// use std::time::Duration;
@@ -57,13 +57,13 @@ pub struct Cookie {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
-    /// From the last touch on, express-session's `maxAge`.
+    /// A duration after the last touch: express-session's `maxAge`.
     MaxAge(Duration),
-    /// Until a point in time, express-session's `expires`.
+    /// A point in time: express-session's `expires`.
     Expires(SystemTime),
 }
 
-/// Whether the cookie is for HTTPS only: `true`, `false`, or as the connection is.
+/// Whether the cookie is restricted to HTTPS: `true`, `false`, or depending on the connection.
 ///
 /// ```
 /// use express_session_core::cookie::{Cookie, Secure};
@@ -82,11 +82,11 @@ pub enum Lifetime {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secure {
-    /// As the connection that made the session: `Secure` over HTTPS, not over plain HTTP.
+    /// `Secure` if the session was created over HTTPS, and not if over plain HTTP.
     Auto,
-    /// HTTPS only. Over plain HTTP the cookie is not sent at all.
+    /// HTTPS only. Over plain HTTP the cookie is not sent.
     Always,
-    /// Over plain HTTP too.
+    /// Plain HTTP as well.
     Never,
 }
 
@@ -114,13 +114,13 @@ impl From<bool> for Secure {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SameSite {
-    /// `None` over HTTPS and `Lax` over plain HTTP, decided when the session is made.
+    /// `None` over HTTPS and `Lax` over plain HTTP, decided when the session is created.
     Auto,
     /// Top-level navigation only.
     Lax,
-    /// None.
+    /// No requests from other sites.
     Strict,
-    /// All. Browsers take it only together with `Secure`.
+    /// All requests. Browsers accept it only together with `Secure`.
     None,
     /// `Strict`, stored as `true`: express-session's `sameSite: true`.
     On,
@@ -134,7 +134,7 @@ impl From<bool> for SameSite {
     }
 }
 
-/// Which cookies a browser that is short of space drops last. Chromium only.
+/// The order in which a browser evicts cookies if it runs out of space. Chromium only.
 ///
 /// ```
 /// use express_session_core::cookie::{Cookie, Priority};
@@ -150,16 +150,16 @@ impl From<bool> for SameSite {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
-    /// Dropped first.
+    /// Evicted first.
     Low,
     /// The browser's default.
     Medium,
-    /// Dropped last.
+    /// Evicted last.
     High,
 }
 
 impl Cookie {
-    /// Starts from the defaults: path `/`, `HttpOnly`, until the browser closes.
+    /// Creates the default settings: path `/`, `HttpOnly`, until the browser closes.
     ///
     /// ```
     /// use express_session_core::cookie::{Cookie};
@@ -176,9 +176,9 @@ impl Cookie {
         Self::default()
     }
 
-    /// Sets the path below which the cookie is sent, and the layer has a session. Default `/`.
+    /// Sets the path of the requests that send the cookie and have a session. Default `/`.
     ///
-    /// A request outside of it has no session at all (item 19).
+    /// A request outside the path has no session (item 19).
     ///
     /// ```
     /// use express_session_core::cookie::{Cookie};
@@ -197,7 +197,7 @@ impl Cookie {
         self
     }
 
-    /// Sets the domain the cookie is sent to, with its subdomains. Default: only the host that answered.
+    /// Sets the domain that receives the cookie, including its subdomains. Default: only the host of the response.
     ///
     /// ```
     /// use express_session_core::cookie::{Cookie};
@@ -216,12 +216,11 @@ impl Cookie {
         self
     }
 
-    /// Sets how long the session lives after the last request, to the millisecond. Default: until the
-    /// browser closes, and in the store as long as the store's `ttl`.
+    /// Sets the session's lifetime after the last request, to the millisecond. Default: until the browser closes, and
+    /// the store's `ttl` in the store.
     ///
-    /// Every request moves the end of the session in the store; the browser learns a new end when the
-    /// session was modified, or always with `rolling`. Of `max_age` and
-    /// [`expires`](Self::expires) the last one counts.
+    /// Every request resets the expiry in the store. The browser receives the new expiry if the session was modified,
+    /// or always with `rolling`. If both `max_age` and [`expires`](Self::expires) are set, the last call counts.
     ///
     /// ```
     /// use std::time::Duration;
@@ -238,8 +237,8 @@ impl Cookie {
         self
     }
 
-    /// Sets when the session of a first request ends. Later requests move the end by the time that was
-    /// left at first, as in express-session, so [`max_age`](Self::max_age) is mostly what you want.
+    /// Sets the time at which a new session expires. Later requests reset the expiry to the time that was left when the
+    /// session was created, as in express-session; most applications need [`max_age`](Self::max_age) instead.
     ///
     /// ```
     /// use std::time::{Duration, UNIX_EPOCH};
@@ -257,7 +256,7 @@ impl Cookie {
         self
     }
 
-    /// Keeps the cookie from scripts. Default `true`; there is hardly a reason for `false`.
+    /// Sets whether the cookie is hidden from scripts. Default `true`, which is right for almost every application.
     ///
     /// ```
     /// use express_session_core::cookie::{Cookie};
@@ -276,11 +275,11 @@ impl Cookie {
         self
     }
 
-    /// Keeps the cookie to HTTPS. Default: not set. `true` is right for production, and
-    /// [`Secure::Auto`] where the same build also serves plain HTTP.
+    /// Sets whether the cookie is restricted to HTTPS. Default: not set. Use `true` in production, or [`Secure::Auto`]
+    /// if the same build also serves plain HTTP.
     ///
-    /// Over plain HTTP a `Secure` cookie is not sent. Behind a proxy that speaks HTTPS, the layer
-    /// needs its `proxy` option to know of it.
+    /// A `Secure` cookie is not sent over plain HTTP. Behind a proxy that terminates HTTPS, set the layer's `proxy`
+    /// option so that it recognises the connection as secure.
     ///
     /// ```
     /// use express_session_core::cookie::{Cookie};
@@ -299,7 +298,7 @@ impl Cookie {
         self
     }
 
-    /// Says which requests from other sites carry the cookie. Default: not set, the browser's default.
+    /// Sets which requests from other sites carry the cookie. Default: not set, which means the browser's default.
     ///
     /// ```
     /// use express_session_core::cookie::{Cookie, SameSite};
@@ -318,7 +317,7 @@ impl Cookie {
         self
     }
 
-    /// Gives an embedded site a cookie of its own for each embedding site (CHIPS). Default: not set.
+    /// Sets whether an embedded site has a separate cookie for each embedding site (CHIPS). Default: not set.
     ///
     /// ```
     /// use express_session_core::cookie::{Cookie};
@@ -337,7 +336,7 @@ impl Cookie {
         self
     }
 
-    /// Sets the priority that Chromium keeps the cookie with. Default: not set.
+    /// Sets the priority of the cookie in Chromium. Default: not set.
     ///
     /// ```
     /// use express_session_core::cookie::{Cookie, Priority};
@@ -356,7 +355,7 @@ impl Cookie {
         self
     }
 
-    /// Gives the path that decides which requests have a session.
+    /// Returns the path that decides which requests have a session.
     ///
     /// ```
     /// use express_session_core::cookie::Cookie;
@@ -369,7 +368,7 @@ impl Cookie {
         self.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/")
     }
 
-    /// Says whether browsers refuse this cookie: `SameSite=None` without `Secure`.
+    /// Checks whether browsers refuse this cookie: `SameSite=None` without `Secure`.
     ///
     /// ```
     /// use express_session_core::cookie::{Cookie, SameSite};
@@ -383,7 +382,7 @@ impl Cookie {
         self.same_site == Some(SameSite::None) && matches!(self.secure, None | Some(Secure::Never))
     }
 
-    /// Checks every setting, so that none fails when a cookie is written.
+    /// Checks that every setting can be written into a cookie.
     ///
     /// # Errors
     ///
@@ -414,7 +413,7 @@ impl Cookie {
         }
     }
 
-    /// Half of what JavaScript's dates reach, so that no clock makes a sum that is no date.
+    /// Half the range of JavaScript's dates, so that the sum with any time is a valid date.
     const LONGEST: Duration = Duration::from_secs(4_320_000_000_000);
 }
 
@@ -448,14 +447,14 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_cannot_be_written_are_refused_by_name() {
+    fn settings_that_cannot_be_written_are_refused_with_their_name() {
         let second = Duration::from_secs(1);
         let days = |days: u64| UNIX_EPOCH + Duration::from_secs(days * 86_400);
         for (cookie, refused) in [
             (Cookie::new(), None),
             (Cookie::new().path("/;"), Some("path")),
             (Cookie::new().domain("a b"), Some("domain")),
-            // No domain, as `domain: ''` is none on Node.
+            // An empty domain sets none, as `domain: ''` on Node.
             (Cookie::new().domain(""), None),
             (Cookie::new().max_age(Duration::ZERO), None),
             (Cookie::new().max_age(Cookie::LONGEST), None),

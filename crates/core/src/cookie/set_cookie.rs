@@ -1,71 +1,17 @@
-//! Writes the `Set-Cookie` header, byte for byte as `cookie.serialize` 0.7.2 does (items 34 and 35).
+//! Writes the `Set-Cookie` header, byte for byte like `cookie.serialize` 0.7.2 (items 34 and 35).
 //!
 //! 1. `name=value`, then `Domain`, `Path`, `Expires`, `HttpOnly`, `Secure`, `Partitioned`, `Priority`,
-//!    `SameSite`, in this order, each only where it is set. `Max-Age` is never written.
-//! 2. The value is encoded as `encodeURIComponent` does.
-//! 3. What would break out of its attribute (CVE-2024-47764) is refused.
-
-use std::fmt;
+//!    `SameSite`, in this order, each only if it is set. `Max-Age` is never written.
+//! 2. The value is encoded like `encodeURIComponent`.
+//! 3. A value that would break out of its attribute (CVE-2024-47764) is refused.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::stored::{Field, StoredCookie};
+use super::attribute::{InvalidAttribute, check_domain, check_path};
+use super::field::Field;
+use super::stored::StoredCookie;
 use crate::Timestamp;
 use crate::record::json;
-
-/// An attribute that cannot be written into a `Set-Cookie` header.
-///
-/// ```
-/// use express_session_core::cookie::check_domain;
-///
-/// let refused = check_domain("a.com; Path=/x").unwrap_err();
-/// assert_eq!(refused.to_string(), r#"invalid cookie domain "a.com; Path=/x""#);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidAttribute {
-    attribute: &'static str,
-    value: String,
-}
-
-impl InvalidAttribute {
-    pub(super) fn new(attribute: &'static str, value: impl Into<String>) -> Self {
-        Self { attribute, value: value.into() }
-    }
-
-    /// Names the attribute, in the words of the options: `domain`, `path`, `max_age`, …
-    ///
-    /// ```
-    /// use express_session_core::cookie::check_domain;
-    ///
-    /// let refused = check_domain("a..com").unwrap_err();
-    /// assert_eq!(refused.attribute(), "domain");
-    /// ```
-    #[must_use]
-    pub fn attribute(&self) -> &'static str {
-        self.attribute
-    }
-
-    /// Shows the value that was refused.
-    ///
-    /// ```
-    /// use express_session_core::cookie::check_domain;
-    ///
-    /// let refused = check_domain("a..com").unwrap_err();
-    /// assert_eq!(refused.value(), "a..com");
-    /// ```
-    #[must_use]
-    pub fn value(&self) -> &str {
-        &self.value
-    }
-}
-
-impl fmt::Display for InvalidAttribute {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid cookie {} {:?}", self.attribute, self.value)
-    }
-}
-
-impl std::error::Error for InvalidAttribute {}
 
 /// Writes the `Set-Cookie` header for a value (not yet percent-encoded) and a session's cookie.
 ///
@@ -73,8 +19,7 @@ impl std::error::Error for InvalidAttribute {}
 ///
 /// # Errors
 ///
-/// [`InvalidAttribute`] for an attribute that a stored record or a handler set to something that no
-/// header can carry.
+/// [`InvalidAttribute`] if a stored record or a handler set an attribute to a value that a header cannot contain.
 ///
 /// ```
 /// use express_session_core::Timestamp;
@@ -95,12 +40,12 @@ pub fn print(name: &str, value: &str, cookie: &StoredCookie) -> Result<String, I
     Ok(out)
 }
 
-/// Writes the `Set-Cookie` header that makes a browser forget a session's cookie: no value, and an
-/// end in 1970. The other attributes are those it was set with, since a browser tells cookies apart by them.
+/// Writes the `Set-Cookie` header that expires a session's cookie in the browser: without a value, and with an expiry in
+/// 1970. The other attributes stay the same, since a browser identifies a cookie by them.
 ///
 /// # Errors
 ///
-/// As [`print()`].
+/// The errors of [`print()`].
 ///
 /// ```
 /// use express_session_core::Timestamp;
@@ -117,70 +62,6 @@ pub fn print_expired(name: &str, cookie: &StoredCookie) -> Result<String, Invali
     out.push('=');
     push_attributes(cookie, &Field::Date(Some(Timestamp::from_millis(0))), &mut out)?;
     Ok(out)
-}
-
-/// Checks a cookie's name: a token of RFC 9110 §5.6.2.
-///
-/// # Errors
-///
-/// [`InvalidAttribute`] where it is none.
-///
-/// ```
-/// use express_session_core::cookie::check_name;
-///
-/// assert!(check_name("__Host-sid").is_ok());
-/// assert!(check_name("my session").is_err());
-/// ```
-pub fn check_name(name: &str) -> Result<(), InvalidAttribute> {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if !name.is_empty() && name.bytes().all(is_token) {
-        return Ok(());
-    }
-    Err(InvalidAttribute::new("name", name))
-}
-
-/// Checks a cookie's domain: labels of letters, digits and inner hyphens, with a dot in front or not.
-///
-/// # Errors
-///
-/// [`InvalidAttribute`] where it is none.
-///
-/// ```
-/// use express_session_core::cookie::check_domain;
-///
-/// assert!(check_domain(".example.com").is_ok());
-/// assert!(check_domain("example.com:3000").is_err());
-/// ```
-pub fn check_domain(domain: &str) -> Result<(), InvalidAttribute> {
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    if domain.strip_prefix('.').unwrap_or(domain).split('.').all(is_label) {
-        return Ok(());
-    }
-    Err(InvalidAttribute::new("domain", domain))
-}
-
-/// Checks a cookie's path: printable ASCII without a semicolon and a `<`, as `cookie` 0.7.2 has it.
-///
-/// # Errors
-///
-/// [`InvalidAttribute`] where it is none.
-///
-/// ```
-/// use express_session_core::cookie::check_path;
-///
-/// assert!(check_path("/admin").is_ok());
-/// assert!(check_path("/; Domain=evil.example").is_err());
-/// ```
-pub fn check_path(path: &str) -> Result<(), InvalidAttribute> {
-    if path.bytes().all(|byte| matches!(byte, 0x20..=0x3a | 0x3d..=0x7e)) {
-        return Ok(());
-    }
-    Err(InvalidAttribute::new("path", path))
 }
 
 fn push_attributes(
@@ -232,7 +113,7 @@ fn push_attributes(
     )
 }
 
-/// Writes an attribute that is one of a few words, whatever its case.
+/// Writes an attribute that is one of a few words, in any case.
 fn push_word(
     attribute: &'static str,
     prefix: &str,
@@ -256,7 +137,7 @@ fn invalid(attribute: &'static str, field: &Field) -> InvalidAttribute {
     InvalidAttribute::new(attribute, attribute_text(field).unwrap_or_default())
 }
 
-/// Gives what JavaScript makes of a value in a text, or `None` for what it takes for false.
+/// Returns a value as JavaScript converts it to a string, or `None` if JavaScript treats it as false.
 fn attribute_text(field: &Field) -> Option<String> {
     field.is_truthy().then(|| match field {
         Field::Text(text) => text.clone().into_owned(),
@@ -272,7 +153,7 @@ fn attribute_text(field: &Field) -> Option<String> {
     })
 }
 
-/// What `encodeURIComponent` encodes (ECMA-262 §19.2.6.4).
+/// The characters that `encodeURIComponent` encodes (ECMA-262 §19.2.6.4).
 const COMPONENT: AsciiSet = NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -341,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_break_out_of_its_attribute_is_refused() {
+    fn value_that_would_break_out_of_its_attribute_is_refused() {
         for (stored, attribute) in [
             (r#"{"path":"/; Secure"}"#, "path"),
             (r#"{"path":"/\n"}"#, "path"),
@@ -359,38 +240,6 @@ mod tests {
             (r#"{"sameSite":1}"#, "same_site"),
         ] {
             assert_eq!(header(stored).unwrap_err().attribute(), attribute, "{stored}");
-        }
-    }
-
-    #[test]
-    fn name_is_a_token() {
-        assert!(check_name("__Host-connect.sid").is_ok());
-        for name in ["", "a b", "a;b", "a=b", "é", "a\n", "(a)"] {
-            let refused = check_name(name).unwrap_err();
-            assert_eq!((refused.attribute(), refused.value()), ("name", name));
-            assert_eq!(refused.to_string(), format!("invalid cookie name {name:?}"));
-        }
-    }
-
-    #[test]
-    fn domain_is_labels_of_letters_digits_and_inner_hyphens() {
-        let longest = "a".repeat(63);
-        for domain in ["example.com", ".example.com", "a-b.c", "1.2", "localhost", &longest] {
-            assert_eq!(check_domain(domain), Ok(()), "{domain}");
-        }
-        let too_long = "a".repeat(64);
-        for domain in
-            ["", ".", "a.", "..a", "-a.com", "a-.com", "a_b.com", "a b", "é.com", &too_long]
-        {
-            assert!(check_domain(domain).is_err(), "{domain}");
-        }
-    }
-
-    #[test]
-    fn path_is_printable_ascii_without_semicolon_and_less_than() {
-        assert_eq!(check_path("/ !:=>?~"), Ok(()));
-        for path in ["/;", "/<", "/\u{1f}", "/\u{7f}", "/é"] {
-            assert_eq!(check_path(path).unwrap_err().attribute(), "path", "{path:?}");
         }
     }
 }

@@ -1,229 +1,303 @@
-//! The options that decide what happens to a session, and the departures from express-session.
+//! The options that decide what happens to a session, and the questions that they answer.
+//!
+//! [`Policy`] has a method for each decision that depends on a [departure](Departures). Only this module and
+//! [`decide`](crate::decide) read departures; every other module calls a method.
 
-/// What becomes of the record of a session that was unset: express-session's `unset` option.
-///
-/// ```
-/// use express_session_core::{Policy, Unset};
-///
-/// assert_eq!(Policy::default().unset, Unset::Keep);
-/// ```
+mod departures;
+
+pub use departures::Departures;
+
+/// What happens to the record when a handler unsets the session: express-session's `unset` option.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unset {
-    /// The record stays as it is; the changes of this request are dropped. The default.
+    /// The record stays as it is, and the changes of this request are dropped. The default.
     #[default]
     Keep,
     /// The record is destroyed at the end of the request.
     Destroy,
 }
 
-/// What a request does whose session store is out: it cannot be reached, does not answer in time, or
+/// How a request continues when the store is unavailable: the store cannot be reached, does not answer in time, or
 /// refuses to work.
-///
-/// ```
-/// use express_session_core::{Outage, Policy};
-///
-/// assert_eq!(Policy::default().outage, Outage::Fail);
-/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Outage {
-    /// It fails, with an answer that says to try again. The default.
+    /// The request fails with a response that asks the client to retry. The default.
     #[default]
     Fail,
-    /// It goes on without a session: an empty one that nothing is kept of. Ending a session still fails: no
-    /// visitor is told of a logout that did not happen.
+    /// The request continues with an empty session that is not stored. Ending a session still fails, so that a
+    /// visitor never sees a logout that did not happen.
     Continue,
 }
 
-/// What becomes of the changes of a request whose session ended while it was being handled: by a logout, by
-/// `regenerate`, by its time.
-///
-/// ```
-/// use express_session_core::{LateWrite, Policy};
-///
-/// assert_eq!(Policy::default().late_write, LateWrite::Drop);
-/// ```
+/// What happens to the changes of a request whose session ended in the meantime: by a logout, by
+/// `regenerate`, or because it expired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LateWrite {
-    /// They are dropped, and the handler's response is sent, without a cookie. The default.
+    /// The changes are dropped, and the handler's response is sent without a cookie. The default.
     #[default]
     Drop,
     /// The response is replaced by 409 Conflict.
     Refuse,
 }
 
-/// Everything that [`decide`](crate::decide) goes by.
+/// The options that [`decide::plan`](crate::decide::plan) and the methods here decide by.
 ///
 /// ```
+/// use express_session_core::policy::{LoadTime, OnConflict, SaveTime};
 /// use express_session_core::{Departures, Policy};
 ///
-/// let express = Policy {
-///     resave: true,
-///     save_uninitialized: true,
-///     departures: Departures::none(),
-///     ..Policy::default()
-/// };
-/// assert!(!express.rolling);
+/// let policy = Policy::default();
+/// assert_eq!(policy.when_to_load(true), LoadTime::Late);
+/// assert_eq!(policy.when_to_save(), SaveTime::Early);
+/// assert_eq!(policy.on_conflict(), OnConflict::Merge);
+///
+/// // express-session loads before the handler, saves at the end of the body, and overwrites.
+/// let express = Policy { departures: Departures::none(), ..policy };
+/// assert_eq!(express.when_to_load(true), LoadTime::Early);
+/// assert_eq!(express.when_to_save(), SaveTime::AtEnd);
+/// assert_eq!(express.on_conflict(), OnConflict::Overwrite);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// Saves a loaded session even if nothing was modified.
+    /// Saves a loaded session even if it was not modified.
     pub resave: bool,
     /// Sends the cookie with every response.
     pub rolling: bool,
-    /// Saves a new session even if nothing was put into it.
+    /// Saves a new session even if it is empty.
     pub save_uninitialized: bool,
-    /// What unsetting a session does to its record.
+    /// What happens to the record of a session that was unset.
     pub unset: Unset,
-    /// What a request does whose store is out.
+    /// How a request continues when the store is unavailable.
     pub outage: Outage,
-    /// What becomes of changes to a session that has ended.
+    /// What happens to changes of a session that has ended.
     pub late_write: LateWrite,
-    /// Where to do better than express-session.
+    /// The differences from express-session.
     pub departures: Departures,
 }
 
-macro_rules! departures {
-    ($($(#[doc = $doc:literal])+ $number:literal $name:ident,)+) => {
-        /// Where this differs from express-session 1.19.0, each difference one switch.
-        ///
-        /// All are on by default. [`Departures::none`] behaves as express-session does; the judge
-        /// (`cargo xtask conformance`) finds no difference then. Each is a numbered chapter of
-        /// `DEPARTURES.md`, with its reason. (Number 1 is the defaults of `resave` and
-        /// `save_uninitialized`, and needs no switch.)
-        ///
-        /// ```
-        /// use express_session_core::Departures;
-        ///
-        /// let departures = Departures::none().clear_cookie(true);
-        /// assert!(departures.clear_cookie && !departures.skip_unreachable_sessions);
-        /// assert_eq!(departures.active().collect::<Vec<_>>(), [(14, "clear_cookie")]);
-        /// assert_eq!(Departures::default(), Departures::all());
-        /// ```
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[non_exhaustive]
-        pub struct Departures {
-            $($(#[doc = $doc])+ pub $name: bool,)+
-        }
-
-        impl Departures {
-            /// Turns every departure on: the default.
-            ///
-            /// ```
-            /// use express_session_core::Departures;
-            ///
-            /// assert_eq!(Departures::all(), Departures::default());
-            /// ```
-            #[must_use]
-            pub const fn all() -> Self {
-                Self { $($name: true,)+ }
-            }
-
-            /// Turns every departure off: express-session 1.19.0.
-            ///
-            /// ```
-            /// use express_session_core::Departures;
-            ///
-            /// assert_eq!(Departures::none().active().next(), None);
-            /// ```
-            #[must_use]
-            pub const fn none() -> Self {
-                Self { $($name: false,)+ }
-            }
-
-            /// Gives the number and the name of each that is on.
-            ///
-            /// ```
-            /// use express_session_core::Departures;
-            ///
-            /// let mut active = Departures::all().active();
-            /// assert_eq!(active.next(), Some((2, "lazy_load")));
-            /// ```
-            pub fn active(&self) -> impl Iterator<Item = (u8, &'static str)> + use<> {
-                [$((self.$name, ($number, stringify!($name))),)+]
-                    .into_iter()
-                    .filter_map(|(on, row)| on.then_some(row))
-            }
-
-            /// Sets the departure of this number, and says whether there is one.
-            ///
-            /// ```
-            /// use express_session_core::Departures;
-            ///
-            /// let mut departures = Departures::all();
-            /// assert!(departures.set(14, false));
-            /// assert!(!departures.clear_cookie);
-            /// assert!(!departures.set(99, false));
-            /// ```
-            pub fn set(&mut self, number: u8, on: bool) -> bool {
-                match number {
-                    $($number => self.$name = on,)+
-                    _ => return false,
-                }
-                true
-            }
-
-            $(
-                $(#[doc = $doc])+
-                #[doc = concat!(
-                    "\n```\n",
-                    "use express_session_core::Departures;\n\n",
-                    "let one = Departures::none().", stringify!($name), "(true);\n",
-                    "assert!(one.active().eq([(", $number, ", \"", stringify!($name), "\")]));\n",
-                    "```",
-                )]
-                #[must_use]
-                pub const fn $name(mut self, on: bool) -> Self {
-                    self.$name = on;
-                    self
-                }
-            )+
-        }
-    };
+/// When the record of a request is loaded: see [`Policy::when_to_load`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadTime {
+    /// Before the handler runs.
+    Early,
+    /// When the handler first uses the session, or else after the handler.
+    Late,
+    /// Only when the handler uses the session: without that, this request has nothing to load.
+    Asked,
 }
 
-departures! {
-    /// Loads the record when it is first asked for, or after the handler, and not before it.
-    2 lazy_load,
-    /// Matches the cookie's path as browsers do (RFC 6265 §5.1.4), and not by prefix.
-    3 path_match,
-    /// Of several cookies of our name uses the first that is validly signed, and not only the first.
-    4 duplicate_cookies,
-    /// Under `proxy` reads RFC 7239 `Forwarded` where there is no `X-Forwarded-Proto`.
-    5 forwarded,
-    /// Resolves `auto` in the cookie settings also where these come from a function.
-    6 cookie_function_auto,
-    /// Lets two layers with two cookie names both have a session.
-    7 layers_by_name,
-    /// Stores members that nobody touched byte for byte, also those with reserved names.
-    8 verbatim,
-    /// Saves and sends a stored session whose cookie was changed, though its data was not.
-    9 cookie_changes_saved,
-    /// Does not store a new session whose cookie cannot be sent.
-    10 skip_unreachable_sessions,
-    /// Sends the cookie of a new session that was saved by hand.
-    11 save_sends_cookie,
-    /// Renews the session's time with a save by hand, and writes or touches no second time.
-    12 single_write,
-    /// Destroys no record that was never stored, or is destroyed already.
-    13 single_destroy,
-    /// Makes the browser forget the cookie of a session that was destroyed.
-    14 clear_cookie,
-    /// Lets the response leave only when its session is saved.
-    15 save_before_response,
-    /// Never writes back a record that has gone since it was loaded.
-    16 destroy_is_final,
-    /// Never overwrites a record with a new session that drew the same id.
-    17 unique_ids,
-    /// Never takes a failure of the store for success, or for a reason to destroy.
-    18 report_store_errors,
-    /// Merges what overlapping requests changed, member by member.
-    19 merge_changes,
-    /// Touches the record in the same step that loads it, and not in a second one at the end.
-    20 touch_on_load,
+/// How a record is loaded: see [`Policy::how_to_load`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadMode {
+    /// Load it. If the request does not write, it touches the record at the end.
+    Load,
+    /// Load and touch it in one call, which is all that a request needs that only reads.
+    LoadAndTouch,
 }
 
-impl Default for Departures {
-    fn default() -> Self {
-        Self::all()
+/// When the session of a response is saved: see [`Policy::when_to_save`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaveTime {
+    /// Before the headers leave, and again at the end of the body if the session has changed since.
+    Early,
+    /// At the end of the body.
+    AtEnd,
+}
+
+/// What a write does if the store's record is unexpectedly there or missing: see [`Policy::on_missing_record`] and
+/// [`Policy::on_id_collision`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnMismatch {
+    /// Write unconditionally.
+    Overwrite,
+    /// Do not write.
+    Refuse,
+}
+
+/// What a write does if another request has written the record since it was loaded: see [`Policy::on_conflict`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnConflict {
+    /// Rebase this request's changes onto the stored record.
+    Merge,
+    /// Write this request's session over the stored record.
+    Overwrite,
+}
+
+impl Policy {
+    /// Decides when to load (departure 2). `has_cookie` states whether the request has a validly signed cookie.
+    ///
+    /// ```
+    /// use express_session_core::Policy;
+    /// use express_session_core::policy::LoadTime;
+    ///
+    /// // Without a cookie there is nothing to load, unless the handler uses the session.
+    /// assert_eq!(Policy::default().when_to_load(false), LoadTime::Asked);
+    /// ```
+    #[must_use]
+    pub fn when_to_load(&self, has_cookie: bool) -> LoadTime {
+        if !self.departures.lazy_load {
+            LoadTime::Early
+        } else if has_cookie || self.save_uninitialized {
+            // Every request keeps its session alive, and the first one stores a new session.
+            LoadTime::Late
+        } else {
+            LoadTime::Asked
+        }
+    }
+
+    /// Decides how to load (departure 20). With `resave` every request writes, and needs no touch.
+    #[must_use]
+    pub fn how_to_load(&self) -> LoadMode {
+        if self.departures.touch_on_load && !self.resave {
+            LoadMode::LoadAndTouch
+        } else {
+            LoadMode::Load
+        }
+    }
+
+    /// Checks whether [`LoadMode::LoadAndTouch`] completes a session that the handler did not use. If so, there is
+    /// nothing left to store and no cookie to send, whatever the record contains.
+    ///
+    /// ```
+    /// use express_session_core::Policy;
+    ///
+    /// assert!(Policy::default().touch_on_load_suffices());
+    /// // With `rolling` every response has the cookie, and its settings are in the record.
+    /// let rolling = Policy { rolling: true, ..Policy::default() };
+    /// assert!(!rolling.touch_on_load_suffices());
+    /// ```
+    #[must_use]
+    pub fn touch_on_load_suffices(&self) -> bool {
+        self.how_to_load() == LoadMode::LoadAndTouch && !self.rolling
+    }
+
+    /// Decides when to save (departure 15).
+    #[must_use]
+    pub fn when_to_save(&self) -> SaveTime {
+        if self.departures.save_before_response { SaveTime::Early } else { SaveTime::AtEnd }
+    }
+
+    /// Decides what a write does if the record of a loaded session is missing (departure 16).
+    #[must_use]
+    pub fn on_missing_record(&self) -> OnMismatch {
+        if self.departures.destroy_is_final { OnMismatch::Refuse } else { OnMismatch::Overwrite }
+    }
+
+    /// Decides what a write does if the id of a new session is already in use (departure 17).
+    #[must_use]
+    pub fn on_id_collision(&self) -> OnMismatch {
+        if self.departures.unique_ids { OnMismatch::Refuse } else { OnMismatch::Overwrite }
+    }
+
+    /// Decides what a write does if another request has written the record (departure 19).
+    #[must_use]
+    pub fn on_conflict(&self) -> OnConflict {
+        if self.departures.merge_changes { OnConflict::Merge } else { OnConflict::Overwrite }
+    }
+
+    /// Checks whether ending a session calls the store (departure 13). `may_be_stored` states whether the session
+    /// may have a record.
+    ///
+    /// ```
+    /// use express_session_core::{Departures, Policy};
+    ///
+    /// let express = Policy { departures: Departures::none(), ..Policy::default() };
+    /// assert!(!Policy::default().destroys(false));
+    /// assert!(express.destroys(false));
+    /// ```
+    #[must_use]
+    pub fn destroys(&self, may_be_stored: bool) -> bool {
+        may_be_stored || !self.departures.single_destroy
+    }
+
+    /// Checks whether an explicit save resets the session's expiry (departure 12).
+    #[must_use]
+    pub fn save_resets_expiry(&self) -> bool {
+        self.departures.single_write
+    }
+
+    /// Checks whether an explicit touch calls the store immediately (departure 15). It does if the response is
+    /// already being sent; before that, the touch is part of the response's own save.
+    ///
+    /// ```
+    /// use express_session_core::{Departures, Policy};
+    ///
+    /// let express = Policy { departures: Departures::none(), ..Policy::default() };
+    /// assert!(Policy::default().touches_immediately(true));
+    /// assert!(!Policy::default().touches_immediately(false));
+    /// assert!(!express.touches_immediately(true));
+    /// ```
+    #[must_use]
+    pub fn touches_immediately(&self, is_sending: bool) -> bool {
+        is_sending && self.departures.save_before_response
+    }
+
+    /// Returns how many cookies of the name to check for a valid signature (departure 4): one, or enough for every
+    /// path and domain of an application. The limit bounds the cost of a forged header.
+    ///
+    /// ```
+    /// use express_session_core::{Departures, Policy};
+    ///
+    /// let express = Policy { departures: Departures::none(), ..Policy::default() };
+    /// assert_eq!(Policy::default().cookie_candidates(), 8);
+    /// assert_eq!(express.cookie_candidates(), 1);
+    /// ```
+    #[must_use]
+    pub fn cookie_candidates(&self) -> usize {
+        if self.departures.duplicate_cookies { 8 } else { 1 }
+    }
+
+    /// Checks whether the cookie's path is matched as in browsers (departure 3), or else by prefix.
+    #[must_use]
+    pub fn matches_path_like_browsers(&self) -> bool {
+        self.departures.path_match
+    }
+
+    /// Checks whether the `Forwarded` header counts under `proxy` (departure 5).
+    #[must_use]
+    pub fn reads_forwarded(&self) -> bool {
+        self.departures.forwarded
+    }
+
+    /// Checks whether `auto` is resolved also if a function returns the cookie's settings (departure 6).
+    #[must_use]
+    pub fn resolves_auto_from_function(&self) -> bool {
+        self.departures.cookie_function_auto
+    }
+
+    /// Checks whether nested layers with different cookie names each have a session (departure 7).
+    #[must_use]
+    pub fn nests_layers_by_name(&self) -> bool {
+        self.departures.layers_by_name
+    }
+
+    /// Checks whether unchanged members are stored byte for byte (departure 8).
+    #[must_use]
+    pub fn keeps_records_verbatim(&self) -> bool {
+        self.departures.verbatim
+    }
+
+    /// Checks whether a change of the cookie alone is saved (departure 9).
+    #[must_use]
+    pub fn saves_cookie_changes(&self) -> bool {
+        self.departures.cookie_changes_saved
+    }
+
+    /// Checks whether a new session is left unsaved if its cookie cannot be sent (departure 10).
+    #[must_use]
+    pub fn skips_unreachable_sessions(&self) -> bool {
+        self.departures.skip_unreachable_sessions
+    }
+
+    /// Checks whether the browser's cookie is expired when its session is destroyed (departure 14).
+    #[must_use]
+    pub fn clears_cookie(&self) -> bool {
+        self.departures.clear_cookie
+    }
+
+    /// Checks whether a failure of the store is reported and leaves the session unchanged (departure 18).
+    #[must_use]
+    pub fn reports_store_errors(&self) -> bool {
+        self.departures.report_store_errors
     }
 }

@@ -1,21 +1,21 @@
-//! JSON as JavaScript reads and writes it, on text: spans in, spans out, no tree.
+//! JavaScript's reading and writing of JSON, on text and spans instead of a tree.
 //!
-//! serde_json reads single values (see [`crate::Document::get`]). What is here is what it has no
-//! notion of: where a member stands in the text, the order in which a JavaScript object holds its
-//! keys, how ECMAScript prints a number, and strings with lone surrogates.
+//! serde_json reads single values (see [`crate::Document::get`]). This module adds what serde_json does not have: the
+//! place of a member in the text, the order of keys in a JavaScript object, ECMAScript's format of numbers, and strings
+//! with lone surrogates.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::Serialize;
 
-/// Where the text stopped being JSON.
+/// The place of the first byte that is not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed {
     pub(crate) at: usize,
 }
 
-/// A member of an object: where its key (with the quotes) and its value stand.
+/// A member of an object: the places of its key, including the quotes, and of its value.
 pub(crate) struct Member {
     pub(crate) key: Range<usize>,
     pub(crate) value: Range<usize>,
@@ -23,12 +23,12 @@ pub(crate) struct Member {
     pub(crate) is_escaped: bool,
 }
 
-/// Deeper than this, a value is left as it is written: the recursion of [`normalise`] ends.
+/// The depth at which the recursion of [`normalise`] ends. A deeper value is copied unchanged.
 const MAX_DEPTH: usize = 512;
 
 /// Calls `member` for each member of the object that `text` is, in the order of the text.
 ///
-/// The whole text is checked to be JSON, by the grammar that `JSON.parse` takes (ECMA-404).
+/// Checks that the whole text is JSON, by the grammar of `JSON.parse` (ECMA-404).
 pub(crate) fn members(text: &str, member: impl FnMut(Member)) -> Result<(), Malformed> {
     let mut scanner = Scanner::new(text);
     scanner.space();
@@ -41,7 +41,8 @@ pub(crate) fn members(text: &str, member: impl FnMut(Member)) -> Result<(), Malf
     scanner.members(member)
 }
 
-/// Does what [`members`] does for those behind a value that ends at `at`, when all before is known.
+/// Calls `member` like [`members`], but only for the members after a value that ends at `at`. The text before is
+/// known to be valid.
 pub(crate) fn members_behind(
     text: &str,
     at: usize,
@@ -72,7 +73,7 @@ impl<'a> Scanner<'a> {
         Self { bytes: text.as_bytes(), at: 0, is_escaped: false }
     }
 
-    /// Passes over the members of an object of which there is one more at least, to the end of the text.
+    /// Reads the members of an object that has at least one more, to the end of the text.
     #[inline]
     fn members(&mut self, mut member: impl FnMut(Member)) -> Result<(), Malformed> {
         loop {
@@ -99,7 +100,7 @@ impl<'a> Scanner<'a> {
 
     #[inline]
     fn space(&mut self) {
-        // Mostly there is none.
+        // Usually there is no space.
         if self.peek().is_some_and(|byte| byte > b' ') {
             return;
         }
@@ -125,7 +126,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// After a value: `true` at the end of the container, `false` where another value follows.
+    /// Reads on after a value. Returns `true` at the end of the container, and `false` if another value follows.
     #[inline]
     fn comma_or(&mut self, close: u8) -> Result<bool, Malformed> {
         self.space();
@@ -170,7 +171,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Passes over an object or an array without recursion, so that no depth of nesting overflows the stack.
+    /// Skips an object or an array without recursion, so that nesting never overflows the stack.
     fn container(&mut self) -> Result<(), Malformed> {
         let mut open = Open::default();
         loop {
@@ -242,7 +243,7 @@ impl<'a> Scanner<'a> {
         if matches!(self.peek(), Some(b'.' | b'e' | b'E')) { self.fraction() } else { Ok(()) }
     }
 
-    /// What is behind the point of a number, and its exponent.
+    /// Skips the fraction and the exponent of a number.
     #[cold]
     fn fraction(&mut self) -> Result<(), Malformed> {
         if self.peek() == Some(b'.') {
@@ -301,11 +302,11 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// The containers that are open, each an object or an array. No depth that is usual needs the heap.
+/// The open containers, each an object or an array. Up to 64 need no heap allocation.
 #[derive(Default)]
 struct Open {
     depth: usize,
-    /// The innermost up to 64, the last in the lowest bit.
+    /// The innermost 64 at most, with the last in the lowest bit.
     innermost: u64,
     outer: Vec<u64>,
 }
@@ -332,12 +333,12 @@ impl Open {
     }
 }
 
-/// Counts the bytes that stand for themselves in a string, up to the first that does not.
+/// Counts the bytes before the first one that ends a string, escapes, or is invalid in a string.
 #[inline]
 fn plain(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH: u64 = ONES << 7;
-    // Eight at a time: the high bit of a byte is set where it is zero, or may be above one that is.
+    // Eight bytes at a time: the high bit of a byte is set if the byte is zero, or possibly if a lower byte is.
     let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
     let (words, _) = bytes.as_chunks::<8>();
     for (at, word) in words.iter().enumerate() {
@@ -346,7 +347,7 @@ fn plain(bytes: &[u8]) -> usize {
         let special = zeros(word ^ (ONES * u64::from(b'"')))
             | zeros(word ^ (ONES * u64::from(b'\\')))
             | control;
-        // The lowest that is set is right, whatever stands above it.
+        // Only the lowest set bit is reliable.
         if special != 0 {
             return at * 8 + (special.trailing_zeros() / 8) as usize;
         }
@@ -357,7 +358,8 @@ fn plain(bytes: &[u8]) -> usize {
     rest.map_or(bytes.len(), |at| done + at)
 }
 
-/// Reads a JSON string, quotes included. `None` where it holds a lone surrogate: no text in Rust.
+/// Reads a JSON string, including its quotes. Returns `None` if it has a lone surrogate, which a Rust string cannot
+/// hold.
 pub(crate) fn unquote(quoted: &str) -> Option<Cow<'_, str>> {
     let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
     if !inner.contains('\\') {
@@ -366,7 +368,7 @@ pub(crate) fn unquote(quoted: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str(quoted).ok().map(Cow::Owned)
 }
 
-/// Writes a JSON string as `JSON.stringify` does.
+/// Writes a JSON string like `JSON.stringify`.
 pub(crate) fn quote(text: &str, out: &mut String) {
     out.push('"');
     let (front, rest) = text.split_at(plain(text.as_bytes()));
@@ -398,7 +400,7 @@ fn push_escape(unit: u16, out: &mut String) {
     }
 }
 
-/// Writes a number as ECMAScript's `Number::toString` does, and what is no number as `null`.
+/// Writes a number like ECMAScript's `Number::toString`, and NaN and infinities as `null`.
 pub(crate) fn push_number(number: f64, out: &mut String) {
     if number.is_finite() {
         out.push_str(ryu_js::Buffer::new().format_finite(number));
@@ -407,8 +409,8 @@ pub(crate) fn push_number(number: f64, out: &mut String) {
     }
 }
 
-/// Says whether a JSON value is an integer that is read, and written, in one way only: up to fifteen digits, which
-/// every number of JavaScript's and of Rust's holds.
+/// Checks whether a JSON value is an integer with only one notation: up to fifteen digits, which every number type of
+/// JavaScript and Rust can hold.
 pub(crate) fn is_short_integer(value: &str) -> bool {
     match value.as_bytes() {
         b"0" => true,
@@ -417,19 +419,19 @@ pub(crate) fn is_short_integer(value: &str) -> bool {
     }
 }
 
-/// Gives an object key's place among the keys that JavaScript puts first, or `None` for the others:
-/// an array index, "0" to "4294967294" without leading zeros (ECMA-262 §6.1.7, §10.1.11.1).
+/// Returns the array index that a key is: "0" to "4294967294" without leading zeros (ECMA-262 §6.1.7, §10.1.11.1).
+/// JavaScript puts these keys first, in numeric order. Returns `None` for any other key.
 pub(crate) fn array_index(key: &str) -> Option<u32> {
     let canonical =
         key == "0" || key.bytes().next().is_some_and(|first| matches!(first, b'1'..=b'9'));
-    // Another character than a digit, and a number that is too large, are what `parse` refuses.
+    // `parse` refuses other characters than digits, and numbers that are too large.
     if canonical { key.parse().ok().filter(|index| *index != u32::MAX) } else { None }
 }
 
-/// Does `JSON.stringify(JSON.parse(text))` to a text that is known to be JSON.
+/// Applies `JSON.stringify(JSON.parse(text))` to a text that is known to be JSON.
 ///
-/// Integer-like keys come first and in order, of equal keys the last value stays (at the place of
-/// the first), numbers and escapes are written JavaScript's way, and no white space is left.
+/// Array indices come first, in numeric order. Of equal keys, the last value remains, at the place of the first.
+/// Numbers and escapes are written like JavaScript writes them, and white space is removed.
 pub(crate) fn normalise(text: &str) -> String {
     ordered(text.trim_matches([' ', '\t', '\n', '\r']), push_normal_scalar)
 }
@@ -442,12 +444,12 @@ fn push_normal_scalar(value: &str, out: &mut String) {
     }
 }
 
-/// Does the same, but keeps the digits of integers that JavaScript rounds (beyond 2^53): a service in Rust
-/// tells them apart.
+/// Normalises like [`normalise`], but keeps the digits of integers that JavaScript rounds (beyond 2^53), because Rust
+/// distinguishes them.
 pub(crate) fn normalise_exactly(text: &str) -> String {
     ordered(text.trim_matches([' ', '\t', '\n', '\r']), |value, out| {
         let is_integer = value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-        // The last number that has as many digits.
+        // The largest exact number with this many digits.
         if is_integer && value.trim_start_matches('-').len() > "999999999999999".len() {
             out.push_str(value);
         } else {
@@ -456,7 +458,7 @@ pub(crate) fn normalise_exactly(text: &str) -> String {
     })
 }
 
-/// Writes a value with its keys in JavaScript's order, and `scalar` for what is no container.
+/// Writes a value with its keys in JavaScript's order. `scalar` writes the values that are not containers.
 fn ordered(value: &str, scalar: fn(&str, &mut String)) -> String {
     let mut out = String::with_capacity(value.len());
     push_ordered(value, 0, scalar, &mut out);
@@ -482,7 +484,7 @@ fn push_ordered(value: &str, depth: usize, scalar: fn(&str, &mut String), out: &
             let mut scanner = Scanner { at: 1, ..Scanner::new(value) };
             out.push('[');
             scanner.space();
-            // An empty array has no value to read; after any other, a comma or the end follows.
+            // An empty array has no value; in any other, a comma or the end follows each value.
             while let Ok(element) = scanner.value() {
                 push_ordered(&value[element], depth + 1, scalar, out);
                 if scanner.comma_or(b']') != Ok(false) {
@@ -496,11 +498,11 @@ fn push_ordered(value: &str, depth: usize, scalar: fn(&str, &mut String), out: &
     }
 }
 
-/// Gives the members as a JavaScript object has them: of equal keys one, with the place of the first
-/// and the value of the last, and array indices first, in numeric order.
+/// Returns the members in the order of a JavaScript object: array indices first, in numeric order. Equal keys become
+/// one member, at the place of the first and with the value of the last.
 fn ordered_members(object: &str) -> Vec<(String, Range<usize>)> {
     let mut entries: Vec<(String, usize, Range<usize>)> = Vec::new();
-    // The caller knows that the text is JSON.
+    // The text is JSON: every caller has checked it.
     let _ = members(object, |Member { key, value, .. }| {
         let mut normal = String::with_capacity(key.len());
         push_normal_string(&object[key], &mut normal);
@@ -520,8 +522,8 @@ fn ordered_members(object: &str) -> Vec<(String, Range<usize>)> {
     entries.into_iter().map(|(key, _, value)| (key, value)).collect()
 }
 
-/// Writes a string again, escapes read and written anew. Lone surrogates stay escaped, which is what
-/// `JSON.stringify` does with them (ECMA-262 §25.5.2.3).
+/// Writes a string with normalised escapes. Lone surrogates stay escaped, as `JSON.stringify` writes them (ECMA-262
+/// §25.5.2.3).
 fn push_normal_string(quoted: &str, out: &mut String) {
     if !quoted.contains('\\') {
         return out.push_str(quoted);
@@ -556,7 +558,7 @@ fn push_normal_string(quoted: &str, out: &mut String) {
     out.push('"');
 }
 
-/// Adds one UTF-16 unit, holding back the first half of a pair until the second is known.
+/// Appends one UTF-16 unit. The first half of a pair is held back until the second is known.
 fn push_unit(unit: u16, high: &mut Option<u16>, out: &mut String) {
     if let Some(first) = high.take() {
         if let Some(Ok(character)) = char::decode_utf16([first, unit]).next() {
@@ -571,21 +573,21 @@ fn push_unit(unit: u16, high: &mut Option<u16>, out: &mut String) {
     }
 }
 
-/// Serialises a value as `JSON.stringify` would print it: its numbers, escapes and order of keys.
+/// Serialises a value like `JSON.stringify`: with its numbers, escapes and order of keys.
 ///
-/// Integers are printed in full, also those that JavaScript cannot hold (beyond 2^53).
+/// Integers are printed with all digits, even if JavaScript cannot hold them (beyond 2^53).
 pub(crate) fn stringify<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
     let mut bytes = Vec::with_capacity(32);
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, JavaScript))?;
     let text = String::from_utf8(bytes).map_err(serde::ser::Error::custom)?;
-    // Only an object's key can be a quote and a digit, or a string that begins with one.
+    // A quote before a digit begins either a key that may be an index, or a string value.
     let may_have_index = text.starts_with(['{', '['])
         && text.as_bytes().windows(2).any(|pair| pair[0] == b'"' && pair[1].is_ascii_digit());
-    // Scalars are as they should be, and an integer beyond 2^53 keeps its digits.
+    // Scalars are correct already, and an integer beyond 2^53 keeps its digits.
     Ok(if may_have_index { ordered(&text, |scalar, out| out.push_str(scalar)) } else { text })
 }
 
-/// Prints numbers JavaScript's way; serde_json's escapes are those of `JSON.stringify` already.
+/// Prints numbers like JavaScript. The escapes of serde_json already match `JSON.stringify`.
 struct JavaScript;
 
 impl serde_json::ser::Formatter for JavaScript {
@@ -619,7 +621,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_of_any_length_end_where_they_end() {
+    fn strings_of_any_length_end_at_their_quote() {
         for special in ['"', '\\', '\u{1f}', '\0'] {
             for before in ["", "é", "\u{7f}", "\u{80}ÿ €", "!#[]~", "\u{10ffff}"] {
                 for length in 0..40 {
@@ -655,8 +657,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_normalised_as_javascript_does() {
-        // Each right side printed by Node 20: JSON.stringify(JSON.parse(left)).
+    fn text_is_normalised_as_in_javascript() {
+        // The right sides come from Node 20: JSON.stringify(JSON.parse(left)).
         for (text, normal) in [
             (r#" { "b" : 1.0 , "a" : [ ] } "#, r#"{"b":1,"a":[]}"#),
             (r#"{"b":1,"7":2,"10":3,"07":4,"a":5}"#, r#"{"7":2,"10":3,"b":1,"07":4,"a":5}"#),
@@ -680,7 +682,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_printed_as_javascript_prints_them() {
+    fn values_are_printed_as_in_javascript() {
         use std::collections::BTreeMap;
         assert_eq!(stringify(&1.0).unwrap(), "1");
         assert_eq!(stringify(&-0.0).unwrap(), "0");
@@ -701,14 +703,13 @@ mod tests {
     fn any_depth_is_read_without_recursion() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(check(&nested(200_000)).is_ok());
-        // Enough to overflow a stack: each level down to the last one that is normalised reads what
-        // is below it again.
+        // Deep enough to overflow a stack. Each normalised level reads the levels below it again.
         let deep = nested(10_000);
         assert_eq!(normalise(&deep), deep);
     }
 
     #[test]
-    fn what_is_deeper_than_the_limit_is_left_as_it_is_written() {
+    fn value_below_the_depth_limit_is_copied_unchanged() {
         for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
             let nested = |depth: usize, inner: &str| {
                 format!("{}{inner}{}", open.repeat(depth), close.repeat(depth))
@@ -721,7 +722,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_refused() {
+    fn text_that_is_not_json_is_refused() {
         for text in [
             "",
             " ",

@@ -1,6 +1,15 @@
-//! A session's record: its JSON text, read and changed member by member.
+//! The record of a session: its JSON text, read and changed member by member.
 
+mod codec;
 mod document;
+mod error;
 pub(crate) mod json;
+#[cfg(test)]
+mod tests;
+mod value;
 
-pub use document::*;
+pub(crate) use codec::cookie_of;
+pub use codec::{with_cookie, with_expiry_reset, with_expiry_reset_as};
+pub use document::Document;
+pub use error::{Corrupt, InsertError};
+pub use value::Json;

@@ -1,10 +1,10 @@
-//! Comparing secrets in a time that does not depend on where they differ.
+//! Constant-time comparison of secrets.
 
 use subtle::ConstantTimeEq as _;
 
-/// Says whether two texts are the same. Their lengths are no secret.
+/// Checks whether two texts are equal, in a time that depends only on their lengths.
 ///
-/// Eight bytes at a time, where [`subtle`] alone takes one.
+/// Compares eight bytes at a time; [`subtle`] alone compares one.
 pub(crate) fn same(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {
         return false;
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn differences_do_not_make_up_for_each_other() {
+    fn differences_never_cancel_each_other() {
         let text = [0x5a; 24];
         for (one, two) in [(0, 8), (3, 19), (8, 16), (0, 23)] {
             for length in [19, 20, 23, 24] {
@@ -37,7 +37,7 @@ mod tests {
                 assert!(!same(&text[..length], &other[..length]), "{one} {two} {length}");
             }
         }
-        // Bytes behind the last word are folded into its lowest byte.
+        // The bytes after the last word are folded into its lowest byte.
         let mut other = text;
         (other[0], other[16], other[17]) = (0x5b, 0x5b, 0x5b);
         assert!(!same(&text[..18], &other[..18]));
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_differ_in_any_bit_are_others() {
+    fn texts_that_differ_in_any_bit_are_unequal() {
         for length in 0..40 {
             let text = vec![0x5a; length];
             assert!(same(&text, &text));

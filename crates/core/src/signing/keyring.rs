@@ -1,4 +1,4 @@
-//! The secrets: the first signs, every one verifies.
+//! The secrets: the first one signs, and all of them verify.
 
 use std::fmt;
 
@@ -9,14 +9,14 @@ use sha2::Sha256;
 
 use super::constant_time;
 
-/// Characters of a signature: 32 bytes in base64 without padding.
+/// The number of characters of a signature: 32 bytes in base64 without padding.
 pub(crate) const SIGNATURE: usize = 43;
 
-/// One or several secrets, ready for use.
+/// One or more secrets that sign and verify ids.
 ///
-/// The first secret signs; all of them verify, in order, so that a secret is rotated by putting a
-/// new one in front (item 12). The state of the HMAC is prepared once for each secret, so a
-/// signature costs two blocks of SHA-256 and no more. Prints as redacted, compares in constant time.
+/// The first secret signs; all of them verify, in order. To rotate a secret, insert a new one at the front (item 12).
+/// The state of the HMAC is prepared once for each secret, so that a signature costs two blocks of SHA-256. A keyring
+/// prints as redacted and compares signatures in constant time.
 ///
 /// ```
 /// use express_session_core::{Keyring, SessionId};
@@ -33,7 +33,7 @@ pub(crate) const SIGNATURE: usize = 43;
 #[derive(Clone)]
 pub struct Keyring(Vec<Hmac<Sha256>>);
 
-/// There is no secret to sign with.
+/// The error of a [`Keyring`] without a secret.
 ///
 /// ```
 /// use express_session_core::Keyring;
@@ -46,12 +46,12 @@ pub struct Keyring(Vec<Hmac<Sha256>>);
 pub struct NoSecret;
 
 impl Keyring {
-    /// Takes secrets, as text (its UTF-8 bytes, as on Node) or as bytes.
+    /// Creates a keyring from secrets, as text (its UTF-8 bytes, as on Node) or as bytes.
     ///
     /// # Errors
     ///
-    /// [`NoSecret`] where there is none. An empty secret is taken, as express-session takes `['']`;
-    /// the layer warns of it.
+    /// [`NoSecret`] if there is no secret. An empty secret is accepted, as express-session accepts `['']`; the layer
+    /// logs a warning.
     ///
     /// ```
     /// use express_session_core::{Keyring, NoSecret};
@@ -69,7 +69,7 @@ impl Keyring {
     {
         let keys: Vec<_> = secrets
             .into_iter()
-            // HMAC takes a key of any length (RFC 2104 §2), so none is dropped here.
+            // HMAC accepts a key of any length (RFC 2104 §2), so that no secret is dropped here.
             .filter_map(|secret| Hmac::<Sha256>::new_from_slice(secret.as_ref()).ok())
             .collect();
         if keys.is_empty() { Err(NoSecret) } else { Ok(Self(keys)) }
@@ -98,8 +98,8 @@ impl Keyring {
         out.push_str(std::str::from_utf8(&signature).unwrap_or_default());
     }
 
-    /// Says whether any secret gives `text` this signature. The comparison takes the same time wherever
-    /// the first difference is.
+    /// Checks whether `text` has this signature with any of the secrets. The time does not depend on the place of the
+    /// first difference.
     ///
     /// ```
     /// use express_session_core::{Keyring, NoSecret};
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_is_refused_and_an_empty_one_is_taken() {
+    fn no_secret_is_refused_and_an_empty_one_is_accepted() {
         let refused = Keyring::new([""; 0]).unwrap_err();
         assert_eq!(
             (refused, refused.to_string()),

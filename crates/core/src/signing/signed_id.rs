@@ -1,29 +1,29 @@
-//! The signed token in the cookie: `s:` + id + `.` + signature (items 26 to 31).
+//! The signed id in the cookie: `s:` + id + `.` + signature (items 26 to 31).
 
 use super::keyring::SIGNATURE;
 use crate::{Keyring, SessionId};
 
-/// A value whose signature was checked. Only [`verify`] makes one.
+/// A value with a verified signature. Only [`verify`] creates one.
 ///
-/// Code that must not act on what a client merely claims asks for this type.
+/// Code that must not trust unverified input takes this type.
 ///
 /// ```
 /// use express_session_core::{Keyring, SessionId, Verified, signing};
 ///
 /// fn greet(id: &Verified<SessionId>) -> String {
-///     format!("{} bytes of id, and none made up", id.get().as_str().len())
+///     format!("an id of {} bytes", id.get().as_str().len())
 /// }
 ///
 /// let keyring = Keyring::new(["keyboard cat"])?;
 /// let id = signing::verify("s:apple.D8Y+pkTAmeR0PobOhY4G97PRW+j7bUnP/5m6/On1MCU", &keyring);
-/// assert_eq!(id.as_ref().map(greet), Ok("5 bytes of id, and none made up".to_owned()));
+/// assert_eq!(id.as_ref().map(greet), Ok("an id of 5 bytes".to_owned()));
 /// # Ok::<(), express_session_core::NoSecret>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified<T>(T);
 
 impl<T> Verified<T> {
-    /// Gives the value up.
+    /// Returns the value.
     ///
     /// ```
     /// use express_session_core::{Keyring, SessionId, Verified, signing};
@@ -38,7 +38,7 @@ impl<T> Verified<T> {
         self.0
     }
 
-    /// Shows the value.
+    /// Returns a reference to the value.
     ///
     /// ```
     /// use express_session_core::{Keyring, signing};
@@ -54,7 +54,7 @@ impl<T> Verified<T> {
     }
 }
 
-/// Why a cookie's value names no session.
+/// The reason why the value of a cookie is refused.
 ///
 /// ```
 /// use express_session_core::{Keyring, signing};
@@ -70,15 +70,15 @@ impl<T> Verified<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// It does not begin with `s:`: no id of ours is ever sent unsigned.
+    /// The value does not begin with `s:`. Every id is sent signed.
     Unsigned,
-    /// No secret gives this signature: forged, cut off, or signed with a secret that is gone.
+    /// No secret verifies the signature: it is forged, truncated, or made with a removed secret.
     BadSignature,
-    /// The signature is good, and the id is empty (item 29).
+    /// The signature is valid, but the id is empty (item 29).
     EmptyId,
 }
 
-/// Makes the value of a cookie for an id, before percent-encoding.
+/// Returns the value of the cookie for an id, before percent-encoding.
 ///
 /// ```
 /// use express_session_core::{Keyring, SessionId, signing};
@@ -99,11 +99,11 @@ pub fn sign(id: &SessionId, keyring: &Keyring) -> String {
     sealed
 }
 
-/// Checks the value of a cookie, after percent-decoding, and takes the id out of it.
+/// Checks the value of a cookie, after percent-decoding, and returns its id.
 ///
 /// # Errors
 ///
-/// [`Refusal`]: the value names no session, and the visitor has none.
+/// [`Refusal`] if the value is not a signed id. The visitor has no session then.
 ///
 /// ```
 /// use express_session_core::{Keyring, signing};
@@ -117,7 +117,7 @@ pub fn sign(id: &SessionId, keyring: &Keyring) -> String {
 /// ```
 pub fn verify(value: &str, keyring: &Keyring) -> Result<Verified<SessionId>, Refusal> {
     let signed = value.strip_prefix("s:").ok_or(Refusal::Unsigned)?;
-    // The last dot is where it is behind an id that we signed; an id may have dots of its own.
+    // The signature follows the last dot, because an id may contain dots.
     let dot = signed.len().checked_sub(SIGNATURE + 1).ok_or(Refusal::BadSignature)?;
     let (id, signature) = signed.split_at_checked(dot).ok_or(Refusal::BadSignature)?;
     let signature = signature.strip_prefix('.').ok_or(Refusal::BadSignature)?;
@@ -138,14 +138,14 @@ mod tests {
     }
 
     #[test]
-    fn id_with_dots_is_split_at_the_last() {
+    fn id_with_dots_is_split_at_the_last_dot() {
         let value = sign(&SessionId::new("a.b.c").unwrap(), &keyring());
         assert_eq!(verify(&value, &keyring()).unwrap().into_inner().as_str(), "a.b.c");
     }
 
     #[test]
-    fn signed_empty_id_is_no_session() {
-        // By cookie-signature 1.0.7 on Node: sign('', 'keyboard cat').
+    fn signed_empty_id_is_refused() {
+        // cookie-signature 1.0.7 on Node: sign('', 'keyboard cat').
         let signature = "aJcKKTu8Uv0mRiw7LTI435t+pOa+giU/WLAuLCKGEFc";
         let refusal = verify(&format!("s:.{signature}"), &keyring()).unwrap_err();
         assert_eq!(refusal, Refusal::EmptyId);

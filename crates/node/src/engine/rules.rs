@@ -9,6 +9,7 @@ use express_session_core::decide::{
     self, Attributes, CookieAction, CookieMatch, Data, Expiry, Facts, Fault, Lifecycle, OnFailure,
     Origin, Plan, Reach, RecordStatus, Saved, Step, StoreAction,
 };
+use express_session_core::policy::SaveTime;
 use express_session_core::{Departures, Policy, Unset};
 use napi::bindgen_prelude::Uint8Array;
 use napi::{Error, Result, Status};
@@ -39,7 +40,7 @@ const SAVED: [(&str, Saved); 4] = [
 const RECORDS: [(&str, RecordStatus); 4] = [
     ("absent", RecordStatus::Absent),
     ("touchable", RecordStatus::Touchable),
-    ("renewed", RecordStatus::Renewed),
+    ("renewed", RecordStatus::Touched),
     ("untouchable", RecordStatus::Untouchable),
 ];
 const EXPIRIES: [(&str, Expiry); 2] = [("none", Expiry::None), ("some", Expiry::Some)];
@@ -169,33 +170,33 @@ pub struct Rules {
 /// For a departure that is none, or not for Node.
 #[napi(catch_unwind)]
 pub fn rules(options: Options) -> Result<Rules> {
-    let departures = departures(&options.departures)?;
     let policy = Policy {
         resave: options.resave,
         rolling: options.rolling,
         save_uninitialized: options.save_uninitialized,
         unset: if options.unset_destroys { Unset::Destroy } else { Unset::Keep },
-        departures,
+        departures: departures(&options.departures)?,
         ..Policy::default()
     };
+    let watches_end = policy.saves_cookie_changes()
+        || policy.skips_unreachable_sessions()
+        || policy.save_resets_expiry()
+        || !policy.destroys(false)
+        || policy.clears_cookie()
+        || policy.reports_store_errors();
     Ok(Rules {
         table: table(&policy).into(),
-        destroys_unstored: decide::destroys(false, &policy),
-        save_renews: decide::save_renews(&policy),
-        commits_early: decide::commit(&policy) == decide::Commit::Early,
-        path_match: departures.path_match,
-        candidates: decide::candidates(&policy) as u32,
-        cookie_function_auto: departures.cookie_function_auto,
-        cookie_changes_saved: departures.cookie_changes_saved,
-        skip_unreachable_sessions: departures.skip_unreachable_sessions,
-        clear_cookie: departures.clear_cookie,
-        report_store_errors: departures.report_store_errors,
-        watches_end: departures.cookie_changes_saved
-            || departures.skip_unreachable_sessions
-            || departures.single_write
-            || departures.single_destroy
-            || departures.clear_cookie
-            || departures.report_store_errors,
+        destroys_unstored: policy.destroys(false),
+        save_renews: policy.save_resets_expiry(),
+        commits_early: policy.when_to_save() == SaveTime::Early,
+        path_match: policy.matches_path_like_browsers(),
+        candidates: policy.cookie_candidates() as u32,
+        cookie_function_auto: policy.resolves_auto_from_function(),
+        cookie_changes_saved: policy.saves_cookie_changes(),
+        skip_unreachable_sessions: policy.skips_unreachable_sessions(),
+        clear_cookie: policy.clears_cookie(),
+        report_store_errors: policy.reports_store_errors(),
+        watches_end,
         failures: HashMap::from([
             ("write", failure(Step::Write, &policy)),
             ("writeUnasked", failure(Step::WriteUnasked, &policy)),
@@ -207,7 +208,7 @@ pub fn rules(options: Options) -> Result<Rules> {
 
 /// A store of Node's does not tell kinds of failures apart.
 fn failure(step: Step, policy: &Policy) -> &'static str {
-    match decide::failure(step, Fault::Outage, policy) {
+    match policy.on_failure(step, Fault::Outage) {
         OnFailure::Report => "tell",
         OnFailure::Ignore => "hide",
         OnFailure::ContinueWithoutSession => "without",
