@@ -9,15 +9,12 @@
 
 mod facts;
 mod failure;
-#[doc(hidden)]
-mod former;
 mod plan;
 
 pub use facts::{
     Attributes, CookieMatch, Data, Expiry, Facts, Lifecycle, Origin, Reach, RecordStatus, Saved,
 };
 pub use failure::{Fault, OnFailure, Step};
-pub use former::*;
 pub use plan::{CookieAction, Plan, StoreAction, plan};
 
 #[cfg(doc)]

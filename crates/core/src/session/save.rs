@@ -4,6 +4,7 @@
 //! that the request knows. Where another request has written meanwhile, the machine puts the changes onto what is
 //! there now and tries again.
 
+use crate::policy::{OnConflict, OnMismatch};
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use super::state::{Context, Fence, LoadedSession, SessionState, Snapshot, StoreV
 use super::{BatchEntry, Error, Result};
 use crate::cookie::StoredCookie;
 use crate::store::{self, Created, Fenced, Loaded, LockToken, Record, Revision, Updated};
-use crate::{Document, SessionId, Timestamp, decide};
+use crate::{Document, SessionId, Timestamp};
 
 /// How often a save is tried while other requests keep writing the same session.
 pub const ATTEMPTS: u32 = 64;
@@ -298,7 +299,7 @@ impl SaveMachine {
     ) -> Result<Next> {
         let Some(session) = &mut state.session else { return Err(Error::Ended) };
         // A record of a write in doubt is this request's own.
-        if was_absent && decide::taken(context.policy) == decide::Surprise::Refuse {
+        if was_absent && context.policy.on_id_collision() == OnMismatch::Refuse {
             session.view = StoreView::Absent;
             return Err(Error::IdTaken);
         }
@@ -402,7 +403,7 @@ impl SaveMachine {
 
 /// Checks whether the request may write together with others. A request under a lock writes alone.
 fn can_join(state: &SessionState, context: &Context<'_>, id: &SessionId) -> Result<bool> {
-    let merges = decide::conflict(context.policy) == decide::Conflict::Merge;
+    let merges = context.policy.on_conflict() == OnConflict::Merge;
     match state.fence(id) {
         _ if !merges => Ok(false),
         Fence::Open => Ok(true),
@@ -483,7 +484,7 @@ impl Resolution {
             let stored = Document::parse(Arc::clone(&theirs.record.text))?;
             return Ok(Self(Target::Own { write, stored, revision, in_batch: false }));
         }
-        let merges = decide::conflict(context.policy) == decide::Conflict::Merge;
+        let merges = context.policy.on_conflict() == OnConflict::Merge;
         if merges && session.log.has_writes_in_doubt() {
             return Err(Error::Conflict);
         }

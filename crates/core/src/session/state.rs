@@ -1,5 +1,6 @@
 //! What the session of a request is, and how each operation of the handler changes that.
 
+use crate::policy::OnMismatch;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -49,7 +50,7 @@ impl<'a> Context<'a> {
         now: Timestamp,
     ) -> Result<(Document, StoredCookie), Corrupt> {
         let text = &loaded.record.text;
-        if !self.policy.departures.verbatim {
+        if !self.policy.keeps_records_verbatim() {
             let document = Document::parse_normalised(text)?;
             let cookie = StoredCookie::parse(document.cookie_text(), now)?;
             return Ok((document, cookie));
@@ -313,7 +314,7 @@ impl LoadedSession {
         self.keep_baseline();
         // After this write, the store has something else than what was committed before.
         self.committed = None;
-        let failure = decide::failure(decide::Step::Write, decide::Fault::Session, policy);
+        let failure = policy.on_failure(decide::Step::Write, decide::Fault::Session);
         if failure == decide::OnFailure::Ignore {
             // As in express-session, an attempt counts as saved.
             self.saved = Some(Snapshot::of(self));
@@ -532,7 +533,7 @@ impl SessionState {
         policy: &Policy,
     ) -> bool {
         let is_enough = step == decide::Step::LoadUnasked
-            && decide::touch_on_load_suffices(policy)
+            && policy.touch_on_load_suffices()
             && found.as_ref().is_some_and(|found| found.is_touched);
         if is_enough {
             self.unread = found.take().map(Box::new);
@@ -596,7 +597,7 @@ impl SessionState {
         let session = self.usable()?;
         // A record under the id of a session that was never stored belongs to another visitor.
         let is_foreign =
-            session.view == StoreView::Absent && decide::taken(policy) == decide::Surprise::Refuse;
+            session.view == StoreView::Absent && policy.on_id_collision() == OnMismatch::Refuse;
         Ok((session.id.clone(), !is_foreign))
     }
 
@@ -692,7 +693,7 @@ impl SessionState {
         // The touch of the load has another deadline than this one.
         session.is_touched &= session.cookie.deadline() == deadline;
         Ok(matches!(session.view, StoreView::At(_))
-            && decide::touches_at_once(is_sending, context.policy)
+            && context.policy.touches_immediately(is_sending)
             && context.supports_touch)
     }
 
@@ -706,7 +707,7 @@ impl SessionState {
 
     /// Notes the outcome of a touch.
     pub fn touched(&mut self, touched: Touched, policy: &Policy) {
-        if touched == Touched::Gone && decide::gone(policy) == decide::Surprise::Refuse {
+        if touched == Touched::Gone && policy.on_missing_record() == OnMismatch::Refuse {
             self.phase = Phase::EndedElsewhere;
         }
     }
@@ -717,12 +718,12 @@ impl SessionState {
     ///
     /// [`Error::Ended`].
     pub fn handle_missing_record(&mut self, policy: &Policy) -> Result<()> {
-        match decide::gone(policy) {
-            decide::Surprise::Refuse => {
+        match policy.on_missing_record() {
+            OnMismatch::Refuse => {
                 self.phase = Phase::EndedElsewhere;
                 Err(Error::Ended)
             }
-            decide::Surprise::Overwrite => {
+            OnMismatch::Overwrite => {
                 self.destroyed();
                 Ok(())
             }
@@ -732,7 +733,7 @@ impl SessionState {
 
 impl LoadedSession {
     fn ending(&self, policy: &Policy) -> Ending {
-        if decide::destroys(self.view != StoreView::Absent, policy) {
+        if policy.destroys(self.view != StoreView::Absent) {
             Ending::Destroy(self.id.clone())
         } else {
             Ending::Nothing

@@ -144,7 +144,11 @@ fn changes_of_one_member_are_put_onto_another_requests_value_by_the_table() {
         changes.iter().for_each(|change| apply(&mut state, *change));
         let mine = value(&state, "views");
         resolve(&mut state, &context, &text(r#""views":3,"other":2"#)).unwrap();
-        assert_eq!((value(&state, "views"), value(&state, "other")), (mine, Some(2)), "{changes:?}");
+        assert_eq!(
+            (value(&state, "views"), value(&state, "other")),
+            (mine, Some(2)),
+            "{changes:?}"
+        );
     }
 }
 
@@ -154,8 +158,7 @@ fn change_while_a_rebase_runs_is_not_lost() {
     let context = Context::new(&policy, "sid");
     let mut state = session_of(&text(r#""views":1"#), &context);
     increment(&mut state, "views");
-    let resolution =
-        Resolution::of(&state, &context, &loaded(&text(r#""views":5"#)), NOW).unwrap();
+    let resolution = Resolution::of(&state, &context, &loaded(&text(r#""views":5"#)), NOW).unwrap();
     let early = resolution.begin(&mut state).unwrap().run().unwrap();
     increment(&mut state, "views");
     assert!(!resolution.finish(&mut state, early), "a clone of the handle has changed it");
@@ -384,7 +387,8 @@ fn fates() -> Vec<Fate> {
     let others = [Other::Nothing, Other::Writes, Other::Ends];
     let mut fates = Vec::new();
     for before in others {
-        for (is_applied, is_answered) in [(true, true), (true, false), (false, true), (false, false)]
+        for (is_applied, is_answered) in
+            [(true, true), (true, false), (false, true), (false, false)]
         {
             for after in others {
                 fates.push(Fate { before, is_applied, is_answered, after });
@@ -496,12 +500,8 @@ fn as_in_express_session_the_last_writer_overwrites_and_brings_a_session_back() 
     let policy = express();
     let context = Context { presented: Some(&id()), ..Context::new(&policy, "sid") };
     for other in [Other::Writes, Other::Ends] {
-        let fate = Fate {
-            before: other,
-            is_applied: true,
-            is_answered: true,
-            after: Other::Nothing,
-        };
+        let fate =
+            Fate { before: other, is_applied: true, is_answered: true, after: Other::Nothing };
         let stored = text(r#""views":1"#);
         let mut world = World::new(Some(stored.clone()), vec![fate]);
         let mut state = session_of(&stored, &context);
@@ -616,7 +616,10 @@ fn contended_save_joins_a_batch_where_it_may_merge_and_is_under_no_lock() {
         let mut state = session_of(&text(r#""views":1"#), &context);
         if let Some(stage) = lock {
             assert!(state.request_lock(id(), LockToken::from_random([3; 16])));
-            assert!(!state.request_lock(id(), LockToken::from_random([4; 16])), "one lock a request");
+            assert!(
+                !state.request_lock(id(), LockToken::from_random([4; 16])),
+                "one lock a request"
+            );
             state.set_lock_stage(stage);
         }
         let next = SaveMachine::new(NOW).start(&mut state, &context, is_contended).unwrap();
@@ -1005,7 +1008,12 @@ fn handle_says_why_there_is_no_session() {
     let rows: [(&str, Prepare, &str, bool); 7] = [
         ("live", |_| {}, "ok", true),
         ("unset", |state| state.unset().unwrap(), "ended", false),
-        ("destroyed", |state| drop(state.begin_destroy(&Policy::default()).unwrap()), "ended", false),
+        (
+            "destroyed",
+            |state| drop(state.begin_destroy(&Policy::default()).unwrap()),
+            "ended",
+            false,
+        ),
         (
             "gone",
             |state| drop(state.handle_missing_record(&Policy::default()).unwrap_err()),
@@ -1060,9 +1068,8 @@ fn session_of_an_unavailable_store_has_the_presented_id_and_ends_its_record() {
 fn record_that_only_needed_its_touch_is_kept_unread_until_a_stream_asks() {
     let policy = Policy::default();
     let rolling = Policy { rolling: true, ..Policy::default() };
-    let found = |is_touched| {
-        Some(LoadedAndTouched { loaded: loaded(&text(r#""views":1"#)), is_touched })
-    };
+    let found =
+        |is_touched| Some(LoadedAndTouched { loaded: loaded(&text(r#""views":1"#)), is_touched });
     for (policy, step, is_touched, is_kept) in [
         (&policy, Step::LoadUnasked, true, true),
         (&policy, Step::LoadUnasked, false, false),

@@ -126,7 +126,7 @@ impl Config {
             Cookies::Fixed(fixed) => fixed.template(secure).cookie(&fixed.options, now),
             Cookies::Of(_) => {
                 let options = self.cookie_options(request);
-                let auto = self.policy.departures.cookie_function_auto;
+                let auto = self.policy.resolves_auto_from_function();
                 StoredCookie::new(&options, now, secure, auto)
             }
         };

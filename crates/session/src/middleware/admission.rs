@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use express_session_core::{SessionId, Verified, cookie, decide, signing};
+use express_session_core::{SessionId, Verified, cookie, signing};
 use http::HeaderValue;
 use http::header::COOKIE;
 
@@ -63,7 +63,7 @@ impl Config {
         let policy = &self.policy;
         let outer = request.extensions.get::<SessionExtension>();
         let is_taken = |outer: &SessionExtension| {
-            if policy.departures.layers_by_name {
+            if policy.nests_layers_by_name() {
                 outer.has(&self.name)
             } else {
                 outer.session().is_some()
@@ -76,11 +76,11 @@ impl Config {
         let is_inside = path_matches(
             original_path(request),
             cookie.session_path(),
-            policy.departures.path_match,
+            policy.matches_path_like_browsers(),
         );
         let admission = if is_inside {
             let presented = self.presented(request).map(Verified::into_inner);
-            let is_secure = self.connection.is_secure(request, policy.departures.forwarded);
+            let is_secure = self.connection.is_secure(request, policy.reads_forwarded());
             let parts = request.parts.filter(|_| self.keeps_request());
             let parts = parts.map(|parts| Box::new(parts.clone()));
             let session = RequestSession::new(Arc::clone(self), presented, is_secure, parts);
@@ -94,7 +94,7 @@ impl Config {
     /// Returns the id of the request's cookie, if its signature is valid.
     fn presented(&self, request: &RequestView<'_>) -> Option<Verified<SessionId>> {
         let headers = request.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
-        cookie::find(headers, &self.name, decide::candidates(&self.policy), |value| {
+        cookie::find(headers, &self.name, self.policy.cookie_candidates(), |value| {
             signing::verify(value, &self.keyring).ok()
         })
     }

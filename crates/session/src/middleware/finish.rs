@@ -1,9 +1,9 @@
 //! What happens to a response when its session is committed.
 
+use express_session_core::policy::SaveTime;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use express_session_core::decide;
 use express_session_core::session::BodyKind;
 use http::header::{CONTENT_LENGTH, SET_COOKIE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -61,7 +61,7 @@ impl CommitMode {
         Self {
             is_upgrade: context.is_upgrade(response.status()),
             has_no_body,
-            at_end: decide::commit(policy) == decide::Commit::AtEnd && !has_no_body,
+            at_end: policy.when_to_save() == SaveTime::AtEnd && !has_no_body,
             body: if is_complete { BodyKind::Complete } else { BodyKind::Streaming },
         }
     }

@@ -9,11 +9,11 @@
 //! 5. An inner service that fails or panics, and a request that is dropped, save nothing. What a handler saved
 //!    explicitly stays saved.
 
+use express_session_core::policy::LoadTime;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use express_session_core::decide;
 use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
@@ -91,7 +91,7 @@ where
         }
         let context = session.map(|session| ResponseContext::new(session, &request));
         match context {
-            Some(context) if context.session.load_plan() == decide::Load::Early => {
+            Some(context) if context.session.load_plan() == LoadTime::Early => {
                 // The service that was polled ready is the one to call.
                 let clone = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, clone);

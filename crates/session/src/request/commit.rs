@@ -1,5 +1,6 @@
 //! The end of a response: what [`decide`](express_session_core::decide) says is done, and the cookie is printed.
 
+use express_session_core::policy::LoadTime;
 use std::sync::Arc;
 
 use express_session_core::decide::{self, CookieAction, Plan, StoreAction};
@@ -34,7 +35,7 @@ impl RequestSession {
     /// can, and it is not to be loaded unasked.
     pub(crate) fn is_untouched(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) == 1
-            && self.load_plan() == decide::Load::Asked
+            && self.load_plan() == LoadTime::Asked
             && self.state().session.is_unloaded()
     }
 
@@ -107,12 +108,12 @@ impl RequestSession {
     fn touch_unloaded(&self, now: Timestamp) -> bool {
         let Some(id) = &self.presented else { return false };
         self.is_to_be_loaded_unasked()
-            && decide::touch_on_load_suffices(&self.config.policy)
+            && self.config.policy.touch_on_load_suffices()
             && self.config.store.load_and_touch_now(id, now)
     }
 
     fn is_to_be_loaded_unasked(&self) -> bool {
-        self.load_plan() != decide::Load::Asked && self.state().session.is_unloaded()
+        self.load_plan() != LoadTime::Asked && self.state().session.is_unloaded()
     }
 
     /// Loads the session if the request needs it unasked, and decides. `None` where there never was a session.
@@ -164,7 +165,7 @@ impl RequestSession {
     fn handle_failure(&self, plan: Plan, error: Error) -> Result<(), Error> {
         let step = self.state().session.failed_step(plan);
         let fault = error.fault();
-        match (decide::failure(step, fault, &self.config.policy), fault) {
+        match (self.config.policy.on_failure(step, fault), fault) {
             (decide::OnFailure::Report, _) => return Err(error),
             (decide::OnFailure::Ignore, _) => log_failure(&error),
             (decide::OnFailure::ContinueWithoutSession, decide::Fault::Ended) => log_ended(),

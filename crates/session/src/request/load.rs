@@ -1,5 +1,6 @@
 //! Loading the session, when the handler asks for it or at the end of the request.
 
+use express_session_core::policy::{LoadMode, LoadTime};
 use std::sync::Arc;
 
 use express_session_core::session::Load;
@@ -12,8 +13,8 @@ use super::{Error, RequestSession};
 
 impl RequestSession {
     /// Returns when the session is to be loaded.
-    pub(crate) fn load_plan(&self) -> decide::Load {
-        decide::load(self.presented.is_some(), &self.config.policy)
+    pub(crate) fn load_plan(&self) -> LoadTime {
+        self.config.policy.when_to_load(self.presented.is_some())
     }
 
     /// Loads the session or makes a new one, unless that has been done.
@@ -61,7 +62,7 @@ impl RequestSession {
             Err(error) => Err(error),
         };
         let Err(error) = opened else { return Ok(()) };
-        let failure = decide::failure(step, error.fault(), policy);
+        let failure = policy.on_failure(step, error.fault());
         if failure != decide::OnFailure::ContinueWithoutSession {
             self.state().session.load_failed();
             return Err(error);
@@ -76,9 +77,9 @@ impl RequestSession {
     async fn fetch(&self, now: Timestamp) -> Result<Option<LoadedAndTouched>, store::Error> {
         let Some(id) = &self.presented else { return Ok(None) };
         let store = &self.config.store;
-        match decide::fetch(&self.config.policy) {
-            decide::Fetch::LoadAndTouch => store.load_and_touch(id, now).await,
-            decide::Fetch::Load => {
+        match self.config.policy.how_to_load() {
+            LoadMode::LoadAndTouch => store.load_and_touch(id, now).await,
+            LoadMode::Load => {
                 let loaded = store.load(id, now).await?;
                 Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }))
             }

@@ -18,7 +18,7 @@ impl RequestSession {
         {
             let mut state = self.state();
             let session = state.session.writable()?;
-            if decide::save_renews(&self.config.policy) {
+            if self.config.policy.save_resets_expiry() {
                 session.reset_expiry(now);
             }
         }
@@ -56,7 +56,7 @@ impl RequestSession {
             })
             .await;
             if let Err(error) = destroyed {
-                let failure = decide::failure(decide::Step::Destroy, error.fault(), policy);
+                let failure = policy.on_failure(decide::Step::Destroy, error.fault());
                 if failure == decide::OnFailure::Report {
                     return Err(error);
                 }
