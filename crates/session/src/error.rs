@@ -1,4 +1,4 @@
-//! What can go wrong with a session in a handler, and with the options of a layer.
+//! The errors of a session in a handler, and of the options of a layer.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -7,7 +7,7 @@ use express_session_core::{decide, session};
 
 use crate::store;
 
-/// Why something could not be done with a session.
+/// An error of an operation on a session.
 ///
 /// The message says what to do; it names no id, no secret and no data. The cause, where there is one,
 /// is the [source](StdError::source). In an axum handler an error is a response too: 503 with
@@ -28,7 +28,7 @@ pub struct Error {
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// What a handler can tell errors apart by.
+/// The kind of an [`Error`], for handlers to match on.
 ///
 /// ```
 /// use express_session::{Error, ErrorKind, store};
@@ -96,7 +96,7 @@ impl Error {
         self
     }
 
-    /// Says which kind of failure it is.
+    /// Returns the kind of the error.
     ///
     /// ```
     /// use express_session::{ErrorKind, Session};
@@ -109,7 +109,7 @@ impl Error {
         self.kind
     }
 
-    /// Says whether trying again later may help: the store cannot be reached, or did not answer; others
+    /// Checks whether trying again later may help: the store cannot be reached, or did not answer; other requests
     /// write the session or hold its lock.
     ///
     /// ```
@@ -129,7 +129,7 @@ impl Error {
         )
     }
 
-    /// Says what kind of fault it is, for the table that decides what to do about it.
+    /// Returns the kind of fault, for the table that decides what to do about it.
     pub(crate) fn fault(&self) -> decide::Fault {
         use store::ErrorKind::{Corrupt, Unsuitable, Unsupported};
         match self.kind {
@@ -217,7 +217,7 @@ impl StdError for Error {
     }
 }
 
-/// What serde says of JSON that does not fit a type, without the data that it quotes.
+/// The message of serde for JSON that does not fit a type, without the data that it quotes.
 #[derive(Debug)]
 struct Mismatch(Box<str>);
 

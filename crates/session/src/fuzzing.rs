@@ -1,4 +1,4 @@
-//! What the fuzzer asks that nobody else can: `cargo fuzz` builds with `cfg(fuzzing)`, and so do the tests
+//! Entry points for the fuzzer only: `cargo fuzz` builds with `cfg(fuzzing)`, and so do the tests
 //! of its corpus.
 
 use crate::store::{self, ConnectError};

@@ -7,18 +7,18 @@ use crate::Session;
 use crate::error::Error;
 use crate::request::RequestSession;
 
-/// A session's lock, held: no other request has it. [`Session::lock`] gives it.
+/// A session's lock, held: no other request has it. [`Session::lock`] returns it.
 ///
 /// It ends with [`unlock`](Self::unlock), or when the response has been sent, saved under the lock. Dropping
-/// this value does not end it. A request that is dropped halfway gives the lock back without saving; one
+/// this value does not end it. A request that is dropped halfway releases the lock without saving; one
 /// whose process dies keeps it until its lease runs out.
-#[must_use = "a lock that nobody gives back lasts until the response is sent"]
+#[must_use = "a lock that is not released lasts until the response is sent"]
 pub struct SessionLock {
     shared: Arc<RequestSession>,
 }
 
 impl Session {
-    /// Waits for the session's lock: a critical section, for what a visitor may do only once at a time.
+    /// Waits for the session's lock: a critical section, for what a visitor must not do concurrently.
     ///
     /// Most changes need no lock: overlapping requests are merged, and [`update`](Self::update) is applied
     /// again. A lock is for what cannot be: a decision that depends on the session and has an effect
@@ -32,7 +32,7 @@ impl Session {
     /// - It is of the id that the session has now: after [`regenerate`](Self::regenerate) it says nothing
     ///   about the new one.
     ///
-    /// Costs two calls of the store, and one to give it back. Requests of one process queue up; one of
+    /// Costs two calls of the store, and one to release it. Requests of one process queue up; one of
     /// another process is waited for by asking again, after pauses of up to 160 ms. memcached has no locks.
     ///
     /// ```
@@ -68,7 +68,7 @@ impl Session {
 }
 
 impl SessionLock {
-    /// Saves what was changed and gives the lock back. Costs one call of the store, and one more to save.
+    /// Saves the changes and releases the lock. Costs one call of the store, and one more to save.
     ///
     /// ```
     /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
@@ -76,7 +76,7 @@ impl SessionLock {
     /// let lock = session.lock().await?;
     /// session.insert("seats", ["12A"])?;
     /// lock.unlock().await?;
-    /// // Whoever has the lock next finds the seat.
+    /// // The next holder of the lock finds the seat.
     /// session.reload().await?;
     /// assert_eq!(session.get("seats")?, Some(["12A".to_owned()]));
     /// # Ok(())
@@ -91,7 +91,7 @@ impl SessionLock {
         self.shared.unlock().await
     }
 
-    /// Starts the lease anew, for a section that takes long. Costs one call of the store.
+    /// Renews the lease, for a section that takes long. Costs one call of the store.
     ///
     /// ```
     /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }

@@ -1,4 +1,4 @@
-//! What a handler has in hand: the session, its cookie, its lock.
+//! The values that a handler works with: the session, its cookie, its lock.
 
 #[cfg(feature = "axum")]
 mod extract;

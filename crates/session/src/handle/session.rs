@@ -75,7 +75,7 @@ pub struct Session {
 /// use express_session::{Error, SessionLayer, LazySession};
 ///
 /// async fn page(session: LazySession) -> Result<String, Error> {
-///     // Whatever is answered before this line costs no call of the store.
+///     // A response that is returned before this line costs no call of the store.
 ///     let session = session.load().await?;
 ///     Ok(format!("{} members", session.len()))
 /// }
@@ -201,7 +201,7 @@ impl Session {
         Err(Error::new(missing))
     }
 
-    /// Gives the session's id. It is a secret: whoever has it, and the layer's secret, is the visitor.
+    /// Returns the session's id. It is a secret: a client that knows it and the layer's secret can act as the visitor.
     ///
     /// A new session has its id from the start, though it is stored only when something is put into it.
     ///
@@ -220,7 +220,7 @@ impl Session {
         self.shared.id().expect("a loaded session has an id")
     }
 
-    /// Reads a member, or gives `None` where there is none.
+    /// Reads a member, or returns `None` where there is none.
     ///
     /// ```
     /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
@@ -270,7 +270,7 @@ impl Session {
         })
     }
 
-    /// Removes a member, and says whether there was one.
+    /// Removes a member, and returns whether there was one.
     ///
     /// ```
     /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
@@ -292,7 +292,7 @@ impl Session {
         })
     }
 
-    /// Removes a member and gives its value: what a flash message needs.
+    /// Removes a member and returns its value: what a flash message needs.
     ///
     /// ```
     /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
@@ -313,7 +313,7 @@ impl Session {
         Ok(value)
     }
 
-    /// Changes a member by a function of its value, and gives the new value.
+    /// Changes a member by a function of its value, and returns the new value.
     ///
     /// Where another request of the same visitor has changed the member in the meantime, the function is
     /// applied again, to the value that is stored then. So counters and lists lose nothing, while of two
@@ -356,7 +356,7 @@ impl Session {
         self.shared.update(key, |before| applied(key, before, &*change), &reapply)
     }
 
-    /// Says whether there is such a member.
+    /// Checks whether there is such a member.
     ///
     /// ```
     /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
@@ -371,7 +371,7 @@ impl Session {
         self.shared.read(|session| session.document.contains(key)).unwrap_or(false)
     }
 
-    /// Gives the names of the members, in the order in which JavaScript has them. Empty once the session is over.
+    /// Returns the names of the members, in the order in which JavaScript has them. Empty once the session is over.
     ///
     /// ```
     /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
@@ -404,7 +404,7 @@ impl Session {
         self.shared.read(|session| session.document.len()).unwrap_or(0)
     }
 
-    /// Says whether there is no member.
+    /// Checks whether there is no member.
     ///
     /// ```
     /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
@@ -470,7 +470,7 @@ impl Session {
         self.shared.unset()
     }
 
-    /// Gives the session's own cookie: its time and its attributes, to read and to change.
+    /// Returns the session's own cookie: its time and its attributes, to read and to change.
     ///
     /// ```
     /// use std::time::Duration;
@@ -489,7 +489,7 @@ impl Session {
 
     /// Saves the session now, rather than at the end of the request.
     ///
-    /// Needed where something else waits for it: before another process is told, or before a long
+    /// Needed where something else waits for it: before notifying another process, or before a long
     /// answer. Costs one call of the store. If it was all there was to save, the end of the request
     /// makes no further call.
     ///
@@ -498,7 +498,7 @@ impl Session {
     /// # on::visit(async |session| {
     /// session.insert("order", 42)?;
     /// session.save().await?;
-    /// // Whoever is told of the order from here on finds it in the store.
+    /// // Another process that learns of the order from here on finds it in the store.
     /// session.reload().await?;
     /// assert_eq!(session.get("order")?, Some(42));
     /// # Ok(())
@@ -507,7 +507,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`] where the store fails; what was changed is tried again at the end of the request;
+    /// [`ErrorKind::Store`] where the store fails; the end of the request tries to save the changes again;
     /// [`ErrorKind::Ended`] where the record is gone, and nothing is written;
     /// [`ErrorKind::Conflict`] where other requests were faster at every attempt;
     /// [`ErrorKind::IdTaken`] where a new session's id is in use.
@@ -515,7 +515,7 @@ impl Session {
         self.shared.save().await
     }
 
-    /// Loads the record anew and drops what was changed since. Costs one call of the store.
+    /// Loads the record again and drops what was changed since. Costs one call of the store.
     ///
     /// ```
     /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
@@ -539,7 +539,7 @@ impl Session {
 
     /// Destroys the record and goes on with a new session, empty and under a new id.
     ///
-    /// Do this whenever a visitor's rights change, at login above all: an id that somebody else knows
+    /// Do this whenever a visitor's rights change, at login above all: an id that an attacker knows
     /// (session fixation) leads nowhere afterwards. What is to be kept is read before and inserted after.
     /// Costs one call of the store, none for a session that was never stored.
     ///
@@ -595,10 +595,10 @@ impl Session {
         self.shared.destroy().await
     }
 
-    /// Starts the session's time anew, as every request does by itself.
+    /// Resets the session's expiry, as every request does by itself.
     ///
-    /// Within a handler the store learns it at the end of the request, by one call at most. While a body is being
-    /// streamed, and after an upgrade, the store is told at once.
+    /// Within a handler the store is called at the end of the request, by one call at most. While a body is being
+    /// streamed, and after an upgrade, the store is called immediately.
     ///
     /// ```
     /// use std::time::Duration;
@@ -621,12 +621,12 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`] where the store is told at once, and fails.
+    /// [`ErrorKind::Store`] where the store is called immediately, and fails.
     pub async fn touch(&self) -> Result<(), Error> {
         self.shared.touch().await
     }
 
-    /// Says whether what is put into the session is kept: not where the store is out and the layer
+    /// Checks whether what is put into the session is kept: not where the store is unavailable and the layer
     /// goes on without it ([`Outage::Continue`](crate::Outage::Continue)), nor after the session has ended.
     ///
     /// ```
@@ -708,7 +708,7 @@ pub struct SessionCookie<'a> {
 }
 
 impl SessionCookie<'_> {
-    /// Gives the time that is left, `cookie.maxAge`. `None`: until the browser closes.
+    /// Returns the time that is left, `cookie.maxAge`. `None`: until the browser closes.
     ///
     /// ```
     /// use std::time::Duration;
@@ -732,7 +732,7 @@ impl SessionCookie<'_> {
         self.read(|cookie| cookie.max_age(now))
     }
 
-    /// Gives the time the session lives from each request on, `cookie.originalMaxAge`.
+    /// Returns the time the session lives from each request on, `cookie.originalMaxAge`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -750,7 +750,7 @@ impl SessionCookie<'_> {
         self.read(StoredCookie::original_max_age)
     }
 
-    /// Gives the end of the session, `cookie.expires`. `None`: until the browser closes.
+    /// Returns the end of the session, `cookie.expires`. `None`: until the browser closes.
     ///
     /// ```
     /// use std::time::{Duration, UNIX_EPOCH};
@@ -769,7 +769,7 @@ impl SessionCookie<'_> {
         self.read(StoredCookie::expires)
     }
 
-    /// Gives the path.
+    /// Returns the path.
     ///
     /// ```
     /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
@@ -783,7 +783,7 @@ impl SessionCookie<'_> {
         self.read(|cookie| cookie.path().map(str::to_owned))
     }
 
-    /// Gives the domain.
+    /// Returns the domain.
     ///
     /// ```
     /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
@@ -797,7 +797,7 @@ impl SessionCookie<'_> {
         self.read(|cookie| cookie.domain().map(str::to_owned))
     }
 
-    /// Says whether scripts are kept from the cookie.
+    /// Checks whether scripts are kept from the cookie.
     ///
     /// ```
     /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
@@ -811,7 +811,7 @@ impl SessionCookie<'_> {
         self.read(|cookie| Some(cookie.http_only())).unwrap_or(false)
     }
 
-    /// Says whether the cookie is for HTTPS only.
+    /// Checks whether the cookie is for HTTPS only.
     ///
     /// ```
     /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
@@ -825,7 +825,7 @@ impl SessionCookie<'_> {
         self.read(|cookie| Some(cookie.secure())).unwrap_or(false)
     }
 
-    /// Gives the `SameSite` attribute.
+    /// Returns the `SameSite` attribute.
     ///
     /// ```
     /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
@@ -839,7 +839,7 @@ impl SessionCookie<'_> {
         self.read(StoredCookie::same_site)
     }
 
-    /// Says whether the cookie is partitioned.
+    /// Checks whether the cookie is partitioned.
     ///
     /// ```
     /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
@@ -853,7 +853,7 @@ impl SessionCookie<'_> {
         self.read(|cookie| Some(cookie.partitioned())).unwrap_or(false)
     }
 
-    /// Gives the priority.
+    /// Returns the priority.
     ///
     /// ```
     /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }

@@ -1,4 +1,4 @@
-//! The session as a struct of the user's own.
+//! The session as a struct of the application.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -68,7 +68,7 @@ impl<T> Typed<T> {
         Self { session, data: PhantomData }
     }
 
-    /// Gives the session itself: its id, its cookie, `regenerate`, `destroy`.
+    /// Returns the session itself: its id, its cookie, `regenerate`, `destroy`.
     ///
     /// ```
     /// use express_session::Typed;
@@ -151,7 +151,7 @@ impl<T: Serialize + DeserializeOwned + Default> Typed<T> {
         })
     }
 
-    /// Changes the struct, and gives it as it is now.
+    /// Changes the struct, and returns it as it is now.
     ///
     /// The fields that change are written as by [`Session::insert`]: where another request has changed the
     /// same field meanwhile, the later save wins. For a counter or a list use [`Session::update`].
@@ -191,7 +191,7 @@ fn read<T: DeserializeOwned + Default>(document: &Document) -> Result<T, Error> 
     serde_json::from_str(&text).map_err(|source| Error::mismatch("", &source))
 }
 
-/// Sets what differs, and gives the names of the members that were set or removed.
+/// Sets what differs, and returns the names of the members that were set or removed.
 fn write<T: Serialize>(
     document: &mut Document,
     before: Option<&T>,
@@ -215,7 +215,7 @@ fn write<T: Serialize>(
     Ok(touched)
 }
 
-/// Serialises a struct, and gives its fields in their order.
+/// Serialises a struct, and returns its fields in their order.
 fn fields<T: Serialize>(value: &T) -> Result<Vec<(String, Json)>, Error> {
     let failed = || Error::of_member(ErrorKind::Serialize, "");
     let json = Json::of(value).map_err(|source| failed().with_source(source))?;

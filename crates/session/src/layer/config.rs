@@ -87,7 +87,7 @@ impl Config {
         self.keeps_request() || self.connection.secure_when.is_some()
     }
 
-    /// Gives what the cookies of most records are like; `None` where a function says so for each request.
+    /// Returns what the cookies of most records are like; `None` where a function says so for each request.
     pub(crate) fn template(&self, secure: bool) -> Option<&CookieTemplate> {
         match &self.cookies {
             Cookies::Fixed(fixed) => Some(fixed.template(secure)),
@@ -95,7 +95,7 @@ impl Config {
         }
     }
 
-    /// Gives the cookie settings for a request.
+    /// Returns the cookie settings for a request.
     pub(crate) fn cookie_options(&self, request: Option<&Parts>) -> Cow<'_, Cookie> {
         match (&self.cookies, request) {
             (Cookies::Fixed(fixed), _) => Cow::Borrowed(&fixed.options),

@@ -24,7 +24,7 @@ use crate::middleware::{ErrorResponse, SessionService};
 use crate::runtime::system::Sources;
 use crate::store::{AnyStore, Store};
 
-/// Gives every request a session: express-session's middleware, as a [`tower`](tower_layer) layer.
+/// Adds a session to every request: express-session's middleware, as a [`tower`](tower_layer) layer.
 ///
 /// The options have express-session's names, defaults and effects; where one departs from it, its
 /// documentation says so, and `DEPARTURES.md` why.
@@ -83,7 +83,7 @@ struct Options {
     secret: Secret,
     name: String,
     store: Option<AnyStore>,
-    /// Whether that is a memory store, which is told of in a release build.
+    /// Whether that is a memory store, of which a release build warns.
     in_memory: bool,
     cookies: Cookies,
     genid: Option<Genid>,
@@ -146,7 +146,7 @@ impl SessionLayer {
     ///
     /// let layer = SessionLayer::new("keyboard cat").name("shop.sid");
     /// # let set_cookie = on::Browser::new(layer).visit(on::change).unwrap();
-    /// // What a visitor is sent whose session was changed:
+    /// // The cookie that a visitor gets after changing the session:
     /// assert!(set_cookie.starts_with("shop.sid=s%3A"));
     /// ```
     pub fn name(self, name: impl Into<String>) -> Self {
@@ -201,7 +201,7 @@ impl SessionLayer {
     ///
     /// It is called once a request, for the path, and once more for each session that is made. Costs a
     /// copy of the request's head. What it returns is not checked before it is used: a cookie that
-    /// cannot be written is not sent, which is told once through `tracing`.
+    /// cannot be written is not sent, and the layer logs a warning once.
     ///
     /// ```
     /// use express_session::{Cookie, SessionLayer};
@@ -280,10 +280,10 @@ impl SessionLayer {
         self.with(|options| options.error_response = Some(Arc::new(respond)))
     }
 
-    /// Says whether to believe a reverse proxy about HTTPS. Default `None`.
+    /// Sets whether to trust a reverse proxy about HTTPS. Default `None`.
     ///
     /// - `true`: `X-Forwarded-Proto`, or else `Forwarded` (RFC 7239), tells whether the browser used
-    ///   HTTPS. Only behind a proxy that sets it: anybody else can send that header too.
+    ///   HTTPS. Only behind a proxy that sets it: any client can send that header too.
     /// - `false`: only a [`SecureConnection`](crate::SecureConnection) marker or
     ///   [`secure_when`](Self::secure_when) makes a request secure.
     /// - `None`: the same, and a URI whose scheme is `https`.
@@ -308,9 +308,9 @@ impl SessionLayer {
         self.with(|options| options.connection.proxy = proxy.into())
     }
 
-    /// Takes a request for secure where a function of your own says so.
+    /// Sets a function of the application that marks requests as secure.
     ///
-    /// For servers that tell of TLS in a way of their own; what it says `true` to counts whatever `proxy` is.
+    /// For servers that report TLS in a way of their own. Where it returns `true`, the request is secure, whatever `proxy` is.
     ///
     /// ```
     /// use express_session::SessionLayer;
@@ -335,7 +335,7 @@ impl SessionLayer {
     /// Saves a loaded session at the end of every request, modified or not. Default `false`.
     ///
     /// Needed only for a store that cannot touch. It costs a write of the whole record a request.
-    /// (express-session 1.x has `true` where nothing is said, deprecated; departure 1.)
+    /// (express-session 1.x has `true` where the option is missing, deprecated; departure 1.)
     ///
     /// ```
     /// use express_session::SessionLayer;
@@ -367,7 +367,7 @@ impl SessionLayer {
     /// # let mut browser = on::Browser::new(layer);
     /// # browser.visit(on::change);
     /// # let set_cookie = browser.visit(async |_| Ok(()));
-    /// // What a visitor is sent who comes back, and changes nothing:
+    /// // The cookie that a visitor gets who comes back and changes nothing:
     /// assert!(set_cookie.is_some());
     /// ```
     pub fn rolling(self, rolling: bool) -> Self {
@@ -378,7 +378,7 @@ impl SessionLayer {
     ///
     /// `true` tells visits apart from the first request on. It costs a record and a cookie for every
     /// visitor, crawlers included, and in many places needs consent.
-    /// (express-session 1.x has `true` where nothing is said, deprecated; departure 1.)
+    /// (express-session 1.x has `true` where the option is missing, deprecated; departure 1.)
     ///
     /// ```
     /// use express_session::SessionLayer;
@@ -386,14 +386,14 @@ impl SessionLayer {
     ///
     /// let layer = SessionLayer::new("keyboard cat").save_uninitialized(true);
     /// # let set_cookie = on::Browser::new(layer).visit(async |_| Ok(()));
-    /// // What a visitor is sent whose session is empty:
+    /// // The cookie that a visitor with an empty session gets:
     /// assert!(set_cookie.is_some());
     /// ```
     pub fn save_uninitialized(self, save_uninitialized: bool) -> Self {
         self.with(|options| options.policy.save_uninitialized = save_uninitialized)
     }
 
-    /// Says what [`Session::unset`](crate::Session::unset) does to the record. Default [`Unset::Keep`].
+    /// Sets what [`Session::unset`](crate::Session::unset) does to the record. Default [`Unset::Keep`].
     ///
     /// ```
     /// use express_session::{SessionLayer, Unset};
@@ -413,9 +413,9 @@ impl SessionLayer {
         self.with(|options| options.policy.unset = unset)
     }
 
-    /// Says how long a request waits for its store: to load, and once more to save. Default 5 s.
+    /// Sets how long a request waits for its store: to load, and once more to save. Default 5 s.
     ///
-    /// A store that does not answer in time is out: [`outage`](Self::outage) says what that does to the request.
+    /// A store that does not answer in time is unavailable: [`outage`](Self::outage) sets what the request does then.
     /// A save has this time for all its tries, where other requests write the same session. A store has a
     /// timeout of its own too, per call; the shorter one counts. Without a tokio runtime there is only that.
     ///
@@ -432,7 +432,7 @@ impl SessionLayer {
         self.with(|options| options.store_timeout = limit)
     }
 
-    /// Says what a request does whose store is out: it cannot be reached, does not answer within
+    /// Sets what a request does when its store is unavailable: it cannot be reached, does not answer within
     /// [`store_timeout`](Self::store_timeout), or refuses to work. Default [`Outage::Fail`].
     ///
     /// A request that fails is answered 503 with `Retry-After`, and nothing of what the handler answered is
@@ -462,7 +462,7 @@ impl SessionLayer {
         self.with(|options| options.policy.outage = outage)
     }
 
-    /// Says what becomes of the changes of a request whose session ended in the meantime: by a logout in
+    /// Sets what becomes of the changes of a request when its session ended in the meantime: by a logout in
     /// another tab, by `regenerate`, by its time. Default [`LateWrite::Drop`].
     ///
     /// They are never stored: a session that has ended stays so (departure 16). The request is answered
@@ -479,7 +479,7 @@ impl SessionLayer {
         self.with(|options| options.policy.late_write = late_write)
     }
 
-    /// Says how long [`Session::lock`](crate::Session::lock) waits while another request has the lock.
+    /// Sets how long [`Session::lock`](crate::Session::lock) waits while another request has the lock.
     /// Default 10 s.
     ///
     /// ```
@@ -493,7 +493,7 @@ impl SessionLayer {
         self.with(|options| options.lock_wait = limit)
     }
 
-    /// Says how long a [lock](crate::Session::lock) lasts that is neither given back nor renewed. Default
+    /// Sets how long a [lock](crate::Session::lock) lasts that is neither given back nor renewed. Default
     /// 30 s.
     ///
     /// It bounds what a crash costs: the session can be locked again after it. A request that takes longer
@@ -512,7 +512,7 @@ impl SessionLayer {
         self.with(|options| options.lock_lease = lease)
     }
 
-    /// Gives the layer a clock of your own, for tests. Default: the system's.
+    /// Sets the clock, for tests. Default: the system's.
     ///
     /// ```
     /// use std::time::{Duration, UNIX_EPOCH};
@@ -529,7 +529,7 @@ impl SessionLayer {
         self.with(|options| options.sources.clock = Arc::new(clock))
     }
 
-    /// Gives the layer a source of random bytes of your own, for tests. Default: the system's.
+    /// Sets the source of random bytes, for tests. Default: the system's.
     ///
     /// ```
     /// use express_session::SessionLayer;
@@ -543,7 +543,7 @@ impl SessionLayer {
         self.with(|options| options.sources.random = Arc::new(random))
     }
 
-    /// Says where to depart from express-session 1.19.0. Default: everywhere that `DEPARTURES.md` lists.
+    /// Sets where to depart from express-session 1.19.0. Default: everywhere that `DEPARTURES.md` lists.
     ///
     /// ```
     /// use express_session::{Departures, SessionLayer};
@@ -617,8 +617,8 @@ impl Options {
         let store = self.store.clone().unwrap_or_else(|| AnyStore::new(MemoryStore::new()));
         let warnings = Warnings::default();
         let touches = store.supports_touch();
-        for seen in warnings::of_options(secrets, &self.policy, fixed, self.in_memory, touches) {
-            warnings.warn_once(seen);
+        for warning in warnings::of_options(secrets, &self.policy, fixed, self.in_memory, touches) {
+            warnings.warn_once(warning);
         }
         Ok(Config {
             name: self.name.clone(),

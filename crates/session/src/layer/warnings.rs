@@ -1,15 +1,15 @@
 //! The classic mistakes, explained once each through `tracing`.
 //!
-//! 1. A diagnosis is one event, on the target `express_session`, at the level `WARN`.
-//! 2. Each kind is told once in the life of a layer: a log is never filled.
-//! 3. It says what was seen, what it leads to, and which option to turn. It names no secret, no id.
+//! 1. A warning is one event, on the target `express_session`, at the level `WARN`.
+//! 2. Each kind is logged once in the life of a layer, so that it never fills a log.
+//! 3. It names the mistake, its effect, and the option to change. It names no secret, no id.
 
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use express_session_core::Policy;
 use express_session_core::cookie::Cookie;
 
-/// What can be wrong.
+/// The mistakes that are warned of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Warning {
     WeakSecret,
@@ -27,7 +27,7 @@ impl Warning {
     const fn message(self) -> &'static str {
         match self {
             Self::WeakSecret => {
-                "the secret is empty, short or easy to guess: whoever guesses it can sign any session \
+                "the secret is empty, short or easy to guess: an attacker who guesses it can sign any session \
                  id. Use at least 32 random characters, from the environment and not from the source"
             }
             Self::Resave => {
@@ -65,12 +65,12 @@ impl Warning {
     }
 }
 
-/// Which diagnoses have been told.
+/// The warnings that have been logged.
 #[derive(Debug, Default)]
 pub(crate) struct Warnings(AtomicU16);
 
 impl Warnings {
-    /// Tells, unless it was told before.
+    /// Logs a warning once.
     pub(crate) fn warn_once(&self, warning: Warning) {
         let bit = 1 << warning as u16;
         if self.0.load(Ordering::Relaxed) & bit == 0
@@ -81,7 +81,7 @@ impl Warnings {
     }
 }
 
-/// Gives what can be seen of the options alone.
+/// Returns the warnings that the options alone call for.
 pub(crate) fn of_options(
     secrets: &[Vec<u8>],
     policy: &Policy,
@@ -101,7 +101,7 @@ pub(crate) fn of_options(
     .collect()
 }
 
-/// Says whether a secret is short, or made of few different bytes.
+/// Checks whether a secret is short, or made of few different bytes.
 ///
 /// Weak is below 16 bytes, or below 40 bits as estimated from how often each byte occurs. That is far
 /// less than a good secret has, so that a random one is never taken for weak.

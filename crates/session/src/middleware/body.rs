@@ -53,7 +53,7 @@ pin_project! {
     }
 }
 
-/// What stands between the end of an inner body and the end of ours.
+/// The state between the end of the inner body and the end of this one.
 struct Guard<D> {
     session: Arc<RequestSession>,
     /// What is left to send, where the length is known: a server stops asking when it has all.

@@ -1,6 +1,6 @@
 //! Whether a request came over HTTPS (item 45).
 //!
-//! 1. A [`SecureConnection`] among the request's extensions, or the user's own function, says so: yes,
+//! 1. A [`SecureConnection`] among the request's extensions, or the application's own function says so: yes,
 //!    whatever the rest says.
 //! 2. `proxy(false)`: no, then.
 //! 3. `proxy(None)`, the default: the URI's scheme, where the framework or HTTP/2 gives one.
@@ -31,7 +31,7 @@ use crate::middleware::request_view::RequestView;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SecureConnection;
 
-/// Says whether the first proxy spoke HTTPS with the browser.
+/// Checks whether the first proxy spoke HTTPS with the browser.
 pub(crate) fn is_forwarded_https(headers: &HeaderMap, read_forwarded: bool) -> bool {
     if let Some(protocols) = headers.get("x-forwarded-proto") {
         // Node joins several headers with a comma, so the first header has the first item.
@@ -44,7 +44,7 @@ pub(crate) fn is_forwarded_https(headers: &HeaderMap, read_forwarded: bool) -> b
             .is_some_and(|elements| first_element(elements.as_bytes()).any(is_https_proto))
 }
 
-/// Gives the pairs of the first element of a `Forwarded` header. A quoted value may hold separators.
+/// Returns the pairs of the first element of a `Forwarded` header. A quoted value may hold separators.
 fn first_element(elements: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut quoted = false;
     let mut escaped = false;
@@ -77,7 +77,7 @@ fn first_element(elements: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Says whether a pair of a `Forwarded` element is `proto=https`, quoted or not.
+/// Checks whether a pair of a `Forwarded` element is `proto=https`, quoted or not.
 fn is_https_proto(pair: &[u8]) -> bool {
     let Some(equals) = pair.iter().position(|byte| *byte == b'=') else { return false };
     let (name, value) = (&pair[..equals], pair[equals + 1..].trim_ascii());
@@ -88,10 +88,10 @@ fn is_https_proto(pair: &[u8]) -> bool {
     name.trim_ascii().eq_ignore_ascii_case(b"proto") && value.eq_ignore_ascii_case(b"https")
 }
 
-/// A function of the user's that knows of TLS.
+/// A function of the application that knows of TLS.
 pub(crate) type SecureWhen = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
 
-/// How a layer finds out.
+/// The settings by which a layer decides whether a request is secure.
 #[derive(Clone, Default)]
 pub(crate) struct Connection {
     pub(crate) proxy: Option<bool>,

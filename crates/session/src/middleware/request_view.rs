@@ -1,14 +1,14 @@
-//! What the layer looks at in a request, wherever that stands.
+//! A borrowed view of a request's head.
 
 use http::request::Parts;
 use http::{Extensions, HeaderMap, Request, Uri};
 
-/// The head of a request, which is taken apart only where somebody wants to see it so.
+/// The head of a request, taken apart only where a function of the application takes it.
 pub(crate) struct RequestView<'a> {
     pub(crate) uri: &'a Uri,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) extensions: &'a Extensions,
-    /// For the user's own functions: there where [`needs_parts`](crate::layer::config::Config::needs_parts) says so.
+    /// For the application's own functions: present where [`needs_parts`](crate::layer::config::Config::needs_parts) says so.
     pub(crate) parts: Option<&'a Parts>,
 }
 

@@ -1,7 +1,7 @@
-//! Runs an operation to its end, even where the future that began it is dropped.
+//! Runs an operation to its end, even if the future that began it is dropped.
 //!
 //! A handler's future is dropped when the client goes away or a time limit ends it, at any await point. A write that is
-//! dropped with it may or may not be applied, and where others write the same session nothing tells. So an operation
+//! dropped with it may or may not be applied, and where other requests write the same session, the outcome is unknown. So an operation
 //! that has begun goes on in a task of its own; the next operation of the request waits for it.
 //!
 //! Outside of a tokio runtime nothing can go on, and the operation is dropped.

@@ -1,4 +1,4 @@
-//! Where time and random bytes come from: the only two things the layer fetches by itself.
+//! The sources of time and random bytes, the only two things the layer fetches by itself.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -41,7 +41,7 @@ struct Pool {
 impl Pool {
     const EMPTY: Self = Self { bytes: [0; POOLED], left: 0, process: 0 };
 
-    /// Gives bytes to a process.
+    /// Returns bytes to a process.
     fn take(&mut self, out: &mut [u8], process: u32) {
         if out.len() > POOLED {
             return fill(out);
@@ -54,7 +54,7 @@ impl Pool {
         let at = POOLED - self.left;
         let taken = &mut self.bytes[at..at + out.len()];
         out.copy_from_slice(taken);
-        // Nothing that is given stays behind.
+        // No byte that is given stays in the pool.
         taken.fill(0);
         self.left -= out.len();
     }
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_pool_has_is_fetched_at_once() {
+    fn request_larger_than_the_pool_bypasses_it() {
         let mut pool = Pool::EMPTY;
         let mut bytes = [0; POOLED + 1];
         pool.take(&mut bytes, 1);

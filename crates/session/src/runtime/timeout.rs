@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 /// Waits for a call, but no longer than the limit: `None` after it.
 ///
-/// A call that is done at once, like any of a memory store, costs no timer.
+/// A call that is done immediately, like any of a memory store, costs no timer.
 pub(crate) async fn within<T>(limit: Duration, call: impl Future<Output = T>) -> Option<T> {
     let mut call = pin!(call);
     let first = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
@@ -23,7 +23,7 @@ pub(crate) async fn within<T>(limit: Duration, call: impl Future<Output = T>) ->
     }
 }
 
-/// Waits for a while, and says whether it could.
+/// Waits for a while, and returns whether it could.
 pub(crate) async fn pause(length: Duration) -> bool {
     let can = has_timer();
     if can {
