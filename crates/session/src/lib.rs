@@ -7,11 +7,14 @@
 //! use express_session::{Error, Session, SessionLayer};
 //!
 //! async fn views(session: Session) -> Result<String, Error> {
-//!     let views = session.update("views", |views: Option<u64>| views.unwrap_or(0) + 1)?;
+//!     let count = |views: Option<u64>| views.unwrap_or(0) + 1;
+//!     let views = session.update("views", count)?;
 //!     Ok(format!("{views} views"))
 //! }
 //!
-//! let app: Router = Router::new().route("/", get(views)).layer(SessionLayer::new("keyboard cat"));
+//! let app: Router = Router::new()
+//!     .route("/", get(views))
+//!     .layer(SessionLayer::new("keyboard cat"));
 //! # let request = http::Request::new(axum::body::Body::empty());
 //! # let response = express_session_testkit::block_on(tower::ServiceExt::oneshot(app, request))?;
 //! assert!(response.headers().contains_key("set-cookie"));
