@@ -173,10 +173,8 @@ fn every_file_that_a_document_links_to_exists() {
 #[test]
 fn every_example_of_the_readme_is_compiled_elsewhere() {
     let readme = read("README.md");
-    let elsewhere = [
-        read("examples/view-counter/src/main.rs"),
-        read("crates/session/src/docs/quickstart.md"),
-    ];
+    let elsewhere =
+        [read("examples/view-counter/src/main.rs"), read("crates/session/src/docs/quickstart.md")];
     let examples: Vec<_> = readme.split("\n```rust").skip(1).collect();
     assert_eq!(examples.len(), elsewhere.len());
     for (example, elsewhere) in examples.into_iter().zip(elsewhere) {
@@ -203,8 +201,9 @@ fn every_option_of_a_store_is_on_its_page() {
     for store in STORES {
         let source = read(&format!("crates/session/src/store/{store}/mod.rs"));
         let page = read(&format!("crates/session/src/docs/stores/{store}.md"));
-        let missing: Vec<_> =
-            options(&source).filter(|option| !page.contains(&format!("\n| `{option}` |"))).collect();
+        let missing: Vec<_> = options(&source)
+            .filter(|option| !page.contains(&format!("\n| `{option}` |")))
+            .collect();
         assert!(missing.is_empty(), "the page about {store} lacks {missing:?}");
         assert!(options(&source).count() >= 4, "the options of {store} are not found");
     }
