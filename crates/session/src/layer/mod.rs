@@ -22,7 +22,7 @@ use crate::middleware::service::SessionService;
 use crate::runtime::system::Sources;
 use crate::store::{AnyStore, Store};
 
-/// Gives every request a session: express-session's middleware, as a [`tower`](tower_layer) layer.
+/// Gives every request a session: express-session's middleware, as a [`tower`](https://docs.rs/tower) layer.
 ///
 /// The options have express-session's names, defaults and effects; where one departs from it, its
 /// documentation says so, and `DEPARTURES.md` why.
