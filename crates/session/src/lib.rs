@@ -7,29 +7,30 @@
 //! use express_session::{Error, Session, SessionLayer};
 //!
 //! async fn views(session: Session) -> Result<String, Error> {
-//!     let views = session.update("views", |views: Option<u64>| views.unwrap_or(0) + 1)?;
+//!     let count = |views: Option<u64>| views.unwrap_or(0) + 1;
+//!     let views = session.update("views", count)?;
 //!     Ok(format!("{views} views"))
 //! }
 //!
-//! let app: Router = Router::new().route("/", get(views)).layer(SessionLayer::new("keyboard cat"));
+//! let app: Router = Router::new()
+//!     .route("/", get(views))
+//!     .layer(SessionLayer::new("keyboard cat"));
 //! # let request = http::Request::new(axum::body::Body::empty());
 //! # let response = express_session_testkit::block_on(tower::ServiceExt::oneshot(app, request))?;
 //! assert!(response.headers().contains_key("set-cookie"));
 //! # Ok::<(), std::convert::Infallible>(())
 //! ```
 //!
-//! - [`guide`] is for somebody who knows express-session: each option and method, JavaScript beside Rust.
-//! - [`SessionLayer`] has the options, [`Session`] what a handler does with a session, [`Typed`] the
-//!   same as a struct.
-//! - [`store`] is where sessions are kept: the stores, the port for one of your own, and [`connect`],
-//!   which opens one by its URL.
+//! - [`guide`]: quick start, recipes, production, troubleshooting, a page for each store, and every option and method
+//!   beside its name in express-session.
+//! - [`SessionLayer`] has the options, [`Session`] the operations of a handler, [`Typed`] the session as a struct.
+//! - [`store`] has the stores, the trait for a store of your own, and [`connect`], which opens a store by its URL.
 //!
 //! # Features
 //!
-//! | feature | default | what it adds |
+//! | feature | default | adds |
 //! |---|---|---|
 //! | `axum` | yes | [`Session`], `Option<Session>`, [`LazySession`] and [`Typed`] as arguments of handlers, [`Error`] as a response; the original path under nested routers |
-//!
 //! | `redis` | no | sessions in Redis or Valkey, shared with npm's connect-redis |
 //! | `postgres` | no | sessions in PostgreSQL, shared with connect-pg-simple |
 //! | `mysql` | no | sessions in MySQL or MariaDB, shared with express-mysql-session |
@@ -38,8 +39,7 @@
 //! | `memcached` | no | sessions in memcached, shared with connect-memcached |
 //! | `tls` | no | encrypted connections to Redis, PostgreSQL and MySQL |
 //!
-//! Without `axum` the layer works around any `tower` service; [`Session::from_extensions`] gives the
-//! session.
+//! Without `axum` the layer works around any `tower` service, and [`Session::from_extensions`] returns the session.
 #![forbid(unsafe_code)]
 
 mod error;
@@ -72,11 +72,23 @@ pub use store::memory::MemoryStore;
 #[cfg(doc)]
 pub mod guide {
     #![doc = include_str!("docs/guide.md")]
+    pub mod concurrency {
+        #![doc = include_str!("docs/concurrency.md")]
+    }
     pub mod moving {
         #![doc = include_str!("docs/moving.md")]
     }
     pub mod options {
         #![doc = include_str!("docs/options.md")]
+    }
+    pub mod production {
+        #![doc = include_str!("docs/production.md")]
+    }
+    pub mod quickstart {
+        #![doc = include_str!("docs/quickstart.md")]
+    }
+    pub mod recipes {
+        #![doc = include_str!("docs/recipes.md")]
     }
     pub mod security {
         #![doc = include_str!("docs/security.md")]
@@ -86,13 +98,35 @@ pub mod guide {
     }
     pub mod stores {
         #![doc = include_str!("docs/stores.md")]
+        pub mod file {
+            #![doc = include_str!("docs/stores/file.md")]
+        }
+        pub mod memcached {
+            #![doc = include_str!("docs/stores/memcached.md")]
+        }
+        pub mod memory {
+            #![doc = include_str!("docs/stores/memory.md")]
+        }
+        pub mod mysql {
+            #![doc = include_str!("docs/stores/mysql.md")]
+        }
+        pub mod own {
+            #![doc = include_str!("docs/stores/own.md")]
+        }
+        pub mod postgres {
+            #![doc = include_str!("docs/stores/postgres.md")]
+        }
+        pub mod redis {
+            #![doc = include_str!("docs/stores/redis.md")]
+        }
+        pub mod sqlite {
+            #![doc = include_str!("docs/stores/sqlite.md")]
+        }
     }
     pub mod testing {
         #![doc = include_str!("docs/testing.md")]
     }
+    pub mod troubleshooting {
+        #![doc = include_str!("docs/troubleshooting.md")]
+    }
 }
-
-/// Compiles the examples of the README.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;

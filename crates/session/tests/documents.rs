@@ -171,28 +171,40 @@ fn every_file_that_a_document_links_to_exists() {
 }
 
 #[test]
-fn every_store_has_its_feature_its_chapter_and_its_example() {
-    let (manifest, readme) = (read("crates/session/Cargo.toml"), read("README.md"));
-    let chapter = read("crates/session/src/docs/stores.md");
-    for store in STORES {
-        assert!(manifest.contains(&format!("\n{store} = [")), "{store} is no feature");
-        let example = format!("examples/{store}-store");
-        assert!(root().join(&example).join("src/main.rs").is_file(), "there is no {example}");
-        assert!(section(&chapter, store).contains(&format!("`{example}`")), "{example}");
-        assert!(readme.contains(&format!("({example}/src/main.rs)")), "README lacks {example}");
+fn every_example_of_the_readme_is_compiled_elsewhere() {
+    let readme = read("README.md");
+    let elsewhere =
+        [read("examples/view-counter/src/main.rs"), read("crates/session/src/docs/quickstart.md")];
+    let examples: Vec<_> = readme.split("\n```rust").skip(1).collect();
+    assert_eq!(examples.len(), elsewhere.len());
+    for (example, elsewhere) in examples.into_iter().zip(elsewhere) {
+        let (_, code) = example.split_once('\n').unwrap();
+        let (code, _) = code.split_once("\n```").unwrap();
+        assert!(elsewhere.contains(code), "the README shows code that no test compiles:\n{code}");
     }
 }
 
 #[test]
-fn every_option_of_a_store_is_in_its_chapter() {
-    let chapter = read("crates/session/src/docs/stores.md");
+fn every_store_has_its_feature_and_its_page() {
+    let (manifest, readme) = (read("crates/session/Cargo.toml"), read("README.md"));
+    for store in STORES {
+        assert!(manifest.contains(&format!("\n{store} = [")), "{store} is not a feature");
+        let page = format!("crates/session/src/docs/stores/{store}.md");
+        assert!(root().join(&page).is_file(), "{page} is missing");
+        let row = readme.lines().find(|line| line.starts_with(&format!("| `{store}` |")));
+        assert!(row.is_some_and(|row| row.contains(&format!("({page})"))), "README lacks {page}");
+    }
+}
+
+#[test]
+fn every_option_of_a_store_is_on_its_page() {
     for store in STORES {
         let source = read(&format!("crates/session/src/store/{store}/mod.rs"));
-        let section = section(&chapter, store);
+        let page = read(&format!("crates/session/src/docs/stores/{store}.md"));
         let missing: Vec<_> = options(&source)
-            .filter(|option| !section.contains(&format!("\n| `{option}` |")))
+            .filter(|option| !page.contains(&format!("\n| `{option}` |")))
             .collect();
-        assert!(missing.is_empty(), "the chapter about {store} lacks {missing:?}");
+        assert!(missing.is_empty(), "the page about {store} lacks {missing:?}");
         assert!(options(&source).count() >= 4, "the options of {store} are not found");
     }
 }

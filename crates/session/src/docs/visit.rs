@@ -13,7 +13,8 @@ pub async fn change(session: Session) -> Result<(), Error> {
     session.insert("views", 1)
 }
 
-/// Comes with the cookie that it was sent.
+/// Sends back the cookie that it was sent.
+#[derive(Clone)]
 pub struct Browser {
     layer: SessionLayer,
     cookie: Option<String>,

@@ -24,7 +24,7 @@ use crate::middleware::{ErrorResponse, SessionService};
 use crate::runtime::system::Sources;
 use crate::store::{AnyStore, Store};
 
-/// Adds a session to every request: express-session's middleware, as a [`tower`](tower_layer) layer.
+/// Adds a session to every request: express-session's middleware, as a [`tower`](https://docs.rs/tower) layer.
 ///
 /// The options have express-session's names, defaults and effects; where one departs from it, its
 /// documentation says so, and `DEPARTURES.md` why.
