@@ -16,6 +16,7 @@ mod judge;
 mod layers;
 mod node;
 mod packages;
+mod prose;
 mod repository;
 
 /// One check.
@@ -118,6 +119,12 @@ const STEPS: &[Step] = &[
         about: "the linter has nothing to say about the benchmark, and its own tests pass",
         needs: &[Tool::Rustfmt, Tool::Clippy],
         run: crate::bench::check,
+    },
+    Step {
+        name: "prose",
+        about: "the text avoids the words and openings of xtask/prose.txt",
+        needs: &[],
+        run: prose::check,
     },
     Step {
         name: "repository",

@@ -81,7 +81,8 @@ fn host_rule(host: &str) -> Result<Rule> {
     Ok(Rule { what: "the host that this machine's npm downloads from", pattern, file: None })
 }
 
-fn tracked(workspace: &Workspace) -> Result<Vec<String>> {
+/// Returns the paths of all tracked files.
+pub(super) fn tracked(workspace: &Workspace) -> Result<Vec<String>> {
     let mut git = Command::new("git");
     let list = process::read(git.args(["ls-files", "-z"]).current_dir(&workspace.root))?;
     Ok(list.split_terminator('\0').map(str::to_owned).collect())
