@@ -16,6 +16,7 @@ mod judge;
 mod layers;
 mod node;
 mod packages;
+mod pages;
 mod prose;
 mod repository;
 
@@ -119,6 +120,12 @@ const STEPS: &[Step] = &[
         about: "the linter has nothing to say about the benchmark, and its own tests pass",
         needs: &[Tool::Rustfmt, Tool::Clippy],
         run: crate::bench::check,
+    },
+    Step {
+        name: "pages",
+        about: "rendered documentation has no raw tables, dead links or code that scrolls sideways",
+        needs: &[Tool::Chromium],
+        run: pages::check,
     },
     Step {
         name: "prose",
