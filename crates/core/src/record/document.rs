@@ -614,7 +614,7 @@ impl Document {
     }
 
     /// Gives what would be loaded if this was written, with `cookie` as the JSON of its cookie: the text of
-    /// [`render`](Self::render), without reading it again.
+    /// [`to_json`](Self::to_json), without reading it again.
     ///
     /// ```
     /// use express_session_core::Document;
