@@ -1,8 +1,8 @@
-//! `cargo xtask fuzz`: lets libFuzzer look for inputs that break what always has to hold.
+//! `cargo xtask fuzz`: runs libFuzzer on the targets in `fuzz/`.
 //!
-//! The targets are in `fuzz/`, with what each is held against. New inputs are kept below the target folder,
-//! so that a run leaves the tree as it is; what is worth keeping for good is copied to `fuzz/corpus` by
-//! `--keep`. After the fuzzer, Node is asked about all that was found, where it has a reader of its own.
+//! New inputs are kept below the target folder, so that a run leaves the tree unchanged; `--keep` copies to
+//! `fuzz/corpus` those that cover more. After the fuzzer, Node's own parsers read the same inputs, and the results are
+//! compared.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -15,27 +15,27 @@ use crate::process;
 use crate::tools::{self, Tool};
 use crate::workspace::Workspace;
 
-/// Looks for inputs that break what always has to hold.
+/// Fuzzes for inputs that break an invariant.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Fuzzes only this target; may be given several times.
     #[arg(long, value_name = "NAME")]
     target: Vec<String>,
-    /// Fuzzes each target for so long.
+    /// Fuzzes each target for this many seconds.
     #[arg(long, value_name = "N", default_value_t = 60, conflicts_with = "long")]
     seconds: u32,
     /// Fuzzes each target for an hour.
     #[arg(long)]
     long: bool,
-    /// Copies to fuzz/corpus what reaches code that nothing there reaches, after the run.
+    /// Copies inputs that cover more than fuzz/corpus to that folder after the run.
     #[arg(long)]
     keep: bool,
-    /// Runs this input alone, without the fuzzer, on the target that --target names.
+    /// Runs only this input, without the fuzzer, on the target that --target names.
     #[arg(long, value_name = "FILE", requires = "target", conflicts_with_all = ["seconds", "long", "keep"])]
     replay: Option<PathBuf>,
 }
 
-/// Fuzzes the targets one after the other, and asks Node.
+/// Fuzzes the targets one after the other, and compares with Node.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::read()?;
     let replayer = |arguments: &[&str]| replayer(&workspace, arguments);
@@ -69,7 +69,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     Ok(if findings.is_empty() && agrees { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The step of `cargo xtask test`: all inputs that are kept, without the fuzzer.
+/// The step of `cargo xtask test`: replays the corpus without the fuzzer.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let manifest = workspace.root.join(MANIFEST);
     process::run(process::this_cargo().args(["fmt", "--check", "--manifest-path"]).arg(manifest))?;
@@ -79,19 +79,19 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 /// The fuzz targets' own workspace.
 const MANIFEST: &str = "fuzz/Cargo.toml";
 
-/// Below the target folder: what was found, for each target.
+/// The found inputs of each target, below the target folder.
 const CORPUS: &str = "fuzz/corpus";
 
 const HEADING: &str = "target                inputs run  covered  corpus  finding";
 
-/// The program that needs no fuzzer.
+/// Returns the program that replays inputs on stable Rust.
 fn replayer(workspace: &Workspace, arguments: &[&str]) -> Command {
     let mut command = stable(workspace, &["run", "--quiet", "--example", "replay", "--"]);
     command.args(arguments);
     command
 }
 
-/// Cargo in the targets' workspace, in a folder of its own: the stores are built there with another flag.
+/// Returns cargo in the targets' workspace. It builds in a separate folder, since `--cfg fuzzing` changes the stores.
 fn stable(workspace: &Workspace, arguments: &[&str]) -> Command {
     let (subcommand, rest) = arguments.split_at(1);
     let mut command = process::cargo(workspace, subcommand);
@@ -104,13 +104,17 @@ fn stable(workspace: &Workspace, arguments: &[&str]) -> Command {
 fn chosen<'a>(all: &'a str, wanted: &[String]) -> Result<Vec<&'a str>> {
     let all: Vec<_> = all.lines().collect();
     for name in wanted {
-        ensure!(all.contains(&&**name), "there is no target {name}, but {}", all.join(", "));
+        ensure!(
+            all.contains(&&**name),
+            "there is no target {name}; the targets are {}",
+            all.join(", ")
+        );
     }
     let is_wanted = |target: &&str| wanted.is_empty() || wanted.iter().any(|name| name == target);
     Ok(all.into_iter().filter(is_wanted).collect())
 }
 
-/// One call of the command.
+/// One run of the command.
 #[derive(Clone, Copy, Debug)]
 struct Session<'a> {
     workspace: &'a Workspace,
@@ -119,9 +123,9 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// cargo-fuzz by the nightly toolchain.
+    /// Returns cargo-fuzz on the nightly toolchain.
     ///
-    /// Without a sanitizer: no code here is `unsafe`, and the fuzzer runs twice as many inputs.
+    /// It runs without a sanitizer: no code here is `unsafe`, and the fuzzer runs twice as many inputs.
     fn fuzzer(self, arguments: &[&str]) -> Command {
         let mut command = Command::new("rustup");
         command.args(["run", "nightly", "cargo", "fuzz"]).args(arguments);
@@ -143,7 +147,7 @@ impl Session<'_> {
         let log = folder("fuzz/logs")?.join("log");
 
         let mut fuzzer = self.fuzzer(&["run", target]);
-        // The first is written to, both are read.
+        // libFuzzer reads both folders and writes to the first.
         fuzzer.args([&grown, &kept]).arg("--");
         fuzzer.arg(format!("-max_total_time={}", self.seconds));
         fuzzer.arg(format!("-artifact_prefix={}/", artifacts.display()));
@@ -167,7 +171,7 @@ impl Session<'_> {
         Ok(outcome)
     }
 
-    /// Copies what covers more, the smallest inputs first.
+    /// Copies inputs that cover more, the smallest first.
     fn merge(self, target: &str, grown: &Path, kept: &Path) -> Result<()> {
         let mut fuzzer = self.fuzzer(&["run", target]);
         fuzzer.args([kept, grown]).args(["--", "-merge=1", "-max_len=1000"]);
@@ -175,13 +179,13 @@ impl Session<'_> {
     }
 }
 
-/// What libFuzzer wrote.
+/// The parsed log of libFuzzer.
 #[derive(Debug, Default, PartialEq)]
 struct Outcome {
     executions: u64,
-    /// Edges of the program that were run.
+    /// Covered edges of the program.
     covered: u64,
-    /// Inputs that are kept, each for an edge of its own.
+    /// Kept inputs, each of which covers another edge.
     corpus: u64,
     finding: Option<Finding>,
 }
@@ -202,7 +206,7 @@ impl Outcome {
             Ok(last(pattern)?.and_then(|number| number.parse().ok()).unwrap_or(0))
         };
         let input = last(r"(?m)Test unit written to (.+)$")?;
-        // A panic, or what libFuzzer itself has to complain about.
+        // A panic, or an error of libFuzzer itself.
         let text = last(r"(?s)thread '[^']*'[^\n]* panicked at ([^\n]*\n[^\n]*)")?;
         let text = text.or(last(r"(?m)ERROR: libFuzzer: (.+)$")?);
         Ok(Self {
@@ -211,7 +215,7 @@ impl Outcome {
             covered: number(r"cov: ([0-9]+)")?,
             corpus: number(r"corp: ([0-9]+)")?,
             finding: input.map(|input| Finding {
-                text: text.unwrap_or_else(|| "it ended".to_owned()),
+                text: text.unwrap_or_else(|| "the process ended".to_owned()),
                 input: input.into(),
             }),
         })
@@ -229,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_fuzzer_wrote_is_understood() {
+    fn log_without_a_finding_has_its_counts() {
         let quiet = "\
 #2\tINITED cov: 20 ft: 21 corp: 1/1b exec/s: 0 rss: 40Mb
 #4096\tpulse  cov: 50 ft: 80 corp: 7/90b lim: 40 exec/s: 2048 rss: 41Mb
@@ -243,7 +247,7 @@ stat::number_of_executed_units: 8200
     }
 
     #[test]
-    fn a_finding_has_its_input_and_what_did_not_hold() {
+    fn log_with_a_finding_has_its_input_and_message() {
         let loud = "\
 #9\tNEW    cov: 20 ft: 21 corp: 1/1b exec/s: 0 rss: 40Mb
 
@@ -269,10 +273,10 @@ artifact_prefix='out/'; Test unit written to out/crash-1
     }
 
     #[test]
-    fn a_target_that_is_not_there_is_told_with_those_that_are() {
+    fn an_unknown_target_is_an_error_that_lists_the_targets() {
         assert_eq!(chosen("a\nb\n", &[]).unwrap(), ["a", "b"]);
         assert_eq!(chosen("a\nb\n", &["b".to_owned()]).unwrap(), ["b"]);
         let error = chosen("a\nb\n", &["c".to_owned()]).unwrap_err();
-        assert_eq!(error.to_string(), "there is no target c, but a, b");
+        assert_eq!(error.to_string(), "there is no target c; the targets are a, b");
     }
 }

@@ -1,9 +1,9 @@
 //! The project's own tool: `cargo xtask <command>`.
 //!
-//! One module for each command. A command is a function from its arguments to an exit code; what it
-//! needs of the machine it gets through [`process`], [`tools`] and [`workspace`].
+//! Each command is a module with a function from arguments to an exit code. Commands reach the machine through
+//! [`process`], [`tools`] and [`workspace`].
 
-#![allow(clippy::print_stdout, reason = "a command-line tool speaks on standard output")]
+#![allow(clippy::print_stdout, reason = "a command-line tool prints its results")]
 
 use std::process::ExitCode;
 
@@ -29,19 +29,19 @@ mod workspace;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
-    /// Measures ours and the peers on the same work, in one run.
+    /// Measures this library and its peers on the same work, in one run.
     Bench(HandedOn),
     /// Runs every check that a change must pass, as CI does.
     Test(test::Options),
-    /// Plays generated requests against the real express-session on Node and compares.
+    /// Sends generated requests to the real express-session on Node and to ours, and compares the answers.
     Conformance(HandedOn),
-    /// Looks for inputs that break what always has to hold.
+    /// Fuzzes for inputs that break an invariant.
     Fuzz(fuzz::Options),
-    /// Plays the real npm stores and ours against each other, on real servers.
+    /// Runs the real npm stores and ours over the same records, on real servers.
     Interop(HandedOn),
-    /// Changes the engine in a thousand small ways, and sees whether a test notices.
+    /// Mutates the engine in a thousand small ways, and checks that a test fails each time.
     Mutants(mutants::Options),
-    /// Lets requests of one visitor overlap, on every store, and counts what is lost.
+    /// Overlaps requests of one visitor, on every store, and counts lost updates.
     Races(HandedOn),
 }
 

@@ -16,6 +16,8 @@ mod judge;
 mod layers;
 mod node;
 mod packages;
+mod pages;
+mod prose;
 mod repository;
 
 /// One check.
@@ -118,6 +120,18 @@ const STEPS: &[Step] = &[
         about: "the linter has nothing to say about the benchmark, and its own tests pass",
         needs: &[Tool::Rustfmt, Tool::Clippy],
         run: crate::bench::check,
+    },
+    Step {
+        name: "pages",
+        about: "rendered documentation has no raw tables, dead links or code that scrolls sideways",
+        needs: &[Tool::Chromium],
+        run: pages::check,
+    },
+    Step {
+        name: "prose",
+        about: "the text avoids the words and openings of xtask/prose.txt",
+        needs: &[],
+        run: prose::check,
     },
     Step {
         name: "repository",

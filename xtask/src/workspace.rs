@@ -1,4 +1,4 @@
-//! What cargo knows about this workspace: its folders and packages.
+//! The folders and packages of this workspace, as cargo reports them.
 
 use std::path::{Path, PathBuf};
 
@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use crate::process;
 
-/// The workspace that the tool was started in.
+/// The workspace in which the tool was started.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
-    /// Where cargo builds: not always `target`, a developer may have moved it.
+    /// The build folder, which a developer may have moved away from `target`.
     pub(crate) target: PathBuf,
     pub(crate) packages: Vec<Package>,
 }
@@ -21,15 +21,15 @@ pub(crate) struct Workspace {
 pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) version: String,
-    /// Its folder below the root.
+    /// The package's folder below the root.
     pub(crate) folder: PathBuf,
     pub(crate) published: bool,
-    /// The names of what it depends on directly, for whatever reason.
+    /// The names of direct dependencies, those for tests and builds included.
     pub(crate) dependencies: Vec<String>,
 }
 
 impl Workspace {
-    /// Asks cargo.
+    /// Runs `cargo metadata`.
     pub(crate) fn read() -> Result<Self> {
         let metadata = process::read(process::this_cargo().args([
             "metadata",
@@ -39,7 +39,7 @@ impl Workspace {
         Self::parse(&metadata).context("cargo metadata has an unknown form")
     }
 
-    /// The packages that users get, in cargo's order.
+    /// Returns the packages that users install, in cargo's order.
     pub(crate) fn published(&self) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(|package| package.published)
     }
@@ -67,7 +67,7 @@ impl Package {
             name: text(package, "name")?.to_owned(),
             version: text(package, "version")?.to_owned(),
             folder: folder.strip_prefix(root).unwrap_or(folder).to_owned(),
-            // `publish = false` is told as a list of no registries, its absence as null.
+            // `publish = false` is an empty list of registries; a missing `publish` is null.
             published: package.get("publish").is_none_or(Value::is_null),
             dependencies,
         })

@@ -1,5 +1,5 @@
-//! What no tracked file may say: where packages came from, and how one machine is laid out. Neither
-//! holds for the next person who clones the repository.
+//! Rules for all tracked files: none names a registry host or a folder of one machine. Neither exists for the next
+//! person who clones the repository.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -12,12 +12,12 @@ use regex::bytes::Regex;
 use crate::process;
 use crate::workspace::Workspace;
 
-/// Something that must not stand in a file.
+/// A text that no file may contain.
 #[derive(Debug)]
 struct Rule {
     what: &'static str,
     pattern: Regex,
-    /// The only file name that it holds for, if it holds for one.
+    /// The file name to which the rule is limited, if it is.
     file: Option<&'static str>,
 }
 
@@ -41,7 +41,7 @@ fn rules() -> Result<Vec<Rule>> {
     Ok(vec![
         Rule {
             what: "a registry host",
-            // Written so that this line does not name one.
+            // Written so that this line does not match.
             pattern: Regex::new(
                 r"(?-u)(//([a-z0-9-]+\.)*|\b(registry|static|index|deb|security)\.)(npmjs|crates|debian)\.(org|com|io)\b",
             )?,
@@ -53,21 +53,21 @@ fn rules() -> Result<Vec<Rule>> {
             file: None,
         },
         Rule {
-            what: "the host that a package was downloaded from",
+            what: "the host from which a package was downloaded",
             pattern: Regex::new(r#"(?-u)"resolved"\s*:\s*"[a-z+]+://"#)?,
             file: Some("package-lock.json"),
         },
     ])
 }
 
-/// The host that this machine's npm downloads from, where there is npm and another host to name: a
-/// private mirror has a name that no list knows.
+/// Returns the host from which this machine's npm downloads, if npm is installed and the host is remote. A private
+/// mirror is in no list, so npm is the source of its name.
 fn configured_registry() -> Option<String> {
     let url = process::read(Command::new("npm").args(["config", "get", "registry"])).ok()?;
     remote_host(url.trim()).map(str::to_owned)
 }
 
-/// The host with its port, unless it is this machine itself.
+/// Returns the host with its port, or nothing for this machine itself.
 fn remote_host(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     let authority = rest.split_once('/').map_or(rest, |(authority, _)| authority);
@@ -78,16 +78,17 @@ fn remote_host(url: &str) -> Option<&str> {
 
 fn host_rule(host: &str) -> Result<Rule> {
     let pattern = Regex::new(&format!("(?-u){}", regex::escape(host)))?;
-    Ok(Rule { what: "the host that this machine's npm downloads from", pattern, file: None })
+    Ok(Rule { what: "the host from which this machine's npm downloads", pattern, file: None })
 }
 
-fn tracked(workspace: &Workspace) -> Result<Vec<String>> {
+/// Returns the paths of all tracked files.
+pub(super) fn tracked(workspace: &Workspace) -> Result<Vec<String>> {
     let mut git = Command::new("git");
     let list = process::read(git.args(["ls-files", "-z"]).current_dir(&workspace.root))?;
     Ok(list.split_terminator('\0').map(str::to_owned).collect())
 }
 
-/// The file's bytes; nothing where it is tracked but deleted, or a folder behind a link.
+/// Returns the file's bytes, or nothing for a deleted file and for a link to a folder.
 fn contents(file: &Path) -> Result<Option<Vec<u8>>> {
     match fs::read(file) {
         Ok(contents) => Ok(Some(contents)),
@@ -116,7 +117,7 @@ fn violations(rules: &[Rule], path: &str, contents: &[u8]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    /// What is forbidden is put together here, for this file is checked too.
+    /// Joins the forbidden text from its parts, because this file is checked too.
     fn folder(first: &str) -> String {
         format!("/{first}/someone/project")
     }
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_below_another_folder_is_no_folder_of_a_machine() {
+    fn a_path_below_another_folder_passes() {
         for text in [format!("docs{}", folder("work")), format!(".{}", folder("root"))] {
             assert!(found("a.md", &text).is_empty(), "{text}");
         }
@@ -151,19 +152,19 @@ mod tests {
     }
 
     #[test]
-    fn the_index_that_cargo_names_in_its_lock_file_is_no_registry_host() {
+    fn the_index_in_the_lock_file_of_cargo_passes() {
         let line = "source = \"registry+https://github.com/rust-lang/crates.io-index\"";
         assert!(found("Cargo.lock", line).is_empty());
         assert!(found("README.md", "published on crates.io").is_empty());
     }
 
     #[test]
-    fn a_lock_file_that_says_where_a_package_came_from_is_found() {
+    fn a_lock_file_with_a_download_host_is_found() {
         let line = r#""resolved": "https://mirror.example/express.tgz","#;
         assert_eq!(
             found("conformance/node/package-lock.json", line),
             [
-                "conformance/node/package-lock.json:1 names the host that a package was downloaded from"
+                "conformance/node/package-lock.json:1 names the host from which a package was downloaded"
             ]
         );
         assert!(found("notes.md", line).is_empty());
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_is_known_by_its_host_and_loopback_is_none() {
+    fn a_registry_is_named_by_its_host_unless_it_is_local() {
         assert_eq!(remote_host("https://mirror.example/npm/"), Some("mirror.example"));
         assert_eq!(
             remote_host("http://name:word@mirror.example:4873"),
