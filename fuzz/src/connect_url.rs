@@ -2,15 +2,15 @@
 
 use std::error::Error;
 
-/// What stands where a password may. No message has it by chance.
+/// The secret at the place of a password. No message contains it by chance.
 const SECRET: &str = "hunter2";
-/// How much of it a message must not have.
+/// The length of a part of it that no message may contain.
 const PART: &str = "hunter";
 
-/// Reads a text as a URL, in which `*` is a secret.
+/// Reads a text as a URL, with the secret in place of `*`.
 pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    // It may stand in the name of an option, which a message tells. A fuzzer learns such words.
+    // The secret may be in the name of an option, which a message may contain. A fuzzer learns such words.
     if text.to_lowercase().contains(PART) {
         return;
     }
@@ -23,17 +23,17 @@ pub fn run(data: &[u8]) {
         source = cause.source();
     }
     if !names(&url).any(|name| name.contains(SECRET)) {
-        // Drivers may write what they read in lower case, or the part up to where they stopped.
+        // A driver's message may contain the text in lower case, or its beginning.
         assert!(!shown.to_lowercase().contains(PART), "{shown} of {url}");
     }
     assert!(shown.len() < 1000 + 4 * url.len());
 }
 
-/// What a message may name: the scheme, and the options.
+/// The parts that a message may contain: the scheme, and the names of options.
 fn names(url: &str) -> impl Iterator<Item = &str> {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let query = rest.split_once('?').map_or("", |(_, query)| query);
-    // The `?` of a password is not where the options begin.
+    // A `?` in a password does not begin the options.
     let query = if query.contains('@') { "" } else { query };
     let options = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
     [scheme].into_iter().chain(options)

@@ -8,25 +8,25 @@ use serde_json::{Map, Value, json};
 
 use crate::node::Question;
 
-/// Reads one or two headers: a line break is where the second begins.
+/// Reads one or two headers, separated by a line break.
 pub fn run(data: &[u8]) {
     let headers: Vec<&[u8]> = data.splitn(2, |byte| *byte == b'\n').collect();
     for name in names(data).into_iter().chain(["sid"]) {
         let found = values(&headers, name);
-        assert_eq!(found, expected(&headers, name), "the cookies of this name, decoded");
+        assert_eq!(found, expected(&headers, name), "the decoded cookies of this name");
         let one_by_one: Vec<_> =
             headers.iter().flat_map(|header| values(&[header], name)).collect();
-        assert_eq!(found, one_by_one, "headers do not touch each other");
+        assert_eq!(found, one_by_one, "headers are independent");
         let joined = headers.join(&b"; "[..]);
         assert_eq!(found, values(&[&joined], name), "Node joins them like this");
     }
 }
 
-/// npm's cookie parses the header.
+/// Asks npm's cookie to parse the header.
 pub fn question(data: &[u8]) -> Option<Question> {
     let mut ours = Map::new();
     for name in names(data) {
-        // On Node this one sets the prototype of the result.
+        // On Node this name sets the prototype of the result.
         if name != "__proto__" {
             ours.insert(name.to_owned(), values(&[data], name).first()?.clone().into());
         }
@@ -84,7 +84,7 @@ fn decoded(value: &[u8]) -> String {
     };
     let digits =
         |part: &str| part.len() >= 2 && part.bytes().take(2).all(|it| it.is_ascii_hexdigit());
-    // The crate leaves alone what is no escape; decodeURIComponent throws at it.
+    // For an invalid escape, the crate keeps the text and decodeURIComponent throws.
     let is_escaped = inner.split('%').skip(1).all(digits);
     let decoded = percent_decode_str(inner).decode_utf8().ok().filter(|_| is_escaped);
     decoded.map_or_else(|| inner.to_owned(), Cow::into_owned)

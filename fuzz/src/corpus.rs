@@ -1,4 +1,4 @@
-//! The inputs that are kept: those that reach new code, and those that once found something.
+//! The stored inputs: those that reach new code, and those that once found a bug.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -9,15 +9,15 @@ use crate::{TARGETS, Target, node};
 /// An input, with the file it is in.
 #[derive(Debug)]
 pub struct Input {
-    /// Which target it is for.
+    /// The name of its target.
     pub target: Target,
-    /// Where it is.
+    /// Its path.
     pub file: PathBuf,
-    /// What it is.
+    /// Its bytes.
     pub bytes: Vec<u8>,
 }
 
-/// The folder of the inputs that are kept, with one for each target.
+/// The folder of the stored inputs, with a folder for each target.
 #[must_use]
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")
@@ -27,7 +27,7 @@ pub fn folder() -> PathBuf {
 ///
 /// # Errors
 ///
-/// Where a file cannot be read.
+/// If a file cannot be read.
 pub fn read(folder: &Path, target: Target) -> Result<Vec<Input>, Box<dyn Error>> {
     let folder = folder.join(target.name);
     let entries =
@@ -38,22 +38,22 @@ pub fn read(folder: &Path, target: Target) -> Result<Vec<Input>, Box<dyn Error>>
     files.into_iter().map(|file| Ok(Input { target, bytes: fs::read(&file)?, file })).collect()
 }
 
-/// Runs an input, and says whether all held. What did not is told on standard error.
+/// Runs an input. Returns `false` if an assertion failed, which is printed to standard error.
 #[must_use]
 pub fn holds(input: &Input) -> bool {
     panic::catch_unwind(|| (input.target.run)(&input.bytes)).is_ok()
 }
 
-/// Gives the inputs that Node makes something else of, each with both answers; and how many were compared.
+/// Returns the inputs for which Node's answer differs, each with both answers, and the number of compared inputs.
 ///
 /// # Errors
 ///
-/// Those of [`read`], and where Node cannot be asked.
+/// The errors of [`read`], and an error if Node cannot be started.
 pub fn differences(folder: &Path) -> Result<(Vec<String>, usize), Box<dyn Error>> {
     let mut files = Vec::new();
     let mut questions = Vec::new();
     for target in TARGETS {
-        // A folder that is grown has those of the targets that were fuzzed.
+        // A grown corpus only has folders of the targets that were fuzzed.
         let Some(ask) = target.question.filter(|_| folder.join(target.name).is_dir()) else {
             continue;
         };

@@ -1,11 +1,11 @@
-//! A point in time, as a stored cookie has it.
+//! A point in time in a stored cookie.
 
 use express_session_core::Timestamp;
 use serde_json::json;
 
 use crate::node::Question;
 
-/// Reads a text as a date; and the first eight bytes as one in milliseconds.
+/// Reads the text as a date, and the first eight bytes as milliseconds.
 pub fn run(data: &[u8]) {
     if let Some(at) = std::str::from_utf8(data).ok().and_then(Timestamp::parse) {
         both_forms(at);
@@ -19,7 +19,7 @@ fn both_forms(at: Timestamp) {
     assert!((Timestamp::MIN..=Timestamp::MAX).contains(&at));
     assert_eq!(Timestamp::parse(&at.iso()), Some(at));
     let http = at.http_date();
-    // `Date` takes years of two digits for others than they are.
+    // `Date` reads years of two digits as other years.
     if let Some(read) = Timestamp::parse(&http).filter(|_| (1970..=9999).contains(&year(&http))) {
         assert_eq!(read.millis(), at.millis().div_euclid(1000) * 1000);
     }
@@ -35,7 +35,7 @@ fn millis(data: &[u8]) -> Option<Timestamp> {
     Some(Timestamp::from_millis(i64::from_le_bytes(*number)))
 }
 
-/// `new Date(text)`, `toISOString` and `toUTCString`.
+/// Asks for `new Date(text)`, `toISOString` and `toUTCString`.
 pub fn question(data: &[u8]) -> Option<Question> {
     let text = std::str::from_utf8(data).unwrap_or_default();
     let read = Timestamp::parse(text);

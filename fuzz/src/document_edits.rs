@@ -1,4 +1,4 @@
-//! Changes of a record, and what two requests make of one.
+//! Changes of a record by one request, or by two at the same time.
 
 use arbitrary::{Arbitrary, Unstructured};
 use express_session_core::{Document, InsertError, session::merge};
@@ -7,11 +7,11 @@ use serde_json::Value;
 use crate::javascript::{self, Integers, Js, in_order, index};
 use crate::record_text::RESERVED;
 
-/// A stored record, what one request does with it, and what another does in the meantime.
+/// A stored record, the changes of one request, and those of another in the meantime.
 #[derive(Arbitrary, Debug)]
 struct Case {
     stored: Vec<Member>,
-    /// Before which member the cookie stands.
+    /// The number of members before the cookie.
     cookie_at: u8,
     is_spaced: bool,
     ours: Vec<Edit>,
@@ -34,7 +34,7 @@ enum Edit {
     Remove(Key),
     Restore(Key),
     Clear,
-    /// Writes the record and goes on with what is read of it.
+    /// Writes the record, and continues with the document that is read from it.
     Save,
 }
 
@@ -59,7 +59,7 @@ const KEYS: [&str; 18] = [
     "__proto__",
 ];
 
-/// Values as somebody may have stored them.
+/// Values that other software may have stored.
 const STORED: [&str; 16] = [
     "1",
     "1.0",
@@ -104,7 +104,7 @@ impl Key {
 impl Member {
     fn text(self) -> String {
         let name = self.key.name();
-        // One key of the record may be no Unicode.
+        // One key of the record may have a lone surrogate.
         let key = if self.value == 0xff {
             r#""\ud800""#.to_owned()
         } else if self.is_escaped {
@@ -135,7 +135,7 @@ impl Case {
     }
 }
 
-/// Makes the same changes to a document and to a list, and compares them after each.
+/// Applies the same changes to a document and to a list, and compares them after each.
 pub fn run(data: &[u8]) {
     let Ok(mut case) = Case::arbitrary_take_rest(Unstructured::new(data)) else { return };
     case.stored.truncate(12);
@@ -152,7 +152,7 @@ pub fn run(data: &[u8]) {
     merged(&ours, &theirs.saved());
 }
 
-/// The document, and the list that it has to agree with.
+/// A document, and the list that it has to equal.
 #[derive(Clone)]
 struct Both {
     document: Document,
@@ -163,7 +163,7 @@ struct Both {
 struct Model {
     text: String,
     loaded: Vec<(Vec<u8>, Js)>,
-    /// With the cookie, which has its place in the order.
+    /// The members and the cookie, in their order.
     members: Vec<(Vec<u8>, Js)>,
 }
 
@@ -200,7 +200,7 @@ impl Model {
         there
     }
 
-    /// The members without the cookie.
+    /// Returns the members without the cookie.
     fn data(&self) -> impl Iterator<Item = &(Vec<u8>, Js)> {
         self.members.iter().filter(|(key, _)| is_data(key))
     }
@@ -281,7 +281,7 @@ impl Both {
             members.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>()
         };
         if !is_changed && keys(&model.members) == keys(&model.loaded) {
-            return assert_eq!(&*text, model.text, "nothing is written anew");
+            return assert_eq!(&*text, model.text, "an unchanged record keeps its text");
         }
         let written = javascript::members(&text).expect("what is written is JSON");
         let stored = in_order(javascript::members(&model.text).expect("what was read was JSON"));
@@ -290,7 +290,7 @@ impl Both {
             assert_eq!(js(raw.get()), *value);
             let old = stored.iter().find(|(old, _)| old == key).map(|(_, raw)| raw.get());
             if old.map(js).as_ref() == Some(value) {
-                assert_eq!(Some(raw.get()), old, "untouched members keep their bytes");
+                assert_eq!(Some(raw.get()), old, "unchanged members keep their bytes");
             }
         }
     }
@@ -300,9 +300,9 @@ fn js(text: &str) -> Js {
     Js::read(text, Integers::Exact).expect("a member is JSON")
 }
 
-/// The laws of merging: what only one side touched is that side's, what both touched is ours.
+/// Checks the laws of merging: a member that one side changed has that side's value; if both changed it, ours.
 fn merged(ours: &Both, theirs: &Both) {
-    // A request that saved in between has another base.
+    // A request that saved in the meantime has another base.
     let base = ours.model.loaded.clone();
     let merge::Merged { document, contested } = merge::merge(&ours.document, &theirs.document);
     for name in KEYS {
@@ -310,7 +310,7 @@ fn merged(ours: &Both, theirs: &Both) {
         let other = theirs.model.get(name);
         let expected = if mine == was { other } else { mine };
         assert_eq!(document.get_raw(name).map(js).as_ref(), expected, "{name}");
-        // Another text may mean the same, as `-0` does: a change that can be made again is made again then.
+        // A different text may have the same value, such as `-0`. A change that can be applied again is applied again.
         let is_other = theirs.document.get_raw(name) != ours.document.base().get_raw(name);
         let is_contested = mine != was && is_other;
         assert_eq!(contested.iter().any(|key| key == name), is_contested, "{name}");
@@ -319,7 +319,10 @@ fn merged(ours: &Both, theirs: &Both) {
     assert!(saved.same_members(&document));
 
     let own = merge::merge(&ours.document, &ours.saved().document);
-    assert!(!own.document.is_changed(), "merging with oneself changes nothing");
+    assert!(!own.document.is_changed(), "merging a document with itself changes nothing");
     let idle = merge::merge(&ours.document.base(), &theirs.document);
-    assert!(!idle.document.is_changed() && idle.contested.is_empty(), "nothing was done");
+    assert!(
+        !idle.document.is_changed() && idle.contested.is_empty(),
+        "a document without changes needs no merge"
+    );
 }

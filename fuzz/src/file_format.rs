@@ -5,7 +5,7 @@ use express_session_core::{Document, Timestamp};
 use crate::NOW;
 use crate::javascript::{self, in_order};
 
-/// The module itself, which needs nothing of its crate: what is private there is not made public for this.
+/// The module's source, which is included so that its items can stay private in its crate.
 #[path = "../../crates/session/src/store/file/content.rs"]
 #[allow(dead_code, missing_docs, reason = "what the store itself asks is left out")]
 mod content;
@@ -15,8 +15,7 @@ use content::Content;
 const TTL: i64 = 3_600_000;
 const LAST_ACCESS: &[u8] = b"__lastAccess";
 
-/// Reads a text as a file of somebody else's, and writes it as a record of ours. The last eight bytes may be
-/// a deadline.
+/// Reads a text as a file of session-file-store, and writes it as our record. The last eight bytes may be a deadline.
 pub fn run(data: &[u8]) {
     let (text, deadline) = match data.split_last_chunk() {
         Some((text, number)) if text.last() == Some(&b'\n') => {
@@ -29,13 +28,13 @@ pub fn run(data: &[u8]) {
     ours(text, deadline);
 }
 
-/// A file is read as JSON is, but for the time of the last access.
+/// Checks that a file is read like JSON, except for the time of the last access.
 fn foreign(file: &str) {
     let is_session = Document::parse(file).is_ok();
     let content = Content::read(file, TTL);
-    assert_eq!(content.is_ok(), is_session, "a session to JavaScript");
+    assert_eq!(content.is_ok(), is_session, "JavaScript reads a session");
     let Ok(content) = content else { return };
-    // A key with escapes is left alone: session-file-store writes none.
+    // A key with escapes is not recognised, because session-file-store never writes one.
     if file.contains('\\') {
         return;
     }
@@ -55,7 +54,7 @@ fn foreign(file: &str) {
     let _ = content.revision();
 }
 
-/// A record comes back byte for byte, with its deadline.
+/// Checks that a record is read back byte for byte, with its deadline.
 fn ours(text: &str, deadline: Option<Timestamp>) {
     let Ok(file) = Content::write(text, deadline, TTL, NOW) else {
         return assert!(Document::parse(text).is_err());
@@ -67,8 +66,8 @@ fn ours(text: &str, deadline: Option<Timestamp>) {
     }
     let again = Content::write(&content.text, deadline, TTL, NOW).ok();
     assert_eq!(again.as_ref(), Some(&file));
-    // A number of JavaScript's holds the deadline, unless the cookie's max age is beyond reason, or has parts of a
-    // millisecond and the deadline is so far off that there is no place for them.
+    // A JavaScript number holds the deadline exactly, unless the cookie's max age is unreasonably large, or has fractions
+    // of a millisecond that a very late deadline cannot hold.
     let max_age = max_age(&members);
     let is_near = deadline.is_none_or(|deadline| deadline.millis().abs() < 1 << 50);
     if max_age.abs() < 1e15 && (is_near || max_age.fract() == 0.0) {
@@ -79,7 +78,7 @@ fn ours(text: &str, deadline: Option<Timestamp>) {
     }
 }
 
-/// JavaScript's `cookie.originalMaxAge || ttl`, where that is a number.
+/// Returns JavaScript's `cookie.originalMaxAge || ttl` if it is a number.
 fn max_age(members: &[(Vec<u8>, &serde_json::value::RawValue)]) -> f64 {
     let cookie = members.iter().rfind(|(key, _)| key == b"cookie").map(|(_, raw)| raw.get());
     let fields = cookie.and_then(javascript::members).unwrap_or_default();

@@ -1,39 +1,39 @@
-//! JSON as JavaScript understands it, read by serde_json: a tree, where the engine has spans of text.
+//! JSON as JavaScript reads it, parsed by serde_json into a tree, to compare with the engine's spans of text.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Deeper than this, a value is not compared: this reader is recursive.
+/// The depth at which values are no longer compared, because this reader is recursive.
 const MAX_DEPTH: usize = 100;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Js {
-    /// Also what is no finite number.
+    /// A finite number, or NaN or an infinity.
     Null,
     Bool(bool),
     Number(f64),
-    /// An integer that no number of JavaScript is, digit by digit.
+    /// The digits of an integer that a JavaScript number cannot hold.
     Big(String),
-    /// UTF-8, but for lone surrogates, which are three bytes each.
+    /// UTF-8, with three bytes for each lone surrogate.
     Text(Vec<u8>),
     List(Vec<Self>),
     Object(Vec<(Vec<u8>, Self)>),
 }
 
-/// Which integers are told apart.
+/// Which integers are distinct.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Integers {
-    /// Those that are different numbers in JavaScript.
+    /// Integers that are different numbers in JavaScript.
     AsNumbers,
-    /// All: a Rust service may keep 64 bits.
+    /// All integers, because a Rust service may store 64 bits.
     Exact,
 }
 
 impl Js {
-    /// Reads a text that is one value of JSON, or gives `None` for any other, and for a very deep one.
+    /// Reads a JSON value. Returns `None` for any other text, and for a very deep value.
     pub(crate) fn read(text: &str, integers: Integers) -> Option<Self> {
         Self::of(serde_json::from_str(text).ok()?, integers, 0)
     }
@@ -77,7 +77,7 @@ impl Js {
     }
 }
 
-/// Writes a large number as JavaScript does: the digits that tell it from others, and zeros.
+/// Writes a large number like JavaScript: its significant digits, and zeros.
 fn digits(number: f64) -> String {
     let text = format!("{number:e}");
     let (mantissa, exponent) = text.split_once('e').expect("the format has an exponent");
@@ -87,15 +87,15 @@ fn digits(number: f64) -> String {
     format!("{digits:0<width$}", width = length + sign)
 }
 
-/// Gives the members of an object as they stand in the text.
+/// Returns the members of an object in the order of the text.
 pub(crate) fn members(text: &str) -> Option<Vec<(Vec<u8>, &RawValue)>> {
-    // Keys are read as bytes, in which serde_json does not look for control characters.
+    // Keys are read as bytes, in which serde_json does not check for control characters.
     serde_json::from_str::<IgnoredAny>(text).ok()?;
     serde_json::from_str::<Members<'_>>(text).ok().map(|members| members.0)
 }
 
-/// Puts members into the order that a JavaScript object has them in: array indices first. Of equal keys
-/// one is left, at the place of the first and with the value of the last.
+/// Sorts members into the order of a JavaScript object: array indices first. Equal keys become one member, at the place
+/// of the first and with the value of the last.
 pub(crate) fn in_order<T>(members: Vec<(Vec<u8>, T)>) -> Vec<(Vec<u8>, T)> {
     let mut object: Vec<(Vec<u8>, T)> = Vec::new();
     for (key, value) in members {
@@ -108,7 +108,7 @@ pub(crate) fn in_order<T>(members: Vec<(Vec<u8>, T)>) -> Vec<(Vec<u8>, T)> {
     object
 }
 
-/// Gives the number that an array index is.
+/// Returns the number of an array index.
 pub(crate) fn index(key: &[u8]) -> Option<u32> {
     let text = std::str::from_utf8(key).ok()?;
     let index: u32 = text.parse().ok().filter(|index| *index < u32::MAX)?;
@@ -141,7 +141,7 @@ impl<'a> Deserialize<'a> for Members<'a> {
     }
 }
 
-/// A text that may hold lone surrogates.
+/// A text that may contain lone surrogates.
 struct Bytes(Vec<u8>);
 
 impl<'a> Deserialize<'a> for Bytes {

@@ -1,4 +1,4 @@
-//! A value within a record.
+//! A value in a record.
 
 use express_session_core::Document;
 use express_session_core::record::Json;
@@ -8,7 +8,7 @@ use crate::javascript::{Integers, Js};
 use crate::node::Question;
 use crate::record_text;
 
-/// Reads a text as what is in a list, and writes the value again.
+/// Reads a text as the content of a list, and writes the value again.
 pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     record_text::check(&wrapped(text));
@@ -16,7 +16,7 @@ pub fn run(data: &[u8]) {
     let Ok(json) = Json::of(&value) else { return };
     let printed = Js::read(json.as_str(), Integers::Exact).expect("what is printed is JSON");
     let expected = Js::read(&value.to_string(), Integers::Exact);
-    assert_eq!(Some(printed), expected, "what serde_json prints is the same value");
+    assert_eq!(Some(printed), expected, "serde_json prints the same value");
     let mut document = Document::new();
     document.insert("v", &value).expect("the name is free");
     let stored = Document::parse(document.to_json("{}")).expect("what is written is read");
@@ -25,7 +25,7 @@ pub fn run(data: &[u8]) {
     assert_eq!(read.as_ref().and_then(tree), tree(&value));
 }
 
-/// As of a record.
+/// Asks for Node's form, as for a record.
 pub fn question(data: &[u8]) -> Option<Question> {
     record_text::question(wrapped(std::str::from_utf8(data).ok()?).as_bytes())
 }
@@ -34,7 +34,7 @@ fn wrapped(text: &str) -> String {
     format!(r#"{{"cookie":{{}},"v":[{text}]}}"#)
 }
 
-/// A tree in which 1.0 is 1, as it is after JavaScript's printing.
+/// Returns the tree with 1.0 as 1, as JavaScript prints it.
 fn tree(value: &Value) -> Option<Js> {
     Js::read(&value.to_string(), Integers::Exact)
 }

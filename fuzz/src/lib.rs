@@ -1,10 +1,10 @@
-//! What is fuzzed: for each reader and writer of foreign bytes a function that takes any bytes, and panics
-//! where something does not hold.
+//! The fuzz targets: for each reader and writer of untrusted bytes a function that takes any bytes, and panics if an
+//! invariant does not hold.
 //!
-//! `cargo xtask fuzz` runs them under libFuzzer. The tests replay the inputs in `corpus/` without it, and
-//! ask [Node](node) what its own readers make of them.
+//! `cargo xtask fuzz` runs them under libFuzzer. The tests replay the inputs in `corpus/` without it, and compare with the
+//! results of [Node](node)'s own readers.
 //!
-//! | target | what is read or written | what it is held against |
+//! | target | input | compared with |
 //! |---|---|---|
 //! | [`connect_url`] | a store's URL and options | no error shows a part that may be secret |
 //! | [`cookie_header`] | the `Cookie` header | `percent-encoding`; npm's cookie |
@@ -41,15 +41,15 @@ use node::Question;
 /// One fuzz target.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Its name: of its module, its binary and its corpus.
+    /// The name of its module, its binary and its corpus.
     pub name: &'static str,
-    /// Panics where something does not hold.
+    /// Panics if an invariant does not hold.
     pub run: fn(&[u8]),
-    /// What to ask Node about an input, where Node has a second implementation.
+    /// Returns the question for Node about an input, if Node has a second implementation.
     pub question: Option<Ask>,
 }
 
-/// Makes the question of an input, if there is one in it.
+/// Returns the question about an input, if the input is valid.
 pub type Ask = fn(&[u8]) -> Option<Question>;
 
 /// Every target.
@@ -75,5 +75,5 @@ pub const TARGETS: &[Target] = &[
     Target { name: "token", run: token::run, question: Some(token::question) },
 ];
 
-/// The time at which everything happens.
+/// The current time of every target.
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_123);

@@ -1,15 +1,15 @@
-//! The answers of a Memcached.
+//! The responses of a Memcached server.
 
 use percent_encoding::percent_decode;
 
-/// The module itself, which needs nothing of its crate: what is private there is not made public for this.
+/// The module's source, which is included so that its items can stay private in its crate.
 #[path = "../../crates/session/src/store/memcached/protocol.rs"]
 #[allow(dead_code, missing_docs, reason = "only its readers are fuzzed")]
 mod protocol;
 
 use protocol::{Fault, Reply, fault, line, listed, reply, setting};
 
-/// Reads bytes as answers, as lines and as keys. The first byte says how large an item may be.
+/// Reads bytes as responses, as lines and as keys. The first byte is the maximum size of an item.
 pub fn run(data: &[u8]) {
     let Some((first, input)) = data.split_first() else { return };
     let largest = match first {
@@ -28,7 +28,7 @@ pub fn run(data: &[u8]) {
     one_after_the_other(input, largest);
 }
 
-/// What came in so far is understood as it is when all is there, or waited for.
+/// Checks that a partial response is read like the complete one, or needs more bytes.
 fn in_pieces(input: &[u8], read: impl Fn(&[u8]) -> Result<Option<usize>, Fault>) {
     let whole = read(input);
     let length = match &whole {
@@ -36,7 +36,7 @@ fn in_pieces(input: &[u8], read: impl Fn(&[u8]) -> Result<Option<usize>, Fault>)
         Ok(None) | Err(_) => input.len(),
     };
     assert!(length <= input.len());
-    // All the places near the ends, and some in between.
+    // All places near the ends, and some in between.
     let step = (input.len() / 64).max(1);
     for cut in (0..input.len()).filter(|cut| cut % step == 0 || cut.abs_diff(length) < 4) {
         let piece = read(&input[..cut]);
@@ -69,11 +69,11 @@ fn check_line(line: &[u8]) {
     }
 }
 
-/// Answers that follow each other are each read from where the last ended.
+/// Checks that consecutive responses are read one after the other.
 fn one_after_the_other(input: &[u8], largest: usize) {
     let mut rest = input;
     while let Ok(Some((_, length))) = reply(rest, largest) {
-        assert!(length > 0, "it goes on");
+        assert!(length > 0, "every response has a length");
         rest = &rest[length..];
     }
 }

@@ -1,4 +1,4 @@
-//! Asks Node what its own implementations make of the same inputs.
+//! The comparison with Node's own implementations.
 
 use std::error::Error;
 use std::io::Write as _;
@@ -7,20 +7,20 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// What `node/judge.mjs` is asked, and what it has to answer.
+/// A question for `node/judge.mjs`, and the expected answer.
 #[derive(Debug)]
 pub struct Question {
-    /// The question, whose `target` says by which implementation to answer.
+    /// The question. Its `target` names the implementation.
     pub ask: Value,
     /// Our answer.
     pub ours: Value,
 }
 
-/// Asks all questions of one Node, and gives its answers in their order; `None` where it has none to compare.
+/// Asks one Node process all questions. Returns its answers in order, with `None` if it has none to compare.
 ///
 /// # Errors
 ///
-/// Where Node, or the npm packages that `conformance/node` has, are not there.
+/// If Node or the npm packages of `conformance/node` are missing.
 pub fn answers(questions: &[Question]) -> Result<Vec<Option<Value>>, Box<dyn Error>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("node/judge.mjs");
     let mut node = Command::new("node")
@@ -32,7 +32,7 @@ pub fn answers(questions: &[Question]) -> Result<Vec<Option<Value>>, Box<dyn Err
     let mut input = node.stdin.take().ok_or("node has no input")?;
     let lines: Vec<u8> =
         questions.iter().flat_map(|question| format!("{}\n", question.ask).into_bytes()).collect();
-    // Besides the reading below, for neither side can hold all of what the other writes.
+    // A thread writes while this one reads, because neither side can buffer everything that the other writes.
     let writer = std::thread::spawn(move || input.write_all(&lines));
     let output = node.wait_with_output()?;
     writer.join().map_err(|_| "the questions were not asked")??;

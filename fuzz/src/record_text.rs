@@ -1,7 +1,7 @@
-//! A record as it is stored.
+//! The text of a stored record.
 
 use express_session_core::cookie::{Cookie, CookieTemplate, StoredCookie};
-use express_session_core::record::{with_expiry_reset, with_cookie};
+use express_session_core::record::{with_cookie, with_expiry_reset};
 use express_session_core::{Corrupt, Document};
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::NOW;
 use crate::javascript::{self, Integers, Js, in_order};
 use crate::node::Question;
 
-/// Names that a session of express-session has of its own.
+/// The names that express-session reserves.
 pub(crate) const RESERVED: [&str; 21] = [
     "cookie",
     "req",
@@ -61,14 +61,14 @@ pub(crate) fn check(text: &str) {
     assert_eq!(document.cookie_text(), cookie);
     untouched(text, &document);
     let data: Vec<_> = in_order(members).into_iter().filter(|(key, _)| key != b"cookie").collect();
-    assert_eq!(document.len(), data.len(), "of equal keys one is left");
+    assert_eq!(document.len(), data.len(), "equal keys become one member");
     let unicode = data.iter().filter_map(|(key, raw)| Some((str::from_utf8(key).ok()?, raw.get())));
     let unicode: Vec<_> = unicode.collect();
     let found: Vec<_> = document.keys().collect();
     assert_eq!(found, unicode.iter().map(|(key, _)| *key).collect::<Vec<_>>());
     for (key, raw) in unicode {
         assert_eq!(document.get_raw(key), Some(raw));
-        // A number is read to the last bit.
+        // A number is read exactly.
         if let Ok(Some(number)) = document.get::<f64>(key) {
             assert_eq!(raw.parse(), Ok(number), "{raw}");
         }
@@ -77,7 +77,7 @@ pub(crate) fn check(text: &str) {
     time(text);
 }
 
-/// What nobody changed is written as it was.
+/// Checks that unchanged members are written as they were.
 fn untouched(text: &str, document: &Document) {
     assert_eq!(&*document.to_json(document.cookie_text()), text);
     let other = document.to_json(r#"{"new":0}"#);
@@ -88,12 +88,12 @@ fn untouched(text: &str, document: &Document) {
     assert!(!document.is_changed() && document.same_members(&other));
 }
 
-/// Node's form of the text is the same to JavaScript.
+/// Checks that the normalised text is equal to JavaScript.
 fn normalised(text: &str, document: &Document) {
     let normal = Document::parse_normalised(text).expect("the text was read already");
     let again = normal.to_json(normal.cookie_text());
     let stable = Document::parse_normalised(&again).expect("what is written is read");
-    assert!(!stable.is_changed(), "once is enough");
+    assert!(!stable.is_changed(), "a normalised record is stable");
     assert_eq!(stable.base_text(), &again);
     let reserved = |key: &[u8]| RESERVED[1..].iter().any(|name| name.as_bytes() == key);
     let Some(Js::Object(mut expected)) = Js::read(text, Integers::AsNumbers) else { return };
@@ -103,7 +103,7 @@ fn normalised(text: &str, document: &Document) {
     assert!(kept.eq(normal.keys()));
 }
 
-/// A record is the same one whether its cookie is familiar or not.
+/// Checks that reading with a template equals reading without.
 fn template(text: &str) {
     let read = |text: &str| {
         let document = Document::parse(text)?;
@@ -125,7 +125,7 @@ fn template(text: &str) {
     }
 }
 
-/// What a touch does to the text, and that it does it once.
+/// Checks the text after a touch, and that a second touch changes nothing.
 fn time(text: &str) {
     let Some((new, deadline)) = with_expiry_reset(text, NOW) else { return };
     let new = new.as_deref().unwrap_or(text);
@@ -138,10 +138,10 @@ fn cookie<'a>(members: &[(Vec<u8>, &'a serde_json::value::RawValue)]) -> Option<
     members.iter().rfind(|(key, _)| key == b"cookie").map(|(_, value)| value.get())
 }
 
-/// `JSON.stringify(JSON.parse(text))`, without the reserved names.
+/// Asks for `JSON.stringify(JSON.parse(text))`, without the reserved names.
 pub fn question(data: &[u8]) -> Option<Question> {
     let text = std::str::from_utf8(data).ok()?;
-    // The engine leaves what is deeper as it is; Node has a stack.
+    // The engine copies deeper values unchanged; Node's stack is limited.
     if text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() > 400 {
         return None;
     }

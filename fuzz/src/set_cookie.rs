@@ -39,7 +39,7 @@ enum Life {
 impl Case {
     fn read(data: &[u8]) -> Option<Self> {
         let case = Self::arbitrary_take_rest(Unstructured::new(data)).ok()?;
-        // The other parser decodes names too.
+        // The other parser decodes names as well.
         let is_name = ours::check_name(&case.name).is_ok() && !case.name.contains('%');
         is_name.then_some(case)
     }
@@ -89,7 +89,7 @@ fn choice(byte: u8, of: usize) -> usize {
     usize::from(byte) % of
 }
 
-/// Writes a header, and has it read by others.
+/// Writes a header, and reads it with other parsers.
 pub fn run(data: &[u8]) {
     let Some(case) = Case::read(data) else { return };
     let (options, stored) = (case.options(), case.stored());
@@ -97,7 +97,7 @@ pub fn run(data: &[u8]) {
     let expired = ours::print_expired(&case.name, &stored);
     if let Err(invalid) = options.validate() {
         let in_time = matches!(invalid.attribute(), "max_age" | "expires");
-        return assert!(in_time || printed.is_err(), "a setting is refused, and printed");
+        return assert!(in_time || printed.is_err(), "a refused setting is printed");
     }
     let printed = printed.expect("valid settings are printed");
     let expired = expired.expect("valid settings are printed");
@@ -107,7 +107,7 @@ pub fn run(data: &[u8]) {
     let (Ok(live), Ok(dead)) = (Read::parse(&*printed), Read::parse(&*expired)) else {
         panic!("another parser reads it");
     };
-    // A browser tells cookies apart by these.
+    // A browser identifies a cookie by these attributes.
     assert_eq!(
         (live.name(), live.domain(), live.path()),
         (dead.name(), dead.domain(), dead.path())
@@ -117,7 +117,7 @@ pub fn run(data: &[u8]) {
     assert_eq!(epoch, Some(0));
 }
 
-/// A header is one line, and each attribute stands in it once.
+/// Checks that a header is one line, and has each attribute once.
 pub(crate) fn check_header(header: &str) {
     assert!(header.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{header:?}");
     let mut names: Vec<_> = header
@@ -137,7 +137,7 @@ pub(crate) fn check_header(header: &str) {
 fn read_back(case: &Case, stored: &StoredCookie, header: &str) {
     let (pair, _) = header.split_once(';').unwrap_or((header, ""));
     let value: Vec<_> = ours::values([pair.as_bytes()], &case.name).collect();
-    assert_eq!(value, [&*case.value], "the value comes back by our own reader");
+    assert_eq!(value, [&*case.value], "our own reader returns the value");
     let read = Read::parse_encoded(header).expect("another parser reads it");
     assert_eq!((read.name(), read.value()), (&*case.name, &*case.value));
     assert_eq!(read.http_only().unwrap_or(false), stored.http_only());
@@ -154,12 +154,12 @@ fn read_back(case: &Case, stored: &StoredCookie, header: &str) {
         other => other,
     };
     assert_eq!(same_site, expected);
-    // The parser trims values, and the dot in front of a domain.
+    // The parser trims values and the leading dot of a domain.
     let path = stored.path().map(str::trim).filter(|path| !path.is_empty());
     assert_eq!(read.path().filter(|path| !path.is_empty()), path);
     let domain = stored.domain().filter(|domain| !domain.is_empty());
     assert_eq!(read.domain(), domain.map(|domain| domain.strip_prefix('.').unwrap_or(domain)));
-    // It reads years of four digits, and moves the first ones to our century.
+    // The parser reads years of four digits, and moves early ones to the present century.
     if let Some(deadline) =
         stored.deadline().filter(|at| (0..253_402_300_800_000).contains(&at.millis()))
     {
@@ -168,7 +168,7 @@ fn read_back(case: &Case, stored: &StoredCookie, header: &str) {
     }
 }
 
-/// npm's cookie serializes what express-session would hand to it.
+/// Asks npm's cookie to serialise the options that express-session would pass.
 pub fn question(data: &[u8]) -> Option<Question> {
     let case = Case::read(data)?;
     let stored = case.stored();

@@ -18,7 +18,7 @@ pub fn run(data: &[u8]) {
     let members = javascript::members(text).expect("serde_json reads it too");
     let written = cookie.text();
     let again = StoredCookie::parse(&written, NOW).expect("what is written is read");
-    // Where `maxAge` is stored, which express-session never writes, `expires` may be a text until it is read again.
+    // With a stored `maxAge`, which express-session never writes, `expires` may be a text until it is read again.
     if members.iter().all(|(key, _)| key != b"maxAge") {
         assert_eq!(again.text(), written, "reading changes nothing");
         assert_eq!(again.deadline(), cookie.deadline());
@@ -26,7 +26,7 @@ pub fn run(data: &[u8]) {
     let left = cookie.max_age(NOW);
     assert_eq!(left.is_some(), cookie.deadline().is_some());
     assert_eq!(cookie.expires(), cookie.deadline().map(Into::into));
-    // A number that is none in JavaScript either is true, and is written as null.
+    // NaN and infinities are written as null.
     let is_finite =
         |raw: &str| raw.parse().is_ok_and(f64::is_finite) || raw.parse::<f64>().is_err();
     if members.iter().all(|(_, raw)| is_finite(raw.get())) {
@@ -37,7 +37,7 @@ pub fn run(data: &[u8]) {
     touched.reset_expiry(NOW);
     let once = touched.clone();
     touched.reset_expiry(NOW);
-    assert_eq!(touched.text(), once.text(), "a second touch at once changes nothing");
+    assert_eq!(touched.text(), once.text(), "an immediate second touch changes nothing");
     let later = Timestamp::from_millis(NOW.millis() + 20_000);
     touched.reset_expiry(later);
     if let (Some(first), Some(second)) = (once.deadline(), touched.deadline()) {
@@ -60,7 +60,8 @@ fn attributes(one: &StoredCookie, other: &StoredCookie) {
     assert_eq!(one.priority(), other.priority());
 }
 
-/// express-session's `Store.createSession` inflates the cookie, and `session.touch` starts its time anew.
+/// Asks for express-session's `Store.createSession`, which inflates the cookie, and `session.touch`, which resets its
+/// expiry.
 pub fn question(data: &[u8]) -> Option<Question> {
     let text = std::str::from_utf8(data).ok()?;
     let ours = StoredCookie::parse(text, NOW).ok().map(|cookie| {
@@ -68,8 +69,8 @@ pub fn question(data: &[u8]) -> Option<Question> {
         touched.reset_expiry(NOW);
         [cookie.text(), touched.text()]
     });
-    // What express-session throws at is told apart from what it loads; a date has forms that are read on
-    // Node alone (DEPARTURES.md).
+    // The answer distinguishes cookies for which express-session throws from those that it loads. Only Node reads some
+    // forms of a date (DEPARTURES.md).
     Some(Question {
         ask: json!({ "target": "stored_cookie", "text": text, "now": NOW.millis() }),
         ours: json!(ours),

@@ -6,15 +6,15 @@ use serde_json::json;
 
 use crate::node::Question;
 
-/// Secrets, an id, and what is done to its value.
+/// Secrets, an id, and the changes of its value.
 #[derive(Arbitrary, Debug)]
 struct Case {
     first: String,
     others: Vec<String>,
     id: String,
-    /// Which bit is turned over.
+    /// The bit to flip.
     bit: u16,
-    /// A value of somebody else's making.
+    /// A value that others have made.
     foreign: String,
 }
 
@@ -24,7 +24,7 @@ fn case(data: &[u8]) -> Option<Case> {
     Some(case)
 }
 
-/// Seals an id, opens it with the right secrets, and with everything else that is near.
+/// Signs an id, and verifies the value with the right secrets and with slightly different ones.
 pub fn run(data: &[u8]) {
     let Some(case) = case(data) else { return };
     let secrets: Vec<&str> =
@@ -36,7 +36,7 @@ pub fn run(data: &[u8]) {
         return assert!(opened(&signing::sign(&some_id(), &ring), &ring).is_some());
     };
     let value = signing::sign(&id, &ring);
-    assert_eq!(opened(&value, &ring).as_deref(), Some(id.as_str()), "what is sealed opens");
+    assert_eq!(opened(&value, &ring).as_deref(), Some(id.as_str()), "a signed id verifies");
     for secret in &secrets {
         let other = self::ring(&[secret]);
         let same = key(secret) == key(&case.first);
@@ -47,14 +47,17 @@ pub fn run(data: &[u8]) {
     let bit = usize::from(case.bit) % (8 * bytes.len());
     bytes[bit / 8] ^= 1 << (bit % 8);
     if let Ok(turned) = String::from_utf8(bytes) {
-        assert_eq!(opened(&turned, &ring), None, "one bit is another");
+        assert_eq!(opened(&turned, &ring), None, "a flipped bit is refused");
     }
     let cut = value.char_indices().nth(usize::from(case.bit) % value.chars().count());
     let cut = cut.map_or("", |(at, _)| &value[..at]);
-    assert!(opened(cut, &ring).is_none_or(|found| found != id.as_str()), "the end is missing");
+    assert!(
+        opened(cut, &ring).is_none_or(|found| found != id.as_str()),
+        "a truncated value is refused"
+    );
 }
 
-/// npm's cookie-signature signs the id, and opens the value that is not ours.
+/// Asks npm's cookie-signature to sign the id, and to verify the foreign value.
 pub fn question(data: &[u8]) -> Option<Question> {
     let case = case(data)?;
     let id = SessionId::new(case.id)?;
@@ -83,16 +86,16 @@ fn opened(value: &str, ring: &Keyring) -> Option<String> {
     signing::verify(value, ring).ok().map(|id| id.get().as_str().to_owned())
 }
 
-/// Whatever opens is what one of the secrets makes of the id that comes out.
+/// Checks that a verified value equals the signature of its id by one of the secrets.
 fn refused_or_sealed(value: &str, secrets: &[&str]) {
     if let Some(id) = opened(value, &ring(secrets)).and_then(SessionId::new) {
         let sealed = |secret: &&str| signing::sign(&id, &ring(&[secret])) == value;
-        assert!(secrets.iter().any(sealed), "a value opens that no secret makes");
+        assert!(secrets.iter().any(sealed), "a value verifies that no secret has signed");
     }
 }
 
-/// The key that a secret is to HMAC (RFC 2104 §2), which fills a short one with zeros. A long one is hashed,
-/// and not equal to any other here.
+/// Returns HMAC's key of a secret (RFC 2104 §2): a short secret is filled with zeros. A long one is hashed, and differs
+/// from all others here.
 fn key(secret: &str) -> &str {
     if secret.len() <= 64 { secret.trim_end_matches('\0') } else { secret }
 }

@@ -1,4 +1,4 @@
-//! Every input that is kept, replayed without the fuzzer.
+//! Replays every stored input without the fuzzer.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use express_session_fuzz::{TARGETS, corpus};
 
 #[test]
-fn every_kept_input_holds() {
+fn every_stored_input_passes() {
     for target in TARGETS {
         let inputs = corpus::read(&corpus::folder(), *target).unwrap();
         assert!(!inputs.is_empty(), "{} has no corpus", target.name);
@@ -17,7 +17,7 @@ fn every_kept_input_holds() {
 }
 
 #[test]
-fn node_reads_every_kept_input_alike() {
+fn node_agrees_on_every_stored_input() {
     let (differences, compared) = corpus::differences(&corpus::folder()).unwrap();
     assert!(differences.is_empty(), "{}", differences.join("\n"));
     assert!(compared > 0);

@@ -113,13 +113,12 @@ fn cells(facts: Facts, policies: &[Policy]) -> String {
 /// A live session. Three options of the policy decide; `unset` does not.
 fn live_table(departures: Departures) -> String {
     let mut out = String::new();
-    for header in [
-        "save_uninitialized | n  n  n  n  y  y  y  y",
-        "resave             | n  n  y  y  n  n  y  y",
-        "rolling            | n  y  n  y  n  y  n  y",
+    for (option, values) in [
+        ("save_uninitialized", "n  n  n  n  y  y  y  y"),
+        ("resave", "n  n  y  y  n  n  y  y"),
+        ("rolling", "n  y  n  y  n  y  n  y"),
     ] {
-        let (option, values) = header.split_once('|').unwrap();
-        let _ = writeln!(out, "# {option:97}|{values}");
+        let _ = writeln!(out, "# {option:97}| {values}");
     }
     let shown = |facts: &Facts| {
         facts.session == Lifecycle::Live

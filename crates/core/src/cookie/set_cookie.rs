@@ -15,7 +15,7 @@ use crate::record::json;
 
 /// Writes the `Set-Cookie` header for a value (not yet percent-encoded) and a session's cookie.
 ///
-/// The name must have passed [`check_name`].
+/// The name must have passed [`check_name`](super::check_name).
 ///
 /// # Errors
 ///

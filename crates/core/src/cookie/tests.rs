@@ -8,7 +8,7 @@ use crate::record::Corrupt;
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_123);
 
-/// Texts around what is familiar, each of which is read as any other, and written as it was where it is.
+/// Texts near the template. Each is read like any other, and a match is written back unchanged.
 #[test]
 fn reading_and_writing_with_a_template_equals_that_without() {
     let options = [

@@ -417,7 +417,7 @@ impl Document {
         if RESERVED.contains(&key) {
             return Err(InsertError::Reserved);
         }
-        self.insert_raw(key, &value.as_str());
+        self.insert_raw(key, value.as_str());
         Ok(())
     }
 

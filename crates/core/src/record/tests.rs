@@ -469,7 +469,7 @@ proptest! {
         prop_assert!(!written.is_changed() && written.same_members(&document));
     }
 
-    /// The model is a list kept in JavaScript's order by hand.
+    /// The model is a list that the test explicitly sorts into JavaScript's order.
     #[test]
     fn edits_agree_with_a_plain_list(edits in prop::collection::vec(edit(), 0..24)) {
         let loaded = r#"{"1":1,"cookie":{},"a":0,"é":2}"#;
