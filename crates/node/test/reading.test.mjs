@@ -1,4 +1,4 @@
-// Which session a request's cookie names.
+// Reading: the session that a request's cookie names.
 
 import assert from 'node:assert/strict'
 import { createHmac, createSecretKey, webcrypto } from 'node:crypto'
@@ -12,7 +12,7 @@ const sign = (id, secret) => `${id}.${createHmac('sha256', secret).update(id).di
 const value = (id, secret = 'keyboard cat') => `s:${sign(id, secret)}`
 const encoded = (id, secret) => encodeURIComponent(value(id, secret))
 
-// Gives the id that is looked up, and whether one is.
+// Returns the error, the id that the store is asked for, and the request's id.
 function lookUp(session, more, headers, extra) {
   const { req, res } = exchange({ headers })
   Object.assign(req, extra)
@@ -56,7 +56,7 @@ const HEADERS = [
 ]
 
 for (const cookie of HEADERS) {
-  test(`reads the same from ${JSON.stringify(cookie)}`, async () => {
+  test(`the header ${JSON.stringify(cookie)} names the same session`, async () => {
     for (const secret of ['keyboard cat', ['keyboard cat', 'old'], 'other']) {
       await same((session) => lookUp(session, { secret }, { cookie }))
     }
@@ -80,14 +80,14 @@ const EXTRAS = [
 ]
 
 for (const extra of EXTRAS) {
-  test(`reads the same of what cookie-parser left: ${JSON.stringify(extra)}`, async () => {
+  test(`${JSON.stringify(extra)} of cookie-parser names the same session`, async () => {
     for (const cookie of ['a=b', `${NAME}=${encoded('three')}`, `${NAME}=s:bad.bad`]) {
       await same((session) => lookUp(session, {}, { cookie }, extra))
     }
   })
 }
 
-test('takes every kind of secret that Node takes', async () => {
+test('a secret may have every type that Node accepts', async () => {
   const bytes = Buffer.from('keyboard cat')
   const imported = await webcrypto.subtle.importKey('raw', bytes, { name: 'HMAC', hash: 'SHA-256' }, true, ['sign'])
   const secrets = [
@@ -109,19 +109,19 @@ test('takes every kind of secret that Node takes', async () => {
   }
 })
 
-test('minds a secret that cannot be used when it is needed, and no earlier', async () => {
+test('an unusable secret is an error when it is needed, and not earlier', async () => {
   const secrets = [17, {}, true, [null], [undefined, 'x'], ['keyboard cat', 17], [17, 'keyboard cat'], ['x', null]]
   const cookies = ['', 'a=b', `${NAME}=one`, `${NAME}=${encoded('one')}`, `${NAME}=${encoded('one', 'wrong')}`]
   for (const secret of secrets) {
     for (const cookie of cookies) {
       await same((session) => lookUp(session, { secret }, { cookie }))
     }
-    await same((session) => told(session, { secret, saveUninitialized: true }))
+    await same((session) => respond(session, { secret, saveUninitialized: true }))
   }
 })
 
-// Gives the headers, and what was told late.
-function told(session, more) {
+// Returns the cookies of a response, and the errors that were reported late.
+function respond(session, more) {
   const { req, res, wire } = exchange()
   const late = []
   let isCalled = false
@@ -160,7 +160,7 @@ test('a list of secrets may change while the server runs', async () => {
   assert.deepEqual(seen, [true, false, true, true, false, true, false])
 })
 
-test('falls back to the secret of cookie-parser', async () => {
+test('without a secret, the secret of cookie-parser is used', async () => {
   const cookie = `${NAME}=${encoded('one')}`
   for (const secret of [undefined, '', null]) {
     await same((session) => lookUp(session, { secret }, { cookie }))
@@ -169,15 +169,15 @@ test('falls back to the secret of cookie-parser', async () => {
   }
 })
 
-test('names: `name` before `key` before `connect.sid`', async () => {
+test('the name of the cookie is `name`, then `key`, then `connect.sid`', async () => {
   for (const names of [{ name: 'a', key: 'b' }, { key: 'b' }, { name: '', key: 'b' }, {}]) {
     await same((session) => lookUp(session, names, { cookie: `a=${encoded('1')}; b=${encoded('2')}; ${NAME}=${encoded('3')}` }))
-    await same((session) => told(session, { ...names, saveUninitialized: true }))
+    await same((session) => respond(session, { ...names, saveUninitialized: true }))
   }
-  await same((session) => told(session, { name: 'a b', saveUninitialized: true }))
+  await same((session) => respond(session, { name: 'a b', saveUninitialized: true }))
 })
 
-test('ids are as random and as long as express-session draws them', () => {
+test('ids are distinct, and have the format of express-session', () => {
   const { req, res } = exchange()
   const ids = new Set()
   for (let i = 0; i < 1000; i++) {
@@ -188,32 +188,32 @@ test('ids are as random and as long as express-session draws them', () => {
   for (const id of ids) assert.match(id, /^[A-Za-z0-9_-]{32}$/)
 })
 
-test('genid gets the request, and its result is the id whatever it is', async () => {
+test('genid gets the request, and any result is the id', async () => {
   for (const id of ['', 'x', 17, null, undefined, {}, '\ud800', 'a;b=c']) {
-    await same((session) => told(session, { genid: (req) => (assert.ok(req.headers), id), saveUninitialized: true }))
+    await same((session) => respond(session, { genid: (req) => (assert.ok(req.headers), id), saveUninitialized: true }))
   }
   await same((session) => lookUp(session, { genid: () => { throw new Error('no id') } }, {}))
 })
 
-test('the settings of the cookie may be a function', async () => {
+test('the cookie option may be a function', async () => {
   const seen = await same(async (session) => {
     let calls = 0
     const cookie = (req) => {
       calls++
       return { path: '/', domain: req.headers.host, secure: req.secure ? 'auto' : false }
     }
-    const seen = [await told(session, { cookie, saveUninitialized: true }), calls]
+    const seen = [await respond(session, { cookie, saveUninitialized: true }), calls]
     seen.push(lookUp(session, { cookie: () => { throw new Error('no settings') } }, {}))
     seen.push(lookUp(session, { cookie: () => undefined }, {}))
     seen.push(lookUp(session, { cookie: () => 'text' }, {}))
     seen.push(lookUp(session, { cookie: 'text' }, {}))
-    seen.push(await told(session, { cookie: () => ({ sameSite: 'auto' }), saveUninitialized: true }))
+    seen.push(await respond(session, { cookie: () => ({ sameSite: 'auto' }), saveUninitialized: true }))
     return seen
   })
   assert.equal(seen[1], 2)
 })
 
-test('knows HTTPS by the same', async () => {
+test('HTTPS is detected the same', async () => {
   const requests = [
     [{}, {}],
     [{ 'x-forwarded-proto': 'https' }, {}],
