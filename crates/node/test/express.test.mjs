@@ -19,7 +19,7 @@ for (const name of ['express4', 'express5']) {
     await same(async (session) => {
       const app = express()
       app.use(session(options()))
-      app.get('/', (req, res) => res.send(`hello, ${req.session.user ?? 'nobody'}`))
+      app.get('/', (req, res) => res.send(`hello, ${req.session.user ?? 'guest'}`))
       app.post('/login', express.urlencoded({ extended: false }), (req, res, next) => {
         req.session.regenerate((error) => {
           if (error) return next(error)

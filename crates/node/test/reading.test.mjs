@@ -5,7 +5,7 @@ import { createHmac, createSecretKey, webcrypto } from 'node:crypto'
 import test from 'node:test'
 
 import { cookieOf, options, original, ours, same, thrown } from '../testing/sides.mjs'
-import { exchange } from '../testing/wire.mjs'
+import { answer, exchange } from '../testing/wire.mjs'
 
 const NAME = 'connect.sid'
 const sign = (id, secret) => `${id}.${createHmac('sha256', secret).update(id).digest('base64').replace(/=+$/, '')}`
@@ -14,8 +14,7 @@ const encoded = (id, secret) => encodeURIComponent(value(id, secret))
 
 // Returns the error, the id that the store is asked for, and the request's id.
 function lookUp(session, more, headers, extra) {
-  const { req, res } = exchange({ headers })
-  Object.assign(req, extra)
+  const { req, res } = exchange({ headers, extra })
   let found = 'none'
   const store = new session.MemoryStore()
   store.get = (id) => {
@@ -24,6 +23,11 @@ function lookUp(session, more, headers, extra) {
   return [thrown(() => session(options({ store, ...more }))(req, res, (error) => {
     if (error) found = error.message
   })), found, req.sessionID]
+}
+
+// Returns the response to a request, whose new session is stored.
+function respond(session, more, request) {
+  return answer(session(options({ saveUninitialized: true, ...more })), request, (_req, res) => res.end('x'))
 }
 
 const HEADERS = [
@@ -116,24 +120,9 @@ test('an unusable secret is an error when it is needed, and not earlier', async 
     for (const cookie of cookies) {
       await same((session) => lookUp(session, { secret }, { cookie }))
     }
-    await same((session) => respond(session, { secret, saveUninitialized: true }))
+    await same((session) => respond(session, { secret }))
   }
 })
-
-// Returns the cookies of a response, and the errors that were reported late.
-function respond(session, more) {
-  const { req, res, wire } = exchange()
-  const late = []
-  let isCalled = false
-  return new Promise((resolve) => {
-    res.on('finish', () => setImmediate(() => resolve([wire.cookies, late])))
-    session(options(more))(req, res, (error) => {
-      if (isCalled) return late.push(error.message)
-      isCalled = true
-      res.end('x')
-    })
-  })
-}
 
 test('a list of secrets may change while the server runs', async () => {
   const seen = await same((session) => {
@@ -163,18 +152,19 @@ test('a list of secrets may change while the server runs', async () => {
 test('without a secret, the secret of cookie-parser is used', async () => {
   const cookie = `${NAME}=${encoded('one')}`
   for (const secret of [undefined, '', null]) {
-    await same((session) => lookUp(session, { secret }, { cookie }))
-    await same((session) => lookUp(session, { secret }, { cookie }, { secret: 'keyboard cat' }))
-    await same((session) => lookUp(session, { secret }, { cookie }, { secret: 'other' }))
+    for (const extra of [{}, { secret: 'keyboard cat' }, { secret: 'other' }]) {
+      await same((session) => lookUp(session, { secret }, { cookie }, extra))
+    }
   }
 })
 
 test('the name of the cookie is `name`, then `key`, then `connect.sid`', async () => {
+  const cookie = `a=${encoded('1')}; b=${encoded('2')}; ${NAME}=${encoded('3')}`
   for (const names of [{ name: 'a', key: 'b' }, { key: 'b' }, { name: '', key: 'b' }, {}]) {
-    await same((session) => lookUp(session, names, { cookie: `a=${encoded('1')}; b=${encoded('2')}; ${NAME}=${encoded('3')}` }))
-    await same((session) => respond(session, { ...names, saveUninitialized: true }))
+    await same((session) => lookUp(session, names, { cookie }))
+    await same((session) => respond(session, names))
   }
-  await same((session) => respond(session, { name: 'a b', saveUninitialized: true }))
+  await same((session) => respond(session, { name: 'a b' }))
 })
 
 test('ids are distinct, and have the format of express-session', () => {
@@ -190,7 +180,7 @@ test('ids are distinct, and have the format of express-session', () => {
 
 test('genid gets the request, and any result is the id', async () => {
   for (const id of ['', 'x', 17, null, undefined, {}, '\ud800', 'a;b=c']) {
-    await same((session) => respond(session, { genid: (req) => (assert.ok(req.headers), id), saveUninitialized: true }))
+    await same((session) => respond(session, { genid: (req) => (assert.ok(req.headers), id) }))
   }
   await same((session) => lookUp(session, { genid: () => { throw new Error('no id') } }, {}))
 })
@@ -202,12 +192,12 @@ test('the cookie option may be a function', async () => {
       calls++
       return { path: '/', domain: req.headers.host, secure: req.secure ? 'auto' : false }
     }
-    const seen = [await respond(session, { cookie, saveUninitialized: true }), calls]
+    const seen = [await respond(session, { cookie }), calls]
     seen.push(lookUp(session, { cookie: () => { throw new Error('no settings') } }, {}))
     seen.push(lookUp(session, { cookie: () => undefined }, {}))
     seen.push(lookUp(session, { cookie: () => 'text' }, {}))
     seen.push(lookUp(session, { cookie: 'text' }, {}))
-    seen.push(await respond(session, { cookie: () => ({ sameSite: 'auto' }), saveUninitialized: true }))
+    seen.push(await respond(session, { cookie: () => ({ sameSite: 'auto' }) }))
     return seen
   })
   assert.equal(seen[1], 2)
@@ -224,18 +214,12 @@ test('HTTPS is detected the same', async () => {
     [{}, { secure: 1 }],
     [{ 'x-forwarded-proto': 'https' }, { secure: false }]
   ]
+  const cookies = [{ secure: true }, { secure: 'auto' }, { sameSite: 'auto' }, { secure: 'auto', sameSite: 'auto' }]
   for (const [headers, extra] of requests) {
-    for (const proxy of [undefined, true, false, 1]) {
-      for (const encrypted of [false, true]) {
-        for (const cookie of [{ secure: true }, { secure: 'auto' }, { sameSite: 'auto' }, { secure: 'auto', sameSite: 'auto' }]) {
-          await same((session) => {
-            const { req, res, wire } = exchange({ headers, encrypted })
-            Object.assign(req, extra)
-            return new Promise((resolve) => {
-              res.on('finish', () => resolve(wire.cookies))
-              session(options({ proxy, cookie, saveUninitialized: true }))(req, res, () => res.end())
-            })
-          })
+    for (const encrypted of [false, true]) {
+      for (const proxy of [undefined, true, false, 1]) {
+        for (const cookie of cookies) {
+          await same((session) => respond(session, { proxy, cookie }, { headers, encrypted, extra }))
         }
       }
     }

@@ -11,6 +11,8 @@ const COOKIE = cookieOf(original, 'id0')
 // A store that answers when the test calls back.
 function slowStore(session) {
   const store = new session.MemoryStore()
+  store.sessions.id0 = RECORD
+  store.calls = []
   store.waiting = []
   for (const verb of ['set', 'touch', 'destroy']) {
     store[verb] = (...args) => {
@@ -18,7 +20,6 @@ function slowStore(session) {
       store.waiting.push(args.at(-1))
     }
   }
-  store.calls = []
   return store
 }
 
@@ -73,7 +74,6 @@ const RESPONSES = [
 
 async function play(session, more, request, handler) {
   const store = slowStore(session)
-  store.sessions.id0 = RECORD
   const { req, res, wire } = exchange(request)
   let isFinished = false
   res.on('finish', () => {
@@ -116,10 +116,10 @@ Date.now = () => 1_700_000_000_123
 
 for (const [what, handler] of RESPONSES) {
   test(`${what} is sent the same`, async () => {
-    for (const [who, request] of REQUESTS) {
+    for (const [visitor, request] of REQUESTS) {
       for (const more of OPTIONS) {
         await same((session) => play(session, more, request, handler)).catch((error) => {
-          error.message = `${who}, ${JSON.stringify(more)}: ${error.message}`
+          error.message = `${visitor}, ${JSON.stringify(more)}: ${error.message}`
           throw error
         })
       }

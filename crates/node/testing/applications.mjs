@@ -57,7 +57,7 @@ export function withLogin(express, use) {
   auth.deserializeUser((id, done) => done(null, { id }))
   const app = express()
   app.use(express.urlencoded({ extended: false }), use, auth.initialize(), auth.session())
-  app.get('/', (req, res) => res.send(loginPage(`hello, ${req.user?.id ?? 'nobody'}`)))
+  app.get('/', (req, res) => res.send(loginPage(`hello, ${req.user?.id ?? 'guest'}`)))
   app.get('/no', (req, res) => {
     const [message] = req.session.messages.splice(0)
     res.send(loginPage(message))

@@ -29,7 +29,8 @@ export class Wire extends Writable {
   }
 }
 
-export function exchange({ method = 'GET', path = '/', headers = {}, encrypted = false } = {}) {
+// Returns a request, its response, and the client's side. `extra` has properties that other middlewares may have set.
+export function exchange({ method = 'GET', path = '/', headers = {}, encrypted = false, extra } = {}) {
   const wire = new Wire()
   wire.encrypted = encrypted
   const req = new http.IncomingMessage(wire)
@@ -40,6 +41,7 @@ export function exchange({ method = 'GET', path = '/', headers = {}, encrypted =
   const raw = Object.entries({ host: 'localhost', ...headers }).flat()
   req._addHeaderLines(raw, raw.length)
   req.complete = true
+  Object.assign(req, extra)
   const res = new http.ServerResponse(req)
   res.sendDate = false
   res.assignSocket(wire)

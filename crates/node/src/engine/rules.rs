@@ -130,43 +130,43 @@ pub struct Options {
     pub departures: Vec<String>,
 }
 
-/// What a middleware goes by.
+/// The rules of a middleware.
 #[napi(object, object_from_js = false)]
 #[allow(missing_debug_implementations, reason = "an array of JavaScript's has none")]
 pub struct Rules {
-    /// The plan for every sum of facts.
+    /// The plan of every sum of facts.
     pub table: Uint8Array,
-    /// Whether a session is destroyed in the store that was never stored there.
+    /// Whether `destroy` is called for a session that was never stored.
     pub destroys_unstored: bool,
-    /// Whether a save by hand starts the session's time anew.
+    /// Whether an explicit save resets the expiry.
     pub save_renews: bool,
-    /// Whether the store's step comes before the response leaves.
+    /// Whether the store is called before the response is sent.
     pub commits_early: bool,
     /// Whether paths match as in browsers.
     pub path_match: bool,
-    /// At how many cookies of the name to look.
+    /// How many cookies of the name are read.
     pub candidates: u32,
-    /// Whether `auto` is resolved also where a function gives the cookie's settings.
+    /// Whether `auto` is also resolved if the cookie option is a function.
     pub cookie_function_auto: bool,
-    /// Whether a change of the cookie's settings counts.
+    /// Whether a change of the cookie alone is saved.
     pub cookie_changes_saved: bool,
-    /// Whether it counts that a cookie cannot be sent.
+    /// Whether a session whose cookie cannot be sent is not stored.
     pub skip_unreachable_sessions: bool,
-    /// Whether the browser is told to forget a cookie.
+    /// Whether the browser is made to delete the cookie of a destroyed session.
     pub clear_cookie: bool,
-    /// Whether a failure of the store changes nothing of the session.
+    /// Whether a failure of the store leaves the session unchanged.
     pub report_store_errors: bool,
-    /// Whether it counts how a session ends, and another begins.
+    /// Whether `destroy` and `regenerate` are tracked.
     pub watches_end: bool,
-    /// What a failing store does, for each step: `tell`, `hide` or `without`.
+    /// How each step handles a failure of the store: `tell`, `hide` or `without`.
     pub failures: HashMap<&'static str, &'static str>,
 }
 
-/// Gives the rules under some options.
+/// Returns the rules for a middleware's options.
 ///
 /// # Errors
 ///
-/// For a departure that is none, or not for Node.
+/// For an unknown departure, or one that is not available for Node.
 #[napi(catch_unwind)]
 pub fn rules(options: Options) -> Result<Rules> {
     let departures = departures(&options.departures)?;
@@ -205,7 +205,7 @@ pub fn rules(options: Options) -> Result<Rules> {
     })
 }
 
-/// A store of Node's does not tell kinds of failures apart.
+/// Returns how a step handles a failure. The errors of JavaScript's stores have no kinds, and count as outages.
 fn failure(step: Step, policy: &Policy) -> &'static str {
     match decide::failure(step, Fault::Outage, policy) {
         OnFailure::Report => "tell",

@@ -78,7 +78,7 @@ ROWS.forEach((row, at) => {
       node = await openNpmStore(kind, place)
       native = OPEN[kind](node.url, options)
       // The first call connects and creates the table.
-      await native.get('nobody')
+      await native.get('none')
     })
 
     beforeEach(async () => {
