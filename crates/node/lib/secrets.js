@@ -67,7 +67,7 @@ exports.Secrets = class Secrets {
 
   // Returns the Set-Cookie line that makes the browser delete the cookie.
   printExpired(data) {
-    return withTypeErrors(() => this.signer.expireCookie(...nativeAttributes(data)))
+    return withTypeErrors(() => this.signer.setCookie(undefined, ...nativeAttributes(data)))
   }
 
   // The engine refuses an empty id. A `genid` function may return one, and express-session signs it.

@@ -77,19 +77,20 @@ export class RedisStore extends ListedStore {
   constructor(options?: RedisOptions)
 }
 
+/** The address of a database, and its login. */
+export interface DatabaseAddress {
+  host?: string | undefined
+  port?: number | string | undefined
+  user?: string | undefined
+  password?: string | undefined
+  database?: string | undefined
+}
+
 export interface PostgresOptions extends ServerOptions {
   /** URL of the database. Default: `conObject`, `conString`, `DATABASE_URL`, or the environment variables of pg. */
   url?: string | undefined
   conString?: string | undefined
-  conObject?: {
-    connectionString?: string | undefined
-    host?: string | undefined
-    port?: number | string | undefined
-    user?: string | undefined
-    password?: string | undefined
-    database?: string | undefined
-    max?: number | undefined
-  } | undefined
+  conObject?: (DatabaseAddress & { connectionString?: string | undefined, max?: number | undefined }) | undefined
   /** Name of the table. Default: `session`. */
   tableName?: string | undefined
   /** Schema of the table. Default: the search path. */
@@ -102,7 +103,7 @@ export interface PostgresOptions extends ServerOptions {
   disableTouch?: boolean | undefined
   /** Interval of the removal of expired sessions, in seconds; `false` disables it. Default: 900. */
   pruneSessionInterval?: number | false | undefined
-  /** Randomizes the interval between half and one and a half of it. Default: true. */
+  /** Randomizes the interval, from a half to one and a half of its length. Default: true. */
   pruneSessionRandomizedInterval?: boolean | undefined
   /** Maximum number of connections. Default: 10. */
   max?: number | undefined
@@ -115,14 +116,9 @@ export class PostgresStore extends ListedStore {
   pruneSessions(): Promise<null>
 }
 
-export interface MySqlOptions extends ServerOptions {
-  /** URL of the database. Default: the five options below. */
+export interface MySqlOptions extends ServerOptions, DatabaseAddress {
+  /** URL of the database. Default: `host`, `port`, `user`, `password` and `database`. */
   url?: string | undefined
-  host?: string | undefined
-  port?: number | string | undefined
-  user?: string | undefined
-  password?: string | undefined
-  database?: string | undefined
   /** Removes expired sessions. Default: true. */
   clearExpired?: boolean | undefined
   /** Interval of the removal, in milliseconds. Default: 900000. */

@@ -71,7 +71,8 @@ impl Signer {
         self.keyring.verify(text, signature)
     }
 
-    /// Returns the `Set-Cookie` line of a session's id.
+    /// Returns the `Set-Cookie` line of a session's id, or without an id the line that makes a browser
+    /// delete the cookie.
     ///
     /// # Errors
     ///
@@ -79,7 +80,7 @@ impl Signer {
     #[napi(catch_unwind)]
     pub fn set_cookie(
         &self,
-        id: String,
+        id: Option<String>,
         flags: u32,
         expires: Option<f64>,
         path: Option<String>,
@@ -88,28 +89,14 @@ impl Signer {
         same_site: Option<String>,
     ) -> Result<String> {
         let attributes = attributes(&self.name, flags, expires, path, domain, priority, same_site)?;
-        let id = SessionId::new(id).ok_or_else(|| invalid("argument id is empty"))?;
-        cookie::print(&self.name, &signing::sign(&id, &self.keyring), &attributes)
-            .map_err(|error| refused(&error))
-    }
-
-    /// Returns the `Set-Cookie` line that makes a browser delete the cookie.
-    ///
-    /// # Errors
-    ///
-    /// As [`set_cookie`](Self::set_cookie).
-    #[napi(catch_unwind)]
-    pub fn expire_cookie(
-        &self,
-        flags: u32,
-        expires: Option<f64>,
-        path: Option<String>,
-        domain: Option<String>,
-        priority: Option<String>,
-        same_site: Option<String>,
-    ) -> Result<String> {
-        let attributes = attributes(&self.name, flags, expires, path, domain, priority, same_site)?;
-        cookie::print_expired(&self.name, &attributes).map_err(|error| refused(&error))
+        let line = match id {
+            Some(id) => {
+                let id = SessionId::new(id).ok_or_else(|| invalid("argument id is empty"))?;
+                cookie::print(&self.name, &signing::sign(&id, &self.keyring), &attributes)
+            }
+            None => cookie::print_expired(&self.name, &attributes),
+        };
+        line.map_err(|error| refused(&error))
     }
 }
 

@@ -16,7 +16,7 @@ test('is not session.MemoryStore', () => {
   assert.notEqual(session.MemoryStore, MemoryStore)
 })
 
-test('returns what was set, and null for other ids', async () => {
+test('returns what was set until it is destroyed or cleared, and null for other ids', async () => {
   const store = new MemoryStore()
   const set = sessionOf(HOUR, 7)
   await store.set('a', set)
@@ -29,6 +29,9 @@ test('returns what was set, and null for other ids', async () => {
   await store.destroy('a')
   await store.destroy('a')
   assert.equal(await store.length(), 0)
+  await store.set('a', set)
+  await store.clear()
+  assert.deepEqual(await store.all(), {})
 })
 
 test('ttl overrides the cookie, and without either a session lasts a day', async () => {
@@ -83,13 +86,6 @@ test('prune removes expired sessions', async () => {
   mock.timers.setTime(now + 2 * HOUR)
   await store.prune()
   assert.equal(await store.length(), 0)
-})
-
-test('clear removes all sessions', async () => {
-  const store = new MemoryStore()
-  await store.set('a', sessionOf(HOUR))
-  await store.clear()
-  assert.deepEqual(await store.all(), {})
 })
 
 test('many calls leak no memory', async () => {
