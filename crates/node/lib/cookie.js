@@ -1,10 +1,10 @@
 'use strict'
 
-// A session's cookie, as in express-session: its attributes, and the time that the session lives.
+// A session's cookie, as in express-session: its attributes and its expiry.
 
 const deprecate = require('depd')('express-session')
 
-const { print } = require('./set-cookie')
+const { serialize } = require('./set-cookie')
 
 module.exports = Cookie
 
@@ -14,7 +14,7 @@ function Cookie(options) {
   this.httpOnly = true
   if (options) {
     if (typeof options !== 'object') throw new TypeError('argument options must be a object')
-    // In the order that they are given: of `expires` and `maxAge` the last one counts.
+    // In the order given: if both `expires` and `maxAge` are, the last one counts.
     for (const name in options) if (name !== 'data') this[name] = options[name]
   }
   if (this.originalMaxAge === undefined || this.originalMaxAge === null) {
@@ -22,7 +22,7 @@ function Cookie(options) {
   }
 }
 
-// Enumerable, so that a cookie made of another cookie gets what it has, its methods included.
+// Enumerable, so that a cookie made from another cookie copies everything, its methods included.
 Cookie.prototype = {
   get expires() {
     return this._expires
@@ -33,7 +33,7 @@ Cookie.prototype = {
     this.originalMaxAge = this.maxAge
   },
 
-  // The milliseconds that are left.
+  // The milliseconds until the cookie expires.
   get maxAge() {
     const { expires } = this
     return expires instanceof Date ? expires.valueOf() - Date.now() : expires
@@ -49,13 +49,13 @@ Cookie.prototype = {
       this.expires = ms
       return
     }
-    // By one look at the clock: by two, a session's time would become shorter with every touch.
+    // Reads the clock once: if it ticked between two reads, every touch would shorten the session.
     const now = Date.now()
     this._expires = new Date(now + ms)
     this.originalMaxAge = this._expires.valueOf() - now
   },
 
-  // What is stored, in this order.
+  // The stored attributes, in the order of the record.
   get data() {
     return {
       originalMaxAge: this.originalMaxAge,
@@ -71,7 +71,7 @@ Cookie.prototype = {
   },
 
   serialize(name, value) {
-    return print(name, value, this.data)
+    return serialize(name, value, this.data)
   },
 
   toJSON() {

@@ -1,29 +1,29 @@
-// The types of express-session, with what is more here.
+// The types of express-session, and of the additions of this package.
 //
-// A session's data is declared for either module: `declare module 'express-session'`, as applications have
-// it, or `declare module 'express-session-rs'`.
+// An application declares its session data for either module: `declare module 'express-session'`, as existing
+// applications do, or `declare module 'express-session-rs'`.
 
 import express = require('express')
 import original = require('express-session')
 
 export = session
 
-/** Makes the middleware that gives each request its session. */
+/** Returns a middleware that attaches the session to each request. */
 declare function session(options?: session.SessionOptions): express.RequestHandler
 
 declare namespace session {
-  /** Declare your session's data here, or in `express-session`'s interface of this name. */
+  /** Declare your session data here, or in the interface of the same name in `express-session`. */
   export import SessionData = original.SessionData
 
   interface SessionOptions extends original.SessionOptions {
-    /** The old name of `name`, which counts if both are given. */
+    /** The former name of the option `name`. If both are set, `name` counts. */
     key?: string | undefined
 
-    /** Where to do better than express-session, by name. Default: nowhere. */
+    /** The names of the departures from express-session to turn on. Default: none. */
     departures?: readonly Departure[] | undefined
   }
 
-  /** What may be turned on. The README says what each does. */
+  /** The name of a departure. The README describes each. */
   type Departure =
     | 'pathMatch'
     | 'duplicateCookies'
@@ -46,7 +46,7 @@ declare namespace session {
 }
 
 declare module 'express-session' {
-  // Without a callback there is a promise.
+  // Without a callback, each returns a promise.
   interface Session {
     save(): Promise<void>
     reload(): Promise<void>

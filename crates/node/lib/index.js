@@ -1,6 +1,6 @@
 'use strict'
 
-// What `require('express-session-rs')` gives: what `require('express-session')` gives.
+// The CommonJS entry point, with the exports of express-session.
 
 const session = require('./middleware')
 

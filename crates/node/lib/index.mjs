@@ -1,4 +1,4 @@
-// What `import session from 'express-session-rs'` gives.
+// The ES module entry point.
 
 import session from './index.js'
 

@@ -1,10 +1,10 @@
 'use strict'
 
-// express-session's memory store: records as text, and nothing that ever cleans up.
+// express-session's memory store: records as JSON, and expired ones stay until they are read.
 
 const { inherits } = require('node:util')
 
-const { promised } = require('./promised')
+const { toPromise } = require('./to-promise')
 const Store = require('./store')
 
 module.exports = MemoryStore
@@ -18,7 +18,7 @@ inherits(MemoryStore, Store)
 
 Object.assign(MemoryStore.prototype, {
   all(fn) {
-    if (!fn) return promised((done) => this.all(done))
+    if (!fn) return toPromise((done) => this.all(done))
     const live = Object.create(null)
     for (const id of Object.keys(this.sessions)) {
       const record = read(this.sessions, id)
@@ -28,35 +28,35 @@ Object.assign(MemoryStore.prototype, {
   },
 
   clear(fn) {
-    if (!fn) return promised((done) => this.clear(done))
+    if (!fn) return toPromise((done) => this.clear(done))
     this.sessions = Object.create(null)
     setImmediate(fn)
   },
 
   destroy(id, fn) {
-    if (!fn) return promised((done) => this.destroy(id, done))
+    if (!fn) return toPromise((done) => this.destroy(id, done))
     delete this.sessions[id]
     setImmediate(fn)
   },
 
   get(id, fn) {
-    if (!fn) return promised((done) => this.get(id, done))
+    if (!fn) return toPromise((done) => this.get(id, done))
     setImmediate(fn, null, read(this.sessions, id))
   },
 
   length(fn) {
-    if (!fn) return promised((done) => this.length(done))
+    if (!fn) return toPromise((done) => this.length(done))
     this.all((_error, live) => fn(null, Object.keys(live).length))
   },
 
   set(id, session, fn) {
-    if (!fn) return promised((done) => this.set(id, session, done))
+    if (!fn) return toPromise((done) => this.set(id, session, done))
     this.sessions[id] = JSON.stringify(session)
     setImmediate(fn)
   },
 
   touch(id, session, fn) {
-    if (!fn) return promised((done) => this.touch(id, session, done))
+    if (!fn) return toPromise((done) => this.touch(id, session, done))
     const record = read(this.sessions, id)
     if (record) {
       record.cookie = session.cookie
@@ -66,7 +66,7 @@ Object.assign(MemoryStore.prototype, {
   }
 })
 
-// Gives a record that is not over yet, and drops one that is.
+// Returns a record that has not expired, and deletes one that has.
 function read(sessions, id) {
   const text = sessions[id]
   if (!text) return undefined

@@ -1,18 +1,19 @@
 'use strict'
 
-// `session(options)`: the options, and what happens to a request before its handler runs.
+// The middleware: checks the options, and attaches the session before the handler runs.
 
 const debug = require('debug')('express-session')
 const deprecate = require('depd')('express-session')
 const parseUrl = require('parseurl')
 
 const Cookie = require('./cookie')
-const { Keys } = require('./keys')
 const MemoryStore = require('./memory')
 const native = require('./native')
-const { isSecure } = require('./secure')
+const { isHttps } = require('./https')
+const { RequestSession } = require('./request-session')
+const { Secrets } = require('./secrets')
 const Session = require('./session')
-const { Visit } = require('./visit')
+const { withTypeErrors } = require('./set-cookie')
 
 module.exports = session
 
@@ -49,13 +50,14 @@ function session(options) {
   }
   if (secret && !Array.isArray(secret)) secret = [secret]
   if (!secret) deprecate('req.secret; provide secret option')
-  const rules = rulesOf({
+  const decisions = {
     resave: Boolean(resave),
     rolling: Boolean(opts.rolling),
     saveUninitialized: Boolean(saveUninitialized),
     unsetDestroys: opts.unset === 'destroy',
-    departures: namesOf(opts.departures)
-  })
+    departures: departureNames(opts.departures)
+  }
+  const rules = withTypeErrors(() => native.rules(decisions))
   if (isProduction && store instanceof MemoryStore) console.warn(WARNING)
 
   const isFunction = typeof cookieOptions === 'function'
@@ -66,21 +68,21 @@ function session(options) {
     req.session = new Session(req)
     const given = settings(req)
     const cookie = (req.session.cookie = new Cookie(given))
-    const secure = isSecure(req, proxy)
+    const secure = isHttps(req, proxy)
     const { secure: isAuto, sameSite } = rules.cookieFunctionAuto ? given : cookieOptions
     if (isAuto === 'auto') cookie.secure = secure
     if (sameSite === 'auto') cookie.sameSite = secure ? 'none' : 'lax'
   }
 
-  const site = {
+  const config = {
     proxy,
     rules,
     store,
-    resave: Boolean(resave),
-    rolling: Boolean(opts.rolling),
+    resave: decisions.resave,
+    rolling: decisions.rolling,
     canTouch: typeof store.touch === 'function'
   }
-  const keys = new Keys(name, rules.candidates)
+  const secrets = new Secrets(name, rules.candidates)
 
   let isReady = true
   store.on('disconnect', () => {
@@ -101,7 +103,7 @@ function session(options) {
       return
     }
     const path = parseUrl.original(req).pathname || '/'
-    if (!isWithin(path, settings(req).path || '/', rules.pathMatch)) {
+    if (!covers(settings(req).path || '/', path, rules.pathMatch)) {
       debug('pathname mismatch')
       next()
       return
@@ -110,16 +112,16 @@ function session(options) {
       next(new Error('secret option required for sessions'))
       return
     }
-    keys.use(secret || [req.secret])
+    secrets.use(secret || [req.secret])
 
     req.sessionStore = store
-    const id = (req.sessionID = idOf(req, name, keys))
-    const visit = new Visit(site, keys, id, req, res, next)
-    visit.attach()
+    const id = (req.sessionID = presentedId(req, name, secrets))
+    const requestSession = new RequestSession(config, secrets, id, req, res, next)
+    requestSession.attach()
 
     if (!id) {
       debug('no SID sent, generating session')
-      visit.generate()
+      requestSession.create()
       next()
       return
     }
@@ -127,20 +129,20 @@ function session(options) {
     store.get(id, (error, record) => {
       if (error && error.code !== 'ENOENT') {
         debug('error %j', error)
-        visit.fail()
+        requestSession.loadFailed()
         next(error)
         return
       }
       try {
         if (error || !record) {
           debug('no session found')
-          visit.generate()
+          requestSession.create()
         } else {
           debug('session found')
-          visit.inflate(record)
+          requestSession.restore(record)
         }
       } catch (thrown) {
-        visit.fail()
+        requestSession.loadFailed()
         next(thrown)
         return
       }
@@ -149,11 +151,11 @@ function session(options) {
   }
 }
 
-// Gives the id that the request's cookie names, or nothing. As in express-session, what cookie-parser
-// left is looked at where the header has none.
-function idOf(req, name, keys) {
+// Returns the id that the request's cookie names, or undefined. As in express-session, the cookies that cookie-parser
+// has parsed are read if the header has none.
+function presentedId(req, name, secrets) {
   const header = req.headers.cookie
-  let id = header ? keys.read(header) : undefined
+  let id = header ? secrets.readHeader(header) : undefined
   if (id === false) debug('cookie signature invalid')
   if (id === null) debug('cookie unsigned')
   if (!id) id = undefined
@@ -170,7 +172,7 @@ function idOf(req, name, keys) {
       debug('cookie unsigned')
       return id
     }
-    id = keys.open(raw.slice(2))
+    id = secrets.readSigned(raw.slice(2))
     if (id) deprecate('cookie should be available in req.headers.cookie')
     if (id === false) {
       debug('cookie signature invalid')
@@ -180,25 +182,17 @@ function idOf(req, name, keys) {
   return id
 }
 
-// Says whether a path is within a cookie's: by prefix, or as browsers see it (RFC 6265 §5.1.4).
-function isWithin(path, cookiePath, asBrowsers) {
+// Checks whether the cookie's path covers a path: by prefix, or as browsers match it (RFC 6265 §5.1.4).
+function covers(cookiePath, path, asBrowsers) {
   if (path.indexOf(cookiePath) !== 0) return false
   if (!asBrowsers || path.length === cookiePath.length || cookiePath.endsWith('/')) return true
   return path[cookiePath.length] === '/'
 }
 
-function namesOf(departures) {
+function departureNames(departures) {
   if (departures === undefined) return []
   if (Array.isArray(departures) && departures.every((name) => typeof name === 'string')) {
     return departures
   }
   throw new TypeError('departures option must be an array of names')
-}
-
-function rulesOf(options) {
-  try {
-    return native.rules(options)
-  } catch (error) {
-    throw error.code === 'InvalidArg' ? new TypeError(error.message) : error
-  }
 }

@@ -1,5 +1,5 @@
 'use strict'
 
-// The addon, as `npm run build` left it.
+// The addon that `npm run build` makes.
 
 module.exports = require('../express-session.node')

@@ -1,8 +1,8 @@
 'use strict'
 
-// The session object, as in express-session: the visitor's data are its enumerable properties.
+// The session object, as in express-session: its enumerable properties are the visitor's data.
 
-const { promised } = require('./promised')
+const { toPromise } = require('./to-promise')
 
 module.exports = Session
 
@@ -10,7 +10,7 @@ function Session(req, data) {
   Object.defineProperty(this, 'req', { value: req })
   Object.defineProperty(this, 'id', { value: req.sessionID })
   if (typeof data !== 'object' || data === null) return
-  // What the session itself has, its methods above all, no record can take away.
+  // A record cannot replace the session's own properties, such as its methods.
   for (const key in data) if (!(key in this)) this[key] = data[key]
 }
 
@@ -24,13 +24,13 @@ method('resetMaxAge', function resetMaxAge() {
 })
 
 method('save', function save(fn) {
-  if (!fn) return promised((done) => this.req.sessionStore.set(this.id, this, done))
+  if (!fn) return toPromise((done) => this.req.sessionStore.set(this.id, this, done))
   this.req.sessionStore.set(this.id, this, fn)
   return this
 })
 
 method('reload', function reload(fn) {
-  if (!fn) return promised((done) => this.reload(done))
+  if (!fn) return toPromise((done) => this.reload(done))
   const { req } = this
   const store = req.sessionStore
   store.get(this.id, (error, record) => {
@@ -44,18 +44,18 @@ method('reload', function reload(fn) {
 
 method('destroy', function destroy(fn) {
   delete this.req.session
-  if (!fn) return promised((done) => this.req.sessionStore.destroy(this.id, done))
+  if (!fn) return toPromise((done) => this.req.sessionStore.destroy(this.id, done))
   this.req.sessionStore.destroy(this.id, fn)
   return this
 })
 
 method('regenerate', function regenerate(fn) {
-  if (!fn) return promised((done) => this.req.sessionStore.regenerate(this.req, done))
+  if (!fn) return toPromise((done) => this.req.sessionStore.regenerate(this.req, done))
   this.req.sessionStore.regenerate(this.req, fn)
   return this
 })
 
-// Defines what is no data of the visitor's.
+// Defines a method, which must not be enumerable, as it is not the visitor's data.
 function method(name, value) {
   Object.defineProperty(Session.prototype, name, {
     configurable: true,

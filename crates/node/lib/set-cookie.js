@@ -1,25 +1,26 @@
 'use strict'
 
-// Prints the Set-Cookie line. A cookie's properties may be anything; the engine takes numbers and texts.
+// Prints the Set-Cookie line. A cookie's properties may have any type; the engine takes numbers and strings.
 
 const { printCookie } = require('./native')
 
-module.exports = { attributes, checked, print }
+module.exports = { nativeAttributes, serialize, withTypeErrors }
 
-// As in src/engine/signer.rs.
+// The same numbers as in src/engine/signer.rs.
 const HTTP_ONLY = 1
 const SECURE = 2
 const PARTITIONED = 4
 const ROOT = 8
 
-// Prints any name and value, unsigned.
-function print(name, value, data) {
-  const text = wellFormed(`${value}`)
-  return checked(() => printCookie(`${name}`, text, ...attributes(data)))
+// Returns the Set-Cookie line of any name and value, unsigned.
+function serialize(name, value, data) {
+  const text = `${value}`
+  if (!text.isWellFormed()) throw new URIError('URI malformed')
+  return withTypeErrors(() => printCookie(`${name}`, text, ...nativeAttributes(data)))
 }
 
-// Gives what the engine's functions take of a cookie: flags, expires, path, domain, priority, sameSite.
-function attributes(data) {
+// Returns the engine's arguments for a cookie's attributes: flags, expires, path, domain, priority, sameSite.
+function nativeAttributes(data) {
   if (!data) return [0]
   const { httpOnly, secure, partitioned, expires, path, domain, priority, sameSite } = data
   return [
@@ -35,26 +36,21 @@ function attributes(data) {
   ]
 }
 
-// Makes a TypeError, as express-session throws, of what the engine refuses.
-function checked(write) {
+// Runs a function of the engine, and throws a TypeError for an argument that it refuses, as express-session does.
+function withTypeErrors(call) {
   try {
-    return write()
+    return call()
   } catch (error) {
     throw error.code === 'InvalidArg' ? new TypeError(error.message) : error
   }
 }
 
-// What is no date is an invalid one.
+// Returns NaN, an invalid date, for a value that is not a date.
 function millis(date) {
   return Object.prototype.toString.call(date) === '[object Date]' ? date.valueOf() : NaN
 }
 
-// The empty text is none of the words.
+// Returns the empty string, which the engine refuses, for a value that is not a string.
 function word(value) {
   return typeof value === 'string' ? value : ''
-}
-
-function wellFormed(text) {
-  if (!text.isWellFormed()) throw new URIError('URI malformed')
-  return text
 }

@@ -1,7 +1,6 @@
 'use strict'
 
-// What every store is derived from, as in express-session. A function, not a class: stores of today call
-// it without `new`.
+// The base of every store, as in express-session. A function, not a class: published stores call it without `new`.
 
 const { EventEmitter } = require('node:events')
 const { inherits } = require('node:util')
@@ -17,7 +16,7 @@ function Store() {
 
 inherits(Store, EventEmitter)
 
-// Ends the request's session, and begins another: also where the old one could not be destroyed.
+// Destroys the request's session and creates another, even if the old one could not be destroyed.
 Store.prototype.regenerate = function regenerate(req, fn) {
   this.destroy(req.sessionID, (error) => {
     this.generate(req)
@@ -25,7 +24,7 @@ Store.prototype.regenerate = function regenerate(req, fn) {
   })
 }
 
-// Gives a session outside of a request; nothing where there is none.
+// Calls back with a session outside of a request, or without one if it does not exist.
 Store.prototype.load = function load(id, fn) {
   this.get(id, (error, record) => {
     if (error) return fn(error)
@@ -34,14 +33,14 @@ Store.prototype.load = function load(id, fn) {
   })
 }
 
-// Makes the request's session of a record.
+// Creates the request's session from a record.
 Store.prototype.createSession = function createSession(req, record) {
   const { cookie } = record
   const expires = cookie.expires
   const originalMaxAge = cookie.originalMaxAge
   record.cookie = new Cookie(cookie)
   if (typeof expires === 'string') record.cookie.expires = new Date(expires)
-  // Setting `expires` has changed it.
+  // Setting `expires` has overwritten it.
   record.cookie.originalMaxAge = originalMaxAge
   req.session = new Session(req, record)
   return req.session

@@ -4,10 +4,10 @@ import { SessionData, Store } from 'express-session'
 
 type Callback<T = null> = (error: any, result?: T | null) => void
 
-/** What a store gives back: the data that was stored, its cookie as JSON has it. */
+/** A session as a store returns it: the stored data, with the cookie as parsed JSON. */
 type Stored = SessionData & Record<string, any>
 
-/** What the native stores have in common: express-session's interface, and promises where there is no callback. */
+/** The methods of every native store: express-session's interface, with a promise if there is no callback. */
 declare abstract class NativeStore extends Store {
   get(sid: string, callback: Callback<Stored>): void
   get(sid: string): Promise<Stored | null>
@@ -24,11 +24,11 @@ declare abstract class NativeStore extends Store {
   clear(callback: Callback): void
   clear(): Promise<null>
 
-  /** Removes what has ended. The store does so by itself; this is for who wants it now. */
+  /** Removes expired sessions immediately, without waiting for the store's own cleanup. */
   prune(callback: Callback): void
   prune(): Promise<null>
 
-  /** Lets go of the connections. What is asked afterwards fails with `ERR_STORE_CLOSED`. */
+  /** Closes the connections. Later calls fail with `ERR_STORE_CLOSED`. */
   close(callback: Callback): void
   close(): Promise<null>
 }
@@ -44,97 +44,90 @@ declare abstract class NamedStore extends NativeStore {
 }
 
 export interface ServerOptions {
-  /** How many milliseconds a call may take. Default: 5000. */
+  /** Timeout of a call, in milliseconds. Default: 5000. */
   timeout?: number | undefined
 
   /**
-   * When the server is away, emits `disconnect`, asks so often, in milliseconds, whether it is back, and emits
-   * `connect`. In between express-session answers requests without a session. Default: no events, and each call
-   * is an error.
+   * Interval of probes of an unavailable server, in milliseconds. The store emits `disconnect` when the server becomes
+   * unavailable, and `connect` when a probe succeeds; in between, requests are handled without a session. Default: no
+   * events, and every call fails.
    */
   probeInterval?: number | undefined
 }
 
 export interface RedisOptions extends ServerOptions {
-  /** The server, also `rediss://`, `redis+sentinel://`, `redis+cluster://`. Default: `redis://127.0.0.1:6379`. */
+  /** URL of the server: `redis`, `rediss`, `redis+sentinel` or `redis+cluster`. Default: `redis://127.0.0.1:6379`. */
   url?: string | undefined
-  /** What the keys begin with. Default: `sess:`. */
+  /** Prefix of the keys. Default: `sess:`. */
   prefix?: string | undefined
-  /**
-   * How many seconds a session lives whose cookie has no end; a function says it for every session. Default: a
-   * day.
-   */
+  /** TTL of sessions without a cookie expiry, in seconds, or a function that returns it for every session. Default: a day. */
   ttl?: number | ((session: any) => number) | undefined
-  /** How many keys a step of a listing looks at. Default: 100. */
+  /** Number of keys that one step of a listing scans. Default: 100. */
   scanCount?: number | undefined
-  /** What makes a text of a session. Default: JSON. */
+  /** Converts sessions to text and back. Default: `JSON`. */
   serializer?: { parse(text: string): any; stringify(session: any): string } | undefined
-  /** Keeps sessions for ever. Default: false. */
+  /** Stores sessions without an expiry. Default: false. */
   disableTTL?: boolean | undefined
-  /** Lets only a save move a session's end. Default: false. */
+  /** Resets the expiry only when a session is saved. Default: false. */
   disableTouch?: boolean | undefined
 }
 
-/** Sessions in Redis or Valkey, as connect-redis keeps them. */
+/** Stores sessions in Redis or Valkey, in the format of connect-redis. */
 export class RedisStore extends ListedStore {
   constructor(options?: RedisOptions)
 }
 
+/** The address of a database, and its login. */
+export interface DatabaseAddress {
+  host?: string | undefined
+  port?: number | string | undefined
+  user?: string | undefined
+  password?: string | undefined
+  database?: string | undefined
+}
+
 export interface PostgresOptions extends ServerOptions {
-  /** The database. Default: `conString`, `conObject`, `DATABASE_URL`, or what pg's variables say. */
+  /** URL of the database. Default: `conObject`, `conString`, `DATABASE_URL`, or the environment variables of pg. */
   url?: string | undefined
   conString?: string | undefined
-  conObject?: {
-    connectionString?: string | undefined
-    host?: string | undefined
-    port?: number | string | undefined
-    user?: string | undefined
-    password?: string | undefined
-    database?: string | undefined
-    max?: number | undefined
-  } | undefined
-  /** Default: `session`. */
+  conObject?: (DatabaseAddress & { connectionString?: string | undefined, max?: number | undefined }) | undefined
+  /** Name of the table. Default: `session`. */
   tableName?: string | undefined
-  /** Default: where the search path finds the table. */
+  /** Schema of the table. Default: the search path. */
   schemaName?: string | undefined
-  /** Default: false. */
+  /** Creates the table if it is missing. Default: false. */
   createTableIfMissing?: boolean | undefined
-  /** How many seconds a session lives whose cookie has no end. Default: a day. */
+  /** TTL of sessions without a cookie expiry, in seconds. Default: a day. */
   ttl?: number | undefined
-  /** Lets only a save move a session's end. Default: false. */
+  /** Resets the expiry only when a session is saved. Default: false. */
   disableTouch?: boolean | undefined
-  /** How often, in seconds, expired sessions are removed; `false` is never. Default: 900. */
+  /** Interval of the removal of expired sessions, in seconds; `false` disables it. Default: 900. */
   pruneSessionInterval?: number | false | undefined
-  /** From a half to one and a half of that. Default: true. */
+  /** Randomizes the interval, from a half to one and a half of its length. Default: true. */
   pruneSessionRandomizedInterval?: boolean | undefined
-  /** How many connections there may be. Default: 10. */
+  /** Maximum number of connections. Default: 10. */
   max?: number | undefined
 }
 
-/** Sessions in PostgreSQL, in the table of connect-pg-simple. */
+/** Stores sessions in PostgreSQL, in the table of connect-pg-simple. */
 export class PostgresStore extends ListedStore {
   constructor(options?: PostgresOptions)
   pruneSessions(callback: Callback): void
   pruneSessions(): Promise<null>
 }
 
-export interface MySqlOptions extends ServerOptions {
-  /** The database. Default: the five that follow. */
+export interface MySqlOptions extends ServerOptions, DatabaseAddress {
+  /** URL of the database. Default: `host`, `port`, `user`, `password` and `database`. */
   url?: string | undefined
-  host?: string | undefined
-  port?: number | string | undefined
-  user?: string | undefined
-  password?: string | undefined
-  database?: string | undefined
   /** Removes expired sessions. Default: true. */
   clearExpired?: boolean | undefined
-  /** How often, in milliseconds. Default: 900000. */
+  /** Interval of the removal, in milliseconds. Default: 900000. */
   checkExpirationInterval?: number | undefined
-  /** How many milliseconds a session lives whose cookie has no end. Default: a day. */
+  /** TTL of sessions without a cookie expiry, in milliseconds. Default: a day. */
   expiration?: number | undefined
-  /** Makes the table where there is none. Default: true. */
+  /** Creates the table if it is missing. Default: true. */
   createDatabaseTable?: boolean | undefined
-  /** Lets only a save move a session's end. Default: false. */
+  /** Resets the expiry only when a session is saved. Default: false. */
   disableTouch?: boolean | undefined
   charset?: 'utf8mb4_bin' | undefined
   schema?: {
@@ -145,9 +138,9 @@ export interface MySqlOptions extends ServerOptions {
       data?: string | undefined
     } | undefined
   } | undefined
-  /** How many connections there may be. Default: 10. */
+  /** Maximum number of connections. Default: 10. */
   connectionLimit?: number | undefined
-  /** Of a pool of mysql2's; without effect. */
+  /** This and the next four belong to mysql2's connection pool, and have no effect. */
   endConnectionOnClose?: boolean | undefined
   idleTimeout?: number | undefined
   maxIdle?: number | undefined
@@ -155,67 +148,71 @@ export interface MySqlOptions extends ServerOptions {
   waitForConnections?: boolean | undefined
 }
 
-/** Sessions in MySQL or MariaDB, in the table of express-mysql-session. */
+/** Stores sessions in MySQL or MariaDB, in the table of express-mysql-session. */
 export class MySqlStore extends NamedStore {
   constructor(options?: MySqlOptions)
-  /** Waits until the server answers, and the table is there. */
+  /** Waits until the server answers and the table exists. */
   onReady(): Promise<void>
   clearExpiredSessions(callback: Callback): void
   clearExpiredSessions(): Promise<null>
 }
 
 export interface SqliteOptions {
-  /** The file, or `:memory:`. Default: the table's name. */
+  /** Name of the file, or `:memory:`. Default: the name of the table. */
   db?: string | undefined
-  /** The folder. Default: `.`. */
+  /** Folder of the file. Default: `.`. */
   dir?: string | undefined
-  /** Default: `sessions`. */
+  /** Name of the table. Default: `sessions`. */
   table?: string | undefined
+  /** Creates the folder if it is missing. Default: false. */
   createDirIfNotExists?: boolean | undefined
-  /** The write-ahead log. Default: true. */
+  /** Turns on the write-ahead log. Default: true. */
   concurrentDb?: boolean | undefined
-  /** Whose table it is, or is to be. Default: whose it is, or else connect-sqlite3's. */
+  /** The npm store whose table is used. Default: the one that the table belongs to, or else connect-sqlite3. */
   dialect?: 'connect-sqlite3' | 'better-sqlite3-session-store' | 'connect-session-knex' | undefined
-  /** The column of the id, of connect-session-knex's table. Default: `sid`. */
+  /** Column of the id in the table of connect-session-knex. Default: `sid`. */
   sidFieldName?: string | undefined
-  /** Default: true. */
+  /** Creates the table if it is missing. Default: true. */
   createTable?: boolean | undefined
-  /** How many seconds a session lives whose cookie has no end. Default: a day. */
+  /** TTL of sessions without a cookie expiry, in seconds. Default: a day. */
   ttl?: number | undefined
-  /** How often, in milliseconds, expired sessions are removed; `false` is never. Default: the npm store's. */
+  /** Interval of the removal of expired sessions, in milliseconds; `false` disables it. Default: the npm store's. */
   cleanupInterval?: number | false | undefined
-  /** How much a power cut may take: `full` takes nothing. Default: `normal`. */
+  /** Durability: after a power failure, `normal` may lose the last writes, and `full` loses none. Default: `normal`. */
   synchronous?: 'normal' | 'full' | undefined
-  /** How many milliseconds to wait while another program writes. Default: 5000. */
+  /** How long to wait while another process writes, in milliseconds. Default: 5000. */
   busyTimeout?: number | undefined
-  /** How many threads only read. Default: 2. */
+  /** Number of threads that only read. Default: 2. */
   readers?: number | undefined
-  /** How many milliseconds a call may take. Default: 5000. */
+  /** Timeout of a call, in milliseconds. Default: 5000. */
   timeout?: number | undefined
 }
 
-/** Sessions in an SQLite file, as connect-sqlite3 and two other npm stores keep them. */
+/** Stores sessions in an SQLite file, in the table of connect-sqlite3 or of one of two other npm stores. */
 export class SqliteStore extends ListedStore {
   constructor(options?: SqliteOptions)
 }
 
 export interface FileOptions {
-  /** The folder. Default: `./sessions`. */
+  /** Folder of the sessions. Default: `./sessions`. */
   path?: string | undefined
-  /** How many seconds a session lives whose cookie has no max age. Default: 3600. */
+  /** TTL of sessions without a `maxAge`, in seconds. Default: 3600. */
   ttl?: number | undefined
-  /** Default: `.json`. */
+  /** Extension of the files. Default: `.json`. */
   fileExtension?: string | undefined
-  /** How often, in seconds, expired sessions are removed; -1 is never. Default: 3600. */
+  /** Interval of the removal of expired sessions, in seconds; -1 disables it. Default: 3600. */
   reapInterval?: number | undefined
   encoding?: 'utf8' | undefined
-  /** Lets a save wait for the disk. Default: true. */
+  /** Waits until the disk has each saved session. Default: true. */
   fsync?: boolean | undefined
-  /** Who may read new files. Default: `0o600`. */
+  /** Permissions of new files. Default: `0o600`. */
   mode?: number | undefined
-  /** How many milliseconds a call may take. Default: 5000. */
+  /** Timeout of a call, in milliseconds. Default: 5000. */
   timeout?: number | undefined
-  /** Without effect: a file is there or not, and what is over is removed on threads of the store's own. */
+  /**
+   * This and the options below have no effect: a missing file is not looked for again, and threads of the store remove
+   * expired ones.
+   */
   retries?: number | undefined
   factor?: number | undefined
   minTimeout?: number | undefined
@@ -226,44 +223,44 @@ export interface FileOptions {
   logFn?: ((...args: any[]) => void) | undefined
 }
 
-/** Sessions in a folder, one file each, as session-file-store keeps them. */
+/** Stores sessions in a folder, one file each, in the format of session-file-store. */
 export class FileStore extends ListedStore {
   constructor(options?: FileOptions)
 }
 
 export interface MemcachedOptions extends ServerOptions {
-  /** The server. Default: `hosts`. */
+  /** URL of the server. Default: `hosts`. */
   url?: string | undefined
-  /** One server. Default: `127.0.0.1:11211`. */
+  /** Address of one server. Default: `127.0.0.1:11211`. */
   hosts?: string | [string] | undefined
-  /** What the keys begin with. Default: nothing. */
+  /** Prefix of the keys. Default: none. */
   prefix?: string | undefined
-  /** How many seconds every session lives, whatever its cookie says. */
+  /** TTL of all sessions, in seconds, which overrides the expiry of the cookie. */
   ttl?: number | undefined
-  /** How many connections there may be. Default: 10. */
+  /** Maximum number of connections. Default: 10. */
   poolSize?: number | undefined
 }
 
-/** Sessions in Memcached, as connect-memcached keeps them. */
+/** Stores sessions in Memcached, in the format of connect-memcached. */
 export class MemcachedStore extends ListedStore {
   constructor(options?: MemcachedOptions)
 }
 
 export interface MemoryOptions {
   /**
-   * How many milliseconds every session lives, whatever its cookie says; a function says it for each. Default: as
-   * long as its cookie, or a day.
+   * TTL of all sessions, in milliseconds, or a function that returns it for each; it overrides the expiry of the cookie.
+   * Default: the expiry of the cookie, or a day.
    */
   ttl?: number | ((options: MemoryOptions, session: any, sid: string) => number) | undefined
-  /** Beyond so many the session that was not used for longest goes. Default: no limit. */
+  /** Maximum number of sessions; beyond it, the least recently used are evicted. Default: no limit. */
   max?: number | undefined
-  /** The same, counted in bytes. */
+  /** Maximum size of all sessions, in bytes. */
   maxBytes?: number | undefined
-  /** Without effect: some of what has ended goes with every call. */
+  /** No effect: every call removes some of the expired sessions. */
   checkPeriod?: number | undefined
 }
 
-/** Sessions in this process, outside of JavaScript's heap. Not `session.MemoryStore`, which leaks. */
+/** Stores sessions in this process, outside of JavaScript's heap. Unlike `session.MemoryStore`, it does not leak. */
 export class MemoryStore extends NamedStore {
   constructor(options?: MemoryOptions)
 }

@@ -1,6 +1,6 @@
 'use strict'
 
-// What `require('express-session-rs/stores')` gives: the stores of Rust's, for this package and for express-session.
+// The entry point `express-session-rs/stores`: the native stores, for this package and for express-session.
 
 const FileStore = require('./stores/file')
 const MemcachedStore = require('./stores/memcached')

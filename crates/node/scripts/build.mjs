@@ -1,4 +1,4 @@
-// Builds the addon with cargo, and puts it where lib/native.js looks for it.
+// Builds the addon with cargo, and copies it to the path that lib/native.js loads.
 
 import { copyFileSync, renameSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -8,10 +8,10 @@ import { build } from './cargo.mjs'
 const addon = fileURLToPath(new URL('../express-session.node', import.meta.url))
 
 const files = build('express-session-node', 'express_session_node', ['--release'])
-// What a library is called is the platform's to say.
+// The name of a library depends on the platform.
 const library = files.find((file) => /\.(so|dylib|dll)$/.test(file))
-if (!library) throw new Error('cargo built no library')
+if (!library) throw new Error('cargo has not built a library')
 
-// Renamed, not written over: a process that has the old one loaded keeps it.
+// Renamed instead of overwritten, because a process may have the old one loaded.
 copyFileSync(library, `${addon}.new`)
 renameSync(`${addon}.new`, addon)

@@ -1,11 +1,11 @@
-// What cargo builds, and where it puts it: that is cargo's to say.
+// Builds with cargo, and finds the built files in its output.
 
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-// Builds a package of the workspace, and gives the files of its target of this name.
+// Builds a package of the workspace, and returns the files of one of its targets.
 export function build(packageName, targetName, options = []) {
   const build = spawnSync(
     'cargo',
@@ -13,7 +13,7 @@ export function build(packageName, targetName, options = []) {
     { cwd: root, stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8', maxBuffer: 1 << 28 }
   )
   if (build.error) throw build.error
-  if (build.status !== 0) throw new Error(`cargo cannot build ${packageName}`)
+  if (build.status !== 0) throw new Error(`cargo failed to build ${packageName}`)
   return build.stdout
     .split('\n')
     .filter((line) => line.startsWith('{'))

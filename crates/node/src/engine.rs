@@ -1,11 +1,11 @@
-//! The engine, for JavaScript.
+//! The session engine for JavaScript: signatures, cookies and decisions.
 
 pub mod rules;
 pub mod signer;
 
 use napi_derive::napi;
 
-/// Panics, so that a test can see that a panic is an error in JavaScript, and no abort.
+/// Panics, so that a test can verify that JavaScript catches the panic as an error.
 ///
 /// # Panics
 ///

@@ -1,8 +1,8 @@
-//! The addon of the npm package `express-session-rs`: the engine, and the stores.
+//! The addon of the npm package `express-session-rs`: the engine and the stores.
 //!
-//! JavaScript hooks the response and holds the session; here are the cookie, its signature, what is to
-//! be done with a session, and the stores. A panic becomes a JavaScript error: each exported function
-//! catches it.
+//! JavaScript hooks the response and has the session object; the addon has the cookie, its signature, the
+//! decisions about a session, and the stores. Every exported function catches panics, and throws them as
+//! JavaScript errors.
 
 pub mod engine;
 pub mod store;

@@ -1,4 +1,4 @@
-// The Cookie object: what it holds, what is stored of it, and what it prints.
+// The Cookie object: its properties, its stored form, and the lines that it prints.
 
 import assert from 'node:assert/strict'
 import test from 'node:test'
@@ -39,7 +39,7 @@ const SETTINGS = [
   { sameSite: 'LAX', priority: 'High', partitioned: true },
   { sameSite: 'none', priority: 'low' },
   { sameSite: 'strict', priority: 'medium' },
-  { data: 1, other: 'kept here, and not stored' },
+  { data: 1, other: 'a property that is not stored' },
   { path: '/; HttpOnly' },
   { path: '/é' },
   { path: 17 },
@@ -58,7 +58,7 @@ const SETTINGS = [
   { expires: new Date(-1) }
 ]
 
-// Everything that can be seen of a cookie.
+// Everything that a program can see of a cookie.
 function view(cookie) {
   return {
     keys: Object.keys(cookie),
@@ -89,16 +89,16 @@ function attempt(run) {
 }
 
 for (const settings of SETTINGS) {
-  test(`is the same with ${inspect(settings)}`, async () => {
+  test(`a cookie made of ${inspect(settings)} is the same`, async () => {
     await same((session) => view(new session.Cookie(settings)))
   })
 }
 
-test('is the same made of another cookie', async () => {
+test('a cookie made of another cookie is the same', async () => {
   await same((session) => view(new session.Cookie(new session.Cookie({ maxAge: 1000, secure: true }))))
 })
 
-test('refuses the same', async () => {
+test('invalid settings, names and values throw the same errors', async () => {
   const texts = await same(({ Cookie }) => [
     thrown(() => new Cookie('text')),
     thrown(() => new Cookie(() => ({}))),
@@ -113,7 +113,7 @@ test('refuses the same', async () => {
   assert.equal(new Set(texts).size, 5)
 })
 
-test('prints any name and value the same', async () => {
+test('unusual names and values are printed the same', async () => {
   await same(({ Cookie }) => [
     new Cookie().serialize('__Host-a', ''),
     new Cookie().serialize('!#$%&\'*+-.^_`|~', 17),
@@ -122,7 +122,7 @@ test('prints any name and value the same', async () => {
   ])
 })
 
-test('changes the same', async () => {
+test('a cookie is the same after changes of its expiry', async () => {
   await same(({ Cookie }) => {
     const cookie = new Cookie({ maxAge: 60000 })
     const seen = [view(cookie)]
@@ -141,7 +141,7 @@ test('changes the same', async () => {
   })
 })
 
-test('a touch does not shorten what was asked for, whenever the clock ticks', () => {
+test('a touch does not shorten originalMaxAge, even if the clock ticks', () => {
   const cookie = new ours.Cookie({ maxAge: 60000 })
   const stopped = Date.now
   Date.now = () => now++

@@ -1,14 +1,12 @@
-// Applications as users write them, with Express 4 and 5, and without.
+// Express applications with a login, a proxy, a mounted application and cookie-parser.
 
 import assert from 'node:assert/strict'
-import http from 'node:http'
 import { createRequire } from 'node:module'
 import test from 'node:test'
 
 import cookieParser from 'cookie-parser'
 
 import session from 'express-session-rs'
-import { authenticator, classic } from '../testing/applications.mjs'
 import { Browser, serve } from '../testing/browser.mjs'
 import { options, same } from '../testing/sides.mjs'
 
@@ -17,22 +15,11 @@ const require = createRequire(import.meta.url)
 for (const name of ['express4', 'express5']) {
   const express = require(name)
 
-  test(`${name}: the classic application counts`, async (t) => {
-    const use = session({ secret: 'keyboard cat', resave: false, saveUninitialized: true, cookie: { secure: false } })
-    const url = await serve(t, classic(express, use))
-    const [one, other] = [new Browser(url), new Browser(url)]
-    assert.equal(await one.text('/'), '<p>Welcome! This is your first visit.</p>')
-    assert.equal(await one.text('/'), '<p>Number of views: 2</p>')
-    assert.equal(await other.text('/'), '<p>Welcome! This is your first visit.</p>')
-    assert.equal(await one.text('/'), '<p>Number of views: 3</p>')
-    assert.equal(await other.text('/'), '<p>Number of views: 2</p>')
-  })
-
-  test(`${name}: a login as in the README of express-session`, async () => {
+  test(`${name}: the login in the README of express-session works the same`, async (t) => {
     await same(async (session) => {
       const app = express()
       app.use(session(options()))
-      app.get('/', (req, res) => res.send(`hello, ${req.session.user ?? 'nobody'}`))
+      app.get('/', (req, res) => res.send(`hello, ${req.session.user ?? 'guest'}`))
       app.post('/login', express.urlencoded({ extended: false }), (req, res, next) => {
         req.session.regenerate((error) => {
           if (error) return next(error)
@@ -47,17 +34,14 @@ for (const name of ['express4', 'express5']) {
           req.session.regenerate((error) => (error ? next(error) : res.redirect('/')))
         })
       })
-      const t = cleaner()
       const browser = new Browser(await serve(t, app))
-      const seen = [await browser.text('/')]
-      seen.push(await browser.text('/login', { method: 'POST', body: new URLSearchParams({ user: 'ada' }) }))
-      seen.push(await browser.text('/'), browser.jar, await browser.text('/logout'), await browser.text('/'), browser.jar)
-      await t.clean()
+      const seen = [await browser.text('/'), await browser.send('login', { user: 'ada' }), await browser.text('/')]
+      seen.push(browser.cookies(), await browser.text('/logout'), await browser.text('/'), browser.cookies())
       return seen
     })
   })
 
-  test(`${name}: proxies, mounted applications, cookie-parser and errors`, async () => {
+  test(`${name}: proxies, mounted applications, cookie-parser and errors work the same`, async (t) => {
     await same(async (session) => {
       const app = express()
       app.set('trust proxy', 1)
@@ -76,75 +60,23 @@ for (const name of ['express4', 'express5']) {
       app.use('/shop', inner)
       app.use('/other', inner)
       app.use((error, _req, res, _next) => res.status(500).send(error.message))
-      const t = cleaner()
-      const browser = new Browser(await serve(t, app), { 'x-forwarded-proto': 'https' })
+      const url = await serve(t, app)
+      const browser = new Browser(url, { 'x-forwarded-proto': 'https' })
       const seen = []
       for (const path of ['/shop/cart', '/shop/cart', '/shop/fail', '/shop/cart', '/other/cart']) {
         seen.push(await browser.text(path))
       }
-      const plain = new Browser(browser.url)
-      seen.push(await plain.text('/shop/cart'), plain.jar, browser.jar, { ...store.sessions })
-      await t.clean()
+      const plain = new Browser(url)
+      seen.push(await plain.text('/shop/cart'), plain.cookies(), browser.cookies(), { ...store.sessions })
       return seen
     })
-  })
-
-  test(`${name}: passport's login and logout`, async () => {
-    const seen = await same(async (session) => {
-      const auth = authenticator()
-      const store = new session.MemoryStore()
-      const app = express()
-      app.use(express.urlencoded({ extended: false }))
-      app.use(session(options({ store })))
-      app.use(auth.initialize(), auth.session())
-      app.post('/login', auth.authenticate('local', { successRedirect: '/', failureRedirect: '/no', failureMessage: true }))
-      app.get('/logout', (req, res, next) => req.logout((error) => (error ? next(error) : res.redirect('/'))))
-      app.get('/', (req, res) => res.send(`hello, ${req.user?.id ?? 'nobody'}`))
-      app.get('/no', (req, res) => res.send(req.session.messages.join()))
-      const t = cleaner()
-      const browser = new Browser(await serve(t, app))
-      const login = (password) => ({ method: 'POST', body: new URLSearchParams({ username: 'ada', password }) })
-      const seen = [await browser.text('/'), await browser.text('/login', login('wrong'))]
-      seen.push(browser.jar, await browser.text('/login', login('secret')), await browser.text('/'), browser.jar)
-      seen.push(await browser.text('/logout'), await browser.text('/'), browser.jar, { ...store.sessions })
-      await t.clean()
-      return seen
-    })
-    assert.equal(seen[4], 'hello, ada')
-    assert.equal(seen[7], 'hello, nobody')
   })
 }
 
-test('a plain server', async () => {
-  await same(async (session) => {
-    const use = session(options({ cookie: { maxAge: null } }))
-    const t = cleaner()
-    const browser = new Browser(await serve(t, (req, res) => {
-      use(req, res, (error) => {
-        if (error) throw error
-        req.session.views = (req.session.views ?? 0) + 1
-        res.setHeader('Content-Type', 'text/plain')
-        res.write(`${req.session.views}`)
-        res.end()
-      })
-    }))
-    const seen = [await browser.text('/'), await browser.text('/'), browser.jar]
-    await t.clean()
-    return seen
-  })
-})
-
-test('many requests of one visitor at once', async (t) => {
+test('concurrent requests of one visitor have one session', async (t) => {
   const use = session({ secret: 'k', resave: false, saveUninitialized: true })
-  const server = http.createServer((req, res) => use(req, res, () => res.end(req.sessionID)))
-  const browser = new Browser(await serve(t, server))
+  const browser = new Browser(await serve(t, (req, res) => use(req, res, () => res.end(req.sessionID))))
   const id = await browser.text('/')
   const ids = await Promise.all(Array.from({ length: 100 }, () => browser.text('/')))
   assert.deepEqual(new Set(ids), new Set([id]))
 })
-
-// Stands for a test where it is done with its servers before it ends.
-function cleaner() {
-  const jobs = []
-  return { after: (job) => jobs.push(job), clean: () => Promise.all(jobs.map((job) => job())) }
-}

@@ -1,21 +1,20 @@
-// Which session a request's cookie names.
+// Reading: the session that a request's cookie names.
 
 import assert from 'node:assert/strict'
 import { createHmac, createSecretKey, webcrypto } from 'node:crypto'
 import test from 'node:test'
 
 import { cookieOf, options, original, ours, same, thrown } from '../testing/sides.mjs'
-import { exchange } from '../testing/wire.mjs'
+import { answer, exchange } from '../testing/wire.mjs'
 
 const NAME = 'connect.sid'
 const sign = (id, secret) => `${id}.${createHmac('sha256', secret).update(id).digest('base64').replace(/=+$/, '')}`
 const value = (id, secret = 'keyboard cat') => `s:${sign(id, secret)}`
 const encoded = (id, secret) => encodeURIComponent(value(id, secret))
 
-// Gives the id that is looked up, and whether one is.
+// Returns the error, the id that the store is asked for, and the request's id.
 function lookUp(session, more, headers, extra) {
-  const { req, res } = exchange({ headers })
-  Object.assign(req, extra)
+  const { req, res } = exchange({ headers, extra })
   let found = 'none'
   const store = new session.MemoryStore()
   store.get = (id) => {
@@ -24,6 +23,11 @@ function lookUp(session, more, headers, extra) {
   return [thrown(() => session(options({ store, ...more }))(req, res, (error) => {
     if (error) found = error.message
   })), found, req.sessionID]
+}
+
+// Returns the response to a request, whose new session is stored.
+function respond(session, more, request) {
+  return answer(session(options({ saveUninitialized: true, ...more })), request, (_req, res) => res.end('x'))
 }
 
 const HEADERS = [
@@ -56,7 +60,7 @@ const HEADERS = [
 ]
 
 for (const cookie of HEADERS) {
-  test(`reads the same from ${JSON.stringify(cookie)}`, async () => {
+  test(`the header ${JSON.stringify(cookie)} names the same session`, async () => {
     for (const secret of ['keyboard cat', ['keyboard cat', 'old'], 'other']) {
       await same((session) => lookUp(session, { secret }, { cookie }))
     }
@@ -80,14 +84,14 @@ const EXTRAS = [
 ]
 
 for (const extra of EXTRAS) {
-  test(`reads the same of what cookie-parser left: ${JSON.stringify(extra)}`, async () => {
+  test(`${JSON.stringify(extra)} of cookie-parser names the same session`, async () => {
     for (const cookie of ['a=b', `${NAME}=${encoded('three')}`, `${NAME}=s:bad.bad`]) {
       await same((session) => lookUp(session, {}, { cookie }, extra))
     }
   })
 }
 
-test('takes every kind of secret that Node takes', async () => {
+test('a secret may have every type that Node accepts', async () => {
   const bytes = Buffer.from('keyboard cat')
   const imported = await webcrypto.subtle.importKey('raw', bytes, { name: 'HMAC', hash: 'SHA-256' }, true, ['sign'])
   const secrets = [
@@ -109,31 +113,16 @@ test('takes every kind of secret that Node takes', async () => {
   }
 })
 
-test('minds a secret that cannot be used when it is needed, and no earlier', async () => {
+test('an unusable secret is an error when it is needed, and not earlier', async () => {
   const secrets = [17, {}, true, [null], [undefined, 'x'], ['keyboard cat', 17], [17, 'keyboard cat'], ['x', null]]
   const cookies = ['', 'a=b', `${NAME}=one`, `${NAME}=${encoded('one')}`, `${NAME}=${encoded('one', 'wrong')}`]
   for (const secret of secrets) {
     for (const cookie of cookies) {
       await same((session) => lookUp(session, { secret }, { cookie }))
     }
-    await same((session) => told(session, { secret, saveUninitialized: true }))
+    await same((session) => respond(session, { secret }))
   }
 })
-
-// Gives the headers, and what was told late.
-function told(session, more) {
-  const { req, res, wire } = exchange()
-  const late = []
-  let isCalled = false
-  return new Promise((resolve) => {
-    res.on('finish', () => setImmediate(() => resolve([wire.cookies, late])))
-    session(options(more))(req, res, (error) => {
-      if (isCalled) return late.push(error.message)
-      isCalled = true
-      res.end('x')
-    })
-  })
-}
 
 test('a list of secrets may change while the server runs', async () => {
   const seen = await same((session) => {
@@ -160,24 +149,25 @@ test('a list of secrets may change while the server runs', async () => {
   assert.deepEqual(seen, [true, false, true, true, false, true, false])
 })
 
-test('falls back to the secret of cookie-parser', async () => {
+test('without a secret, the secret of cookie-parser is used', async () => {
   const cookie = `${NAME}=${encoded('one')}`
   for (const secret of [undefined, '', null]) {
-    await same((session) => lookUp(session, { secret }, { cookie }))
-    await same((session) => lookUp(session, { secret }, { cookie }, { secret: 'keyboard cat' }))
-    await same((session) => lookUp(session, { secret }, { cookie }, { secret: 'other' }))
+    for (const extra of [{}, { secret: 'keyboard cat' }, { secret: 'other' }]) {
+      await same((session) => lookUp(session, { secret }, { cookie }, extra))
+    }
   }
 })
 
-test('names: `name` before `key` before `connect.sid`', async () => {
+test('the name of the cookie is `name`, then `key`, then `connect.sid`', async () => {
+  const cookie = `a=${encoded('1')}; b=${encoded('2')}; ${NAME}=${encoded('3')}`
   for (const names of [{ name: 'a', key: 'b' }, { key: 'b' }, { name: '', key: 'b' }, {}]) {
-    await same((session) => lookUp(session, names, { cookie: `a=${encoded('1')}; b=${encoded('2')}; ${NAME}=${encoded('3')}` }))
-    await same((session) => told(session, { ...names, saveUninitialized: true }))
+    await same((session) => lookUp(session, names, { cookie }))
+    await same((session) => respond(session, names))
   }
-  await same((session) => told(session, { name: 'a b', saveUninitialized: true }))
+  await same((session) => respond(session, { name: 'a b' }))
 })
 
-test('ids are as random and as long as express-session draws them', () => {
+test('ids are distinct, and have the format of express-session', () => {
   const { req, res } = exchange()
   const ids = new Set()
   for (let i = 0; i < 1000; i++) {
@@ -188,32 +178,32 @@ test('ids are as random and as long as express-session draws them', () => {
   for (const id of ids) assert.match(id, /^[A-Za-z0-9_-]{32}$/)
 })
 
-test('genid gets the request, and its result is the id whatever it is', async () => {
+test('genid gets the request, and any result is the id', async () => {
   for (const id of ['', 'x', 17, null, undefined, {}, '\ud800', 'a;b=c']) {
-    await same((session) => told(session, { genid: (req) => (assert.ok(req.headers), id), saveUninitialized: true }))
+    await same((session) => respond(session, { genid: (req) => (assert.ok(req.headers), id) }))
   }
   await same((session) => lookUp(session, { genid: () => { throw new Error('no id') } }, {}))
 })
 
-test('the settings of the cookie may be a function', async () => {
+test('the cookie option may be a function', async () => {
   const seen = await same(async (session) => {
     let calls = 0
     const cookie = (req) => {
       calls++
       return { path: '/', domain: req.headers.host, secure: req.secure ? 'auto' : false }
     }
-    const seen = [await told(session, { cookie, saveUninitialized: true }), calls]
+    const seen = [await respond(session, { cookie }), calls]
     seen.push(lookUp(session, { cookie: () => { throw new Error('no settings') } }, {}))
     seen.push(lookUp(session, { cookie: () => undefined }, {}))
     seen.push(lookUp(session, { cookie: () => 'text' }, {}))
     seen.push(lookUp(session, { cookie: 'text' }, {}))
-    seen.push(await told(session, { cookie: () => ({ sameSite: 'auto' }), saveUninitialized: true }))
+    seen.push(await respond(session, { cookie: () => ({ sameSite: 'auto' }) }))
     return seen
   })
   assert.equal(seen[1], 2)
 })
 
-test('knows HTTPS by the same', async () => {
+test('HTTPS is detected the same', async () => {
   const requests = [
     [{}, {}],
     [{ 'x-forwarded-proto': 'https' }, {}],
@@ -224,18 +214,12 @@ test('knows HTTPS by the same', async () => {
     [{}, { secure: 1 }],
     [{ 'x-forwarded-proto': 'https' }, { secure: false }]
   ]
+  const cookies = [{ secure: true }, { secure: 'auto' }, { sameSite: 'auto' }, { secure: 'auto', sameSite: 'auto' }]
   for (const [headers, extra] of requests) {
-    for (const proxy of [undefined, true, false, 1]) {
-      for (const encrypted of [false, true]) {
-        for (const cookie of [{ secure: true }, { secure: 'auto' }, { sameSite: 'auto' }, { secure: 'auto', sameSite: 'auto' }]) {
-          await same((session) => {
-            const { req, res, wire } = exchange({ headers, encrypted })
-            Object.assign(req, extra)
-            return new Promise((resolve) => {
-              res.on('finish', () => resolve(wire.cookies))
-              session(options({ proxy, cookie, saveUninitialized: true }))(req, res, () => res.end())
-            })
-          })
+    for (const encrypted of [false, true]) {
+      for (const proxy of [undefined, true, false, 1]) {
+        for (const cookie of cookies) {
+          await same((session) => respond(session, { proxy, cookie }, { headers, encrypted, extra }))
         }
       }
     }

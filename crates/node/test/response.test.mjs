@@ -1,16 +1,18 @@
-// What leaves before the store has answered, and what after: express-session's own way to the byte.
+// Responses: the bytes that are sent before the store has answered, and after.
 
 import assert from 'node:assert/strict'
 import test from 'node:test'
 
-import { cookieOf, options, original, same, thrown } from '../testing/sides.mjs'
+import { RECORD, cookieOf, options, original, same, thrown } from '../testing/sides.mjs'
 import { answer, exchange, turn } from '../testing/wire.mjs'
 
 const COOKIE = cookieOf(original, 'id0')
 
-// A store that answers when it is told to.
+// A store that answers when the test calls back.
 function slowStore(session) {
   const store = new session.MemoryStore()
+  store.sessions.id0 = RECORD
+  store.calls = []
   store.waiting = []
   for (const verb of ['set', 'touch', 'destroy']) {
     store[verb] = (...args) => {
@@ -18,7 +20,6 @@ function slowStore(session) {
       store.waiting.push(args.at(-1))
     }
   }
-  store.calls = []
   return store
 }
 
@@ -26,15 +27,15 @@ const change = (req) => {
   req.session.a = 1
 }
 
-// [what, request, handler]: the handler's results are compared too.
+// [description, handler]; the handler returns an array, which is compared too.
 const RESPONSES = [
   ['a text of unknown length', (req, res) => (change(req), [res.end('hello')])],
   ['a text of known length', (req, res) => (change(req), res.setHeader('Content-Length', 5), [res.end('hello')])],
   ['bytes of known length', (req, res) => (change(req), res.setHeader('Content-Length', 5), [res.end(Buffer.from('hello'))])],
   ['a byte array', (req, res) => (change(req), res.setHeader('Content-Length', '2'), [res.end(new Uint8Array([65, 66]))])],
   ['one byte', (req, res) => (change(req), res.setHeader('Content-Length', 1), [res.end('h')])],
-  ['no byte, announced', (req, res) => (change(req), res.setHeader('Content-Length', 0), [res.end()])],
-  ['an empty text, against what was announced', (req, res) => (change(req), res.setHeader('Content-Length', 1), [res.end('')])],
+  ['no bytes, of known length', (req, res) => (change(req), res.setHeader('Content-Length', 0), [res.end()])],
+  ['an empty text, shorter than its length', (req, res) => (change(req), res.setHeader('Content-Length', 1), [res.end('')])],
   ['an empty text', (req, res) => (change(req), [res.end('')])],
   ['nothing', (req, res) => (change(req), [res.end()])],
   ['null', (req, res) => (change(req), [res.end(null)])],
@@ -42,38 +43,37 @@ const RESPONSES = [
   ['another encoding, of known length', (req, res) => (change(req), res.setHeader('Content-Length', 2), [res.end('aGk=', 'base64')])],
   ['a text written before', (req, res) => (change(req), [res.write('one'), res.end('two')])],
   ['a change after the headers', (req, res) => [res.write('one'), change(req), res.end('two')]],
-  ['all written before', (req, res) => (change(req), res.setHeader('Content-Length', 3), [res.write('one'), res.end()])],
+  ['a body written before the end', (req, res) => (change(req), res.setHeader('Content-Length', 3), [res.write('one'), res.end()])],
   ['a second end', (req, res) => (change(req), [res.end('one'), res.end('two'), res.end()])],
   ['writeHead with headers', (req, res) => (change(req), res.writeHead(302, { Location: '/x', 'Set-Cookie': 'a=b' }), [res.end('moved')])],
   ['writeHead with a list', (req, res) => (change(req), res.writeHead(200, 'Fine', ['Set-Cookie', 'a=b', 'set-cookie', 'c=d']), [res.end()])],
   ['writeHead twice', (req, res) => (change(req), res.writeHead(200), [thrown(() => res.writeHead(201)), res.end()])],
   ['a change after writeHead', (req, res) => (res.writeHead(200), change(req), [res.end('x')])],
   ['flushHeaders', (req, res) => (change(req), res.flushHeaders(), [res.end('x')])],
-  ['own cookies', (req, res) => (change(req), res.setHeader('Set-Cookie', ['a=1', 'b=2']), [res.end('x')])],
-  ['an own cookie', (req, res) => (change(req), res.setHeader('Set-Cookie', 'a=1'), [res.end('x')])],
+  ['two cookies of the handler', (req, res) => (change(req), res.setHeader('Set-Cookie', ['a=1', 'b=2']), [res.end('x')])],
+  ['a cookie of the handler', (req, res) => (change(req), res.setHeader('Set-Cookie', 'a=1'), [res.end('x')])],
   ['nothing changed', (req, res) => [res.end('hello')]],
   ['nothing changed, of known length', (req, res) => (res.setHeader('Content-Length', 5), [res.end('hello')])],
   ['a function in place of a body', (req, res) => [thrown(() => res.end(() => {}))]],
   ['a function in place of a body, and a change', (req, res) => (change(req), [thrown(() => res.end(() => {}))])],
   ['an unset session', (req, res) => ((req.session = null), [res.end('x')])],
-  ['a session that is no object', (req, res) => ((req.session = 0), [res.end('x')])],
+  ['a session that is not an object', (req, res) => ((req.session = 0), [res.end('x')])],
   ['a session that is another object', (req, res) => ((req.session = { a: 1 }), [thrown(() => res.end('x'))])],
   ['a session without its cookie', (req, res) => (delete req.session.cookie, [thrown(() => res.end('x'))])],
-  ['what is no JSON', (req, res) => ((req.session.big = 1n), [thrown(() => res.end('x'))])],
-  ['what is no JSON, when headers are written', (req, res) => ((req.session.big = 1n), [thrown(() => res.writeHead(200))])],
-  ['a circle', (req, res) => ((req.session.self = req.session), [thrown(() => res.end('x')).slice(0, 40)])],
+  ['data that is not JSON', (req, res) => ((req.session.big = 1n), [thrown(() => res.end('x'))])],
+  ['data that is not JSON, when headers are written', (req, res) => ((req.session.big = 1n), [thrown(() => res.writeHead(200))])],
+  ['circular data', (req, res) => ((req.session.self = req.session), [thrown(() => res.end('x')).slice(0, 40)])],
   ['another id', (req, res) => (change(req), (req.sessionID = 'other'), [res.end('x')])],
-  ['an id that is no text', (req, res) => (change(req), (req.sessionID = 17), [res.end('x')])],
+  ['an id that is not a string', (req, res) => (change(req), (req.sessionID = 17), [res.end('x')])],
   ['an id that cannot be printed', (req, res) => ((req.sessionID = '\ud800'), [res.end('x')])],
   ['an empty id', (req, res) => (change(req), (req.sessionID = ''), [res.end('x')])],
   ['a path that cannot be printed', (req, res) => (change(req), (req.session.cookie.path = ';'), [res.end('x')])],
   ['a cookie that is a plain object', (req, res) => (change(req), (req.session.cookie = {}), [res.end('x')])],
-  ['data that writes itself', (req, res) => ((req.session.toJSON = () => ({ b: 2 })), [res.end('x')])]
+  ['data with a toJSON method', (req, res) => ((req.session.toJSON = () => ({ b: 2 })), [res.end('x')])]
 ]
 
 async function play(session, more, request, handler) {
   const store = slowStore(session)
-  store.sessions.id0 = '{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"views":1}'
   const { req, res, wire } = exchange(request)
   let isFinished = false
   res.on('finish', () => {
@@ -102,7 +102,7 @@ async function play(session, more, request, handler) {
 
 const REQUESTS = [
   ['a new visitor', {}],
-  ['a visitor who comes back', { headers: { cookie: COOKIE } }],
+  ['a returning visitor', { headers: { cookie: COOKIE } }],
   ['a HEAD request', { method: 'HEAD', headers: { cookie: COOKIE } }]
 ]
 const OPTIONS = [
@@ -116,10 +116,10 @@ Date.now = () => 1_700_000_000_123
 
 for (const [what, handler] of RESPONSES) {
   test(`${what} is sent the same`, async () => {
-    for (const [who, request] of REQUESTS) {
+    for (const [visitor, request] of REQUESTS) {
       for (const more of OPTIONS) {
         await same((session) => play(session, more, request, handler)).catch((error) => {
-          error.message = `${who}, ${JSON.stringify(more)}: ${error.message}`
+          error.message = `${visitor}, ${JSON.stringify(more)}: ${error.message}`
           throw error
         })
       }
@@ -127,7 +127,7 @@ for (const [what, handler] of RESPONSES) {
   })
 }
 
-test('the end waits for the store', async () => {
+test('the end of the response waits for the store', async () => {
   const handler = (req, res) => (change(req), [res.end('hello')])
   const [, , , calls, text, isFinished, after, isOver] = await same((session) => play(session, {}, {}, handler))
   assert.deepEqual(calls, ['set'])
@@ -135,22 +135,22 @@ test('the end waits for the store', async () => {
   assert.ok(after.endsWith('0\r\n\r\n') && isOver)
 })
 
-// Stores that do not do as they should.
+// Stores with faults.
 const STORES = {
-  'answers at once': (store) => {
+  'answers synchronously': (store) => {
     store.set = store.touch = store.destroy = (...args) => args.at(-1)()
     store.get = (_id, fn) => fn(null, JSON.parse(store.sessions.id0))
   },
   'answers twice': (store) => {
     store.set = store.touch = store.destroy = (...args) => (setImmediate(args.at(-1)), setImmediate(args.at(-1)))
   },
-  'answers twice at once': (store) => {
+  'answers twice synchronously': (store) => {
     store.set = store.touch = store.destroy = (...args) => (args.at(-1)(), args.at(-1)())
   },
   'fails': (store) => {
     store.set = store.touch = store.destroy = (...args) => setImmediate(args.at(-1), new Error('out'))
   },
-  'fails at once': (store) => {
+  'fails synchronously': (store) => {
     store.set = store.touch = store.destroy = (...args) => args.at(-1)(new Error('out'))
   },
   'fails twice': (store) => {
@@ -162,7 +162,7 @@ const STORES = {
   'cannot touch': (store) => {
     store.touch = undefined
   },
-  'says that a session is not there': (store) => {
+  'reports a missing session': (store) => {
     store.get = (_id, fn) => fn(Object.assign(new Error('no file'), { code: 'ENOENT' }))
   },
   'reads twice': (store) => {
@@ -171,16 +171,16 @@ const STORES = {
       setImmediate(fn, null, JSON.parse(store.sessions.id0))
     }
   },
-  'reads twice at once, a session and none': (store) => {
+  'reads a session and none synchronously': (store) => {
     store.get = (_id, fn) => (fn(null, JSON.parse(store.sessions.id0)), fn())
   },
-  'reads twice at once, an empty session and none': (store) => {
+  'reads an empty session and none synchronously': (store) => {
     store.get = (_id, fn) => (fn(null, { cookie: JSON.parse(store.sessions.id0).cookie }), fn())
   },
-  'reads twice at once, none and a session': (store) => {
+  'reads none and a session synchronously': (store) => {
     store.get = (_id, fn) => (fn(), fn(null, JSON.parse(store.sessions.id0)))
   },
-  'reads, and fails then': (store) => {
+  'reads a session and then fails': (store) => {
     store.get = (_id, fn) => (fn(null, JSON.parse(store.sessions.id0)), setImmediate(fn, new Error('out')))
   },
   'cannot read': (store) => {
@@ -189,13 +189,13 @@ const STORES = {
   'has a record without a cookie': (store) => {
     store.get = (_id, fn) => fn(null, { views: 1 })
   },
-  'has a record that is no object': (store) => {
+  'has a record that is not an object': (store) => {
     store.get = (_id, fn) => fn(null, 'text')
   },
   'has a record with an odd cookie': (store) => {
     store.get = (_id, fn) => fn(null, { cookie: { originalMaxAge: '17', maxAge: 1 } })
   },
-  'hands out objects': (store) => {
+  'returns the same object each time': (store) => {
     const kept = store.createSession({ sessionID: 'id0' }, JSON.parse(store.sessions.id0))
     store.get = (_id, fn) => fn(null, kept)
   }
@@ -213,13 +213,13 @@ const HANDLERS = [
 ]
 
 for (const [what, spoil] of Object.entries(STORES)) {
-  test(`a store that ${what} does the same`, async () => {
+  test(`a store that ${what} has the same effect`, async () => {
     for (const request of [{}, { headers: { cookie: COOKIE } }]) {
       for (const more of OPTIONS) {
         for (const handler of HANDLERS) {
           await same(async (session) => {
             const store = new session.MemoryStore()
-            store.sessions.id0 = '{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"views":1}'
+            store.sessions.id0 = RECORD
             spoil(store)
             const got = await answer(session(options({ store, ...more })), request, guarded(handler))
             return { ...got, sessions: { ...store.sessions } }
@@ -238,7 +238,7 @@ function end(res, text) {
   attempt(res, () => res.end(text))
 }
 
-// A response whose end throws does not end.
+// Ends the exchange if the response throws, as it then never finishes.
 function attempt(res, run) {
   try {
     run()
@@ -248,10 +248,10 @@ function attempt(res, run) {
   }
 }
 
-test('a store that throws throws where express-session throws', async () => {
+test('an exception of a store is thrown where express-session throws it', async () => {
   const throwing = (session, verb) => {
     const store = new session.MemoryStore()
-    store.sessions.id0 = '{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}}'
+    store.sessions.id0 = RECORD
     store[verb] = () => {
       throw new Error(`thrown by ${verb}`)
     }
@@ -271,7 +271,7 @@ test('a store that throws throws where express-session throws', async () => {
   assert.deepEqual(texts, ['get', 'set', 'touch'].map((verb) => `Error: thrown by ${verb}`))
 })
 
-test('a store that never answers holds the response for ever', async () => {
+test('a store that never answers keeps the response open', async () => {
   const [, , , , later, isFinished] = await same(async (session) => {
     const seen = await play(session, {}, {}, (req, res) => (change(req), [res.end('hello')]))
     return seen.slice(0, 6)
@@ -279,7 +279,7 @@ test('a store that never answers holds the response for ever', async () => {
   assert.ok(later.endsWith('hello\r\n') && !isFinished)
 })
 
-test('a request outside of the path, or while the store is away, has no session', async () => {
+test('a request outside of the path, or while the store is disconnected, has no session', async () => {
   for (const path of ['/', '/admin', '/administrator', '/Admin', '/admin/x?y', 'http://host/admin', '*']) {
     await same((session) => visible(session, { cookie: { path: '/admin' } }, path))
   }
@@ -296,7 +296,7 @@ test('a request outside of the path, or while the store is away, has no session'
   })
 })
 
-test('a second middleware does nothing', async () => {
+test('a second middleware has no effect', async () => {
   await same((session) => {
     const { req, res } = exchange()
     const [one, two] = ['one', 'two'].map((name) => session(options({ name })))

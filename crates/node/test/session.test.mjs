@@ -1,4 +1,4 @@
-// The session object, the stores' base, and the memory store.
+// The session object, the base of stores, and the memory store.
 
 import assert from 'node:assert/strict'
 import { inherits } from 'node:util'
@@ -24,7 +24,7 @@ function describe(object) {
   ]))
 }
 
-test('has the same properties', async () => {
+test('the session, cookie and stores have the same properties', async () => {
   await same((session) => {
     const { req } = begin(session)
     const { session: one } = req
@@ -41,7 +41,7 @@ test('has the same properties', async () => {
   })
 })
 
-test('drops what a record may not bring', async () => {
+test('a record cannot replace the properties of the session', async () => {
   await same(({ Session }) => {
     const record = JSON.parse('{"req":1,"id":2,"touch":3,"save":4,"toString":5,"__proto__":6,"valueOf":7,"a":8,"cookie":9}')
     const one = new Session({ sessionID: 'x' }, record)
@@ -50,18 +50,15 @@ test('drops what a record may not bring', async () => {
   await same(({ Session }) => [null, undefined, 1, 'ab', [1, 2]].map((data) => Object.keys(new Session({}, data))))
 })
 
-test('gives itself back to those who call back', () => {
+test('methods with a callback return the session', () => {
   const { req } = begin(ours)
   const { session: one } = req
-  assert.equal(one.touch(), one)
-  assert.equal(one.resetMaxAge(), one)
-  assert.equal(one.save(() => {}), one)
-  assert.equal(one.reload(() => {}), one)
-  assert.equal(one.regenerate(() => {}), one)
-  assert.equal(one.destroy(() => {}), one)
+  for (const method of ['touch', 'resetMaxAge', 'save', 'reload', 'regenerate', 'destroy']) {
+    assert.equal(one[method](() => {}), one)
+  }
 })
 
-test('gives promises to those who do not', async () => {
+test('methods without a callback return promises', async () => {
   const { req, store } = begin(ours)
   const { session: first } = req
   first.views = 1
@@ -80,7 +77,7 @@ test('gives promises to those who do not', async () => {
   assert.deepEqual(Object.keys(store.sessions), [])
 })
 
-test('promises tell what fails, and nobody has to listen', async () => {
+test('promises reject with the error, and a rejection without a handler is ignored', async () => {
   const { req, store } = begin(ours)
   const error = new Error('out')
   for (const verb of ['get', 'set', 'destroy']) store[verb] = (...args) => setImmediate(args.at(-1), error)
@@ -96,7 +93,7 @@ test('promises tell what fails, and nobody has to listen', async () => {
   await turn()
 })
 
-test('what a store throws is thrown, promise or not', () => {
+test('an exception of a store is thrown, also without a callback', () => {
   const { req, store } = begin(ours)
   store.set = () => { throw new Error('thrown') }
   assert.throws(() => req.session.save(), /^Error: thrown$/)
@@ -104,7 +101,7 @@ test('what a store throws is thrown, promise or not', () => {
   assert.throws(() => req.session.save(), TypeError)
 })
 
-test('a promise settles once, whatever the store calls', async () => {
+test('a promise settles once, even if the store calls back twice', async () => {
   const { req, store } = begin(ours)
   store.set = (_id, _session, fn) => {
     fn()
@@ -113,7 +110,7 @@ test('a promise settles once, whatever the store calls', async () => {
   await req.session.save()
 })
 
-test('a patched method is used', async () => {
+test('a replaced method of the prototype is called', async () => {
   await same(async (session) => {
     const calls = []
     const { save } = session.Session.prototype
@@ -134,7 +131,7 @@ test('a patched method is used', async () => {
   })
 })
 
-test('old stores derive from Store without `class`', async () => {
+test('a store may derive from Store without `class`', async () => {
   await same(async ({ Store, Session }) => {
     function Old(options) {
       Store.call(this, options)
@@ -160,7 +157,7 @@ test('old stores derive from Store without `class`', async () => {
   })
 })
 
-test('the memory store does the same', async () => {
+test('the memory store has the same results', async () => {
   await same(async ({ MemoryStore }) => {
     const store = new MemoryStore()
     const call = (verb, ...args) => new Promise((resolve) => store[verb](...args, (...results) => resolve(results)))
@@ -178,7 +175,7 @@ test('the memory store does the same', async () => {
   })
 })
 
-test('the memory store gives promises too', async () => {
+test('the memory store returns promises too', async () => {
   const store = new ours.MemoryStore()
   await store.set('a', { cookie: {}, v: 1 })
   assert.deepEqual(await store.get('a'), { cookie: {}, v: 1 })

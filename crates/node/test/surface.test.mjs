@@ -1,17 +1,16 @@
-// What the module gives, and which options it takes.
+// The exports of the package, and the options of the middleware.
 
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
 import { createRequire } from 'node:module'
 import test from 'node:test'
-import { fileURLToPath } from 'node:url'
 
 import * as namespace from 'express-session-rs'
+import { run } from '../testing/program.mjs'
 import { options, original, ours, same, thrown } from '../testing/sides.mjs'
 
 const require = createRequire(import.meta.url)
 
-test('has what express-session has, under both ways of importing', () => {
+test('import and require return the exports of express-session', () => {
   assert.deepEqual(Object.keys(ours).sort(), Object.keys(original).sort())
   assert.equal(require('express-session-rs'), ours)
   assert.equal(namespace.default, ours)
@@ -24,7 +23,7 @@ test('has what express-session has, under both ways of importing', () => {
   assert.equal(ours().length, 3)
 })
 
-test('refuses the options that express-session refuses, in its words', async () => {
+test('invalid options are refused with the messages of express-session', async () => {
   const wrong = [
     { genid: 'text' },
     { unset: 'other' },
@@ -36,17 +35,17 @@ test('refuses the options that express-session refuses, in its words', async () 
   assert.ok(texts.every((text) => text.startsWith('TypeError: ')))
 })
 
-test('refuses departures that are none, or not for Node', () => {
+test('unknown departures, and those that are not available for Node, are refused', () => {
   const text = (departures) => thrown(() => ours(options({ departures })))
-  assert.match(text(['clear_cookie']), /^TypeError: .*"clear_cookie", which is none of pathMatch, /)
-  assert.match(text(['mergeChanges']), /^TypeError: .*"mergeChanges" is not for Node: /)
+  assert.match(text(['clear_cookie']), /^TypeError: departures option: "clear_cookie" is none of pathMatch, /)
+  assert.match(text(['mergeChanges']), /^TypeError: departures option: "mergeChanges" is not available for Node: /)
   assert.match(text('clearCookie'), /^TypeError: departures option must be an array of names$/)
   assert.match(text([1]), /^TypeError: departures option must be an array of names$/)
   assert.equal(text([]), 'nothing thrown')
   assert.equal(text(undefined), 'nothing thrown')
 })
 
-test('store takes what express-session installs', async () => {
+test('the store gets the function and the listeners that express-session installs', async () => {
   await same((session) => {
     const store = new session.MemoryStore()
     session(options({ store }))
@@ -56,61 +55,52 @@ test('store takes what express-session installs', async () => {
   })
 })
 
-// Each line of what a process says, without its date, color and place.
-function words(module, env, code) {
-  const script = `const session = require(${JSON.stringify(module)}); ${code}`
-  const { stderr } = spawnSync(process.execPath, ['-e', script], {
-    cwd: fileURLToPath(new URL('..', import.meta.url)),
-    encoding: 'utf8',
-    env: { PATH: process.env.PATH, ...env }
+// Runs a program with both packages, checks that they print the same, and returns the lines without dates and colors.
+function sameOutput(env, code) {
+  const [expected, lines] = ['express-session', 'express-session-rs'].map((name) => {
+    const script = `const session = require(${JSON.stringify(name)}); ${code}`
+    const { stderr } = run(script, { env: { PATH: process.env.PATH, ...env } })
+    return stderr
+      .replace(/\x1b\[[0-9;]*m/g, '')
+      .replace(/\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT/g, 'DATE')
+      .split('\n')
   })
-  return stderr
-    .replace(/\x1b\[[0-9;]*m/g, '')
-    .replace(/\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT/g, 'DATE')
-    .split('\n')
+  assert.deepEqual(lines, expected)
+  return lines
 }
 
-function sameWords(env, code) {
-  const expected = words('express-session', env, code)
-  assert.deepEqual(words('express-session-rs', env, code), expected)
-  return expected
-}
-
-test('tells what is deprecated, where, and unless it is not to', () => {
+test('deprecations are reported with their place, unless NO_DEPRECATION is set', () => {
   const code = `
     session()
     session({ secret: 'k', resave: false, saveUninitialized: false, cookie: { maxAge: new Date() } })
     new session.Cookie({ maxAge: new Date(0) })`
-  const said = sameWords({}, code)
-  assert.match(said.join('\n'), /express-session deprecated undefined resave option.* at /)
-  assert.match(said.join('\n'), /maxAge as Date/)
-  assert.deepEqual(sameWords({ NO_DEPRECATION: 'express-session' }, code), [''])
+  const printed = sameOutput({}, code)
+  assert.match(printed.join('\n'), /express-session deprecated undefined resave option.* at /)
+  assert.match(printed.join('\n'), /maxAge as Date/)
+  assert.deepEqual(sameOutput({ NO_DEPRECATION: 'express-session' }, code), [''])
 })
 
-test('warns of the memory store in production', () => {
+test('the memory store prints a warning in production only', () => {
   const code = `session({ secret: 'k', resave: false, saveUninitialized: false })`
-  assert.match(sameWords({ NODE_ENV: 'production' }, code)[0], /^Warning: connect.session\(\) MemoryStore/)
-  assert.deepEqual(sameWords({ NODE_ENV: 'test' }, code), [''])
+  assert.match(sameOutput({ NODE_ENV: 'production' }, code)[0], /^Warning: connect.session\(\) MemoryStore/)
+  assert.deepEqual(sameOutput({ NODE_ENV: 'test' }, code), [''])
 })
 
-test('says the same when it is debugged', () => {
+test('DEBUG=express-session prints the same', () => {
   const code = `
-    const { IncomingMessage, ServerResponse } = require('http')
-    const { Writable } = require('stream')
+    const wire = import('./testing/wire.mjs')
     let count = 0
     const store = new session.MemoryStore().setMaxListeners(0)
-    const play = (more, headers, handler, url = '/') => new Promise((resolve) => {
-      const socket = new Writable({ write: (chunk, encoding, done) => done() })
-      const req = new IncomingMessage(socket)
-      Object.assign(req, { headers, url, httpVersionMajor: 1, httpVersionMinor: 1 })
-      const res = new ServerResponse(req)
-      res.assignSocket(socket)
-      res.on('finish', () => setImmediate(resolve, req))
+    const play = async (more, headers, handler) => {
+      const { req, res } = (await wire).exchange({ headers })
       const use = session({
         secret: 'k', store, resave: false, saveUninitialized: false, genid: () => 'id' + count++, ...more
       })
-      use(req, res, (error) => error ? res.end() : handler(req, res))
-    })
+      await new Promise((resolve) => {
+        res.on('finish', () => setImmediate(resolve))
+        use(req, res, (error) => error ? res.end() : handler(req, res))
+      })
+    }
     const end = (req, res) => res.end('ok')
     const write = (req, res) => {
       req.session.a = 1
@@ -141,8 +131,8 @@ test('says the same when it is debugged', () => {
       use({}, {}, () => {})
     })()`
   const plain = (lines) => lines.map((line) => line.replace(/^DATE /, '').trim())
-  const said = plain(sameWords({ DEBUG: 'express-session' }, code))
+  const printed = plain(sameOutput({ DEBUG: 'express-session' }, code))
   for (const text of ['split response', 'not secured', 'touched', 'destroyed', 'store is disconnected']) {
-    assert.ok(said.includes(`express-session ${text}`), text)
+    assert.ok(printed.includes(`express-session ${text}`), text)
   }
 })

@@ -1,4 +1,4 @@
-// The types, by the compiler: what `testing/types` expects to be refused is refused, and nothing else.
+// The types: TypeScript refuses exactly the lines of `testing/types` that expect an error.
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import test from 'node:test'
 import { fileURLToPath } from 'node:url'
 
-test('applications compile, with their data declared for either module', () => {
+test('applications compile with session data declared for either module', () => {
   const manifest = createRequire(import.meta.url).resolve('typescript/package.json')
   const project = fileURLToPath(new URL('../testing/types', import.meta.url))
   const compiler = join(dirname(manifest), 'bin', 'tsc')

@@ -1,6 +1,4 @@
-// A real browser: headless Chromium, with a profile that is thrown away.
-//
-// `cargo xtask test --only node` installs it.
+// Headless Chromium, with a temporary profile. `cargo xtask test --only node` installs it.
 
 import fs from 'node:fs'
 import os from 'node:os'
@@ -8,23 +6,23 @@ import path from 'node:path'
 
 import { chromium } from 'playwright-core'
 
-import { folder, leftOut } from './servers.mjs'
+import { folder, missing } from './servers.mjs'
 
 const executablePath = (process.env.PATH ?? '')
   .split(path.delimiter)
   .map((folder) => path.join(folder, 'chromium'))
   .find((file) => fs.existsSync(file))
 
-// Says why what needs it is left out, or `false`.
-export const withoutChromium = () => leftOut(executablePath, 'Chromium')
+// Returns why tests in Chromium are skipped, or `false`.
+export const withoutChromium = () => missing(executablePath, 'Chromium')
 
-// Starts a browser of its own. It is spoken to over a pipe, and so ends with this process however that ends.
+// Starts a browser. Playwright controls it through a pipe, so that it ends with this process in any case.
 export async function openChromium() {
   const context = await chromium.launchPersistentContext(folder(), {
     executablePath,
-    // Its sandbox refuses to be root's. The only pages are ours.
+    // The sandbox does not start as root. All pages are ours.
     chromiumSandbox: os.userInfo().uid !== 0,
-    // What it would like to know from elsewhere, it is not told.
+    // Chromium's own requests to other hosts fail.
     args: ['--no-proxy-server', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1']
   })
   return new Chromium(context)
@@ -39,32 +37,27 @@ class Chromium {
     ;[this.#page] = context.pages()
   }
 
-  // Opens a page, and gives its text.
+  // Opens a page, and returns its text.
   async open(url) {
     await this.#page.goto(url)
-    return this.text()
+    return this.#text()
   }
 
-  // Fills in the fields of the page's form by their names, sends it, and gives the text of the page that comes.
-  async send(form, fields = {}) {
-    for (const [name, value] of Object.entries(fields)) await this.#page.fill(`${form} [name=${name}]`, value)
-    const come = this.#page.waitForEvent('load')
-    await this.#page.click(`${form} button`)
-    await come
-    return this.text()
-  }
-
-  // Reloads the page, and gives its text.
   async reload() {
     await this.#page.reload()
-    return this.text()
+    return this.#text()
   }
 
-  text() {
-    return this.#page.textContent('body')
+  // Fills in the page's form of this id, sends it, and returns the text of the next page.
+  async send(form, fields = {}) {
+    for (const [name, value] of Object.entries(fields)) await this.#page.fill(`#${form} [name=${name}]`, value)
+    const loaded = this.#page.waitForEvent('load')
+    await this.#page.click(`#${form} button`)
+    await loaded
+    return this.#text()
   }
 
-  // What a script of the page's gives.
+  // Runs a script in the page, and returns its result.
   run(script) {
     return this.#page.evaluate(script)
   }
@@ -73,7 +66,7 @@ class Chromium {
     return this.#context.cookies()
   }
 
-  // Has the cookies that `cookies` gave, and no others.
+  // Replaces the cookies by those that `cookies` returned.
   async restore(cookies) {
     await this.#context.clearCookies()
     await this.#context.addCookies(cookies)
@@ -81,5 +74,9 @@ class Chromium {
 
   close() {
     return this.#context.close()
+  }
+
+  #text() {
+    return this.#page.textContent('body')
   }
 }

@@ -1,8 +1,8 @@
-// A view counter with a renewal, a reload and a logout: what a store is asked for.
+// A view counter with a renewal, a reload and a logout, which make every kind of store call.
 
 import { Browser, serve } from './browser.mjs'
 
-// Serves the counter with a middleware until the test is over, and gives a visitor.
+// Serves the counter until the test ends, and returns a visitor.
 export async function visit(t, middleware) {
   const url = await serve(t, (req, res) => {
     middleware(req, res, (error) => {

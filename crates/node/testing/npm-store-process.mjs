@@ -1,11 +1,11 @@
-// The process of npm-store.mjs.
+// The child process of npm-store.mjs.
 
 import { done, stores } from '../../../interop/node/stores.mjs'
 
 let now
 let opened
 
-// What time it is, is the test's to say.
+// The test sets the time.
 globalThis.Date = class extends Date {
   constructor(...args) {
     super(...(args.length ? args : [now]))
@@ -48,7 +48,7 @@ function ask(verb, ...args) {
   return done((callback) => opened.store[verb](...args, callback))
 }
 
-// Makes a session as express-session hands it to a store.
+// Creates a session as express-session passes it to a store.
 function sessionOf(sid, text) {
   const { store } = opened
   return store.createSession({ sessionID: sid, sessionStore: store }, JSON.parse(text))

@@ -1,5 +1,5 @@
-// An npm store in a process of its own, which is where Express applications have it, with the time of this one.
-// In this process it could not be: two copies of SQLite in one process do not see each other's locks.
+// An npm store in a process of its own, with the time of this one. Two copies of SQLite in one process would not see
+// each other's locks.
 
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 
 const PROGRAM = fileURLToPath(new URL('npm-store-process.mjs', import.meta.url))
 
-// Opens the store of a kind, at an empty place, and gives it with its address.
+// Opens a store of a kind in an empty place, and returns it with its URL.
 export async function openNpmStore(kind, place) {
   const child = fork(PROGRAM)
   const asked = []
@@ -17,7 +17,7 @@ export async function openNpmStore(kind, place) {
     else resolve(answer)
   })
   child.on('exit', () => {
-    for (const { reject } of asked) reject(new Error('the process of the npm store has ended'))
+    for (const { reject } of asked) reject(new Error('the process of the npm store has exited'))
   })
   const ask = (verb, ...args) =>
     new Promise((resolve, reject) => {

@@ -1,4 +1,4 @@
-// A proxy before a server: it counts how often a client waits for an answer, and can be shut.
+// A proxy in front of a server, which counts round trips and can be shut down.
 
 import { once } from 'node:events'
 import net from 'node:net'
@@ -36,7 +36,7 @@ class Proxy {
     await closed
   }
 
-  // Gives how many round trips something takes.
+  // Returns the number of round trips that a call takes.
   async counts(some) {
     const before = this.roundTrips
     await some()
@@ -45,8 +45,8 @@ class Proxy {
 
   #join(client) {
     const server = net.connect(this.#target)
-    // What comes in pieces is one question, and so are several that are sent before an answer.
-    let isAsking = false
+    // Everything that is sent before an answer counts as one request.
+    let isWaiting = false
     for (const socket of [client, server]) {
       this.#sockets.add(socket)
       socket.setNoDelay(true)
@@ -58,12 +58,12 @@ class Proxy {
       })
     }
     client.on('data', (data) => {
-      if (!isAsking) this.roundTrips += 1
-      isAsking = true
+      if (!isWaiting) this.roundTrips += 1
+      isWaiting = true
       server.write(data)
     })
     server.on('data', (data) => {
-      isAsking = false
+      isWaiting = false
       client.write(data)
     })
   }

@@ -1,7 +1,7 @@
-// Where the tests of the stores have their servers, and the npm stores that they play against.
+// The servers and npm stores that the tests of the stores need.
 //
-// `cargo xtask test --only node` starts the servers and says so in the environment. Without, what needs them is
-// left out, unless EXPRESS_SESSION_REQUIRE_SERVERS demands everything.
+// `cargo xtask test --only node` starts the servers and sets their URLs in the environment. Without a server, its tests
+// are skipped, or fail if EXPRESS_SESSION_REQUIRE_SERVERS is set.
 
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
@@ -10,27 +10,28 @@ import path from 'node:path'
 
 const NAMES = ['redis', 'postgres', 'mysql', 'memcached']
 
-export const isRequired = process.env.EXPRESS_SESSION_REQUIRE_SERVERS === '1'
-
 export const urls = Object.fromEntries(
   NAMES.map((name) => [name, process.env[`SESSION_TEST_${name.toUpperCase()}`]])
 )
 
-// Says why something is left out, or `false`.
-export function leftOut(isThere, what) {
+// Returns why a test is skipped, or `false` if what it needs is there.
+export function missing(isThere, what) {
   if (isThere) return false
-  assert(!isRequired, `${what} is required`)
+  assert(process.env.EXPRESS_SESSION_REQUIRE_SERVERS !== '1', `${what} is required`)
   return `${what} is missing`
 }
 
-// Makes a folder that goes with the process.
+// The same for a server, where the tests of some stores need none, and for the npm stores of the interop task.
+export const missingServer = (name) => missing(!name || urls[name], `the server of ${name}`)
+export const missingNpmStores = () =>
+  missing(
+    fs.existsSync(new URL('../../../interop/node/node_modules/.package-lock.json', import.meta.url)),
+    'interop/node/node_modules'
+  )
+
+// Creates a folder that is removed when the process exits.
 export function folder() {
   const made = fs.mkdtempSync(path.join(os.tmpdir(), 'express-session-node-'))
   process.on('exit', () => fs.rmSync(made, { recursive: true, force: true }))
   return made
 }
-
-// Whether the npm stores of the interop task are installed.
-export const hasNpmStores = fs.existsSync(
-  new URL('../../../interop/node/node_modules/.package-lock.json', import.meta.url)
-)

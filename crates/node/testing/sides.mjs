@@ -1,4 +1,4 @@
-// express-session and this package, and a way to hold one against the other.
+// express-session and this package, and helpers that compare them.
 
 import assert from 'node:assert/strict'
 import original from 'express-session'
@@ -6,7 +6,10 @@ import ours from 'express-session-rs'
 
 export { original, ours }
 
-// Plays the same with both, and says that nothing differs. Gives what came of it.
+// A record with one view.
+export const RECORD = '{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"views":1}'
+
+// Plays the same with both, checks that the results are equal, and returns the result.
 export async function same(play) {
   const expected = await play(original)
   const actual = await play(ours)
@@ -14,7 +17,7 @@ export async function same(play) {
   return actual
 }
 
-// Gives what a function throws, as far as both sides share it.
+// Returns the error that a function throws, as text.
 export function thrown(run) {
   try {
     run()
@@ -24,7 +27,7 @@ export function thrown(run) {
   return 'nothing thrown'
 }
 
-// Options under which nothing is random.
+// Options without random ids.
 export function options(more) {
   let count = 0
   return {
@@ -36,7 +39,26 @@ export function options(more) {
   }
 }
 
-// The cookie of an id, as it stands in a request.
+// Returns a session as the middleware passes it to a store.
+export function sessionOf(maxAge = null, views = 1) {
+  return new ours.Session({ sessionID: 'sid' }, { cookie: new ours.Cookie({ maxAge }), user: { name: 'bob' }, views })
+}
+
+// Records the calls of a store, each as [method, id, session as JSON].
+export function recordCalls(store) {
+  const calls = []
+  for (const method of ['get', 'set', 'touch', 'destroy']) {
+    const original = store[method]
+    store[method] = function (id, ...rest) {
+      const [session] = rest
+      calls.push([method, id, typeof session === 'object' ? JSON.stringify(session) : undefined])
+      return original.call(this, id, ...rest)
+    }
+  }
+  return calls
+}
+
+// Returns the cookie of an id, as it stands in a request.
 export function cookieOf(session, id, secret = 'keyboard cat', name = 'connect.sid') {
   const req = { headers: {}, url: '/', connection: {} }
   const store = new session.MemoryStore()

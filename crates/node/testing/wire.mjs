@@ -1,9 +1,9 @@
-// A request and a response of Node's without a network: what is written can be looked at as it is written.
+// A request and a response without a network, so that a test can examine the output as it is written.
 
 import http from 'node:http'
 import { Writable } from 'node:stream'
 
-// The client's end of a connection.
+// The client's side of a connection.
 export class Wire extends Writable {
   text = ''
 
@@ -16,7 +16,7 @@ export class Wire extends Writable {
     return this.text.split('\r\n\r\n')[0]
   }
 
-  // As it was sent, chunks and all.
+  // The body as it was sent, with the marks of chunks.
   get body() {
     return this.text.slice(this.head.length + 4)
   }
@@ -29,7 +29,8 @@ export class Wire extends Writable {
   }
 }
 
-export function exchange({ method = 'GET', path = '/', headers = {}, encrypted = false } = {}) {
+// Returns a request, its response, and the client's side. `extra` has properties that other middlewares may have set.
+export function exchange({ method = 'GET', path = '/', headers = {}, encrypted = false, extra } = {}) {
   const wire = new Wire()
   wire.encrypted = encrypted
   const req = new http.IncomingMessage(wire)
@@ -40,14 +41,15 @@ export function exchange({ method = 'GET', path = '/', headers = {}, encrypted =
   const raw = Object.entries({ host: 'localhost', ...headers }).flat()
   req._addHeaderLines(raw, raw.length)
   req.complete = true
+  Object.assign(req, extra)
   const res = new http.ServerResponse(req)
   res.sendDate = false
   res.assignSocket(wire)
   return { req, res, wire }
 }
 
-// Runs a request through a middleware, and gives what the client got. `late` has what was told to `next`
-// after the first time.
+// Runs a request through a middleware, and returns the response. `late` has the errors of all calls of `next` but the
+// first.
 export async function answer(middleware, request, handler) {
   const { req, res, wire } = exchange(request)
   const late = []
@@ -70,13 +72,12 @@ export async function answer(middleware, request, handler) {
       Promise.resolve(handler(req, res)).catch(reject)
     })
   })
-  // What is told late.
   await turn()
   const { cookies, body } = wire
   return { status: [res.statusCode, res.statusMessage], cookies, body, errors, late }
 }
 
-// Lets everything happen that is due.
+// Waits until everything that is due has happened.
 export function turn() {
   return new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
 }

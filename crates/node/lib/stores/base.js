@@ -1,106 +1,106 @@
 'use strict'
 
-// What the native stores have in common: express-session's interface, over a store of Rust's.
+// The common part of the native stores: express-session's interface over a store of the addon.
 //
-// Each method calls back once, on a tick of its own, or gives a promise where there is no callback. What a callback
-// throws is the application's, and no answer of the store's.
+// Each method calls back once, on a later tick, or returns a promise if it gets no callback. An exception thrown by a
+// callback belongs to the application, and is not an error of the store.
 
 const { NativeMemory } = require('../native')
-const { promised } = require('../promised')
 const Store = require('../store')
-const { coded, failureOf } = require('./failure')
-const { Remote } = require('./remote')
+const { toPromise } = require('../to-promise')
+const { errorWithCode, toStoreError } = require('./failure')
+const { RemoteStore } = require('./remote')
 
-// Which sessions a page of a listing has at most.
+// The number of sessions on one page of a listing.
 const PAGE = 1000
 
 exports.expiryOf = expiryOf
 
 exports.NativeStore = class NativeStore extends Store {
-  // Not among the properties that somebody lists.
+  // Private, so that they are not among the properties that a program lists.
   #native
-  #watch
-  #isTouched
+  #outage
+  #canTouch
 
   constructor(open, { probeInterval, disableTouch = false } = {}) {
     super()
     try {
       const native = open()
-      // That one waits for nothing.
-      this.#native = native instanceof NativeMemory ? native : new Remote(native)
+      // The memory store answers without another thread.
+      this.#native = native instanceof NativeMemory ? native : new RemoteStore(native)
     } catch (error) {
-      throw failureOf(error)
+      throw toStoreError(error)
     }
-    this.#isTouched = !disableTouch
-    if (probeInterval) this.#watch = { interval: probeInterval, isOut: false }
+    this.#canTouch = !disableTouch
+    if (probeInterval) this.#outage = { probeInterval, isActive: false }
   }
 
   get(sid, fn) {
-    return this.ask((native) => native.load(sid, Date.now()), fn, (text) => text && this.parse(text))
+    return this.call((native) => native.load(sid, Date.now()), fn, (text) => text && this.parse(text))
   }
 
   set(sid, session, fn) {
     const save = (native) => {
       const now = Date.now()
       const deadline = this.deadline(session, now, sid)
-      // Over already: what there was is ended, as with connect-redis.
+      // Saving an expired session deletes it, as in connect-redis.
       if (deadline <= now) return native.destroy(sid)
       return native.save(sid, this.stringify(session), deadline, now)
     }
-    return this.ask(save, fn, nothing)
+    return this.call(save, fn, toNull)
   }
 
   touch(sid, session, fn) {
-    if (!this.#isTouched) return this.ask(() => null, fn)
+    if (!this.#canTouch) return this.call(() => null, fn)
     const touch = (native) => {
       const now = Date.now()
       const deadline = this.deadline(session, now, sid)
       return native.touch(sid, JSON.stringify(session?.cookie ?? {}), deadline, now)
     }
-    return this.ask(touch, fn, nothing)
+    return this.call(touch, fn, toNull)
   }
 
   destroy(sid, fn) {
-    return this.ask((native) => native.destroy(sid), fn, nothing)
+    return this.call((native) => native.destroy(sid), fn, toNull)
   }
 
-  // All sessions, each with its id.
+  // Returns all sessions as an array, each with its id.
   all(fn) {
-    return this.ask(pages, fn, ({ ids, texts }) =>
+    return this.call(listAll, fn, ({ ids, texts }) =>
       texts.map((text, at) => Object.assign(this.parse(text), { id: ids[at] }))
     )
   }
 
-  // The same as an object of them, for the stores whose npm counterpart has that.
-  byId(fn) {
-    return this.ask(pages, fn, ({ ids, texts }) =>
+  // Returns all sessions as an object by id: the `all` of stores with an npm counterpart that does so.
+  allById(fn) {
+    return this.call(listAll, fn, ({ ids, texts }) =>
       Object.fromEntries(texts.map((text, at) => [ids[at], this.parse(text)]))
     )
   }
 
   ids(fn) {
-    return this.ask(pages, fn, ({ ids }) => ids)
+    return this.call(listAll, fn, ({ ids }) => ids)
   }
 
   length(fn) {
-    return this.ask((native) => native.count(Date.now()), fn)
+    return this.call((native) => native.count(Date.now()), fn)
   }
 
   clear(fn) {
-    return this.ask((native) => native.clear(), fn, nothing)
+    return this.call((native) => native.clear(), fn, toNull)
   }
 
-  // Removes what has ended. The store does so by itself; this is for who wants it now.
+  // Removes expired sessions immediately, without waiting for the store's own cleanup.
   prune(fn) {
-    return this.ask((native) => native.purge(Date.now()), fn, nothing)
+    return this.call((native) => native.purge(Date.now()), fn, toNull)
   }
 
-  // Lets go of the connections. What is asked afterwards fails.
+  // Closes the connections. Later calls fail.
   close(fn) {
-    return this.ask((native) => native.close(), fn, nothing)
+    return this.call((native) => native.close(), fn, toNull)
   }
 
-  // When a session ends by its cookie, or nothing where the store's own time counts.
+  // Returns the expiry of a session by its cookie, or undefined if the store's TTL applies.
   deadline(session) {
     return expiryOf(session)
   }
@@ -109,8 +109,8 @@ exports.NativeStore = class NativeStore extends Store {
     try {
       return JSON.parse(text)
     } catch {
-      // JavaScript's own message quotes the text.
-      throw coded('ERR_STORE_CORRUPT', "the session's record is corrupt: it is no JSON")
+      // The message of JSON.parse quotes the text.
+      throw errorWithCode('ERR_STORE_CORRUPT', "the session's record is corrupt: it is not JSON")
     }
   }
 
@@ -118,18 +118,18 @@ exports.NativeStore = class NativeStore extends Store {
     return JSON.stringify(session)
   }
 
-  // Makes a call. `read` makes of the answer what the caller gets.
-  ask(call, fn, read = (answer) => answer) {
-    if (!fn) return promised((done) => this.ask(call, done, read))
+  // Makes a call. `read` converts the addon's answer to the caller's.
+  call(start, fn, read = (answer) => answer) {
+    if (!fn) return toPromise((done) => this.call(start, done, read))
     const settle = (error, answer) => process.nextTick(fn, error, answer)
     const fail = (error) => {
-      const failure = failureOf(error)
-      this.#failed(failure)
+      const failure = toStoreError(error)
+      this.#reportOutage(failure)
       settle(failure)
     }
     try {
-      const answer = call(this.#native)
-      // A turn later, as express-session's memory store: what comes in meanwhile is answered in one go.
+      const answer = start(this.#native)
+      // Calls back a turn later, as express-session's memory store does, so that requests are answered in batches.
       if (typeof answer?.then !== 'function') setImmediate(fn, null, read(answer))
       else answer.then(read).then((answer) => settle(null, answer), fail)
     } catch (error) {
@@ -137,26 +137,25 @@ exports.NativeStore = class NativeStore extends Store {
     }
   }
 
-  // Tells express-session that there is no store to ask, until there is one again.
-  #failed(failure) {
-    const watch = this.#watch
-    if (!watch || watch.isOut || !isOutage(failure)) return
-    watch.isOut = true
+  // Emits `disconnect` if the store is unavailable, and `connect` when a probe finds it available again.
+  #reportOutage(failure) {
+    const outage = this.#outage
+    if (!outage || outage.isActive || !isOutage(failure)) return
+    outage.isActive = true
     this.emit('disconnect')
-    const back = () => {
-      watch.isOut = false
+    const end = () => {
+      outage.isActive = false
       this.emit('connect')
     }
     const probe = () => {
-      const answer = this.#native.load('probe', Date.now())
-      answer.then(back, (error) => {
-        const failure = failureOf(error)
-        if (isOutage(failure)) later()
-        else if (failure.code !== 'ERR_STORE_CLOSED') back()
+      this.#native.load('probe', Date.now()).then(end, (error) => {
+        const failure = toStoreError(error)
+        if (isOutage(failure)) probeLater()
+        else if (failure.code !== 'ERR_STORE_CLOSED') end()
       })
     }
-    const later = () => setTimeout(probe, watch.interval).unref()
-    later()
+    const probeLater = () => setTimeout(probe, outage.probeInterval).unref()
+    probeLater()
   }
 }
 
@@ -164,13 +163,13 @@ function isOutage({ code }) {
   return code === 'ERR_STORE_UNAVAILABLE' || code === 'ERR_STORE_TIMED_OUT'
 }
 
-// What express-session's stores call back with where there is nothing to say.
-function nothing() {
+// The result with which express-session's stores call back if there is no other.
+function toNull() {
   return null
 }
 
 // Reads all pages of a listing.
-async function pages(native) {
+async function listAll(native) {
   const ids = []
   const texts = []
   const now = Date.now()
@@ -184,7 +183,7 @@ async function pages(native) {
   return { ids, texts }
 }
 
-// Gives the end of a session's cookie in milliseconds, where it has one.
+// Returns the expiry of a session's cookie in milliseconds, or undefined if it has none.
 function expiryOf(session) {
   const expires = session?.cookie?.expires
   if (!expires) return undefined

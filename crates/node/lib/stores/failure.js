@@ -1,16 +1,16 @@
 'use strict'
 
-// What a native store's call fails with, as an error of JavaScript's: with a `code`, and what the driver said as
-// its `cause`. What is no failure of the store's stays what it is.
+// Errors of the native stores: each has a `code`, and the driver's message as its `cause`.
 
-module.exports = { coded, failureOf }
+module.exports = { errorWithCode, toStoreError }
 
-function failureOf(error) {
+// Makes a store's error of an error of the addon. Returns any other error unchanged.
+function toStoreError(error) {
   const [code, message, cause] = String(error?.message).split('\n')
   if (!message || !code.startsWith('ERR_STORE_')) return error
-  return coded(code, message, cause && { cause: new Error(cause) })
+  return errorWithCode(code, message, cause && { cause: new Error(cause) })
 }
 
-function coded(code, message, options) {
+function errorWithCode(code, message, options) {
   return Object.assign(new Error(message, options), { code })
 }

@@ -1,36 +1,37 @@
 'use strict'
 
-// Sessions in a folder, one file each, as session-file-store keeps them.
+// Stores sessions in a folder, one file each, in the format of session-file-store.
 
 const { fileStore } = require('../native')
 const { NativeStore } = require('./base')
 const { count, flag, millis, oneOf, read, seconds, text } = require('./options')
 
-const CODE = 'files are JSON, in plain text'
+const PLAIN = 'files are not encrypted'
+const JSON_ONLY = 'files are JSON, in plain text'
 
 const OPTIONS = {
   known: {
     path: text,
     ttl: seconds,
     fileExtension: text,
-    reapInterval: (value, unfit) => (value === -1 ? -1 : seconds(value, unfit)),
+    reapInterval: (value, refuse) => (value === -1 ? -1 : seconds(value, refuse)),
     encoding: oneOf('utf8'),
     fsync: flag,
     mode: count,
     timeout: millis
   },
-  // A file is there or not: it is not asked for again. What is over is removed on threads of the store's own.
+  // A missing file is not looked for again, and expired ones are removed by threads of the store.
   idle: [
     'factor', 'logFn', 'maxTimeout', 'minTimeout', 'reapAsync', 'reapMaxConcurrent', 'reapSyncFallback', 'retries'
   ],
   refused: {
-    secret: 'nothing is encrypted',
-    crypto: 'nothing is encrypted',
-    keyFunction: 'nothing is encrypted',
-    encryptEncoding: 'nothing is encrypted',
-    encoder: CODE,
-    decoder: CODE,
-    filePattern: 'say fileExtension'
+    secret: PLAIN,
+    crypto: PLAIN,
+    keyFunction: PLAIN,
+    encryptEncoding: PLAIN,
+    encoder: JSON_ONLY,
+    decoder: JSON_ONLY,
+    filePattern: 'use fileExtension'
   }
 }
 
@@ -40,7 +41,7 @@ module.exports = class FileStore extends NativeStore {
     super(() => fileStore(path, options))
   }
 
-  // A session lives for its cookie's max age from its last access on: not its `expires` but the present counts.
+  // The expiry is the last access plus the cookie's maxAge. The cookie's `expires` does not count.
   deadline() {
     return undefined
   }

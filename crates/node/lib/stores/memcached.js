@@ -1,10 +1,12 @@
 'use strict'
 
-// Sessions in Memcached, as connect-memcached keeps them.
+// Stores sessions in Memcached, in the format of connect-memcached.
 
 const { memcachedStore } = require('../native')
 const { NativeStore } = require('./base')
 const { count, millis, read, seconds, text } = require('./options')
+
+const PLAIN = 'records are not encrypted'
 
 const OPTIONS = {
   known: {
@@ -17,10 +19,10 @@ const OPTIONS = {
     probeInterval: millis
   },
   refused: {
-    client: 'the store makes its own connections, say hosts',
-    secret: 'nothing is encrypted',
-    algorithm: 'nothing is encrypted',
-    hashing: 'nothing is encrypted'
+    client: 'the store opens its own connections, use hosts',
+    secret: PLAIN,
+    algorithm: PLAIN,
+    hashing: PLAIN
   }
 }
 
@@ -36,7 +38,7 @@ module.exports = class MemcachedStore extends NativeStore {
   }
 }
 
-function hosts(value, unfit) {
+function hosts(value, refuse) {
   const host = Array.isArray(value) && value.length === 1 ? value[0] : value
-  return typeof host === 'string' ? host : unfit('one host')
+  return typeof host === 'string' ? host : refuse('one host')
 }

@@ -1,22 +1,22 @@
 'use strict'
 
-// Sessions in this process, outside of JavaScript's heap, with the interface of memorystore: what has ended goes by
-// itself, and there may be a limit. `session.MemoryStore` is another: express-session's, which leaks.
+// Stores sessions in this process, outside of JavaScript's heap, with the interface of memorystore. Expired sessions
+// are removed, and there may be a limit. `session.MemoryStore` is another store: express-session's, which leaks.
 
 const { NativeMemory } = require('../native')
 const { NativeStore, expiryOf } = require('./base')
-const { count, millis, read } = require('./options')
+const { count, millis, read, ttl } = require('./options')
 
-const CACHE = 'it is of the cache that memorystore is made of'
+const CACHE = 'it belongs to the cache inside of memorystore'
 
 const OPTIONS = {
-  known: { ttl, max: count, maxBytes: count },
-  // Some of what has ended goes with every call.
+  known: { ttl: ttl(millis), max: count, maxBytes: count },
+  // Every call removes some of the expired sessions.
   idle: ['checkPeriod'],
   refused: {
     dispose: CACHE,
     noDisposeOnSet: CACHE,
-    stale: 'a session that has ended is never given back',
+    stale: 'an expired session is never returned',
     serializer: 'records are JSON'
   }
 }
@@ -28,28 +28,23 @@ module.exports = class MemoryStore extends NativeStore {
     const { ttl, max, maxBytes } = read('MemoryStore', given, OPTIONS)
     super(() => new NativeMemory(max, maxBytes))
     this.#ttl = ttl
-    // A function of memorystore's is told them.
+    // memorystore passes them to a `ttl` function.
     this.options = { ...given }
   }
 
-  // By their ids.
   all(fn) {
-    return this.byId(fn)
+    return this.allById(fn)
   }
 
-  // There is nothing to let go of; the sessions go with the store.
+  // There is nothing to close: the sessions are freed with the store.
   close(fn) {
-    return this.ask(() => null, fn)
+    return this.call(() => null, fn)
   }
 
-  // A number is for every session, whatever its cookie says; without one, and without an end, it is a day.
+  // A `ttl` overrides the cookie's expiry. Without either, the store's default of a day applies.
   deadline(session, now, sid) {
     if (typeof this.#ttl === 'number') return now + this.#ttl
     if (this.#ttl) return now + this.#ttl(this.options, session, sid)
     return expiryOf(session)
   }
-}
-
-function ttl(value, unfit) {
-  return typeof value === 'function' ? value : millis(value, unfit)
 }

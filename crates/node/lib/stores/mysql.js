@@ -1,10 +1,10 @@
 'use strict'
 
-// Sessions in MySQL or MariaDB, in the table of express-mysql-session.
+// Stores sessions in MySQL or MariaDB, in the table of express-mysql-session.
 
 const { mysqlStore } = require('../native')
-const { addressOf } = require('./address')
 const { NativeStore } = require('./base')
+const { databaseUrl } = require('./database-url')
 const { count, flag, millis, name, oneOf, port, read, text } = require('./options')
 
 const OPTIONS = {
@@ -20,14 +20,14 @@ const OPTIONS = {
     expiration: millis,
     createDatabaseTable: flag,
     disableTouch: flag,
-    // The table's, as it is made.
+    // The character set of a new table.
     charset: oneOf('utf8mb4_bin'),
     schema,
     connectionLimit: count,
     timeout: millis,
     probeInterval: millis
   },
-  // Of a pool of mysql2's.
+  // Options of mysql2's connection pool.
   idle: ['endConnectionOnClose', 'idleTimeout', 'maxIdle', 'queueLimit', 'waitForConnections']
 }
 
@@ -37,7 +37,7 @@ const COLUMNS = { known: { session_id: name, expires: name, data: name } }
 module.exports = class MySqlStore extends NativeStore {
   constructor(given = {}, connection) {
     if (connection !== undefined) {
-      throw new TypeError('MySqlStore takes no connection: the store makes its own, say host, user and so on')
+      throw new TypeError('MySqlStore takes no connection: the store opens its own, use host, user and so on')
     }
     const { url, host = 'localhost', port = 3306, user, password, database, ...others } = read(
       'MySqlStore',
@@ -45,18 +45,17 @@ module.exports = class MySqlStore extends NativeStore {
       OPTIONS
     )
     const { disableTouch, charset: _, schema, probeInterval, ...options } = others
-    const place = url ?? addressOf('mysql', { host, port, user, password, database })
-    super(() => mysqlStore(place, { ...options, ...schema }), { probeInterval, disableTouch })
+    const address = url ?? databaseUrl('mysql', { host, port, user, password, database })
+    super(() => mysqlStore(address, { ...options, ...schema }), { probeInterval, disableTouch })
   }
 
-  // By their ids.
   all(fn) {
-    return this.byId(fn)
+    return this.allById(fn)
   }
 
-  // Waits until the server answers, and the table is there.
+  // Waits until the server answers and the table exists.
   onReady() {
-    return this.ask(async (native) => void (await native.load('ready', Date.now())))
+    return this.call(async (native) => void (await native.load('ready', Date.now())))
   }
 
   clearExpiredSessions(fn) {

@@ -1,15 +1,15 @@
 'use strict'
 
-// What a store may be told, checked before anything is made of it: an option that would do nothing is a mistake,
-// unless nothing is what it is about.
+// Checks the options of a store before it is opened. An option that would have no effect is an error, unless it tunes
+// something that the native store does not need.
 
-module.exports = { count, flag, interval, millis, name, oneOf, port, read, seconds, text }
+module.exports = { count, flag, interval, millis, name, oneOf, port, read, seconds, text, ttl }
 
-// Gives the options that are given, each as its rule makes it. `known` has the rules by name, `idle` the names that
-// are understood and need nothing done, and `refused` those that have to be said otherwise.
+// Returns the options that are set, each converted by its rule. `known` has the rules by name, `idle` the names that
+// are accepted and have no effect, and `refused` a reason or an alternative for each unsupported option.
 function read(store, given, { known, idle = [], refused = {} }) {
   if (typeof given !== 'object' || given === null) {
-    throw new TypeError(`${store}: the options are no object`)
+    throw new TypeError(`${store}: the options must be an object`)
   }
   const options = {}
   for (const [key, value] of Object.entries(given)) {
@@ -18,46 +18,53 @@ function read(store, given, { known, idle = [], refused = {} }) {
     if (!Object.hasOwn(known, key)) throw new TypeError(`${store} has no option ${key}`)
     const rule = known[key]
     options[key] = rule(value, (expected) => {
-      throw new TypeError(`${store}: the option ${key} is not ${expected}`)
+      throw new TypeError(`${store}: the option ${key} must be ${expected}`)
     })
   }
   return options
 }
 
-function text(value, unfit) {
-  return typeof value === 'string' ? value : unfit('a string')
+function text(value, refuse) {
+  return typeof value === 'string' ? value : refuse('a string')
 }
 
-function name(value, unfit) {
-  return typeof value === 'string' && value ? value : unfit('a name')
+function name(value, refuse) {
+  return typeof value === 'string' && value ? value : refuse('a name')
 }
 
-function flag(value, unfit) {
-  return typeof value === 'boolean' ? value : unfit('true or false')
+function flag(value, refuse) {
+  return typeof value === 'boolean' ? value : refuse('true or false')
 }
 
-function count(value, unfit) {
-  return Number.isSafeInteger(value) && value > 0 ? value : unfit('a positive whole number')
+function count(value, refuse) {
+  return Number.isSafeInteger(value) && value > 0 ? value : refuse('a positive whole number')
 }
 
-function millis(value, unfit) {
-  return Number.isFinite(value) && value >= 0 ? value : unfit('a number of milliseconds')
+function millis(value, refuse) {
+  return Number.isFinite(value) && value >= 0 ? value : refuse('a number of milliseconds')
 }
 
-function seconds(value, unfit) {
-  return Number.isFinite(value) && value >= 0 ? value * 1000 : unfit('a number of seconds')
+function seconds(value, refuse) {
+  return Number.isFinite(value) && value >= 0 ? value * 1000 : refuse('a number of seconds')
 }
 
-// Of the environment it comes as a string.
-function port(value, unfit) {
-  return /^\d{1,5}$/.test(value) ? Number(value) : unfit('a port')
+// A port, which is a string if it comes from the environment.
+function port(value, refuse) {
+  return /^\d{1,5}$/.test(value) ? Number(value) : refuse('a port')
 }
 
-// Makes the rule for a time that may also be `false`, which is never.
+// Makes the rule of an interval, where `false` means never.
 function interval(rule) {
-  return (value, unfit) => (value === false ? -1 : rule(value, unfit))
+  return (value, refuse) => (value === false ? -1 : rule(value, refuse))
+}
+
+// Makes the rule of a TTL that may also be a function.
+function ttl(rule) {
+  return (value, refuse) => {
+    return typeof value === 'function' ? value : rule(value, (expected) => refuse(`${expected} or a function`))
+  }
 }
 
 function oneOf(...names) {
-  return (value, unfit) => (names.includes(value) ? value : unfit(`one of ${names.join(', ')}`))
+  return (value, refuse) => (names.includes(value) ? value : refuse(`one of ${names.join(', ')}`))
 }

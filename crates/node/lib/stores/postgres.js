@@ -1,15 +1,15 @@
 'use strict'
 
-// Sessions in PostgreSQL, in the table of connect-pg-simple.
+// Stores sessions in PostgreSQL, in the table of connect-pg-simple.
 
 const os = require('node:os')
 
 const { postgresStore } = require('../native')
-const { addressOf } = require('./address')
 const { NativeStore } = require('./base')
+const { databaseUrl } = require('./database-url')
 const { count, flag, interval, millis, name, port, read, seconds, text } = require('./options')
 
-const CONNECTION = 'the store makes its own connections, say conString or conObject'
+const CONNECTION = 'the store opens its own connections, use conString or conObject'
 
 const OPTIONS = {
   known: {
@@ -30,14 +30,14 @@ const OPTIONS = {
   refused: {
     pool: CONNECTION,
     pgPromise: CONNECTION,
-    errorLog: 'what fails while it cleans up is not told'
+    errorLog: 'errors of the cleanup are not reported'
   }
 }
 
-// What of pg's own options says where the database is.
-const PLACE = {
+// The options of pg that name the database.
+const CON_OBJECT = {
   known: { connectionString: text, host: text, port, user: text, password: text, database: text, max: count },
-  refused: { ssl: 'it is asked for by sslmode, in conString' }
+  refused: { ssl: 'use sslmode in conString' }
 }
 
 module.exports = class PostgresStore extends NativeStore {
@@ -47,9 +47,9 @@ module.exports = class PostgresStore extends NativeStore {
       given,
       OPTIONS
     )
-    const place = url ?? (conObject ? placeOf(conObject) : conString) ?? process.env.DATABASE_URL ?? placeOf({})
+    const address = url ?? (conObject ? addressOf(conObject) : conString) ?? process.env.DATABASE_URL ?? addressOf({})
     options.maxConnections = max ?? conObject?.max
-    super(() => postgresStore(place, options), { probeInterval, disableTouch })
+    super(() => postgresStore(address, options), { probeInterval, disableTouch })
   }
 
   pruneSessions(fn) {
@@ -58,19 +58,19 @@ module.exports = class PostgresStore extends NativeStore {
 }
 
 function conObject(value) {
-  return read('PostgresStore, conObject', value, PLACE)
+  return read('PostgresStore, conObject', value, CON_OBJECT)
 }
 
-// What is not said, pg takes from the environment.
-function placeOf({ connectionString, host, port, user, password, database }) {
+// Returns the URL of the database. As in pg, the environment has the defaults.
+function addressOf({ connectionString, host, port, user, password, database }) {
   if (connectionString) return connectionString
   const { PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE } = process.env
-  const who = user ?? PGUSER ?? os.userInfo().username
-  return addressOf('postgres', {
+  const login = user ?? PGUSER ?? os.userInfo().username
+  return databaseUrl('postgres', {
     host: host ?? PGHOST ?? 'localhost',
     port: port ?? PGPORT ?? 5432,
-    user: who,
+    user: login,
     password: password ?? PGPASSWORD,
-    database: database ?? PGDATABASE ?? who
+    database: database ?? PGDATABASE ?? login
   })
 }

@@ -1,16 +1,16 @@
 'use strict'
 
-// Sessions in Redis or Valkey, as connect-redis keeps them.
+// Stores sessions in Redis or Valkey, in the format of connect-redis.
 
 const { redisStore } = require('../native')
 const { NativeStore, expiryOf } = require('./base')
-const { count, flag, millis, read, text } = require('./options')
+const { count, flag, millis, read, seconds, text, ttl } = require('./options')
 
 const OPTIONS = {
   known: {
     url: text,
     prefix: text,
-    ttl,
+    ttl: ttl(seconds),
     scanCount: count,
     serializer,
     disableTTL: flag,
@@ -18,7 +18,7 @@ const OPTIONS = {
     timeout: millis,
     probeInterval: millis
   },
-  refused: { client: 'the store makes its own connection, say url' }
+  refused: { client: 'the store opens its own connection, use url' }
 }
 
 module.exports = class RedisStore extends NativeStore {
@@ -37,7 +37,7 @@ module.exports = class RedisStore extends NativeStore {
     this.#serializer = serializer
   }
 
-  // A number is for sessions whose cookie has no end, a function for all.
+  // A number applies to sessions without a cookie expiry, a function to all sessions.
   deadline(session, now) {
     return this.#ttl ? now + this.#ttl(session) * 1000 : expiryOf(session)
   }
@@ -51,12 +51,7 @@ module.exports = class RedisStore extends NativeStore {
   }
 }
 
-function ttl(value, unfit) {
-  if (typeof value === 'function') return value
-  return Number.isFinite(value) && value >= 0 ? value * 1000 : unfit('a number of seconds or a function')
-}
-
-function serializer(value, unfit) {
+function serializer(value, refuse) {
   const isOne = typeof value.parse === 'function' && typeof value.stringify === 'function'
-  return isOne ? value : unfit('an object with parse and stringify')
+  return isOne ? value : refuse('an object with parse and stringify')
 }

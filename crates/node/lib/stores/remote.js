@@ -1,77 +1,49 @@
 'use strict'
 
-// A store whose calls are answered by another thread: each has a number, and gives a promise.
+// A store whose calls are answered by another thread: each call has a number, and returns a promise.
 //
-// Those of a turn of the event loop are sent together, since to wake the other thread costs more than all of the rest.
+// The calls of one turn of the event loop are sent together, because waking the other thread costs more than the calls.
 
-// Those of today, whatever a test makes of time.
+// Imported before a test can replace the timers.
 const { setImmediate, setInterval } = require('node:timers')
 
 const { Mailbox } = require('../native')
 
 const WEEKS = 2 ** 31 - 1
 
-// Who waits, by number.
-const waiting = new Map()
+// The calls that wait for their answers, by number.
+const pending = new Map()
 let last = 0
 let isSending = false
 const mailbox = new Mailbox(deliver)
-// Keeps the process alive while somebody waits.
+// Keeps the process alive while a call waits.
 const alive = setInterval(() => {}, WEEKS).unref()
 
-exports.asked = asked
+exports.callNative = callNative
 
-exports.Remote = class Remote {
+exports.RemoteStore = class RemoteStore {
   #native
 
   constructor(native) {
     this.#native = native
   }
 
-  load(sid, now) {
-    return asked((number) => this.#native.load(mailbox, number, sid, now))
-  }
-
-  save(sid, text, deadline, now) {
-    return asked((number) => this.#native.save(mailbox, number, sid, text, deadline, now))
-  }
-
-  touch(sid, cookie, deadline, now) {
-    return asked((number) => this.#native.touch(mailbox, number, sid, cookie, deadline, now))
-  }
-
-  destroy(sid) {
-    return asked((number) => this.#native.destroy(mailbox, number, sid))
-  }
-
-  list(after, limit, now) {
-    return asked((number) => this.#native.list(mailbox, number, after, limit, now))
-  }
-
-  count(now) {
-    return asked((number) => this.#native.count(mailbox, number, now))
-  }
-
-  clear() {
-    return asked((number) => this.#native.clear(mailbox, number))
-  }
-
-  purge(now) {
-    return asked((number) => this.#native.purge(mailbox, number, now))
-  }
-
-  close() {
-    return asked((number) => this.#native.close(mailbox, number))
+  static {
+    for (const method of ['load', 'save', 'touch', 'destroy', 'list', 'count', 'clear', 'purge', 'close']) {
+      this.prototype[method] = function (...args) {
+        return callNative((number) => this.#native[method](mailbox, number, ...args))
+      }
+    }
   }
 }
 
-// Makes a call with a number of its own, and waits for its answer.
-function asked(call) {
+// Makes a call with a number of its own, and returns the promise of its answer.
+function callNative(call) {
   const number = (last = (last + 1) % 2 ** 32)
   return new Promise((resolve, reject) => {
     call(number, mailbox)
-    if (waiting.size === 0) alive.ref()
-    waiting.set(number, { resolve, reject })
+    if (pending.size === 0) alive.ref()
+    pending.set(number, { resolve, reject })
     if (isSending) return
     isSending = true
     setImmediate(send)
@@ -83,15 +55,15 @@ function send() {
   mailbox.send()
 }
 
-// Hands out the answers that are there.
+// Settles the promises of the calls that have been answered.
 function deliver() {
   const { numbers, answers } = mailbox.take()
   numbers.forEach((number, at) => {
-    const { resolve, reject } = waiting.get(number)
-    waiting.delete(number)
+    const { resolve, reject } = pending.get(number)
+    pending.delete(number)
     const answer = answers[at]
     if (answer instanceof Error) reject(answer)
     else resolve(answer)
   })
-  if (waiting.size === 0) alive.unref()
+  if (pending.size === 0) alive.unref()
 }

@@ -1,6 +1,6 @@
 'use strict'
 
-// Sessions in an SQLite file, as connect-sqlite3 keeps them, or one of two other npm stores.
+// Stores sessions in an SQLite file, in the table of connect-sqlite3 or of one of two other npm stores.
 
 const { sqliteStore } = require('../native')
 const { NativeStore } = require('./base')
@@ -24,9 +24,9 @@ const OPTIONS = {
     timeout: millis
   },
   refused: {
-    mode: 'the file is opened to read and to write, and made where it is missing',
-    client: 'the store opens the file itself, say db and dir',
-    knex: 'the store opens the file itself, say db and dir'
+    mode: 'the file is opened for reading and writing, and created if it is missing',
+    client: 'the store opens the file itself, use db and dir',
+    knex: 'the store opens the file itself, use db and dir'
   }
 }
 

@@ -1,7 +1,7 @@
-//! What is to be done with a session: the engine's table, handed over once for each middleware.
+//! The decisions about a session, as a table that is transferred once for each middleware.
 //!
-//! JavaScript finds out the facts, adds up their numbers, and reads the plan at their sum. So a request
-//! asks without crossing over, and the table stands nowhere but in `express_session_core::decide`.
+//! JavaScript determines the facts, adds their numbers, and reads the plan at that index. A request so
+//! decides without a call into Rust, and the decisions stay in `express_session_core::decide`.
 
 use std::collections::HashMap;
 
@@ -64,22 +64,22 @@ const COOKIES: [(&str, CookieAction); 4] = [
     ("withhold", CookieAction::Withhold),
 ];
 
-/// Departures that need what Node's stores cannot do, or what a JavaScript object is not, each with why.
+/// The departures that are not available for Node, each with the reason.
 const ELSEWHERE: [(&str, &str); 8] = [
-    ("lazyLoad", "req.session is there when the handler runs"),
-    ("forwarded", "of proxies only X-Forwarded-Proto is read"),
-    ("layersByName", "a request has one req.session"),
-    ("verbatim", "a record is parsed before it is a session"),
-    ("destroyIsFinal", "a store of Node's writes without conditions"),
-    ("uniqueIds", "a store of Node's writes without conditions"),
-    ("mergeChanges", "a store of Node's writes without conditions"),
-    ("touchOnLoad", "a store of Node's reads and touches in two calls"),
+    ("lazyLoad", "req.session is loaded before the handler runs"),
+    ("forwarded", "of the proxy headers, only X-Forwarded-Proto is read"),
+    ("layersByName", "a request has only one req.session"),
+    ("verbatim", "req.session is made of the parsed record"),
+    ("destroyIsFinal", "the store interface has no conditional writes"),
+    ("uniqueIds", "the store interface has no conditional writes"),
+    ("mergeChanges", "the store interface has no conditional writes"),
+    ("touchOnLoad", "the store interface has no combined read and touch"),
 ];
 
-/// What goes by names, in lib/visit.js too.
+/// Numbers by name, which lib/request-session.js looks up.
 type Names = HashMap<&'static str, HashMap<&'static str, u32>>;
 
-/// Gives every fact's number: the plan of some facts is at the sum of theirs.
+/// Returns the number of every fact. The sum of the facts' numbers is the index of their plan.
 #[napi(catch_unwind)]
 #[must_use]
 pub fn facts() -> Names {
@@ -103,7 +103,7 @@ pub fn facts() -> Names {
     ])
 }
 
-/// Gives every step's number: a plan is the sum of one for the store and one for the cookie.
+/// Returns the number of every action: a plan is the sum of one for the store and one for the cookie.
 #[napi(catch_unwind)]
 #[must_use]
 pub fn steps() -> Names {
@@ -115,7 +115,7 @@ pub fn steps() -> Names {
     HashMap::from([("store", numbered(stores, 1)), ("cookie", numbered(names(&COOKIES), step))])
 }
 
-/// The options that decide.
+/// The options that the decisions depend on.
 #[napi(object, object_to_js = false)]
 #[derive(Debug)]
 pub struct Options {
@@ -127,47 +127,47 @@ pub struct Options {
     pub save_uninitialized: bool,
     /// Whether `unset` is `destroy`.
     pub unset_destroys: bool,
-    /// The departures that are on, by name.
+    /// The names of the departures that are on.
     pub departures: Vec<String>,
 }
 
-/// What a middleware goes by.
+/// The rules of a middleware.
 #[napi(object, object_from_js = false)]
 #[allow(missing_debug_implementations, reason = "an array of JavaScript's has none")]
 pub struct Rules {
-    /// The plan for every sum of facts.
+    /// The plan of every sum of facts.
     pub table: Uint8Array,
-    /// Whether a session is destroyed in the store that was never stored there.
+    /// Whether `destroy` is called for a session that was never stored.
     pub destroys_unstored: bool,
-    /// Whether a save by hand starts the session's time anew.
+    /// Whether an explicit save resets the expiry.
     pub save_renews: bool,
-    /// Whether the store's step comes before the response leaves.
+    /// Whether the store is called before the response is sent.
     pub commits_early: bool,
     /// Whether paths match as in browsers.
     pub path_match: bool,
-    /// At how many cookies of the name to look.
+    /// How many cookies of the name are read.
     pub candidates: u32,
-    /// Whether `auto` is resolved also where a function gives the cookie's settings.
+    /// Whether `auto` is also resolved if the cookie option is a function.
     pub cookie_function_auto: bool,
-    /// Whether a change of the cookie's settings counts.
+    /// Whether a change of the cookie alone is saved.
     pub cookie_changes_saved: bool,
-    /// Whether it counts that a cookie cannot be sent.
+    /// Whether a session whose cookie cannot be sent is not stored.
     pub skip_unreachable_sessions: bool,
-    /// Whether the browser is told to forget a cookie.
+    /// Whether the browser is made to delete the cookie of a destroyed session.
     pub clear_cookie: bool,
-    /// Whether a failure of the store changes nothing of the session.
+    /// Whether a failure of the store leaves the session unchanged.
     pub report_store_errors: bool,
-    /// Whether it counts how a session ends, and another begins.
+    /// Whether `destroy` and `regenerate` are tracked.
     pub watches_end: bool,
-    /// What a failing store does, for each step: `tell`, `hide` or `without`.
+    /// How each step handles a failure of the store: `tell`, `hide` or `without`.
     pub failures: HashMap<&'static str, &'static str>,
 }
 
-/// Gives the rules under some options.
+/// Returns the rules for a middleware's options.
 ///
 /// # Errors
 ///
-/// For a departure that is none, or not for Node.
+/// For an unknown departure, or one that is not available for Node.
 #[napi(catch_unwind)]
 pub fn rules(options: Options) -> Result<Rules> {
     let policy = Policy {
@@ -206,7 +206,7 @@ pub fn rules(options: Options) -> Result<Rules> {
     })
 }
 
-/// A store of Node's does not tell kinds of failures apart.
+/// Returns how a step handles a failure. The errors of JavaScript's stores have no kinds, and count as outages.
 fn failure(step: Step, policy: &Policy) -> &'static str {
     match policy.on_failure(step, Fault::Outage) {
         OnFailure::Report => "tell",
@@ -215,31 +215,31 @@ fn failure(step: Step, policy: &Policy) -> &'static str {
     }
 }
 
-/// Turns on those that are named, or says which cannot be.
+/// Turns on the named departures.
 fn departures(wanted: &[String]) -> Result<Departures> {
     let refuse = |why: String| Err(Error::new(Status::InvalidArg, why));
     let mut on = Departures::none();
     for name in wanted {
         if let Some((_, why)) = ELSEWHERE.iter().find(|(elsewhere, _)| elsewhere == name) {
-            return refuse(format!("departure {name:?} is not for Node: {why}"));
+            return refuse(format!("departures option: {name:?} is not available for Node: {why}"));
         }
         let Some((number, _)) = Departures::all().active().find(|(_, snake)| camel(snake) == *name)
         else {
-            return refuse(format!("departures option has {name:?}, which is none of {}", list()));
+            return refuse(format!("departures option: {name:?} is none of {}", available()));
         };
         on.set(number, true);
     }
     Ok(on)
 }
 
-/// Names those that can be turned on.
-fn list() -> String {
+/// Lists the departures that can be turned on.
+fn available() -> String {
     let names = Departures::all().active().map(|(_, name)| camel(name));
     let here = names.filter(|name| !ELSEWHERE.iter().any(|(elsewhere, _)| elsewhere == name));
     here.collect::<Vec<_>>().join(", ")
 }
 
-/// JavaScript's spelling of a name.
+/// Returns the name in JavaScript's spelling.
 fn camel(snake: &str) -> String {
     let mut words = snake.split('_');
     let mut name = words.next().unwrap_or_default().to_owned();
@@ -251,7 +251,7 @@ fn camel(snake: &str) -> String {
     name
 }
 
-/// Asks the engine for every plan there is.
+/// Returns the plan of every combination of facts.
 fn table(policy: &Policy) -> Vec<u8> {
     let count = REACHES.len()
         * EXPIRIES.len()
@@ -265,7 +265,7 @@ fn table(policy: &Policy) -> Vec<u8> {
     (0..count).map(|sum| number(decide::plan(facts_of(sum), policy))).collect()
 }
 
-/// Takes a sum apart, in the order of [`facts`].
+/// Splits a sum into its facts, in the order of [`facts`].
 fn facts_of(mut sum: usize) -> Facts {
     Facts {
         reach: digit(&mut sum, &REACHES),
@@ -286,11 +286,11 @@ fn digit<T: Copy>(sum: &mut usize, all: &[(&str, T)]) -> T {
     all[place].1
 }
 
-/// The number of a plan: see [`steps`].
+/// Returns the number of a plan: see [`steps`].
 fn number(plan: Plan) -> u8 {
     let store = place(&STORES, &plan.store);
     let cookie = place(&COOKIES, &plan.cookie);
-    // Sixteen plans there are.
+    // There are sixteen plans.
     (store + cookie * STORES.len()) as u8
 }
 
@@ -355,7 +355,7 @@ mod tests {
         let one = named(&["saveBeforeResponse"]).unwrap();
         assert_eq!(one, Departures::none().save_before_response(true));
         assert!(named(&["save_before_response"]).unwrap_err().reason.contains("none of pathMatch"));
-        assert!(named(&["mergeChanges"]).unwrap_err().reason.contains("without conditions"));
+        assert!(named(&["mergeChanges"]).unwrap_err().reason.contains("no conditional writes"));
     }
 
     #[test]

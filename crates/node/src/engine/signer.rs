@@ -1,8 +1,8 @@
-//! The session's cookie: who is named in the request's, and what is the response's?
+//! The session's cookie: reads the id from the `Cookie` header, and writes the `Set-Cookie` line.
 
 #![allow(
     clippy::too_many_arguments,
-    reason = "an object of them would cost more than all of the rest"
+    reason = "passing one object from JavaScript would cost more than the rest of the call"
 )]
 
 use express_session_core::cookie::{
@@ -13,7 +13,7 @@ use napi::bindgen_prelude::{Either4, Latin1String, Null, Uint8Array};
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 
-/// Reads and writes the cookies of one name, signed with some secrets.
+/// Reads and writes the cookies of one name, signed with a list of secrets.
 #[napi]
 #[derive(Debug)]
 pub struct Signer {
@@ -24,20 +24,21 @@ pub struct Signer {
 
 #[napi]
 impl Signer {
-    /// Takes the cookie's name, the secrets' bytes, and at how many cookies of the name to look.
+    /// Creates a signer from the cookie's name, the secrets' bytes, and the number of cookies of that name
+    /// to read.
     ///
     /// # Errors
     ///
-    /// Where there is no secret.
+    /// If there is no secret.
     #[napi(constructor, catch_unwind)]
     pub fn new(name: String, secrets: Vec<Uint8Array>, candidates: u32) -> Result<Self> {
         let keyring = Keyring::new(secrets.iter().map(|secret| secret.as_ref()))
-            .map_err(|error| invalid(error.to_string()))?;
+            .map_err(|error| invalid(format!("secret option: {error}")))?;
         Ok(Self { name, keyring, candidates: candidates as usize })
     }
 
-    /// Gives the id that a `Cookie` header names. Otherwise `null` for a cookie that is not signed, `false`
-    /// for one with a wrong signature, and nothing where there is none.
+    /// Returns the id that a `Cookie` header names; `null` for an unsigned cookie, `false` for one with an
+    /// invalid signature, and `undefined` if there is no cookie.
     #[napi(catch_unwind)]
     #[must_use]
     pub fn read(&self, header: Latin1String) -> Either4<String, bool, Null, ()> {
@@ -45,14 +46,14 @@ impl Signer {
         for value in cookie::values([&header[..]], &self.name).take(self.candidates) {
             let refused = match signing::verify(&value, &self.keyring) {
                 Ok(id) => return Either4::A(id.get().as_str().to_owned()),
-                // As express-session has it, an empty value is no cookie, and an empty id no id.
+                // As in express-session, an empty value or an empty id counts as no cookie.
                 Err(refusal) if value.is_empty() || refusal == signing::Refusal::EmptyId => {
                     continue;
                 }
                 Err(signing::Refusal::Unsigned) => Either4::C(Null),
                 Err(_) => Either4::B(false),
             };
-            // The first one is told.
+            // The first refusal is returned.
             if let Either4::D(()) = refusal {
                 refusal = refused;
             }
@@ -60,25 +61,26 @@ impl Signer {
         refusal
     }
 
-    /// Says whether a cookie's value, percent-decoded and without its `s:`, is signed with one of the
-    /// secrets.
+    /// Checks whether a cookie's value, percent-decoded and without its `s:`, is signed with one of
+    /// the secrets.
     #[napi(catch_unwind)]
     #[must_use]
     pub fn verify(&self, signed: String) -> bool {
-        // Node cuts the last character off where there is no dot. Its signature is never right then.
+        // Without a dot, express-session cuts the last character off: the signature is never valid.
         let Some((text, signature)) = signed.rsplit_once('.') else { return false };
         self.keyring.verify(text, signature)
     }
 
-    /// Writes the `Set-Cookie` line of a session's id.
+    /// Returns the `Set-Cookie` line of a session's id, or without an id the line that makes a browser
+    /// delete the cookie.
     ///
     /// # Errors
     ///
-    /// In express-session's words, for what no header can carry.
+    /// For a name or attribute that no header can carry, with the message of express-session.
     #[napi(catch_unwind)]
     pub fn set_cookie(
         &self,
-        id: String,
+        id: Option<String>,
         flags: u32,
         expires: Option<f64>,
         path: Option<String>,
@@ -86,39 +88,23 @@ impl Signer {
         priority: Option<String>,
         same_site: Option<String>,
     ) -> Result<String> {
-        cookie::check_name(&self.name).map_err(|_| invalid("argument name is invalid"))?;
-        let attributes = attributes(flags, expires, path, domain, priority, same_site)?;
-        let id = SessionId::new(id).ok_or_else(|| invalid("argument id is empty"))?;
-        cookie::print(&self.name, &signing::sign(&id, &self.keyring), &attributes)
-            .map_err(|error| refused(&error))
-    }
-
-    /// Writes the `Set-Cookie` line that makes a browser forget the cookie.
-    ///
-    /// # Errors
-    ///
-    /// In express-session's words, for what no header can carry.
-    #[napi(catch_unwind)]
-    pub fn expire_cookie(
-        &self,
-        flags: u32,
-        expires: Option<f64>,
-        path: Option<String>,
-        domain: Option<String>,
-        priority: Option<String>,
-        same_site: Option<String>,
-    ) -> Result<String> {
-        cookie::check_name(&self.name).map_err(|_| invalid("argument name is invalid"))?;
-        let attributes = attributes(flags, expires, path, domain, priority, same_site)?;
-        cookie::print_expired(&self.name, &attributes).map_err(|error| refused(&error))
+        let attributes = attributes(&self.name, flags, expires, path, domain, priority, same_site)?;
+        let line = match id {
+            Some(id) => {
+                let id = SessionId::new(id).ok_or_else(|| invalid("argument id is empty"))?;
+                cookie::print(&self.name, &signing::sign(&id, &self.keyring), &attributes)
+            }
+            None => cookie::print_expired(&self.name, &attributes),
+        };
+        line.map_err(|error| refused(&error))
     }
 }
 
-/// Writes the `Set-Cookie` line of any name and value, unsigned.
+/// Returns the `Set-Cookie` line of any name and value, unsigned.
 ///
 /// # Errors
 ///
-/// In express-session's words, for what no header can carry.
+/// As [`Signer::set_cookie`].
 #[napi(catch_unwind)]
 pub fn print_cookie(
     name: String,
@@ -130,35 +116,36 @@ pub fn print_cookie(
     priority: Option<String>,
     same_site: Option<String>,
 ) -> Result<String> {
-    cookie::check_name(&name).map_err(|_| invalid("argument name is invalid"))?;
-    let attributes = attributes(flags, expires, path, domain, priority, same_site)?;
+    let attributes = attributes(&name, flags, expires, path, domain, priority, same_site)?;
     cookie::print(&name, &value, &attributes).map_err(|error| refused(&error))
 }
 
-/// Draws the id of a new session.
+/// Returns a random id for a new session.
 ///
 /// # Errors
 ///
-/// Where the operating system has no random bytes.
+/// If the operating system provides no random bytes.
 #[napi(catch_unwind)]
 pub fn new_id() -> Result<String> {
     let mut bytes = [0; SessionId::RANDOM_BYTES];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Error::new(Status::GenericFailure, error.to_string()))?;
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Error::new(Status::GenericFailure, format!("cannot draw a session id: {error}"))
+    })?;
     Ok(SessionId::from_random(bytes).as_str().to_owned())
 }
 
-/// What a cookie has that is there or not: `flags` of [`attributes`], and in lib/set-cookie.js.
+/// The bits of `flags`, the same as in lib/set-cookie.js.
 mod flag {
     pub(super) const HTTP_ONLY: u32 = 1;
     pub(super) const SECURE: u32 = 2;
     pub(super) const PARTITIONED: u32 = 4;
-    /// The path is `/`, as nearly every cookie's, and need not be handed over.
+    /// The path is `/`, as in nearly every cookie, and is not passed as a string.
     pub(super) const ROOT: u32 = 8;
 }
 
-/// Takes a cookie as JavaScript hands it over: what is nothing there is nothing here.
+/// Checks a cookie's name and converts its attributes; an undefined attribute is not printed.
 fn attributes(
+    name: &str,
     flags: u32,
     expires: Option<f64>,
     path: Option<String>,
@@ -166,6 +153,7 @@ fn attributes(
     priority: Option<String>,
     same_site: Option<String>,
 ) -> Result<StoredCookie> {
+    cookie::check_name(name).map_err(|_| invalid("argument name is invalid"))?;
     let has = |flag| flags & flag != 0;
     let mut options = Cookie::new()
         .http_only(has(flag::HTTP_ONLY))
@@ -177,18 +165,18 @@ fn attributes(
     if let Some(domain) = domain {
         options = options.domain(domain);
     }
-    // The past does not count: nothing but `expires` itself is printed.
+    // The current time does not matter, because only `expires` is printed.
     let cookie = |options: &Cookie| StoredCookie::new(options, Timestamp::MIN, false, true);
-    match with_words(options.clone(), expires, priority, same_site) {
+    match with_keywords(options.clone(), expires, priority, same_site) {
         Ok(options) => Ok(cookie(&options)),
-        // express-session tells what is wrong first, and looks at domain and path before.
+        // express-session reports the first invalid attribute, and checks domain and path first.
         Err(later) => Err(cookie::print("", "", &cookie(&options))
             .map_or_else(|error| refused(&error), |_| later)),
     }
 }
 
-/// Adds what is one of a few words, or a time.
-fn with_words(
+/// Adds the expiry and the keywords, which can be invalid.
+fn with_keywords(
     mut options: Cookie,
     expires: Option<f64>,
     priority: Option<String>,
@@ -217,14 +205,14 @@ fn with_words(
     Ok(options)
 }
 
-/// The time of a JavaScript `Date`, unless it is invalid.
+/// Converts the time of a JavaScript `Date`, unless the date is invalid.
 fn date(millis: f64) -> Option<Timestamp> {
-    // What is within JavaScript's range is a whole number, and exact.
+    // Every time within JavaScript's range is a whole number, and the conversion is exact.
     let time = Timestamp::from_millis(millis as i64);
     (time.millis() as f64 == millis).then_some(time)
 }
 
-/// What express-session says of an attribute that no header can carry.
+/// Makes express-session's error for an attribute that no header can carry.
 fn refused(error: &InvalidAttribute) -> Error {
     let option = match error.attribute() {
         "same_site" => "sameSite",
@@ -233,7 +221,7 @@ fn refused(error: &InvalidAttribute) -> Error {
     invalid(format!("option {option} is invalid"))
 }
 
-/// An error that JavaScript makes a `TypeError` of.
+/// Makes an error that lib/set-cookie.js turns into a `TypeError`.
 fn invalid(message: impl Into<String>) -> Error {
     Error::new(Status::InvalidArg, message.into())
 }

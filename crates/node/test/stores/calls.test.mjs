@@ -1,34 +1,31 @@
-// The boundary itself: who is called back, how often, with which error, and what keeps a process alive.
+// Calls of native stores: callbacks and promises, errors, the life of the process, worker threads and outages.
 
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { execFile } from 'node:child_process'
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { describe, test } from 'node:test'
-import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
 
-import session from 'express-session-rs'
 import stores from 'express-session-rs/stores'
+import { run } from '../../testing/program.mjs'
 import { proxied } from '../../testing/proxy.mjs'
-import { folder, leftOut, urls } from '../../testing/servers.mjs'
+import { folder, missingServer, urls } from '../../testing/servers.mjs'
+import { sessionOf } from '../../testing/sides.mjs'
 
 const { MemoryStore, RedisStore, SqliteStore } = stores
-const PACKAGE = createRequire(import.meta.url).resolve('express-session-rs/stores')
-const run = promisify(execFile)
+const require = createRequire(import.meta.url)
+const PACKAGE = require.resolve('express-session-rs/stores')
 
 const SESSION = `{ cookie: { originalMaxAge: null, expires: null, httpOnly: true, path: '/' }, views: 1 }`
 
-function visit(views = 1) {
-  return new session.Session({ sessionID: 'sid' }, { cookie: new session.Cookie(), views })
-}
-
-// Runs a program of JavaScript's, and gives what it printed.
-async function program(text, ...args) {
-  const script = `'use strict'; const stores = require(${JSON.stringify(PACKAGE)});\n${text}`
-  const { stdout } = await run(process.execPath, ['--eval', script, ...args], { timeout: 60_000 })
+// Runs a program with the stores, and returns what it prints.
+function program(text, ...args) {
+  const script = `'use strict'; const stores = require('express-session-rs/stores');\n${text}`
+  const { status, signal, stdout, stderr } = run(script, { args })
+  assert.deepEqual([status, signal], [0, null], stderr)
   return stdout
 }
 
@@ -37,12 +34,13 @@ for (const [name, open] of [
   ['sqlite', () => new SqliteStore({ dir: folder() })]
 ]) {
   describe(name, () => {
-    test('a callback is called once, later, and a promise is given without', async () => {
+    test('a callback is called once and later, and without one a promise is returned', async () => {
       const store = open()
       const called = []
       const calls = ['get', 'set', 'touch', 'destroy', 'all', 'ids', 'length', 'clear', 'prune', 'close']
       for (const method of calls) {
-        const args = { set: ['sid', visit()], touch: ['sid', visit()], get: ['sid'], destroy: ['sid'] }[method] ?? []
+        const [sid, stored] = ['sid', sessionOf()]
+        const args = { set: [sid, stored], touch: [sid, stored], get: [sid], destroy: [sid] }[method] ?? []
         await new Promise((resolve) => {
           let isLater = false
           const given = store[method](...args, (error) => {
@@ -60,7 +58,7 @@ for (const [name, open] of [
       assert.deepEqual(called, calls)
     })
 
-    test('a callback runs in the context of its call', async () => {
+    test('a callback runs in the async context of its call', async () => {
       const store = open()
       const storage = new AsyncLocalStorage()
       const seen = await storage.run('mine', () =>
@@ -69,20 +67,20 @@ for (const [name, open] of [
       assert.equal(seen, 'mine')
     })
 
-    test('what cannot be stored is the error of the call', async () => {
+    test('a session that cannot be stored is an error of the call', async () => {
       const store = open()
-      const looped = visit()
+      const looped = sessionOf()
       looped.looped = looped
       await assert.rejects(store.set('sid', looped), TypeError)
-      await assert.rejects(store.set('', visit()), { code: 'ERR_STORE_UNSUITABLE' })
+      await assert.rejects(store.set('', sessionOf()), { code: 'ERR_STORE_UNSUITABLE' })
       assert.equal(await store.get('sid'), null)
     })
   })
 }
 
-test('what a callback throws is no error of the store, and calls nobody twice', async () => {
+test('an exception of a callback is uncaught, and the callback is not called again', () => {
   for (const store of ['new stores.MemoryStore()', `new stores.SqliteStore({ db: ':memory:' })`]) {
-    const printed = await program(`
+    const printed = program(`
       let calls = 0
       process.on('uncaughtException', (error) => console.log(error.message, calls))
       ${store}.get('sid', () => { calls += 1; throw new Error('mine') })
@@ -91,39 +89,36 @@ test('what a callback throws is no error of the store, and calls nobody twice', 
   }
 })
 
-test('a panic on another thread is an error', async () => {
-  const require = createRequire(import.meta.url)
+test('a panic on another thread is an error, and the stores keep working', async () => {
   const { panicLater } = require('../../lib/native.js')
-  const { asked } = require('../../lib/stores/remote.js')
-  await assert.rejects(asked((number, mailbox) => panicLater(mailbox, number)), /gives no answer/)
-  // And no more than that.
+  const { callNative } = require('../../lib/stores/remote.js')
+  await assert.rejects(callNative((number, mailbox) => panicLater(mailbox, number)), /gives no answer/)
   const store = new SqliteStore({ db: ':memory:' })
   assert.equal(await store.length(), 0)
 })
 
-test('a store that is closed says so', async () => {
+test('calls of a closed store fail', async () => {
   const store = new SqliteStore({ dir: folder() })
-  await store.set('sid', visit())
+  await store.set('sid', sessionOf())
   await store.close()
   await store.close()
   await assert.rejects(store.get('sid'), { code: 'ERR_STORE_CLOSED', message: 'the session store is closed' })
 })
 
-test('a record that is no session is an error that does not show it, and can be written over', async () => {
+test('a corrupt record is an error without its text, and can be overwritten', async () => {
   const dir = folder()
   const store = new stores.FileStore({ path: dir })
-  const { writeFileSync } = await import('node:fs')
   writeFileSync(path.join(dir, 'sid.json'), '{"hunter2')
   await assert.rejects(store.get('sid'), (error) => {
     assert.equal(error.code, 'ERR_STORE_CORRUPT')
     return !`${error.stack} ${error.cause}`.includes('hunter2')
   })
-  await store.set('sid', visit(2))
+  await store.set('sid', sessionOf(null, 2))
   assert.equal((await store.get('sid')).views, 2)
 })
 
-test('a call that nobody waits for fails in silence', async () => {
-  const printed = await program(`
+test('a failed call without a callback does not end the process', () => {
+  const printed = program(`
     const store = new stores.RedisStore({ url: 'redis://127.0.0.1:1', timeout: 500 })
     store.set('sid', ${SESSION})
     process.on('exit', (code) => console.log(code))
@@ -131,9 +126,9 @@ test('a call that nobody waits for fails in silence', async () => {
   assert.equal(printed, '0\n')
 })
 
-test('a process waits for its calls, and for nothing else', async () => {
+test('a process waits for its calls, and then exits without closing the store', async () => {
   const dir = folder()
-  const printed = await program(`
+  const printed = program(`
     const store = new stores.SqliteStore({ dir: process.argv[1] })
     for (let number = 0; number < 100; number++) store.set('sid-' + number, ${SESSION})
     process.on('exit', () => console.log('ended'))
@@ -144,10 +139,10 @@ test('a process waits for its calls, and for nothing else', async () => {
   await store.close()
 })
 
-test('a process may end in the middle of its calls', async () => {
+test('a process can exit during calls', () => {
   const dir = folder()
   for (let round = 0; round < 5; round++) {
-    const printed = await program(`
+    const printed = program(`
       const store = new stores.SqliteStore({ dir: process.argv[1] })
       const memory = new stores.MemoryStore()
       for (let number = 0; number < 200; number++) {
@@ -160,8 +155,8 @@ test('a process may end in the middle of its calls', async () => {
   }
 })
 
-test('stores that nobody holds any more go', async () => {
-  const printed = await program(`
+test('unreachable stores are garbage collected', () => {
+  const printed = program(`
     require('node:v8').setFlagsFromString('--expose-gc')
     const gc = require('node:vm').runInNewContext('gc')
     void (async () => {
@@ -181,7 +176,7 @@ test('stores that nobody holds any more go', async () => {
 })
 
 describe('worker threads', () => {
-  // Says what it found, or works until it is ended.
+  // Starts a worker that posts the number of sessions, and ends, or works until it is terminated.
   const work = (kind, options, isEndless) => new Worker(`
     const { parentPort, workerData: { lib, kind, options, isEndless } } = require('node:worker_threads')
     const store = new (require(lib)[kind])(options)
@@ -197,7 +192,7 @@ describe('worker threads', () => {
     })()
   `, { eval: true, workerData: { lib: PACKAGE, kind, options, isEndless } })
 
-  test('each has stores of its own, or shares a file', async () => {
+  test('each worker has its own memory store, and workers can share a file', async () => {
     const options = { dir: folder() }
     const workers = [work('MemoryStore', {}), work('SqliteStore', options), work('SqliteStore', options)]
     for (const [found] of await Promise.all(workers.map((worker) => once(worker, 'message')))) {
@@ -209,8 +204,8 @@ describe('worker threads', () => {
     await store.close()
   })
 
-  // A call that used the object after it was freed with its thread would end this process.
-  test('a process in which nobody else has one outlives them', async () => {
+  // If a call used an object of a thread that has ended, the process would crash.
+  test('workers with a store can end one after another', () => {
     const thread = `
       const { SqliteStore } = require(${JSON.stringify(PACKAGE)})
       new SqliteStore({ db: ':memory:' }).set('sid', ${SESSION}).then(() => process.exit(7))`
@@ -221,11 +216,10 @@ describe('worker threads', () => {
         worker.on('exit', (code) => (left && code === 7 ? begin(left - 1) : console.log(left, code)))
       }
       begin(3)`
-    const { stdout } = await run(process.execPath, ['--eval', script], { timeout: 60_000 })
-    assert.equal(stdout, '0 7\n')
+    assert.equal(run(script).stdout, '0 7\n')
   })
 
-  test('some may be ended in the middle of their calls, and the stores of others go on', async () => {
+  test('workers can be terminated during calls, and other stores keep working', async () => {
     const options = { dir: folder() }
     const store = new SqliteStore(options)
     for (let round = 0; round < 10; round++) {
@@ -235,19 +229,19 @@ describe('worker threads', () => {
         await worker.terminate()
       })
       await Promise.all(ended)
-      await store.set('mine', visit(round))
+      await store.set('mine', sessionOf(null, round))
       assert.equal((await store.get('mine')).views, round)
     }
     await store.close()
   })
 })
 
-describe('a server that is away', { skip: leftOut(urls.redis, 'the server of redis') }, () => {
-  test('is an error with a code, and no longer when it is back', async (t) => {
+describe('an unavailable server', { skip: missingServer('redis') }, () => {
+  test('is an error with a code, until it is available again', async (t) => {
     const proxy = await proxied(urls.redis)
     t.after(() => proxy.shut())
     const store = new RedisStore({ url: proxy.url, prefix: 'away:' })
-    await store.set('secret-id', visit())
+    await store.set('secret-id', sessionOf())
     await proxy.shut()
     await assert.rejects(store.get('secret-id'), (error) => {
       assert.equal(error.code, 'ERR_STORE_UNAVAILABLE')
@@ -259,19 +253,19 @@ describe('a server that is away', { skip: leftOut(urls.redis, 'the server of red
     await store.close()
   })
 
-  test('is told as an event, and so is that it is back, to who wants to know', async (t) => {
+  test('makes a store with probeInterval emit disconnect, and connect when it is available again', async (t) => {
     const proxy = await proxied(urls.redis)
     t.after(() => proxy.shut())
     const store = new RedisStore({ url: proxy.url, prefix: 'events:', probeInterval: 10 })
     const events = []
     for (const event of ['connect', 'disconnect']) store.on(event, () => events.push(event))
-    await store.set('sid', visit())
+    await store.set('sid', sessionOf())
     await proxy.shut()
     for (let calls = 0; calls < 3; calls++) await assert.rejects(store.get('sid'))
     assert.deepEqual(events, ['disconnect'])
     const back = once(store, 'connect')
     await proxy.open()
-    // Nothing but the store's own clock asks; and that one keeps no process alive.
+    // Only the store's timer probes the server, and it does not keep the process alive.
     const alive = setInterval(() => {}, 1000)
     await back
     clearInterval(alive)

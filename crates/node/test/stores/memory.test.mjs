@@ -1,25 +1,24 @@
-// The native memory store: memorystore's interface, and nothing that leaks.
+// The native memory store: memorystore's interface, without leaks.
 
 import assert from 'node:assert/strict'
-import { mock, test } from 'node:test'
+import { afterEach, mock, test } from 'node:test'
 
 import session from 'express-session-rs'
 import stores from 'express-session-rs/stores'
+import { sessionOf } from '../../testing/sides.mjs'
 
 const { MemoryStore } = stores
 const HOUR = 3_600_000
 
-function visit(maxAge, views = 1) {
-  return new session.Session({ sessionID: 'sid' }, { cookie: new session.Cookie({ maxAge }), views })
-}
+afterEach(() => mock.timers.reset())
 
-test('is another than the classic one', () => {
+test('is not session.MemoryStore', () => {
   assert.notEqual(session.MemoryStore, MemoryStore)
 })
 
-test('gives back what was set, and nothing for the others', async () => {
+test('returns what was set until it is destroyed or cleared, and null for other ids', async () => {
   const store = new MemoryStore()
-  const set = visit(HOUR, 7)
+  const set = sessionOf(HOUR, 7)
   await store.set('a', set)
   assert.deepEqual(await store.get('a'), JSON.parse(JSON.stringify(set)))
   assert.equal(await store.get('b'), null)
@@ -30,10 +29,12 @@ test('gives back what was set, and nothing for the others', async () => {
   await store.destroy('a')
   await store.destroy('a')
   assert.equal(await store.length(), 0)
+  await store.set('a', set)
+  await store.clear()
+  assert.deepEqual(await store.all(), {})
 })
 
-test('a session without an end lives for a day, or for its ttl', async (t) => {
-  t.after(() => mock.timers.reset())
+test('ttl overrides the cookie, and without either a session lasts a day', async () => {
   const now = Date.now()
   for (const [options, maxAge, lifetime] of [
     [{}, null, 24 * HOUR],
@@ -44,7 +45,7 @@ test('a session without an end lives for a day, or for its ttl', async (t) => {
   ]) {
     mock.timers.enable({ apis: ['Date'], now })
     const store = new MemoryStore(options)
-    await store.set('sid', visit(maxAge, 5))
+    await store.set('sid', sessionOf(maxAge, 5))
     mock.timers.setTime(now + lifetime - 1)
     assert(await store.get('sid'), `${lifetime}`)
     mock.timers.setTime(now + lifetime)
@@ -53,14 +54,13 @@ test('a session without an end lives for a day, or for its ttl', async (t) => {
   }
 })
 
-test('a touch moves the end, and brings nothing back', async (t) => {
-  t.after(() => mock.timers.reset())
+test('a touch resets the expiry, and creates no session', async () => {
   const now = Date.now()
   mock.timers.enable({ apis: ['Date'], now })
   const store = new MemoryStore()
-  await store.set('sid', visit(HOUR))
+  await store.set('sid', sessionOf(HOUR))
   mock.timers.setTime(now + HOUR - 1)
-  const touched = visit(HOUR, 100)
+  const touched = sessionOf(HOUR, 100)
   await store.touch('sid', touched)
   mock.timers.setTime(now + HOUR)
   const record = await store.get('sid')
@@ -70,33 +70,25 @@ test('a touch moves the end, and brings nothing back', async (t) => {
   assert.equal(await store.length(), 1)
 })
 
-test('beyond the limit the session that was not used for longest goes', async () => {
+test('beyond the limit, the least recently used session is evicted', async () => {
   const store = new MemoryStore({ max: 100 })
-  for (let number = 0; number < 1000; number++) await store.set(`sid-${number}`, visit(HOUR, number))
+  for (let number = 0; number < 1000; number++) await store.set(`sid-${number}`, sessionOf(HOUR, number))
   assert.equal(await store.length(), 100)
   assert.equal(await store.get('sid-0'), null)
   assert.equal((await store.get('sid-999')).views, 999)
 })
 
-test('what is over goes by itself', async (t) => {
-  t.after(() => mock.timers.reset())
+test('prune removes expired sessions', async () => {
   const now = Date.now()
   mock.timers.enable({ apis: ['Date'], now })
   const store = new MemoryStore()
-  for (let number = 0; number < 2000; number++) await store.set(`old-${number}`, visit(HOUR))
+  for (let number = 0; number < 2000; number++) await store.set(`old-${number}`, sessionOf(HOUR))
   mock.timers.setTime(now + 2 * HOUR)
   await store.prune()
   assert.equal(await store.length(), 0)
 })
 
-test('clear ends all', async () => {
-  const store = new MemoryStore()
-  await store.set('a', visit(HOUR))
-  await store.clear()
-  assert.deepEqual(await store.all(), {})
-})
-
-test('leaks nothing over many calls', async () => {
+test('many calls leak no memory', async () => {
   const calls = Number(process.env.SESSION_TEST_CALLS ?? 20_000)
   const store = new MemoryStore()
   const round = (count) =>
@@ -106,7 +98,7 @@ test('leaks nothing over many calls', async () => {
         if (error) return reject(error)
         if (left-- === 0) return resolve()
         const sid = `sid-${left % 100}`
-        if (left % 3 === 0) store.set(sid, visit(HOUR, left), next)
+        if (left % 3 === 0) store.set(sid, sessionOf(HOUR, left), next)
         else if (left % 3 === 1) store.get(sid, next)
         else store.destroy(sid, next)
       }

@@ -1,18 +1,18 @@
-// The native stores under express-session itself, and under this package: a view counter, a new id, a logout.
+// The native stores with express-session and with this package: a view counter, a renewal, a reload and a logout.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { describe, test } from 'node:test'
+import { test } from 'node:test'
 
 import {
   FileStore, MemcachedStore, MemoryStore, MySqlStore, PostgresStore, RedisStore, SqliteStore
 } from 'express-session-rs/stores'
 import { visit } from '../../testing/counter.mjs'
 import { proxied } from '../../testing/proxy.mjs'
-import { folder, leftOut, urls } from '../../testing/servers.mjs'
+import { folder, missingServer, urls } from '../../testing/servers.mjs'
 import { original, ours } from '../../testing/sides.mjs'
 
-// The third is the server, for those that have one.
+// [name, open, server]
 const STORES = [
   ['memory', () => new MemoryStore()],
   ['file', () => new FileStore({ path: folder() })],
@@ -23,18 +23,18 @@ const STORES = [
   ['memcached', () => new MemcachedStore({ url: urls.memcached, prefix: 'web:' }), 'memcached']
 ]
 
+const OPTIONS = { secret: 'keyboard cat', resave: false, saveUninitialized: false }
+
 const SESSIONS = [['express-session', original], ['express-session-rs', ours]]
 
 for (const [middleware, session] of SESSIONS) {
   for (const [name, open, server] of STORES) {
-    const skip = leftOut(!server || urls[server], `the server of ${name}`)
-
-    test(`${middleware} with ${name}`, { skip }, async (t) => {
+    test(`the counter works on ${middleware} with ${name}`, { skip: missingServer(server) }, async (t) => {
       const store = open()
-      const visitor = await visit(t, session({ secret: 'keyboard cat', resave: false, saveUninitialized: false, store }))
+      const visitor = await visit(t, session({ ...OPTIONS, store }))
       assert.equal(await visitor.text('/'), '1')
       assert.equal(await visitor.text('/'), '2')
-      // It is touched only.
+      // This request touches the session only.
       assert.equal(await visitor.text('/look'), '2')
       const before = visitor.jar['connect.sid']
       assert.equal(await visitor.text('/renew'), 'new')
@@ -48,21 +48,21 @@ for (const [middleware, session] of SESSIONS) {
   }
 }
 
-describe('while the store is away', { skip: leftOut(urls.redis, 'the server of redis') }, () => {
-  test('express-session goes on without sessions', async (t) => {
-    const proxy = await proxied(urls.redis)
-    t.after(() => proxy.shut())
-    const store = new RedisStore({ url: proxy.url, prefix: 'gone:', probeInterval: 10 })
-    const middleware = original({ secret: 'keyboard cat', resave: false, saveUninitialized: false, store })
-    const visitor = await visit(t, middleware)
-    assert.equal(await visitor.text('/'), '1')
-    await proxy.shut()
-    assert.match(await visitor.text('/'), /^failed: the session store is unavailable/)
-    assert.equal(await visitor.text('/look'), 'no session')
-    const back = once(store, 'connect')
-    await proxy.open()
-    await back
-    assert.equal(await visitor.text('/'), '2')
-    await store.close()
-  })
+test('express-session handles requests without sessions while the store is unavailable', {
+  skip: missingServer('redis')
+}, async (t) => {
+  const proxy = await proxied(urls.redis)
+  t.after(() => proxy.shut())
+  const store = new RedisStore({ url: proxy.url, prefix: 'gone:', probeInterval: 10 })
+  const middleware = original({ ...OPTIONS, store })
+  const visitor = await visit(t, middleware)
+  assert.equal(await visitor.text('/'), '1')
+  await proxy.shut()
+  assert.match(await visitor.text('/'), /^failed: the session store is unavailable/)
+  assert.equal(await visitor.text('/look'), 'no session')
+  const back = once(store, 'connect')
+  await proxy.open()
+  await back
+  assert.equal(await visitor.text('/'), '2')
+  await store.close()
 })

@@ -1,18 +1,18 @@
-// The npm stores, as they are: with this package they do what they do with express-session.
+// The npm stores: with this package they have the same calls and records as with express-session.
 
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { mock, test } from 'node:test'
 
 import { visit } from '../../testing/counter.mjs'
-import { folder, hasNpmStores, leftOut, urls } from '../../testing/servers.mjs'
-import { options, original, ours } from '../../testing/sides.mjs'
+import { folder, missingNpmStores, missingServer, urls } from '../../testing/servers.mjs'
+import { options, original, ours, recordCalls } from '../../testing/sides.mjs'
 
-// Those of the interop task, but for the one that has no server and no file.
+// The npm stores of the interop task, except memorystore, which is a dependency of this package's tests.
 const npm = createRequire(new URL('../../../../interop/node/package.json', import.meta.url))
 const require = createRequire(import.meta.url)
 
-// How each is made, with what closes it. The third is its server.
+// [name, a function that returns the store and a function that closes it, server]
 const STORES = [
   ['connect-redis', async () => {
     const client = await npm('redis').createClient({ url: urls.redis }).connect()
@@ -53,7 +53,7 @@ const STORES = [
   }],
   ['session-file-store', (session) => {
     const Store = npm('session-file-store')(session)
-    // What it tells, it tells of itself.
+    // Its log is about the store only.
     const store = new Store({ path: folder(), reapInterval: -1, retries: 0, logFn() {} })
     return [store, () => {}]
   }],
@@ -64,7 +64,8 @@ const STORES = [
   }]
 ]
 
-// Makes a database, unless there is one: the name of the table's key is the same for every table.
+// Creates a database if it is missing. A database can have only one table of connect-pg-simple, because the name of
+// the table's key is fixed.
 async function ownDatabase() {
   const client = new (npm('pg').Client)({ connectionString: urls.postgres })
   await client.connect()
@@ -74,29 +75,28 @@ async function ownDatabase() {
   return Object.assign(new URL(urls.postgres), { pathname: '/npm' }).href
 }
 
-// It stands still, for both sides: the times in the records are the same.
+// The clock stands still, so that the times in the records of both sides are equal.
 mock.timers.enable({ apis: ['Date'], now: Date.now() })
 
 for (const [name, open, server] of STORES) {
-  const skip =
-    leftOut(hasNpmStores, 'interop/node/node_modules') || leftOut(!server || urls[server], `the server of ${name}`)
+  const skip = missingNpmStores() || missingServer(server)
 
-  test(name, { skip }, async (t) => {
+  test(`${name} gets the same calls and has the same records`, { skip }, async (t) => {
     const theirs = await play(t, original, open)
     assert.deepEqual(await play(t, ours, open), theirs)
     assert.equal(theirs.pages.join(), '1,2,2,new,1,1,bye,nothing,1')
     assert.equal(theirs.last.views, 1)
-    // It was asked for all that it has.
+    // The visit makes every kind of call.
     const verbs = new Set(theirs.calls.map(([verb]) => verb))
     assert.deepEqual([...verbs].sort(), ['destroy', 'get', 'set', 'touch'])
   })
 }
 
-// Plays the counter, and gives what the visitor saw, what the store was asked, and what it has in the end.
+// Visits the counter, and returns the pages, the calls of the store, and the final record.
 async function play(t, session, open) {
   const [store, close] = await open(session)
   try {
-    const calls = spied(store)
+    const calls = recordCalls(store)
     const visitor = await visit(t, session(options({ store, cookie: { maxAge: 3_600_000 } })))
     const pages = []
     for (const page of ['/', '/', '/look', '/renew', '/', '/reload', '/leave', '/look', '/']) {
@@ -106,24 +106,10 @@ async function play(t, session, open) {
     const last = await new Promise((resolve, reject) => {
       store.get(id, (error, record) => (error ? reject(error) : resolve(record)))
     })
-    // Nothing is left for the other side.
+    // Leaves no records for the other side.
     await new Promise((resolve) => store.destroy(id, resolve))
     return { pages, calls, last }
   } finally {
     await close()
   }
-}
-
-// Notes what a store is asked.
-function spied(store) {
-  const calls = []
-  for (const verb of ['get', 'set', 'touch', 'destroy']) {
-    const asked = store[verb]
-    store[verb] = function (id, ...rest) {
-      const [session] = rest
-      calls.push([verb, id, typeof session === 'object' ? JSON.stringify(session) : undefined])
-      return asked.call(this, id, ...rest)
-    }
-  }
-  return calls
 }

@@ -1,4 +1,4 @@
-// What the stores may be told, and what is said about the rest.
+// The options of the native stores, and the errors for unsupported ones.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -8,7 +8,7 @@ import stores from 'express-session-rs/stores'
 
 const { FileStore, MemcachedStore, MemoryStore, MySqlStore, PostgresStore, RedisStore, SqliteStore } = stores
 
-test('stores are stores of express-session', () => {
+test('every native store is a store of express-session', () => {
   for (const Store of Object.values(stores)) {
     const store = new Store()
     assert(store instanceof session.Store, Store.name)
@@ -18,7 +18,7 @@ test('stores are stores of express-session', () => {
   }
 })
 
-test('an unknown option is named', () => {
+test('an unknown option is refused by its name', () => {
   for (const Store of Object.values(stores)) {
     assert.throws(() => new Store({ prefxi: 'x' }), {
       name: 'TypeError', message: `${Store.name} has no option prefxi`
@@ -26,14 +26,14 @@ test('an unknown option is named', () => {
   }
 })
 
-test('an option that is to be said otherwise says how', () => {
+test('an unsupported option is refused with a reason or an alternative', () => {
   const refused = [
-    [RedisStore, { client: {} }, 'RedisStore has no option client: the store makes its own connection, say url'],
-    [PostgresStore, { pool: {} }, /has no option pool: .* say conString or conObject/],
+    [RedisStore, { client: {} }, 'RedisStore has no option client: the store opens its own connection, use url'],
+    [PostgresStore, { pool: {} }, /has no option pool: .* use conString or conObject/],
     [PostgresStore, { conObject: { ssl: true } }, /conObject has no option ssl: .*sslmode/],
     [SqliteStore, { mode: 1 }, /has no option mode: /],
-    [FileStore, { secret: 'x' }, /has no option secret: nothing is encrypted/],
-    [MemcachedStore, { secret: 'x' }, /has no option secret: nothing is encrypted/],
+    [FileStore, { secret: 'x' }, /has no option secret: files are not encrypted/],
+    [MemcachedStore, { secret: 'x' }, /has no option secret: records are not encrypted/],
     [MemoryStore, { dispose() {} }, /has no option dispose: /]
   ]
   for (const [Store, options, message] of refused) {
@@ -42,20 +42,20 @@ test('an option that is to be said otherwise says how', () => {
   assert.throws(() => new MySqlStore({}, {}), { name: 'TypeError', message: /takes no connection/ })
 })
 
-test('a value that an option cannot have is an error that does not show it', () => {
+test('an invalid value is an error that does not contain it', () => {
   const wrong = [
-    [RedisStore, { ttl: '5 hunter2' }, 'RedisStore: the option ttl is not a number of seconds or a function'],
-    [RedisStore, { scanCount: 0 }, /scanCount is not a positive whole number/],
-    [RedisStore, { url: 5 }, /url is not a string/],
-    [PostgresStore, { createTableIfMissing: 'yes' }, /createTableIfMissing is not true or false/],
-    [MySqlStore, { port: 'hunter2' }, /port is not a port/],
-    [MySqlStore, { charset: 'latin1' }, /charset is not one of utf8mb4_bin/],
+    [RedisStore, { ttl: '5 hunter2' }, 'RedisStore: the option ttl must be a number of seconds or a function'],
+    [RedisStore, { scanCount: 0 }, /scanCount must be a positive whole number/],
+    [RedisStore, { url: 5 }, /url must be a string/],
+    [PostgresStore, { createTableIfMissing: 'yes' }, /createTableIfMissing must be true or false/],
+    [MySqlStore, { port: 'hunter2' }, /port must be a port/],
+    [MySqlStore, { charset: 'latin1' }, /charset must be one of utf8mb4_bin/],
     [MySqlStore, { schema: { columnNames: { id: 'x' } } }, /schema.columnNames has no option id/],
-    [SqliteStore, { dialect: 'mine' }, /dialect is not one of connect-sqlite3, /],
-    [FileStore, { reapInterval: -2 }, /reapInterval is not a number of seconds/],
-    [MemcachedStore, { hosts: ['a:1', 'b:1'] }, /hosts is not one host/],
-    [MemoryStore, { max: 1.5 }, /max is not a positive whole number/],
-    [MemoryStore, null, 'MemoryStore: the options are no object']
+    [SqliteStore, { dialect: 'mine' }, /dialect must be one of connect-sqlite3, /],
+    [FileStore, { reapInterval: -2 }, /reapInterval must be a number of seconds/],
+    [MemcachedStore, { hosts: ['a:1', 'b:1'] }, /hosts must be one host/],
+    [MemoryStore, { max: 1.5 }, /max must be a positive whole number/],
+    [MemoryStore, null, 'MemoryStore: the options must be an object']
   ]
   for (const [Store, options, message] of wrong) {
     assert.throws(() => new Store(options), (error) => {
@@ -66,7 +66,7 @@ test('a value that an option cannot have is an error that does not show it', () 
   }
 })
 
-test('options that are understood make a store', () => {
+test('supported options are accepted', () => {
   for (const store of [
     new RedisStore({ url: 'redis://127.0.0.1:1/2', prefix: '', ttl: 60, scanCount: 10, timeout: 500 }),
     new RedisStore({ ttl: () => 60, serializer: JSON, disableTTL: true, disableTouch: true, probeInterval: 1000 }),
@@ -87,7 +87,7 @@ test('options that are understood make a store', () => {
   }
 })
 
-test('an address that is none is an error without its password', () => {
+test('an invalid URL is an error without its password', () => {
   for (const make of [
     () => new RedisStore({ url: 'redis://:hunter2@local host' }),
     () => new PostgresStore({ conString: 'postgres://user:hunter2@localhost:port/db' }),

@@ -1,17 +1,17 @@
-// Each native store beside the npm store that it replaces, with the same options, on the same records.
+// Each native store and the npm store that it replaces, with the same options, on the same records.
 
 import assert from 'node:assert/strict'
 import path from 'node:path'
-import { describe, mock, test, before, after, beforeEach } from 'node:test'
+import { describe, mock, test, before, after, beforeEach, afterEach } from 'node:test'
 
-import session from 'express-session-rs'
 import stores from 'express-session-rs/stores'
 import { openNpmStore } from '../../testing/npm-store.mjs'
-import { folder, hasNpmStores, leftOut, urls } from '../../testing/servers.mjs'
+import { folder, missingNpmStores, missingServer, urls } from '../../testing/servers.mjs'
+import { sessionOf } from '../../testing/sides.mjs'
 
 const { FileStore, MemcachedStore, MySqlStore, PostgresStore, RedisStore, SqliteStore } = stores
 
-// A second of which nothing is a round number.
+// A time that is not a whole second.
 const NOW = Math.floor(Date.now() / 1000) * 1000 + 123
 const HOUR = 3_600_000
 
@@ -19,7 +19,7 @@ const create = { createTableIfMissing: true }
 const byMember = (data) => (data.views > 3 ? 60 : 7200)
 const names = { session_id: 'the id', expires: 'until', data: 'json`' }
 
-// `touch` says what becomes of the text in one: 'kept', or 'written' by Node's alone or by 'both'.
+// `touch` names the stores whose touch rewrites the text of a record: 'none', 'node' (the npm store only), or 'both'.
 const ROWS = [
   redis('', {}),
   redis('prefix', { prefix: "it's {é}:" }),
@@ -66,20 +66,19 @@ const OPEN = {
 
 ROWS.forEach((row, at) => {
   const { name, variant, kind, server, options, npmOptions, touch } = row
-  const skip =
-    leftOut(hasNpmStores, 'interop/node/node_modules') || leftOut(!server || urls[server], `the server of ${name}`)
+  const skip = missingNpmStores() || missingServer(server)
 
   describe(`${name}${variant && `: ${variant}`}`, { skip }, () => {
     let node
     let native
 
     before(async () => {
-      // Redis has sixteen places.
+      // Redis has sixteen databases.
       const place = { url: urls[server], place: at % 16, folder: folder(), options: npmOptions }
       node = await openNpmStore(kind, place)
       native = OPEN[kind](node.url, options)
-      // What the first call takes, none of the others does.
-      await native.get('nobody')
+      // The first call connects and creates the table.
+      await native.get('none')
     })
 
     beforeEach(async () => {
@@ -87,86 +86,80 @@ ROWS.forEach((row, at) => {
       mock.timers.enable({ apis: ['Date'], now: NOW })
     })
 
+    afterEach(() => mock.timers.reset())
+
     after(() => Promise.all([native?.close(), node?.close()]))
 
-    for (const [what, maxAge] of [['a cookie that ends', HOUR], ['a cookie of the browser', null]]) {
-      test(`both write the same record, with ${what}`, async (t) => {
-        t.after(() => mock.timers.reset())
-        await node.set('by-node', visit(maxAge))
-        await native.set('by-native', visit(maxAge))
+    for (const [what, maxAge] of [['an expiry', HOUR], ['no expiry', null]]) {
+      test(`both write the same record for a cookie with ${what}`, async () => {
+          await node.set('by-node', sessionOf(maxAge))
+        await native.set('by-native', sessionOf(maxAge))
         const [theirs, ours] = [await node.raw('by-node'), await node.raw('by-native')]
         assert(theirs)
         assert.equal(ours.text, theirs.text)
         assert.equal(ours.flags, theirs.flags)
-        assertEnds(ours, theirs)
+        assertExpiry(ours, theirs)
       })
 
-      test(`each reads what the other wrote, with ${what}`, async (t) => {
-        t.after(() => mock.timers.reset())
-        await node.set('by-node', visit(maxAge))
-        await native.set('by-native', visit(maxAge))
-        const expected = JSON.parse(JSON.stringify(visit(maxAge)))
+      test(`each reads the other's record of a cookie with ${what}`, async () => {
+          await node.set('by-node', sessionOf(maxAge))
+        await native.set('by-native', sessionOf(maxAge))
+        const expected = JSON.parse(JSON.stringify(sessionOf(maxAge)))
         assert.deepEqual(await native.get('by-node'), expected)
         const { __lastAccess: _, ...theirs } = await node.get('by-native')
         assert.deepEqual(theirs, expected)
       })
     }
 
-    test('the last one stays, whoever it is', async (t) => {
-      t.after(() => mock.timers.reset())
-      await native.set('sid', visit(HOUR, 1))
-      await node.set('sid', visit(HOUR, 2))
-      await native.set('sid', visit(HOUR, 3))
+    test('the last write wins, from either store', async () => {
+      await native.set('sid', sessionOf(HOUR, 1))
+      await node.set('sid', sessionOf(HOUR, 2))
+      await native.set('sid', sessionOf(HOUR, 3))
       assert.equal((await node.get('sid')).views, 3)
-      await node.set('sid', visit(HOUR, 2))
+      await node.set('sid', sessionOf(HOUR, 2))
       assert.equal((await native.get('sid')).views, 2)
     })
 
-    test('a session that has ended begins anew when it is saved', async (t) => {
-      t.after(() => mock.timers.reset())
-      await native.set('sid', visit(HOUR, 1))
+    test('saving a destroyed session stores it again', async () => {
+      await native.set('sid', sessionOf(HOUR, 1))
       await node.destroy('sid')
       assert.equal(await native.get('sid'), null)
-      await native.set('sid', visit(HOUR, 2))
+      await native.set('sid', sessionOf(HOUR, 2))
       await native.destroy('sid')
       assert(!(await node.raw('sid')))
-      await native.set('sid', visit(HOUR, 3))
+      await native.set('sid', sessionOf(HOUR, 3))
       assert.equal((await native.get('sid')).views, 3)
     })
 
-    test('a touch moves the end as theirs does', async (t) => {
-      t.after(() => mock.timers.reset())
-      for (const sid of ['by-node', 'by-native']) await native.set(sid, visit(HOUR))
+    test('a touch resets the expiry as in the npm store', async () => {
+      for (const sid of ['by-node', 'by-native']) await native.set(sid, sessionOf(HOUR))
       mock.timers.setTime(NOW + 60_000)
-      const touched = visit(2 * HOUR)
+      const touched = sessionOf(2 * HOUR)
       await node.touch('by-node', touched)
       await native.touch('by-native', touched)
       const [theirs, ours] = [await node.raw('by-node'), await node.raw('by-native')]
-      assertEnds(ours, theirs)
+      assertExpiry(ours, theirs)
       if (touch !== 'node') assert.equal(ours.text, theirs.text)
       const isKept = JSON.parse(ours.text).cookie.originalMaxAge === HOUR
       assert.equal(isKept, touch !== 'both')
     })
 
-    test('a touch brings nothing back', async (t) => {
-      t.after(() => mock.timers.reset())
-      await native.touch('sid', visit(HOUR))
+    test('a touch does not restore a destroyed session', async () => {
+      await native.touch('sid', sessionOf(HOUR))
       assert(!(await node.raw('sid')))
     })
 
-    test('what is over is not there', async (t) => {
-      t.after(() => mock.timers.reset())
-      await native.set('sid', visit(HOUR))
+    test('an expired session is not returned', async () => {
+      await native.set('sid', sessionOf(HOUR))
       await node.expire('sid', NOW - 10_000)
       assert.equal(await native.get('sid'), null)
     })
 
-    test('lists, counts and ends all', async (t) => {
-      t.after(() => mock.timers.reset())
+    test('ids, length, all and clear have the sessions of both stores', async () => {
       const sids = Array.from({ length: 25 }, (_, number) => `sid-${String(number).padStart(2, '0')}`)
       for (const [number, sid] of sids.entries()) {
-        if (number % 2) await native.set(sid, visit(HOUR, number))
-        else await node.set(sid, visit(HOUR, number))
+        if (number % 2) await native.set(sid, sessionOf(HOUR, number))
+        else await node.set(sid, sessionOf(HOUR, number))
       }
       assert.deepEqual((await native.ids()).sort(), sids)
       assert.equal(await native.length(), sids.length)
@@ -181,18 +174,16 @@ ROWS.forEach((row, at) => {
       assert.deepEqual(await node.ids(), [])
     })
 
-    test('several writers at once leave one of their records', async (t) => {
-      t.after(() => mock.timers.reset())
-      await native.set('sid', visit(HOUR, 0))
+    test('concurrent writers leave one of their records', async () => {
+      await native.set('sid', sessionOf(HOUR, 0))
       const writers = Array.from({ length: 10 }, (_, at) => at + 1)
-      await Promise.all(writers.map((views) => native.set('sid', visit(HOUR, views))))
+      await Promise.all(writers.map((views) => native.set('sid', sessionOf(HOUR, views))))
       assert((await native.get('sid')).views > 0)
     })
 
-    test('records of every kind of text come back as they were', async (t) => {
-      t.after(() => mock.timers.reset())
+    test('any text is returned unchanged', async () => {
       const texts = ['', '"\\\u0000\u001f', 'é€😀', '\ud800 alone', '\u2028', 'x'.repeat(100_000)]
-      await native.set('sid', { ...visit(HOUR), texts })
+      await native.set('sid', { ...sessionOf(HOUR), texts })
       const expected = JSON.parse(JSON.stringify(texts))
       assert.deepEqual((await native.get('sid')).texts, expected)
       assert.deepEqual((await node.get('sid')).texts, expected)
@@ -212,15 +203,8 @@ function sqlite(file, options) {
   return new SqliteStore({ dir: path.dirname(file), db: path.basename(file), ...options })
 }
 
-// A session as express-session hands it to a store.
-function visit(maxAge, views = 3) {
-  const req = { sessionID: 'sid' }
-  const cookie = new session.Cookie({ maxAge })
-  return new session.Session(req, { cookie, user: { name: 'bob' }, views })
-}
-
-// To what the server's own clock, which goes on, lets be said.
-function assertEnds(ours, theirs) {
+// Compares the expiries, with a tolerance for the server's clock, which the test cannot stop.
+function assertExpiry(ours, theirs) {
   if (theirs.expires === null) assert.equal(ours.expires, null)
   else assert(Math.abs(ours.expires - theirs.expires) <= 2000, `${ours.expires} and ${theirs.expires}`)
 }

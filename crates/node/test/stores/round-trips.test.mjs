@@ -1,26 +1,26 @@
-// How often a call waits for the server, counted on the wire.
+// The number of round trips of a call, counted by a proxy.
 
 import assert from 'node:assert/strict'
 import { describe, test, before, after } from 'node:test'
 
-import session from 'express-session-rs'
 import stores from 'express-session-rs/stores'
 import { proxied } from '../../testing/proxy.mjs'
-import { leftOut, urls } from '../../testing/servers.mjs'
+import { missingServer, urls } from '../../testing/servers.mjs'
+import { sessionOf } from '../../testing/sides.mjs'
 
 const { MemcachedStore, MySqlStore, PostgresStore, RedisStore } = stores
 
 const ROWS = [
   ['redis', (url) => new RedisStore({ url, prefix: 'trips:' })],
   ['postgres', (url) => new PostgresStore({ url, tableName: 'trips', createTableIfMissing: true })],
-  // A statement is prepared once for each connection.
+  // Every connection prepares its statements, so that one connection is counted.
   ['mysql', (url) => new MySqlStore({ url, schema: { tableName: 'trips' }, connectionLimit: 1 })],
-  // What is there instead of what was expected, no answer of memcached's says.
+  // memcached does not answer a failed compare-and-swap with the current value, which takes another call.
   ['memcached', (url) => new MemcachedStore({ url, prefix: 'trips:' }), { conflict: 3 }]
 ]
 
 for (const [name, open, { conflict = 2 } = {}] of ROWS) {
-  describe(name, { skip: leftOut(urls[name], `the server of ${name}`) }, () => {
+  describe(name, { skip: missingServer(name) }, () => {
     let proxy
     let store
     let other
@@ -29,7 +29,7 @@ for (const [name, open, { conflict = 2 } = {}] of ROWS) {
       proxy = await proxied(urls[name])
       store = open(proxy.url)
       other = open(urls[name])
-      // Connections, statements and scripts.
+      // Opens connections, prepares statements and loads scripts.
       for (const sid of ['first', 'second']) {
         await store.set(sid, visit(1))
         await store.get(sid)
@@ -47,17 +47,21 @@ for (const [name, open, { conflict = 2 } = {}] of ROWS) {
 
     after(() => Promise.all([store?.close(), other?.close(), proxy?.shut()]))
 
-    test('most calls take one', async () => {
-      assert.equal(await proxy.counts(() => store.get('none')), 1)
-      assert.equal(await proxy.counts(() => store.set('new', visit(1))), 1)
-      assert.equal(await proxy.counts(() => store.get('new')), 1)
-      assert.equal(await proxy.counts(() => store.set('new', visit(2))), 1)
-      assert.equal(await proxy.counts(() => store.set('new', visit(3))), 1)
-      assert.equal(await proxy.counts(() => store.touch('new', visit(3))), 1)
-      assert.equal(await proxy.counts(() => store.destroy('new')), 1)
+    test('most calls take one round trip', async () => {
+      for (const [method, ...args] of [
+        ['get', 'none'],
+        ['set', 'new', visit(1)],
+        ['get', 'new'],
+        ['set', 'new', visit(2)],
+        ['set', 'new', visit(3)],
+        ['touch', 'new', visit(3)],
+        ['destroy', 'new']
+      ]) {
+        assert.equal(await proxy.counts(() => store[method](...args)), 1, method)
+      }
     })
 
-    test('a save takes another where somebody else wrote, or ended it, after it was read', async () => {
+    test('a save takes another after a write or a destroy of another store', async () => {
       await store.set('shared', visit(1))
       await other.get('shared')
       await other.set('shared', visit(2))
@@ -68,7 +72,7 @@ for (const [name, open, { conflict = 2 } = {}] of ROWS) {
       assert(ended <= conflict, `${ended}`)
     })
 
-    test('a save of a session that was never read here takes three', async () => {
+    test('a save of a session that this store has not read takes three', async () => {
       await other.set('unseen', visit(1))
       const trips = await proxy.counts(() => store.set('unseen', visit(2)))
       assert.equal(trips, 3)
@@ -78,5 +82,5 @@ for (const [name, open, { conflict = 2 } = {}] of ROWS) {
 }
 
 function visit(views) {
-  return new session.Session({ sessionID: 'sid' }, { cookie: new session.Cookie({ maxAge: 3_600_000 }), views })
+  return sessionOf(3_600_000, views)
 }

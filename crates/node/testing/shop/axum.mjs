@@ -1,6 +1,5 @@
-// The half of the shop that is examples/beside-express, ended with the process that wants it.
-//
-// `node axum.mjs PROGRAM REDIS_URL`
+// Runs the half of the shop that is examples/beside-express, until its parent process ends:
+// `node axum.mjs PROGRAM REDIS_URL`.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -13,6 +12,6 @@ process.on('disconnect', () => {
   service.kill()
   process.exit()
 })
-// Its first line is its address.
+// Its first line is its URL.
 const [line] = await once(service.stdout.setEncoding('utf8'), 'data')
 process.send({ port: Number(new URL(line).port) })

@@ -1,6 +1,6 @@
-// Half a shop, on Express: the other half is examples/beside-express, and a visitor has one session in both.
+// The half of the shop that is on Express. The other half is examples/beside-express, with the same sessions.
 //
-// It is a process of its own: `node express.mjs MIDDLEWARE STORE REDIS_URL`.
+// It runs in a process of its own: `node express.mjs MIDDLEWARE STORE REDIS_URL`.
 
 import { createRequire } from 'node:module'
 
@@ -49,7 +49,7 @@ app.post('/cart', (req, res, next) => {
   look(req, res, next)
 })
 
-// The cart comes along, and nothing else.
+// Keeps the cart only.
 app.post('/login', (req, res, next) => {
   const { cart } = visit(req.session)
   req.session.regenerate((error) => {
@@ -59,7 +59,7 @@ app.post('/login', (req, res, next) => {
   })
 })
 
-// Everything goes on, under a new id.
+// Keeps everything, with a new id.
 app.post('/renew', (req, res, next) => {
   const before = visit(req.session)
   req.session.regenerate((error) => {
@@ -80,12 +80,12 @@ function visit({ views = 0, cart = [], user }) {
   return { views, cart, user }
 }
 
-// A redirect may overtake a session that is saved at the end.
+// Saves explicitly, because a redirect may overtake the save at the end of the response.
 function look(req, res, next) {
   req.session.save((error) => (error ? next(error) : res.redirect(303, '/look')))
 }
 
-// The visit as JSON that is no HTML, and what can be done.
+// Returns the visit as JSON without HTML characters, and a form for each act.
 function page(session) {
   const json = JSON.stringify({ by: middleware, visit: visit(session) })
   return `<!doctype html><pre>${json.replaceAll('&', '\\u0026').replaceAll('<', '\\u003c')}</pre>

@@ -1,4 +1,4 @@
-// The shop: services in processes of their own, behind a reverse proxy that draws who answers.
+// The shop: services in processes of their own, behind a reverse proxy that selects one for each request.
 
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -9,7 +9,7 @@ import { build } from '../../scripts/cargo.mjs'
 
 const SECRET = 'keyboard cat'
 
-// Opens it with sessions in this Redis, until the test is over. `draw` gives one of a list.
+// Opens the shop with its sessions in a Redis server, until the test ends. `draw` selects an element of a list.
 export async function openShop(t, url, store, draw) {
   const services = await Promise.all([
     start(t, 'express-session', 'express.mjs', ['express-session', 'connect-redis', url]),
@@ -39,7 +39,7 @@ async function start(t, name, program, args) {
   const [{ port }] = await Promise.race([
     once(child, 'message'),
     exit.then(() => {
-      throw new Error(`${name} does not start`)
+      throw new Error(`${name} exited before it was ready`)
     })
   ])
   return { name, port, requests: 0 }
@@ -48,7 +48,7 @@ async function start(t, name, program, args) {
 class Shop {
   #draw
   #served = []
-  // One connection for each service is enough for visitors who take turns.
+  // Visitors take turns, so that each service needs one connection only.
   #agent = new http.Agent({ keepAlive: true })
 
   constructor(services, draw) {
@@ -67,13 +67,13 @@ class Shop {
     })
   }
 
-  // Gives who has answered since it was last asked, in this order.
+  // Returns the names of the services that have answered since the last call, in their order.
   served() {
     return this.#served.splice(0)
   }
 
   #forward(req, res) {
-    // Browsers ask for it when they like, and who answers visitors would be drawn otherwise each time.
+    // Browsers request it at any time, and would make the choice of services irreproducible.
     if (req.url === '/favicon.ico') return res.writeHead(404).end()
     const service = this.#draw(this.services)
     service.requests += 1

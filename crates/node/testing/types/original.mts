@@ -1,4 +1,4 @@
-// An application whose session's data is declared as for express-session.
+// An application that declares its session data for express-session.
 
 import type { Request, Response } from 'express'
 import session, { MemoryStore, Store } from 'express-session-rs'
@@ -13,7 +13,7 @@ const store: Store = new MemoryStore()
 session({ secret: 'keyboard cat', resave: false, saveUninitialized: true, store })
 session({ secret: ['new', 'old'], key: 'sid', departures: ['saveBeforeResponse', 'clearCookie'] })
 session({ secret: 'keyboard cat', genid: (req) => req.url, cookie: (req) => ({ secure: req.secure }) })
-// @ts-expect-error: there is no such departure
+// @ts-expect-error: not available for Node
 session({ secret: 'keyboard cat', departures: ['mergeChanges'] })
 // @ts-expect-error: there is no such option
 session({ secret: 'keyboard cat', maxAge: 1 })

@@ -1,4 +1,4 @@
-// An application whose session's data is declared for this package.
+// An application that declares its session data for this package.
 
 import type { Request } from 'express'
 import session from 'express-session-rs'

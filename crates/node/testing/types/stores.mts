@@ -21,9 +21,9 @@ for (const store of [
   session({ secret: 'keyboard cat', store })
 }
 
-// @ts-expect-error: a connection of one's own
+// @ts-expect-error: the store opens its own connection
 new RedisStore({ client: {} })
-// @ts-expect-error: no number
+// @ts-expect-error: not a number
 new MemoryStore({ max: '5' })
 
 export async function ids(): Promise<string[]> {

@@ -4,23 +4,23 @@
 
 const debug = require('debug')('express-session')
 
-// The headers and the body leave at once, but for the end of it: with a known length the last byte,
-// else what marks the end. A client so knows that there is more to come, and waits for it.
-exports.Tail = class Tail {
+// The headers and the body leave immediately, except for the end: the last byte if the length is known, otherwise
+// the marker that ends the body. The client knows that the response is incomplete, and waits.
+exports.ResponseEnd = class ResponseEnd {
   constructor(res, write, end, chunk, encoding) {
     this.res = res
     this.write = write
     this.end = end
     this.chunk = chunk
     this.encoding = encoding
-    this.isWhole = true
+    this.isChunkPending = true
     this.result = undefined
   }
 
-  // Sends what does not wait. Nothing is left of it where the store has answered already.
-  lead() {
+  // Sends everything but the end. Does nothing if the store has already answered.
+  sendStart() {
     const { res } = this
-    if (!this.isWhole) return this.result
+    if (!this.isChunkPending) return this.result
     if (!res._header) res._implicitHeader()
     if (this.chunk === null || this.chunk === undefined) return (this.result = true)
     if (Number(res.getHeader('Content-Length')) > 0) {
@@ -34,17 +34,18 @@ exports.Tail = class Tail {
       }
     }
     this.result = this.write.call(res, this.chunk, this.encoding)
-    this.isWhole = false
+    this.isChunkPending = false
     return this.result
   }
 
-  // Sends the rest.
-  release() {
-    if (!this.isWhole) {
+  // Sends the rest, and returns what `res.end` returns to the handler.
+  sendEnd() {
+    if (this.isChunkPending) {
+      this.result = this.end.call(this.res, this.chunk, this.encoding)
+      this.isChunkPending = false
+    } else {
       this.end.call(this.res)
-      return
     }
-    this.result = this.end.call(this.res, this.chunk, this.encoding)
-    this.isWhole = false
+    return this.result
   }
 }

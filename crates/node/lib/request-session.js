@@ -1,0 +1,442 @@
+'use strict'
+
+// The session of one request: tracks its facts, and acts at the end of the response. The engine decides: each fact is a
+// number, and their sum is the index of the plan in the engine's table (src/engine/rules.rs).
+
+const debug = require('debug')('express-session')
+const onHeaders = require('on-headers')
+
+const { EMPTY_DATA, snapshotCookie, snapshotData } = require('./change-detection')
+const { isHttps } = require('./https')
+const { facts, steps } = require('./native')
+const { ResponseEnd } = require('./response-end')
+const { toPromise } = require('./to-promise')
+
+const FACT = facts()
+const { store: STORE, cookie: COOKIE } = steps()
+const STORE_STEPS = STORE.write | STORE.touch | STORE.destroy
+const COOKIE_STEPS = COOKIE.send | COOKIE.expire | COOKIE.withhold
+
+// The possible facts about the data, before it is compared: without an explicit save, and after one.
+const { same, changed } = FACT.data
+const { never, stale, current } = FACT.saved
+const UNSAVED = [same + never, changed + never]
+const SAVED = [same + stale, changed + stale, same + current, changed + current]
+
+exports.RequestSession = class RequestSession {
+  constructor(config, secrets, presentedId, req, res, next) {
+    this.config = config
+    this.secrets = secrets
+    this.req = req
+    this.res = res
+    this.next = next
+    // The id in the request's cookie.
+    this.presentedId = presentedId
+    // The session as it was loaded or created.
+    this.id = undefined
+    this.initialData = undefined
+    this.initialCookie = undefined
+    this.isLoaded = false
+    // The session as it was when the handler last saved it.
+    this.savedData = undefined
+    this.savedCookie = undefined
+    // Whether the store has a record of it, as far as is known.
+    this.isStored = false
+    // The session's cookie, which is still needed when the session has been destroyed.
+    this.cookie = undefined
+    // The id that a cookie was sent for.
+    this.sentId = undefined
+    this.areHeadersWritten = false
+    this.isTouched = false
+    this.isLoadFailed = false
+    this.isDestroyed = false
+    this.isCommitting = false
+    this.isEnded = false
+    // Whether the store has failed and the request has got the error, so that nothing more is done.
+    this.isAbandoned = false
+  }
+
+  // Creates a new session. A store that calls back twice may have loaded another one before. As in express-session,
+  // the data of that one then counts as saved.
+  create() {
+    const { req, config } = this
+    if (this.isLoaded && !config.resave) this.savedData ??= this.initialData
+    config.store.generate(req)
+    this.id = req.sessionID
+    this.initialData = isEmpty(req.session) ? EMPTY_DATA : snapshotData(req.session)
+    this.watch(req.session)
+  }
+
+  // Creates the session from its record.
+  restore(record) {
+    const { req, config } = this
+    if (!config.resave) this.savedData = undefined
+    config.store.createSession(req, record)
+    this.id = req.sessionID
+    this.initialData = snapshotData(record)
+    this.isLoaded = true
+    this.isStored = true
+    this.watch(req.session)
+  }
+
+  // Notes that there is no session, although the store may have a record.
+  loadFailed() {
+    this.isLoadFailed = true
+    this.isStored = true
+  }
+
+  // Wraps the session's methods, to track the handler's calls.
+  watch(session) {
+    const { rules } = this.config
+    if (rules.cookieChangesSaved) this.initialCookie = snapshotCookie(session.cookie)
+    this.cookie = session.cookie
+    this.watchSave(session)
+    this.watchReload(session)
+    // Without departures, express-session does not track these.
+    if (!rules.watchesEnd) return
+    this.watchDestroy(session)
+    this.watchRegenerate(session)
+  }
+
+  watchSave(session) {
+    const tracked = this
+    const { rules } = this.config
+    const original = session.save
+    define(session, 'save', function save(...[fn]) {
+      debug('saving %s', this.id)
+      // The middleware's own save at the end of the response is not an explicit one.
+      if (tracked.isCommitting) return original.apply(this, arguments)
+      if (rules.reportStoreErrors && !fn) return toPromise((done) => this.save(done))
+      if (rules.saveRenews) {
+        this.touch()
+        tracked.isTouched = true
+      }
+      const { savedData, savedCookie } = tracked
+      tracked.savedData = snapshotData(this)
+      if (rules.cookieChangesSaved) tracked.savedCookie = snapshotCookie(this.cookie)
+      tracked.isStored = true
+      if (!rules.reportStoreErrors) return original.apply(this, arguments)
+      return original.call(this, function (error) {
+        if (error) Object.assign(tracked, { savedData, savedCookie })
+        fn.apply(this, arguments)
+      })
+    })
+  }
+
+  watchReload(session) {
+    const tracked = this
+    const original = session.reload
+    define(session, 'reload', function reload(fn) {
+      debug('reloading %s', this.id)
+      if (!fn) return toPromise((done) => original.call(this, rewatch(this, done)))
+      return original.call(this, rewatch(this, fn))
+    })
+
+    // Reloading creates another session object.
+    function rewatch(before, fn) {
+      return function () {
+        const { session } = tracked.req
+        if (session && session !== before) tracked.watch(session)
+        fn.apply(this, arguments)
+      }
+    }
+  }
+
+  watchDestroy(session) {
+    const tracked = this
+    const original = session.destroy
+    define(session, 'destroy', function destroy(fn) {
+      if (!fn) return toPromise((done) => this.destroy(done))
+      tracked.isDestroyed = true
+      if (!tracked.needsDestroy()) {
+        delete tracked.req.session
+        setImmediate(fn)
+        return this
+      }
+      return original.call(this, function (error) {
+        if (!error) tracked.isStored = false
+        fn.apply(this, arguments)
+      })
+    })
+  }
+
+  watchRegenerate(session) {
+    const tracked = this
+    const { req, config } = this
+    const original = session.regenerate
+    define(session, 'regenerate', function regenerate(fn) {
+      if (!fn) return toPromise((done) => this.regenerate(done))
+      if (!tracked.needsDestroy()) {
+        setImmediate(() => generate(fn))
+      } else if (config.rules.reportStoreErrors) {
+        req.sessionStore.destroy(req.sessionID, (error) => (error ? fn(error) : generate(fn)))
+      } else {
+        original.call(this, (error) => {
+          track()
+          fn(error)
+        })
+      }
+      return this
+    })
+
+    function generate(fn) {
+      req.sessionStore.generate(req)
+      track()
+      fn()
+    }
+
+    function track() {
+      tracked.savedData = undefined
+      tracked.savedCookie = undefined
+      tracked.isStored = false
+      tracked.watch(req.session)
+    }
+  }
+
+  // Checks whether ending the session takes a call of the store.
+  needsDestroy() {
+    return this.isStored || this.config.rules.destroysUnstored
+  }
+
+  // Hooks the end of the response, and the moment before its headers are sent.
+  attach() {
+    const { res } = this
+    onHeaders(res, () => this.writeCookie())
+    const attached = this
+    const { end: originalEnd, write } = res
+    res.end = function end(chunk, encoding) {
+      if (attached.isEnded) return false
+      attached.isEnded = true
+      return attached.commit(new ResponseEnd(res, write, originalEnd, chunk, encoding))
+    }
+  }
+
+  // Adds the cookie to the headers.
+  writeCookie() {
+    const { secrets, req, config } = this
+    const { session } = req
+    this.areHeadersWritten = true
+    if (!session) {
+      debug('no session')
+      if (config.rules.clearCookie && this.planWithoutSession(COOKIE_STEPS) === COOKIE.expire) {
+        this.setCookie(() => secrets.printExpired(this.cookie?.data))
+      }
+      return
+    }
+    if (typeof req.sessionID !== 'string' || this.isAbandoned) return
+    const facts = this.sessionFacts(session) + FACT.expiry[this.hasExpiry(session) ? 'some' : 'none']
+    if (this.plan(facts + FACT.reach.open, COOKIE_STEPS) !== COOKIE.send) return
+    // Decided again with HTTPS as a fact, which is only looked at when a cookie is to be sent.
+    if (this.isInsecure(session)) {
+      const plan = this.plan(facts + FACT.reach.insecure, COOKIE_STEPS)
+      if (plan === COOKIE.withhold) debug('not secured')
+      return
+    }
+    this.touch()
+    this.setCookie(() => secrets.printCookie(req.sessionID, session.cookie.data))
+    this.sentId = req.sessionID
+  }
+
+  setCookie(print) {
+    const { res } = this
+    try {
+      const line = print()
+      debug('set-cookie %s', line)
+      const before = res.getHeader('Set-Cookie') || []
+      res.setHeader('Set-Cookie', Array.isArray(before) ? [...before, line] : [before, line])
+    } catch (error) {
+      setImmediate(this.next, error)
+    }
+  }
+
+  // Makes the store's call, if there is one to make, and ends the response.
+  commit(responseEnd) {
+    const { req, config } = this
+    const { session } = req
+    const { store } = config
+    if (this.isAbandoned) return responseEnd.sendEnd()
+
+    if (!session) {
+      const isUnset = session === null || session === undefined
+      if (isUnset && req.sessionID && this.planWithoutSession(STORE_STEPS) === STORE.destroy) {
+        debug('destroying')
+        return this.callStore(responseEnd, 'destroy', 'destroyed', (done) => store.destroy(req.sessionID, done))
+      }
+      debug('no session')
+      return responseEnd.sendEnd()
+    }
+
+    this.touch()
+    if (typeof req.sessionID !== 'string') {
+      this.debugBogusId()
+      return responseEnd.sendEnd()
+    }
+    switch (this.storePlan(session)) {
+      case STORE.write: {
+        // A write that the handler did not ask for fails in another way.
+        const step = config.rules.commitsEarly && !this.isWriteExpected(session) ? 'writeUnasked' : 'write'
+        return this.callStore(responseEnd, step, null, (done) => req.session.save(done))
+      }
+      case STORE.touch:
+        debug('touching')
+        return this.callStore(responseEnd, 'touch', 'touched', (done) => store.touch(req.sessionID, session, done))
+      default:
+        return responseEnd.sendEnd()
+    }
+  }
+
+  // Makes a call, and ends the response when the store has answered. Until then everything but the end is sent, or
+  // nothing at all (departure 15), so that the response can still report a failure.
+  callStore(responseEnd, step, done, call) {
+    const { commitsEarly, failures } = this.config.rules
+    let isAnswered = false
+    this.isCommitting = true
+    call((error) => {
+      if (commitsEarly) {
+        if (isAnswered) return
+        isAnswered = true
+        if (error && this.handleFailure(error, failures[step])) return
+      } else if (error) {
+        setImmediate(this.next, error)
+      }
+      if (done) debug(done)
+      responseEnd.sendEnd()
+    })
+    this.isCommitting = false
+    if (!commitsEarly) return responseEnd.sendStart()
+    return isAnswered ? responseEnd.result : true
+  }
+
+  // Handles a failure of the store. Returns whether the application's error handler now answers the request.
+  handleFailure(error, how) {
+    const isReported = how === 'tell' && !this.res.headersSent
+    if (how !== 'hide') this.isAbandoned = true
+    if (!isReported) {
+      setImmediate(this.next, error)
+      return false
+    }
+    this.isEnded = false
+    this.next(error)
+    return true
+  }
+
+  // Resets the expiry, once for each response.
+  touch() {
+    const { req } = this
+    if (this.isTouched) return
+    req.session.touch()
+    this.isTouched = true
+  }
+
+  // Returns the sum of the facts that do not depend on the data.
+  sessionFacts(session) {
+    const { presentedId, req } = this
+    const { id, origin, record } = FACT
+    return (
+      FACT.session.live +
+      (!presentedId ? id.unknown : presentedId === req.sessionID ? id.presented : id.other) +
+      (this.id !== session.id ? origin.regenerated : this.isLoaded ? origin.loaded : origin.new) +
+      (!this.isStored ? record.absent : this.config.canTouch ? record.touchable : record.untouchable) +
+      FACT.attributes[this.cookieChange(session)]
+    )
+  }
+
+  cookieChange(session) {
+    if (!this.config.rules.cookieChangesSaved) return 'same'
+    const now = snapshotCookie(session.cookie)
+    if (now === this.initialCookie) return 'same'
+    return now === this.savedCookie ? 'saved' : 'changed'
+  }
+
+  // Returns the sum of the facts about the data.
+  dataFacts(session) {
+    const now = snapshotData(session)
+    const { data, saved } = FACT
+    const savedAs = this.savedData === undefined ? 'never' : now === this.savedData ? 'current' : 'stale'
+    return (now === this.initialData ? data.same : data.changed) + saved[savedAs]
+  }
+
+  // Looks up the plan. Compares the data only if the plan depends on it.
+  plan(facts, steps) {
+    const { table } = this.config.rules
+    const all = this.savedData === undefined ? UNSAVED : SAVED
+    const plan = table[facts + all[0]] & steps
+    for (const data of all) {
+      if ((table[facts + data] & steps) !== plan) return table[facts + this.dataFacts(this.req.session)] & steps
+    }
+    return plan
+  }
+
+  storePlan(session) {
+    const facts = this.sessionFacts(session) + FACT.expiry.none + this.reach(session)
+    // express-session serializes the data even if it makes no difference, and throws if it is not JSON.
+    if (this.id !== session.id) return this.plan(facts, STORE_STEPS)
+    return this.config.rules.table[facts + this.dataFacts(session)] & STORE_STEPS
+  }
+
+  // Looks up the plan of a request whose session has ended.
+  planWithoutSession(steps) {
+    const { session, id, record } = FACT
+    const facts =
+      session[this.isLoadFailed ? 'unread' : this.isDestroyed ? 'destroyed' : 'unset'] +
+      (this.presentedId ? id.presented : id.unknown) +
+      record[this.isStored ? 'touchable' : 'absent']
+    return this.config.rules.table[facts] & steps
+  }
+
+  // Returns the fact whether the cookie can be sent, which only departure 10 takes into account.
+  reach(session) {
+    const { reach } = FACT
+    if (!this.config.rules.skipUnreachableSessions) return reach.open
+    if (this.areHeadersWritten) return this.sentId === this.req.sessionID ? reach.sent : reach.late
+    if (this.isInsecure(session)) return reach.insecure
+    return this.isPrintable(session) ? reach.open : reach.unprintable
+  }
+
+  isInsecure(session) {
+    return Boolean(session.cookie.secure) && !isHttps(this.req, this.config.proxy)
+  }
+
+  isPrintable(session) {
+    try {
+      this.secrets.printCookie(this.req.sessionID, session.cookie.data)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  // Checks whether the cookie has an expiry that matters: the cookie of another id is sent in any case.
+  hasExpiry(session) {
+    if (this.presentedId !== this.req.sessionID || this.config.rolling) return false
+    const { expires } = session.cookie
+    return expires !== null && expires !== undefined
+  }
+
+  // Checks whether the handler has changed or saved the session, and so expects it to be stored.
+  isWriteExpected(session) {
+    return this.savedData !== undefined || this.id !== session.id || snapshotData(session) !== this.initialData
+  }
+
+  // express-session prints it when it decides about saving, and again about touching.
+  debugBogusId() {
+    for (let times = this.config.canTouch ? 2 : 1; times > 0; times--) {
+      debug('session ignored because of bogus req.sessionID %o', this.req.sessionID)
+    }
+  }
+}
+
+function isEmpty(session) {
+  for (const key in session) if (key !== 'cookie') return false
+  return true
+}
+
+// Overrides a method of a session, without an enumerable property, which would be data.
+function define(session, name, value) {
+  Object.defineProperty(session, name, {
+    configurable: true,
+    enumerable: false,
+    writable: true,
+    value
+  })
+}
