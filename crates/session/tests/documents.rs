@@ -174,12 +174,13 @@ fn every_file_that_a_document_links_to_exists() {
 fn every_store_has_its_feature_its_chapter_and_its_example() {
     let (manifest, readme) = (read("crates/session/Cargo.toml"), read("README.md"));
     let chapter = read("crates/session/src/docs/stores.md");
+    let example = read("examples/stores/src/main.rs");
+    assert!(readme.contains("(examples/stores/src/main.rs)"), "README lacks the example");
     for store in STORES {
         assert!(manifest.contains(&format!("\n{store} = [")), "{store} is no feature");
-        let example = format!("examples/{store}-store");
-        assert!(root().join(&example).join("src/main.rs").is_file(), "there is no {example}");
-        assert!(section(&chapter, store).contains(&format!("`{example}`")), "{example}");
-        assert!(readme.contains(&format!("({example}/src/main.rs)")), "README lacks {example}");
+        assert!(example.contains(&format!("`{store}://")), "the example has no URL of {store}");
+        assert!(example.contains(&format!("    async fn {store}() {{")), "{store} is not tested");
+        assert!(section(&chapter, store).contains("`examples/stores`"), "{store}");
     }
 }
 
