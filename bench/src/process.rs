@@ -1,13 +1,13 @@
 //! The processes of a measurement: how they start, the core that they run on, and their processor time.
 
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use express_session_testkit::child::{self, Child};
 use procfs::process::Process;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -39,27 +39,14 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a program that prints its port and ends with its input.
-    pub(crate) fn start(mut command: Command) -> Result<Self> {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let output = child.stdout.take().context("no output")?;
-        let mut server = Self { child, port: 0 };
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
-        server.port = line.trim().parse().context("it ended before it was ready")?;
-        Ok(server)
+    pub(crate) fn start(command: &mut Command) -> Result<Self> {
+        let mut child = Child::start(command)?;
+        Ok(Self { port: child.port()?, child })
     }
 
     /// Returns the processor time of all its threads.
     pub(crate) fn cpu(&self) -> Result<Duration> {
         cpu(self.child.id())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // The process may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -141,20 +128,19 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Returns a command that runs a server on Node, on the core of what is measured.
-pub(crate) fn node(program: &str, options: &Value) -> Result<Command> {
-    let mut command = Core::Measured.command("node");
-    command.arg(program).arg(options.to_string()).current_dir(node_folder()?);
-    command.env("NO_DEPRECATION", "express-session").env("NODE_ENV", "production");
-    Ok(command)
+/// Returns a command that runs Node in the folder of this bench's programs.
+pub(crate) fn node() -> Result<Command> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("node");
+    Ok(child::node(&folder, "`cargo xtask bench`")?)
 }
 
-/// Returns the folder of the Node programs, and checks that their packages are installed.
-pub(crate) fn node_folder() -> Result<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("node");
-    let packages = folder.join("node_modules");
-    ensure!(packages.exists(), "the npm packages are not installed: run `cargo xtask bench`");
-    Ok(folder)
+/// Starts a server on Node, on the core of what is measured.
+pub(crate) fn node_server(program: &str, options: &Value) -> Result<Server> {
+    let node = node()?;
+    let mut command = Core::Measured.command(node.get_program());
+    command.arg(program).arg(options.to_string());
+    command.envs(node.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    Server::start(command.current_dir(node.get_current_dir().context("no folder")?))
 }
 
 #[cfg(test)]

@@ -2,17 +2,18 @@
 //! written and read from both sides.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Parser;
+use express_session_testkit::TemporaryFolder;
 
 use crate::bench::Bench;
 use crate::cases::Case;
 use crate::node::Missing;
 use crate::report::Report;
-use crate::servers::Folder;
 use crate::setups::Setup;
 
 mod bench;
@@ -41,7 +42,7 @@ struct Args {
     allow_missing: bool,
 }
 
-/// No case waits for anything: this is for one that hangs.
+/// A case that takes longer hangs: no case waits for anything.
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
@@ -55,16 +56,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says whether all is well.
+/// Returns whether every row is ok.
 fn run(args: &Args) -> Result<bool> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut report = Report::new(io::stdout().lock());
-    let folder = Folder::new()?;
+    let folder = TemporaryFolder::new("interop")?;
     let setups = setups::all();
     for (at, setup) in setups.iter().enumerate() {
         let number = setups[..at].iter().filter(|other| other.server == setup.server).count();
         if chosen(args.store.as_deref(), &format!("{}: {}", setup.name, setup.variant)) {
-            runtime.block_on(play(setup, number, args, &folder, &mut report))?;
+            runtime.block_on(play(setup, number, args, folder.path(), &mut report))?;
         }
     }
     report.end()?;
@@ -76,7 +77,7 @@ async fn play(
     setup: &Setup,
     number: usize,
     args: &Args,
-    folder: &Folder,
+    folder: &Path,
     report: &mut Report<impl io::Write>,
 ) -> Result<()> {
     let Some(place) = setup.server.place(number, folder)? else {
@@ -105,7 +106,7 @@ async fn play(
             Ok(result) => report.case(case.name, &result)?,
             Err(_) => {
                 report.case(case.name, &Err(anyhow!("no end within {LIMIT:?}")))?;
-                // Node may still be at it: its later answers would be taken for others.
+                // Node may still work on it, and its answer would be taken for that of the next case.
                 break;
             }
         }

@@ -3,12 +3,13 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
+use express_session_testkit::TemporaryFolder;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
@@ -115,10 +116,10 @@ fn run(args: &Args) -> Result<bool> {
         return runtime.block_on(serve(entrant, url)).map(|()| true);
     }
     let mut report = Report::new(io::stdout().lock());
-    let folder = Folder::new()?;
+    let folder = TemporaryFolder::new("races")?;
     report.begin()?;
     for entrant in entrants::ALL.iter().copied().filter(|entrant| args.wants(*entrant)) {
-        runtime.block_on(play(entrant, args, &folder, &mut report))?;
+        runtime.block_on(play(entrant, args, folder.path(), &mut report))?;
     }
     if let Some(file) = &args.json {
         let text = serde_json::to_string_pretty(&report.json())?;
@@ -138,14 +139,14 @@ impl Args {
 async fn play(
     entrant: Entrant,
     args: &Args,
-    folder: &Folder,
+    folder: &Path,
     report: &mut Report<impl io::Write>,
 ) -> Result<()> {
     let (writers, rounds) = (args.writers.into(), args.rounds.into());
     if args.processes > 1 && !entrant.place.is_shared() {
         return Ok(report.say(entrant, "is not shared by processes")?);
     }
-    let Some(url) = entrant.place.url(&folder.0) else {
+    let Some(url) = entrant.place.url(folder) else {
         return Ok(report.left_out(entrant, "its server is not installed")?);
     };
     let opened = entrant.cluster(&url, args.processes.into(), WAIT).await;
@@ -190,23 +191,5 @@ async fn serve(entrant: Entrant, url: &str) -> Result<()> {
     tokio::select! {
         served = axum::serve(listener, application) => Ok(served?),
         read = input.read_to_end(&mut nothing) => Ok(read.map(drop)?),
-    }
-}
-
-/// A folder for files, removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("races-{}", std::process::id()));
-        fs::create_dir_all(&folder).with_context(|| format!("no folder {}", folder.display()))?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // The system empties its temporary folder some day.
-        let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -66,7 +66,7 @@ impl Subject for Site {
                 Sessions::Redis => "redis",
             };
             let options = json!({ "sessions": sessions, "url": redis, "secret": "keyboard cat" });
-            return Server::start(process::node("server.mjs", &options)?);
+            return process::node_server("server.mjs", &options);
         }
         let mut command = Core::Measured.command(process::itself()?);
         command.arg("serve");
@@ -74,6 +74,6 @@ impl Subject for Site {
         if self.sessions == Sessions::Redis {
             command.args(["--redis", redis]);
         }
-        Server::start(command)
+        Server::start(&mut command)
     }
 }

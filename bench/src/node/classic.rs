@@ -47,7 +47,7 @@ impl Subject for Site {
 
     fn start(self, redis: &str) -> Result<Server> {
         let options = json!({ "session": self.session, "store": self.store, "url": redis });
-        Server::start(process::node("classic.mjs", &options)?)
+        process::node_server("classic.mjs", &options)
     }
 }
 

@@ -1,7 +1,5 @@
 //! The memory of a million sessions in a Node process: JavaScript's heap, and in all.
 
-use std::process::Command;
-
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -53,10 +51,10 @@ pub(super) fn section() -> Result<Section> {
 
 impl Held {
     fn by(record: &str, store: Option<&str>) -> Result<Self> {
-        let mut node = Command::new("node");
+        let mut node = process::node()?;
         // More than it needs: the limit is not what is measured.
         node.args(["--expose-gc", "--max-old-space-size=16000", "memory.mjs", SESSIONS, record]);
-        process::read(node.args(store).current_dir(process::node_folder()?))
+        process::read(node.args(store))
     }
 
     fn of_one(&self, growth: &Growth) -> f64 {

@@ -1,6 +1,5 @@
 //! The memory of a session, beside that of express-session and tower-sessions.
 
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -130,10 +129,10 @@ fn held(library: Library, sessions: u64, record: &str) -> Result<Held> {
     if library != Library::ExpressSession {
         return process::found(&["hold", library.name(), &count]);
     }
-    let mut node = Command::new("node");
+    let mut node = process::node()?;
     // More than it needs: the limit is not what is measured.
     node.args(["--expose-gc", "--max-old-space-size=16000", "memory.mjs", &count, record]);
-    process::read(node.current_dir(process::node_folder()?))
+    process::read(&mut node)
 }
 
 impl Held {

@@ -78,6 +78,8 @@
 #![forbid(unsafe_code)]
 
 mod block_on;
+#[cfg(feature = "servers")]
+pub mod child;
 mod clock;
 pub mod laws;
 mod map;
@@ -89,6 +91,8 @@ mod proxy;
 pub mod servers;
 mod spy;
 mod subject;
+#[cfg(feature = "servers")]
+mod temporary_folder;
 mod unreliable;
 
 pub use block_on::block_on;
@@ -98,4 +102,6 @@ pub use map::MapStore;
 pub use proxy::Proxy;
 pub use spy::{Call, Spy, Verb};
 pub use subject::{Clock, Subject, Task, join_all, on_threads};
+#[cfg(feature = "servers")]
+pub use temporary_folder::TemporaryFolder;
 pub use unreliable::{Fate, Odds, Unreliable};
