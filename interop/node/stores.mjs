@@ -141,7 +141,7 @@ export const stores = {
       const place = { dir: path.dirname(url), db: path.basename(url) }
       const store = new (connect(session))({ ...place, ...options })
       await new Promise((resolve) => store.client.on('connect', resolve))
-      // As anybody does who shares the file: another program's write is waited for.
+      // Waits for another program's write, as every program that shares the file must.
       store.db.configure('busyTimeout', 5000)
       const rows = (sql, ...values) =>
         done((callback) => store.db.all(sql.replace('$', store.table), values, callback))
@@ -265,7 +265,7 @@ export const stores = {
           const left = flag('t')
           return { text, flags: flag('f'), expires: left < 0 ? null : now + left * 1000 }
         },
-        // Any time in the past is written as "at once".
+        // A negative time expires the record immediately.
         expire: (id, at) =>
           ask(`touch ${key(id)} ${at < Date.now() ? -1 : Math.ceil(at / 1000)}`),
         async ids() {

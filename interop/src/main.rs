@@ -1,5 +1,5 @@
-//! `cargo xtask interop`: the real npm stores on Node and ours, on the same servers, one session
-//! written and read from both sides.
+//! `cargo xtask interop`: the real npm stores on Node and ours, on the same servers: both sides write and read one
+//! session.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -31,13 +31,13 @@ mod setups;
 #[derive(Parser)]
 #[command(name = "interop")]
 struct Args {
-    /// Plays only with stores whose name or variant has this in it
+    /// Plays only with stores whose name or variant contains this
     #[arg(long, value_name = "TEXT")]
     store: Option<String>,
-    /// Plays only cases whose name has this in it
+    /// Plays only cases whose name contains this
     #[arg(long, value_name = "TEXT")]
     case: Option<String>,
-    /// Does not fail for a store whose server or package is not installed
+    /// Does not fail if the server or package of a store is not installed
     #[arg(long)]
     allow_missing: bool,
 }
@@ -105,7 +105,7 @@ async fn play(
         match tokio::time::timeout(LIMIT, play_one(case, &mut bench)).await {
             Ok(result) => report.case(case.name, &result)?,
             Err(_) => {
-                report.case(case.name, &Err(anyhow!("no end within {LIMIT:?}")))?;
+                report.case(case.name, &Err(anyhow!("did not end within {LIMIT:?}")))?;
                 // Node may still work on it, and its answer would be taken for that of the next case.
                 break;
             }

@@ -1,4 +1,4 @@
-//! `cargo xtask races`: requests of one visitor that overlap, on every store, and what becomes of them.
+//! `cargo xtask races`: overlapping requests of one visitor, on every store, and the changes that they lose.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -30,43 +30,42 @@ mod site;
 mod tally;
 mod tower_sessions_app;
 
-/// Lets requests of one visitor overlap, on every store, and counts what is lost. Beside ours,
-/// express-session on Node and tower-sessions, with their own stores.
+/// Sends overlapping requests of one visitor, on every store, and counts lost changes. Beside ours, express-session
+/// on Node and tower-sessions, with their own stores.
 ///
 /// Every handler takes 20 ms between loading its session and changing it. The cases:
 ///
 /// alone: one request at a time.
-/// apart: all writers at once, each with a session of its own.
-/// members: all at once set a member each, of one session. Lost: members that are missing afterwards.
-/// counter: all at once add one to the same member. Lost: what the sum is short of.
+/// apart: all writers concurrently, each with a session of its own.
+/// members: all concurrently set a member each, of one session. Lost: members that are missing afterwards.
+/// counter: all concurrently add one to the same member. Lost: the increments missing from the sum.
 /// logout: while they all are between load and save, the session is destroyed. Resurrected: sessions that
-/// are there afterwards, by the store or by a request with the old cookie.
-/// regenerate: the same, and the session gets a new id. Lost: new sessions that are not there afterwards.
-/// lock: all at once add one by reading and setting, under the session's lock (ours, where the store can).
+/// the store or a request with the old cookie finds afterwards.
+/// regenerate: the same, and the session gets a new id. Lost: new sessions that are missing afterwards.
+/// lock: all concurrently add one by reading and setting, under the session's lock (ours, if the store has locks).
 /// with node: while they all are between load and save, an Express application on the same store answers
 /// a request of that session. Lost: members of either.
-/// around node: the other way round, and what is lost is Node's doing: it is no part of the verdict.
+/// around node: the other way round. Node loses these changes, and the verdict ignores them.
 ///
-/// A change is lost if its response was a success and it is not there afterwards. One whose response was
-/// none (a 409 or 503) is refused, never lost. "x alone" is the 99th percentile over the median of "alone",
-/// "x apart" the same over the 99th percentile of "apart". Where two parties have to wait for each other,
-/// there is none.
+/// A change is lost if its response was a success and it is missing afterwards. A change with another response
+/// (a 409 or 503) is refused, not lost. "x alone" is the 99th percentile over the median of "alone", "x apart" the
+/// same over the 99th percentile of "apart". The cases with Node have no times, because both sides wait for each other.
 ///
-/// The last line is "lost 0, resurrected 0", of ours, and the exit code 0, unless something of ours is
-/// lost, resurrected or refused, or something is missing.
+/// The last line sums up ours: "lost 0, resurrected 0". The exit code is 0 unless a change of ours is lost or
+/// refused, a session of ours is resurrected, or a server is missing.
 #[derive(Parser)]
 #[command(name = "races", args_conflicts_with_subcommands = true, verbatim_doc_comment)]
 struct Args {
     /// Plays only with this store; may be given several times
     #[arg(long, value_name = "STORE")]
     store: Vec<Place>,
-    /// How many requests overlap
+    /// The number of overlapping requests
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
     writers: u16,
-    /// How often each case is played
+    /// The number of rounds of each case
     #[arg(long, value_name = "R", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
-    /// Spreads the requests over as many processes, with the stores that several can share
+    /// Spreads the requests over so many processes, with the stores that several can share
     #[arg(long, value_name = "P", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     processes: u16,
     /// Plays only ours
@@ -75,7 +74,7 @@ struct Args {
     /// Writes the table to a file too, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Does not fail for a store whose server is not installed
+    /// Does not fail if the server of a store is not installed
     #[arg(long)]
     allow_missing: bool,
     #[command(subcommand)]
@@ -91,10 +90,10 @@ enum Role {
 
 const SECRET: &str = "keyboard cat";
 
-/// What a handler takes.
+/// The time of a handler.
 const WAIT: Duration = Duration::from_millis(20);
 
-/// A round takes a fraction of a second: this is for one that hangs.
+/// A round takes a fraction of a second; one that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
@@ -108,7 +107,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says whether all is well.
+/// Returns whether no change of ours is lost.
 fn run(args: &Args) -> Result<bool> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     if let Some(Role::Worker { maker, place, url }) = &args.role {
@@ -152,7 +151,7 @@ async fn play(
     let opened = entrant.cluster(&url, args.processes.into(), WAIT).await;
     let cluster =
         opened.with_context(|| format!("{} on {}", entrant.name(), entrant.place.name()))?;
-    // The first round opens connections, and is nobody's time.
+    // The first round opens connections, and is not timed.
     one(Case::Apart, &cluster, writers, rounds).await?;
     for case in Case::ALL.iter().copied().filter(|case| case.suits(&cluster)) {
         if case == Case::Lock && !cluster.has_locks().await? {
@@ -179,7 +178,7 @@ async fn all(case: Case, cluster: &Cluster, writers: usize, rounds: usize) -> Re
 async fn one(case: Case, cluster: &Cluster, writers: usize, round: usize) -> Result<Tally> {
     tokio::time::timeout(LIMIT, case.play(cluster, writers, round))
         .await
-        .with_context(|| format!("no end of a round within {LIMIT:?}"))?
+        .with_context(|| format!("a round did not end within {LIMIT:?}"))?
 }
 
 /// The worker: serves until its input ends, which it does with the process that started it.

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
-use crate::passthrough_args::HandedOn;
+use crate::passthrough_args::PassthroughArgs;
 
 mod bench;
 mod conformance;
@@ -30,19 +30,19 @@ mod workspace;
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
     /// Measures ours and the peers on the same work, in one run.
-    Bench(HandedOn),
+    Bench(PassthroughArgs),
     /// Runs every check that a change must pass, as CI does.
     Test(test::Options),
     /// Plays generated requests against the real express-session on Node and compares.
-    Conformance(HandedOn),
+    Conformance(PassthroughArgs),
     /// Looks for inputs that break what always has to hold.
     Fuzz(fuzz::Options),
     /// Plays the real npm stores and ours against each other, on real servers.
-    Interop(HandedOn),
+    Interop(PassthroughArgs),
     /// Changes the engine in a thousand small ways, and sees whether a test notices.
     Mutants(mutants::Options),
     /// Lets requests of one visitor overlap, on every store, and counts what is lost.
-    Races(HandedOn),
+    Races(PassthroughArgs),
 }
 
 fn main() -> ExitCode {

@@ -1,9 +1,9 @@
 //! Logging in and out.
 //!
-//! 1. Logging in makes a new session: an id that somebody planted in the browser before leads nowhere.
-//! 2. Logging out destroys the session, in the store and in the browser.
-//! 3. "Remember me" gives this one session a longer life.
-//! 4. A guarded page asks for a [`User`], which there is only in a session that has logged in.
+//! 1. A login makes a new session, so that an id that an attacker planted in the browser is useless.
+//! 2. A logout destroys the session in the store, and removes the cookie from the browser.
+//! 3. "Remember me" sets a longer expiry for this session.
+//! 4. A guarded page extracts a [`User`], which only a logged-in session has.
 //!
 //! `cargo run -p login`, then `http://localhost:3000`. The name is bob, the password sesame.
 
@@ -22,7 +22,7 @@ const A_MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 fn sessions(secret: &str) -> SessionLayer {
     SessionLayer::new(secret).cookie(
-        // `Lax`: forms of other sites are sent without the cookie.
+        // `Lax`: the browser sends forms of other sites without the cookie.
         Cookie::new().max_age(AN_HOUR).secure(Secure::Auto).same_site(SameSite::Lax),
     )
 }
@@ -35,7 +35,7 @@ fn app(sessions: SessionLayer) -> Router {
         .layer(sessions)
 }
 
-/// Who has logged in. A handler that takes one is never reached by anybody else.
+/// The logged-in user. Only a request with one reaches a handler that extracts it.
 struct User(String);
 
 impl<S: Sync> FromRequestParts<S> for User {
@@ -84,11 +84,11 @@ async fn log_in(session: Session, Form(login): Form<Login>) -> Result<Redirect, 
     if login.remember.is_some() {
         session.cookie().set_max_age(A_MONTH)?;
     }
-    // The redirect leaves when the session is saved, so that the next page finds it.
+    // The session is saved before the redirect leaves, so that the next page finds it.
     Ok(Redirect::to("/"))
 }
 
-/// Stands for a look into your table of users, with its hashes of passwords.
+/// Stands for a query of your table of users, with its password hashes.
 fn is_right(login: &Login) -> bool {
     login.name == "bob" && login.password == "sesame"
 }
@@ -100,7 +100,7 @@ async fn log_out(session: Session) -> Result<Redirect, Error> {
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    // In production without the second half: no secret, no start.
+    // Omit the default in production, so that the program does not start without a secret.
     let secret = std::env::var("SECRET").unwrap_or_else(|_| "for this machine only".to_owned());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     serve(listener, app(sessions(&secret))).await
@@ -121,7 +121,7 @@ mod tests {
     const RIGHT: &str = "name=bob&password=sesame";
     const RIGHT_AND_REMEMBER: &str = "name=bob&password=sesame&remember=on";
 
-    /// A browser: it gives back the cookie that it was given.
+    /// A browser, which sends the cookie that it received.
     struct Browser {
         app: Router,
         cookie: Option<String>,
@@ -136,7 +136,7 @@ mod tests {
             Self { app: app(sessions), cookie: None }
         }
 
-        /// Opens a page. Gives its status and its text, or where it redirects to.
+        /// Opens a page. Returns its status, and its text or the target of its redirect.
         async fn open(&mut self, path: &str) -> (StatusCode, String) {
             self.send(Request::get(path), Body::empty()).await
         }
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn guarded_page_is_for_those_who_have_logged_in() {
+    async fn guarded_page_needs_a_login() {
         let mut browser = Browser::new();
         assert_eq!(browser.open("/").await, (StatusCode::SEE_OTHER, "/login".to_owned()));
 
@@ -198,13 +198,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn logging_out_ends_the_session_also_for_who_kept_the_cookie() {
+    async fn kept_cookie_is_useless_after_a_logout() {
         let mut browser = Browser::new();
         browser.post("/login", RIGHT).await;
         let kept = browser.cookie.clone();
 
         assert_eq!(browser.post("/logout", "").await.1, "/login");
-        assert_eq!(browser.cookie, None, "the browser was told to forget it");
+        assert_eq!(browser.cookie, None, "the response removes the cookie");
 
         browser.cookie = kept;
         assert_eq!(browser.open("/").await.1, "/login");

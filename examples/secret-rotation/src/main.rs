@@ -1,14 +1,13 @@
-//! A new secret, without logging anybody out.
+//! A new secret that ends no session.
 //!
-//! The first secret signs new cookies, every one of the list verifies. So a rotation has three steps, a
-//! deployment each:
+//! The first secret of the list signs new cookies, and each of them verifies. So a rotation has three steps:
 //!
-//! 1. `SECRETS="new old"`: new sessions are signed with `new`, and those of `old` stay.
-//! 2. Wait until the sessions that were made before step 1 have ended. A session keeps the cookie it
-//!    was given, so with sessions that are renewed by every visit, decide on a day.
-//! 3. `SECRETS="new"`: what is left of `old` is a visitor without a session.
+//! 1. Deploy `SECRETS="new old"`: new sessions are signed with `new`, and those of `old` stay valid.
+//! 2. Wait until the sessions from before step 1 have expired. A session keeps its cookie, so if every visit resets
+//!    the expiry, set a date.
+//! 3. Deploy `SECRETS="new"`: a visitor with a cookie of `old` gets a new session.
 //!
-//! Where a secret has leaked, begin with step 3.
+//! If a secret has leaked, begin with step 3.
 //!
 //! `SECRETS="new old" cargo run -p secret-rotation`, then `http://localhost:3000`.
 
@@ -46,7 +45,7 @@ mod tests {
     const OLD: &str = "0e4d1c2ab9e84b6d8a9cf0a5c1f7de31";
     const NEW: &str = "f81d4fae7dec11d0a76500a0c91e6bf6";
 
-    /// Opens the page with a cookie. Gives its text, and the cookie that it sets.
+    /// Opens the page with a cookie. Returns its text, and the cookie that it sets.
     async fn open(app: &Router, cookie: Option<&str>) -> (String, Option<String>) {
         let mut request = Request::get("/");
         if let Some(cookie) = cookie {
@@ -75,7 +74,7 @@ mod tests {
 
         let (text, set) = open(&after, cookie.as_deref()).await;
         assert_eq!(text, "Number of views: 1");
-        assert!(set.is_some(), "it is a visitor without a session now");
+        assert!(set.is_some(), "the visitor has a new session");
     }
 
     #[tokio::test]

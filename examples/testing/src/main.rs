@@ -1,10 +1,10 @@
-//! Testing an application with sessions: no socket, no sleeping, no luck.
+//! Tests of an application with sessions, without sockets, sleeping or random results.
 //!
-//! 1. The application takes its [`SessionLayer`] as an argument, so that a test can give it another.
-//! 2. A test calls the application as the service it is, with `oneshot`: no port, no server.
-//! 3. `FakeClock` stands still until the test moves it, so that an hour passes at once.
-//! 4. Random bytes of the test's own make the ids, so that a cookie can be written out in the test.
-//! 5. `Spy` records what the store was asked, and fails where it is told to.
+//! 1. The application takes its [`SessionLayer`] as an argument, so that a test can pass another.
+//! 2. A test calls the application as a tower service, with `oneshot`: no port, no server.
+//! 3. `FakeClock` stands still until the test advances it, so that an hour passes immediately.
+//! 4. The test supplies the random bytes of the ids, so that it can contain the expected cookie.
+//! 5. `Spy` records the calls of the store, and lets the test make calls fail.
 //!
 //! The tests are below. `cargo test -p testing` runs them.
 
@@ -60,7 +60,7 @@ mod tests {
 
     use super::*;
 
-    /// The application, with everything in the test's hands.
+    /// The application, with a clock, a store and ids that the test controls.
     struct Server {
         app: Router,
         clock: FakeClock,
@@ -75,13 +75,13 @@ mod tests {
             let sessions = sessions("keyboard cat")
                 .store(store.clone())
                 .clock(clock.clone())
-                // The first id is all zeros, the second all ones: known, and no two the same.
+                // The first id is all zeros, the second all ones, and so on.
                 .random(move |bytes: &mut [u8]| bytes.fill(ids.fetch_add(1, Ordering::Relaxed)));
             Self { app: app(sessions), clock, store }
         }
     }
 
-    /// A browser: it gives back the cookie that it was given.
+    /// A browser, which sends the cookie that it received.
     #[derive(Default)]
     struct Browser {
         cookie: Option<String>,
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn cookie_is_this_one() {
+    async fn cookie_is_signed_and_expires_in_an_hour() {
         let page = Browser::default().post(&Server::start(), "/cart/apple").await;
         assert_eq!(
             page.set_cookie.unwrap(),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn visit_asks_the_store_once_and_without_a_cart_not_at_all() {
+    async fn visit_calls_the_store_once_and_only_with_a_cart() {
         let server = Server::start();
         let mut browser = Browser::default();
         assert_eq!(browser.get(&server, "/cart").await.set_cookie, None);
@@ -169,12 +169,12 @@ mod tests {
 
         browser.post(&server, "/cart/apple").await;
         browser.get(&server, "/cart").await;
-        // The second loads the session and keeps it alive, in one call.
+        // The second request loads the session and resets its expiry in one call.
         assert_eq!(server.store.verbs(), [Verb::Create, Verb::LoadAndTouch]);
     }
 
     #[tokio::test]
-    async fn store_that_is_down_is_no_empty_cart() {
+    async fn unavailable_store_is_an_error_and_not_an_empty_cart() {
         let server = Server::start();
         let mut browser = Browser::default();
         browser.post(&server, "/cart/apple").await;

@@ -1,9 +1,9 @@
-//! The session as a struct of the application's own.
+//! The session as a struct of the application.
 //!
-//! 1. [`Typed`] reads and writes a struct: each field is the member of the session of that name.
-//! 2. Members that the struct does not know stay as they are, so that several structs, plain
-//!    [`Session`]s and an Express application can share a session.
-//! 3. `#[serde(default)]` gives a field that was added later a value in the sessions stored before.
+//! 1. [`Typed`] reads and writes a struct: each field is the member of the session with that name.
+//! 2. Members without a field stay as they are, so that several structs, plain [`Session`]s and an Express application
+//!    can share a session.
+//! 3. `#[serde(default)]` fills in a field that was added after the session was stored.
 //!
 //! `cargo run -p typed-session`, then `curl -c jar -b jar -X POST localhost:3000/cart/apple`.
 
@@ -67,7 +67,7 @@ mod tests {
 
     use super::*;
 
-    /// Of the session `apple`, by `keyboard cat`.
+    /// The cookie of the session `apple`, signed with `keyboard cat`.
     const COOKIE: &str =
         "connect.sid=s%3Aapple.D8Y%2BpkTAmeR0PobOhY4G97PRW%2Bj7bUnP%2F5m6%2FOn1MCU";
 
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn session_from_before_a_field_was_added_is_read() {
+    async fn session_stored_before_a_field_was_added_is_read() {
         let store = store(r#"{"cookie":{},"items":["apple"]}"#).await;
         assert_eq!(send(&store, Request::get("/cart")).await, "apple and no coupon");
     }
