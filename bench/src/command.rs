@@ -41,9 +41,6 @@ struct Args {
     /// Writes BENCHMARKS.md and its plots into the tree, from this run
     #[arg(long)]
     write: bool,
-    /// Where --write writes to
-    #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/.."), hide_default_value = true)]
-    out: PathBuf,
     /// Runs the memory store's churn for so long, in real time
     #[arg(long, value_name = "MINUTES")]
     churn_minutes: Option<u32>,
@@ -126,9 +123,10 @@ impl Args {
             write(file, &serde_json::to_string_pretty(&report.json())?)?;
         }
         if self.write {
-            write(&self.out.join("BENCHMARKS.md"), &report.markdown("bench/plots"))?;
+            let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
+            write(&bench.with_file_name("BENCHMARKS.md"), &report.markdown("bench/plots"))?;
             for (name, svg) in report.plots()? {
-                write(&self.out.join("bench/plots").join(name), &svg)?;
+                write(&bench.join("plots").join(name), &svg)?;
             }
         }
         Ok(())
@@ -136,9 +134,6 @@ impl Args {
 }
 
 fn write(file: &Path, text: &str) -> Result<()> {
-    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder).with_context(|| format!("no folder {}", folder.display()))?;
-    }
     fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 

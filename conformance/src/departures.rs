@@ -676,7 +676,7 @@ fn report_store_errors(step: &Step<'_>) -> Result<(), String> {
 
 /// The changes of another request are kept beside those of this one.
 fn merge_changes(step: &Step<'_>) -> Result<(), String> {
-    demand(step.done().any(|(op, _)| is_rival_set(op)), "nobody else has written")?;
+    demand(step.done().any(|(op, _)| is_rival_set(op)), "no other request has written")?;
     step.differs_only(|expected, ours| {
         // A merged record may have more members or live longer; nothing else may change.
         for id in Ids::of(ours).saved {

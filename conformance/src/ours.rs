@@ -508,7 +508,7 @@ fn ready<F: Future>(future: F) -> F::Output {
             return output;
         }
     }
-    panic!("the layer waits for something that nobody does");
+    panic!("the layer waits for a call that never ends");
 }
 
 fn latin1(bytes: &[u8]) -> String {

@@ -33,7 +33,7 @@ impl Bench {
         let versions = match setup.table {
             Maker::Node => node.open(&place).await?,
             Maker::Rust => {
-                ours.load("nobody").await.context("before Node has opened the store")?;
+                ours.load("none").await.context("before Node has opened the store")?;
                 node.open(&place).await?
             }
         };

@@ -35,9 +35,8 @@ async fn main() -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
-    use axum::http::{Request, header};
-    use tower::ServiceExt as _;
+    use axum::http::Request;
+    use express_session_testkit::Browser;
 
     use super::*;
 
@@ -46,10 +45,8 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let app = app("f81d4fae7dec11d0a76500a0c91e6bf6");
-        let response = app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-        let cookie = response.headers().get(header::SET_COOKIE)?;
-        Some(cookie.to_str().unwrap().to_owned())
+        let mut browser = Browser::new(app("f81d4fae7dec11d0a76500a0c91e6bf6"));
+        browser.send(request, "").await.set_cookie().map(str::to_owned)
     }
 
     #[tokio::test]

@@ -142,13 +142,10 @@ async fn main() -> Result<(), Box<dyn StdError>> {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
-    use axum::http::request::Builder;
-    use axum::http::{Request, Response, header};
+    use axum::http::{Request, header};
     use express_session::store::{Record, Store as _};
     use express_session::{MemoryStore, SessionId, Timestamp};
-    use http_body_util::BodyExt as _;
-    use tower::ServiceExt as _;
+    use express_session_testkit::{Browser, Page};
 
     use super::*;
 
@@ -173,25 +170,23 @@ mod tests {
         Timestamp::from_millis(0)
     }
 
-    async fn open(
-        store: &MemoryStore,
-        cookie: &str,
-        request: Builder,
-        form: &str,
-    ) -> Response<Body> {
+    fn browser(store: &MemoryStore) -> Browser<Router> {
         let sessions = sessions("keyboard cat").store(store.clone()).clock(|| start().into());
-        let request = request
-            .header(header::COOKIE, cookie)
+        Browser::new(app(sessions)).cookie(COOKIE)
+    }
+
+    /// Sends a form, as the proxy passes it on.
+    async fn post(browser: &mut Browser<Router>, path: &str, form: &str) -> Page {
+        let request = Request::post(path)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header("x-forwarded-proto", "https")
-            .body(Body::from(form.to_owned()));
-        app(sessions).oneshot(request.unwrap()).await.unwrap()
+            .header("x-forwarded-proto", "https");
+        browser.send(request, form).await
     }
 
     #[tokio::test]
     async fn session_continues_and_members_of_express_stay() {
         let store = store().await;
-        open(&store, COOKIE, Request::post("/cart"), "name=plum").await;
+        post(&mut browser(&store), "/cart", "name=plum").await;
 
         let loaded = store.load(&apple(), start()).await.unwrap().unwrap();
         let members: serde_json::Value = serde_json::from_str(&loaded.record.text).unwrap();
@@ -204,17 +199,17 @@ mod tests {
     #[tokio::test]
     async fn login_takes_the_cart_to_a_new_session() {
         let store = store().await;
-        let response = open(&store, COOKIE, Request::post("/login"), "name=ada").await;
+        let mut browser = browser(&store);
+        let page = post(&mut browser, "/login", "name=ada").await;
         assert!(
             store.load(&apple(), start()).await.unwrap().is_none(),
             "the old session has ended"
         );
 
-        let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap();
+        let cookie = page.set_cookie().unwrap();
         assert!(cookie.ends_with("; HttpOnly; Secure"), "{cookie}");
-        let page = open(&store, cookie, Request::get("/look"), "").await;
-        let page = page.into_body().collect().await.unwrap().to_bytes();
-        let page = String::from_utf8(page.into()).unwrap();
+        let request = Request::get("/look").header("x-forwarded-proto", "https");
+        let page = browser.send(request, "").await.text;
         assert!(page.contains(r#"{"by":"express-session","name":"pear"}"#), "{page}");
         assert!(page.contains(r#""user":{"by":"axum","name":"ada"}"#), "{page}");
         assert!(page.contains(r#""views":0"#), "{page}");

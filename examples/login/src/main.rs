@@ -108,12 +108,9 @@ async fn main() -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
-    use axum::http::{Request, StatusCode, header};
+    use axum::http::StatusCode;
     use express_session::Timestamp;
-    use express_session_testkit::FakeClock;
-    use http_body_util::BodyExt as _;
-    use tower::ServiceExt as _;
+    use express_session_testkit::{Browser, FakeClock};
 
     use super::*;
 
@@ -121,107 +118,58 @@ mod tests {
     const RIGHT: &str = "name=bob&password=sesame";
     const RIGHT_AND_REMEMBER: &str = "name=bob&password=sesame&remember=on";
 
-    /// A browser, which sends the cookie that it received.
-    struct Browser {
-        app: Router,
-        cookie: Option<String>,
-    }
-
-    impl Browser {
-        fn new() -> Self {
-            Self::of(sessions(SECRET))
-        }
-
-        fn of(sessions: SessionLayer) -> Self {
-            Self { app: app(sessions), cookie: None }
-        }
-
-        /// Opens a page. Returns its status, and its text or the target of its redirect.
-        async fn open(&mut self, path: &str) -> (StatusCode, String) {
-            self.send(Request::get(path), Body::empty()).await
-        }
-
-        async fn post(&mut self, path: &str, form: &'static str) -> (StatusCode, String) {
-            let kind = "application/x-www-form-urlencoded";
-            self.send(Request::post(path).header(header::CONTENT_TYPE, kind), form.into()).await
-        }
-
-        async fn send(
-            &mut self,
-            mut request: axum::http::request::Builder,
-            body: Body,
-        ) -> (StatusCode, String) {
-            if let Some(cookie) = &self.cookie {
-                request = request.header(header::COOKIE, cookie);
-            }
-            let request = request.body(body).unwrap();
-            let response = self.app.clone().oneshot(request).await.unwrap();
-            if let Some(cookie) = response.headers().get(header::SET_COOKIE) {
-                let pair = cookie.to_str().unwrap().split(';').next().unwrap();
-                self.cookie = (!pair.ends_with('=')).then(|| pair.to_owned());
-            }
-            let status = response.status();
-            let text = match response.headers().get(header::LOCATION) {
-                Some(location) => location.to_str().unwrap().to_owned(),
-                None => {
-                    let body = response.into_body().collect().await.unwrap().to_bytes();
-                    String::from_utf8(body.into()).unwrap()
-                }
-            };
-            (status, text)
-        }
+    fn browser() -> Browser<Router> {
+        Browser::new(app(sessions(SECRET)))
     }
 
     #[tokio::test]
     async fn guarded_page_needs_a_login() {
-        let mut browser = Browser::new();
-        assert_eq!(browser.open("/").await, (StatusCode::SEE_OTHER, "/login".to_owned()));
+        let mut browser = browser();
+        let page = browser.get("/").await;
+        assert_eq!((page.status, page.location()), (StatusCode::SEE_OTHER, Some("/login")));
 
         browser.post("/login", "name=bob&password=wrong").await;
-        assert_eq!(browser.open("/").await.1, "/login");
+        assert_eq!(browser.get("/").await.location(), Some("/login"));
 
         browser.post("/login", RIGHT).await;
-        assert_eq!(browser.open("/").await, (StatusCode::OK, "Hello, bob!".to_owned()));
+        let page = browser.get("/").await;
+        assert_eq!((page.status, &*page.text), (StatusCode::OK, "Hello, bob!"));
     }
 
     #[tokio::test]
     async fn each_login_makes_a_new_session_and_ends_the_old_one() {
-        let mut browser = Browser::new();
+        let mut browser = browser();
         browser.post("/login", RIGHT).await;
-        let first = browser.cookie.clone();
+        let mut first = browser.clone();
 
         browser.post("/login", RIGHT).await;
-        assert!(browser.cookie.is_some() && browser.cookie != first);
-
-        browser.cookie = first;
-        assert_eq!(browser.open("/").await.1, "/login");
+        assert!(browser.cookie.is_some() && browser.cookie != first.cookie);
+        assert_eq!(first.get("/").await.location(), Some("/login"));
     }
 
     #[tokio::test]
     async fn kept_cookie_is_useless_after_a_logout() {
-        let mut browser = Browser::new();
+        let mut browser = browser();
         browser.post("/login", RIGHT).await;
-        let kept = browser.cookie.clone();
+        let mut thief = browser.clone();
 
-        assert_eq!(browser.post("/logout", "").await.1, "/login");
+        assert_eq!(browser.post("/logout", "").await.location(), Some("/login"));
         assert_eq!(browser.cookie, None, "the response removes the cookie");
-
-        browser.cookie = kept;
-        assert_eq!(browser.open("/").await.1, "/login");
+        assert_eq!(thief.get("/").await.location(), Some("/login"));
     }
 
     #[tokio::test]
     async fn only_a_remembered_session_lives_for_a_month() {
-        for (form, page) in [(RIGHT, "/login"), (RIGHT_AND_REMEMBER, "Hello, bob!")] {
+        for (form, is_remembered) in [(RIGHT, false), (RIGHT_AND_REMEMBER, true)] {
             let clock = FakeClock::new(Timestamp::from_millis(1_700_000_000_000));
-            let mut browser = Browser::of(sessions(SECRET).clock(clock.clone()));
+            let mut browser = Browser::new(app(sessions(SECRET).clock(clock.clone())));
             browser.post("/login", form).await;
 
             clock.advance(AN_HOUR);
-            assert_eq!(browser.open("/").await.1, page);
+            assert_eq!(browser.get("/").await.text == "Hello, bob!", is_remembered);
 
             clock.advance(A_MONTH);
-            assert_eq!(browser.open("/").await.1, "/login");
+            assert_eq!(browser.get("/").await.location(), Some("/login"));
         }
     }
 }

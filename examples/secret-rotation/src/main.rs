@@ -35,55 +35,37 @@ async fn main() -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
-    use axum::http::{Request, header};
-    use http_body_util::BodyExt as _;
-    use tower::ServiceExt as _;
+    use express_session_testkit::Browser;
 
     use super::*;
 
     const OLD: &str = "0e4d1c2ab9e84b6d8a9cf0a5c1f7de31";
     const NEW: &str = "f81d4fae7dec11d0a76500a0c91e6bf6";
 
-    /// Opens the page with a cookie. Returns its text, and the cookie that it sets.
-    async fn open(app: &Router, cookie: Option<&str>) -> (String, Option<String>) {
-        let mut request = Request::get("/");
-        if let Some(cookie) = cookie {
-            request = request.header(header::COOKIE, cookie);
-        }
-        let request = request.body(Body::empty()).unwrap();
-        let response = app.clone().oneshot(request).await.unwrap();
-        let cookie = response.headers().get(header::SET_COOKIE);
-        let cookie = cookie.map(|cookie| cookie.to_str().unwrap().to_owned());
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        (String::from_utf8(body.into()).unwrap(), cookie)
-    }
-
     #[tokio::test]
     async fn session_of_the_old_secret_stays_until_that_is_dropped() {
         let store = MemoryStore::new();
-        let [before, during, after] =
-            [vec![OLD], vec![NEW, OLD], vec![NEW]].map(|secrets| app(secrets, store.clone()));
+        let mut before = Browser::new(app(vec![OLD], store.clone()));
+        assert_eq!(before.get("/").await.text, "Number of views: 1");
+        let cookie = before.cookie.unwrap();
 
-        let (text, cookie) = open(&before, None).await;
-        assert_eq!(text, "Number of views: 1");
+        let mut during = Browser::new(app(vec![NEW, OLD], store.clone())).cookie(&cookie);
+        let page = during.get("/").await;
+        assert_eq!(page.text, "Number of views: 2");
+        assert_eq!(page.set_cookie(), None, "the browser keeps the cookie of the old secret");
 
-        let (text, set) = open(&during, cookie.as_deref()).await;
-        assert_eq!(text, "Number of views: 2");
-        assert_eq!(set, None, "the browser keeps the cookie of the old secret");
-
-        let (text, set) = open(&after, cookie.as_deref()).await;
-        assert_eq!(text, "Number of views: 1");
-        assert!(set.is_some(), "the visitor has a new session");
+        let mut after = Browser::new(app(vec![NEW], store)).cookie(&cookie);
+        let page = after.get("/").await;
+        assert_eq!(page.text, "Number of views: 1");
+        assert!(page.set_cookie().is_some(), "the visitor has a new session");
     }
 
     #[tokio::test]
     async fn session_of_the_new_secret_outlives_the_rotation() {
         let store = MemoryStore::new();
-        let [during, after] =
-            [vec![NEW, OLD], vec![NEW]].map(|secrets| app(secrets, store.clone()));
-
-        let (_, cookie) = open(&during, None).await;
-        assert_eq!(open(&after, cookie.as_deref()).await.0, "Number of views: 2");
+        let mut during = Browser::new(app(vec![NEW, OLD], store.clone()));
+        during.get("/").await;
+        let mut after = Browser::new(app(vec![NEW], store)).cookie(during.cookie.unwrap());
+        assert_eq!(after.get("/").await.text, "Number of views: 2");
     }
 }

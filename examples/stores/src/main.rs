@@ -48,34 +48,17 @@ async fn main() -> Result<(), Box<dyn StdError>> {
 mod tests {
     use std::path::PathBuf;
 
-    use axum::body::Body;
-    use axum::http::{Request, header};
-    use express_session_testkit::servers;
-    use http_body_util::BodyExt as _;
-    use tower::ServiceExt as _;
+    use express_session_testkit::{Browser, servers};
 
     use super::*;
-
-    /// Opens the page with a cookie. Returns its text, and the cookie that it sets.
-    async fn open(app: Router, cookie: Option<&str>) -> (String, Option<String>) {
-        let mut request = Request::get("/");
-        if let Some(cookie) = cookie {
-            request = request.header(header::COOKIE, cookie);
-        }
-        let request = request.body(Body::empty()).unwrap();
-        let response = app.oneshot(request).await.unwrap();
-        let cookie = response.headers().get(header::SET_COOKIE);
-        let cookie = cookie.map(|cookie| cookie.to_str().unwrap().to_owned());
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        (String::from_utf8(body.into()).unwrap(), cookie)
-    }
 
     /// Opens the page in two applications on the same store: the second stands for another process.
     async fn second_process_continues_the_session(url: &str) {
         let process = async || app(express_session::connect(url).await.unwrap());
-        let (text, cookie) = open(process().await, None).await;
-        assert_eq!(text, "Number of views: 1");
-        assert_eq!(open(process().await, cookie.as_deref()).await.0, "Number of views: 2");
+        let mut first = Browser::new(process().await);
+        assert_eq!(first.get("/").await.text, "Number of views: 1");
+        let mut second = Browser::new(process().await).cookie(first.cookie.unwrap());
+        assert_eq!(second.get("/").await.text, "Number of views: 2");
     }
 
     #[tokio::test]
