@@ -27,7 +27,12 @@ use crate::{http, inprocess, node, scale, stores, view_counter};
 /// `cargo xtask bench --record` does none of this: it counts the instructions of our hot paths again, for
 /// `cargo xtask test` to compare with.
 #[derive(Debug, Parser)]
-#[command(name = "bench", args_conflicts_with_subcommands = true)]
+#[command(
+    name = "bench",
+    args_conflicts_with_subcommands = true,
+    subcommand_help_heading = "Tasks that a run starts",
+    disable_help_subcommand = true
+)]
 struct Args {
     /// Measures less of everything: enough to see that it works, not for figures
     #[arg(long)]
@@ -61,7 +66,6 @@ const PARTS: [Part; 5] = [
 
 /// What a run measures in a process of its own. Each task prints what it found as JSON.
 #[derive(Debug, Subcommand)]
-#[command(hide = true)]
 enum Task {
     /// Measures the time of every case of every subject
     Time(time::Args),

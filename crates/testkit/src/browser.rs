@@ -110,3 +110,51 @@ impl Page {
         self.headers.get(http::header::LOCATION)?.to_str().ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::future::{Ready, ready};
+    use std::task::{Context, Poll};
+
+    use super::*;
+    use crate::block_on;
+
+    /// Answers with the cookie of the request. `/in` sets one and `/out` removes it.
+    struct Echo;
+
+    impl Service<Request<String>> for Echo {
+        type Response = Response<String>;
+        type Error = Infallible;
+        type Future = Ready<Result<Response<String>, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<String>) -> Self::Future {
+            let cookie = request.headers().get(COOKIE);
+            let text = cookie.map_or("none", |cookie| cookie.to_str().unwrap());
+            let mut response = Response::new(format!("{text} {}", request.body()));
+            let line = match request.uri().path() {
+                "/in" => Some("sid=7; Path=/"),
+                "/out" => Some("sid=; Max-Age=0"),
+                _ => None,
+            };
+            if let Some(line) = line {
+                response.headers_mut().insert(SET_COOKIE, line.parse().unwrap());
+            }
+            ready(Ok(response))
+        }
+    }
+
+    #[test]
+    fn cookie_is_sent_from_the_response_that_sets_it_to_the_one_that_removes_it() {
+        let mut browser = Browser::new(Echo);
+        assert_eq!(block_on(browser.post("/in", "a=b")).text, "none a=b");
+        assert_eq!(block_on(browser.get("/")).text, "sid=7 ");
+        let page = block_on(browser.get("/out"));
+        assert_eq!((&*page.text, page.set_cookie()), ("sid=7 ", Some("sid=; Max-Age=0")));
+        assert_eq!(block_on(browser.get("/")).text, "none ");
+    }
+}
