@@ -32,6 +32,7 @@ pub struct Page {
 
 impl<S> Browser<S> {
     /// Opens a browser without a cookie.
+    #[must_use]
     pub fn new(service: S) -> Self {
         Self { service, cookie: None }
     }
