@@ -7,7 +7,7 @@ import express from 'express'
 
 const { session: name, store, url } = JSON.parse(process.argv[2])
 
-// That the memory store is for development is known.
+// It warns that the memory store is for development.
 console.warn = () => {}
 
 const { default: session } = await import(
@@ -40,7 +40,7 @@ app.get('/', (req, res) => {
 })
 
 const server = app.listen(0, '127.0.0.1')
-// A connection is kept for as long as the other side likes.
+// The client decides when a connection ends.
 server.keepAliveTimeout = 0
 await new Promise((resolve, reject) => server.on('listening', resolve).on('error', reject))
 process.stdout.write(`${server.address().port}\n`)

@@ -1,4 +1,4 @@
-// Fills a memory store on Node, and says what it takes.
+// Fills a memory store on Node, and measures the memory of the process.
 //
 // `node --expose-gc memory.mjs COUNT RECORD [native]` puts COUNT sessions into express-session's, or into the native
 // one of our npm package, each like the record. It prints the resident memory before and after in bytes, and the
@@ -20,7 +20,7 @@ const sessions = await new Promise((resolve) => store.length((_error, sessions) 
 const [resident, heap] = ['rss', 'heapUsed'].map((of) => ({ before: before[of], after: after[of] }))
 process.stdout.write(`${JSON.stringify({ ...resident, heap, sessions })}\n`)
 
-// The store answers in a later turn, so that it is waited for now and then.
+// The store answers in a later turn, so that the loop waits for it now and then.
 async function fill(sessions) {
   for (let done = 0; done < sessions; ) {
     const last = Math.min(sessions, done + 1000)

@@ -1,14 +1,14 @@
 // The view counter on Express, on a port of loopback.
 //
 // `node server.mjs '{"sessions":"redis","url":"…","secret":"…"}'` prints its port, and ends with its standard
-// input. What is counted is its work with sessions: nothing else is done that an application can switch off.
+// input. The measurement is of its work with sessions: everything else that an application can switch off is off.
 
 import express from 'express'
 import session from 'express-session'
 
 const { sessions, url, secret } = JSON.parse(process.argv[2])
 
-// That the memory store is for development is known.
+// It warns that the memory store is for development.
 console.warn = () => {}
 
 const app = express()
@@ -27,7 +27,7 @@ if (sessions === 'none') {
 }
 
 const server = app.listen(0, '127.0.0.1')
-// A connection is kept for as long as the other side likes.
+// The client decides when a connection ends.
 server.keepAliveTimeout = 0
 await new Promise((resolve, reject) => server.on('listening', resolve).on('error', reject))
 process.stdout.write(`${server.address().port}\n`)

@@ -1,6 +1,6 @@
-//! What is made of several figures of the same.
+//! Medians and quartiles.
 
-/// The median, of two in the middle their mean; not a number if there are none.
+/// Returns the median, or NaN if there are no values. Of an even number, it is the mean of the middle two.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<_> = values.into_iter().collect();
     values.sort_unstable_by(f64::total_cmp);
@@ -8,7 +8,7 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     values.get(low).zip(values.get(high)).map_or(f64::NAN, |(low, high)| f64::midpoint(*low, *high))
 }
 
-/// The first quartile, the median and the third, of values that lie nearest; none of none.
+/// Returns the first quartile, the median and the third quartile, or `None` if there are no values.
 pub(crate) fn quartiles(mut values: Vec<f64>) -> Option<[f64; 3]> {
     values.sort_unstable_by(f64::total_cmp);
     let last = values.len().checked_sub(1)?;

@@ -1,16 +1,18 @@
-//! Measures ours and the peers on the same work: the parts, and the report that they fill.
+//! Measures ours and the peers on the same work.
+//!
+//! Each part of the report is a module, and a measurement that needs a process of its own is a [`command`] of the same
+//! program: the file that reports it also runs it.
 
+pub mod command;
 mod figures;
-pub mod http;
+mod http;
 pub mod inprocess;
-mod least;
-pub mod machine;
-pub mod node;
-pub mod parts;
-pub mod plot;
+mod machine;
+mod minimal_layer;
+mod node;
+mod plot;
 mod process;
-pub mod report;
-pub mod scale;
-pub mod stores;
-
-pub use least::{Held, Least};
+mod report;
+mod scale;
+mod stores;
+mod view_counter;

@@ -1,26 +1,36 @@
-//! Processes that are measured: how they are started, on which core they run, and what they take.
+//! The processes of a measurement: how they start, the core that they run on, and their processor time.
 
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
+use express_session_testkit::child::{self, Child};
 use procfs::process::Process;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-/// A core that a process is kept on.
+/// The options of a run, which every part receives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    /// Measures less of everything.
+    pub(crate) quick: bool,
+    /// How long the churn of the memory store runs, in real time.
+    pub(crate) churn_minutes: Option<u32>,
+}
+
+/// A core that a process is pinned to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Core {
-    /// What is measured, alone.
+    /// The core of the process that is measured.
     Measured,
-    /// All that it needs: who asks, and where its data is.
+    /// The core of everything else: the load generator and the server of the data.
     Other,
 }
 
-/// A server that is being measured. It ends with this value.
+/// A server that is being measured. Dropping it ends the process.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
@@ -29,32 +39,19 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a program that prints its port and ends with its input.
-    pub(crate) fn start(mut command: Command) -> Result<Self> {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let output = child.stdout.take().context("no output")?;
-        let mut server = Self { child, port: 0 };
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
-        server.port = line.trim().parse().context("it ended before it was ready")?;
-        Ok(server)
+    pub(crate) fn start(command: &mut Command) -> Result<Self> {
+        let mut child = Child::start(command)?;
+        Ok(Self { port: child.port()?, child })
     }
 
-    /// The time that it has spent on the processor, in all its threads.
+    /// Returns the processor time of all its threads.
     pub(crate) fn cpu(&self) -> Result<Duration> {
         cpu(self.child.id())
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // One that has ended already is as good.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 impl Core {
-    /// Makes a command run there, where the machine has more than one.
+    /// Returns a command that runs on this core, if the machine has more than one.
     pub(crate) fn command(self, program: impl AsRef<OsStr>) -> Command {
         if !can_pin() {
             return Command::new(program);
@@ -64,7 +61,7 @@ impl Core {
         command
     }
 
-    /// Moves a process there, with all its threads.
+    /// Moves a process to this core, with all its threads.
     pub(crate) fn take(self, process: u32) -> Result<()> {
         if can_pin() {
             let mut command = Command::new("taskset");
@@ -82,61 +79,68 @@ impl Core {
     }
 }
 
-/// Whether there is a core for what is measured and one for the rest.
+/// Checks that the machine has two cores and `taskset`.
 pub(crate) fn can_pin() -> bool {
     available_parallelism().is_ok_and(|cores| cores.get() > 1)
         && Command::new("taskset").arg("--version").output().is_ok()
 }
 
-/// The time that a process has spent on the processor, in all its threads.
+/// Returns the processor time of a process, in all its threads.
 pub(crate) fn cpu(process: u32) -> Result<Duration> {
     let stat = Process::new(i32::try_from(process)?)?.stat()?;
     let ticks = (stat.utime + stat.stime) as f64;
     Ok(Duration::from_secs_f64(ticks / procfs::ticks_per_second() as f64))
 }
 
-/// The time that those processes have spent there that this one started, and that have ended.
+/// Returns the processor time of the child processes that have ended.
 pub(crate) fn cpu_of_ended() -> Result<Duration> {
     let stat = Process::myself()?.stat()?;
     let ticks = (stat.cutime + stat.cstime) as f64;
     Ok(Duration::from_secs_f64(ticks / procfs::ticks_per_second() as f64))
 }
 
-/// The program that is measured in processes of its own.
-pub(crate) fn subject() -> Result<PathBuf> {
-    beside("subject")
+/// Returns this program, which runs each measurement in a process of its own.
+pub(crate) fn itself() -> Result<PathBuf> {
+    Ok(std::env::current_exe()?)
 }
 
-/// A program that lies beside this one.
-pub(crate) fn beside(name: &str) -> Result<PathBuf> {
-    let program = std::env::current_exe()?.with_file_name(name);
-    ensure!(program.exists(), "{} is missing: build all programs", program.display());
-    Ok(program)
-}
-
-/// Runs the program that is measured, and gives what it found.
+/// Runs a task of this program, and returns what it found.
 pub(crate) fn found<T: DeserializeOwned>(arguments: &[&str]) -> Result<T> {
-    let text = output(Command::new(subject()?).args(arguments))?;
-    serde_json::from_str(&text).context("what the subject found has an unknown form")
+    read(Command::new(itself()?).args(arguments))
 }
 
-/// Runs a command, and gives what it printed.
+/// Runs a task of this program on the core of what is measured.
+pub(crate) fn found_on_core<T: DeserializeOwned>(arguments: &[&str]) -> Result<T> {
+    read(Core::Measured.command(itself()?).args(arguments))
+}
+
+/// Runs a command that prints JSON.
+pub(crate) fn read<T: DeserializeOwned>(command: &mut Command) -> Result<T> {
+    serde_json::from_str(&output(command)?).context("the output has an unknown form")
+}
+
+/// Runs a command, and returns what it printed.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.stderr(Stdio::inherit()).output();
     let name = command.get_program().to_string_lossy().into_owned();
     let output = output.with_context(|| format!("cannot run {name}"))?;
-    if !output.status.success() {
-        bail!("{name} failed: {}", output.status);
-    }
+    ensure!(output.status.success(), "{name} failed: {}", output.status);
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// The folder of the programs for Node, with their packages.
-pub(crate) fn node_folder() -> Result<PathBuf> {
+/// Returns a command that runs Node in the folder of this bench's programs.
+pub(crate) fn node() -> Result<Command> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("node");
-    let packages = folder.join("node_modules");
-    ensure!(packages.exists(), "the npm packages are not installed: run `cargo xtask bench`");
-    Ok(folder)
+    Ok(child::node(&folder, "`cargo xtask bench`")?)
+}
+
+/// Starts a server on Node, on the core of what is measured.
+pub(crate) fn node_server(program: &str, options: &Value) -> Result<Server> {
+    let node = node()?;
+    let mut command = Core::Measured.command(node.get_program());
+    command.arg(program).arg(options.to_string());
+    command.envs(node.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    Server::start(command.current_dir(node.get_current_dir().context("no folder")?))
 }
 
 #[cfg(test)]
@@ -144,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_of_a_child_counts_when_it_has_ended() {
+    fn processor_time_of_a_child_counts_when_it_has_ended() {
         let before = cpu_of_ended().unwrap();
         let mut busy = Command::new("sh");
         output(busy.args(["-c", "i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done"])).unwrap();
@@ -152,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn time_of_a_process_is_told_while_there_is_one() {
+    fn processor_time_of_a_running_process_is_known() {
         assert!(cpu(std::process::id()).is_ok());
         assert!(cpu(u32::MAX).is_err());
     }

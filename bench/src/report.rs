@@ -1,4 +1,4 @@
-//! The report: sections with tables, plots and rows, as Markdown and as JSON.
+//! The report: sections with tables, plots and targets, as Markdown and as JSON.
 
 use std::fmt::{self, Write as _};
 
@@ -8,76 +8,64 @@ use serde_json::{Value, json};
 use crate::machine::Machine;
 use crate::plot::Plot;
 
-/// What one part found.
-#[derive(Clone, Debug, Default)]
-pub struct Section {
-    /// The heading.
-    pub title: String,
-    /// What was done and what to know about the figures, in Markdown.
-    pub text: String,
-    /// The figures.
-    pub tables: Vec<Table>,
-    /// The same as pictures.
-    pub plots: Vec<Plot>,
-    /// What must be reached.
-    pub rows: Vec<Row>,
+/// The findings of one part.
+#[derive(Debug, Default)]
+pub(crate) struct Section {
+    pub(crate) title: &'static str,
+    /// The method, and what a reader has to know about the figures, in Markdown.
+    pub(crate) text: &'static str,
+    pub(crate) tables: Vec<Table>,
+    /// Some of the figures as pictures.
+    pub(crate) plots: Vec<Plot>,
+    /// The figures that have a target.
+    pub(crate) rows: Vec<Row>,
     /// Every figure that was taken, for other programs.
-    pub raw: Value,
+    pub(crate) raw: Value,
 }
 
-/// A table: cells as they are printed. The first column is text, the others are figures.
-#[derive(Clone, Debug, Default)]
-pub struct Table {
-    /// What the figures are.
-    pub caption: String,
-    /// The names of the columns.
-    pub head: Vec<String>,
-    /// The cells.
-    pub rows: Vec<Vec<String>>,
+/// A table of printed cells. The first column is text, the others are figures.
+#[derive(Debug)]
+pub(crate) struct Table {
+    caption: String,
+    head: Vec<String>,
+    rows: Vec<Vec<String>>,
 }
 
-/// A figure that must be reached.
-#[derive(Clone, Debug)]
-pub struct Row {
-    /// What was measured, and of which peer the other figure is.
-    pub case: String,
-    /// What ours and the peer's figure are in: `ns`, `allocations`, `requests/s`, …
-    pub unit: &'static str,
-    /// What was asked for.
-    pub target: Target,
-    /// Our figure, if there is one.
-    pub ours: Option<f64>,
-    /// The peer's, if the target is about one.
-    pub peer: Option<f64>,
+/// A figure that has a target.
+#[derive(Debug)]
+pub(crate) struct Row {
+    /// What was measured, and the peer of the other figure.
+    pub(crate) case: String,
+    /// The unit of both figures: `ns`, `allocations`, `requests/s`, …
+    pub(crate) unit: &'static str,
+    pub(crate) target: Target,
+    /// Our figure, if it was measured.
+    pub(crate) ours: Option<f64>,
+    /// The peer's, if the target compares the two.
+    pub(crate) peer: Option<f64>,
 }
 
-/// What is asked of a figure.
+/// The limit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Target {
-    /// Ours is not more than this.
+pub(crate) enum Target {
     AtMost(f64),
-    /// Ours is not less than this.
-    AtLeast(f64),
-    /// Ours is not more than so many times the peer's.
+    /// The limit is a multiple of the peer's figure.
     TimesAtMost(f64),
-    /// Ours is not less than so many times the peer's.
+    /// The same, from below.
     TimesAtLeast(f64),
 }
 
 impl Row {
-    /// Ours by the peer's.
-    #[must_use]
-    pub fn ratio(&self) -> Option<f64> {
+    /// Returns our figure as a multiple of the peer's.
+    fn ratio(&self) -> Option<f64> {
         let ratio = self.ours? / self.peer?;
         ratio.is_finite().then_some(ratio)
     }
 
-    /// Whether the target is reached. What was not measured is not.
-    #[must_use]
-    pub fn is_met(&self) -> bool {
+    /// Checks the target. A missing figure does not meet it.
+    fn is_met(&self) -> bool {
         let met = match self.target {
             Target::AtMost(limit) => self.ours.map(|ours| ours <= limit),
-            Target::AtLeast(limit) => self.ours.map(|ours| ours >= limit),
             Target::TimesAtMost(limit) => self.ratio().map(|ratio| ratio <= limit),
             Target::TimesAtLeast(limit) => self.ratio().map(|ratio| ratio >= limit),
         };
@@ -87,7 +75,6 @@ impl Row {
     fn target_text(&self) -> String {
         match self.target {
             Target::AtMost(limit) => format!("at most {} {}", figure(limit), self.unit),
-            Target::AtLeast(limit) => format!("at least {} {}", figure(limit), self.unit),
             Target::TimesAtMost(limit) => format!("at most {} × the peer", short(limit)),
             Target::TimesAtLeast(limit) => format!("at least {} × the peer", short(limit)),
         }
@@ -107,24 +94,53 @@ impl Row {
 }
 
 impl Section {
-    /// The section as it is printed; with the folder of the plots, they are shown.
-    #[must_use]
-    pub fn markdown(&self, plots: Option<&str>) -> String {
+    /// Puts the findings of several measurements into one section.
+    pub(crate) fn of_parts<const N: usize>(
+        title: &'static str,
+        text: &'static str,
+        parts: [(&str, Self); N],
+    ) -> Self {
+        let mut whole = Self { title, text, ..Self::default() };
+        for (name, part) in parts {
+            whole.tables.extend(part.tables);
+            whole.plots.extend(part.plots);
+            whole.rows.extend(part.rows);
+            whole.raw[name] = part.raw;
+        }
+        whole
+    }
+
+    /// Returns the section as Markdown, with links to its plots if their folder is given.
+    pub(crate) fn markdown(&self, plots: Option<&str>) -> String {
         let mut text = format!("## {}\n\n{}\n", self.title, self.text.trim_end());
         for table in &self.tables {
             let _ = write!(text, "\n{}\n\n{table}", table.caption.trim_end());
         }
         if let Some(folder) = plots {
             for plot in &self.plots {
-                let _ = write!(text, "\n![{}]({folder}/{})\n", plot.title(), plot.file());
+                let _ = write!(text, "\n![{}]({folder}/{})\n", plot.title, plot.file());
             }
         }
         text
     }
 }
 
+impl Table {
+    pub(crate) fn new<T: Into<String>>(
+        caption: impl Into<String>,
+        head: impl IntoIterator<Item = T>,
+        rows: impl IntoIterator<Item = Vec<String>>,
+    ) -> Self {
+        Self {
+            caption: caption.into(),
+            head: head.into_iter().map(Into::into).collect(),
+            rows: rows.into_iter().collect(),
+        }
+    }
+}
+
 impl fmt::Display for Table {
-    /// Markdown, with columns that are straight in a terminal too.
+    /// Writes Markdown whose columns also line up in a terminal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let widths: Vec<usize> = (0..self.head.len())
             .map(|column| {
@@ -156,27 +172,25 @@ impl fmt::Display for Table {
 
 /// The whole run.
 #[derive(Debug)]
-pub struct Report {
+pub(crate) struct Report {
     machine: Machine,
     is_quick: bool,
     sections: Vec<(&'static str, Section)>,
 }
 
 impl Report {
-    /// A run on this machine, with nothing measured so far.
-    #[must_use]
-    pub fn new(machine: Machine, is_quick: bool) -> Self {
+    /// Begins the report of a run on this machine.
+    pub(crate) fn new(machine: Machine, is_quick: bool) -> Self {
         Self { machine, is_quick, sections: Vec::new() }
     }
 
-    /// Adds what a part found.
-    pub fn add(&mut self, part: &'static str, section: Section) {
+    /// Adds the findings of a part.
+    pub(crate) fn add(&mut self, part: &'static str, section: Section) {
         self.sections.push((part, section));
     }
 
-    /// What stands above the sections.
-    #[must_use]
-    pub fn beginning(&self) -> String {
+    /// Returns the text above the sections.
+    pub(crate) fn beginning(&self) -> String {
         let mut text = include_str!("report.md").to_owned();
         if self.is_quick {
             text.push_str("\n**A quick run: not for figures.**\n");
@@ -185,34 +199,25 @@ impl Report {
         text
     }
 
-    /// The table of what must be reached.
-    #[must_use]
-    pub fn verdict(&self) -> String {
+    /// Returns the table of targets.
+    pub(crate) fn verdict(&self) -> String {
         let rows: Vec<_> = self.rows().collect();
-        let table = Table {
-            head: ["case", "target", "ours", "peer", "ratio", "met"].map(str::to_owned).to_vec(),
-            rows: rows.iter().map(|row| row.cells()).collect(),
-            ..Table::default()
-        };
+        let head = ["case", "target", "ours", "peer", "ratio", "met"];
+        let table = Table::new("", head, rows.iter().map(|row| row.cells()));
         let met = rows.iter().filter(|row| row.is_met()).count();
-        format!("## What must be reached\n\n{table}\n{met} of {} met\n", rows.len())
+        format!("## Targets\n\n{table}\n{met} of {} met\n", rows.len())
     }
 
-    /// The whole document.
-    #[must_use]
-    pub fn markdown(&self, plots: &str) -> String {
+    /// Returns the whole document.
+    pub(crate) fn markdown(&self, plots: &str) -> String {
         let sections = self.sections.iter().map(|(_, section)| section.markdown(Some(plots)));
         let mut parts = vec![self.beginning(), self.verdict()];
         parts.extend(sections);
         parts.join("\n")
     }
 
-    /// The plots with their file names.
-    ///
-    /// # Errors
-    ///
-    /// A plot that cannot be drawn, or two of one name.
-    pub fn plots(&self) -> Result<Vec<(String, String)>> {
+    /// Returns the plots with their file names, which must differ.
+    pub(crate) fn plots(&self) -> Result<Vec<(String, String)>> {
         let mut drawn: Vec<(String, String)> = Vec::new();
         for plot in self.sections.iter().flat_map(|(_, section)| &section.plots) {
             let name = plot.file();
@@ -224,9 +229,8 @@ impl Report {
         Ok(drawn)
     }
 
-    /// The run for other programs.
-    #[must_use]
-    pub fn json(&self) -> Value {
+    /// Returns the figures for other programs.
+    pub(crate) fn json(&self) -> Value {
         let raw =
             self.sections.iter().map(|(part, section)| ((*part).to_owned(), section.raw.clone()));
         json!({
@@ -258,9 +262,8 @@ impl Row {
     }
 }
 
-/// A figure with as many digits as it is good for, its thousands apart.
-#[must_use]
-pub fn figure(value: f64) -> String {
+/// Formats a figure: two decimals below ten, and none above, with commas between thousands.
+pub(crate) fn figure(value: f64) -> String {
     if value.abs() < 10.0 {
         return short(value);
     }
@@ -275,9 +278,8 @@ pub fn figure(value: f64) -> String {
     if value < 0.0 { format!("-{text}") } else { text }
 }
 
-/// Two decimals at most, none of them idle.
-#[must_use]
-pub fn short(value: f64) -> String {
+/// Formats a figure with at most two decimals, without zeros at their end.
+pub(crate) fn short(value: f64) -> String {
     let text = format!("{value:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
@@ -291,34 +293,30 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_itself_is_met() {
+    fn figure_equal_to_its_limit_meets_the_target() {
         assert!(row(Target::AtMost(400.0), Some(400.0), None).is_met());
         assert!(!row(Target::AtMost(400.0), Some(400.1), None).is_met());
-        assert!(row(Target::AtLeast(8.0), Some(8.0), None).is_met());
         assert!(row(Target::TimesAtMost(0.25), Some(500.0), Some(2000.0)).is_met());
         assert!(!row(Target::TimesAtLeast(8.0), Some(7.0), Some(1.0)).is_met());
     }
 
     #[test]
-    fn what_was_not_measured_is_not_met() {
+    fn missing_figure_does_not_meet_its_target() {
         assert!(!row(Target::AtMost(400.0), None, None).is_met());
         assert!(!row(Target::TimesAtLeast(0.0), Some(1.0), None).is_met());
         assert!(!row(Target::TimesAtLeast(0.0), Some(1.0), Some(0.0)).is_met());
     }
 
     #[test]
-    fn figures_have_the_digits_they_are_good_for() {
+    fn figures_have_decimals_below_ten_and_commas_above_a_thousand() {
         let texts = [0.25, 8.0, 9.999, 412.4, 1980.0, -1234567.0].map(figure);
         assert_eq!(texts, ["0.25", "8", "10", "412", "1,980", "-1,234,567"]);
     }
 
     #[test]
-    fn a_table_is_straight_in_a_terminal() {
-        let table = Table {
-            head: vec!["case".to_owned(), "ns".to_owned()],
-            rows: vec![vec!["no cookie".to_owned(), "1,234".to_owned()], vec!["é".to_owned()]],
-            ..Table::default()
-        };
+    fn columns_of_a_table_line_up_in_a_terminal() {
+        let rows = [vec!["no cookie".to_owned(), "1,234".to_owned()], vec!["é".to_owned()]];
+        let table = Table::new("", ["case", "ns"], rows);
         let expected = "| case      |    ns |\n\
                         |-----------|------:|\n\
                         | no cookie | 1,234 |\n\
@@ -327,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn the_json_has_what_was_asked_for() {
+    fn json_has_the_targets_and_the_raw_figures() {
         let section = Section {
             rows: vec![row(Target::TimesAtMost(0.25), Some(500.0), Some(2000.0))],
             raw: json!({"figures": [1]}),

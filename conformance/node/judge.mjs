@@ -1,9 +1,9 @@
-// Plays scenarios to the real express-session, or to the module in its place that is named: one scenario a
+// Plays scenarios to the real express-session, or to the module that is named in its place: one scenario a
 // line in, one outcome a line out.
 //
 // No network: the real IncomingMessage and ServerResponse stand on a writable that keeps what is
 // written to it. The clock stands still during a request, and ids are counted, so that an outcome
-// depends on nothing but its scenario. The formats are those of conformance/src/scenario.rs.
+// depends only on its scenario. The formats are those of conformance/src/scenario.rs.
 
 import http from 'node:http'
 import readline from 'node:readline'
@@ -73,7 +73,7 @@ function attribute(one) {
   return typeof one.expires === 'number' ? { expires: new Date(one.expires) } : one
 }
 
-// Has every call to the store logged, and those that the request wants to fail, fail.
+// Logs every call to the store, and makes those fail that the request names.
 function watch(store) {
   const spy = { calls: [], fail: [] }
   const around = (verb, log) => {
@@ -107,7 +107,7 @@ async function answer(middleware, store, spy, request) {
   const raw = ['Host', 'localhost', ...(request.headers ?? []).flat()]
   req._addHeaderLines(raw, raw.length)
   req.complete = true
-  // What Express's `trust proxy` would have found out.
+  // The result of Express's `trust proxy`.
   if (request.secure) req.secure = true
   req.tag = request.tag
   req.generated = 0
@@ -135,7 +135,7 @@ async function answer(middleware, store, spy, request) {
     }
     middleware(req, res, (error) => handler(error).catch(reject))
   })
-  // Errors that express-session defers come now, and are no part of the response.
+  // Errors that express-session defers come now, and are not part of the response.
   await new Promise((resolve) => setImmediate(resolve))
 
   const [head] = wire.bytes.split('\r\n\r\n')
@@ -152,7 +152,7 @@ async function answer(middleware, store, spy, request) {
   }
 }
 
-// The records that are still alive, by the rule of the store itself.
+// The live records, by the rule of the store itself.
 function records(store) {
   return Object.fromEntries(Object.entries(store.sessions).filter(([, text]) => {
     const expires = JSON.parse(text).cookie?.expires
@@ -161,7 +161,7 @@ function records(store) {
   }))
 }
 
-// Does what one operation of a handler does, and says what the handler saw.
+// Performs one operation of a handler, and returns the result that the handler sees.
 async function perform(op, req, res, store) {
   // Sends the headers, and half of the body.
   if (op.op === 'flush') {
@@ -203,11 +203,11 @@ async function perform(op, req, res, store) {
     case 'id': return session.id
     case 'cookie': {
       const { expires, originalMaxAge } = session.cookie
-      // A number is what a stored record may have; everyone else has a date for it.
+      // A stored record may have a number; elsewhere it is a date.
       const date = typeof expires === 'number' ? new Date(expires) : expires
       const known = date instanceof Date && !isNaN(date)
       return JSON.stringify({
-        // What is left is never less than nothing, where a duration has no sign.
+        // The remaining time is never negative, as a Rust duration is not.
         maxAge: known ? Math.max(0, date - clock) : null,
         originalMaxAge: typeof originalMaxAge === 'number' ? Math.max(0, originalMaxAge) : null,
         expires: known ? date.toISOString() : null
@@ -227,7 +227,7 @@ async function perform(op, req, res, store) {
   }
 }
 
-// Waits for a method with a callback, in words that both sides share.
+// Waits for a method with a callback, and returns the name of its result that both sides share.
 function done(start) {
   return new Promise((resolve) => start((error) => {
     if (!error) resolve('ok')

@@ -1,4 +1,4 @@
-//! Says where two outcomes of one scenario differ.
+//! The differences between two outcomes of one scenario.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 use crate::outcome::{Outcome, Response};
 use crate::value::Value;
 
-/// Tells in what two outcomes differ, one line for each thing and side, or `None` where they agree.
+/// Returns the differences of two outcomes, one line for each item and side, or `None` if they agree.
 #[must_use]
 pub fn difference(node: &Outcome, ours: &Outcome) -> Option<String> {
     let mut out = String::new();
     if node.crash.is_some() || ours.crash.is_some() {
-        // What crashed is no agreement, even where both did.
+        // A crash is a difference, even of both sides.
         return Some(format!("crash\n    node {:?}\n    ours {:?}\n", node.crash, ours.crash));
     }
     if node.responses.len() != ours.responses.len() {
@@ -25,7 +25,7 @@ pub fn difference(node: &Outcome, ours: &Outcome) -> Option<String> {
     (!out.is_empty()).then_some(out)
 }
 
-/// Tells in what two responses differ.
+/// Returns the differences of two responses.
 #[must_use]
 pub fn response_difference(node: &Response, ours: &Response) -> Option<String> {
     let mut out = String::new();
@@ -46,14 +46,13 @@ fn same_records(node: &BTreeMap<String, String>, ours: &BTreeMap<String, String>
         })
 }
 
-/// Puts a record's text into one form, `JSON.stringify(JSON.parse(text))`.
+/// Normalises a record's text: `JSON.stringify(JSON.parse(text))`.
 ///
-/// Records that are left behind are compared in this form: express-session's memory store writes the
-/// whole record anew when it is touched, ours only its cookie. What is handed to the store is
-/// compared byte for byte, in the calls.
+/// The records in the store are compared in this form: a touch of express-session's memory store writes the
+/// whole record again, ours writes only its cookie. The calls of the store are compared byte for byte.
 #[must_use]
 pub fn normal(text: &str) -> String {
-    // A lone surrogate is no Rust string. The generator has just this one.
+    // A Rust string cannot hold a lone surrogate. The generator has only this one.
     let whole = text.replace("\\ud800", "\\ue000");
     serde_json::from_str(&whole).map_or_else(|_| text.into(), |value: Value| value.js())
 }
@@ -75,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn difference_names_what_differs_and_nothing_else() {
+    fn difference_names_only_the_items_that_differ() {
         let node = Response { status: 200, ..Response::default() };
         let ours = Response { status: 500, ..Response::default() };
         let text = response_difference(&node, &ours).unwrap();

@@ -1,6 +1,6 @@
-//! Makes the `Cookie` headers that visitors send, good and bad.
+//! The `Cookie` headers that visitors send, good and bad.
 //!
-//! Signing and encoding are written out here once more: the judge trusts no code of the library's.
+//! Signing and encoding are implemented here again: the judge does not use the library's code.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;

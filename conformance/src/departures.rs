@@ -1,7 +1,7 @@
-//! The judge's own table of departures: what each of them may change, and nothing else.
+//! The judge's own table of departures, with the only changes that each of them may make.
 //!
-//! A rule looks at one request, played without this departure and with it. It is written without
-//! regard to how ours works.
+//! A rule compares one request, played without this departure and with it. It does not depend on the implementation
+//! of ours.
 
 use std::collections::BTreeMap;
 
@@ -17,25 +17,25 @@ use crate::value::{Value, js_texts};
 pub struct Departure {
     /// Its number in DEPARTURES.md.
     pub number: u8,
-    /// The field of `Departures` that switches it, or `None` where there is no switch.
+    /// The field of `Departures` that switches it, or `None` if there is no switch.
     pub field: Option<&'static str>,
-    /// Says why a difference is not of its making.
+    /// Returns why a difference is not due to it.
     pub rule: Rule,
 }
 
-/// What a departure may change.
+/// Checks that a departure changes only what it may.
 pub type Rule = fn(&Step<'_>) -> Result<(), String>;
 
-/// One request, and what both sides made of it.
+/// One request, and its outcome on both sides.
 #[expect(missing_debug_implementations, reason = "a closure has none")]
 pub struct Step<'a> {
     /// The request, alone: the seeds are the records before it.
     pub scenario: &'a Scenario,
-    /// What express-session made of it, or ours with some other departures.
+    /// The outcome of express-session, or of ours with some other departures.
     pub node: &'a Response,
-    /// What ours made of it, with this departure on top of those.
+    /// The outcome of ours, with this departure in addition to those.
     pub ours: &'a Response,
-    /// What ours makes of another request, without this departure.
+    /// Plays another request to ours, without this departure.
     pub plain: &'a dyn Fn(&Scenario) -> Response,
 }
 
@@ -68,36 +68,36 @@ pub const TABLE: [Departure; 20] = [
     Departure { number: 20, field: Some("touch_on_load"), rule: touch_on_load },
 ];
 
-/// Which departures are on, by number.
+/// The departures that are on, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Switches(u32);
 
 impl Switches {
-    /// None: express-session.
+    /// No departure, as express-session behaves.
     pub const NONE: Self = Self(0);
 
-    /// All: the library's default.
+    /// All departures, the library's default.
     pub const ALL: Self = Self(u32::MAX);
 
-    /// These, but not that one.
+    /// Returns these without that one.
     #[must_use]
     pub const fn without(self, number: u8) -> Self {
         Self(self.0 & !(1 << number))
     }
 
-    /// These, and that one.
+    /// Returns these with that one.
     #[must_use]
     pub const fn with(self, number: u8) -> Self {
         Self(self.0 | (1 << number))
     }
 
-    /// Gives the numbers of those of the table that are on.
+    /// Returns the numbers of the departures that are on.
     #[must_use]
     pub fn numbers(self) -> Vec<u8> {
         TABLE.iter().map(|row| row.number).filter(|number| self.has(*number)).collect()
     }
 
-    /// Says whether a departure is on.
+    /// Checks whether a departure is on.
     #[must_use]
     pub const fn has(self, number: u8) -> bool {
         self.0 & (1 << number) != 0
@@ -117,7 +117,7 @@ impl<'a> Step<'a> {
         self.server().name.as_deref().unwrap_or("connect.sid")
     }
 
-    /// Gives the operations that took place in a session, with what the handler saw of each.
+    /// Returns the operations on a session, with the result that the handler saw of each.
     fn done(&self) -> impl Iterator<Item = (&'a Op, &'a str)> {
         let seen = self.node.view.iter().map(String::as_str);
         self.request().ops.iter().zip(seen).filter(|(_, seen)| *seen != "no session")
@@ -127,18 +127,18 @@ impl<'a> Step<'a> {
         self.done().any(|(done, _)| done == op)
     }
 
-    /// Says whether a record is one that another request has written meanwhile.
+    /// Checks whether another request has written this record in the meantime.
     fn is_rivals(&self, record: &str) -> bool {
         let rivals = |op: &Op| matches!(op, Op::RivalSet { text } if text == record);
         self.request().ops.iter().any(rivals)
     }
 
-    /// Says whether a new session may have got the id of a record that is there.
+    /// Checks whether a new session may have the id of a stored record.
     fn meets_taken_id(&self) -> bool {
         self.scenario.ids.fixed.is_some() || self.done().any(|(op, _)| is_rival_set(op))
     }
 
-    /// Says whether the record of the session cannot be read, or is none.
+    /// Checks whether the record of the session cannot be read or parsed.
     fn could_not_read(&self) -> bool {
         let Some(Call::Get(id)) = self.node.calls.first() else { return false };
         self.request().fail.iter().any(|verb| verb == "get")
@@ -149,7 +149,7 @@ impl<'a> Step<'a> {
                 .any(|seed| seed.id == *id && !seed.text.contains("\"cookie\":"))
     }
 
-    /// Says whether the session is one from the store.
+    /// Checks whether the session was loaded from the store.
     fn is_loaded(&self, id: &str) -> bool {
         matches!(self.node.calls.first(), Some(Call::Get(read)) if read == id)
             && records(self.scenario).contains_key(id)
@@ -164,13 +164,13 @@ impl<'a> Step<'a> {
         self.scenario.seeds.iter().any(|seed| seed.id == id)
     }
 
-    /// Says whether a `Set-Cookie` line is the session's, and not the handler's own.
+    /// Checks whether a `Set-Cookie` line is the session's rather than the handler's.
     fn is_ours(&self, line: &str) -> bool {
         !self.request().set_cookie.iter().any(|own| own == line)
             && line.strip_prefix(self.name()).is_some_and(|rest| rest.starts_with('='))
     }
 
-    /// Says whether a `Set-Cookie` line carries this id.
+    /// Checks whether a `Set-Cookie` line carries this id.
     fn is_of(&self, line: &str, id: &str) -> bool {
         let value = cookie::value(id, &self.server().secrets[0]);
         line.strip_prefix(self.name())
@@ -179,7 +179,7 @@ impl<'a> Step<'a> {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(';'))
     }
 
-    /// Plays the request changed, without this departure, and demands the same.
+    /// Plays the changed request without this departure, and demands the same outcome.
     fn is_as(&self, change: impl FnOnce(&mut Scenario)) -> Result<(), String> {
         let mut scenario = self.scenario.clone();
         change(&mut scenario);
@@ -206,7 +206,7 @@ fn nothing(_: &Step<'_>) -> Result<(), String> {
     Err("this departure changes nothing in a scenario".into())
 }
 
-/// The calls come in another order. A read that fails, fails when the handler asks.
+/// The calls come in another order. A read fails only when the handler asks for the session.
 fn lazy_load(step: &Step<'_>) -> Result<(), String> {
     if step.node.status == 500 {
         demand(step.request().ops.is_empty(), "a failed read must reach the handler that asks")?;
@@ -225,7 +225,7 @@ fn lazy_load(step: &Step<'_>) -> Result<(), String> {
     })
 }
 
-/// A request below the path by prefix only has no session.
+/// A request whose path shares only a prefix with the cookie's has no session.
 fn path_match(step: &Step<'_>) -> Result<(), String> {
     let request = step.request();
     let target = request.path.as_deref().unwrap_or("/");
@@ -293,7 +293,7 @@ fn forwarded(step: &Step<'_>) -> Result<(), String> {
     })
 }
 
-/// The outcome is that of a server whose options are what the function gave.
+/// The outcome is that of a server with the options that the function returned.
 fn cookie_function_auto(step: &Step<'_>) -> Result<(), String> {
     demand(step.server().cookie_function, "the options come from no function")?;
     let options = chosen(step.server(), step.request()).to_vec();
@@ -310,8 +310,7 @@ fn cookie_function_auto(step: &Step<'_>) -> Result<(), String> {
     })
 }
 
-/// Members are kept as they were stored, also those with reserved names, which therefore are no
-/// modification.
+/// Members stay as they were stored, also those with reserved names, so that these are no modification.
 fn verbatim(step: &Step<'_>) -> Result<(), String> {
     let odd = |seed: &&Seed| cleaned(&seed.text) != seed.text;
     demand(step.scenario.seeds.iter().any(|seed| odd(&seed)), "every record is Node's own")?;
@@ -329,7 +328,7 @@ fn verbatim(step: &Step<'_>) -> Result<(), String> {
                 *seen = js_texts(&keys);
             }
         }
-        // Where all members are cleared, those with reserved names are what makes it a change.
+        // If all members are cleared, those with reserved names make it a change.
         if step.did(&Op::Clear)
             && matches!(response.calls.last(), Some(Call::Set(..) | Call::Touch(..)))
         {
@@ -369,12 +368,12 @@ fn cookie_changes_saved(step: &Step<'_>) -> Result<(), String> {
             if step.request().fail.iter().any(|verb| verb == "set" || verb == "touch") {
                 expected.records.clone_from(&ours.records);
             }
-            // What was written may be over at once.
+            // The written record may have expired already.
             if !ours.records.contains_key(id) {
                 expected.records.remove(id);
             }
         }
-        // A time that was renewed for the cookie is not renewed once more, after a reload.
+        // An expiry that was reset for the cookie is not reset again after a reload.
         if step.did(&Op::Flush) && step.did(&Op::Reload) {
             let kinds = |response: &Response| {
                 response.calls.iter().map(std::mem::discriminant).collect::<Vec<_>>()
@@ -394,7 +393,7 @@ fn cookie_changes_saved(step: &Step<'_>) -> Result<(), String> {
 /// A new session whose cookie is not sent is not stored.
 fn skip_unreachable_sessions(step: &Step<'_>) -> Result<(), String> {
     let last = step.done().filter(|(op, _)| matches!(op, Op::Save | Op::Regenerate)).last();
-    demand(last.is_none_or(|(op, _)| *op != Op::Save), "it was saved by hand")?;
+    demand(last.is_none_or(|(op, _)| *op != Op::Save), "it was saved explicitly")?;
     let Some(Call::Set(id, _)) = step.node.calls.last() else {
         return Err("nothing was stored".into());
     };
@@ -412,9 +411,9 @@ fn skip_unreachable_sessions(step: &Step<'_>) -> Result<(), String> {
     })
 }
 
-/// A session saved by hand is sent.
+/// The cookie of an explicitly saved session is sent.
 fn save_sends_cookie(step: &Step<'_>) -> Result<(), String> {
-    demand(step.did(&Op::Save), "it was not saved by hand")?;
+    demand(step.did(&Op::Save), "it was not saved explicitly")?;
     let sent = step.ours.set_cookie.last().ok_or("the cookie is not sent")?;
     let of_saved = step.ours.calls.iter().any(|call| match call {
         Call::Set(id, _) => step.is_of(sent, id),
@@ -424,9 +423,9 @@ fn save_sends_cookie(step: &Step<'_>) -> Result<(), String> {
     step.differs_only(|expected, _| expected.set_cookie.push(sent.clone()))
 }
 
-/// What was saved by hand is neither written nor touched once more, and is renewed by that.
+/// An explicitly saved session is neither written nor touched again, and the save resets its expiry.
 fn single_write(step: &Step<'_>) -> Result<(), String> {
-    demand(step.did(&Op::Save), "it was not saved by hand")?;
+    demand(step.did(&Op::Save), "it was not saved explicitly")?;
     let saved_first = step.request().ops.iter().position(|op| *op == Op::Save).unwrap_or(0);
     step.differs_only(|expected, ours| {
         let calls = std::mem::take(&mut expected.calls);
@@ -441,12 +440,12 @@ fn single_write(step: &Step<'_>) -> Result<(), String> {
                 {
                     expected.calls.extend(kept.next().cloned());
                 }
-                // Left out: nothing of this id may be missing that was not written before.
+                // A call may be missing only if the id was written before.
                 (Call::Set(id, _) | Call::Touch(id, _), _) if was_set(&expected.calls, id) => {}
                 _ => expected.calls.push(call.clone()),
             }
         }
-        // What happened to the record after the save, or to the cookie, is not written over.
+        // Later changes of the record or of the cookie are not overwritten.
         let later = step.changed_cookie()
             || step.request().fail.iter().any(|verb| verb == "set")
             || step.done().any(|(op, _)| is_rival_set(op) || *op == Op::RivalDestroy);
@@ -460,7 +459,7 @@ fn single_write(step: &Step<'_>) -> Result<(), String> {
                 _ => {}
             }
         }
-        // The handler sees the renewed time.
+        // The handler sees the new expiry.
         for (at, op) in step.request().ops.iter().enumerate() {
             if *op == Op::Cookie && at > saved_first {
                 expected.view[at].clone_from(&ours.view[at]);
@@ -469,7 +468,7 @@ fn single_write(step: &Step<'_>) -> Result<(), String> {
     })
 }
 
-/// What is not in the store is not destroyed, nor is what another session has under the same id.
+/// A session that is not stored is not destroyed, nor is the record of another session with the same id.
 fn single_destroy(step: &Step<'_>) -> Result<(), String> {
     let before = records(step.scenario);
     step.differs_only(|expected, ours| {
@@ -484,7 +483,7 @@ fn single_destroy(step: &Step<'_>) -> Result<(), String> {
                 Call::Set(id, _) => stored.push(id),
                 Call::Destroy(id) if !stored.contains(&&**id) && kept.peek() != Some(&call) => {
                     skipped = true;
-                    // What is there is somebody else's, and stays.
+                    // The record is that of another session, and stays.
                     if let Some(left) = ours.records.get(id)
                         && !ended.contains(&&**id)
                         && (before.get(id) == Some(left) || step.is_rivals(left))
@@ -519,7 +518,7 @@ fn single_destroy(step: &Step<'_>) -> Result<(), String> {
     })
 }
 
-/// The browser forgets the cookie of a session that has ended.
+/// The response of an ended session removes its cookie.
 fn clear_cookie(step: &Step<'_>) -> Result<(), String> {
     let ended = step.did(&Op::Destroy) || (step.did(&Op::Unset) && step.server().unset_destroys);
     demand(ended, "the session has not ended")?;
@@ -533,10 +532,10 @@ fn clear_cookie(step: &Step<'_>) -> Result<(), String> {
     step.differs_only(|expected, _| expected.set_cookie.push(line.clone()))
 }
 
-/// A session is saved before its response leaves, and once more if it changes after that.
+/// A session is saved before its response leaves, and again if it changes after that.
 fn save_before_response(step: &Step<'_>) -> Result<(), String> {
     if step.could_not_read() {
-        // What could not be read is destroyed when the response has left, and then no more.
+        // A session that could not be read is destroyed after the response has left, and only then.
         return step.differs_only(|expected, _| {
             if let Some(Call::Destroy(_)) = expected.calls.last() {
                 expected.calls.pop();
@@ -559,7 +558,7 @@ fn save_before_response(step: &Step<'_>) -> Result<(), String> {
                 expected.records.insert(id, text.clone());
             }
         }
-        // The session's time is renewed by then; what is saved can be loaded, and has to be destroyed.
+        // The session's expiry has been reset by then; a saved session can be loaded, and has to be destroyed.
         for ((op, seen), ours) in step.request().ops.iter().zip(&mut expected.view).zip(&ours.view)
         {
             let was_saved = matches!(op, Op::Regenerate | Op::Destroy) && ours == "error: store";
@@ -570,8 +569,8 @@ fn save_before_response(step: &Step<'_>) -> Result<(), String> {
     })
 }
 
-/// A record that has gone, or is over as soon as it is written, is not written back. Whoever saves is
-/// told, and the cookie is not sent again.
+/// A record that is gone, or expired when it is written, is not written back. A save returns an error, and the
+/// cookie is not sent again.
 fn destroy_is_final(step: &Step<'_>) -> Result<(), String> {
     let first = step.request().ops.iter().position(|op| *op == Op::RivalDestroy);
     let over = step.node.calls.iter().any(|call| match call {
@@ -586,7 +585,7 @@ fn destroy_is_final(step: &Step<'_>) -> Result<(), String> {
             Call::Get(id) => gone(id),
         };
         let others = |response: &Response| {
-            // The first read comes before the record was gone.
+            // The first read comes before the record is gone.
             let calls = response.calls.iter().enumerate();
             calls
                 .filter(|(at, call)| *at == 0 || !writes(call))
@@ -623,23 +622,23 @@ fn unique_ids(step: &Step<'_>) -> Result<(), String> {
                 expected.records.insert(id.clone(), left.clone());
             }
         }
-        // Whoever saves is told; the write was tried once, and not once more.
+        // The save returns an error, and the write is not tried again.
         let mut kept_own = false;
         for (op, (seen, ours)) in
             step.request().ops.iter().zip(expected.view.iter_mut().zip(&ours.view))
         {
-            // There is nothing to destroy, and nothing of one's own to load again.
+            // The session has no record to destroy or to load again.
             let spared = matches!(op, Op::Destroy | Op::Regenerate) && ours == "ok";
             let told = *op == Op::Save && ours == "error: IdTaken";
-            // What this session was over for is the other one's now.
+            // The record belongs to the other session now.
             let over = seen == "error: gone";
-            // Whoever reloads keeps a session of its own, and sees nothing of the other one from then on.
+            // After a reload the request has a session of its own, and sees nothing of the other one.
             kept_own |= *op == Op::Reload && seen == "ok" && ours == "error: gone";
             if spared || told || over || kept_own || *op == Op::Reload {
                 seen.clone_from(ours);
             }
         }
-        // What was not stored is not destroyed either.
+        // A session that was not stored is not destroyed.
         let ended = |response: &Response| Ids::of(response).ended;
         let fewer = ended(ours).iter().all(|id| ended(expected).contains(id));
         if fewer && Ids::of(expected).read == Ids::of(ours).read {
@@ -654,13 +653,13 @@ fn unique_ids(step: &Step<'_>) -> Result<(), String> {
     })
 }
 
-/// What fails is reported, and nothing is destroyed for it.
+/// A failure is reported, and destroys nothing.
 fn report_store_errors(step: &Step<'_>) -> Result<(), String> {
     let failed = !step.request().fail.is_empty() || step.could_not_read() || step.meets_taken_id();
     demand(failed, "nothing has failed")?;
     let told =
         step.ours.status == 500 || step.ours.view.iter().any(|seen| seen.starts_with("error"));
-    // A handler that did not ask for the session is answered, without the cookie of what was not stored.
+    // A handler that did not ask for the session is answered, without the cookie of an unsaved session.
     let unasked = step.request().ops.is_empty();
     let withheld = unasked && !step.ours.set_cookie.iter().any(|line| step.is_ours(line));
     demand(told || withheld || step.ours.calls != step.node.calls, "no failure is reported")?;
@@ -675,17 +674,17 @@ fn report_store_errors(step: &Step<'_>) -> Result<(), String> {
     demand(ended.is_none() || told, "a record is lost silently")
 }
 
-/// What another request wrote meanwhile is kept beside what this one changed.
+/// The changes of another request are kept beside those of this one.
 fn merge_changes(step: &Step<'_>) -> Result<(), String> {
-    demand(step.done().any(|(op, _)| is_rival_set(op)), "nobody else has written")?;
+    demand(step.done().any(|(op, _)| is_rival_set(op)), "no other request has written")?;
     step.differs_only(|expected, ours| {
-        // What was written together may be more, or live longer; nothing else may change.
+        // A merged record may have more members or live longer; nothing else may change.
         for id in Ids::of(ours).saved {
             if let Some(merged) = ours.records.get(&id) {
                 expected.records.insert(id, merged.clone());
             }
         }
-        // So may be what the other request has made of the cookie.
+        // The cookie may be the other request's.
         let own = |response: &Response| {
             response.set_cookie.last().filter(|line| step.is_ours(line)).cloned()
         };
@@ -694,7 +693,7 @@ fn merge_changes(step: &Step<'_>) -> Result<(), String> {
                 expected.set_cookie.clone_from(&ours.set_cookie);
             }
             (Some(_), None) => drop(expected.set_cookie.pop()),
-            // What was merged into a new session is a change of it.
+            // A merge into a new session is a change of it.
             (None, Some(line)) => expected.set_cookie.push(line),
             _ => {}
         }
@@ -710,7 +709,7 @@ fn merge_changes(step: &Step<'_>) -> Result<(), String> {
     })
 }
 
-/// The touch comes with the read, whatever is done later.
+/// The touch comes with the read, even if the session is saved later.
 fn touch_on_load(step: &Step<'_>) -> Result<(), String> {
     let [Call::Get(id), Call::Touch(touched, _), rest @ ..] = &step.ours.calls[..] else {
         return Err("nothing is touched when it is loaded".into());
@@ -743,7 +742,7 @@ fn touch_on_load(step: &Step<'_>) -> Result<(), String> {
                 seen.clone_from(ours);
             }
         }
-        // That a record has gone since is not noticed then.
+        // Ours does not notice then that a record is gone since.
         if step.did(&Op::RivalDestroy)
             && expected.set_cookie.len() < ours.set_cookie.len()
             && let Some(line) = ours.set_cookie.last().filter(|line| step.is_of(line, id))
@@ -753,7 +752,7 @@ fn touch_on_load(step: &Step<'_>) -> Result<(), String> {
     })
 }
 
-/// What a handler sees of the cookie of a session that is over.
+/// The cookie that a handler sees of an expired session.
 const NO_TIME: &str = r#"{"maxAge":null,"originalMaxAge":null,"expires":null}"#;
 
 fn is_rival_set(op: &Op) -> bool {
@@ -782,7 +781,7 @@ impl Ids {
     }
 }
 
-/// Says whether a record is another one than before.
+/// Checks whether a record differs from the one before.
 fn was_set_here(step: &Step<'_>, id: &str) -> bool {
     was_set(&step.ours.calls, id) && step.ours.records.get(id) != records(step.scenario).get(id)
 }
@@ -800,7 +799,7 @@ fn chosen<'a>(server: &'a Server, request: &Request) -> &'a [Attribute] {
     if server.cookie_function && request.alt { &server.alt_cookie } else { &server.cookie }
 }
 
-/// Gives the records that are there when the request comes, and live.
+/// Returns the live records at the beginning of the request.
 fn records(scenario: &Scenario) -> BTreeMap<String, String> {
     let now = scenario.requests[0].at;
     let is_live = |seed: &&Seed| deadline(&seed.text).is_none_or(|at| at.millis() > now);
@@ -808,7 +807,7 @@ fn records(scenario: &Scenario) -> BTreeMap<String, String> {
     live.map(|seed| (seed.id.clone(), seed.text.clone())).collect()
 }
 
-/// Reads a cookie's value as express-session does, and says whether it is signed by one of these.
+/// Reads a cookie's value as express-session does, and checks whether one of these secrets signed it.
 fn is_signed(value: &str, secrets: &[String]) -> bool {
     let value = value.trim_matches([' ', '\t']);
     let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
@@ -818,7 +817,7 @@ fn is_signed(value: &str, secrets: &[String]) -> bool {
     !id.is_empty() && secrets.iter().any(|secret| cookie::sign(id, secret) == signed)
 }
 
-/// Undoes percent-encoding, or gives the text as it is where that does not work out.
+/// Undoes percent-encoding, or returns an invalid text unchanged.
 fn decode(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
@@ -839,10 +838,10 @@ fn decode(text: &str) -> String {
     String::from_utf8(bytes).unwrap_or_else(|_| text.into())
 }
 
-/// The reserved names that the generator's records have members of.
+/// The reserved names of members in the generator's records.
 const RESERVED: [&str; 4] = ["id", "save", "toString", "__proto__"];
 
-/// What a record is without members of reserved names, in Node's own form.
+/// Returns a record without its members of reserved names, in Node's form.
 fn cleaned(text: &str) -> String {
     match serde_json::from_str(&normal(text)) {
         Ok(Value::Object(members)) => {

@@ -1,4 +1,4 @@
-//! Makes scenarios up: from one seed always the same ones.
+//! Generates scenarios: the same seed always generates the same ones.
 
 use fastrand::Rng;
 
@@ -6,7 +6,7 @@ use crate::cookie::{encode, sign, value};
 use crate::scenario::{Attribute, Flag, Ids, Op, Request, Scenario, Seed, Server};
 use crate::value::Value;
 
-/// An endless supply of scenarios. The n-th depends on nothing but the seed and n.
+/// An endless series of scenarios. The n-th depends only on the seed and n.
 #[derive(Clone, Debug)]
 pub struct Generator {
     seed: u64,
@@ -64,7 +64,7 @@ const PROTOS: [&str; 9] = [
 ];
 const FORWARDED: [&str; 3] =
     ["proto=https", "for=1.2.3.4;Proto=\"https\", proto=http", "proto=http"];
-/// Few keys, so that a handler meets what another one wrote.
+/// Few keys, so that a handler meets the members that another one wrote.
 const KEYS: [&str; 8] = ["views", "user", "a", "7", "10", "b", "007", "é"];
 const ODD_KEYS: [&str; 14] = [
     "4294967294",
@@ -108,7 +108,7 @@ const FLOATS: [f64; 12] = [
     1_700_000_000_123.0,
 ];
 const INTS: [i64; 7] = [0, 1, -1, 42, 4_294_967_296, 9_007_199_254_740_991, -9_007_199_254_740_991];
-/// Records that Node would not have written, but reads: from other languages, and from nobody sane.
+/// Records that Node reads but would not have written: from programs in other languages, and malformed ones.
 const ODD_RECORDS: [&str; 21] = [
     r#"{"cookie":{"originalMaxAge":60000,"expires":"2023-11-14T22:14:20.123Z","httpOnly":true,"domain":"not a domain","path":"/"},"a":1}"#,
     r#"{"cookie":{"originalMaxAge":60000,"expires":"2023-11-14T22:14:20.123Z","httpOnly":true,"path":"/a;b","sameSite":"sometimes"},"a":1}"#,
@@ -189,7 +189,7 @@ impl Draw {
         }
     }
 
-    /// Changes what changes when an application is deployed again.
+    /// Changes the options that a new deployment of an application changes.
     fn restarted(&mut self, server: &Server) -> Server {
         let mut server = server.clone();
         match self.0.u8(0..4) {
@@ -297,7 +297,7 @@ impl Draw {
         for _ in 0..self.0.usize(..4) {
             members.push((self.key(), self.value(2)));
         }
-        // The text is what Node would have left: read back, a member stands there once.
+        // The text is one that Node writes: each member is in it once.
         let members = Value::Object(members).js();
         let Ok(Value::Object(members)) = serde_json::from_str(&members) else { return members };
         let (indices, names): (Vec<_>, Vec<_>) =
@@ -331,10 +331,10 @@ impl Draw {
             headers.push(("forwarded".into(), self.pick(&FORWARDED).into()));
         }
         let path = if self.one_in(4) { Some(self.pick(&PATHS).into()) } else { at_home };
-        // A target with a scheme says by itself how the connection is.
+        // The scheme of an absolute target determines the connection.
         let relative = path.as_ref().is_none_or(|path: &String| path.starts_with('/'));
         let method = self.one_in(4).then(|| self.pick(&["HEAD", "POST", "DELETE"]));
-        // Nobody waits for the body of an answer to HEAD.
+        // The client does not wait for the body of a response to HEAD.
         let flushes = method != Some("HEAD") && self.one_in(30);
         let fail = ["get", "set", "touch", "destroy"];
         Request {
@@ -399,7 +399,7 @@ impl Draw {
         }
     }
 
-    /// Draws what a handler changes about the session's cookie.
+    /// Draws a change of the session's cookie.
     fn change(&mut self) -> Attribute {
         match self.0.u8(0..8) {
             0..=3 => Attribute::MaxAge((!self.one_in(5)).then(|| self.pick(&AGES))),
@@ -409,7 +409,7 @@ impl Draw {
             }
             5 => Attribute::Path(self.pick(&["/", "/other"]).into()),
             _ => match self.attribute() {
-                // `auto` is an option's value and no cookie's.
+                // `auto` is a value of the option, but not of a cookie.
                 Attribute::Secure(Flag::Named(_)) => Attribute::Secure(Flag::Is(true)),
                 Attribute::SameSite(Flag::Named(name)) if name == "auto" => {
                     Attribute::SameSite(Flag::Named("none".into()))
@@ -498,11 +498,11 @@ impl Draw {
             Some((one, two)) if self.one_in(4) => vec![one.into(), two.into()],
             _ => vec![line],
         };
-        // Whether this is accepted is for the two sides to say; the visitor keeps the id.
+        // The two sides decide whether this is accepted; the visitor keeps the id.
         Sent { lines, id: Some(id) }
     }
 
-    /// Draws a cookie's value that no browser got from us: some are fine, most are not.
+    /// Draws a cookie's value that the application did not set: some are valid, most are not.
     fn odd(&mut self, id: &str, secret: &str) -> String {
         let signed = sign(id, secret);
         let plain = id.bytes().all(|byte| byte.is_ascii_graphic() && !b"\";,\\%".contains(&byte));
@@ -525,7 +525,7 @@ impl Draw {
             15 => encode("j:{\"id\":1}"),
             16 => encode(&format!("S:{signed}")),
             17 => String::new(),
-            // What was not plain enough: every byte escaped.
+            // Every byte escaped.
             _ => format!("s:{signed}").bytes().map(|byte| format!("%{byte:02x}")).collect(),
         }
     }
@@ -543,11 +543,11 @@ impl Draw {
     }
 }
 
-/// Leaves out what would only show how express-session gets on with what nobody wants.
+/// Removes combinations that have no use and that show only quirks of express-session.
 fn tame(request: &mut Request, ids: &Ids, odd: bool) {
     let Request { ops, fail, .. } = request;
     if ids.fixed.is_some() {
-        // With an id that others have, a new session is the old one in some respects and not in others.
+        // A new session with the id of another is the old one in some respects and not in others.
         let accidental = |op: &Op| {
             matches!(op, Op::Regenerate | Op::Reload | Op::RivalSet { .. } | Op::RivalDestroy)
         };
@@ -555,16 +555,16 @@ fn tame(request: &mut Request, ids: &Ids, odd: bool) {
         fail.clear();
     }
     if odd {
-        // Whether a cookie has an expiry is asked there before or after a touch, as the headers leave
-        // early or late. That matters only if a foreign record contradicts itself.
+        // express-session reads the expiry before or after a touch, depending on when the headers leave. That
+        // matters only if a foreign record contradicts itself.
         ops.retain(|op| *op != Op::Flush);
     }
-    // One thing at a time may come in between.
+    // At most one event may come in between.
     let rival = |op: &Op| matches!(op, Op::RivalSet { .. } | Op::RivalDestroy);
     let mut met = false;
     ops.retain(|op| !rival(op) || !std::mem::replace(&mut met, true));
     if met {
-        // Ours reads a record to overwrite it. That this read fails is no failure on Node.
+        // Ours reads a record to overwrite it. Node has no such read that could fail.
         fail.clear();
         ops.retain(|op| *op != Op::Flush);
     }
@@ -579,9 +579,9 @@ struct Sent {
     id: Option<String>,
 }
 
-/// Guesses which sessions are in the store, so that most visitors come back to one that is.
+/// Guesses which sessions are stored, so that most visitors return to a stored one.
 ///
-/// A wrong guess does no harm: it makes a cookie that is stale.
+/// A wrong guess is harmless: its cookie is stale.
 struct Shadow {
     known: Vec<String>,
     stored: Vec<String>,
@@ -593,7 +593,7 @@ impl Shadow {
         Self { known: ids.clone(), stored: ids }
     }
 
-    /// Says which id the visitor has after a request that came with `id`.
+    /// Returns the id that the visitor has after a request with `id`.
     fn after(
         &mut self,
         id: Option<String>,

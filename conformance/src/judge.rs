@@ -1,4 +1,4 @@
-//! Judges a scenario: the same on both sides, or different by departures only, or different.
+//! The verdict on a scenario: equal on both sides, different by departures only, or different.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -15,7 +15,7 @@ use crate::scenario::{Scenario, Seed};
 /// Plays a scenario on our side, with these departures.
 pub type Play = fn(&Scenario, Switches) -> Outcome;
 
-/// The same, of whatever it has to keep for that.
+/// A way to play scenarios, with the values that it captures.
 type Ours = dyn Fn(&Scenario, Switches) -> Outcome + Send + Sync;
 
 /// Compares with express-session, and counts what the departures explain.
@@ -36,14 +36,14 @@ impl Judge {
         Self { ours: Arc::new(ours), departures, exact: false, explained: BTreeMap::new() }
     }
 
-    /// Lets nothing differ that Node gives, where departures are off: also what is told late, and the text
-    /// of records byte for byte.
+    /// Demands equality with departures off: also of errors after the response has begun, and of records byte for
+    /// byte.
     #[must_use]
     pub fn exact(self) -> Self {
         Self { exact: true, ..self }
     }
 
-    /// Judges the same, and has explained nothing yet.
+    /// Returns a judge of the same kind whose counts are zero.
     fn fresh(&self) -> Self {
         Self { ours: Arc::clone(&self.ours), explained: BTreeMap::new(), ..*self }
     }
@@ -52,7 +52,7 @@ impl Judge {
     ///
     /// # Errors
     ///
-    /// What differs and is not explained, for a person to read.
+    /// The differences that no departure explains, as text.
     pub fn judge(&mut self, scenario: &Scenario, node: &Outcome) -> Result<(), String> {
         let switches = if self.departures { Switches::ALL } else { Switches::NONE };
         let ours = (self.ours)(scenario, switches);
@@ -67,8 +67,8 @@ impl Judge {
         if !self.departures || node.crash.is_some() || ours.crash.is_some() {
             return Err(difference);
         }
-        // express-session keeps nothing between requests but the records, so each request can be
-        // judged by itself, from the records that it found on that side.
+        // express-session keeps only the records between requests, so each request can be judged alone, from the
+        // records that it found on that side.
         let mut explained = false;
         for (at, node) in node_steps(scenario, node) {
             explained |= self.explain(&at, node)?;
@@ -76,8 +76,8 @@ impl Judge {
         if explained {
             return Ok(());
         }
-        // One thing that is no difference in a request makes one in the next: a record that is kept
-        // as it was (departure 8) counts as equal to the one that Node's store wrote anew.
+        // A record that is kept verbatim (departure 8) counts as equal to the one that Node's store wrote again, but
+        // makes a difference in the next request.
         if compare::difference(node, &(self.ours)(scenario, switches.without(8))).is_none() {
             *self.explained.entry(8).or_default() += 1;
             return Ok(());
@@ -85,7 +85,7 @@ impl Judge {
         Err(format!("no single request differs\n{difference}"))
     }
 
-    /// Says whether there was something to explain about one request.
+    /// Explains the differences of one request by departures, and returns whether there were any.
     fn explain(&mut self, alone: &Scenario, node: &Response) -> Result<bool, String> {
         let play = |scenario: &Scenario, switches| {
             let outcome = (self.ours)(scenario, switches);
@@ -99,8 +99,8 @@ impl Judge {
         if let Some(difference) = response_difference(node, &without) {
             return Err(format!("differs without departures\n{difference}in {}\n", alone.line()));
         }
-        // Each by itself, and then one after the other until all are on: so that what several do
-        // together is somebody's doing too.
+        // Each departure alone, and then one after the other until all are on: so that a difference which several
+        // make together is attributed too.
         let mut at_work = BTreeSet::new();
         let mut on = Switches::NONE;
         let mut before = without.clone();
@@ -138,12 +138,12 @@ impl std::fmt::Debug for Judge {
     }
 }
 
-/// What came of many scenarios.
+/// The counts of many scenarios.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// How many requests each departure made a difference to, by number.
+    /// The number of requests that each departure changed, by its number.
     pub explained: BTreeMap<u8, usize>,
-    /// How many scenarios differ in what no departure explains.
+    /// The number of scenarios with a difference that no departure explains.
     pub differences: usize,
     /// The first of these.
     pub failed: Vec<Scenario>,
@@ -153,7 +153,7 @@ pub struct Report {
 ///
 /// # Errors
 ///
-/// When Node fails.
+/// Node fails.
 pub fn judge_all(
     node: &mut Node,
     scenarios: impl Iterator<Item = Scenario> + Clone + Send,
@@ -197,7 +197,7 @@ struct Case {
     outcome: Outcome,
 }
 
-/// Judges what comes, and gives the scenarios that differ with their numbers.
+/// Judges the scenarios of a channel, and returns those that differ with their numbers.
 fn work(
     cases: &Mutex<Receiver<Case>>,
     mut judge: Judge,
@@ -212,7 +212,7 @@ fn work(
     }
 }
 
-/// Takes a scenario apart into its requests, each with the records that express-session had then.
+/// Splits a scenario into its requests, each with the records that express-session had then.
 fn node_steps<'a>(
     scenario: &'a Scenario,
     node: &'a Outcome,

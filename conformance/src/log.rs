@@ -13,8 +13,8 @@ use crate::outcome::Call;
 
 /// Logs the calls to the store inside. Clones share the log.
 ///
-/// A `create` or an `update` is a `set`. One that was refused and is tried again with the same text,
-/// after a `load` perhaps, is still the same `set`: express-session's stores refuse nothing.
+/// A `create` or an `update` is a `set`. A refused write that is tried again with the same text, perhaps after a
+/// `load`, counts as one `set`: express-session's stores refuse nothing.
 #[derive(Clone, Debug)]
 pub struct Log<S> {
     store: S,
@@ -28,7 +28,7 @@ struct State {
     fail: Vec<String>,
     /// The id and text of a write that was refused.
     refused: Option<(String, String)>,
-    /// A load after that: part of trying again, or a call of its own.
+    /// A load after that: part of the retry, or a call of its own.
     undecided: Option<Call>,
 }
 
@@ -39,7 +39,7 @@ impl<S> Log<S> {
         Self { store, touches, state: Arc::default() }
     }
 
-    /// Has these calls fail, by express-session's names, until the log is taken.
+    /// Makes these calls fail, by express-session's names, until the log is taken.
     pub fn fail(&self, verbs: &[String]) {
         self.state().fail = verbs.to_vec();
     }
@@ -56,7 +56,7 @@ impl<S> Log<S> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Logs a call, and says whether it is to fail.
+    /// Logs a call, and returns whether it has to fail.
     fn log(&self, verb: &str, call: Call) -> Result<(), Error> {
         let mut state = self.state();
         state.refused = None;
@@ -175,7 +175,7 @@ impl<S: Store> Store for Log<S> {
     }
 }
 
-/// When a record ends, as express-session's memory store reads it from the text.
+/// Returns a record's expiry, as express-session's memory store reads it from the text.
 #[must_use]
 pub fn deadline(text: &str) -> Option<Timestamp> {
     #[derive(Deserialize)]
@@ -214,7 +214,7 @@ fn described(record: &Record) -> String {
     with_deadline(&record.text, deadline(&record.text), record.deadline)
 }
 
-/// Gives the text, and says so where the store was told another deadline than is in it.
+/// Returns the text, marked if the store received another deadline than the text has.
 fn with_deadline(text: &str, expected: Option<Timestamp>, told: Option<Timestamp>) -> String {
     if expected == told { text.into() } else { format!("{text} with the deadline {told:?}") }
 }

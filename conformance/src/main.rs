@@ -22,17 +22,17 @@ use conformance::vectors;
 #[derive(Parser)]
 #[command(name = "conformance")]
 struct Args {
-    /// Which scenarios: the same seed makes the same ones
+    /// The seed of the scenarios: the same seed generates the same ones
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many scenarios
+    /// The number of scenarios
     #[arg(long, default_value_t = 20_000)]
     cases: usize,
-    /// Whether ours may differ as DEPARTURES.md says [default: as it is for users: on for the layer, off for
+    /// Turns the departures of DEPARTURES.md on or off [default: the default of users, on for the layer and off for
     /// the package]
     #[arg(long, value_enum)]
     departures: Option<Departures>,
-    /// What is held against express-session
+    /// The side that is compared with express-session
     #[arg(long, value_enum, default_value_t = Side::RustLayer)]
     against: Side,
     /// Plays the scenario in this file instead
@@ -41,10 +41,10 @@ struct Args {
     /// Plays this scenario instead
     #[arg(long, value_name = "JSON", conflicts_with = "scenario")]
     replay: Option<String>,
-    /// Plays the vectors to express-session instead, to see whether they are still right
+    /// Plays the vectors to express-session instead, to check that they are still right
     #[arg(long)]
     vectors: bool,
-    /// How many differences to show, each made as small as possible
+    /// The number of differences to show, each shrunk as far as possible
     #[arg(long, default_value_t = 3)]
     show: usize,
 }
@@ -74,7 +74,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints the report, and gives the number of differences.
+/// Prints the report, and returns the number of differences.
 fn run(args: &Args, out: &mut impl io::Write) -> io::Result<usize> {
     let mut node = Node::start()?;
     let mut judge = judge(args)?;
@@ -146,7 +146,7 @@ fn show(
     writeln!(out, "\ndifference in\n--replay '{}'\n{reason}", small.line().replace('\'', "'\\''"))
 }
 
-/// Plays one scenario, and shows all of what both sides made of it.
+/// Plays one scenario, and shows the outcome of both sides.
 fn replay(
     scenario: &Scenario,
     node: &mut Node,

@@ -32,8 +32,8 @@ pub fn play(scenario: &Scenario, departures: Switches) -> Outcome {
     play_over(scenario, departures, true)
 }
 
-/// Plays a scenario with the memory store itself, which the layer takes a shorter way to: no calls are seen, and none
-/// fails.
+/// Plays a scenario with the memory store itself, which the layer drives by a shorter path: no calls are logged, and
+/// none fails.
 #[must_use]
 pub fn play_directly(scenario: &Scenario, departures: Switches) -> Outcome {
     play_over(scenario, departures, false)
@@ -48,7 +48,7 @@ fn play_over(scenario: &Scenario, departures: Switches, logged: bool) -> Outcome
     }
 }
 
-/// Where a scenario is played: the store, the clock, and which request is on.
+/// The stage of a scenario: the store, the clock, and the current request.
 struct Stage<'a> {
     scenario: &'a Scenario,
     store: MemoryStore,
@@ -56,7 +56,7 @@ struct Stage<'a> {
     generated: Arc<AtomicUsize>,
 }
 
-/// What the layer's functions are told of the request, in its extensions.
+/// The extension of the request that the layer's functions read.
 #[derive(Clone)]
 struct Told {
     tag: String,
@@ -67,7 +67,7 @@ impl<'a> Stage<'a> {
     fn new(scenario: &'a Scenario) -> Self {
         Self {
             scenario,
-            // Node's memory store keeps sessions without an expiry for ever.
+            // Node's memory store never removes sessions without an expiry.
             store: MemoryStore::new().ttl(None),
             clock: Arc::default(),
             generated: Arc::default(),
@@ -165,7 +165,7 @@ impl<'a> Stage<'a> {
         let set_cookie = parts.headers.get_all("set-cookie");
         let view = std::mem::take(&mut *view.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(Response {
-            // Which failure it is, express-session leaves to Express, and Express to the application.
+            // express-session leaves the kind of failure to Express, and Express leaves it to the application.
             status: if parts.status.is_server_error() { 500 } else { parts.status.as_u16() },
             set_cookie: set_cookie.iter().map(|line| latin1(line.as_bytes())).collect(),
             calls: log.take(),
@@ -192,7 +192,7 @@ fn genid(request: &Parts, ids: &Ids, generated: &AtomicUsize) -> String {
 
 fn http_request(request: &Request) -> Result<http::Request<()>, String> {
     let path = request.path.as_deref().unwrap_or("/");
-    // Express's `req.secure` is what a URI with a scheme is here.
+    // A URI with a scheme stands for Express's `req.secure`.
     let uri = if request.secure { format!("https://localhost{path}") } else { path.into() };
     let mut builder = http::Request::builder().uri(uri);
     if let Some(method) = &request.method {
@@ -254,7 +254,7 @@ fn priority(name: &str) -> Priority {
     }
 }
 
-/// The application behind the layer: does what the request's operations say.
+/// The application behind the layer, which performs the request's operations.
 #[derive(Clone)]
 struct Handler {
     request: Arc<Request>,
@@ -280,7 +280,7 @@ impl Service<http::Request<()>> for Handler {
 
 impl Handler {
     async fn handle(self, request: http::Request<()>) -> http::Response<Body> {
-        // A handler that does nothing with the session does not ask for it either.
+        // A handler that does nothing with the session does not ask for it.
         let session = if self.request.ops.is_empty() {
             None
         } else {
@@ -346,7 +346,7 @@ impl Visit {
         }
     }
 
-    /// Does one operation, and says what a handler sees of it.
+    /// Performs one operation, and returns the result that a handler sees.
     async fn see(&self, op: &Op, session: &Session) -> Result<String, Error> {
         let value = |key: &str| session.get::<Value>(key);
         match op {
@@ -412,7 +412,7 @@ impl Visit {
     }
 }
 
-/// Names an error in the words that both sides share.
+/// Returns the name of an error that both sides share.
 fn word(error: &Error) -> String {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::Ended => "error: gone".into(),
@@ -453,7 +453,7 @@ fn change(session: &Session, to: &Attribute) -> Result<(), Error> {
 
 type Rest = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A response's body: one piece, and the other once the rest of the handler is done.
+/// A response's body: one half, and the other when the rest of the handler is done.
 #[derive(Default)]
 struct Body {
     first: Option<&'static str>,
@@ -480,7 +480,7 @@ impl http_body::Body for Body {
         Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(piece.as_bytes())))))
     }
 
-    /// A response that is ended in one go has a length that is known, as one of `res.end(text)` has.
+    /// A response that is sent whole has a known length, as one of `res.end(text)` has.
     fn size_hint(&self) -> http_body::SizeHint {
         match self.rest {
             Some(_) => http_body::SizeHint::default(),
@@ -493,13 +493,13 @@ impl http_body::Body for Body {
 
 fn drain<B: http_body::Body>(body: B) {
     let mut body = Box::pin(body);
-    // An error ends a body as well as its end does.
+    // An error ends a body too.
     while let Some(Ok(_)) = ready(std::future::poll_fn(|context| body.as_mut().poll_frame(context)))
     {
     }
 }
 
-/// Waits for what never waits: the memory store answers at once.
+/// Runs a future that never waits: the memory store answers immediately.
 fn ready<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
     let mut context = Context::from_waker(Waker::noop());
@@ -508,7 +508,7 @@ fn ready<F: Future>(future: F) -> F::Output {
             return output;
         }
     }
-    panic!("the layer waits for something that nobody does");
+    panic!("the layer waits for a call that never ends");
 }
 
 fn latin1(bytes: &[u8]) -> String {

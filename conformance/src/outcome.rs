@@ -1,20 +1,20 @@
-//! What a side made of a scenario: what left it, what it asked of the store, and what its handler saw.
+//! The outcome of a scenario on one side: its responses, its calls of the store, and the values that its handler saw.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// What one side made of one scenario.
+/// The outcome of one scenario on one side.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Outcome {
     /// One for each request.
     #[serde(default)]
     pub responses: Vec<Response>,
-    /// Why there is nothing to compare.
+    /// The reason if there is nothing to compare.
     pub crash: Option<String>,
 }
 
-/// What became of one request.
+/// The outcome of one request.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
@@ -24,11 +24,11 @@ pub struct Response {
     pub set_cookie: Vec<String>,
     /// The calls to the store, in order.
     pub calls: Vec<Call>,
-    /// What the handler saw, one text for each of its operations.
+    /// The results that the handler saw, one text for each of its operations.
     pub view: Vec<String>,
-    /// The live records that are left behind, by their ids.
+    /// The live records in the store afterwards, by their ids.
     pub records: BTreeMap<String, String>,
-    /// What was told to the error handler when the response had begun: on Node only.
+    /// The errors that reached the error handler after the response had begun: on Node only.
     #[serde(default)]
     pub late: Vec<String>,
 }

@@ -10,25 +10,24 @@ use crate::node::{Node, Player};
 use crate::outcome::Outcome;
 use crate::scenario::Scenario;
 
-/// The departures that can be turned on there. The others need what a store of Node's cannot do, or what
-/// a JavaScript object is not.
+/// The departures that the package supports. The others need a feature that a Node store or a JavaScript object lacks.
 const THERE: [u8; 11] = [3, 4, 6, 9, 10, 11, 12, 13, 14, 15, 18];
 
-/// As many processes as play at a time.
+/// The processes, one for each scenario that plays at a time.
 #[derive(Debug)]
 pub struct Package(Mutex<Vec<Node>>);
 
 impl Package {
-    /// Starts a first one, to see whether it runs.
+    /// Starts the first process, to check that it runs.
     ///
     /// # Errors
     ///
-    /// When `node` is not installed, or the package is not built.
+    /// `node` is not installed, or the package is not built.
     pub fn start() -> io::Result<Self> {
         Ok(Self(Mutex::new(vec![Node::start_as(Player::Package)?])))
     }
 
-    /// Plays a scenario, with those of the departures that are there.
+    /// Plays a scenario, with those departures that the package supports.
     pub fn play(&self, scenario: &Scenario, switches: Switches) -> Outcome {
         self.attempt(scenario, switches).unwrap_or_else(|error| Outcome {
             responses: Vec::new(),
@@ -37,7 +36,7 @@ impl Package {
     }
 
     fn attempt(&self, scenario: &Scenario, switches: Switches) -> io::Result<Outcome> {
-        // As text, since a value would put the members of what is stored into another order.
+        // Passed as text, since a value would reorder the members of the stored records.
         let scenario = scenario.line();
         let line = format!(r#"{{"departures":{},{}"#, names(switches), &scenario[1..]);
         let idle = self.idle().pop();
@@ -45,7 +44,7 @@ impl Package {
             Some(node) => node,
             None => Node::start_as(Player::Package)?,
         };
-        // One that failed is not used again.
+        // A process that failed is not used again.
         let outcome = node.play_line(&line)?;
         self.idle().push(node);
         Ok(outcome)

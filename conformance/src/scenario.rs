@@ -1,22 +1,22 @@
 //! A scenario: servers, the records of their store, and requests to play one after another.
 //!
-//! As JSON it is one line, in which everything that is at its default is left out. Node reads the
+//! As JSON it is one line without the defaults. Node reads the
 //! same line (`node/judge.mjs`), so the defaults there and here must agree.
 
 use serde::{Deserialize, Serialize};
 
 use crate::value::Value;
 
-/// What both sides play.
+/// The scenario that both sides play.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Scenario {
-    /// How the application is set up; a request names the one it goes to. All share one store.
+    /// The applications; a request names the one it goes to. All share one store.
     pub servers: Vec<Server>,
-    /// How new sessions are named.
+    /// The ids of new sessions.
     #[serde(default, skip_serializing_if = "is_default")]
     pub ids: Ids,
-    /// Records that are in the store beforehand.
+    /// The records in the store before the first request.
     #[serde(default, skip_serializing_if = "is_default")]
     pub seeds: Vec<Seed>,
     /// The requests, in order.
@@ -50,10 +50,10 @@ pub struct Server {
     /// The cookie's options, in the order they are given in.
     #[serde(default, skip_serializing_if = "is_default")]
     pub cookie: Vec<Attribute>,
-    /// Gives the cookie's options as a function of the request.
+    /// Passes the cookie's options as a function of the request.
     #[serde(default, skip_serializing_if = "is_default")]
     pub cookie_function: bool,
-    /// What that function gives for a request with `alt`.
+    /// The options that this function returns for a request with `alt`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub alt_cookie: Vec<Attribute>,
     /// The store has no `touch`.
@@ -85,7 +85,7 @@ pub enum Attribute {
     Priority(String),
 }
 
-/// What is either on, off or named, such as `sameSite`.
+/// A value that is on, off or named, such as that of `sameSite`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Flag {
@@ -95,8 +95,8 @@ pub enum Flag {
     Named(String),
 }
 
-/// How `genid` names new sessions: by the request's tag and the count within it, so that an id does
-/// not depend on when it is asked for.
+/// The ids that `genid` returns: the request's tag and the count within it, so that an id does not depend on the
+/// time of the call.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Ids {
@@ -120,7 +120,7 @@ impl Ids {
     }
 }
 
-/// A record that is in the store beforehand.
+/// A record in the store before the first request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seed {
@@ -138,7 +138,7 @@ pub struct Request {
     pub tag: String,
     /// The time, in milliseconds since 1970. It stands still during the request.
     pub at: i64,
-    /// Which of the servers it goes to.
+    /// The number of the server that it goes to.
     #[serde(default, skip_serializing_if = "is_default")]
     pub server: usize,
     /// The method, or GET.
@@ -150,30 +150,30 @@ pub struct Request {
     /// The headers; a character stands for a byte.
     #[serde(default, skip_serializing_if = "is_default")]
     pub headers: Vec<(String, String)>,
-    /// Whether the connection itself is encrypted.
+    /// The connection itself is encrypted.
     #[serde(default, skip_serializing_if = "is_default")]
     pub encrypted: bool,
-    /// What Express's `trust proxy` says: `req.secure`.
+    /// The result of Express's `trust proxy`: `req.secure`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub secure: bool,
-    /// Makes the cookie function give its other answer.
+    /// Makes the cookie function return its other options.
     #[serde(default, skip_serializing_if = "is_default")]
     pub alt: bool,
     /// The store calls that fail: `get`, `set`, `touch`, `destroy`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub fail: Vec<String>,
-    /// What the handler does with the session.
+    /// The operations of the handler on the session.
     #[serde(default, skip_serializing_if = "is_default")]
     pub ops: Vec<Op>,
     /// The `Set-Cookie` lines that the handler sends itself.
     #[serde(default, skip_serializing_if = "is_default")]
     pub set_cookie: Vec<String>,
-    /// Whether the handler announces the length of its body.
+    /// The handler announces the length of its body.
     #[serde(default, skip_serializing_if = "is_default")]
     pub content_length: bool,
 }
 
-/// One thing a handler does, and from which it sees something.
+/// One operation of a handler, which returns something to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "camelCase")]
 pub enum Op {
@@ -213,11 +213,11 @@ pub enum Op {
         /// The member.
         key: String,
     },
-    /// Writes a member, and then what it was before.
+    /// Writes a member, and then its earlier value.
     Revert {
         /// The member.
         key: String,
-        /// What it is in between.
+        /// Its value in between.
         value: Value,
     },
     /// Adds one to a number; anything else counts as 0.
@@ -246,7 +246,7 @@ pub enum Op {
     Destroy,
     /// `req.session = null`
     Unset,
-    /// Sends the headers and half of the body; what follows is done while the rest is awaited.
+    /// Sends the headers and half of the body; the client waits for the rest during the next operations.
     Flush,
     /// Another request writes the session's record.
     RivalSet {
@@ -262,7 +262,7 @@ impl Scenario {
     ///
     /// # Panics
     ///
-    /// Never: a scenario has no map with keys that are no strings, and no number that is not finite.
+    /// Never: all keys of a scenario are strings, and all its numbers are finite.
     #[must_use]
     pub fn line(&self) -> String {
         #[expect(clippy::unwrap_used, reason = "see the panics section")]

@@ -1,9 +1,9 @@
-//! Makes a scenario that fails smaller, as long as it still fails.
+//! Shrinks a scenario that fails, as long as it still fails.
 
 use crate::scenario::{Ids, Op, Request, Scenario, Server};
 use crate::value::Value;
 
-/// Gives the smallest scenario that `fails`, by way of ever smaller ones that do.
+/// Returns the smallest scenario that `fails`, found by trying ever smaller ones.
 pub fn shrink(mut scenario: Scenario, mut fails: impl FnMut(&Scenario) -> bool) -> Scenario {
     while let Some(smaller) = simpler(&scenario).into_iter().find(&mut fails) {
         scenario = smaller;
@@ -11,7 +11,7 @@ pub fn shrink(mut scenario: Scenario, mut fails: impl FnMut(&Scenario) -> bool) 
     scenario
 }
 
-/// Gives every scenario that is one step simpler, those that lose most first.
+/// Returns every scenario that is one step simpler, the simplest first.
 fn simpler(scenario: &Scenario) -> Vec<Scenario> {
     let mut all = Vec::new();
     let mut propose = |change: &dyn Fn(&mut Scenario)| {

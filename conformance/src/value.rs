@@ -6,7 +6,7 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap as _, SerializeSeq as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What a handler stores in a session and reads from it.
+/// A value that a handler stores in a session and reads from it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// `null`
@@ -28,7 +28,7 @@ pub enum Value {
 impl Value {
     /// Prints as `JSON.stringify` does: integer-like members first, numbers as ECMAScript has them.
     ///
-    /// This is the judge's own printer, so that a fault of the library's cannot hide in it.
+    /// The judge has a printer of its own, which does not share the library's bugs.
     #[must_use]
     pub fn js(&self) -> String {
         let mut out = String::new();
@@ -73,7 +73,7 @@ pub fn js_texts(texts: &[String]) -> String {
 
 fn in_js_order(members: &[(String, Value)]) -> Vec<&(String, Value)> {
     let mut ordered: Vec<_> = members.iter().collect();
-    // The sort is stable: all that is no index keeps its place behind the indices.
+    // The sort is stable: the other keys keep their order behind the indices.
     ordered.sort_by_key(|(key, _)| array_index(key).map_or((1, 0), |index| (0, index)));
     ordered
 }

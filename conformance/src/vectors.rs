@@ -14,22 +14,21 @@ const STORED: &str = "BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB";
 const SECRET: &str = "keyboard cat";
 const NOW: i64 = 1_700_000_000_123;
 
-/// A row of `requests.json`: what one request led to.
+/// A row of `requests.json`: one request with its outcome.
 #[derive(Debug, Deserialize)]
 pub struct Exchange {
-    /// What it is about.
+    /// Its subject.
     pub case: String,
     set_cookie: Option<Vec<String>>,
     calls: Vec<String>,
     stored: BTreeMap<String, String>,
 }
 
-/// Gives the rows of `requests.json`, each with its scenario, or without one where a Rust program
-/// cannot bring it about.
+/// Returns the rows of `requests.json`, each with its scenario, or without one if a Rust program cannot play it.
 ///
 /// # Errors
 ///
-/// serde_json's, where a file is not what it should be.
+/// Those of serde_json for a malformed file.
 pub fn exchanges() -> serde_json::Result<Vec<(Exchange, Option<Scenario>)>> {
     let rows: Vec<Exchange> = serde_json::from_str(include_str!("../vectors/requests.json"))?;
     let mut scenarios: BTreeMap<String, Scenario> =
@@ -44,7 +43,7 @@ pub fn exchanges() -> serde_json::Result<Vec<(Exchange, Option<Scenario>)>> {
 }
 
 impl Exchange {
-    /// Tells in what a response differs from the row.
+    /// Returns the differences between a response and the row.
     #[must_use]
     pub fn difference(&self, response: &Response) -> Option<String> {
         let calls: Vec<String> = response
@@ -59,7 +58,7 @@ impl Exchange {
             .collect();
         let expected: Vec<String> = self.calls.iter().map(|call| cookie_of_touch(call)).collect();
         let set_cookie = self.set_cookie.clone().unwrap_or_default();
-        // A session that is over at once is still in the map of Node's store, and in no other.
+        // Only Node's memory store keeps a session that has already expired.
         let over = |text: &String| text.contains(r#""originalMaxAge":0,"#);
         let stored: BTreeMap<_, _> = self.stored.iter().filter(|(_, text)| !over(text)).collect();
         let same = response.set_cookie == set_cookie
@@ -69,7 +68,7 @@ impl Exchange {
     }
 }
 
-/// A touch is logged with the cookie here, and with the whole session there.
+/// A touch is logged with the cookie here, and with the whole session in the vectors.
 fn cookie_of_touch(call: &str) -> String {
     let Some(text) = call.strip_prefix("touch:") else { return call.into() };
     #[derive(Deserialize)]
@@ -80,7 +79,7 @@ fn cookie_of_touch(call: &str) -> String {
         .map_or_else(|_| call.into(), |session: Session| format!("touch:{}", session.cookie.js()))
 }
 
-/// A row of `decision-matrix.jsonl`: what one request of each kind leads to.
+/// A row of `decision-matrix.jsonl`: a kind of request with its outcome.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
@@ -96,17 +95,17 @@ pub struct Decision {
     sc: bool,
 }
 
-/// Gives the rows of `decision-matrix.jsonl`.
+/// Returns the rows of `decision-matrix.jsonl`.
 ///
 /// # Errors
 ///
-/// serde_json's, where a line is not what it should be.
+/// Those of serde_json for a malformed line.
 pub fn decisions() -> serde_json::Result<Vec<Decision>> {
     include_str!("../vectors/decision-matrix.jsonl").lines().map(serde_json::from_str).collect()
 }
 
 impl Decision {
-    /// Gives the request that the row is about.
+    /// Returns the request of the row.
     #[must_use]
     pub fn scenario(&self) -> Scenario {
         let modify = Op::Set { key: "a".into(), value: Value::Int(2) };
@@ -161,7 +160,7 @@ impl Decision {
         }
     }
 
-    /// Tells in what a response differs from the row.
+    /// Returns the differences between a response and the row.
     #[must_use]
     pub fn difference(&self, response: &Response) -> Option<String> {
         // The first read is in a column of its own; those of a reload are not.
@@ -181,11 +180,11 @@ impl Decision {
     }
 }
 
-/// Plays every vector, and tells in what the outcomes differ from them, and how many there were.
+/// Plays every vector, and returns the differences and the number of vectors.
 ///
 /// # Errors
 ///
-/// That of `play`, and serde_json's where a file is not what it should be.
+/// Those of `play`, and of serde_json for a malformed file.
 pub fn check(
     mut play: impl FnMut(&Scenario) -> io::Result<Outcome>,
 ) -> io::Result<(usize, Vec<String>)> {
@@ -219,18 +218,18 @@ pub fn check(
     Ok((count, differences))
 }
 
-/// An entry of `load-normalisation.txt`: what becomes of a record when it is loaded and touched.
+/// An entry of `load-normalisation.txt`: a record before and after a load and a touch.
 #[derive(Debug)]
 pub struct Normalisation {
     /// The record as it is in the store.
     pub stored: &'static str,
-    /// What it is when loaded and saved.
+    /// The record after a load and a save.
     pub loaded: &'static str,
-    /// What it is when loaded, touched and saved.
+    /// The record after a load, a touch and a save.
     pub touched: &'static str,
 }
 
-/// Gives the entries of `load-normalisation.txt`, but for one that makes express-session throw.
+/// Returns the entries of `load-normalisation.txt`, without the one that makes express-session throw.
 #[must_use]
 pub fn normalisations() -> Vec<Normalisation> {
     let lines: Vec<_> = include_str!("../vectors/load-normalisation.txt").lines().collect();
@@ -247,7 +246,7 @@ pub fn normalisations() -> Vec<Normalisation> {
 }
 
 impl Normalisation {
-    /// Gives a request that loads the record and saves it, touched or not.
+    /// Returns a request that loads the record and saves it, touched or not.
     #[must_use]
     pub fn scenario(&self, touch: bool) -> Scenario {
         let cookie = format!("connect.sid={}", cookie::value(STORED, SECRET));
@@ -265,7 +264,7 @@ impl Normalisation {
         }
     }
 
-    /// Gives the record as it was saved in the course of that request.
+    /// Returns the record that this request saved.
     #[must_use]
     pub fn saved(response: &Response) -> Option<&str> {
         response.calls.iter().find_map(|call| match call {

@@ -1,5 +1,4 @@
-//! With the memory store itself the layer takes a shorter way, since that never waits. Nobody can tell the
-//! difference.
+//! The memory store, which never waits, is driven by a shorter path of the layer: the responses are the same.
 
 use conformance::departures::Switches;
 use conformance::generate::Generator;
@@ -7,13 +6,13 @@ use conformance::ours;
 use conformance::outcome::Outcome;
 use conformance::scenario::Scenario;
 
-/// Says whether all that happens in a scenario can happen without a log between.
+/// Checks whether a scenario can be played without the log of store calls.
 fn is_plain(scenario: &Scenario) -> bool {
     scenario.servers.iter().all(|server| !server.no_touch)
         && scenario.requests.iter().all(|request| request.fail.is_empty())
 }
 
-/// What is seen from outside.
+/// Returns what a client sees.
 fn without_calls(mut outcome: Outcome) -> Outcome {
     outcome.responses.iter_mut().for_each(|response| response.calls.clear());
     outcome

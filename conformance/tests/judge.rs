@@ -1,6 +1,6 @@
-//! The judge itself: what it lets pass, and what it does not.
+//! The judge itself: the differences that it accepts and those that it reports.
 //!
-//! Our layer without departures stands in for Node here, so that none is needed.
+//! Our layer without departures stands in for Node, so that these tests do not need Node.
 
 use conformance::departures::Switches;
 use conformance::generate::Generator;
@@ -9,7 +9,7 @@ use conformance::ours;
 use conformance::outcome::{Call, Outcome, Response};
 use conformance::scenario::Scenario;
 
-/// Counts the scenarios that are found to differ, when ours is played like this.
+/// Counts the scenarios that differ if ours is played like this.
 fn differing(play: Play, departures: bool) -> usize {
     let mut judge = Judge::new(play, departures);
     Generator::new(1)
@@ -76,7 +76,7 @@ fn no_departure_explains_a_record_that_is_lost() {
 
 #[test]
 fn no_departure_explains_what_only_all_together_do() {
-    // The cookie is lost only where every departure is on: each alone does no harm.
+    // The cookie is lost only if every departure is on: each alone is harmless.
     let play: Play = |scenario, switches| {
         let all = switches.numbers().len() >= 20;
         changed(

@@ -1,4 +1,4 @@
-//! The vectors of express-session 1.19.0, played to our layer without departures. They need no Node.
+//! The vectors of express-session 1.19.0, played to our layer without departures and without Node.
 
 use conformance::departures::Switches;
 use conformance::ours;
@@ -18,7 +18,7 @@ fn every_vector_is_answered_as_express_session_answered_it() {
 #[test]
 fn no_vector_is_left_out_without_a_reason() {
     assert_eq!(decisions().unwrap().len(), 720);
-    // One more makes express-session throw when it is touched.
+    // One further record makes express-session throw when it is touched.
     assert_eq!(normalisations().len(), 7);
     let unreachable: Vec<_> = exchanges()
         .unwrap()
@@ -28,17 +28,17 @@ fn no_vector_is_left_out_without_a_reason() {
     assert_eq!(
         unreachable,
         [
-            // Its handler stores a lone surrogate, and what JavaScript turns into null.
+            // Its handler stores a lone surrogate, and values that JavaScript turns into null.
             "all attrs",
-            // `domain: null`: an attribute that is not given is left out.
+            // `domain: null`: ours leaves an attribute without a value out.
             "secure:false explicit",
-            // `false` is no time.
+            // `false` cannot be passed as a time.
             "expires=false at runtime",
             "maxAge=false at runtime",
-            // A duration has no sign, and milliseconds no parts.
+            // A duration is not negative, and milliseconds are whole.
             "maxAge: -1000",
             "maxAge 1500.7 float",
-            // There is no such setting.
+            // Ours has no such setting.
             "extra unknown cookie option",
         ]
     );

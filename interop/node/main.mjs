@@ -1,7 +1,6 @@
-// The Node side: one npm store, asked by lines on the standard input, one answer a line.
+// The Node side: one npm store, called by lines on the standard input, with one answer a line.
 //
-// `{"do":"set","id":"…",…}` in, `{"ok":…}` or `{"error":"…"}` out. What a line may ask for is below, in
-// `verbs`. Sessions are real ones of express-session, and go through the same steps as in a request.
+// `{"do":"set","id":"…",…}` in, `{"ok":…}` or `{"error":"…"}` out. The possible calls are in `verbs` below. Sessions are real ones of express-session, and go through the same steps as in a request.
 
 import fs from 'node:fs'
 import readline from 'node:readline'
@@ -15,17 +14,17 @@ console.log = console.error
 let opened
 
 const verbs = {
-  // Makes an empty database and gives its address.
+  // Creates an empty database and returns its URL.
   prepare: ({ kind, ...place }) => stores[kind].prepare(place),
 
-  // Opens the store and gives the versions of its packages.
+  // Opens the store and returns the versions of its packages.
   async open({ kind, ...place }) {
     opened = await stores[kind].open(place)
     middleware()
     return stores[kind].packages.map(version).join(', ')
   },
 
-  // Saves a new session with these members, whose cookie has these options.
+  // Saves a new session with these members and options of the cookie.
   async set({ id, members, cookie }) {
     const req = { ...request(id), cookie }
     opened.generate(req)
@@ -33,13 +32,13 @@ const verbs = {
     await ask('set', id, req.session)
   },
 
-  // Gives what a request would find, as JSON.
+  // Returns the session that a request would find, as JSON.
   async get({ id }) {
     const data = await load(id)
     return data && JSON.stringify(data)
   },
 
-  // What a request does that changes one member.
+  // Changes one member, as a request does.
   async change({ id, key, value }) {
     const session = await inflate(id)
     session[key] = value
@@ -47,7 +46,7 @@ const verbs = {
     await ask('set', id, session)
   },
 
-  // What a request does that changes nothing.
+  // Touches the session, as a request does that changes nothing.
   async touch({ id }) {
     const session = await inflate(id)
     session.touch()

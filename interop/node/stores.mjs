@@ -1,11 +1,10 @@
-// The npm stores, each with what the records look like in the server: the one place that knows how a
-// store is made, and where its text and its time stand.
+// The npm stores, and the form of their records in the server.
 //
-// A store has `packages`, whose versions are told; `prepare`, which makes an empty database and gives
-// its address; and `open`, which gives the store itself and, without going through it,
-//   raw(id)         the stored text, and when the record ends in milliseconds (null: never)
-//   expire(id, at)  has the record end at that time
-//   ids()           the ids that are stored
+// A store has `packages`, the npm packages with their versions; `prepare`, which creates an empty database and
+// returns its URL; and `open`, which returns the store itself and functions that bypass it:
+//   raw(id)         returns the stored text, and the expiry in milliseconds (null: never)
+//   expire(id, at)  sets the expiry
+//   ids()           returns the stored ids
 //   empty()         removes everything
 
 import fs from 'node:fs'
@@ -13,12 +12,12 @@ import net from 'node:net'
 import path from 'node:path'
 import session from 'express-session'
 
-// What options that are functions on Node do. The Rust side has the same, by the same name.
+// The functions behind options that are functions on Node. The Rust side has the same, by the same name.
 const functions = {
   'by member': (data) => (data.views > 3 ? 60 : 7200)
 }
 
-// The newest that this Node is named for.
+// The newest package for this version of Node.
 const [major] = process.versions.node.split('.')
 const connectRedis = Number(major) >= 22 ? 'connect-redis-10' : 'connect-redis'
 
@@ -82,8 +81,8 @@ export const stores = {
       const pool = new pg.Pool({ connectionString: url })
       const store = new (connect(session))({ pool, ...options })
       const table = store.quotedTable()
-      // The table is made by the first call.
-      await done((callback) => store.get('nobody', callback))
+      // The first call creates the table.
+      await done((callback) => store.get('no session', callback))
       const rows = async (sql, values) => (await pool.query(sql, values)).rows
       return {
         store,
@@ -141,7 +140,7 @@ export const stores = {
       const place = { dir: path.dirname(url), db: path.basename(url) }
       const store = new (connect(session))({ ...place, ...options })
       await new Promise((resolve) => store.client.on('connect', resolve))
-      // As anybody does who shares the file: another program's write is waited for.
+      // Waits for another program's write, as every program that shares the file must.
       store.db.configure('busyTimeout', 5000)
       const rows = (sql, ...values) =>
         done((callback) => store.db.all(sql.replace('$', store.table), values, callback))
@@ -158,8 +157,8 @@ export const stores = {
     }
   },
 
-  // Licensed under the GPL, version 3: installed and run by this tool, on the other side of a pipe, and no
-  // part of what this project is made of.
+  // Licensed under the GPL, version 3: this tool installs it and runs it in a process of its own, and the project
+  // contains no part of it.
   'better-sqlite3-session-store': {
     packages: ['better-sqlite3-session-store', 'better-sqlite3'],
     prepare: ({ folder }) => path.join(folder, 'sessions.db'),
@@ -218,7 +217,7 @@ export const stores = {
     prepare: ({ folder }) => path.join(folder, 'sessions'),
     async open({ url, options }) {
       const { default: connect } = await import('session-file-store')
-      // Waiting for a file to appear is no part of the format; a quarter of a second each time would be.
+      // The format does not depend on the wait for a missing file, which takes a quarter of a second each time.
       const store = new (connect(session))({ path: url, retries: 0, logFn() {}, ...options })
       const { ttl, fileExtension } = store.options
       const file = (id) => path.join(url, id + fileExtension)
@@ -265,7 +264,7 @@ export const stores = {
           const left = flag('t')
           return { text, flags: flag('f'), expires: left < 0 ? null : now + left * 1000 }
         },
-        // Any time in the past is written as "at once".
+        // A negative time expires the record immediately.
         expire: (id, at) =>
           ask(`touch ${key(id)} ${at < Date.now() ? -1 : Math.ceil(at / 1000)}`),
         async ids() {

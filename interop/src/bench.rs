@@ -1,4 +1,4 @@
-//! One npm store and one of ours, both open on the same server.
+//! One npm store and one of ours, open on the same server.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use express_session::SessionId;
@@ -9,7 +9,7 @@ use crate::node::{Node, Raw};
 use crate::ours::{Ours, now};
 use crate::setups::{Facts, Maker, Setup};
 
-/// Both sides, and what is known of the npm store.
+/// Both sides, with the facts about the npm store.
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) node: Node,
@@ -20,7 +20,7 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// Opens both sides: first the one that makes the table.
+    /// Opens both sides, first the one that creates the table.
     pub(crate) async fn open(setup: &Setup, place: serde_json::Value) -> Result<Self> {
         let mut place = place;
         place["kind"] = setup.kind.into();
@@ -33,20 +33,20 @@ impl Bench {
         let versions = match setup.table {
             Maker::Node => node.open(&place).await?,
             Maker::Rust => {
-                ours.load("nobody").await.context("before Node has opened the store")?;
+                ours.load("none").await.context("before Node has opened the store")?;
                 node.open(&place).await?
             }
         };
         Ok(Self { node, ours, facts: setup.facts, versions })
     }
 
-    /// The record as Node's side has it in the server.
+    /// Returns the record in the server, as Node reads it.
     pub(crate) async fn raw(&mut self, id: &str) -> Result<Raw> {
         self.node.raw(id).await?.with_context(|| format!("nothing is stored as {id}"))
     }
 
-    /// The text of a session, which both sides have to agree on. The time that session-file-store puts
-    /// into it is not part of it.
+    /// Returns the part of a session's text on which both sides must agree: the time that session-file-store adds is
+    /// removed.
     pub(crate) fn plain(&self, text: &str) -> String {
         match Document::parse(text) {
             Ok(mut document) if self.facts.stamps => {
@@ -59,12 +59,12 @@ impl Bench {
 }
 
 impl Ours {
-    /// Loads what has to be there.
+    /// Loads a session that must exist.
     pub(crate) async fn found(&self, id: &str) -> Result<Loaded> {
         self.load(id).await?.with_context(|| format!("ours does not find {id}"))
     }
 
-    /// What a request does that changes one member: gives the record that is stored now.
+    /// Changes one member, as a request does, and returns the stored record.
     pub(crate) async fn change(
         &self,
         id: &str,
@@ -79,15 +79,15 @@ impl Ours {
         Ok(record)
     }
 
-    /// What a request does that changes nothing.
+    /// Touches the session, as a request does that changes nothing.
     pub(crate) async fn visit(&self, id: &str) -> Result<()> {
         let loaded = self.found(id).await?;
         let touched = self.touch(id, &touch(&loaded.record.text)?).await?;
-        ensure!(touched == Touched::Done, "the touch finds it gone");
+        ensure!(touched == Touched::Done, "the touch finds no session");
         Ok(())
     }
 
-    /// Demands that no verb but `create` and `destroy` finds a session.
+    /// Checks that only `create` and `destroy` succeed on a session that is gone.
     pub(crate) async fn expect_gone(&self, id: &str, seen: &Loaded) -> Result<()> {
         ensure!(self.load(id).await?.is_none(), "ours still loads it");
         ensure!(self.load_and_touch(id).await?.is_none(), "ours still renews it");
@@ -104,24 +104,24 @@ impl Ours {
     }
 }
 
-/// The touch that a request makes now.
+/// Returns the touch of a request at the present time.
 pub(crate) fn touch(text: &str) -> Result<Touch> {
     Touch::renewing(text, now()).context("no record")
 }
 
-/// The record that a request stores now.
+/// Returns the record that a request saves at the present time.
 pub(crate) fn renewed(document: &Document) -> Result<Record> {
     let touch = touch(&document.to_json(document.cookie_text()))?;
     Ok(Record { text: document.to_json(&touch.cookie), deadline: touch.deadline })
 }
 
-/// Demands that an update happened.
+/// Checks that an update was stored.
 pub(crate) fn done(updated: &Updated) -> Result<()> {
     ensure!(matches!(updated, Updated::Done(_)), "the update ends in {}", outcome(updated));
     Ok(())
 }
 
-/// An update's outcome, in a word.
+/// Returns an update's outcome in words.
 pub(crate) fn outcome(updated: &Updated) -> &'static str {
     match updated {
         Updated::Done(_) => "done",
@@ -130,7 +130,7 @@ pub(crate) fn outcome(updated: &Updated) -> &'static str {
     }
 }
 
-/// Demands that two texts are the same, and shows where they part.
+/// Checks that two texts are the same; the error shows where they differ.
 pub(crate) fn same(what: &str, expected: &str, found: &str) -> Result<()> {
     if expected == found {
         return Ok(());
@@ -141,7 +141,7 @@ pub(crate) fn same(what: &str, expected: &str, found: &str) -> Result<()> {
     bail!("{what}: {:?} expected, {:?} found", around(expected), around(found))
 }
 
-/// A new id that express-session could have made.
+/// Returns an id that express-session could have made.
 pub(crate) fn fresh_id(number: u8) -> String {
     SessionId::from_random([number; SessionId::RANDOM_BYTES]).as_str().to_owned()
 }

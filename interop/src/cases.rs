@@ -1,4 +1,4 @@
-//! The table of cases, each played with every store, on an empty one.
+//! The table of cases, each played with every store, which is empty at the beginning.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ mod races;
 mod records;
 mod visitors;
 
-/// One case: what it shows, and how it is played.
+/// One case: the sentence that it proves, and its function.
 #[derive(Debug)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
@@ -32,10 +32,10 @@ pub(crate) const ALL: &[Case] = &[
     case("every attribute of a cookie is kept", |b| Box::pin(records::cookies(b))),
     case("half a megabyte, both ways", |b| Box::pin(records::large(b))),
     case("an id with quotes and of another script", |b| Box::pin(records::odd_id(b))),
-    case("node destroys, rust is told gone", |b| Box::pin(records::node_destroys(b))),
+    case("node destroys, rust finds it gone", |b| Box::pin(records::node_destroys(b))),
     case("rust destroys, node finds nothing", |b| Box::pin(records::rust_destroys(b))),
-    case("both change at once, 50 times in turn", |b| Box::pin(races::in_turn(b))),
-    case("both change at once, without order", |b| Box::pin(races::without_order(b))),
+    case("both change concurrently, 50 times in turn", |b| Box::pin(races::in_turn(b))),
+    case("both change concurrently, in any order", |b| Box::pin(races::without_order(b))),
     case("node touches while rust changes", |b| Box::pin(races::touch_meanwhile(b))),
     case("node destroys while rust changes", |b| Box::pin(races::destroy_meanwhile(b))),
     case("rust's records end when node's do", |b| Box::pin(ends::alike(b))),

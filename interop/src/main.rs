@@ -1,18 +1,19 @@
-//! `cargo xtask interop`: the real npm stores on Node and ours, on the same servers, one session
-//! written and read from both sides.
+//! `cargo xtask interop`: the real npm stores on Node and ours, on the same servers: both sides write and read one
+//! session.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Parser;
+use express_session_testkit::TemporaryFolder;
 
 use crate::bench::Bench;
 use crate::cases::Case;
 use crate::node::Missing;
 use crate::report::Report;
-use crate::servers::Folder;
 use crate::setups::Setup;
 
 mod bench;
@@ -30,18 +31,18 @@ mod setups;
 #[derive(Parser)]
 #[command(name = "interop")]
 struct Args {
-    /// Plays only with stores whose name or variant has this in it
+    /// Plays only with stores whose name or variant contains this
     #[arg(long, value_name = "TEXT")]
     store: Option<String>,
-    /// Plays only cases whose name has this in it
+    /// Plays only cases whose name contains this
     #[arg(long, value_name = "TEXT")]
     case: Option<String>,
-    /// Does not fail for a store whose server or package is not installed
+    /// Does not fail if the server or package of a store is not installed
     #[arg(long)]
     allow_missing: bool,
 }
 
-/// No case waits for anything: this is for one that hangs.
+/// A case that takes longer hangs: no case waits for anything.
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
@@ -55,16 +56,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says whether all is well.
+/// Returns whether every row is ok.
 fn run(args: &Args) -> Result<bool> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut report = Report::new(io::stdout().lock());
-    let folder = Folder::new()?;
+    let folder = TemporaryFolder::new("interop")?;
     let setups = setups::all();
     for (at, setup) in setups.iter().enumerate() {
         let number = setups[..at].iter().filter(|other| other.server == setup.server).count();
         if chosen(args.store.as_deref(), &format!("{}: {}", setup.name, setup.variant)) {
-            runtime.block_on(play(setup, number, args, &folder, &mut report))?;
+            runtime.block_on(play(setup, number, args, folder.path(), &mut report))?;
         }
     }
     report.end()?;
@@ -76,7 +77,7 @@ async fn play(
     setup: &Setup,
     number: usize,
     args: &Args,
-    folder: &Folder,
+    folder: &Path,
     report: &mut Report<impl io::Write>,
 ) -> Result<()> {
     let Some(place) = setup.server.place(number, folder)? else {
@@ -104,8 +105,8 @@ async fn play(
         match tokio::time::timeout(LIMIT, play_one(case, &mut bench)).await {
             Ok(result) => report.case(case.name, &result)?,
             Err(_) => {
-                report.case(case.name, &Err(anyhow!("no end within {LIMIT:?}")))?;
-                // Node may still be at it: its later answers would be taken for others.
+                report.case(case.name, &Err(anyhow!("did not end within {LIMIT:?}")))?;
+                // Node may still work on it, and its answer would be taken for that of the next case.
                 break;
             }
         }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use express_session_testkit::child;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -16,11 +17,11 @@ pub(crate) struct Node {
     _process: Child,
 }
 
-/// What stands in the server under an id.
+/// The record that the server has under an id.
 #[derive(Clone, Debug)]
 pub(crate) struct Raw {
     pub(crate) text: String,
-    /// When it ends, in milliseconds, where it ends at all.
+    /// Its expiry in milliseconds, if it expires.
     pub(crate) expires: Option<i64>,
 }
 
@@ -29,16 +30,11 @@ pub(crate) struct Raw {
 pub(crate) struct Missing(pub(crate) String);
 
 impl Node {
-    /// Starts the process, with no store yet.
+    /// Starts the process, without a store.
     pub(crate) fn start() -> Result<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("node");
-        if !folder.join("node_modules").exists() {
-            bail!("the npm packages are not installed: run `cargo xtask interop`");
-        }
-        let mut process = Command::new("node")
+        let mut process = Command::from(child::node(&folder, "`cargo xtask interop`")?)
             .arg("main.mjs")
-            .current_dir(folder)
-            .env("NO_DEPRECATION", "express-session")
             .env_remove("NODE_ENV")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -50,12 +46,12 @@ impl Node {
         Ok(Self { input, output: BufReader::new(output).lines(), _process: process })
     }
 
-    /// Makes an empty database for the store and gives its address.
+    /// Creates an empty database for the store and returns its URL.
     pub(crate) async fn prepare(&mut self, place: &Value) -> Result<String> {
         self.text("prepare", place.clone()).await
     }
 
-    /// Opens the store and gives the versions of its packages.
+    /// Opens the store and returns the versions of its packages.
     pub(crate) async fn open(&mut self, place: &Value) -> Result<String> {
         self.text("open", place.clone()).await
     }
@@ -76,23 +72,23 @@ impl Node {
         self.ask("set", json!({ "id": id, "members": members, "cookie": cookie })).await.map(drop)
     }
 
-    /// What a request on Node would find, as JSON.
+    /// Returns the session that a request on Node would find, as JSON.
     pub(crate) async fn get(&mut self, id: &str) -> Result<Option<String>> {
         let found = self.ask("get", json!({ "id": id })).await?;
         Ok(found.as_str().map(str::to_owned))
     }
 
-    /// A request that changes one member.
+    /// Changes one member, as a request does.
     pub(crate) async fn change(&mut self, id: &str, key: &str, value: Value) -> Result<()> {
         self.ask("change", json!({ "id": id, "key": key, "value": value })).await.map(drop)
     }
 
-    /// A request that changes nothing.
+    /// Touches the session, as a request does that changes nothing.
     pub(crate) async fn touch(&mut self, id: &str) -> Result<()> {
         self.ask("touch", json!({ "id": id })).await.map(drop)
     }
 
-    /// Saves one session, as it is now, with 1, 2, 3 … in one member, as fast as it can.
+    /// Saves one session, as it is now, with 1, 2, 3 … in one member, as fast as possible.
     pub(crate) async fn write(&mut self, id: &str, key: &str, times: u32) -> Result<()> {
         self.ask("write", json!({ "id": id, "key": key, "times": times })).await.map(drop)
     }
@@ -101,17 +97,17 @@ impl Node {
         self.ask("destroy", json!({ "id": id })).await.map(drop)
     }
 
-    /// How many sessions there are.
+    /// Returns the number of sessions.
     pub(crate) async fn length(&mut self) -> Result<u64> {
         self.ask("length", json!({})).await?.as_u64().context("no number")
     }
 
-    /// Removes all sessions, through the store where it can.
+    /// Removes all sessions, through the store if it can.
     pub(crate) async fn clear(&mut self) -> Result<()> {
         self.ask("clear", json!({})).await.map(drop)
     }
 
-    /// Reads the record in the server, not through the store.
+    /// Reads the record from the server, bypassing the store.
     pub(crate) async fn raw(&mut self, id: &str) -> Result<Option<Raw>> {
         let raw = self.ask("raw", json!({ "id": id })).await?;
         if raw.is_null() {
@@ -123,12 +119,12 @@ impl Node {
         Ok(Some(Raw { text, expires }))
     }
 
-    /// Has the record end at this time, not through the store.
+    /// Sets the expiry of the record, bypassing the store.
     pub(crate) async fn expire(&mut self, id: &str, at: i64) -> Result<()> {
         self.ask("expire", json!({ "id": id, "at": at })).await.map(drop)
     }
 
-    /// The ids that are stored, sorted.
+    /// Returns the stored ids, sorted.
     pub(crate) async fn ids(&mut self) -> Result<Vec<String>> {
         let ids = self.ask("ids", json!({})).await?;
         let mut ids: Vec<String> = serde_json::from_value(ids)?;
@@ -136,12 +132,12 @@ impl Node {
         Ok(ids)
     }
 
-    /// Removes all sessions, not through the store.
+    /// Removes all sessions, bypassing the store.
     pub(crate) async fn empty(&mut self) -> Result<()> {
         self.ask("empty", json!({})).await.map(drop)
     }
 
-    /// Starts an Express application with the store and gives its port.
+    /// Starts an Express application with the store and returns its port.
     pub(crate) async fn serve(&mut self, secret: &str) -> Result<u16> {
         let port = self.ask("serve", json!({ "secret": secret })).await?;
         port.as_u64().and_then(|port| u16::try_from(port).ok()).context("no port")
@@ -149,7 +145,7 @@ impl Node {
 
     async fn text(&mut self, verb: &str, given: Value) -> Result<String> {
         let answer = self.ask(verb, given).await?;
-        answer.as_str().map(str::to_owned).with_context(|| format!("{verb} gives no text"))
+        answer.as_str().map(str::to_owned).with_context(|| format!("{verb} returned no text"))
     }
 
     async fn ask(&mut self, verb: &str, mut given: Value) -> Result<Value> {

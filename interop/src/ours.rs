@@ -1,4 +1,4 @@
-//! Our side: one store of whatever kind, asked at the present time.
+//! Our side: one store of any kind, called at the present time.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,12 +21,12 @@ pub(crate) struct Ours {
 }
 
 impl Ours {
-    /// Takes a store.
+    /// Wraps a store.
     pub(crate) fn new(store: impl Admin + Clone) -> Self {
         Self { store: AnyStore::new(store.clone()), admin: Arc::new(store) }
     }
 
-    /// The store itself, for a service.
+    /// Returns the store itself, for a service.
     pub(crate) fn store(&self) -> AnyStore {
         self.store.clone()
     }
@@ -52,7 +52,7 @@ impl Ours {
         Ok(self.store.update(&known(id)?, record, expected, now()).await?)
     }
 
-    /// Touches, where the store says that this is of any use.
+    /// Touches, if the store supports it.
     pub(crate) async fn touch(&self, id: &str, touch: &Touch) -> Result<Touched> {
         if !self.can_touch() {
             return Ok(Touched::Done);
@@ -68,7 +68,7 @@ impl Ours {
         Ok(self.store.destroy(&known(id)?).await?)
     }
 
-    /// The ids of all sessions, sorted, read in pages of three.
+    /// Returns the ids of all sessions, sorted, read in pages of three.
     pub(crate) async fn ids(&self) -> Result<Vec<String>> {
         let mut ids = BTreeSet::new();
         let mut after = None;
@@ -99,7 +99,7 @@ impl fmt::Debug for Ours {
     }
 }
 
-/// The present, to the millisecond.
+/// Returns the present time.
 pub(crate) fn now() -> Timestamp {
     #[expect(clippy::disallowed_methods, reason = "the stores on Node read this same clock")]
     let now = std::time::SystemTime::now();
@@ -107,12 +107,12 @@ pub(crate) fn now() -> Timestamp {
 }
 
 fn known(id: &str) -> Result<SessionId> {
-    SessionId::new(id).ok_or_else(|| anyhow::anyhow!("{id:?} is no id"))
+    SessionId::new(id).ok_or_else(|| anyhow::anyhow!("{id:?} is not an id"))
 }
 
 type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
-/// [`Admin`]'s own methods with their futures boxed.
+/// The methods of [`Admin`] with boxed futures.
 trait Lists: Send + Sync {
     fn list(&self, after: Option<Cursor>, limit: usize, now: Timestamp) -> Call<'_, Page>;
     fn count(&self, now: Timestamp) -> Call<'_, u64>;

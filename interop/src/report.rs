@@ -1,4 +1,4 @@
-//! The table that is printed.
+//! The printed table.
 
 use std::io::{self, Write};
 
@@ -21,7 +21,7 @@ impl<W: Write> Report<W> {
         writeln!(self.out, "{} ({versions})", title(name, variant))
     }
 
-    /// Says that the rows of a store are missing.
+    /// Reports that the rows of a store are missing.
     pub(crate) fn left_out(&mut self, name: &str, variant: &str, why: &str) -> io::Result<()> {
         self.left_out += 1;
         writeln!(self.out, "left out: {} ({why})", title(name, variant))
@@ -50,7 +50,7 @@ impl<W: Write> Report<W> {
         self.out.flush()
     }
 
-    /// Whether every case of every store was played and passed.
+    /// Checks whether every case of every store was played and passed.
     pub(crate) fn passed(&self, allow_missing: bool) -> bool {
         self.failures == 0 && self.cases > 0 && (allow_missing || self.left_out == 0)
     }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_is_left_out_fails_unless_it_is_allowed() {
+    fn missing_store_fails_the_run_unless_it_is_allowed() {
         printed(|report| {
             report.case("one", &Ok(())).unwrap();
             assert!(report.passed(false));
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_played_is_nothing_passed() {
+    fn run_without_a_case_fails() {
         printed(|report| assert!(!report.passed(true)));
     }
 }

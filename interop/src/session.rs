@@ -1,4 +1,4 @@
-//! The session that the cases are played with: everything that JSON on Node can hold.
+//! The session of the cases: everything that JSON on Node can hold.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use express_session::{Cookie, Timestamp};
 use express_session_core::Document;
 use express_session_core::cookie::StoredCookie;
 
-/// In milliseconds, as Node has it.
+/// In milliseconds, the unit of Node.
 pub(crate) const HOUR: i64 = 3_600_000;
 
 /// The members as `JSON.stringify` writes them: integer-like keys stand before the cookie.
@@ -21,29 +21,29 @@ const OTHERS: &str = concat!(
     r#""list":[],"yes":true,"nothing":null,"date":"2026-11-24T07:00:00.000Z""#,
 );
 
-/// The members, as one JSON object.
+/// Returns the members, as one JSON object.
 pub(crate) fn members() -> String {
     format!("{{{INDEXED},{OTHERS}}}")
 }
 
-/// The record of the members with this cookie, as it stands in every store.
+/// Returns the record of the members with this cookie, as every store has it.
 pub(crate) fn text(cookie: &str) -> String {
     format!("{{{INDEXED},\"cookie\":{cookie},{OTHERS}}}")
 }
 
-/// The record that a new session of ours has.
+/// Returns the record of a new session of ours.
 pub(crate) fn record(max_age: Option<i64>, now: Timestamp) -> Record {
     let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
     cookie.set_max_age(max_age.map(|millis| Duration::from_millis(millis.unsigned_abs())), now);
     Record { text: text(&cookie.text()).into(), deadline: cookie.deadline() }
 }
 
-/// The JSON of a record's cookie.
+/// Returns the JSON of a record's cookie.
 pub(crate) fn cookie_of(text: &str) -> Result<String> {
     Ok(Document::parse(text)?.cookie_text().to_owned())
 }
 
-/// A cookie's JSON without the time at which it ends.
+/// Returns a cookie's JSON without its expiry.
 pub(crate) fn timeless(cookie: &str) -> Result<String> {
     let mut cookie: serde_json::Value = serde_json::from_str(cookie)?;
     if let Some(expires) = cookie.get_mut("expires").filter(|expires| expires.is_string()) {
@@ -52,7 +52,7 @@ pub(crate) fn timeless(cookie: &str) -> Result<String> {
     Ok(cookie.to_string())
 }
 
-/// Demands that two records are of one session, whatever their cookies say of the time.
+/// Checks that two records have the same members, with any expiry.
 pub(crate) fn same_members(what: &str, one: &str, other: &str) -> Result<()> {
     let same = Document::parse(one)?.same_members(&Document::parse(other)?);
     ensure!(same, "{what}: members differ");

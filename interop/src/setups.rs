@@ -1,5 +1,4 @@
-//! The table of stores: each npm store with the options that change its format, beside ours with the
-//! same ones.
+//! The table of stores: each npm store with the options that change its format, beside ours with the same options.
 
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use crate::servers::Server;
 pub(crate) struct Setup {
     /// The npm store.
     pub(crate) name: &'static str,
-    /// What is special about it; empty for the defaults.
+    /// The options in words; empty for the defaults.
     pub(crate) variant: &'static str,
     /// Its name in `node/stores.mjs`.
     pub(crate) kind: &'static str,
@@ -32,32 +31,31 @@ pub(crate) struct Setup {
     pub(crate) timezone: &'static str,
     pub(crate) table: Maker,
     pub(crate) facts: Facts,
-    /// Opens ours, at the address that Node's side gave.
-    pub(crate) open: fn(&str) -> Result<Ours>,
+    /// Opens ours, at the URL that Node returned.
+    pub(crate) open: Open,
 }
 
-/// Who makes the table, and so opens the store first.
+/// The side that creates the table, and opens the store first.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Maker {
     Node,
     Rust,
 }
 
-/// What the cases must know of an npm store.
+/// The facts about an npm store that the cases depend on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Facts {
-    /// A touch writes the record anew, and so is a conflict for a change that was under way.
+    /// A touch writes the record again, which is a conflict for a concurrent change.
     pub(crate) touch_writes: bool,
-    /// Ours leaves the text alone in a touch though Node writes it.
+    /// A touch of ours leaves the text alone, although Node writes it.
     pub(crate) touch_leaves_cookie: bool,
     /// A session of more than 30 days is lost as soon as Node saves it.
     pub(crate) loses_long_sessions: bool,
-    /// A record ends with its cookie, to the second, whenever it was saved; elsewhere the time is counted
-    /// from the moment of the save.
+    /// A record expires with its cookie, to the second; elsewhere its time starts at the save.
     pub(crate) ends_with_cookie: bool,
-    /// The time of the last save stands at the end of the text.
+    /// The time of the last save is at the end of the text.
     pub(crate) stamps: bool,
-    /// Nothing keeps Node from writing between our comparison and our writing; then its change is lost.
+    /// Node can write between our comparison and our write, and its change is lost then.
     pub(crate) lockless: bool,
 }
 
@@ -66,54 +64,36 @@ pub(crate) fn all() -> Vec<Setup> {
     [redis(), postgres(), mysql(), sqlite(), file(), memcached()].into_iter().flatten().collect()
 }
 
+type Open = fn(&str) -> Result<Ours>;
+
+/// Returns a function that makes the rows of an npm store: the options in words and as they are, and ours with them.
+fn rows(
+    name: &'static str,
+    kind: &'static str,
+    server: Server,
+    facts: Facts,
+) -> impl Fn(&'static str, Value, Open) -> Setup {
+    move |variant, options, open| Setup {
+        name,
+        variant,
+        kind,
+        server,
+        options,
+        timezone: "",
+        table: Maker::Node,
+        facts,
+        open,
+    }
+}
+
 impl Setup {
-    fn new(name: &'static str, server: Server, open: fn(&str) -> Result<Ours>) -> Self {
-        Self {
-            name,
-            variant: "",
-            kind: name,
-            server,
-            options: json!({}),
-            timezone: "",
-            table: Maker::Node,
-            facts: Facts::default(),
-            open,
-        }
-    }
-
-    fn variant(mut self, variant: &'static str) -> Self {
-        self.variant = variant;
-        self
-    }
-
-    fn kind(mut self, kind: &'static str) -> Self {
-        self.kind = kind;
-        self
-    }
-
-    fn options(mut self, options: Value) -> Self {
-        self.options = options;
-        self
-    }
-
-    fn facts(mut self, facts: Facts) -> Self {
-        self.facts = facts;
-        self
-    }
-
-    fn table_by_rust(mut self) -> Self {
-        self.table = Maker::Rust;
-        self
+    fn table_by_rust(self) -> Self {
+        Self { table: Maker::Rust, ..self }
     }
 }
 
 fn redis() -> Vec<Setup> {
-    let row = |variant, options, open| {
-        Setup::new("connect-redis", Server::Redis, open)
-            .kind("redis")
-            .variant(variant)
-            .options(options)
-    };
+    let row = rows("connect-redis", "redis", Server::Redis, Facts::default());
     vec![
         row("", json!({}), |url| Ok(Ours::new(RedisStore::new(url)?))),
         row("prefix", json!({ "prefix": "it's {é}:" }), |url| {
@@ -139,34 +119,28 @@ fn redis() -> Vec<Setup> {
             Ok(Ours::new(RedisStore::new(url)?.disable_touch(true)))
         }),
         Setup {
+            kind: "redis cluster",
             server: Server::RedisCluster,
             ..row("a cluster", json!({}), |urls| {
                 let nodes = urls.replace("redis://", "");
                 Ok(Ours::new(RedisStore::new(&format!("redis+cluster://{nodes}"))?))
             })
-            .kind("redis cluster")
         },
         Setup {
+            kind: "redis sentinel",
             server: Server::RedisSentinel,
             ..row("sentinels", json!({}), |urls| {
                 let sentinels = urls.replace("redis://", "");
                 let url = format!("redis+sentinel://{sentinels}/mymaster");
                 Ok(Ours::new(RedisStore::new(&url)?))
             })
-            .kind("redis sentinel")
         },
     ]
 }
 
 fn mysql() -> Vec<Setup> {
-    let row = |variant, options, open| {
-        let facts = Facts { ends_with_cookie: true, ..Facts::default() };
-        Setup::new("express-mysql-session", Server::MariaDb, open)
-            .kind("mysql")
-            .variant(variant)
-            .options(options)
-            .facts(facts)
-    };
+    let facts = Facts { ends_with_cookie: true, ..Facts::default() };
+    let row = rows("express-mysql-session", "mysql", Server::MariaDb, facts);
     let names = json!({ "session_id": "the id", "expires": "until", "data": "json`" });
     vec![
         row("", json!({}), |url| Ok(Ours::new(MySqlStore::new(url)?))),
@@ -192,14 +166,8 @@ fn mysql() -> Vec<Setup> {
 }
 
 fn file() -> Vec<Setup> {
-    let row = |variant, options, open| {
-        let facts = Facts { touch_writes: true, stamps: true, lockless: true, ..Facts::default() };
-        Setup::new("session-file-store", Server::Folder, open)
-            .kind("file")
-            .variant(variant)
-            .options(options)
-            .facts(facts)
-    };
+    let facts = Facts { touch_writes: true, stamps: true, lockless: true, ..Facts::default() };
+    let row = rows("session-file-store", "file", Server::Folder, facts);
     vec![
         row("", json!({}), |path| Ok(Ours::new(FileStore::new(path)))),
         row("ttl", json!({ "ttl": 600 }), |path| {
@@ -215,40 +183,24 @@ fn file() -> Vec<Setup> {
 }
 
 fn memcached() -> Vec<Setup> {
-    let row = |variant, options, open| {
-        let facts = Facts {
-            touch_writes: true,
-            touch_leaves_cookie: true,
-            loses_long_sessions: true,
-            ..Facts::default()
-        };
-        Setup::new("connect-memcached", Server::Memcached, open)
-            .kind("memcached")
-            .variant(variant)
-            .options(options)
-            .facts(facts)
-    };
-    let ttl = row("ttl", json!({ "ttl": 600 }), |url| {
-        Ok(Ours::new(MemcachedStore::new(url)?.ttl(Duration::from_secs(600))))
-    });
+    let facts = Facts { touch_writes: true, touch_leaves_cookie: true, ..Facts::default() };
+    let ttl = rows("connect-memcached", "memcached", Server::Memcached, facts);
+    let facts = Facts { loses_long_sessions: true, ..facts };
+    let row = rows("connect-memcached", "memcached", Server::Memcached, facts);
     vec![
         row("", json!({}), |url| Ok(Ours::new(MemcachedStore::new(url)?))),
         row("prefix", json!({ "prefix": "it's-é:" }), |url| {
             Ok(Ours::new(MemcachedStore::new(url)?.prefix("it's-é:")))
         }),
-        Setup { facts: Facts { loses_long_sessions: false, ..ttl.facts }, ..ttl },
+        ttl("ttl", json!({ "ttl": 600 }), |url| {
+            Ok(Ours::new(MemcachedStore::new(url)?.ttl(Duration::from_secs(600))))
+        }),
     ]
 }
 
 fn postgres() -> Vec<Setup> {
-    let row = |variant, options, open| {
-        let facts = Facts { ends_with_cookie: true, ..Facts::default() };
-        Setup::new("connect-pg-simple", Server::Postgres, open)
-            .kind("postgres")
-            .variant(variant)
-            .options(options)
-            .facts(facts)
-    };
+    let facts = Facts { ends_with_cookie: true, ..Facts::default() };
+    let row = rows("connect-pg-simple", "postgres", Server::Postgres, facts);
     let create = json!({ "createTableIfMissing": true });
     vec![
         row("", create.clone(), |url| Ok(Ours::new(PostgresStore::new(url)?))),
@@ -282,36 +234,42 @@ fn postgres() -> Vec<Setup> {
 }
 
 fn sqlite() -> Vec<Setup> {
-    let connect = |open| Setup::new("connect-sqlite3", Server::Folder, open);
-    let better = |open| Setup::new("better-sqlite3-session-store", Server::Folder, open);
-    let knex = |open| Setup::new("connect-session-knex", Server::Folder, open);
+    let [connect, better, knex] =
+        ["connect-sqlite3", "better-sqlite3-session-store", "connect-session-knex"]
+            .map(|name| rows(name, name, Server::Folder, Facts::default()));
+    let none = || json!({});
     vec![
-        connect(|path| Ok(Ours::new(SqliteStore::new(path)))),
-        connect(|path| Ok(Ours::new(SqliteStore::new(path).dialect(Dialect::ConnectSqlite3))))
-            .variant("table made by Rust")
-            .table_by_rust(),
-        connect(|path| Ok(Ours::new(SqliteStore::new(path).table("visitors"))))
-            .variant("table")
-            .options(json!({ "table": "visitors" })),
-        connect(|path| Ok(Ours::new(SqliteStore::new(path))))
-            .variant("concurrentDb")
-            .options(json!({ "concurrentDb": true })),
-        connect(|path| Ok(Ours::new(SqliteStore::new(path).concurrent_db(false))))
-            .variant("without a write-ahead log"),
-        better(|path| Ok(Ours::new(SqliteStore::new(path)))),
-        better(|path| {
+        connect("", none(), |path| Ok(Ours::new(SqliteStore::new(path)))),
+        connect("table made by Rust", none(), |path| {
+            Ok(Ours::new(SqliteStore::new(path).dialect(Dialect::ConnectSqlite3)))
+        })
+        .table_by_rust(),
+        connect("table", json!({ "table": "visitors" }), |path| {
+            Ok(Ours::new(SqliteStore::new(path).table("visitors")))
+        }),
+        connect("concurrentDb", json!({ "concurrentDb": true }), |path| {
+            Ok(Ours::new(SqliteStore::new(path)))
+        }),
+        connect("without a write-ahead log", none(), |path| {
+            Ok(Ours::new(SqliteStore::new(path).concurrent_db(false)))
+        }),
+        better("", none(), |path| Ok(Ours::new(SqliteStore::new(path)))),
+        better("table made by Rust", none(), |path| {
             Ok(Ours::new(SqliteStore::new(path).dialect(Dialect::BetterSqlite3SessionStore)))
         })
-        .variant("table made by Rust")
         .table_by_rust(),
-        knex(|path| Ok(Ours::new(SqliteStore::new(path)))),
-        knex(|path| Ok(Ours::new(SqliteStore::new(path).dialect(Dialect::ConnectSessionKnex))))
-            .variant("table made by Rust")
-            .table_by_rust(),
-        knex(|path| {
-            Ok(Ours::new(SqliteStore::new(path).table("visitors").sid_field_name("visitor")))
+        knex("", none(), |path| Ok(Ours::new(SqliteStore::new(path)))),
+        knex("table made by Rust", none(), |path| {
+            Ok(Ours::new(SqliteStore::new(path).dialect(Dialect::ConnectSessionKnex)))
         })
-        .variant("tableName, sidFieldName")
-        .options(json!({ "tableName": "visitors", "sidFieldName": "visitor" })),
+        .table_by_rust(),
+        knex(
+            "tableName, sidFieldName",
+            json!({ "tableName": "visitors", "sidFieldName": "visitor" }),
+            |path| {
+                let store = SqliteStore::new(path).table("visitors");
+                Ok(Ours::new(store.sid_field_name("visitor")))
+            },
+        ),
     ]
 }

@@ -1,41 +1,34 @@
 // The Node side: an Express application with express-session, on a port of loopback.
 //
-// `node main.mjs '{"store":"redis","url":"…","secret":"…","wait":20}'` prints its port, and the versions of its
-// packages behind it. It ends with its standard input. The routes are those of `src/routes.rs`.
+// `node main.mjs '{"store":"redis","url":"…","secret":"…","wait":20}'` prints its port and ends with its standard
+// input. The routes are those of `src/routes.rs`.
 
-import fs from 'node:fs'
 import express from 'express'
 import session from 'express-session'
 
 const { store: kind, url, secret, wait } = JSON.parse(process.argv[2])
 
 const stores = {
-  memory: { packages: [], open: () => new session.MemoryStore() },
-  redis: {
-    packages: ['connect-redis', 'redis'],
-    async open() {
-      const { createClient } = await import('redis')
-      const { RedisStore } = await import('connect-redis')
-      return new RedisStore({ client: await createClient({ url }).connect() })
-    }
+  memory: () => new session.MemoryStore(),
+  async redis() {
+    const { createClient } = await import('redis')
+    const { RedisStore } = await import('connect-redis')
+    return new RedisStore({ client: await createClient({ url }).connect() })
   },
-  postgres: {
-    packages: ['connect-pg-simple', 'pg'],
-    async open() {
-      const { default: pg } = await import('pg')
-      const { default: connect } = await import('connect-pg-simple')
-      const pool = new pg.Pool({ connectionString: url })
-      const store = new (connect(session))({ pool, createTableIfMissing: true })
-      // The table is made by the first call.
-      await new Promise((resolve, reject) => {
-        store.get('nobody', (error) => (error ? reject(error) : resolve()))
-      })
-      return store
-    }
+  async postgres() {
+    const { default: pg } = await import('pg')
+    const { default: connect } = await import('connect-pg-simple')
+    const pool = new pg.Pool({ connectionString: url })
+    const store = new (connect(session))({ pool, createTableIfMissing: true })
+    // The first call creates the table.
+    await new Promise((resolve, reject) => {
+      store.get('no session', (error) => (error ? reject(error) : resolve()))
+    })
+    return store
   }
 }
 
-// That the memory store is for development is known.
+// It warns that the memory store is for development.
 console.warn = () => {}
 
 const gates = new Map()
@@ -70,7 +63,7 @@ app.get('/gate/:name/open', (req, res) => {
   res.end()
 })
 
-const store = await stores[kind].open()
+const store = await stores[kind]()
 app.use(session({ store, secret, resave: false, saveUninitialized: false }))
 
 app.get('/start', (req, res) => {
@@ -110,15 +103,9 @@ app.get('/read/:keys', (req, res) => {
 })
 
 const server = app.listen(0, '127.0.0.1')
-// A connection is kept for as long as the other side likes.
+// The client decides when a connection ends.
 server.keepAliveTimeout = 0
 await new Promise((resolve, reject) => server.on('listening', resolve).on('error', reject))
-const versions = ['express-session', ...stores[kind].packages].map(version).join(', ')
-process.stdout.write(`${server.address().port} ${versions}\n`)
+process.stdout.write(`${server.address().port}\n`)
 
 process.stdin.on('end', () => process.exit()).resume()
-
-function version(name) {
-  const place = new URL(`node_modules/${name}/package.json`, import.meta.url)
-  return `${name} ${JSON.parse(fs.readFileSync(place, 'utf8')).version}`
-}

@@ -1,4 +1,4 @@
-//! The cases: which requests overlap, and what must be there afterwards.
+//! The cases: the requests that overlap, and the members that the session must have afterwards.
 
 use anyhow::{Result, ensure};
 use serde_json::{Map, Value};
@@ -9,19 +9,19 @@ use crate::tally::Tally;
 /// One case, played on a new session in each round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Case {
-    /// One request at a time: what the others' times are compared with.
+    /// One request at a time: the other times are compared with its time.
     Alone,
-    /// All writers at once, each with a session of its own.
+    /// All writers concurrently, each with a session of its own.
     Apart,
-    /// All at once, each with a member of its own.
+    /// All concurrently, each with a member of its own.
     Members,
-    /// All at once add one to the same member.
+    /// All concurrently add one to the same member.
     Counter,
     /// All are slow, and meanwhile the session is destroyed.
     Logout,
     /// All are slow, and meanwhile the session gets a new id.
     Regenerate,
-    /// All at once read and set the same member under the session's lock.
+    /// All concurrently read and set the same member under the session's lock.
     Lock,
     /// All are slow, and meanwhile Node answers a request.
     WithNode,
@@ -57,41 +57,25 @@ impl Case {
         }
     }
 
-    /// Whether a cluster can play it.
+    /// Checks whether a cluster can play it.
     pub(crate) fn suits(self, cluster: &Cluster) -> bool {
         match self {
-            Self::Alone
-            | Self::Apart
-            | Self::Members
-            | Self::Counter
-            | Self::Logout
-            | Self::Regenerate => true,
             Self::Lock => cluster.store.is_some(),
-            Self::WithNode | Self::AroundNode => cluster.node.is_some(),
+            _ => self.is_timed() || cluster.node.is_some(),
         }
     }
 
-    /// Whether a request waits for nothing but its own work and that of its rivals, so that its time means
-    /// something.
+    /// Checks whether its times mean something: a request waits only for its own work and that of its rivals.
     pub(crate) fn is_timed(self) -> bool {
-        match self {
-            Self::Alone
-            | Self::Apart
-            | Self::Members
-            | Self::Counter
-            | Self::Logout
-            | Self::Regenerate
-            | Self::Lock => true,
-            Self::WithNode | Self::AroundNode => false,
-        }
+        !matches!(self, Self::WithNode | Self::AroundNode)
     }
 
-    /// Whether the writers are after the same session.
+    /// Checks whether the writers change the same session.
     pub(crate) fn is_contended(self) -> bool {
         !matches!(self, Self::Alone | Self::Apart)
     }
 
-    /// Plays one round. Its number is unlike that of any other round.
+    /// Plays one round, with a number of its own.
     pub(crate) async fn play(
         self,
         cluster: &Cluster,
@@ -176,7 +160,8 @@ async fn regenerate(cluster: &Cluster, writers: usize, gate: &str) -> Result<Tal
     Ok(tally)
 }
 
-/// A request ends the session while slow ones are between their load and their save. Gives its cookie.
+/// Ends the session while slow requests are between their load and their save. Returns the cookie of the ending
+/// request.
 async fn overtaken(
     cluster: &Cluster,
     writers: usize,
@@ -195,7 +180,7 @@ async fn overtaken(
     let mut wanted = keys(writers);
     wanted.push("base".to_owned());
     let mut is_back = cluster.is_stored(&old).await?;
-    // By the old cookie, or by one that a late response has set.
+    // The session may return under the old cookie, or under one that a late response has set.
     let late = answers.iter().filter_map(|late| late.answer.cookie.as_ref());
     for cookie in [&old].into_iter().chain(late) {
         is_back |= !cluster.read(&wanted, cookie).await?.is_empty();
@@ -243,7 +228,7 @@ fn node(cluster: &Cluster) -> Cluster {
     Cluster { sites: cluster.node.iter().cloned().collect(), store: None, node: None }
 }
 
-/// How many members are missing whose requests were a success.
+/// Counts the missing members of successful requests.
 fn missing(answers: &[Timed], key: impl Fn(usize) -> String, found: &Map<String, Value>) -> u64 {
     let is_lost = |(writer, timed): &(usize, &Timed)| {
         timed.answer.status.is_success() && !found.contains_key(&key(*writer))
@@ -267,7 +252,7 @@ fn slow(gate: &str, writer: usize) -> String {
     format!("/slow/{gate}/{}", key(writer))
 }
 
-/// Handlers wait in simulated time, all at the same moment: what overlaps does not depend on the machine.
+/// Handlers wait in simulated time, all together, so that the overlap does not depend on the machine.
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -295,7 +280,7 @@ mod tests {
         }
     }
 
-    /// Says what is lost and what is resurrected.
+    /// Returns the numbers of lost changes and resurrected sessions.
     async fn damage(case: Case, cluster: &Cluster) -> (u64, u64) {
         let tally = case.play(cluster, WRITERS, 1).await.unwrap();
         assert_eq!(tally.refused, 0, "{:?}", tally.refusal);
@@ -303,7 +288,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_lost_or_resurrected_in_memory() {
+    async fn memory_store_neither_loses_nor_resurrects() {
         // With one application, and with two that share the store.
         for sites in [1, 2] {
             let cluster = cluster(&MemoryStore::new(), sites);
@@ -314,7 +299,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_store_that_overwrites_is_caught() {
+    async fn overwriting_store_is_caught() {
         let cluster = cluster(&Overwriting(MemoryStore::new()), 1);
         let damages = [
             (Case::Alone, (0, 0)),
@@ -330,10 +315,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_change_that_was_refused_is_not_lost() {
+    async fn refused_change_is_not_lost() {
         let store = Spy::new(MemoryStore::new());
         store.fail(|call| {
-            let out = || Error::new(ErrorKind::Unavailable, "it is out");
+            let out = || Error::new(ErrorKind::Unavailable, "the server is down");
             (call.verb() == Verb::Update).then(out)
         });
         let cluster = cluster(&store, 1);
@@ -344,7 +329,7 @@ mod tests {
         }
     }
 
-    /// A store as npm's are: the last who writes wins, also over an end.
+    /// A store like those of npm: the last write wins, also over a destroyed session.
     #[derive(Clone)]
     struct Overwriting(MemoryStore);
 

@@ -1,4 +1,4 @@
-//! The applications that one entrant's requests are spread over, and what a visitor does with them.
+//! The applications that serve one entrant's requests, and the requests of a visitor.
 
 use std::time::Duration;
 
@@ -14,48 +14,48 @@ use tokio::time::Instant;
 use crate::SECRET;
 use crate::site::{Answer, Site};
 
-/// An entrant that is ready.
+/// A started entrant.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     pub(crate) sites: Vec<Site>,
-    /// Its store, where that is one of ours.
+    /// Its store, if that is one of ours.
     pub(crate) store: Option<AnyStore>,
-    /// An Express application on the same store, where there is one.
+    /// An Express application on the same store, if there is one.
     pub(crate) node: Option<Site>,
 }
 
-/// An answer, and how long it took.
+/// An answer with its time.
 #[derive(Clone, Debug)]
 pub(crate) struct Timed {
     pub(crate) answer: Answer,
     pub(crate) took: Duration,
 }
 
-/// Requests that are under way.
+/// Requests in flight.
 #[must_use = "the requests end with this value"]
 pub(crate) struct Sent(JoinSet<Result<(usize, Timed)>>);
 
 impl Cluster {
-    /// The application that this writer's requests go to.
+    /// Returns the application of this writer's requests.
     pub(crate) fn site(&self, writer: usize) -> &Site {
         &self.sites[writer % self.sites.len()]
     }
 
-    /// Makes a session, and gives its cookie.
+    /// Starts a session, and returns its cookie.
     pub(crate) async fn start(&self) -> Result<String> {
         let answer = self.site(0).get("/start", None).await?;
         ensure!(answer.status.is_success(), "no session can be started: {}", answer.told());
         answer.cookie.context("a new session has no cookie")
     }
 
-    /// Says whether the sessions have locks.
+    /// Checks whether the sessions have locks.
     pub(crate) async fn has_locks(&self) -> Result<bool> {
         let cookie = self.start().await?;
         let answer = self.site(0).get("/lock", Some(&cookie)).await?;
         Ok(answer.status != StatusCode::NOT_IMPLEMENTED)
     }
 
-    /// Begins one request of each writer, at the same time.
+    /// Sends one request of each writer concurrently.
     pub(crate) fn send(
         &self,
         writers: usize,
@@ -92,7 +92,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// What a later request finds in the session of a cookie.
+    /// Returns the members that a later request with this cookie finds.
     pub(crate) async fn read(&self, keys: &[String], cookie: &str) -> Result<Map<String, Value>> {
         let path = format!("/read/{}", keys.join(","));
         let answer = self.site(0).get(&path, Some(cookie)).await?;
@@ -100,7 +100,7 @@ impl Cluster {
         Ok(serde_json::from_str(&answer.body)?)
     }
 
-    /// Says whether the store, not a request, has the session of a cookie.
+    /// Checks whether the store, not a request, has the session of a cookie.
     pub(crate) async fn is_stored(&self, cookie: &str) -> Result<bool> {
         let Some(store) = &self.store else { return Ok(false) };
         let id = id_of(cookie).context("a cookie without an id")?;
@@ -109,7 +109,7 @@ impl Cluster {
 }
 
 impl Sent {
-    /// Waits for all answers, and gives them in the order of the writers.
+    /// Waits for all answers, and returns them in the order of the writers.
     pub(crate) async fn answers(mut self) -> Result<Vec<Timed>> {
         let mut answers = Vec::new();
         while let Some(answer) = self.0.join_next().await {
@@ -121,13 +121,13 @@ impl Sent {
 }
 
 impl Answer {
-    /// The status, and what the body says.
+    /// Returns the status and the first line of the body.
     pub(crate) fn told(&self) -> String {
         format!("{} {}", self.status, self.body.lines().next().unwrap_or_default())
     }
 }
 
-/// The id in a cookie of express-session's, `connect.sid=…`.
+/// Returns the id in a cookie of express-session, `connect.sid=…`.
 fn id_of(cookie: &str) -> Option<SessionId> {
     let keyring = Keyring::new([SECRET]).ok()?;
     let value = cookie::values([cookie.as_bytes()], "connect.sid").next()?;
@@ -135,7 +135,7 @@ fn id_of(cookie: &str) -> Option<SessionId> {
 }
 
 fn now() -> Timestamp {
-    #[expect(clippy::disallowed_methods, reason = "the stores are asked at the present time")]
+    #[expect(clippy::disallowed_methods, reason = "the stores are called at the present time")]
     let now = std::time::SystemTime::now();
     now.into()
 }
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_read_from_a_cookie_that_we_signed() {
+    fn id_is_read_from_a_signed_cookie() {
         let id = SessionId::from_random([7; 24]);
         let token = signing::sign(&id, &Keyring::new([SECRET]).unwrap());
         let encoded = token.replace(':', "%3A").replace('+', "%2B").replace('/', "%2F");

@@ -1,21 +1,21 @@
-//! Who takes part, and how each is made ready.
+//! The entrants, and how each is started.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use axum::Router;
 use clap::ValueEnum;
 use express_session::store::AnyStore;
-use express_session_testkit::servers;
+use express_session_testkit::{child, servers};
 use serde_json::json;
-use tokio::process::Command;
 
 use crate::cluster::Cluster;
 use crate::site::Site;
 use crate::{SECRET, ours, tower_sessions_app};
 
-/// Whose sessions they are.
+/// The library of the sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Maker {
     Ours,
@@ -23,7 +23,7 @@ pub(crate) enum Maker {
     TowerSessions,
 }
 
-/// Where they are kept.
+/// The store that keeps them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Place {
     Memory,
@@ -35,7 +35,7 @@ pub(crate) enum Place {
     Memcached,
 }
 
-/// One of those that take part.
+/// A library with a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entrant {
     pub(crate) maker: Maker,
@@ -59,7 +59,7 @@ pub(crate) const ALL: &[Entrant] = &[
 ];
 
 impl Entrant {
-    /// What it is called in the table.
+    /// Returns its name in the table.
     pub(crate) fn name(self) -> &'static str {
         match (self.maker, self.place) {
             (Maker::Ours, _) => "ours",
@@ -69,7 +69,7 @@ impl Entrant {
         }
     }
 
-    /// Makes it ready at the URL of its place, in as many processes.
+    /// Starts it with the store at this URL, in so many processes.
     pub(crate) async fn cluster(
         self,
         url: &str,
@@ -84,12 +84,12 @@ impl Entrant {
         match self.maker {
             Maker::ExpressSession => {
                 for _ in 0..processes {
-                    sites.push(self.place.node(url, wait).await?);
+                    sites.push(self.place.node(url, wait)?);
                 }
             }
             Maker::Ours | Maker::TowerSessions if processes > 1 => {
                 for _ in 0..processes {
-                    sites.push(self.worker(url).await?);
+                    sites.push(self.worker(url)?);
                 }
             }
             Maker::Ours | Maker::TowerSessions => {
@@ -101,15 +101,13 @@ impl Entrant {
             }
         }
         let node = match (self.maker, self.place) {
-            (Maker::Ours, Place::Redis | Place::Postgres) => {
-                Some(self.place.node(url, wait).await?)
-            }
+            (Maker::Ours, Place::Redis | Place::Postgres) => Some(self.place.node(url, wait)?),
             _ => None,
         };
         Ok(Cluster { sites, store, node })
     }
 
-    /// The application that a worker serves.
+    /// Returns the application that a worker serves.
     pub(crate) async fn application(self, url: &str, wait: Duration) -> Result<Router> {
         match (self.maker, self.place) {
             (Maker::Ours, _) => Ok(ours::application(self.place.open(url).await?, wait)),
@@ -121,16 +119,15 @@ impl Entrant {
         }
     }
 
-    /// This program once more, as a worker.
-    async fn worker(self, url: &str) -> Result<Site> {
+    /// Starts this program again, as a worker.
+    fn worker(self, url: &str) -> Result<Site> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["worker", &word(&self.maker), &word(&self.place), url]);
-        let (site, _) = Site::start(&mut command).await.context("a worker does not start")?;
-        Ok(site)
+        command.args(["worker", &word(&self.maker), self.place.name(), url]);
+        Site::start(&mut command).context("a worker does not start")
     }
 }
 
-/// A value as the command line has it.
+/// Returns the text of a value on the command line.
 fn word(value: &impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
@@ -148,7 +145,7 @@ impl Place {
         }
     }
 
-    /// Its URL, the server being started for it; `None` where that is not installed.
+    /// Starts its server and returns its URL, or `None` if the server is not installed.
     pub(crate) fn url(self, folder: &Path) -> Option<String> {
         match self {
             Self::Memory => Some("memory://".to_owned()),
@@ -161,38 +158,24 @@ impl Place {
         }
     }
 
-    /// Our store for it.
+    /// Opens our store.
     async fn open(self, url: &str) -> Result<AnyStore> {
         let options = if self == Self::Postgres { "?create_table_if_missing=true" } else { "" };
         Ok(express_session::connect(&format!("{url}{options}")).await?)
     }
 
-    /// Whether several processes can share it.
+    /// Checks whether several processes can share it.
     pub(crate) fn is_shared(self) -> bool {
-        match self {
-            Self::Memory => false,
-            Self::Redis
-            | Self::Postgres
-            | Self::Mysql
-            | Self::Sqlite
-            | Self::File
-            | Self::Memcached => true,
-        }
+        self != Self::Memory
     }
 
-    /// An Express application with the npm store for it.
-    async fn node(self, url: &str, wait: Duration) -> Result<Site> {
+    /// Starts an Express application with the npm store.
+    fn node(self, url: &str, wait: Duration) -> Result<Site> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("node");
-        if !folder.join("node_modules").exists() {
-            bail!("the npm packages are not installed: run `cargo xtask races`");
-        }
         let options = json!({
             "store": self.name(), "url": url, "secret": SECRET, "wait": wait.as_millis(),
         });
-        let mut command = Command::new("node");
-        command.arg("main.mjs").arg(options.to_string()).current_dir(folder);
-        command.env("NO_DEPRECATION", "express-session").env("NODE_ENV", "production");
-        let (site, _) = Site::start(&mut command).await.context("node does not start")?;
-        Ok(site)
+        let mut command = child::node(&folder, "`cargo xtask races`")?;
+        Site::start(command.arg("main.mjs").arg(options.to_string())).context("node does not start")
     }
 }

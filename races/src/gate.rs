@@ -1,11 +1,11 @@
-//! Gates: where the slow requests of one round wait until something else has happened.
+//! Gates, at which the slow requests of one round wait until something else has happened.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-/// The gates of one application, by their names. They are made when first named.
+/// The gates of one application, by name. The first use of a name creates its gate.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gates(Arc<Mutex<HashMap<String, Gate>>>);
 
@@ -16,7 +16,7 @@ struct Gate {
 }
 
 impl Gates {
-    /// Says that one more request is at the gate.
+    /// Counts one more request at the gate.
     pub(crate) fn arrive(&self, name: &str) {
         self.gate(name).arrived.send_modify(|arrived| *arrived += 1);
     }
@@ -24,11 +24,11 @@ impl Gates {
     /// Waits until so many requests are at the gate.
     pub(crate) async fn arrived(&self, name: &str, count: usize) {
         let mut arrived = self.gate(name).arrived.subscribe();
-        // Its sender is in the map: there is no other end of the wait.
+        // The map keeps the sender, so that the wait cannot end otherwise.
         let _ = arrived.wait_for(|arrived| *arrived >= count).await;
     }
 
-    /// Lets through all that are at the gate, and all that come.
+    /// Lets all requests through, those at the gate and later ones.
     pub(crate) fn open(&self, name: &str) {
         self.gate(name).is_open.send_replace(true);
     }

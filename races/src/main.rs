@@ -1,14 +1,15 @@
-//! `cargo xtask races`: requests of one visitor that overlap, on every store, and what becomes of them.
+//! `cargo xtask races`: overlapping requests of one visitor, on every store, and the changes that they lose.
 
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
+use express_session_testkit::TemporaryFolder;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
@@ -29,43 +30,42 @@ mod site;
 mod tally;
 mod tower_sessions_app;
 
-/// Lets requests of one visitor overlap, on every store, and counts what is lost. Beside ours,
-/// express-session on Node and tower-sessions, with their own stores.
+/// Sends overlapping requests of one visitor, on every store, and counts lost changes. Beside ours, express-session
+/// on Node and tower-sessions, with their own stores.
 ///
 /// Every handler takes 20 ms between loading its session and changing it. The cases:
 ///
 /// alone: one request at a time.
-/// apart: all writers at once, each with a session of its own.
-/// members: all at once set a member each, of one session. Lost: members that are missing afterwards.
-/// counter: all at once add one to the same member. Lost: what the sum is short of.
+/// apart: all writers concurrently, each with a session of its own.
+/// members: all concurrently set a member each, of one session. Lost: members that are missing afterwards.
+/// counter: all concurrently add one to the same member. Lost: the increments missing from the sum.
 /// logout: while they all are between load and save, the session is destroyed. Resurrected: sessions that
-/// are there afterwards, by the store or by a request with the old cookie.
-/// regenerate: the same, and the session gets a new id. Lost: new sessions that are not there afterwards.
-/// lock: all at once add one by reading and setting, under the session's lock (ours, where the store can).
+/// the store or a request with the old cookie finds afterwards.
+/// regenerate: the same, and the session gets a new id. Lost: new sessions that are missing afterwards.
+/// lock: all concurrently add one by reading and setting, under the session's lock (ours, if the store has locks).
 /// with node: while they all are between load and save, an Express application on the same store answers
 /// a request of that session. Lost: members of either.
-/// around node: the other way round, and what is lost is Node's doing: it is no part of the verdict.
+/// around node: the other way round. Node loses these changes, and the verdict ignores them.
 ///
-/// A change is lost if its response was a success and it is not there afterwards. One whose response was
-/// none (a 409 or 503) is refused, never lost. "x alone" is the 99th percentile over the median of "alone",
-/// "x apart" the same over the 99th percentile of "apart". Where two parties have to wait for each other,
-/// there is none.
+/// A change is lost if its response was a success and it is missing afterwards. A change with another response
+/// (a 409 or 503) is refused, not lost. "x alone" is the 99th percentile over the median of "alone", "x apart" the
+/// same over the 99th percentile of "apart". The cases with Node have no times, because both sides wait for each other.
 ///
-/// The last line is "lost 0, resurrected 0", of ours, and the exit code 0, unless something of ours is
-/// lost, resurrected or refused, or something is missing.
+/// The last line sums up ours: "lost 0, resurrected 0". The exit code is 0 unless a change of ours is lost or
+/// refused, a session of ours is resurrected, or a server is missing.
 #[derive(Parser)]
 #[command(name = "races", args_conflicts_with_subcommands = true, verbatim_doc_comment)]
 struct Args {
     /// Plays only with this store; may be given several times
     #[arg(long, value_name = "STORE")]
     store: Vec<Place>,
-    /// How many requests overlap
+    /// The number of overlapping requests
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
     writers: u16,
-    /// How often each case is played
+    /// The number of rounds of each case
     #[arg(long, value_name = "R", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
-    /// Spreads the requests over as many processes, with the stores that several can share
+    /// Spreads the requests over so many processes, with the stores that several can share
     #[arg(long, value_name = "P", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     processes: u16,
     /// Plays only ours
@@ -74,7 +74,7 @@ struct Args {
     /// Writes the table to a file too, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Does not fail for a store whose server is not installed
+    /// Does not fail if the server of a store is not installed
     #[arg(long)]
     allow_missing: bool,
     #[command(subcommand)]
@@ -90,10 +90,10 @@ enum Role {
 
 const SECRET: &str = "keyboard cat";
 
-/// What a handler takes.
+/// The time of a handler.
 const WAIT: Duration = Duration::from_millis(20);
 
-/// A round takes a fraction of a second: this is for one that hangs.
+/// A round takes a fraction of a second; one that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
@@ -107,7 +107,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says whether all is well.
+/// Returns whether no change of ours is lost.
 fn run(args: &Args) -> Result<bool> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     if let Some(Role::Worker { maker, place, url }) = &args.role {
@@ -115,10 +115,10 @@ fn run(args: &Args) -> Result<bool> {
         return runtime.block_on(serve(entrant, url)).map(|()| true);
     }
     let mut report = Report::new(io::stdout().lock());
-    let folder = Folder::new()?;
+    let folder = TemporaryFolder::new("races")?;
     report.begin()?;
     for entrant in entrants::ALL.iter().copied().filter(|entrant| args.wants(*entrant)) {
-        runtime.block_on(play(entrant, args, &folder, &mut report))?;
+        runtime.block_on(play(entrant, args, folder.path(), &mut report))?;
     }
     if let Some(file) = &args.json {
         let text = serde_json::to_string_pretty(&report.json())?;
@@ -138,20 +138,20 @@ impl Args {
 async fn play(
     entrant: Entrant,
     args: &Args,
-    folder: &Folder,
+    folder: &Path,
     report: &mut Report<impl io::Write>,
 ) -> Result<()> {
     let (writers, rounds) = (args.writers.into(), args.rounds.into());
     if args.processes > 1 && !entrant.place.is_shared() {
         return Ok(report.say(entrant, "is not shared by processes")?);
     }
-    let Some(url) = entrant.place.url(&folder.0) else {
+    let Some(url) = entrant.place.url(folder) else {
         return Ok(report.left_out(entrant, "its server is not installed")?);
     };
     let opened = entrant.cluster(&url, args.processes.into(), WAIT).await;
     let cluster =
         opened.with_context(|| format!("{} on {}", entrant.name(), entrant.place.name()))?;
-    // The first round opens connections, and is nobody's time.
+    // The first round opens connections, and is not timed.
     one(Case::Apart, &cluster, writers, rounds).await?;
     for case in Case::ALL.iter().copied().filter(|case| case.suits(&cluster)) {
         if case == Case::Lock && !cluster.has_locks().await? {
@@ -178,7 +178,7 @@ async fn all(case: Case, cluster: &Cluster, writers: usize, rounds: usize) -> Re
 async fn one(case: Case, cluster: &Cluster, writers: usize, round: usize) -> Result<Tally> {
     tokio::time::timeout(LIMIT, case.play(cluster, writers, round))
         .await
-        .with_context(|| format!("no end of a round within {LIMIT:?}"))?
+        .with_context(|| format!("a round did not end within {LIMIT:?}"))?
 }
 
 /// The worker: serves until its input ends, which it does with the process that started it.
@@ -190,23 +190,5 @@ async fn serve(entrant: Entrant, url: &str) -> Result<()> {
     tokio::select! {
         served = axum::serve(listener, application) => Ok(served?),
         read = input.read_to_end(&mut nothing) => Ok(read.map(drop)?),
-    }
-}
-
-/// A folder for files, removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("races-{}", std::process::id()));
-        fs::create_dir_all(&folder).with_context(|| format!("no folder {}", folder.display()))?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // The system empties its temporary folder some day.
-        let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -9,7 +9,7 @@ use crate::cases::Case;
 use crate::entrants::{Entrant, Maker};
 use crate::tally::Tally;
 
-/// What is known so far, printed as it comes.
+/// The rows so far, printed as they come.
 #[derive(Debug)]
 pub(crate) struct Report<W> {
     output: W,
@@ -35,24 +35,21 @@ impl<W: Write> Report<W> {
 
     /// Prints the line above the table.
     pub(crate) fn begin(&mut self) -> io::Result<()> {
-        writeln!(
-            self.output,
-            "{:<20} {:<10} {:<11} {:>7} {:>7} {:>7} {:>11} {:>8} {:>8} {:>7} {:>7}",
-            "sessions",
-            "store",
-            "case",
-            "sent",
-            "lost",
-            "refused",
-            "resurrected",
-            "p50 ms",
-            "p99 ms",
-            "x alone",
-            "x apart"
-        )
+        let head =
+            ["sent", "lost", "refused", "resurrected", "p50 ms", "p99 ms", "x alone", "x apart"];
+        self.line(["sessions", "store", "case"], head.map(str::to_owned))
     }
 
-    /// Notes what became of a case.
+    fn line(&mut self, names: [&str; 3], figures: [String; 8]) -> io::Result<()> {
+        let [sessions, store, case] = names;
+        write!(self.output, "{sessions:<20} {store:<10} {case:<11}")?;
+        for (figure, width) in figures.iter().zip([7, 7, 7, 11, 8, 8, 7, 7]) {
+            write!(self.output, " {figure:>width$}")?;
+        }
+        writeln!(self.output)
+    }
+
+    /// Adds the results of a case.
     pub(crate) fn add(&mut self, entrant: Entrant, case: Case, tally: Tally) -> io::Result<()> {
         let p99 = tally.within(99).filter(|_| case.is_timed());
         let of = |case: Case, percent| {
@@ -63,20 +60,14 @@ impl<W: Write> Report<W> {
         let by_alone = ratio(p99, of(Case::Alone, 50));
         let by_apart = ratio(p99, of(Case::Apart, 99));
         let row = Row { entrant, case, tally, by_alone, by_apart };
-        writeln!(
-            self.output,
-            "{:<20} {:<10} {:<11} {:>7} {:>7} {:>7} {:>11} {:>8} {:>8} {:>7} {:>7}",
-            row.name(),
-            entrant.place.name(),
-            case.name(),
-            row.tally.sent,
-            row.tally.lost,
-            row.tally.refused,
-            row.tally.resurrected,
-            millis(row.tally.within(50)),
-            millis(row.tally.within(99)),
-            times(by_alone),
-            times(by_apart),
+        let Tally { sent, lost, refused, resurrected, .. } = row.tally;
+        let [sent, lost, refused, resurrected] =
+            [sent, lost, refused, resurrected].map(|count| count.to_string());
+        let [p50, p99] = [50, 99].map(|percent| millis(row.tally.within(percent)));
+        let [by_alone, by_apart] = [by_alone, by_apart].map(times);
+        self.line(
+            [row.name(), entrant.place.name(), case.name()],
+            [sent, lost, refused, resurrected, p50, p99, by_alone, by_apart],
         )?;
         if let Some(refusal) = &row.tally.refusal {
             writeln!(self.output, "  the first refusal: {refusal}")?;
@@ -85,18 +76,18 @@ impl<W: Write> Report<W> {
         Ok(())
     }
 
-    /// Notes what could not be played.
+    /// Reports an entrant that could not be played.
     pub(crate) fn left_out(&mut self, entrant: Entrant, why: &str) -> io::Result<()> {
         self.is_missing = true;
         self.say(entrant, &format!("left out: {why}"))
     }
 
-    /// Says something about an entrant.
+    /// Prints a remark about an entrant.
     pub(crate) fn say(&mut self, entrant: Entrant, what: &str) -> io::Result<()> {
         writeln!(self.output, "{:<20} {:<10} {what}", entrant.name(), entrant.place.name())
     }
 
-    /// Prints the verdict, and says whether nothing is lost.
+    /// Prints the verdict, and returns whether ours lost nothing.
     pub(crate) fn end(&mut self, allow_missing: bool) -> io::Result<bool> {
         let slowest = self.judged().filter(|row| row.case.is_contended());
         let slowest = slowest.filter_map(|row| Some((row.by_alone?, row)));
@@ -116,7 +107,7 @@ impl<W: Write> Report<W> {
         Ok(lost == 0 && resurrected == 0 && refused == 0 && is_whole)
     }
 
-    /// The table for other programs.
+    /// Returns the table for other programs.
     pub(crate) fn json(&self) -> Value {
         let rows = self.rows.iter().map(|row| {
             json!({
@@ -136,20 +127,20 @@ impl<W: Write> Report<W> {
         rows.collect()
     }
 
-    /// The rows that the verdict is about.
+    /// Returns the rows of the verdict.
     fn judged(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(|row| row.is_judged())
     }
 }
 
 impl Row {
-    /// Ours, but for what Node writes over it.
+    /// Checks whether it is ours, without the changes that Node overwrites.
     fn is_judged(&self) -> bool {
         self.entrant.maker == Maker::Ours && self.case != Case::AroundNode
     }
 
     fn name(&self) -> &'static str {
-        // Node's own loss, on our records.
+        // Node loses these changes, on our records.
         if self.case == Case::AroundNode { "express-session" } else { self.entrant.name() }
     }
 }
@@ -178,14 +169,14 @@ mod tests {
     const OURS: Entrant = Entrant { maker: Maker::Ours, place: Place::Redis };
     const PEER: Entrant = Entrant { maker: Maker::ExpressSession, place: Place::Redis };
 
-    /// The last line, and whether all is well.
+    /// Returns the last line, and whether the run passed.
     fn verdict(rows: Vec<(Entrant, Case, Tally)>, missing: bool) -> (String, bool) {
         let mut report = Report::new(Vec::new());
         for (entrant, case, tally) in rows {
             report.add(entrant, case, tally).unwrap();
         }
         if missing {
-            report.left_out(OURS, "no reason").unwrap();
+            report.left_out(OURS, "not installed").unwrap();
         }
         let is_well = report.end(false).unwrap();
         let output = String::from_utf8(report.output).unwrap();
@@ -197,19 +188,19 @@ mod tests {
     }
 
     #[test]
-    fn what_peers_lose_is_not_ours() {
+    fn losses_of_peers_do_not_fail_the_run() {
         let rows = vec![(OURS, Case::Members, lost(0)), (PEER, Case::Members, lost(8))];
         assert_eq!(verdict(rows, false), ("lost 0, resurrected 0".to_owned(), true));
     }
 
     #[test]
-    fn what_node_writes_over_ours_is_not_ours() {
+    fn changes_that_node_overwrites_do_not_fail_the_run() {
         let rows = vec![(OURS, Case::AroundNode, lost(8))];
         assert_eq!(verdict(rows, false), ("lost 0, resurrected 0".to_owned(), true));
     }
 
     #[test]
-    fn whatever_of_ours_is_lost_resurrected_or_refused_fails() {
+    fn lost_resurrected_or_refused_changes_of_ours_fail_the_run() {
         let rows = vec![(OURS, Case::Members, lost(1)), (OURS, Case::WithNode, lost(2))];
         assert_eq!(verdict(rows, false), ("lost 3, resurrected 0".to_owned(), false));
         let rows = vec![(OURS, Case::Logout, Tally { resurrected: 1, ..Tally::default() })];
@@ -219,10 +210,10 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_server_fails_unless_it_may_be_missing() {
+    fn missing_server_fails_the_run_unless_it_is_allowed() {
         assert_eq!(verdict(Vec::new(), true), ("lost 0, resurrected 0".to_owned(), false));
         let mut report = Report::new(Vec::new());
-        report.left_out(OURS, "no reason").unwrap();
+        report.left_out(OURS, "not installed").unwrap();
         assert!(report.end(true).unwrap());
     }
 }

@@ -1,6 +1,6 @@
-//! The application that every entrant serves, whoever's sessions it has. `node/main.mjs` is the same on Node.
+//! The application that every entrant serves, with any session library. `node/main.mjs` is the same on Node.
 //!
-//! | path | what its handler does |
+//! | path | its handler |
 //! |---|---|
 //! | `/start` | makes a session with the member `base` |
 //! | `/member/{key}` | loads, waits, sets a member |
@@ -8,7 +8,7 @@
 //! | `/lock` | loads, waits, and adds one to `n` by reading and setting it, under the session's lock |
 //! | `/slow/{gate}/{key}` | loads, waits also for the gate, sets a member |
 //! | `/logout`, `/regenerate` | ends the session; the new one has the member `fresh` |
-//! | `/read/{keys}` | gives the members of these names, as JSON |
+//! | `/read/{keys}` | returns the members of these names, as JSON |
 //! | `/gate/{gate}/arrived/{count}`, `/gate/{gate}/open` | waits for slow requests, lets them through |
 
 use std::future::Future;
@@ -22,11 +22,11 @@ use serde_json::{Map, Value};
 
 use crate::gate::Gates;
 
-/// What the handlers need of a session.
+/// The session operations of the handlers.
 pub(crate) trait Handle: FromRequestParts<App> + Send + Sync + 'static {
     type Failure: IntoResponse + Send;
 
-    /// Gives a member. The first of these calls loads the session, where the extractor has not.
+    /// Returns a member. The first of these calls loads the session, unless the extractor has.
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<u64>, Self::Failure>> + Send;
 
     fn set(&self, key: &str, value: u64) -> impl Future<Output = Result<(), Self::Failure>> + Send;
@@ -38,7 +38,7 @@ pub(crate) trait Handle: FromRequestParts<App> + Send + Sync + 'static {
         wait: Duration,
     ) -> impl Future<Output = Result<(), Self::Failure>> + Send;
 
-    /// The same by reading and setting it, with nobody else in between.
+    /// Does the same by reading and setting it, under the session's lock.
     fn add_one_alone(
         &self,
         key: &str,
@@ -50,14 +50,14 @@ pub(crate) trait Handle: FromRequestParts<App> + Send + Sync + 'static {
     fn regenerate(&self) -> impl Future<Output = Result<(), Self::Failure>> + Send;
 }
 
-/// What the handlers know besides.
+/// The state of the handlers.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
     gates: Gates,
     wait: Duration,
 }
 
-/// The routes, in front of which the layer of the sessions belongs.
+/// Returns the routes, without a session layer.
 pub(crate) fn routes<S: Handle>(wait: Duration) -> Router {
     Router::new()
         .route("/start", get(start::<S>))

@@ -1,8 +1,8 @@
-//! Where requests go: an application in this process, or in one of its own behind a port of loopback.
+//! An application that receives requests: in this process, or in one of its own behind a port of loopback.
 
 use std::fmt;
 use std::net::Ipv4Addr;
-use std::process::Stdio;
+use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -11,15 +11,14 @@ use axum::body::Body;
 use axum::http::header::{COOKIE, SET_COOKIE};
 use axum::http::{Request, StatusCode};
 use axum::response::IntoResponse as _;
+use express_session_testkit::child::Child;
 use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, ChildStdin, Command};
 use tower::ServiceExt as _;
 
-/// An application. A clone is the same one.
+/// An application. Clones share it.
 #[derive(Clone)]
 pub(crate) enum Site {
     Here(Router),
@@ -30,12 +29,10 @@ pub(crate) enum Site {
 pub(crate) struct Process {
     client: Client<HttpConnector, Body>,
     port: u16,
-    /// It ends with its input, also where this process is killed.
-    _input: ChildStdin,
-    _process: Child,
+    _child: Child,
 }
 
-/// What a visitor gets.
+/// The answer to a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -45,22 +42,15 @@ pub(crate) struct Answer {
 }
 
 impl Site {
-    /// Starts a process that prints its port, and perhaps more, which is given too.
-    pub(crate) async fn start(command: &mut Command) -> Result<(Self, String)> {
-        let mut process =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
-        let input = process.stdin.take().context("no input")?;
-        let output = process.stdout.take().context("no output")?;
-        let line = BufReader::new(output).lines().next_line().await?;
-        let line = line.context("it ended before it was ready")?;
-        let (port, rest) = line.split_once(' ').unwrap_or((&line, ""));
-        let port = port.parse().context("it printed no port")?;
+    /// Starts a process that prints its port.
+    pub(crate) fn start(command: &mut Command) -> Result<Self> {
+        let mut child = Child::start(command)?;
+        let port = child.port()?;
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let process = Process { client, port, _input: input, _process: process };
-        Ok((Self::There(Arc::new(process)), rest.to_owned()))
+        Ok(Self::There(Arc::new(Process { client, port, _child: child })))
     }
 
-    /// Sends one request, and waits for the whole of its answer.
+    /// Sends one request, and waits for its whole answer.
     pub(crate) async fn get(&self, path: &str, cookie: Option<&str>) -> Result<Answer> {
         let request = |uri: String| {
             let request = cookie

@@ -1,19 +1,19 @@
-//! What became of the requests of one case.
+//! The results of the requests of one case.
 
 use std::time::Duration;
 
 use crate::cluster::Timed;
 
-/// Counts of one round, or of several.
+/// The counts of one round, or of several.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
-    /// Requests that changed, or tried to.
+    /// Requests that tried to change the session.
     pub(crate) sent: u64,
-    /// Changes whose response was a success, and that are not there afterwards.
+    /// Changes with a successful response that are missing afterwards.
     pub(crate) lost: u64,
-    /// Requests whose response was no success: they said so, and are not lost.
+    /// Requests whose response reported a failure, so that the change is not lost.
     pub(crate) refused: u64,
-    /// Sessions that are there although they were ended.
+    /// Sessions that exist although they were destroyed.
     pub(crate) resurrected: u64,
     /// The first refusal.
     pub(crate) refusal: Option<String>,
@@ -21,7 +21,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Notes the answers of the writers.
+    /// Counts the answers of the writers.
     pub(crate) fn of(answers: &[Timed]) -> Self {
         let mut tally = Self::default();
         for Timed { answer, took } in answers {
@@ -46,7 +46,7 @@ impl Tally {
         }
     }
 
-    /// The time within which this share of the requests was answered.
+    /// Returns the time within which this percentage of the requests was answered.
     pub(crate) fn within(&self, percent: usize) -> Option<Duration> {
         let mut times = self.times.clone();
         times.sort_unstable();
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_counted_and_the_first_is_told() {
+    fn refusals_are_counted_and_the_first_is_kept() {
         let mut tally = Tally::of(&answers([200, 503]));
         tally.add(Tally::of(&answers([409])));
         assert_eq!((tally.sent, tally.refused), (3, 2));
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_percentile_is_the_time_of_a_request() {
+    fn percentile_is_the_time_of_a_request() {
         let tally = Tally::of(&answers([200; 200]));
         assert_eq!(tally.within(50), Some(Duration::from_millis(100)));
         assert_eq!(tally.within(99), Some(Duration::from_millis(198)));

@@ -1,5 +1,5 @@
-//! The application with tower-sessions, of two versions: the newest, whose one published store is in memory,
-//! and the newest that has a store for Redis.
+//! The application with tower-sessions, in two versions: the newest, with its memory store, and the newest version
+//! that has a published store for Redis.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use tower_sessions_redis_store::fred::prelude::{Config, Pool};
 
 use crate::routes::{Handle, routes};
 
-/// As many as our stores have.
+/// The number that our stores have.
 const CONNECTIONS: usize = 10;
 
-/// The application on the store that comes with it.
+/// Returns the application on its memory store.
 pub(crate) fn in_memory(wait: Duration) -> Router {
     let layer = tower_sessions::SessionManagerLayer::new(tower_sessions::MemoryStore::default());
     routes::<tower_sessions::Session>(wait).layer(layer)
 }
 
-/// The application on a Redis.
+/// Returns the application on a Redis server.
 pub(crate) async fn on_redis(url: &str, wait: Duration) -> Result<Router> {
     let pool = Pool::new(Config::from_url(url)?, None, None, None, CONNECTIONS)?;
     pool.init().await.context("cannot connect to Redis")?;
@@ -48,7 +48,7 @@ macro_rules! handle {
                 self.set(key, before + 1).await
             }
 
-            /// There is no lock.
+            /// It has no lock.
             async fn add_one_alone(&self, _: &str, _: Duration) -> Result<(), StatusCode> {
                 Err(StatusCode::NOT_IMPLEMENTED)
             }

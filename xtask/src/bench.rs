@@ -5,16 +5,16 @@ use std::process::{Command, ExitCode};
 use anyhow::{Result, ensure};
 
 use crate::instructions;
-use crate::passthrough_args::HandedOn;
+use crate::passthrough_args::PassthroughArgs;
 use crate::process;
 use crate::tools::{self, Tool};
 use crate::workspace::Workspace;
 
-/// Installs what is needed, builds and measures; the program's exit code is ours.
-pub(crate) fn run(options: &HandedOn) -> Result<ExitCode> {
+/// Installs the tools, builds and measures; returns the program's exit code.
+pub(crate) fn run(options: &PassthroughArgs) -> Result<ExitCode> {
     let workspace = Workspace::read()?;
     if options.arguments.iter().any(|argument| argument == "--record") {
-        ensure!(options.arguments.len() == 1, "--record stands alone");
+        ensure!(options.arguments.len() == 1, "--record takes no other option");
         tools::provide(&workspace, Tool::Valgrind)?;
         return instructions::record(&workspace).map(|()| ExitCode::SUCCESS);
     }
@@ -27,8 +27,8 @@ pub(crate) fn run(options: &HandedOn) -> Result<ExitCode> {
     process::become_it(Command::new(program).args(&options.arguments))
 }
 
-/// The step of `cargo xtask test`: the linter has nothing to say, and its own tests pass. Measuring is for a machine
-/// that does nothing else.
+/// The step of `cargo xtask test`: runs the linter and the bench's own tests. A measurement needs a machine that does
+/// nothing else.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let manifest = workspace.root.join(MANIFEST);
     process::run(process::this_cargo().args(["fmt", "--check", "--manifest-path"]).arg(manifest))?;
@@ -36,10 +36,10 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     process::run(cargo(workspace, "test").arg("--quiet"))
 }
 
-/// The benchmarks' own workspace.
+/// The workspace of the bench.
 const MANIFEST: &str = "bench/Cargo.toml";
 
-/// Cargo there, with what this workspace built, where that is the same.
+/// Returns cargo for that workspace, with the target folder of this one.
 fn cargo(workspace: &Workspace, subcommand: &str) -> Command {
     let mut command = process::cargo(workspace, [subcommand, "--locked", "--manifest-path"]);
     command.arg(workspace.root.join(MANIFEST));

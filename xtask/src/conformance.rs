@@ -1,17 +1,17 @@
-//! `cargo xtask conformance`: the real express-session on Node judges ours, in Rust or on Node.
+//! `cargo xtask conformance`: compares ours, in Rust or on Node, with the real express-session.
 
 use std::ffi::OsStr;
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
-use crate::passthrough_args::HandedOn;
+use crate::passthrough_args::PassthroughArgs;
 use crate::process;
 use crate::tools::{self, Tool};
 use crate::workspace::Workspace;
 
-/// Runs the judge; its exit code is ours.
-pub(crate) fn run(options: &HandedOn) -> Result<ExitCode> {
+/// Runs the judge and returns its exit code.
+pub(crate) fn run(options: &PassthroughArgs) -> Result<ExitCode> {
     let workspace = Workspace::read()?;
     tools::provide(&workspace, Tool::Node)?;
     if options.arguments.iter().any(|argument| argument == "node-package") {
@@ -21,7 +21,7 @@ pub(crate) fn run(options: &HandedOn) -> Result<ExitCode> {
     process::become_it(&mut judge(&workspace, &options.arguments))
 }
 
-/// The judge with these arguments, Node's packages being installed.
+/// Returns the judge with these arguments. Node's packages must be installed.
 pub(crate) fn judge<A: AsRef<OsStr>>(workspace: &Workspace, arguments: &[A]) -> Command {
     let mut command =
         process::cargo(workspace, ["run", "--quiet", "--package", "conformance", "--"]);

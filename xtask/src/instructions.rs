@@ -1,13 +1,13 @@
-//! How many instructions a request takes on each of the hot paths, held against what was recorded.
+//! The instructions of a request on each of the hot paths, compared with the recorded numbers.
 //!
-//! Time depends on the machine and on what else it does; instructions hardly do. `bench/hot` sends requests to
-//! ours, once few and once many, under valgrind; the difference is theirs alone. It includes the request itself
-//! and the handler, which stay the same. Ids are the same in every run; the keys of the memory store's hashes are
-//! not, and neither is the time: hence a tolerance. Another compiler makes other code of the same: then the
-//! tolerance is wider, and `cargo xtask bench --record` counts anew.
+//! Time depends on the machine and its load; instructions hardly do. `bench/hot` sends requests to ours under
+//! valgrind, few in one run and many in another; the difference is the cost of the requests. It includes the request
+//! itself and the handler, which stay the same. Ids are the same in every run; the keys of the memory store's hashes
+//! and the time are not, hence a tolerance. Another compiler generates other code: the tolerance is wider then, and
+//! `cargo xtask bench --record` counts again.
 //!
-//! Valgrind's processor has no instructions for SHA-256, whatever the machine's has, so that a signature is
-//! counted alike everywhere, and dearer than it is.
+//! Valgrind's processor has no instructions for SHA-256, so that a signature has the same count on every machine, and
+//! a higher one than it costs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Counts, and writes down what was counted.
+/// Counts, and records the result.
 pub(crate) fn record(workspace: &Workspace) -> Result<()> {
     let counted = Record::count(workspace)?;
     let file = workspace.root.join(FILE);
@@ -42,23 +42,24 @@ pub(crate) fn record(workspace: &Workspace) -> Result<()> {
     fs::write(&file, counted.text()).with_context(|| file.display().to_string())
 }
 
-/// What was recorded.
+/// The recorded numbers.
 const FILE: &str = "bench/hot/instructions.txt";
 
 /// Requests of the two runs.
 const FEW: u64 = 100;
 const MANY: u64 = 2100;
 
-/// Each is done so often, and the least counts: the allocator sometimes has to tidy up, and hashes to collide.
+/// The repetitions of each run, of which the smallest count is used: the allocator sometimes cleans up, and hashes
+/// collide.
 const RUNS: usize = 3;
 
-/// By how many hundredths a figure may grow. What differs from call to call is less than half of it.
+/// The percentage by which a figure may grow. Two runs differ by less than half of it.
 const GROWTH: u64 = 5;
 
-/// The same where another compiler was used than for the record.
+/// The same with another compiler than that of the record.
 const GROWTH_ELSEWHERE: u64 = 25;
 
-/// What is better by so many must be recorded: or half of it could be lost again unnoticed.
+/// An improvement of so many percent must be recorded, or a later change could lose half of it unnoticed.
 const GAIN: u64 = 10;
 
 /// Instructions of a request in each case, and by which compiler.
@@ -110,7 +111,7 @@ impl Record {
         Ok(Self { compiler: compiler.trim().to_owned(), cases })
     }
 
-    /// What is against the rules, by name of the case.
+    /// Returns the cases that exceed the tolerance.
     fn offences(&self, recorded: &Self) -> Vec<String> {
         let is_same = self.compiler == recorded.compiler;
         let growth = if is_same { GROWTH } else { GROWTH_ELSEWHERE };
@@ -125,12 +126,11 @@ impl Record {
             if count * 100 > before * (100 + growth) {
                 offences.push(format!("{was}, +{growth} % allowed"));
             } else if is_same && count * 100 < before * (100 - GAIN) {
-                offences.push(format!("{was}: record what is better"));
+                offences.push(format!("{was}: record the improvement"));
             }
         }
         let gone = recorded.cases.iter().filter(|(case, _)| self.of(case).is_none());
-        offences
-            .extend(gone.map(|(case, _)| format!("{case}: recorded, and not counted any more")));
+        offences.extend(gone.map(|(case, _)| format!("{case}: recorded, but not counted")));
         offences
     }
 
@@ -152,7 +152,7 @@ impl Record {
     }
 }
 
-/// How much more, as a share of what it was.
+/// Returns the growth as a share of the earlier count.
 #[expect(clippy::cast_precision_loss, reason = "far from 2 to the 52nd")]
 fn change(before: u64, now: u64) -> f64 {
     now as f64 / before as f64 - 1.0
@@ -162,7 +162,7 @@ fn percent(share: f64) -> String {
     format!("{:+.1} %", share * 100.0)
 }
 
-/// Runs the program under valgrind, which leaves a profile.
+/// Runs the program under valgrind, which writes a profile.
 fn collected(program: &Path, case: &str, requests: u64, profiles: &Path) -> Result<u64> {
     let mut valgrind = Command::new("valgrind");
     let profile = profiles.join(case);
@@ -171,23 +171,23 @@ fn collected(program: &Path, case: &str, requests: u64, profiles: &Path) -> Resu
     let output = valgrind.output().context("valgrind does not start")?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{case} under valgrind: {}\n{said}", output.status);
-    sum(&said)?.with_context(|| format!("{case}: valgrind tells no sum:\n{said}"))
+    sum(&said)?.with_context(|| format!("{case}: valgrind printed no sum:\n{said}"))
 }
 
-/// The number that callgrind ends with.
+/// Reads the number at the end of the output of callgrind.
 fn sum(said: &str) -> Result<Option<u64>> {
     let found = Regex::new(r"Collected : *([0-9]+)")?.captures(said).map(|found| found[1].parse());
     Ok(found.transpose()?)
 }
 
-/// Where the profiles are.
+/// Returns the folder of the profiles.
 fn profiles(workspace: &Workspace) -> PathBuf {
     workspace.target.join("instructions")
 }
 
 fn counsel(workspace: &Workspace) -> String {
     format!(
-        "What they are: callgrind_annotate {}/CASE\nIf it has to be: cargo xtask bench --record",
+        "To see them: callgrind_annotate {}/CASE\nTo accept them: cargo xtask bench --record",
         profiles(workspace).display()
     )
 }
@@ -202,14 +202,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn record_is_read_back_as_it_was_written() {
         let before = record("rustc 1.95.0", &[("no-cookie", 2700), ("five-cookies", 16_000)]);
         assert_eq!(Record::parse(&before.text()).unwrap(), before);
         assert!(Record::parse("rustc\nignore many\n").is_err());
     }
 
     #[test]
-    fn growth_beyond_the_tolerance_is_told_by_name() {
+    fn growth_beyond_the_tolerance_names_the_case() {
         let before = record("rustc 1", &[("read", 1000), ("write", 1000)]);
         let now = record("rustc 1", &[("read", 1050), ("write", 1051)]);
         assert_eq!(
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn another_compiler_is_given_more() {
+    fn another_compiler_has_a_wider_tolerance() {
         let before = record("rustc 1", &[("read", 1000), ("write", 1000), ("new", 1000)]);
         let now = record("rustc 2", &[("read", 1250), ("write", 1251), ("new", 500)]);
         let offences = now.offences(&before);
@@ -228,26 +228,26 @@ mod tests {
     }
 
     #[test]
-    fn a_great_gain_has_to_be_recorded() {
+    fn large_improvement_must_be_recorded() {
         let before = record("rustc 1", &[("read", 1000), ("write", 1000)]);
         let now = record("rustc 1", &[("read", 899), ("write", 900)]);
         assert_eq!(
             now.offences(&before),
-            ["read: 899 instructions, 1000 recorded (-10.1 %): record what is better"]
+            ["read: 899 instructions, 1000 recorded (-10.1 %): record the improvement"]
         );
     }
 
     #[test]
-    fn a_case_on_one_side_only_is_an_offence() {
+    fn case_on_one_side_only_is_an_offence() {
         let (before, now) = (record("rustc", &[("old", 1)]), record("rustc", &[("new", 1)]));
         assert_eq!(
             now.offences(&before),
-            ["new: 1 instructions, and none recorded", "old: recorded, and not counted any more"]
+            ["new: 1 instructions, and none recorded", "old: recorded, but not counted"]
         );
     }
 
     #[test]
-    fn what_callgrind_collected_is_read() {
+    fn count_of_callgrind_is_read() {
         let said = "==7== Events    : Ir\n==7== Collected : 14712983\n==7== \n";
         assert_eq!(sum(said).unwrap(), Some(14_712_983));
         assert_eq!(sum("==7== Events    : Ir\n").unwrap(), None);

@@ -4,17 +4,17 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
-use crate::passthrough_args::HandedOn;
+use crate::passthrough_args::PassthroughArgs;
 use crate::process;
 use crate::tools::{self, Tool};
 use crate::workspace::Workspace;
 
-/// Installs what is needed and plays; the program's exit code is ours.
-pub(crate) fn run(options: &HandedOn) -> Result<ExitCode> {
+/// Installs the tools and plays; returns the program's exit code.
+pub(crate) fn run(options: &PassthroughArgs) -> Result<ExitCode> {
     let workspace = Workspace::read()?;
     for tool in [Tool::Servers, Tool::NodeStores] {
         match tools::provide(&workspace, tool) {
-            // The program says what it leaves out.
+            // The program reports what it leaves out.
             Err(error) if options.has("--allow-missing") => eprintln!("{error:#}"),
             result => result?,
         }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
-use crate::passthrough_args::HandedOn;
+use crate::passthrough_args::PassthroughArgs;
 
 mod bench;
 mod conformance;
@@ -30,19 +30,19 @@ mod workspace;
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
     /// Measures this library and its peers on the same work, in one run.
-    Bench(HandedOn),
+    Bench(PassthroughArgs),
     /// Runs every check that a change must pass, as CI does.
     Test(test::Options),
     /// Sends generated requests to the real express-session on Node and to ours, and compares the answers.
-    Conformance(HandedOn),
+    Conformance(PassthroughArgs),
     /// Fuzzes for inputs that break an invariant.
     Fuzz(fuzz::Options),
     /// Runs the real npm stores and ours over the same records, on real servers.
-    Interop(HandedOn),
+    Interop(PassthroughArgs),
     /// Mutates the engine in a thousand small ways, and checks that a test fails each time.
     Mutants(mutants::Options),
     /// Overlaps requests of one visitor, on every store, and counts lost updates.
-    Races(HandedOn),
+    Races(PassthroughArgs),
 }
 
 fn main() -> ExitCode {

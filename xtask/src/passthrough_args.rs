@@ -1,17 +1,17 @@
-//! The options of a program that knows them better than we do.
+//! Arguments that a task passes to its program unchanged.
 
 use std::ffi::OsString;
 
-/// A program's own options, handed on as they are, `--help` included: the program alone knows them.
+/// The options of a program, passed on unchanged, `--help` included.
 #[derive(Debug, clap::Args)]
 #[command(disable_help_flag = true)]
-pub(crate) struct HandedOn {
+pub(crate) struct PassthroughArgs {
     /// The program's options; `--help` lists them.
     #[arg(value_name = "OPTION", trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) arguments: Vec<OsString>,
 }
 
-impl HandedOn {
+impl PassthroughArgs {
     pub(crate) fn has(&self, option: &str) -> bool {
         self.arguments.iter().any(|argument| argument == option)
     }
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
     use crate::Task;
 
-    fn parsed(command: &str, given: &[&str]) -> HandedOn {
+    fn parsed(command: &str, given: &[&str]) -> PassthroughArgs {
         let line = ["xtask", command].into_iter().chain(given.iter().copied());
         match Task::try_parse_from(line).unwrap() {
             Task::Bench(options)
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn option_is_there_or_not() {
+    fn option_is_found_among_the_arguments() {
         let options = parsed("interop", &["--store", "redis", "--allow-missing"]);
         assert!(options.has("--allow-missing") && !options.has("--help"));
     }

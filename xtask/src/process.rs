@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::workspace::Workspace;
 
-/// The cargo that runs this tool, in the workspace's root.
+/// Returns the cargo that runs this tool, in the workspace's root.
 pub(crate) fn cargo<A: AsRef<OsStr>>(
     workspace: &Workspace,
     arguments: impl IntoIterator<Item = A>,
@@ -18,7 +18,7 @@ pub(crate) fn cargo<A: AsRef<OsStr>>(
     command
 }
 
-/// The cargo that runs this tool: a toolchain chosen by `cargo +name xtask` holds for every step.
+/// Returns the cargo that runs this tool, so that a toolchain chosen by `cargo +name xtask` is that of every step.
 pub(crate) fn this_cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
@@ -30,14 +30,14 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Announces the command and runs it with our output: how it ended is for the caller to judge.
+/// Announces the command and runs it with our output. The caller checks the status.
 pub(crate) fn announced(command: &mut Command) -> Result<ExitStatus> {
     let line = line(command);
     println!("$ {line}");
     command.status().with_context(|| format!("`{line}` does not start"))
 }
 
-/// Has cargo build with `--cfg` of this name, beside the flags that are set.
+/// Adds `--cfg` with this name to the flags of the compiler.
 pub(crate) fn with_cfg<'a>(command: &'a mut Command, name: &str) -> &'a mut Command {
     command.env("RUSTFLAGS", flags(std::env::var("RUSTFLAGS").ok(), name))
 }
@@ -62,13 +62,13 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("`{line}` prints no UTF-8"))
 }
 
-/// Runs the command in our place: with our input and output, and its exit code as ours.
+/// Runs the command with our input and output, and returns its exit code.
 pub(crate) fn become_it(command: &mut Command) -> Result<ExitCode> {
     let status = command.status().with_context(|| format!("`{}` does not start", line(command)))?;
     Ok(exit_code(status))
 }
 
-/// Whether the command can be run here and succeeds, without a word of its own.
+/// Checks quietly whether the command can be run and succeeds.
 pub(crate) fn works(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
@@ -78,13 +78,13 @@ pub(crate) fn works(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// A program that a signal ended has no code of its own: it failed.
+/// Returns the exit code; a program that a signal ended has none, and failed.
 fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     code.map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// The command as one would type it: variables first, the program by its bare name.
+/// Returns the command as a shell takes it: variables first, and the program without its folder.
 pub(crate) fn line(command: &Command) -> String {
     let variables = command
         .get_envs()
@@ -109,14 +109,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_line_can_be_pasted_into_a_shell() {
+    fn command_line_can_be_pasted_into_a_shell() {
         let mut command = Command::new("toolchain/bin/cargo");
         command.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "-p", "it's"]);
         assert_eq!(line(&command), r"RUSTDOCFLAGS='-D warnings' cargo doc -p 'it'\''s'");
     }
 
     #[test]
-    fn a_failure_names_the_command_and_keeps_its_complaint() {
+    fn failure_names_the_command_and_contains_its_output() {
         let mut command = this_cargo();
         command.arg("no-such-command");
         let message = format!("{:#}", read(&mut command).unwrap_err());
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_that_are_set_stay_set() {
+    fn earlier_flags_stay_set() {
         assert_eq!(flags(None, "shuttle"), "--cfg shuttle");
         assert_eq!(flags(Some(String::new()), "shuttle"), "--cfg shuttle");
         let both = flags(Some("-D warnings".to_owned()), "shuttle");
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_not_there_does_not_work() {
+    fn missing_program_does_not_work() {
         assert!(!works(&mut Command::new("no-such-program-anywhere")));
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask races`: requests of one visitor that overlap, on every store, beside express-session and
+//! `cargo xtask races`: overlapping requests of one visitor, on every store, beside express-session and
 //! tower-sessions.
 
 use std::ffi::OsString;
@@ -6,17 +6,17 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
-use crate::passthrough_args::HandedOn;
+use crate::passthrough_args::PassthroughArgs;
 use crate::process;
 use crate::tools::{self, Tool};
 use crate::workspace::Workspace;
 
-/// Installs what is needed and plays; the program's exit code is ours.
-pub(crate) fn run(options: &HandedOn) -> Result<ExitCode> {
+/// Installs the tools and plays; returns the program's exit code.
+pub(crate) fn run(options: &PassthroughArgs) -> Result<ExitCode> {
     let workspace = Workspace::read()?;
     for tool in [Tool::Servers, Tool::NodePeers] {
         match tools::provide(&workspace, tool) {
-            // The program says what it leaves out.
+            // The program reports what it leaves out.
             Err(error) if options.has("--allow-missing") => eprintln!("{error:#}"),
             result => result?,
         }
@@ -25,14 +25,14 @@ pub(crate) fn run(options: &HandedOn) -> Result<ExitCode> {
     process::become_it(program.args(passthrough_args(options)))
 }
 
-/// The one option that is ours: with it the program is optimised, for figures.
+/// The only option of this task: it optimises the program, for figures.
 const RELEASE: &str = "--release";
 
-fn passthrough_args(options: &HandedOn) -> impl Iterator<Item = &OsString> {
+fn passthrough_args(options: &PassthroughArgs) -> impl Iterator<Item = &OsString> {
     options.arguments.iter().filter(|argument| *argument != RELEASE)
 }
 
-/// The step of `cargo xtask test`: enough that what does not merge loses something, in some seconds.
+/// The step of `cargo xtask test`: in some seconds, enough requests that a store without merging loses some.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     process::run(program(workspace, false).args(["--writers", "20", "--rounds", "3"]))
 }
@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn every_argument_but_release_reaches_the_program_as_it_is() {
         let given = ["--store", "redis", "--release", "--writers", "50"];
-        let options = HandedOn { arguments: given.map(OsString::from).to_vec() };
+        let options = PassthroughArgs { arguments: given.map(OsString::from).to_vec() };
         assert!(options.has(RELEASE));
         let expected = ["--store", "redis", "--writers", "50"];
         assert_eq!(passthrough_args(&options).collect::<Vec<_>>(), expected);

@@ -1,6 +1,6 @@
-//! Which requests are measured.
+//! The requests that are measured.
 
-/// A kind of request, with what its handler does.
+/// A kind of request, with the work of its handler.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Case {
     /// No cookie, and the handler ignores the session.
@@ -21,7 +21,7 @@ pub enum Case {
     Large,
 }
 
-/// What a handler does.
+/// The work of a handler.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Work {
     /// Does not ask for the session.
@@ -55,7 +55,7 @@ impl Case {
         Self::Large,
     ];
 
-    /// What it is called in a table.
+    /// Returns its name in a table.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
@@ -70,7 +70,7 @@ impl Case {
         }
     }
 
-    /// What it is called on a command line.
+    /// Returns its name on a command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -85,13 +85,13 @@ impl Case {
         }
     }
 
-    /// The case of that name.
+    /// Returns the case of that name.
     #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|case| case.name() == name)
     }
 
-    /// What the handler does in it.
+    /// Returns the work of its handler.
     #[must_use]
     pub fn work(self) -> Work {
         match self {
@@ -103,7 +103,7 @@ impl Case {
         }
     }
 
-    /// What makes the sessions of its visitors, if they have any.
+    /// Returns the work that makes the sessions of its visitors, if they have any.
     #[must_use]
     pub fn seed(self) -> Option<Work> {
         match self {
@@ -113,7 +113,7 @@ impl Case {
         }
     }
 
-    /// Whether a library may keep something of every request, so that each round needs a new site.
+    /// Checks whether a library may store something for every request, so that each round needs a new site.
     #[must_use]
     pub fn fills_the_store(self) -> bool {
         matches!(self, Self::NoCookie | Self::New | Self::Forged)

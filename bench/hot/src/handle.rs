@@ -1,4 +1,4 @@
-//! The handler: the same work, whosever the session is.
+//! The handler: the same work with every session library.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -11,9 +11,9 @@ use tower::{Service, service_fn};
 
 use crate::{Body, Work};
 
-/// The session of a request, as a library hands it out. `None` and `false` are failures.
+/// The session of a request, as a library returns it. `None` and `false` are failures.
 pub trait Handle: Sized + Send + Sync {
-    /// Finds it where the library's layer has put it.
+    /// Returns the session that the library's layer has put there.
     fn find(extensions: &Extensions) -> impl Future<Output = Option<Self>> + Send;
 
     /// Reads a member.
@@ -27,10 +27,10 @@ pub trait Handle: Sized + Send + Sync {
     ) -> impl Future<Output = bool> + Send;
 }
 
-/// What [`Work::Write`] counts in.
+/// The member that [`Work::Write`] counts in.
 const VIEWS: &str = "views";
 
-/// The service whose handler does this work.
+/// Returns the service whose handler does this work.
 #[must_use = "a service does nothing until it is called"]
 pub fn service<H: Handle + 'static>(
     does: Work,
@@ -42,7 +42,7 @@ pub fn service<H: Handle + 'static>(
     service_fn(move |request| async move { Ok(work::<H>(does, request).await) })
 }
 
-/// Does what a handler has to do; a failure is a 500.
+/// Does the work; a failure is a 500.
 async fn work<H: Handle>(does: Work, request: Request<()>) -> Response<Body> {
     let done = match does {
         Work::Ignore => Some(Bytes::new()),
@@ -69,7 +69,7 @@ async fn read<H: Handle, T: DeserializeOwned + Send>(
 ) -> Option<Bytes> {
     let session = H::find(request.extensions()).await?;
     let value: T = session.get(key).await?;
-    // What was read must not be optimised away.
+    // The read must not be optimised away.
     std::hint::black_box(&value);
     Some(Bytes::new())
 }

@@ -1,7 +1,7 @@
-//! The hot paths of a session, as cases that any session library can be put to, and ours.
+//! The hot paths of a session, as cases for any session library, and our library.
 //!
-//! A [`Site`] is a store with what answers requests on it. [`Prepared`] is a case made ready on a site: its
-//! visitors have their sessions, and what comes next is nothing but the requests that are measured.
+//! A [`Site`] is a store with services that answer requests. [`Prepared`] is a case made ready on a site: its visitors
+//! have their sessions, and the next requests are the measured ones.
 
 mod case;
 mod handle;

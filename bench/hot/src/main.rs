@@ -1,5 +1,5 @@
 //! Sends requests of one case to ours, for a tool that counts instructions: `bench-hot CASE REQUESTS`. Without
-//! arguments, it names the cases.
+//! arguments, it prints the names of the cases.
 
 use std::io::{self, Write as _};
 
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ours_does_what_every_case_is_about() {
+    fn ours_does_the_work_of_every_case() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         for case in Case::ALL {
             let mut prepared = Prepared::new(case, &Ours::repeatable().unwrap(), &runtime).unwrap();

@@ -1,4 +1,4 @@
-//! Ours, as a user sets it up.
+//! Our layer, as a user sets it up.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
@@ -13,14 +13,14 @@ use tower::Layer as _;
 
 use crate::{Driver, Handle, Site, Tower, Work, alter, service};
 
-/// The layer with its defaults, but for a cookie that goes over plain HTTP.
+/// The layer with its defaults, except that the cookie goes over plain HTTP.
 #[derive(Debug)]
 pub struct Ours {
     layer: SessionLayer,
 }
 
 impl Ours {
-    /// On a memory store of its own.
+    /// Uses a memory store of its own.
     ///
     /// # Errors
     ///
@@ -29,8 +29,8 @@ impl Ours {
         Self::on(MemoryStore::new())
     }
 
-    /// On a memory store of its own, with ids and times that are the same in every run: an id makes a cookie longer
-    /// or shorter, and what is kept for a second serves more requests or fewer.
+    /// Uses a memory store of its own, with the same ids and times in every run: the length of a cookie depends on its
+    /// id, and values that are cached for a second serve more requests or fewer.
     ///
     /// # Errors
     ///
@@ -47,7 +47,7 @@ impl Ours {
                 eight.copy_from_slice(&(word ^ (word >> 31)).to_le_bytes()[..eight.len()]);
             }
         };
-        // As on a server that is asked for the time every 50 microseconds.
+        // Each call advances the clock by 50 microseconds.
         let asked = AtomicU64::new(36_000_000_000_000);
         let clock =
             move || UNIX_EPOCH + Duration::from_micros(50 * asked.fetch_add(1, Ordering::Relaxed));
@@ -55,7 +55,7 @@ impl Ours {
         Ok(Self { layer: layer.random(random).clock(clock).build()? })
     }
 
-    /// On this store.
+    /// Uses this store.
     ///
     /// # Errors
     ///

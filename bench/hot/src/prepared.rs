@@ -8,31 +8,31 @@ use tokio::runtime::Runtime;
 
 use crate::{Case, Driver, Site, Work};
 
-/// How many sessions the requests are spread over.
+/// The number of sessions that take turns.
 const VISITORS: usize = 64;
 
-/// Requests before those that are measured: caches are warm, and what is made once is made.
+/// The requests before the measurement: they warm caches and allocate everything that is allocated once.
 const WARM_UP: u64 = 3 * VISITORS as u64;
 
 /// A case on a site whose visitors have their sessions.
 pub struct Prepared {
     driver: Box<dyn Driver>,
     cookies: Vec<HeaderValue>,
-    /// The first visitor's, as it was given.
+    /// The first visitor's cookie, as the site set it.
     genuine: Option<HeaderValue>,
     teller: Box<dyn Driver>,
     case: Case,
-    /// How many of the requests were the first visitor's.
+    /// The number of requests of the first visitor.
     sent: u64,
 }
 
 impl Prepared {
-    /// Gives the visitors their sessions, and sends the first requests. On a site without sessions they
-    /// send the cookies of another.
+    /// Makes the sessions of the visitors, and sends the first requests. On a site without sessions they send a cookie
+    /// of the same length.
     ///
     /// # Errors
     ///
-    /// A site that does not do its work.
+    /// The site fails to do its work.
     pub fn new(case: Case, site: &dyn Site, runtime: &Runtime) -> Result<Self> {
         let mut given = Vec::new();
         if let Some(seed) = case.seed() {
@@ -54,17 +54,17 @@ impl Prepared {
     ///
     /// # Errors
     ///
-    /// One that was answered by a failure.
+    /// A request was answered by a failure.
     pub fn run(&mut self, runtime: &Runtime, requests: u64) -> Result<()> {
         self.sent += requests.div_ceil(self.cookies.len().max(1) as u64);
         self.driver.run(runtime, &self.cookies, requests)
     }
 
-    /// Makes sure that a session library did what the case is about.
+    /// Checks that a session library did the work of the case.
     ///
     /// # Errors
     ///
-    /// Says what it did instead.
+    /// It did something else.
     pub fn check(&mut self, runtime: &Runtime) -> Result<()> {
         let expected = match self.case {
             Case::NoCookie | Case::New | Case::Forged | Case::Large => "none".to_owned(),
@@ -80,9 +80,9 @@ impl Prepared {
         tells(cookies.first(), &expected)?;
         let reply = driver.ask(runtime, cookies.first())?;
         match case {
-            // What was answered is in the store.
+            // The new session is in the store.
             Case::New => tells(Some(&HeaderValue::try_from(reply.cookie)?), "1"),
-            // It is refused for what was exchanged, and for nothing else.
+            // The cookie is refused only for the exchanged character.
             Case::Forged => tells(genuine.as_ref(), "1"),
             Case::NoCookie | Case::Ignore | Case::Read | Case::Write | Case::Five | Case::Large => {
                 Ok(())
@@ -97,10 +97,10 @@ impl fmt::Debug for Prepared {
     }
 }
 
-/// The header of a visitor who was given this cookie.
+/// Returns the header of a visitor with this cookie.
 fn header(case: Case, site: &dyn Site, mut cookie: String) -> Result<HeaderValue> {
     if cookie.is_empty() {
-        cookie = NOBODY.to_owned();
+        cookie = UNKNOWN.to_owned();
     }
     let header = match case {
         Case::Forged => site.forged(&cookie),
@@ -114,11 +114,11 @@ fn header(case: Case, site: &dyn Site, mut cookie: String) -> Result<HeaderValue
     Ok(HeaderValue::try_from(header)?)
 }
 
-/// The cookie on a site without sessions, as long as one of ours.
-const NOBODY: &str = "connect.sid=s%3AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.\
+/// A cookie for a site without sessions, as long as one of ours.
+const UNKNOWN: &str = "connect.sid=s%3AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.\
                       AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// Another text of the same form: one of its characters is exchanged, the first that can be from this byte on.
+/// Returns a text with one character exchanged: the first alphanumeric one from this byte on, outside of escapes.
 #[must_use]
 pub fn alter(text: &str, from: usize) -> String {
     let escaped =
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_site_without_sessions_passes_in_no_case() {
+    fn site_without_sessions_fails_in_every_case() {
         for case in Case::ALL {
             assert!(checked(case, &Bare).is_err(), "{case:?}");
         }
@@ -158,13 +158,13 @@ mod tests {
         }
 
         fn forged(&self, cookie: &str) -> String {
-            // Nobody has exchanged anything.
+            // The cookie stays genuine.
             cookie.to_owned()
         }
     }
 
     #[test]
-    fn a_site_that_does_not_do_its_work_does_not_pass() {
+    fn site_that_does_not_do_its_work_fails() {
         for case in [Case::Write, Case::New, Case::Forged] {
             assert!(checked(case, &Ours::repeatable().unwrap()).is_ok(), "{case:?}");
             assert!(checked(case, &Idle(Ours::repeatable().unwrap())).is_err(), "{case:?}");
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn one_character_is_exchanged_and_none_of_an_escape() {
+    fn one_character_is_exchanged_outside_of_escapes() {
         assert_eq!(alter("abc", 1), "axc");
         assert_eq!(alter("axc", 1), "ayc");
         assert_eq!(alter("a%2Bc", 1), "a%2Bx");

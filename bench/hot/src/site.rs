@@ -1,4 +1,4 @@
-//! What answers requests.
+//! A site: a store with services that answer requests.
 
 use std::fmt::Debug;
 use std::future::poll_fn;
@@ -19,25 +19,25 @@ use crate::{Handle, Work, service};
 /// The body of every response.
 pub type Body = Full<Bytes>;
 
-/// A store, with what answers requests on it.
+/// A store with services that answer requests.
 pub trait Site {
-    /// A service whose handler does this work, on the site's store.
+    /// Returns a service whose handler does this work, on the site's store.
     fn driver(&self, work: Work) -> Box<dyn Driver>;
 
-    /// The cookie with a signature that is wrong, or whatever else names no session of this site.
+    /// Returns the cookie with a wrong signature, or with an id that no session of this site has.
     fn forged(&self, cookie: &str) -> String;
 }
 
-/// A service that can be sent requests.
+/// A service that receives requests.
 pub trait Driver {
-    /// Sends one request, and tells what came back.
+    /// Sends one request, and returns the reply.
     ///
     /// # Errors
     ///
-    /// A failure of the service, or a status that is no success.
+    /// The service failed, or the status is not a success.
     fn ask(&mut self, runtime: &Runtime, cookie: Option<&HeaderValue>) -> Result<Reply>;
 
-    /// Sends so many requests, one after the other, each with the next of the cookies. This is what is measured.
+    /// Sends so many requests, one after the other, each with the next of the cookies. This is measured.
     ///
     /// # Errors
     ///
@@ -45,7 +45,7 @@ pub trait Driver {
     fn run(&mut self, runtime: &Runtime, cookies: &[HeaderValue], requests: u64) -> Result<()>;
 }
 
-/// What came back.
+/// The reply to a request.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Reply {
     /// The names and values of its cookies, as a browser sends them back.
@@ -61,7 +61,7 @@ impl Reply {
         let pairs: Vec<_> = set_cookies
             .map(String::from_utf8_lossy)
             .filter_map(|line| line.split(';').next().map(str::to_owned))
-            // One that is taken back has no value.
+            // A removed cookie has no value.
             .filter(|pair| !pair.ends_with('='))
             .collect();
         let text = String::from_utf8_lossy(body).into_owned();
@@ -89,7 +89,7 @@ where
     }
 
     fn run(&mut self, runtime: &Runtime, cookies: &[HeaderValue], requests: u64) -> Result<()> {
-        // Without tokio's budget: a server gives each request its own.
+        // Without tokio's budget, since a server has one for each request.
         runtime.block_on(tokio::task::unconstrained(async {
             let mut next = cookies.iter().cycle();
             for _ in 0..requests {
@@ -104,7 +104,7 @@ where
     }
 }
 
-/// What every round is made of.
+/// Sends one request: a round is made of these.
 async fn answer<S, B>(service: &mut S, cookie: Option<&HeaderValue>) -> Result<Response<B>>
 where
     S: Service<Request<()>, Response = Response<B>, Error: Debug>,
@@ -120,13 +120,13 @@ where
     Ok(response)
 }
 
-/// No sessions at all, around the same handler: what the cost is over.
+/// The same handler without sessions: costs are measured over it.
 #[derive(Clone, Copy, Debug)]
 pub struct Bare;
 
 impl Site for Bare {
     fn driver(&self, _: Work) -> Box<dyn Driver> {
-        Box::new(Tower(service::<Nobody>(Work::Ignore)))
+        Box::new(Tower(service::<NoSession>(Work::Ignore)))
     }
 
     fn forged(&self, cookie: &str) -> String {
@@ -134,10 +134,10 @@ impl Site for Bare {
     }
 }
 
-/// The session of no one. It is never asked for.
-struct Nobody;
+/// The session of a site without sessions. No handler asks for it.
+struct NoSession;
 
-impl Handle for Nobody {
+impl Handle for NoSession {
     async fn find(_: &Extensions) -> Option<Self> {
         None
     }
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cookies_are_sent_back_without_their_attributes_and_those_taken_back_not_at_all() {
+    fn cookies_lose_their_attributes_and_removed_cookies_are_not_sent_back() {
         let lines: [&[u8]; 3] = [b"sid=s%3Aa.b; Path=/", b"store=; Max-Age=0", b"b=2"];
         let reply = Reply::new(lines.into_iter(), b"text");
         assert_eq!(reply.cookie, "sid=s%3Aa.b; b=2");

@@ -1,4 +1,4 @@
-//! Counts what a request allocates, of every subject in every case, and prints it as JSON.
+//! Counts the allocations of a request, of every subject in every case, and prints them as JSON.
 
 use std::alloc::System;
 

@@ -1,29 +1,29 @@
-//! Loads servers in turn, all with the same.
+//! Loads servers in turn, all with the same requests.
 
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use express_session_testkit::servers;
+use serde_json::{Value, json};
 
 use super::round::Round;
 use super::visitors::Visitors;
 use crate::figures;
-use crate::parts::Options;
-use crate::process::{Core, Server};
+use crate::process::{Core, Options, Server};
 
 /// A server that answers with a number of views.
 pub(crate) trait Subject: Copy {
-    /// What it is called in the table.
+    /// Returns its name in the table.
     fn name(self) -> String;
 
-    /// Whether it has sessions, and so cookies.
+    /// Checks whether it has sessions, and so cookies.
     fn has_sessions(self) -> bool;
 
-    /// Starts it, with its sessions at this Redis, if that is where they are.
+    /// Starts it. The Redis at this URL is for its sessions, if it keeps them there.
     fn start(self, redis: &str) -> Result<Server>;
 }
 
-/// What came of one of them.
+/// The findings about one server.
 #[derive(Debug)]
 pub(crate) struct Loaded<S> {
     pub(crate) subject: S,
@@ -41,11 +41,10 @@ struct Run<S> {
     rounds: Vec<Round>,
 }
 
-/// How many visitors there are.
 const VISITORS: usize = 1000;
 
 /// Loads every server, in rounds that are interleaved.
-pub(crate) fn load<S: Subject>(subjects: &[S], options: &Options) -> Result<Vec<Loaded<S>>> {
+pub(crate) fn load<S: Subject>(subjects: &[S], options: Options) -> Result<Vec<Loaded<S>>> {
     let (rounds, time) = if options.quick { (2, 1) } else { (5, 3) };
     let redis = servers::redis().context("Redis is not installed")?;
     let redis_process = redis.process().context("Redis has ended")?;
@@ -61,7 +60,7 @@ pub(crate) fn load<S: Subject>(subjects: &[S], options: &Options) -> Result<Vec<
         let cookies = folder.path().join(format!("{}.cookies", runs.len()));
         runs.push(Run { subject: *subject, server, visitors, cookies, rounds: Vec::new() });
     }
-    // Where there are no sessions, requests are as long all the same.
+    // A server without sessions gets the cookies of another: its requests are as long.
     let some = runs.iter().find(|run| run.visitors.has_cookies()).map(|run| run.visitors.clone());
     for run in &mut runs {
         let visitors = if run.visitors.has_cookies() { Some(&run.visitors) } else { some.as_ref() };
@@ -72,7 +71,7 @@ pub(crate) fn load<S: Subject>(subjects: &[S], options: &Options) -> Result<Vec<
             let round = Round::play(&run.server, &run.cookies, redis_process, time)
                 .with_context(|| run.subject.name())?;
             run.visitors.came(round.requests);
-            // In the first round, code is compiled and memory asked for.
+            // In the first round, code is compiled and memory allocated.
             if number > 0 {
                 run.rounds.push(round);
             }
@@ -90,7 +89,7 @@ impl<S: Subject> Run<S> {
 }
 
 impl<S> Loaded<S> {
-    /// Gives the median of its rounds.
+    /// Returns the median of its rounds.
     pub(crate) fn median(&self, of: impl Fn(&Round) -> f64) -> f64 {
         figures::median(self.rounds.iter().map(of))
     }
@@ -99,17 +98,31 @@ impl<S> Loaded<S> {
         self.median(Round::per_second)
     }
 
-    /// What a request takes of the processor, in the server's process, in microseconds.
+    /// Returns the processor time of a request in the server's process, in microseconds.
     pub(crate) fn cpu_micros(&self) -> f64 {
         self.median(Round::cpu_of_one) * 1e6
     }
 
-    /// Requests in a second of the processor.
+    /// Returns the requests in a second of processor time.
     pub(crate) fn per_cpu_second(&self) -> f64 {
         1e6 / self.cpu_micros()
     }
 
-    /// The cells of two percentiles in milliseconds, and of what was lost.
+    /// Returns the figures for other programs.
+    pub(crate) fn raw(&self) -> Value
+    where
+        S: Subject,
+    {
+        json!({
+            "server": self.subject.name(),
+            "requests_per_second": self.per_second(),
+            "cpu_microseconds_per_request": self.cpu_micros(),
+            "lost": self.lost,
+            "rounds": self.rounds,
+        })
+    }
+
+    /// Returns the cells of two percentiles in milliseconds, and of the lost requests.
     pub(crate) fn last_cells(&self) -> [String; 3] {
         let millis = |of: fn(&Round) -> f64| format!("{:.2}", self.median(of) / 1000.0);
         let lost = self.lost.map(|lost| lost.to_string()).unwrap_or_default();

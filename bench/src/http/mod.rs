@@ -1,17 +1,18 @@
-//! The view counter over HTTP: requests in a second, and the processor's time for one.
+//! The view counter over HTTP: requests per second, and the processor time of a request.
 
 use anyhow::Result;
-use serde_json::json;
 
 pub(crate) use self::load::{Loaded, Subject, load};
 use self::round::Round;
-use self::site::{SITES, Sessions, Site, Stack};
-use crate::parts::Options;
-use crate::plot::{Bar, Bars, Plot};
+use self::serve::Stack;
+use self::site::{SITES, Sessions, Site};
+use crate::plot::{Bar, Data, Plot};
+use crate::process::Options;
 use crate::report::{Row, Section, Table, Target, figure};
 
 mod load;
 mod round;
+pub(crate) mod serve;
 mod site;
 mod visitors;
 
@@ -20,20 +21,16 @@ Every server answers `GET /` with the number of views, which is one more each ti
 axum with ours and with tower-sessions, and on Express. The load is the same for all: `wrk` with 32 connections,
 and 1,000 visitors in turn, each with a session and its cookie. Each server is one process on the first core,
 axum on a runtime of one thread; `wrk` and Redis are on the second. The rounds are interleaved, and the medians
-shown. The processor's time is that of the server's process, user and system, as the kernel counts it. \"Busy\" is
+shown. The processor time is that of the server's process, user and system, as the kernel counts it. \"Busy\" is
 its share of the first core, \"other\" the share that `wrk` and Redis had of the second: the one that is near 100 %
-limits the requests in a second. Where that is the second, a server can be slower unnoticed; the processor's time
-shows it all the same. Where it is neither, something else ran on the machine, and the requests in a second say
-nothing. Ours, express-session and the least layer (see above) sign their cookies, and tower-sessions is as its
-README has it, without signature. In the end every visitor is asked for the number of views: \"lost\" are requests
+limits the requests per second. Where that is the second, a server can be slower unnoticed; the processor time
+shows it all the same. Where it is neither, something else ran on the machine, and the requests per second mean
+nothing. Ours, express-session and the minimal layer (see above) sign their cookies; tower-sessions is as its
+README has it, without signature. At the end every visitor asks for the number of views: \"lost\" are requests
 that were answered and not counted.";
 
 /// Loads every server.
-///
-/// # Errors
-///
-/// A server that does not start, or does not answer as a view counter does.
-pub fn run(options: &Options) -> Result<Section> {
+pub(crate) fn run(options: Options) -> Result<Section> {
     load(SITES, options).map(|outcomes| section(&outcomes))
 }
 
@@ -59,75 +56,55 @@ fn redis_cpu_micros(outcome: &Outcome) -> f64 {
     outcome.median(Round::redis_cpu_of_one) * 1e6
 }
 
-/// What must be reached, and of whom.
-struct Goal {
-    case: &'static str,
-    unit: &'static str,
-    least: f64,
-    ours: Sessions,
-    peer: Site,
-    of: fn(&Outcome) -> f64,
-}
-
-const GOALS: [Goal; 5] = [
-    Goal {
-        case: "view counter over HTTP, memory, beside Express",
-        unit: PER_CPU_SECOND,
-        least: 8.0,
-        ours: Sessions::Memory,
-        peer: Site { stack: Stack::Express, sessions: Sessions::Memory },
-        of: Loaded::per_cpu_second,
-    },
-    Goal {
-        case: "view counter over HTTP, Redis, beside Express",
-        unit: PER_CPU_SECOND,
-        least: 4.0,
-        ours: Sessions::Redis,
-        peer: Site { stack: Stack::Express, sessions: Sessions::Redis },
-        of: Loaded::per_cpu_second,
-    },
-    Goal {
-        case: "view counter over HTTP, memory, beside axum without sessions",
-        unit: PER_SECOND,
-        least: 0.95,
-        ours: Sessions::Memory,
-        peer: Site { stack: Stack::Axum, sessions: Sessions::None },
-        of: Loaded::per_second,
-    },
-    // The stricter reading of the same: nothing but the server's own time counts.
-    Goal {
-        case: "view counter over HTTP, memory, beside axum without sessions, by the server's time",
-        unit: PER_CPU_SECOND,
-        least: 0.95,
-        ours: Sessions::Memory,
-        peer: Site { stack: Stack::Axum, sessions: Sessions::None },
-        of: Loaded::per_cpu_second,
-    },
-    Goal {
-        case: "view counter over HTTP, Redis, beside tower-sessions",
-        unit: PER_SECOND,
-        least: 1.5,
-        ours: Sessions::Redis,
-        peer: Site { stack: Stack::TowerSessions, sessions: Sessions::Redis },
-        of: Loaded::per_second,
-    },
-];
-
 const PER_SECOND: &str = "requests/s";
 const PER_CPU_SECOND: &str = "requests/CPU s";
 
-impl Goal {
-    fn row(&self, outcomes: &[Outcome]) -> Row {
-        let of = |site| outcomes.iter().find(|outcome| outcome.subject == site).map(self.of);
-        Row {
-            case: self.case.to_owned(),
-            unit: self.unit,
-            target: Target::TimesAtLeast(self.least),
-            ours: of(Site { stack: Stack::Ours, sessions: self.ours }),
-            peer: of(self.peer),
-        }
-    }
-}
+/// The targets: the case, its unit and figure, the least ratio, our sessions, and the peer.
+type Goal = (&'static str, &'static str, fn(&Outcome) -> f64, f64, Sessions, Site);
+
+const GOALS: [Goal; 5] = [
+    (
+        "view counter over HTTP, memory, beside Express",
+        PER_CPU_SECOND,
+        Loaded::per_cpu_second,
+        8.0,
+        Sessions::Memory,
+        Site { stack: Stack::Express, sessions: Sessions::Memory },
+    ),
+    (
+        "view counter over HTTP, Redis, beside Express",
+        PER_CPU_SECOND,
+        Loaded::per_cpu_second,
+        4.0,
+        Sessions::Redis,
+        Site { stack: Stack::Express, sessions: Sessions::Redis },
+    ),
+    (
+        "view counter over HTTP, memory, beside axum without sessions",
+        PER_SECOND,
+        Loaded::per_second,
+        0.95,
+        Sessions::Memory,
+        Site { stack: Stack::Axum, sessions: Sessions::None },
+    ),
+    // The stricter reading of the same: only the server's own time counts.
+    (
+        "view counter over HTTP, memory, beside axum without sessions, by the server's time",
+        PER_CPU_SECOND,
+        Loaded::per_cpu_second,
+        0.95,
+        Sessions::Memory,
+        Site { stack: Stack::Axum, sessions: Sessions::None },
+    ),
+    (
+        "view counter over HTTP, Redis, beside tower-sessions",
+        PER_SECOND,
+        Loaded::per_second,
+        1.5,
+        Sessions::Redis,
+        Site { stack: Stack::TowerSessions, sessions: Sessions::Redis },
+    ),
+];
 
 fn section(outcomes: &[Outcome]) -> Section {
     let head = [
@@ -143,35 +120,35 @@ fn section(outcomes: &[Outcome]) -> Section {
         "lost",
     ];
     let raw = outcomes.iter().map(|outcome| {
-        json!({
-            "server": outcome.subject.name(),
-            "requests_per_second": outcome.per_second(),
-            "cpu_microseconds_per_request": outcome.cpu_micros(),
-            "redis_cpu_microseconds_per_request": redis_cpu_micros(outcome),
-            "lost": outcome.lost,
-            "rounds": outcome.rounds,
-        })
+        let mut raw = outcome.raw();
+        raw["redis_cpu_microseconds_per_request"] = redis_cpu_micros(outcome).into();
+        raw
     });
     let bars = outcomes.iter().map(|outcome| Bar {
         label: outcome.subject.name(),
         value: outcome.per_cpu_second(),
         is_ours: outcome.subject.stack == Stack::Ours,
     });
+    let rows = GOALS.into_iter().map(|(case, unit, of, least, sessions, peer)| {
+        let of = |site| outcomes.iter().find(|outcome| outcome.subject == site).map(of);
+        Row {
+            case: case.to_owned(),
+            unit,
+            target: Target::TimesAtLeast(least),
+            ours: of(Site { stack: Stack::Ours, sessions }),
+            peer: of(peer),
+        }
+    });
     Section {
-        title: "Over HTTP".to_owned(),
-        text: TEXT.to_owned(),
-        tables: vec![Table {
-            caption: "The view counter".to_owned(),
-            head: head.map(str::to_owned).to_vec(),
-            rows: outcomes.iter().map(cells).collect(),
+        title: "Over HTTP",
+        text: TEXT,
+        tables: vec![Table::new("The view counter", head, outcomes.iter().map(cells))],
+        plots: vec![Plot {
+            name: "http",
+            title: "The view counter over HTTP: requests in a second of the processor",
+            data: Data::Bars("", bars.collect()),
         }],
-        plots: vec![Plot::Bars(Bars {
-            name: "http".to_owned(),
-            title: "The view counter over HTTP: requests in a second of the processor".to_owned(),
-            unit: String::new(),
-            bars: bars.collect(),
-        })],
-        rows: GOALS.iter().map(|goal| goal.row(outcomes)).collect(),
+        rows: rows.collect(),
         raw: raw.collect(),
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::process::{self, Core, Server};
 
-/// What came of it.
+/// The findings of the round.
 #[derive(Debug, Serialize)]
 pub(crate) struct Round {
     pub(crate) requests: u64,
@@ -21,7 +21,7 @@ pub(crate) struct Round {
     pub(crate) p99: f64,
 }
 
-/// Requests without an answer, or without a good one.
+/// Requests without an answer, or with a status that is no success.
 #[derive(Debug, Default, Deserialize, PartialEq)]
 struct Failed {
     connect: u64,
@@ -31,7 +31,7 @@ struct Failed {
     timeout: u64,
 }
 
-/// What the script of the load generator prints.
+/// The output of the load generator's script.
 #[derive(Deserialize)]
 struct Printed {
     requests: u64,
@@ -43,11 +43,11 @@ struct Printed {
 
 const SCRIPT: &str = include_str!("visitors.lua");
 const CONNECTIONS: &str = "32";
-/// Longer than any machine is busy with something else: what takes longer hangs.
+/// A request that takes longer hangs: no machine is busy with something else for that long.
 const TIMEOUT: &str = "20s";
 
 impl Round {
-    /// Loads a server for so many seconds, with a file of cookies.
+    /// Loads a server for so many seconds, with the cookies of a file.
     pub(crate) fn play(server: &Server, cookies: &Path, redis: u32, seconds: u32) -> Result<Self> {
         let script = cookies.with_extension("lua");
         fs::write(&script, SCRIPT)?;
@@ -89,12 +89,12 @@ impl Round {
         self.redis_cpu_seconds / self.requests as f64
     }
 
-    /// The share of its core that the server took.
+    /// Returns the server's share of its core.
     pub(crate) fn busy(&self) -> f64 {
         self.cpu_seconds / self.seconds
     }
 
-    /// The same of the load generator and Redis, on the other core.
+    /// Returns the share of the load generator and Redis on the other core.
     pub(crate) fn other_busy(&self) -> f64 {
         (self.wrk_cpu_seconds + self.redis_cpu_seconds) / self.seconds
     }

@@ -1,22 +1,14 @@
 //! The servers, and how each is started.
 
 use anyhow::Result;
+use clap::ValueEnum as _;
 use serde_json::json;
 
 use super::load::Subject;
+use super::serve::Stack;
 use crate::process::{self, Core, Server};
 
-/// What serves, and with whose sessions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stack {
-    Axum,
-    Least,
-    Ours,
-    TowerSessions,
-    Express,
-}
-
-/// Where the sessions are.
+/// The place of the sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sessions {
     None,
@@ -24,7 +16,7 @@ pub(super) enum Sessions {
     Redis,
 }
 
-/// A server with the view counter.
+/// A server of the view counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Site {
     pub(super) stack: Stack,
@@ -34,7 +26,7 @@ pub(super) struct Site {
 /// All of them, in the order of the rounds.
 pub(super) const SITES: &[Site] = &[
     Site { stack: Stack::Axum, sessions: Sessions::None },
-    Site { stack: Stack::Least, sessions: Sessions::Memory },
+    Site { stack: Stack::MinimalLayer, sessions: Sessions::Memory },
     Site { stack: Stack::Ours, sessions: Sessions::Memory },
     Site { stack: Stack::TowerSessions, sessions: Sessions::Memory },
     Site { stack: Stack::Ours, sessions: Sessions::Redis },
@@ -48,7 +40,7 @@ impl Subject for Site {
     fn name(self) -> String {
         let stack = match (self.stack, self.sessions) {
             (Stack::Axum, _) => "axum",
-            (Stack::Least, _) => "axum, the least layer",
+            (Stack::MinimalLayer, _) => "axum, the minimal layer",
             (Stack::Ours, _) => "axum, ours",
             (Stack::TowerSessions, Sessions::Redis) => "axum, tower-sessions 0.14",
             (Stack::TowerSessions, _) => "axum, tower-sessions 0.15",
@@ -67,34 +59,21 @@ impl Subject for Site {
     }
 
     fn start(self, redis: &str) -> Result<Server> {
-        let mut command;
-        match self.stack {
-            Stack::Express => {
-                let sessions = match self.sessions {
-                    Sessions::None => "none",
-                    Sessions::Memory => "memory",
-                    Sessions::Redis => "redis",
-                };
-                let options =
-                    json!({ "sessions": sessions, "url": redis, "secret": "keyboard cat" });
-                command = Core::Measured.command("node");
-                command.arg("server.mjs").arg(options.to_string());
-                command.current_dir(process::node_folder()?);
-                command.env("NO_DEPRECATION", "express-session").env("NODE_ENV", "production");
-            }
-            Stack::Axum | Stack::Least | Stack::Ours | Stack::TowerSessions => {
-                command = Core::Measured.command(process::subject()?);
-                command.arg("serve").arg(match self.stack {
-                    Stack::Least => "least",
-                    Stack::Ours => "ours",
-                    Stack::TowerSessions => "tower-sessions",
-                    Stack::Axum | Stack::Express => "bare",
-                });
-                if self.sessions == Sessions::Redis {
-                    command.args(["--redis", redis]);
-                }
-            }
+        if self.stack == Stack::Express {
+            let sessions = match self.sessions {
+                Sessions::None => "none",
+                Sessions::Memory => "memory",
+                Sessions::Redis => "redis",
+            };
+            let options = json!({ "sessions": sessions, "url": redis, "secret": "keyboard cat" });
+            return process::node_server("server.mjs", &options);
         }
-        Server::start(command)
+        let mut command = Core::Measured.command(process::itself()?);
+        command.arg("serve");
+        command.args(self.stack.to_possible_value().map(|value| value.get_name().to_owned()));
+        if self.sessions == Sessions::Redis {
+            command.args(["--redis", redis]);
+        }
+        Server::start(&mut command)
     }
 }

@@ -1,4 +1,4 @@
-//! Who visits: a cookie for each, and what was counted for them in the end.
+//! The visitors: a cookie for each, and the number of views that the server counted for them.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use ureq::Agent;
 
-/// Visitors with a session each. A clone is the same ones, as they are now.
+/// Visitors with a session each.
 #[derive(Clone, Debug)]
 pub(crate) struct Visitors {
     cookies: Vec<String>,
@@ -15,21 +15,21 @@ pub(crate) struct Visitors {
 }
 
 impl Visitors {
-    /// Lets so many visit for the first time.
+    /// Makes so many first visits.
     pub(crate) fn new(port: u16, count: usize) -> Result<Self> {
         let agent = Agent::new_with_defaults();
         let mut cookies = Vec::new();
         for _ in 0..count {
             let (views, cookie) = visit(&agent, port, None)?;
             cookies.extend(cookie);
-            // Without sessions, all are counted together.
-            ensure!(cookies.is_empty() || views == 1, "a first visit is said to be number {views}");
+            // A server without sessions counts all visits together.
+            ensure!(cookies.is_empty() || views == 1, "a first visit is counted as number {views}");
         }
         ensure!(cookies.is_empty() || cookies.len() == count, "some visitors have no cookie");
-        // The same once more: it is their session, and it counts.
+        // A second visit shows that the session is stored.
         for cookie in &cookies {
             let (views, _) = visit(&agent, port, Some(cookie))?;
-            ensure!(views == 2, "a second visit is said to be number {views}");
+            ensure!(views == 2, "a second visit is counted as number {views}");
         }
         let requests = 2 * cookies.len() as u64;
         Ok(Self { cookies, requests })
@@ -44,12 +44,12 @@ impl Visitors {
         Ok(fs::write(file, self.cookies.join("\n"))?)
     }
 
-    /// Says that they made so many more requests.
+    /// Adds requests that the visitors made.
     pub(crate) fn came(&mut self, requests: u64) {
         self.requests += requests;
     }
 
-    /// How many requests were answered and not counted.
+    /// Returns how many requests were answered and not counted.
     pub(crate) fn lost(&self, port: u16) -> Result<u64> {
         let agent = Agent::new_with_defaults();
         let mut counted = 0;
@@ -57,12 +57,12 @@ impl Visitors {
             let (views, _) = visit(&agent, port, Some(cookie))?;
             counted += views - 1;
         }
-        // Some more were counted whose answer came too late.
+        // The server may also have counted requests whose answer came too late.
         Ok(self.requests.saturating_sub(counted))
     }
 }
 
-/// Gives the number of views, and the cookie that is set.
+/// Returns the number of views, and the cookie that is set.
 fn visit(agent: &Agent, port: u16, cookie: Option<&str>) -> Result<(u64, Option<String>)> {
     let mut request = agent.get(format!("http://127.0.0.1:{port}/"));
     if let Some(cookie) = cookie {

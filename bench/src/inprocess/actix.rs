@@ -1,7 +1,7 @@
 //! actix-session, on a store in memory.
 //!
-//! None comes with it, so this is one: a map of what actix-session keeps, which is copied at a load and moved in at
-//! a save. Nothing of it is shared between threads, like all of actix.
+//! actix-session comes without one, so this is one: a map, from which a load copies a session and into which a save
+//! moves it. It is not shared between threads, like all of actix.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -29,13 +29,14 @@ pub(super) struct Actix {
 }
 
 impl Actix {
-    /// The middleware with its defaults, but for a cookie that is signed and not encrypted, and goes over plain HTTP.
+    /// Uses the middleware with its defaults, except that the cookie is signed rather than encrypted and goes over
+    /// plain HTTP.
     pub(super) fn with_sessions(runtime: &Runtime) -> Self {
         let sessions = Some((Memory::default(), Key::generate()));
         Self { sessions, runtime: runtime.handle().clone() }
     }
 
-    /// Without sessions.
+    /// Uses no sessions.
     pub(super) fn bare(runtime: &Runtime) -> Self {
         Self { sessions: None, runtime: runtime.handle().clone() }
     }
@@ -62,7 +63,7 @@ impl Site for Actix {
     }
 }
 
-/// What is sent requests.
+/// An application that receives requests.
 #[derive(Debug)]
 struct Application<S>(S);
 
@@ -99,12 +100,12 @@ where
     }
 }
 
-/// A header of actix's own kind.
+/// Converts a header to actix's type.
 fn converted(cookie: &http::HeaderValue) -> Result<HeaderValue> {
     Ok(HeaderValue::from_bytes(cookie.as_bytes())?)
 }
 
-/// What every round is made of.
+/// Sends one request: a round is made of these.
 async fn answer<S, B>(service: &S, cookie: Option<&HeaderValue>) -> Result<ServiceResponse<B>>
 where
     S: Service<Request, Response = ServiceResponse<B>, Error = Error>,
@@ -121,7 +122,7 @@ where
     Ok(response)
 }
 
-/// The handler, with the same work as all others. Actix's sessions are read and written without waiting.
+/// Does the work of every handler. Actix's sessions are read and written without waiting.
 fn work(does: Work, request: &HttpRequest) -> HttpResponse {
     let done = match does {
         Work::Ignore => Some(()),
@@ -165,7 +166,7 @@ fn seed(session: &Session) -> Option<()> {
 
 type State = HashMap<String, String>;
 
-/// Sessions with their ends.
+/// Sessions with their expiry.
 #[derive(Clone, Debug, Default)]
 struct Memory(Rc<RefCell<HashMap<String, (State, OffsetDateTime)>>>);
 

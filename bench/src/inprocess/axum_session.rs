@@ -1,4 +1,4 @@
-//! `axum_session`, on the map that it keeps sessions in.
+//! `axum_session`, on its map of sessions in memory.
 
 use anyhow::Result;
 use axum_session::{Key, Session, SessionConfig, SessionLayer, SessionNullPool, SessionStore};
@@ -17,7 +17,7 @@ pub(super) struct AxumSession {
 }
 
 impl AxumSession {
-    /// With a signed cookie.
+    /// Signs its cookie.
     pub(super) fn signed(runtime: &Runtime) -> Result<Self> {
         let config = SessionConfig::default().with_key(Key::generate()).with_secure(false);
         let store = runtime.block_on(SessionStore::new(None, config))?;

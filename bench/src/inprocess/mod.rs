@@ -1,4 +1,4 @@
-//! The middleware's cost over the bare service, in one process.
+//! The cost of a session layer over the bare service, in one process.
 
 use std::thread;
 
@@ -9,30 +9,27 @@ use express_session_testkit::Spy;
 use serde_json::json;
 
 use self::allocations::Allocations;
+use self::lower_bound::Step;
 use self::subjects::Subject;
+use self::time::Times;
 use crate::figures;
-use crate::parts::Options;
-use crate::plot::{Bar, Bars, Plot};
-use crate::process::{self, Core};
+use crate::plot::{Bar, Data, Plot};
+use crate::process::{self, Options};
 use crate::report::{Row, Section, Table, Target, figure, short};
 
 mod actix;
 pub mod allocations;
 mod axum_session;
-mod floor;
-mod instructions;
+pub(crate) mod drive;
+pub(crate) mod lower_bound;
 pub mod subjects;
-mod time;
+pub(crate) mod time;
 mod tower_sessions;
 
-pub use self::floor::{Floor, Step};
-pub use self::instructions::Drive;
-pub use self::time::{Time, Times};
-
-/// Whose cost the targets are about.
+/// The peer of the targets.
 const RIVAL: &str = "tower-sessions-signed";
 
-/// Nanoseconds over the bare service, and how many times the rival's cost, that ours may take.
+/// The targets of ours: nanoseconds over the bare service, and the ratio to the rival's cost.
 const LIMITS: [(Case, f64, Option<f64>); 5] = [
     (Case::Ignore, 400.0, Some(1.0 / 4.0)),
     (Case::Read, 600.0, Some(1.0 / 4.0)),
@@ -41,17 +38,16 @@ const LIMITS: [(Case, f64, Option<f64>); 5] = [
     (Case::Forged, 300.0, None),
 ];
 
-/// What was found out.
 struct Findings {
     times: Vec<Times>,
-    floor: Vec<Step>,
+    lower_bound: Vec<Step>,
     allocations: Vec<Allocations>,
     instructions: Vec<Instructions>,
-    /// Ours: calls of the store, of a request in each case.
+    /// Our calls of the store, for a request in each case.
     calls: Vec<(Case, f64)>,
 }
 
-/// What one subject takes for a request in one case.
+/// The instructions of one subject for a request in one case.
 #[derive(serde::Serialize)]
 struct Instructions {
     case: &'static str,
@@ -60,14 +56,15 @@ struct Instructions {
 }
 
 /// Measures every subject in every case.
-///
-/// # Errors
-///
-/// A subject that does not do what the case asks for.
-pub fn run(options: &Options) -> Result<Section> {
+pub(crate) fn run(options: Options) -> Result<Section> {
+    let [time, lower_bound] = if options.quick {
+        [["time", "11", "500"], ["lower-bound", "11", "2000"]]
+    } else {
+        [["time", "101", "4000"], ["lower-bound", "101", "20000"]]
+    };
     let findings = Findings {
-        times: times(options)?,
-        floor: floor(options)?,
+        times: process::found_on_core(&time)?,
+        lower_bound: process::found_on_core(&lower_bound)?,
         allocations: allocations::counted()?,
         instructions: counted(options)?,
         calls: Case::ALL.into_iter().map(|case| Ok((case, calls(case)?))).collect::<Result<_>>()?,
@@ -75,23 +72,9 @@ pub fn run(options: &Options) -> Result<Section> {
     Ok(findings.section())
 }
 
-/// Measures in a process of its own, which is kept on a core.
-fn times(options: &Options) -> Result<Vec<Times>> {
-    let (rounds, micros) = if options.quick { ("11", "500") } else { ("101", "4000") };
-    let mut child = Core::Measured.command(process::beside("path")?);
-    Ok(serde_json::from_str(&process::output(child.args(["time", rounds, micros]))?)?)
-}
-
-/// Measures what everybody has to do.
-fn floor(options: &Options) -> Result<Vec<Step>> {
-    let (rounds, times) = if options.quick { ("11", "2000") } else { ("101", "20000") };
-    let mut child = Core::Measured.command(process::beside("path")?);
-    Ok(serde_json::from_str(&process::output(child.args(["floor", rounds, times]))?)?)
-}
-
-/// A quick run counts only what the targets are about. As many cores count as there are: nobody's time is measured.
-fn counted(options: &Options) -> Result<Vec<Instructions>> {
-    if !instructions::can_count() {
+/// Counts instructions, in a quick run only those of ours and the rival. All cores count: no time is measured here.
+fn counted(options: Options) -> Result<Vec<Instructions>> {
+    if !drive::can_count() {
         return Ok(Vec::new());
     }
     let wanted =
@@ -101,7 +84,7 @@ fn counted(options: &Options) -> Result<Vec<Instructions>> {
         subjects.flat_map(|subject| Case::ALL.map(move |case| (subject, case))).collect();
     let count = |&(subject, case): &(&'static Subject, Case)| {
         let requests = if options.quick { subject.requests / 10 } else { subject.requests };
-        let count = instructions::per_request(subject, case, requests);
+        let count = drive::per_request(subject, case, requests);
         let count = count.with_context(|| format!("{}, {}", subject.title, case.title()))?;
         Ok(Instructions { case: case.name(), subject: subject.name, count })
     };
@@ -112,14 +95,14 @@ fn counted(options: &Options) -> Result<Vec<Instructions>> {
         let counting: Vec<_> = (0..cores).map(|first| scope.spawn(share(first))).collect();
         let shares = counting.into_iter().map(|share| {
             let counted: Result<Vec<_>> =
-                share.join().map_err(|_| anyhow!("counting broke off"))?;
+                share.join().map_err(|_| anyhow!("a counting thread panicked"))?;
             counted
         });
         Ok(shares.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     })
 }
 
-/// What a request asks of our store.
+/// Counts the calls of our store for a request.
 #[expect(clippy::cast_precision_loss, reason = "few calls")]
 fn calls(case: Case) -> Result<f64> {
     let spy = Spy::new(MemoryStore::new());
@@ -135,14 +118,14 @@ impl Findings {
         let calls = self.calls.iter().map(|(case, calls)| (case.name().to_owned(), json!(calls)));
         let calls: serde_json::Map<_, _> = calls.collect();
         Section {
-            title: "In process: what a session costs".to_owned(),
-            text: include_str!("section.md").to_owned(),
+            title: "In process: the cost of a session",
+            text: include_str!("section.md"),
             tables: self.tables(),
             plots: vec![self.plot()],
             rows: self.rows(),
             raw: json!({
                 "times": self.times,
-                "floor": self.floor,
+                "lower_bound": self.lower_bound,
                 "allocations": self.allocations,
                 "instructions": self.instructions,
                 "store_calls": calls,
@@ -161,26 +144,25 @@ impl Findings {
             Some(format!("{} ({} B)", short(count), figure(bytes)))
         };
         let instructions = |subject: &Subject, case| self.instructed(subject, case).map(figure);
-        let calls = Table {
-            caption: "Calls of the store, of a request to ours".to_owned(),
-            head: vec!["case".to_owned(), "calls".to_owned()],
-            rows: self
-                .calls
-                .iter()
-                .map(|(case, calls)| vec![case.title().to_owned(), short(*calls)])
-                .collect(),
-        };
+        let calls = self.calls.iter();
+        let calls = calls.map(|(case, calls)| vec![case.title().to_owned(), short(*calls)]);
+        let steps = self.lower_bound.iter();
+        let steps = steps.map(|step| vec![step.what.clone(), figure(step.nanoseconds)]);
         vec![
             table("Time over the bare service in ns: median (quartiles)", time),
             table("Allocations over the bare service (and their bytes)", allocations),
             table("Instructions over the bare service", instructions),
-            calls,
+            Table::new("Calls of the store, for a request to ours", ["case", "calls"], calls),
             self.bare(),
-            self.floor(),
+            Table::new(
+                "The steps of every layer, each alone, on warm caches",
+                ["step", "ns"],
+                steps,
+            ),
         ]
     }
 
-    /// What all the costs are over.
+    /// Returns the table of the bare services.
     fn bare(&self) -> Table {
         let bare = || subjects::ALL.iter().filter(|subject| subject.bare.is_none());
         let row = |case: Case| {
@@ -194,23 +176,8 @@ impl Findings {
             };
             [case.title().to_owned()].into_iter().chain(bare().map(cell)).collect()
         };
-        Table {
-            caption:
-                "The bare services themselves, with the request that is made: time, allocations"
-                    .to_owned(),
-            head: head(bare()),
-            rows: Case::ALL.into_iter().map(row).collect(),
-        }
-    }
-
-    /// What no cost gets below.
-    fn floor(&self) -> Table {
-        let row = |step: &Step| vec![step.what.clone(), figure(step.nanoseconds)];
-        Table {
-            caption: "What every layer has to do, each alone, on warm caches".to_owned(),
-            head: vec!["step".to_owned(), "ns".to_owned()],
-            rows: self.floor.iter().map(row).collect(),
-        }
+        let caption = "The bare services, with the request that is made: time, allocations";
+        Table::new(caption, head(bare()), Case::ALL.into_iter().map(row))
     }
 
     fn plot(&self) -> Plot {
@@ -223,15 +190,14 @@ impl Findings {
                 }
             }
         }
-        Plot::Bars(Bars {
-            name: "inprocess".to_owned(),
-            title: "Time over the bare service (axum_session does not fit)".to_owned(),
-            unit: "ns".to_owned(),
-            bars,
-        })
+        Plot {
+            name: "inprocess",
+            title: "Time over the bare service (axum_session does not fit)",
+            data: Data::Bars("ns", bars),
+        }
     }
 
-    /// What must be reached.
+    /// Returns the targets.
     fn rows(&self) -> Vec<Row> {
         let ours = &subjects::ALL[0];
         let rival = subjects::ALL.iter().find(|subject| subject.name == RIVAL);
@@ -269,7 +235,7 @@ impl Findings {
         rows
     }
 
-    /// The quartiles of the time over the bare service.
+    /// Returns the quartiles of the time over the bare service.
     fn cost(&self, subject: &Subject, case: Case) -> Option<[f64; 3]> {
         let rounds = self.rounds(subject.name, case)?;
         let bare = self.rounds(subject.bare?, case)?;
@@ -283,7 +249,7 @@ impl Findings {
         Some(&found.rounds)
     }
 
-    /// Allocations and their bytes over the bare service.
+    /// Returns the allocations and their bytes over the bare service.
     fn allocated(&self, subject: &Subject, case: Case) -> Option<(f64, f64)> {
         let with = self.allocations_of(subject.name, case)?;
         let without = self.allocations_of(subject.bare?, case)?;
@@ -305,19 +271,18 @@ impl Findings {
     }
 }
 
-/// Those with sessions.
+/// Returns the subjects with sessions.
 fn measured() -> impl Iterator<Item = &'static Subject> {
     subjects::ALL.iter().filter(|subject| subject.bare.is_some())
 }
 
-/// A row for each case, a column for each library.
+/// Returns a table with a row for each case and a column for each library.
 fn table(caption: &str, cell: impl Fn(&Subject, Case) -> Option<String>) -> Table {
     let row = |case: Case| {
         let cells = measured().map(|subject| cell(subject, case).unwrap_or_else(|| "–".to_owned()));
         [case.title().to_owned()].into_iter().chain(cells).collect()
     };
-    let rows = Case::ALL.into_iter().map(row).collect();
-    Table { caption: caption.to_owned(), head: head(measured()), rows }
+    Table::new(caption, head(measured()), Case::ALL.into_iter().map(row))
 }
 
 fn head<'s>(subjects: impl Iterator<Item = &'s Subject>) -> Vec<String> {
@@ -325,7 +290,7 @@ fn head<'s>(subjects: impl Iterator<Item = &'s Subject>) -> Vec<String> {
     ["case".to_owned()].into_iter().chain(titles).collect()
 }
 
-/// As it fits beside a bar.
+/// Returns a title that fits beside a bar.
 fn short_title(case: Case) -> &'static str {
     if case == Case::Ignore { "session ignored" } else { case.title() }
 }

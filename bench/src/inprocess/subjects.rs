@@ -1,4 +1,4 @@
-//! Whose sessions are measured.
+//! The libraries that are measured.
 
 use anyhow::{Context as _, Result};
 use bench_hot::Case;
@@ -6,16 +6,16 @@ use bench_hot::{Bare, Ours, Prepared, Site};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{actix, axum_session, tower_sessions};
-use crate::least::Least;
+use crate::minimal_layer::MinimalLayer;
 
-/// A library with its settings, or none.
+/// A library with its settings, or a service without sessions.
 #[derive(Debug)]
 pub struct Subject {
-    /// What it is called in a table.
+    /// Its name in a table.
     pub title: &'static str,
-    /// What it is called on a command line.
+    /// Its name on a command line.
     pub name: &'static str,
-    /// The subject without sessions that its cost is over; `None` of such a one.
+    /// The subject without sessions that its cost is over; `None` if this is one.
     pub bare: Option<&'static str>,
     /// How many requests are enough where each is counted.
     pub requests: u64,
@@ -24,91 +24,69 @@ pub struct Subject {
 
 /// All of them. The first is ours.
 pub const ALL: &[Subject] = &[
+    Subject::new("ours", "ours", BARE, |_| Ok(Box::new(Ours::new()?))),
+    Subject::new("the minimal layer", "minimal-layer", BARE, |_| {
+        Ok(Box::new(MinimalLayer::new()?))
+    }),
+    Subject::new("tower-sessions signed", "tower-sessions-signed", BARE, |_| {
+        Ok(Box::new(tower_sessions::TowerSessions::signed()))
+    }),
+    Subject::new("tower-sessions plain", "tower-sessions-plain", BARE, |_| {
+        Ok(Box::new(tower_sessions::TowerSessions::plain()))
+    }),
+    Subject::new("actix-session signed", "actix-session-signed", Some("bare-actix"), |runtime| {
+        Ok(Box::new(actix::Actix::with_sessions(runtime)))
+    }),
     Subject {
-        title: "ours",
-        name: "ours",
-        bare: Some("bare"),
-        requests: 2000,
-        open: |_| Ok(Box::new(Ours::new()?)),
-    },
-    Subject {
-        title: "the least layer",
-        name: "least",
-        bare: Some("bare"),
-        requests: 2000,
-        open: |_| Ok(Box::new(Least::new()?)),
-    },
-    Subject {
-        title: "tower-sessions signed",
-        name: "tower-sessions-signed",
-        bare: Some("bare"),
-        requests: 2000,
-        open: |_| Ok(Box::new(tower_sessions::TowerSessions::signed())),
-    },
-    Subject {
-        title: "tower-sessions plain",
-        name: "tower-sessions-plain",
-        bare: Some("bare"),
-        requests: 2000,
-        open: |_| Ok(Box::new(tower_sessions::TowerSessions::plain())),
-    },
-    Subject {
-        title: "actix-session signed",
-        name: "actix-session-signed",
-        bare: Some("bare-actix"),
-        requests: 2000,
-        open: |runtime| Ok(Box::new(actix::Actix::with_sessions(runtime))),
-    },
-    Subject {
-        title: "axum_session signed",
-        name: "axum-session-signed",
-        bare: Some("bare"),
         requests: 200,
-        open: |runtime| Ok(Box::new(axum_session::AxumSession::signed(runtime)?)),
+        ..Subject::new("axum_session signed", "axum-session-signed", BARE, |runtime| {
+            Ok(Box::new(axum_session::AxumSession::signed(runtime)?))
+        })
     },
-    Subject {
-        title: "bare tower service",
-        name: "bare",
-        bare: None,
-        requests: 2000,
-        open: |_| Ok(Box::new(Bare)),
-    },
-    Subject {
-        title: "bare actix application",
-        name: "bare-actix",
-        bare: None,
-        requests: 2000,
-        open: |runtime| Ok(Box::new(actix::Actix::bare(runtime))),
-    },
+    Subject::new("bare tower service", "bare", None, |_| Ok(Box::new(Bare))),
+    Subject::new("bare actix application", "bare-actix", None, |runtime| {
+        Ok(Box::new(actix::Actix::bare(runtime)))
+    }),
 ];
 
+const BARE: Option<&str> = Some("bare");
+
 impl Subject {
-    /// The subject of that name.
+    const fn new(
+        title: &'static str,
+        name: &'static str,
+        bare: Option<&'static str>,
+        open: fn(&Runtime) -> Result<Box<dyn Site>>,
+    ) -> Self {
+        Self { title, name, bare, requests: 2000, open }
+    }
+
+    /// Returns the subject of that name.
     ///
     /// # Errors
     ///
-    /// There is none.
+    /// No subject has it.
     pub fn of_name(name: &str) -> Result<&'static Self> {
         let found = ALL.iter().find(|subject| subject.name == name);
         found.with_context(|| format!("no subject is called {name}"))
     }
 
-    /// A case on a new site.
+    /// Prepares a case on a new site.
     ///
     /// # Errors
     ///
-    /// A site that does not do its work.
+    /// The site fails to do its work.
     pub fn prepare(&self, case: Case, runtime: &Runtime) -> Result<Prepared> {
         let site = (self.open)(runtime)?;
         let prepared = Prepared::new(case, &*site, runtime);
         prepared.with_context(|| format!("{}, {}", self.title, case.title()))
     }
 
-    /// Makes sure that it does what the case is about, unless it has no sessions.
+    /// Checks that it does the work of the case, unless it has no sessions.
     ///
     /// # Errors
     ///
-    /// Says what it did instead.
+    /// It did something else.
     pub fn check(&self, case: Case, prepared: &mut Prepared, runtime: &Runtime) -> Result<()> {
         if self.bare.is_none() {
             return Ok(());
@@ -118,7 +96,7 @@ impl Subject {
     }
 }
 
-/// What every subject runs on: one thread, with the timer that a server has.
+/// Returns the runtime of every subject: one thread, with the timer that a server has.
 ///
 /// # Errors
 ///
@@ -132,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_subject_does_what_every_case_is_about() {
+    fn every_subject_does_the_work_of_every_case() {
         let runtime = runtime().unwrap();
         for subject in ALL {
             for case in Case::ALL {

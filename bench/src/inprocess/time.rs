@@ -1,47 +1,39 @@
-//! How long a request takes.
+//! The time of a request.
 //!
-//! All subjects in one process, one round of each after the other, so that what disturbs the machine disturbs them
-//! alike. A cost is the difference between a subject's round and the round of its bare service beside it.
+//! All subjects run in one process, one round of each after the other, so that a disturbance of the machine reaches
+//! them alike. A cost is the difference between a subject's round and the round of its bare service beside it.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bench_hot::{Case, Prepared};
-use clap::Args;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
 use super::subjects::{self, Subject};
 
-/// What a child does: it measures the time, on the core that it was started on.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct Time {
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Args {
     /// How many rounds of each subject
-    pub rounds: u32,
+    rounds: u32,
     /// How long a round takes, in microseconds
-    pub micros: u32,
+    micros: u32,
 }
 
 /// The times of one subject in one case.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct Times {
-    /// The case's name.
-    pub case: String,
-    /// The subject's name.
-    pub subject: String,
+pub(crate) struct Times {
+    pub(super) case: String,
+    pub(super) subject: String,
     /// How many requests a round has.
-    pub requests: u64,
+    requests: u64,
     /// Nanoseconds of a request, in each round.
-    pub rounds: Vec<f64>,
+    pub(super) rounds: Vec<f64>,
 }
 
-impl Time {
+impl Args {
     /// Measures every subject in every case.
-    ///
-    /// # Errors
-    ///
-    /// A subject that does not do what the case is about.
-    pub fn run(self) -> Result<Vec<Times>> {
+    pub(crate) fn run(self) -> Result<Vec<Times>> {
         let runtime = subjects::runtime()?;
         let mut all = Vec::new();
         for case in Case::ALL {
@@ -54,7 +46,7 @@ impl Time {
         let lanes = subjects::ALL.iter().map(|subject| self.lane(subject, case, runtime));
         let mut lanes = lanes.collect::<Result<Vec<_>>>()?;
         for round in 0..self.rounds as usize {
-            // Nobody always runs behind the same other.
+            // Each round begins with another subject, so that no subject always runs behind the same one.
             let first = round % lanes.len();
             let (behind, before) = lanes.split_at_mut(first);
             for lane in before.iter_mut().chain(behind) {
@@ -64,7 +56,7 @@ impl Time {
         Ok(lanes.into_iter().map(|lane| lane.times).collect())
     }
 
-    /// Checks the subject, and finds out how many requests make a round.
+    /// Checks the subject, and estimates how many requests make a round.
     fn lane(self, subject: &'static Subject, case: Case, runtime: &Runtime) -> Result<Lane> {
         let mut prepared = subject.prepare(case, runtime)?;
         subject.check(case, &mut prepared, runtime)?;
@@ -95,7 +87,7 @@ impl Lane {
         if case.fills_the_store() {
             self.prepared = self.subject.prepare(case, runtime)?;
         } else {
-            // What the others left in the caches is nobody's cost.
+            // These warm the caches, which the other subjects have filled.
             self.prepared.run(runtime, 64)?;
         }
         let requests = self.times.requests;
@@ -123,9 +115,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_subject_has_every_round() {
+    fn every_subject_is_measured_in_every_round() {
         let runtime = subjects::runtime().unwrap();
-        let time = Time { rounds: 3, micros: 1 };
+        let time = Args { rounds: 3, micros: 1 };
         let times = time.measure(Case::New, &runtime).unwrap();
         assert_eq!(times.len(), subjects::ALL.len());
         for times in times {

@@ -8,7 +8,7 @@ use tower::Layer as _;
 use tower_sessions::cookie::Key;
 use tower_sessions::{MemoryStore, Session, SessionManagerLayer};
 
-/// The layer with its defaults, but for a cookie that goes over plain HTTP.
+/// The layer with its defaults, except that the cookie goes over plain HTTP.
 #[derive(Debug)]
 pub(super) struct TowerSessions {
     store: MemoryStore,
@@ -16,12 +16,12 @@ pub(super) struct TowerSessions {
 }
 
 impl TowerSessions {
-    /// With a signed cookie.
+    /// Signs its cookie.
     pub(super) fn signed() -> Self {
         Self { store: MemoryStore::default(), key: Some(Key::generate()) }
     }
 
-    /// Without a signature.
+    /// Does not sign its cookie.
     pub(super) fn plain() -> Self {
         Self { store: MemoryStore::default(), key: None }
     }
@@ -38,7 +38,7 @@ impl Site for TowerSessions {
     }
 
     fn forged(&self, cookie: &str) -> String {
-        // The signature comes first, where there is one; else this is the id of nobody.
+        // The signature comes first; without one, this is an id that no session has.
         alter(cookie, cookie.find('=').map_or(0, |equals| equals + 3))
     }
 }

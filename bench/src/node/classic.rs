@@ -1,15 +1,14 @@
-//! The classic application: how many requests it answers in a second.
+//! The classic application: its requests per second.
 
 use anyhow::Result;
 use serde_json::json;
 
 use crate::http::{Loaded, Subject, load};
-use crate::parts::Options;
-use crate::plot::{Bar, Bars, Plot};
-use crate::process::{self, Core, Server};
+use crate::plot::{Bar, Data, Plot};
+use crate::process::{self, Options, Server};
 use crate::report::{Row, Section, Table, Target, figure};
 
-/// The application with some middleware and store.
+/// The application with a middleware and a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Site {
     session: &'static str,
@@ -29,19 +28,13 @@ const SITES: [Site; 7] = [
     Site { session: OURS, store: "native RedisStore" },
 ];
 
-/// Ours and the peer by which it is measured: the stores of each.
+/// The targets: our store, and the store of express-session beside it.
 const GOALS: [(&str, &str); 4] = [
     ("MemoryStore", "MemoryStore"),
     ("native MemoryStore", "MemoryStore"),
     ("connect-redis", "connect-redis"),
     ("native RedisStore", "connect-redis"),
 ];
-
-type Outcome = Loaded<Site>;
-
-pub(super) fn run(options: &Options) -> Result<Section> {
-    load(&SITES, options).map(|outcomes| section(&outcomes))
-}
 
 impl Subject for Site {
     fn name(self) -> String {
@@ -54,65 +47,45 @@ impl Subject for Site {
 
     fn start(self, redis: &str) -> Result<Server> {
         let options = json!({ "session": self.session, "store": self.store, "url": redis });
-        let mut command = Core::Measured.command("node");
-        command.arg("classic.mjs").arg(options.to_string());
-        command.current_dir(process::node_folder()?).env("NODE_ENV", "production");
-        Server::start(command)
+        process::node_server("classic.mjs", &options)
     }
 }
 
-fn cells(outcome: &Outcome) -> Vec<String> {
-    let cpu = format!("{:.1}", outcome.cpu_micros());
-    let mut cells = vec![outcome.subject.name(), figure(outcome.per_second()), cpu];
-    cells.extend(outcome.last_cells());
-    cells
-}
-
-fn section(outcomes: &[Outcome]) -> Section {
-    let head = ["server", "requests/s", "CPU µs/request", "p50 ms", "p99 ms", "lost"];
+pub(super) fn section(options: Options) -> Result<Section> {
+    let outcomes = load(&SITES, options)?;
+    let of = |session, store| {
+        let site = Site { session, store };
+        outcomes.iter().find(|outcome| outcome.subject == site).map(Loaded::per_second)
+    };
     let bars = outcomes.iter().map(|outcome| Bar {
         label: outcome.subject.name(),
         value: outcome.per_second(),
         is_ours: outcome.subject.session == OURS,
     });
-    let raw = outcomes.iter().map(|outcome| {
-        json!({
-            "server": outcome.subject.name(),
-            "requests_per_second": outcome.per_second(),
-            "cpu_microseconds_per_request": outcome.cpu_micros(),
-            "lost": outcome.lost,
-            "rounds": outcome.rounds,
-        })
-    });
-    Section {
-        tables: vec![Table {
-            caption: "The classic application".to_owned(),
-            head: head.map(str::to_owned).to_vec(),
-            rows: outcomes.iter().map(cells).collect(),
-        }],
-        plots: vec![Plot::Bars(Bars {
-            name: "node".to_owned(),
-            title: "The classic application on Express: requests in a second".to_owned(),
-            unit: String::new(),
-            bars: bars.collect(),
-        })],
-        rows: GOALS.iter().map(|(ours, theirs)| row(outcomes, ours, theirs)).collect(),
-        raw: raw.collect(),
-        ..Section::default()
-    }
-}
-
-/// The target for a store of ours, beside express-session with its own.
-fn row(outcomes: &[Outcome], ours: &'static str, theirs: &'static str) -> Row {
-    let of = |session, store| {
-        let site = Site { session, store };
-        outcomes.iter().find(|outcome| outcome.subject == site).map(|outcome| outcome.per_second())
-    };
-    Row {
+    let rows = GOALS.map(|(ours, theirs)| Row {
         case: format!("npm package, {ours}, beside express-session with {theirs}"),
         unit: "requests/s",
         target: Target::TimesAtLeast(1.0),
         ours: of(OURS, ours),
         peer: of(THEIRS, theirs),
-    }
+    });
+    let head = ["server", "requests/s", "CPU µs/request", "p50 ms", "p99 ms", "lost"];
+    Ok(Section {
+        tables: vec![Table::new("The classic application", head, outcomes.iter().map(cells))],
+        plots: vec![Plot {
+            name: "node",
+            title: "The classic application on Express: requests in a second",
+            data: Data::Bars("", bars.collect()),
+        }],
+        rows: rows.into(),
+        raw: outcomes.iter().map(Loaded::raw).collect(),
+        ..Section::default()
+    })
+}
+
+fn cells(outcome: &Loaded<Site>) -> Vec<String> {
+    let cpu = format!("{:.1}", outcome.cpu_micros());
+    let mut cells = vec![outcome.subject.name(), figure(outcome.per_second()), cpu];
+    cells.extend(outcome.last_cells());
+    cells
 }

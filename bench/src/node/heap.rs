@@ -1,16 +1,13 @@
-//! What a great many sessions take of a Node process: of JavaScript's heap, and in all.
-
-use std::process::Command;
+//! The memory of a million sessions in a Node process: JavaScript's heap, and in all.
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::parts::Options;
 use crate::process;
 use crate::report::{Row, Section, Table, Target, figure};
 
-/// What memory.mjs prints.
+/// The output of memory.mjs.
 #[derive(Debug, Deserialize, Serialize)]
 struct Held {
     #[serde(flatten)]
@@ -25,21 +22,18 @@ struct Growth {
     after: u64,
 }
 
-/// The number of sessions that the targets are for, also of a quick run.
+/// The number of sessions of the targets, also in a quick run.
 const SESSIONS: &str = "1000000";
 
-pub(super) fn run(_options: &Options) -> Result<Section> {
+pub(super) fn section() -> Result<Section> {
     let record: String = process::found(&["record"])?;
     let theirs = Held::by(&record, None)?;
     let ours = Held::by(&record, Some("native"))?;
     let stores = [("express-session's MemoryStore", &theirs), ("native MemoryStore", &ours)];
-    let cells = |(name, held): &(&str, &Held)| {
-        vec![
-            (*name).to_owned(),
-            figure(held.of_one(&held.heap)),
-            figure(held.of_one(&held.resident)),
-        ]
+    let cells = |(name, held): (&str, &Held)| {
+        vec![name.to_owned(), figure(held.of_one(&held.heap)), figure(held.of_one(&held.resident))]
     };
+    let caption = "Bytes that a process grows by for each of 1,000,000 sessions";
     let row = |what, growth: fn(&Held) -> &Growth| Row {
         case: format!("npm package, 1,000,000 sessions in memory, {what}"),
         unit: "bytes/session",
@@ -48,11 +42,7 @@ pub(super) fn run(_options: &Options) -> Result<Section> {
         peer: Some(theirs.of_one(growth(&theirs))),
     };
     Ok(Section {
-        tables: vec![Table {
-            caption: "Bytes that a process grows by for each of 1,000,000 sessions".to_owned(),
-            head: ["store", "heap", "resident"].map(str::to_owned).to_vec(),
-            rows: stores.iter().map(cells).collect(),
-        }],
+        tables: vec![Table::new(caption, ["store", "heap", "resident"], stores.map(cells))],
         rows: vec![row("heap", |held| &held.heap), row("resident", |held| &held.resident)],
         raw: json!({ "express-session": theirs, "native": ours }),
         ..Section::default()
@@ -61,11 +51,10 @@ pub(super) fn run(_options: &Options) -> Result<Section> {
 
 impl Held {
     fn by(record: &str, store: Option<&str>) -> Result<Self> {
-        let mut node = Command::new("node");
-        // More than it takes: it is not the limit that is measured.
+        let mut node = process::node()?;
+        // More than it needs: the limit is not what is measured.
         node.args(["--expose-gc", "--max-old-space-size=16000", "memory.mjs", SESSIONS, record]);
-        node.args(store).current_dir(process::node_folder()?);
-        Ok(serde_json::from_str(&process::output(&mut node)?)?)
+        process::read(node.args(store))
     }
 
     fn of_one(&self, growth: &Growth) -> f64 {

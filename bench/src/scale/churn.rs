@@ -1,37 +1,121 @@
-//! The memory of our store while sessions come and go.
+//! The memory of our store while new sessions replace expired ones.
+
+use std::collections::VecDeque;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use express_session::store::{Admin as _, Record, Store as _};
+use express_session::{MemoryStore, SessionId, Timestamp};
+use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::parts::Options;
-use crate::plot::{Lines, Plot};
-use crate::process;
+use crate::plot::{Data, Lines, Plot};
+use crate::process::{self, Options};
 use crate::report::{Row, Section, Table, Target, figure, short};
+use crate::{machine, view_counter};
 
-#[derive(Debug, Deserialize, Serialize)]
-struct Minute {
-    minute: u32,
-    /// In bytes.
-    resident: u64,
-    live: u64,
-    /// That have really gone by.
-    seconds: f64,
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How many sessions are live at a time
+    sessions: u64,
+    /// How many minutes pass by the clock of the store
+    minutes: u64,
+    /// Continues until so many minutes of real time have passed
+    #[arg(long)]
+    real_minutes: Option<u64>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
-struct Found {
-    /// How many sessions there have been.
+pub(crate) struct Found {
+    /// How many sessions were created.
     made: u64,
     minutes: Vec<Minute>,
 }
 
-/// Until then the store fills, and its tables find their size.
+#[derive(Debug, Deserialize, Serialize)]
+struct Minute {
+    minute: usize,
+    /// In bytes.
+    resident: u64,
+    live: u64,
+    /// In real time.
+    seconds: f64,
+}
+
+/// How long a session lives after its last visit.
+const LIFE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_secs(60);
+/// How many visits there are for each new session.
+const VISITS: usize = 3;
+
+impl Args {
+    /// Visitors come at an even rate and return for some seconds. No session is destroyed explicitly, so that all
+    /// of them expire.
+    pub(crate) async fn run(&self) -> Result<Found> {
+        let mut random = Rng::with_seed(1);
+        let first = view_counter::record().await?;
+        let store = MemoryStore::new();
+        let (begin, start) = (machine::instant(), machine::now());
+        let step = LIFE / u32::try_from(self.sessions)?;
+        let steps = MINUTE.as_nanos() / step.as_nanos();
+        let mut recent = VecDeque::new();
+        let (mut minutes, mut made) = (Vec::new(), 0_u64);
+        let at = |made: u64| start.saturating_add(step.mul_f64(made as f64));
+        loop {
+            for _ in 0..steps {
+                let now = at(made);
+                made += 1;
+                let end = Some(now.saturating_add(LIFE));
+                recent.push_back(
+                    view_counter::create(&store, &mut random, &first, end, now).await?.0,
+                );
+                for _ in 0..VISITS {
+                    visit_again(&store, &first, &recent, &mut random, now).await?;
+                }
+                // Only the sessions of the last few seconds are visited again.
+                if recent.len() as u64 > self.sessions / 10 {
+                    recent.pop_front();
+                }
+            }
+            minutes.push(Minute {
+                minute: minutes.len() + 1,
+                resident: machine::resident()?,
+                live: store.count(at(made)).await?,
+                seconds: begin.elapsed().as_secs_f64(),
+            });
+            let is_over = match self.real_minutes {
+                Some(real) => begin.elapsed() >= MINUTE * u32::try_from(real)?,
+                None => minutes.len() as u64 >= self.minutes,
+            };
+            if is_over {
+                return Ok(Found { made, minutes });
+            }
+        }
+    }
+}
+
+async fn visit_again(
+    store: &MemoryStore,
+    first: &Record,
+    recent: &VecDeque<SessionId>,
+    random: &mut Rng,
+    now: Timestamp,
+) -> Result<()> {
+    let id = &recent[random.usize(..recent.len())];
+    let loaded = store.load(id, now).await?.context("a session is missing")?;
+    // The text grows by a digit now and then.
+    let text = view_counter::text(first, 1 << random.u32(..40)).into();
+    let record = Record { text, deadline: Some(now.saturating_add(LIFE)) };
+    view_counter::save(store, id, &record, loaded.revision, now).await.map(drop)
+}
+
+/// The minutes in which the store fills and its tables find their size.
 const WARM: usize = 5;
-/// What resident memory moves by without growing.
+/// The share by which resident memory varies without growing.
 const NOISE: f64 = 0.02;
 
-pub(super) fn run(options: &Options) -> Result<Section> {
+pub(super) fn section(options: Options) -> Result<Section> {
     let (sessions, minutes) = if options.quick { ("20000", "20") } else { ("200000", "60") };
     let real = options.churn_minutes.map(|minutes| format!("--real-minutes={minutes}"));
     let task = [Some("churn"), Some(sessions), Some(minutes), real.as_deref()];
@@ -41,43 +125,38 @@ pub(super) fn run(options: &Options) -> Result<Section> {
     let third = settled.len() / 3;
     let first = most(&settled[..third]).context("the churn was too short")?;
     let last = most(&settled[settled.len() - third..]).context("the churn was too short")?;
-    let growth = last as f64 / first as f64 - 1.0;
     let end = found.minutes.last().context("the churn was too short")?;
-    let megabytes = |bytes: u64| bytes as f64 / 1e6;
-    let points = found.minutes.iter().map(|at| (f64::from(at.minute), megabytes(at.resident)));
+    let points = found.minutes.iter().map(|at| (at.minute as f64, megabytes(at.resident)));
+    let head = [
+        "minutes by the clock of the store",
+        "seconds",
+        "sessions made",
+        "live at a time",
+        "most resident MB, first third",
+        "last third",
+        "growth",
+    ];
+    let row = vec![
+        end.minute.to_string(),
+        format!("{:.0}", end.seconds),
+        figure(found.made as f64),
+        figure(end.live as f64),
+        format!("{first:.1}"),
+        format!("{last:.1}"),
+        format!("{} %", short((last / first - 1.0) * 100.0)),
+    ];
     Ok(Section {
-        tables: vec![Table {
-            caption: "Churn".to_owned(),
-            head: [
-                "minutes by the clock of the store",
-                "seconds",
-                "sessions made",
-                "live at a time",
-                "most resident MB, first third",
-                "last third",
-                "growth",
-            ]
-            .map(str::to_owned)
-            .to_vec(),
-            rows: vec![vec![
-                end.minute.to_string(),
-                format!("{:.0}", end.seconds),
-                figure(found.made as f64),
-                figure(end.live as f64),
-                format!("{:.1}", megabytes(first)),
-                format!("{:.1}", megabytes(last)),
-                format!("{} %", short(growth * 100.0)),
-            ]],
+        tables: vec![Table::new("Churn", head, [row])],
+        plots: vec![Plot {
+            name: "churn",
+            title: "Resident memory while sessions come and go",
+            data: Data::Lines(Lines {
+                x: "minutes by the clock of the store",
+                y: "MB",
+                is_log: false,
+                series: vec![("ours", points.collect())],
+            }),
         }],
-        plots: vec![Plot::Lines(Lines {
-            name: "churn".to_owned(),
-            title: "Resident memory while sessions come and go".to_owned(),
-            x: "minutes by the clock of the store".to_owned(),
-            y: "MB".to_owned(),
-            log_x: false,
-            log_y: false,
-            series: vec![("ours".to_owned(), points.collect())],
-        })],
         rows: vec![Row {
             case: format!(
                 "memory store, {} minutes of churn: the most in the last third, beside the first",
@@ -85,14 +164,18 @@ pub(super) fn run(options: &Options) -> Result<Section> {
             ),
             unit: "MB",
             target: Target::TimesAtMost(1.0 + NOISE),
-            ours: Some(megabytes(last)),
-            peer: Some(megabytes(first)),
+            ours: Some(last),
+            peer: Some(first),
         }],
         raw: json!(found),
         ..Section::default()
     })
 }
 
-fn most(minutes: &[Minute]) -> Option<u64> {
-    minutes.iter().map(|at| at.resident).max()
+fn most(minutes: &[Minute]) -> Option<f64> {
+    minutes.iter().map(|at| megabytes(at.resident)).max_by(f64::total_cmp)
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
 }

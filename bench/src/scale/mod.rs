@@ -1,54 +1,33 @@
-//! How the memory store bears many sessions.
+//! The memory store with many sessions.
 
 use anyhow::Result;
-use serde_json::json;
 
-use crate::parts::Options;
+use crate::process::Options;
 use crate::report::Section;
 
-mod churn;
-mod latency;
-mod memory;
-mod threads;
+pub(crate) mod churn;
+pub(crate) mod hold;
+pub(crate) mod latency;
+mod memory_store;
+pub(crate) mod threads;
 
 const TEXT: &str = "\
 The stores are called without HTTP, with the sessions of the view counter, each measurement in a process of its
-own. The memory of a session is what the resident memory of the process grows by, over the number of sessions;
-Node's is read after its garbage is collected. express-session keeps the same text for a session as ours, in an
-object, which V8 sorts anew for each session beyond some eight million: it has no figure for ten. The
-sweeping: of our sessions, so many expire at once that the store is getting rid of them during all of the measured
-calls; a call is timed alone, with the timer's own time included. The calls while nothing expires are measured on
-the same store, before each sweep. A visit loads a session and saves it. The churn: sessions come at an even rate,
-are visited for some seconds, and expire after a minute by a clock that goes as fast as the store does; nobody logs
-out.";
-
-/// The parts of a section, each with some tables, plots, rows and figures.
-type Measurement = fn(&Options) -> Result<Section>;
+own. The memory of a session is the growth of the process's resident memory over the number of sessions; Node's is
+read after a garbage collection. express-session keeps the same text for a session as ours, in an object, which V8
+sorts again for each session beyond some eight million: it has no figure for ten. The sweep: so many of our
+sessions expire together that the store removes them during all of the measured calls; each call is timed alone,
+the timer's own time included. The calls without a sweep are measured on the same store, before each sweep. A visit
+loads a session and saves it. The churn: sessions are created at an even rate, visited for some seconds, and expire
+after a minute of a clock that runs as fast as the store works; none is destroyed explicitly.";
 
 /// Fills memory stores.
-///
-/// # Errors
-///
-/// A store that loses a session.
-pub fn run(options: &Options) -> Result<Section> {
-    let mut whole = Section {
-        title: "Many sessions in memory".to_owned(),
-        text: TEXT.to_owned(),
-        raw: json!({}),
-        ..Section::default()
-    };
-    let measurements: [(&str, Measurement); 4] = [
-        ("memory", memory::run),
-        ("latency", latency::run),
-        ("threads", threads::run),
-        ("churn", churn::run),
+pub(crate) fn run(options: Options) -> Result<Section> {
+    let parts = [
+        ("memory", hold::section(options)?),
+        ("latency", latency::section(options)?),
+        ("threads", threads::section(options)?),
+        ("churn", churn::section(options)?),
     ];
-    for (name, run) in measurements {
-        let part = run(options)?;
-        whole.tables.extend(part.tables);
-        whole.plots.extend(part.plots);
-        whole.rows.extend(part.rows);
-        whole.raw[name] = part.raw;
-    }
-    Ok(whole)
+    Ok(Section::of_parts("Many sessions in memory", TEXT, parts))
 }

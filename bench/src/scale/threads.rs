@@ -1,48 +1,112 @@
-//! Visits in a second, from one thread to four.
+//! Visits per second to a memory store, from one thread to four.
 
-use anyhow::Result;
-use serde::Deserialize;
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use fastrand::Rng;
 use serde_json::json;
+use tokio::runtime;
 
-use crate::parts::Options;
+use super::memory_store::{Library, Memory, Ours, TowerSessions};
+use crate::process::{self, Options};
 use crate::report::{Section, Table, figure};
-use crate::{figures, process};
+use crate::{figures, machine};
 
-#[derive(Deserialize)]
-struct Found {
-    visits_per_second: f64,
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    library: Library,
+    threads: u64,
+    milliseconds: u64,
 }
 
-const MAKERS: [&str; 2] = ["ours", "tower-sessions"];
+/// How many visitors each thread has. No two threads visit the same session.
+const VISITORS: usize = 25_000;
+/// How many visits a thread makes between two looks at the clock.
+const STRIDE: u64 = 100;
+
+impl Args {
+    /// Returns the visits per second of all threads.
+    pub(crate) fn run(&self) -> Result<f64> {
+        match self.library {
+            Library::Ours => self.visit::<Ours>(),
+            Library::TowerSessions => self.visit::<TowerSessions>(),
+            Library::ExpressSession => bail!("express-session has one thread"),
+        }
+    }
+
+    fn visit<M: Memory>(&self) -> Result<f64> {
+        let single = || runtime::Builder::new_current_thread().build();
+        let store = single()?.block_on(M::open())?;
+        // Every thread creates its sessions before the first visit of any.
+        let barrier = Barrier::new(self.threads as usize);
+        let visitor = |number| {
+            let (store, barrier) = (&store, &barrier);
+            move || single()?.block_on(rate(store, Rng::with_seed(number), barrier, self.time()))
+        };
+        let rates = thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..self.threads).map(|number| scope.spawn(visitor(number))).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|_| bail!("a thread panicked")))
+                .collect::<Result<Vec<f64>>>()
+        })?;
+        Ok(rates.iter().sum())
+    }
+
+    fn time(&self) -> Duration {
+        Duration::from_millis(self.milliseconds)
+    }
+}
+
+async fn rate(
+    store: &impl Memory,
+    mut random: Rng,
+    barrier: &Barrier,
+    time: Duration,
+) -> Result<f64> {
+    let mut ids = Vec::new();
+    for _ in 0..VISITORS {
+        ids.push(store.create(&mut random, Duration::ZERO).await?);
+    }
+    barrier.wait();
+    let (start, mut visits) = (machine::instant(), 0);
+    while start.elapsed() < time {
+        for _ in 0..STRIDE {
+            visits += 1;
+            store.visit(&ids[random.usize(..VISITORS)], visits).await?;
+        }
+    }
+    Ok(visits as f64 / start.elapsed().as_secs_f64())
+}
+
+const LIBRARIES: [Library; 2] = [Library::Ours, Library::TowerSessions];
 const THREADS: [u32; 4] = [1, 2, 3, 4];
 
-pub(super) fn run(options: &Options) -> Result<Section> {
+pub(super) fn section(options: Options) -> Result<Section> {
     let (milliseconds, rounds) = if options.quick { ("200", 1) } else { ("1000", 5) };
-    let mut rows = Vec::new();
-    let mut raw = Vec::new();
+    let (mut rows, mut raw) = (Vec::new(), Vec::new());
     for threads in THREADS {
-        let mut rates = MAKERS.map(|_| Vec::new());
+        let mut rates = LIBRARIES.map(|_| Vec::new());
         for _ in 0..rounds {
-            for (maker, rates) in MAKERS.iter().zip(&mut rates) {
-                let task = ["threads", maker, &threads.to_string(), milliseconds];
-                rates.push(process::found::<Found>(&task)?.visits_per_second);
+            for (library, rates) in LIBRARIES.iter().zip(&mut rates) {
+                let task = ["threads", library.name(), &threads.to_string(), milliseconds];
+                rates.push(process::found(&task)?);
             }
         }
-        let medians = rates.iter().map(|rates| figures::median(rates.iter().copied()));
-        let figures = medians.map(figure);
-        rows.push([threads.to_string()].into_iter().chain(figures).collect());
-        let [ours, tower_sessions_app] = rates;
+        let medians = rates.iter().map(|rates| figure(figures::median(rates.iter().copied())));
+        rows.push([threads.to_string()].into_iter().chain(medians).collect());
+        let [ours, peer] = rates;
         raw.push(json!({
-            "threads": threads, "ours_per_second": ours, "tower_sessions_per_second": tower_sessions_app,
+            "threads": threads, "ours_per_second": ours, "tower_sessions_per_second": peer,
         }));
     }
-    let head = ["threads"].into_iter().chain(MAKERS);
+    let head = ["threads"].into_iter().chain(LIBRARIES.map(Library::name));
+    let caption = "Visits in a second, 25,000 visitors for each thread";
     Ok(Section {
-        tables: vec![Table {
-            caption: "Visits in a second, 25,000 visitors for each thread".to_owned(),
-            head: head.map(str::to_owned).collect(),
-            rows,
-        }],
+        tables: vec![Table::new(caption, head, rows)],
         raw: raw.into(),
         ..Section::default()
     })

@@ -73,11 +73,17 @@
 //! With the feature `model`, `model_laws!` plays random operations to the store and to a plain model, and makes
 //! smaller what differs.
 //!
+//! With the feature `browser`, `Browser` sends requests with a cookie to an application, without a socket.
+//!
 //! With the feature `servers`, the module `servers` starts real servers on loopback. This crate brings no
 //! runtime.
 #![forbid(unsafe_code)]
 
 mod block_on;
+#[cfg(feature = "browser")]
+mod browser;
+#[cfg(feature = "servers")]
+pub mod child;
 mod clock;
 pub mod laws;
 mod map;
@@ -89,13 +95,19 @@ mod proxy;
 pub mod servers;
 mod spy;
 mod subject;
+#[cfg(feature = "servers")]
+mod temporary_folder;
 mod unreliable;
 
 pub use block_on::block_on;
+#[cfg(feature = "browser")]
+pub use browser::{Browser, Page};
 pub use clock::FakeClock;
 pub use map::MapStore;
 #[cfg(feature = "servers")]
 pub use proxy::Proxy;
 pub use spy::{Call, Spy, Verb};
 pub use subject::{Clock, Subject, Task, join_all, on_threads};
+#[cfg(feature = "servers")]
+pub use temporary_folder::TemporaryFolder;
 pub use unreliable::{Fate, Odds, Unreliable};

@@ -1,13 +1,13 @@
 //! Behind a reverse proxy that speaks HTTPS with the browser and plain HTTP with this program.
 //!
-//! 1. `secure(true)` keeps the cookie to HTTPS: it is not even sent where the connection is plain.
-//! 2. This program sees plain HTTP only, so `proxy(true)` has it believe what the proxy says:
+//! 1. `secure(true)` restricts the cookie to HTTPS: the layer does not set it on a plain connection.
+//! 2. This program sees only plain HTTP, so `proxy(true)` makes it trust the header of the proxy:
 //!    `X-Forwarded-Proto`, or else `Forwarded` (RFC 7239).
-//! 3. Anybody can send these headers. So listen where only the proxy gets through, and have the proxy
+//! 3. Any client can send these headers. So listen on an address that only the proxy reaches, and let the proxy
 //!    overwrite the header, as in nginx: `proxy_set_header X-Forwarded-Proto $scheme;`.
-//! 4. `__Host-` in the cookie's name has the browser refuse one that a subdomain tries to set.
+//! 4. With `__Host-` in the cookie's name, the browser refuses a cookie that a subdomain sets.
 //!
-//! `cargo run -p behind-a-proxy`, then, as the proxy would do it:
+//! `cargo run -p behind-a-proxy`, then, as the proxy would send it:
 //! `curl -i -H 'X-Forwarded-Proto: https' localhost:3000`.
 
 use axum::routing::get;
@@ -28,16 +28,15 @@ async fn views(session: Session) -> Result<String, Error> {
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let secret = std::env::var("SECRET").unwrap_or_else(|_| "for this machine only".to_owned());
-    // Loopback: the proxy is on this machine, and nobody else gets through.
+    // Loopback: the proxy is on this machine, and no other machine reaches this port.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     serve(listener, app(&secret)).await
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
-    use axum::http::{Request, header};
-    use tower::ServiceExt as _;
+    use axum::http::Request;
+    use express_session_testkit::Browser;
 
     use super::*;
 
@@ -46,14 +45,12 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let app = app("f81d4fae7dec11d0a76500a0c91e6bf6");
-        let response = app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-        let cookie = response.headers().get(header::SET_COOKIE)?;
-        Some(cookie.to_str().unwrap().to_owned())
+        let mut browser = Browser::new(app("f81d4fae7dec11d0a76500a0c91e6bf6"));
+        browser.send(request, "").await.set_cookie().map(str::to_owned)
     }
 
     #[tokio::test]
-    async fn cookie_is_sent_where_the_proxy_says_https() {
+    async fn cookie_is_set_if_the_proxy_reports_https() {
         for header in [("x-forwarded-proto", "https"), ("forwarded", "for=192.0.2.60;proto=https")]
         {
             let cookie = set_cookie(&[header]).await.unwrap();
@@ -63,7 +60,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_cookie_is_sent_where_it_does_not() {
+    async fn no_cookie_is_set_if_the_proxy_reports_no_https() {
         assert_eq!(set_cookie(&[]).await, None);
         assert_eq!(set_cookie(&[("x-forwarded-proto", "http")]).await, None);
         assert_eq!(set_cookie(&[("forwarded", "proto=http, proto=https")]).await, None);

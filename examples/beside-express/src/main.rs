@@ -1,14 +1,14 @@
 //! Half a shop: the other half is Express, and a visitor has one session in both.
 //!
-//! 1. Both halves say the same of the session: the secret, the cookie's name and attributes, the store and its
-//!    prefix. The guide's chapter on moving from Express has the list.
-//! 2. Each answers every path here, and a reverse proxy sends a request to either. In a shop that moves, the
-//!    proxy has some paths of the one and some of the other.
-//! 3. `proxy(true)`: the browser speaks HTTPS with the proxy, which says so in `X-Forwarded-Proto`.
-//! 4. A `Visit` names the members that the shop knows. What else Express puts in stays as it is.
+//! 1. Both halves have the same options: the secret, the cookie's name and attributes, the store and its prefix. The
+//!    guide's chapter on moving from Express has the list.
+//! 2. Here each half answers every path, and a reverse proxy sends a request to either. In a shop that moves, the
+//!    proxy sends some paths to the one and some to the other.
+//! 3. `proxy(true)`: the browser speaks HTTPS with the proxy, which sends `X-Forwarded-Proto`.
+//! 4. A `Visit` has the members that the shop uses. Other members of Express stay as they are.
 //!
-//! `crates/node/testing/shop/express.mjs` is the other half, and `crates/node/test/shop.test.mjs` has visitors who
-//! never know which half answers.
+//! `crates/node/testing/shop/express.mjs` is the other half, and the visitors of `crates/node/test/shop.test.mjs` get
+//! the same session from both.
 //!
 //! `REDIS_URL=redis://127.0.0.1:6379 PORT=4000 cargo run -p beside-express`
 
@@ -24,7 +24,7 @@ use express_session::store::redis::RedisStore;
 use express_session::{Cookie, Departures, Error, SessionLayer, Typed};
 use serde::{Deserialize, Serialize};
 
-/// Who it is that answers: the shop shows it, so that one sees the halves take turns.
+/// The name of this half, which the page shows.
 const NAME: &str = "axum";
 
 const HALF_A_DAY: Duration = Duration::from_secs(12 * 60 * 60);
@@ -34,7 +34,7 @@ fn sessions(secret: &str) -> SessionLayer {
         .name("sid")
         .proxy(true)
         .cookie(Cookie::new().secure(true).max_age(HALF_A_DAY))
-        // Who has a session is decided alike on both sides.
+        // Both sides accept the same cookies.
         .departures(Departures::all().duplicate_cookies(false).path_match(false))
 }
 
@@ -49,7 +49,7 @@ fn app(sessions: SessionLayer) -> Router {
         .layer(sessions)
 }
 
-/// What the shop keeps of a visit, as `req.session.views`, `.cart` and `.user`.
+/// The members of the session: `req.session.views`, `.cart` and `.user`.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Visit {
@@ -62,7 +62,7 @@ struct Visit {
 #[derive(Serialize, Deserialize)]
 struct Item {
     name: String,
-    /// Who put it in.
+    /// The half that added it.
     by: String,
 }
 
@@ -81,7 +81,7 @@ async fn look(visit: Typed<Visit>) -> Result<Html<String>, Error> {
     Ok(page(&visit.read()?))
 }
 
-/// A name, of an item or of a visitor.
+/// The name of an item or of a visitor.
 #[derive(Deserialize)]
 struct Named {
     name: String,
@@ -92,7 +92,7 @@ async fn fill(visit: Typed<Visit>, Form(item): Form<Named>) -> Result<Redirect, 
     Ok(Redirect::to("/look"))
 }
 
-/// The cart comes along, and nothing else.
+/// Moves only the cart to the new session.
 async fn log_in(visit: Typed<Visit>, Form(user): Form<Named>) -> Result<Redirect, Error> {
     let cart = visit.read()?.cart;
     visit.session().regenerate().await?;
@@ -101,7 +101,7 @@ async fn log_in(visit: Typed<Visit>, Form(user): Form<Named>) -> Result<Redirect
     Ok(Redirect::to("/look"))
 }
 
-/// Everything goes on, under a new id.
+/// Moves the session to a new id.
 async fn renew(visit: Typed<Visit>) -> Result<Redirect, Error> {
     let before = visit.read()?;
     visit.session().regenerate().await?;
@@ -114,10 +114,10 @@ async fn log_out(visit: Typed<Visit>) -> Result<Redirect, Error> {
     Ok(Redirect::to("/look"))
 }
 
-/// The visit as JSON, and what can be done.
+/// Returns the visit as JSON, with the forms.
 fn page(visit: &Visit) -> Html<String> {
     let json = serde_json::json!({ "by": NAME, "visit": visit }).to_string();
-    // JSON that is no HTML, whatever a visitor is called.
+    // Escaped, so that no name is read as HTML.
     let json = json.replace('&', "\\u0026").replace('<', "\\u003c");
     Html(format!("<!doctype html><pre>{json}</pre>{FORMS}"))
 }
@@ -142,20 +142,17 @@ async fn main() -> Result<(), Box<dyn StdError>> {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
-    use axum::http::request::Builder;
-    use axum::http::{Request, Response, header};
+    use axum::http::{Request, header};
     use express_session::store::{Record, Store as _};
     use express_session::{MemoryStore, SessionId, Timestamp};
-    use http_body_util::BodyExt as _;
-    use tower::ServiceExt as _;
+    use express_session_testkit::{Browser, Page};
 
     use super::*;
 
-    /// As Express stored it, with a member that this half knows nothing of.
+    /// A record that Express stored, with a member that this half does not use.
     const RECORD: &str = r#"{"cookie":{"originalMaxAge":43200000,"expires":"1970-01-01T12:00:00.000Z","secure":true,"httpOnly":true,"path":"/"},"views":3,"cart":[{"name":"pear","by":"express-session"}],"flash":{"info":["hello"]}}"#;
 
-    /// Of the session `apple`, by `keyboard cat`.
+    /// The cookie of the session `apple`, signed with `keyboard cat`.
     const COOKIE: &str = "sid=s%3Aapple.D8Y%2BpkTAmeR0PobOhY4G97PRW%2Bj7bUnP%2F5m6%2FOn1MCU";
 
     async fn store() -> MemoryStore {
@@ -173,25 +170,23 @@ mod tests {
         Timestamp::from_millis(0)
     }
 
-    async fn open(
-        store: &MemoryStore,
-        cookie: &str,
-        request: Builder,
-        form: &str,
-    ) -> Response<Body> {
+    fn browser(store: &MemoryStore) -> Browser<Router> {
         let sessions = sessions("keyboard cat").store(store.clone()).clock(|| start().into());
-        let request = request
-            .header(header::COOKIE, cookie)
+        Browser::new(app(sessions)).cookie(COOKIE)
+    }
+
+    /// Sends a form, as the proxy passes it on.
+    async fn post(browser: &mut Browser<Router>, path: &str, form: &str) -> Page {
+        let request = Request::post(path)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header("x-forwarded-proto", "https")
-            .body(Body::from(form.to_owned()));
-        app(sessions).oneshot(request.unwrap()).await.unwrap()
+            .header("x-forwarded-proto", "https");
+        browser.send(request, form).await
     }
 
     #[tokio::test]
-    async fn session_goes_on_and_what_only_express_knows_stays() {
+    async fn session_continues_and_members_of_express_stay() {
         let store = store().await;
-        open(&store, COOKIE, Request::post("/cart"), "name=plum").await;
+        post(&mut browser(&store), "/cart", "name=plum").await;
 
         let loaded = store.load(&apple(), start()).await.unwrap().unwrap();
         let members: serde_json::Value = serde_json::from_str(&loaded.record.text).unwrap();
@@ -204,17 +199,17 @@ mod tests {
     #[tokio::test]
     async fn login_takes_the_cart_to_a_new_session() {
         let store = store().await;
-        let response = open(&store, COOKIE, Request::post("/login"), "name=ada").await;
+        let mut browser = browser(&store);
+        let page = post(&mut browser, "/login", "name=ada").await;
         assert!(
             store.load(&apple(), start()).await.unwrap().is_none(),
             "the old session has ended"
         );
 
-        let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap();
+        let cookie = page.set_cookie().unwrap();
         assert!(cookie.ends_with("; HttpOnly; Secure"), "{cookie}");
-        let page = open(&store, cookie, Request::get("/look"), "").await;
-        let page = page.into_body().collect().await.unwrap().to_bytes();
-        let page = String::from_utf8(page.into()).unwrap();
+        let request = Request::get("/look").header("x-forwarded-proto", "https");
+        let page = browser.send(request, "").await.text;
         assert!(page.contains(r#"{"by":"express-session","name":"pear"}"#), "{page}");
         assert!(page.contains(r#""user":{"by":"axum","name":"ada"}"#), "{page}");
         assert!(page.contains(r#""views":0"#), "{page}");

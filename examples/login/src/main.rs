@@ -1,9 +1,9 @@
 //! Logging in and out.
 //!
-//! 1. Logging in makes a new session: an id that somebody planted in the browser before leads nowhere.
-//! 2. Logging out destroys the session, in the store and in the browser.
-//! 3. "Remember me" gives this one session a longer life.
-//! 4. A guarded page asks for a [`User`], which there is only in a session that has logged in.
+//! 1. A login makes a new session, so that an id that an attacker planted in the browser is useless.
+//! 2. A logout destroys the session in the store, and removes the cookie from the browser.
+//! 3. "Remember me" sets a longer expiry for this session.
+//! 4. A guarded page extracts a [`User`], which only a logged-in session has.
 //!
 //! `cargo run -p login`, then `http://localhost:3000`. The name is bob, the password sesame.
 
@@ -22,7 +22,7 @@ const A_MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 fn sessions(secret: &str) -> SessionLayer {
     SessionLayer::new(secret).cookie(
-        // `Lax`: forms of other sites are sent without the cookie.
+        // `Lax`: the browser sends forms of other sites without the cookie.
         Cookie::new().max_age(AN_HOUR).secure(Secure::Auto).same_site(SameSite::Lax),
     )
 }
@@ -35,7 +35,7 @@ fn app(sessions: SessionLayer) -> Router {
         .layer(sessions)
 }
 
-/// Who has logged in. A handler that takes one is never reached by anybody else.
+/// The logged-in user. Only a request with one reaches a handler that extracts it.
 struct User(String);
 
 impl<S: Sync> FromRequestParts<S> for User {
@@ -84,11 +84,11 @@ async fn log_in(session: Session, Form(login): Form<Login>) -> Result<Redirect, 
     if login.remember.is_some() {
         session.cookie().set_max_age(A_MONTH)?;
     }
-    // The redirect leaves when the session is saved, so that the next page finds it.
+    // The session is saved before the redirect leaves, so that the next page finds it.
     Ok(Redirect::to("/"))
 }
 
-/// Stands for a look into your table of users, with its hashes of passwords.
+/// Stands for a query of your table of users, with its password hashes.
 fn is_right(login: &Login) -> bool {
     login.name == "bob" && login.password == "sesame"
 }
@@ -100,7 +100,7 @@ async fn log_out(session: Session) -> Result<Redirect, Error> {
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    // In production without the second half: no secret, no start.
+    // Omit the default in production, so that the program does not start without a secret.
     let secret = std::env::var("SECRET").unwrap_or_else(|_| "for this machine only".to_owned());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     serve(listener, app(sessions(&secret))).await
@@ -108,12 +108,9 @@ async fn main() -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
-    use axum::http::{Request, StatusCode, header};
+    use axum::http::StatusCode;
     use express_session::Timestamp;
-    use express_session_testkit::FakeClock;
-    use http_body_util::BodyExt as _;
-    use tower::ServiceExt as _;
+    use express_session_testkit::{Browser, FakeClock};
 
     use super::*;
 
@@ -121,107 +118,58 @@ mod tests {
     const RIGHT: &str = "name=bob&password=sesame";
     const RIGHT_AND_REMEMBER: &str = "name=bob&password=sesame&remember=on";
 
-    /// A browser: it gives back the cookie that it was given.
-    struct Browser {
-        app: Router,
-        cookie: Option<String>,
-    }
-
-    impl Browser {
-        fn new() -> Self {
-            Self::of(sessions(SECRET))
-        }
-
-        fn of(sessions: SessionLayer) -> Self {
-            Self { app: app(sessions), cookie: None }
-        }
-
-        /// Opens a page. Gives its status and its text, or where it redirects to.
-        async fn open(&mut self, path: &str) -> (StatusCode, String) {
-            self.send(Request::get(path), Body::empty()).await
-        }
-
-        async fn post(&mut self, path: &str, form: &'static str) -> (StatusCode, String) {
-            let kind = "application/x-www-form-urlencoded";
-            self.send(Request::post(path).header(header::CONTENT_TYPE, kind), form.into()).await
-        }
-
-        async fn send(
-            &mut self,
-            mut request: axum::http::request::Builder,
-            body: Body,
-        ) -> (StatusCode, String) {
-            if let Some(cookie) = &self.cookie {
-                request = request.header(header::COOKIE, cookie);
-            }
-            let request = request.body(body).unwrap();
-            let response = self.app.clone().oneshot(request).await.unwrap();
-            if let Some(cookie) = response.headers().get(header::SET_COOKIE) {
-                let pair = cookie.to_str().unwrap().split(';').next().unwrap();
-                self.cookie = (!pair.ends_with('=')).then(|| pair.to_owned());
-            }
-            let status = response.status();
-            let text = match response.headers().get(header::LOCATION) {
-                Some(location) => location.to_str().unwrap().to_owned(),
-                None => {
-                    let body = response.into_body().collect().await.unwrap().to_bytes();
-                    String::from_utf8(body.into()).unwrap()
-                }
-            };
-            (status, text)
-        }
+    fn browser() -> Browser<Router> {
+        Browser::new(app(sessions(SECRET)))
     }
 
     #[tokio::test]
-    async fn guarded_page_is_for_those_who_have_logged_in() {
-        let mut browser = Browser::new();
-        assert_eq!(browser.open("/").await, (StatusCode::SEE_OTHER, "/login".to_owned()));
+    async fn guarded_page_needs_a_login() {
+        let mut browser = browser();
+        let page = browser.get("/").await;
+        assert_eq!((page.status, page.location()), (StatusCode::SEE_OTHER, Some("/login")));
 
         browser.post("/login", "name=bob&password=wrong").await;
-        assert_eq!(browser.open("/").await.1, "/login");
+        assert_eq!(browser.get("/").await.location(), Some("/login"));
 
         browser.post("/login", RIGHT).await;
-        assert_eq!(browser.open("/").await, (StatusCode::OK, "Hello, bob!".to_owned()));
+        let page = browser.get("/").await;
+        assert_eq!((page.status, &*page.text), (StatusCode::OK, "Hello, bob!"));
     }
 
     #[tokio::test]
     async fn each_login_makes_a_new_session_and_ends_the_old_one() {
-        let mut browser = Browser::new();
+        let mut browser = browser();
         browser.post("/login", RIGHT).await;
-        let first = browser.cookie.clone();
+        let mut first = browser.clone();
 
         browser.post("/login", RIGHT).await;
-        assert!(browser.cookie.is_some() && browser.cookie != first);
-
-        browser.cookie = first;
-        assert_eq!(browser.open("/").await.1, "/login");
+        assert!(browser.cookie.is_some() && browser.cookie != first.cookie);
+        assert_eq!(first.get("/").await.location(), Some("/login"));
     }
 
     #[tokio::test]
-    async fn logging_out_ends_the_session_also_for_who_kept_the_cookie() {
-        let mut browser = Browser::new();
+    async fn kept_cookie_is_useless_after_a_logout() {
+        let mut browser = browser();
         browser.post("/login", RIGHT).await;
-        let kept = browser.cookie.clone();
+        let mut thief = browser.clone();
 
-        assert_eq!(browser.post("/logout", "").await.1, "/login");
-        assert_eq!(browser.cookie, None, "the browser was told to forget it");
-
-        browser.cookie = kept;
-        assert_eq!(browser.open("/").await.1, "/login");
+        assert_eq!(browser.post("/logout", "").await.location(), Some("/login"));
+        assert_eq!(browser.cookie, None, "the response removes the cookie");
+        assert_eq!(thief.get("/").await.location(), Some("/login"));
     }
 
     #[tokio::test]
     async fn only_a_remembered_session_lives_for_a_month() {
-        for (form, page) in [(RIGHT, "/login"), (RIGHT_AND_REMEMBER, "Hello, bob!")] {
+        for (form, is_remembered) in [(RIGHT, false), (RIGHT_AND_REMEMBER, true)] {
             let clock = FakeClock::new(Timestamp::from_millis(1_700_000_000_000));
-            let mut browser = Browser::of(sessions(SECRET).clock(clock.clone()));
+            let mut browser = Browser::new(app(sessions(SECRET).clock(clock.clone())));
             browser.post("/login", form).await;
 
             clock.advance(AN_HOUR);
-            assert_eq!(browser.open("/").await.1, page);
+            assert_eq!(browser.get("/").await.text == "Hello, bob!", is_remembered);
 
             clock.advance(A_MONTH);
-            assert_eq!(browser.open("/").await.1, "/login");
+            assert_eq!(browser.get("/").await.location(), Some("/login"));
         }
     }
 }

@@ -1,13 +1,12 @@
-//! A store of one's own, and the laws that it is tested with.
+//! A custom store, tested with the laws of the testkit.
 //!
-//! A store keeps a text under an id until a time, and knows nothing of sessions. This one keeps them in
-//! a map; above each method stands what it would be in SQL, to be taken as one statement or one
-//! transaction. What matters is what the laws are about:
+//! A store keeps a text under an id until a deadline. This one keeps them in a map; the comment above each method is
+//! the SQL for it, as one statement or one transaction. The laws check four rules:
 //!
-//! 1. [`Store::create`] never overwrites a live record: two visitors must not share a session.
-//! 2. [`Store::update`] replaces the one writing that was loaded, and no other: no update is lost.
-//! 3. Nothing but `create` makes a record: who has logged out stays logged out.
-//! 4. What has expired is never returned.
+//! 1. [`Store::create`] never overwrites a live record, so that two visitors never share a session.
+//! 2. [`Store::update`] is a compare-and-swap: it replaces only the revision that was loaded, so that no update is lost.
+//! 3. Only `create` makes a record, so that a logout is final.
+//! 4. An expired record is never returned.
 //!
 //! `cargo run -p own-store`, then `http://localhost:3000`. `cargo test -p own-store` runs the laws.
 
@@ -28,8 +27,8 @@ struct TableStore(Arc<Mutex<Table>>);
 #[derive(Default)]
 struct Table {
     rows: HashMap<String, Loaded>,
-    /// Counts all writings, so that an id which is used again does not get an old revision again.
-    writings: u128,
+    /// Counts all writes, so that a reused id never gets an old revision.
+    writes: u128,
 }
 
 impl Table {
@@ -38,8 +37,8 @@ impl Table {
     }
 
     fn write(&mut self, id: &SessionId, record: &Record) -> Revision {
-        self.writings += 1;
-        let revision = Revision::new(self.writings);
+        self.writes += 1;
+        let revision = Revision::new(self.writes);
         let row = Loaded { record: record.clone(), revision };
         self.rows.insert(id.as_str().to_owned(), row);
         revision
@@ -48,7 +47,7 @@ impl Table {
 
 impl TableStore {
     fn table(&self) -> MutexGuard<'_, Table> {
-        // No method panics while it has the table.
+        // No method panics while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -74,9 +73,9 @@ impl Store for TableStore {
         Ok(Created::Done(table.write(id, record)))
     }
 
-    /// `update session set …, revision = nextval('writings')
+    /// `update session set …, revision = nextval('writes')
     ///  where id = $1 and revision = $expected and (deadline is null or deadline > $now)`,
-    /// and a `select` of what is there instead where that updates no row
+    /// and a `select` of the stored row if that updates none
     async fn update(
         &self,
         id: &SessionId,
@@ -133,15 +132,11 @@ async fn main() -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
-    use axum::http::{Request, header};
-    use express_session_testkit::{Subject, Task, on_threads, store_laws};
-    use http_body_util::BodyExt as _;
-    use tower::ServiceExt as _;
+    use express_session_testkit::{Browser, Subject, Task, on_threads, store_laws};
 
     use super::*;
 
-    /// How the laws open the store.
+    /// Opens the store for the laws.
     struct OnThreads;
 
     impl Subject for OnThreads {
@@ -151,7 +146,7 @@ mod tests {
             TableStore::default()
         }
 
-        /// On threads: a store that never waits would take turns otherwise, and show no race.
+        /// Runs on threads: the tasks of a store that never waits would otherwise run one after the other.
         async fn parallel(&self, tasks: Vec<Task>) {
             on_threads(tasks).await;
         }
@@ -161,14 +156,9 @@ mod tests {
     store_laws!(OnThreads);
 
     #[tokio::test]
-    async fn application_counts_with_it() {
-        let app = app(TableStore::default());
-        let request = Request::get("/").body(Body::empty()).unwrap();
-        let first = app.clone().oneshot(request).await.unwrap();
-        let cookie = first.headers()[header::SET_COOKIE].clone();
-
-        let request = Request::get("/").header(header::COOKIE, cookie).body(Body::empty()).unwrap();
-        let second = app.oneshot(request).await.unwrap().into_body().collect().await.unwrap();
-        assert_eq!(second.to_bytes(), "Number of views: 2");
+    async fn application_counts_views_in_this_store() {
+        let mut browser = Browser::new(app(TableStore::default()));
+        assert_eq!(browser.get("/").await.text, "Number of views: 1");
+        assert_eq!(browser.get("/").await.text, "Number of views: 2");
     }
 }

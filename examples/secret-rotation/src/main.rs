@@ -1,14 +1,13 @@
-//! A new secret, without logging anybody out.
+//! A new secret that ends no session.
 //!
-//! The first secret signs new cookies, every one of the list verifies. So a rotation has three steps, a
-//! deployment each:
+//! The first secret of the list signs new cookies, and each of them verifies. So a rotation has three steps:
 //!
-//! 1. `SECRETS="new old"`: new sessions are signed with `new`, and those of `old` stay.
-//! 2. Wait until the sessions that were made before step 1 have ended. A session keeps the cookie it
-//!    was given, so with sessions that are renewed by every visit, decide on a day.
-//! 3. `SECRETS="new"`: what is left of `old` is a visitor without a session.
+//! 1. Deploy `SECRETS="new old"`: new sessions are signed with `new`, and those of `old` stay valid.
+//! 2. Wait until the sessions from before step 1 have expired. A session keeps its cookie, so if every visit resets
+//!    the expiry, set a date.
+//! 3. Deploy `SECRETS="new"`: a visitor with a cookie of `old` gets a new session.
 //!
-//! Where a secret has leaked, begin with step 3.
+//! If a secret has leaked, begin with step 3.
 //!
 //! `SECRETS="new old" cargo run -p secret-rotation`, then `http://localhost:3000`.
 
@@ -36,55 +35,37 @@ async fn main() -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
-    use axum::http::{Request, header};
-    use http_body_util::BodyExt as _;
-    use tower::ServiceExt as _;
+    use express_session_testkit::Browser;
 
     use super::*;
 
     const OLD: &str = "0e4d1c2ab9e84b6d8a9cf0a5c1f7de31";
     const NEW: &str = "f81d4fae7dec11d0a76500a0c91e6bf6";
 
-    /// Opens the page with a cookie. Gives its text, and the cookie that it sets.
-    async fn open(app: &Router, cookie: Option<&str>) -> (String, Option<String>) {
-        let mut request = Request::get("/");
-        if let Some(cookie) = cookie {
-            request = request.header(header::COOKIE, cookie);
-        }
-        let request = request.body(Body::empty()).unwrap();
-        let response = app.clone().oneshot(request).await.unwrap();
-        let cookie = response.headers().get(header::SET_COOKIE);
-        let cookie = cookie.map(|cookie| cookie.to_str().unwrap().to_owned());
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        (String::from_utf8(body.into()).unwrap(), cookie)
-    }
-
     #[tokio::test]
     async fn session_of_the_old_secret_stays_until_that_is_dropped() {
         let store = MemoryStore::new();
-        let [before, during, after] =
-            [vec![OLD], vec![NEW, OLD], vec![NEW]].map(|secrets| app(secrets, store.clone()));
+        let mut before = Browser::new(app(vec![OLD], store.clone()));
+        assert_eq!(before.get("/").await.text, "Number of views: 1");
+        let cookie = before.cookie.unwrap();
 
-        let (text, cookie) = open(&before, None).await;
-        assert_eq!(text, "Number of views: 1");
+        let mut during = Browser::new(app(vec![NEW, OLD], store.clone())).cookie(&cookie);
+        let page = during.get("/").await;
+        assert_eq!(page.text, "Number of views: 2");
+        assert_eq!(page.set_cookie(), None, "the browser keeps the cookie of the old secret");
 
-        let (text, set) = open(&during, cookie.as_deref()).await;
-        assert_eq!(text, "Number of views: 2");
-        assert_eq!(set, None, "the browser keeps the cookie of the old secret");
-
-        let (text, set) = open(&after, cookie.as_deref()).await;
-        assert_eq!(text, "Number of views: 1");
-        assert!(set.is_some(), "it is a visitor without a session now");
+        let mut after = Browser::new(app(vec![NEW], store)).cookie(&cookie);
+        let page = after.get("/").await;
+        assert_eq!(page.text, "Number of views: 1");
+        assert!(page.set_cookie().is_some(), "the visitor has a new session");
     }
 
     #[tokio::test]
     async fn session_of_the_new_secret_outlives_the_rotation() {
         let store = MemoryStore::new();
-        let [during, after] =
-            [vec![NEW, OLD], vec![NEW]].map(|secrets| app(secrets, store.clone()));
-
-        let (_, cookie) = open(&during, None).await;
-        assert_eq!(open(&after, cookie.as_deref()).await.0, "Number of views: 2");
+        let mut during = Browser::new(app(vec![NEW, OLD], store.clone()));
+        during.get("/").await;
+        let mut after = Browser::new(app(vec![NEW], store)).cookie(during.cookie.unwrap());
+        assert_eq!(after.get("/").await.text, "Number of views: 2");
     }
 }

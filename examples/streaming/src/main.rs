@@ -1,11 +1,10 @@
-//! A session that changes while its response is being sent, here as server-sent events.
+//! A session that changes while its response streams, here as server-sent events.
 //!
-//! 1. The headers leave before the stream begins, and with them the cookie: a new session needs something
-//!    in it by then.
-//! 2. What a stream changes is saved when its body ends. The end waits for it, so that a browser
-//!    that has read everything finds it saved.
-//! 3. What others are to see earlier is saved by hand.
-//! 4. A stream that breaks off saves nothing more.
+//! 1. The headers leave before the stream begins, and the cookie with them: a new session must have a member by then.
+//! 2. Changes of the stream are saved when its body ends. The end waits for the save, so that a client that has read
+//!    the whole body finds them saved.
+//! 3. A stream saves changes explicitly that other requests must see earlier.
+//! 4. A stream that is cancelled saves no further changes.
 //!
 //! `cargo run -p streaming`, then `curl -N -c jar -b jar localhost:3000/work`, and
 //! `curl -b jar localhost:3000/` meanwhile and afterwards.
@@ -24,7 +23,7 @@ fn app(sessions: SessionLayer) -> Router {
     Router::new().route("/work", get(work)).route("/", get(status)).layer(sessions)
 }
 
-/// Does some work, and tells how far it is.
+/// Works in steps, and reports each of them.
 async fn work(session: Session) -> Result<Sse<impl Stream<Item = Result<Event, Error>>>, Error> {
     session.insert("done", 0)?;
     let events = stream::iter(1..=STEPS).then(move |step| {
@@ -35,7 +34,7 @@ async fn work(session: Session) -> Result<Sse<impl Stream<Item = Result<Event, E
             if step < STEPS {
                 session.save().await?;
             } else {
-                // Saved with the rest when the body ends.
+                // The end of the body saves this.
                 session.insert("result", 42)?;
             }
             Ok(Event::default().data(format!("{step} of {STEPS}")))
@@ -99,9 +98,9 @@ mod tests {
         }
     }
 
-    // Paused: time stands still until everybody waits, and then moves on at once.
+    // In paused time, a sleep ends as soon as every task waits.
     #[tokio::test(start_paused = true)]
-    async fn what_is_saved_by_hand_is_seen_meanwhile_and_the_rest_at_the_end() {
+    async fn explicit_saves_are_seen_during_the_stream_and_the_rest_at_its_end() {
         let mut browser = Browser::new();
         assert_eq!(browser.status().await, "Nothing has begun.");
 
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn stream_that_breaks_off_saves_nothing_more() {
+    async fn cancelled_stream_saves_no_further_changes() {
         let mut browser = Browser::new();
         let mut events = browser.open("/work").await.into_body();
         for _ in 0..STEPS {

@@ -1,10 +1,10 @@
-//! Testing an application with sessions: no socket, no sleeping, no luck.
+//! Tests of an application with sessions, without sockets, sleeping or random results.
 //!
-//! 1. The application takes its [`SessionLayer`] as an argument, so that a test can give it another.
-//! 2. A test calls the application as the service it is, with `oneshot`: no port, no server.
-//! 3. `FakeClock` stands still until the test moves it, so that an hour passes at once.
-//! 4. Random bytes of the test's own make the ids, so that a cookie can be written out in the test.
-//! 5. `Spy` records what the store was asked, and fails where it is told to.
+//! 1. The application takes its [`SessionLayer`] as an argument, so that a test can pass another.
+//! 2. A `Browser` calls the application as a tower service: no port, no server.
+//! 3. `FakeClock` stands still until the test advances it, so that an hour passes immediately.
+//! 4. The test supplies the random bytes of the ids, so that it can contain the expected cookie.
+//! 5. `Spy` records the calls of the store, and lets the test make calls fail.
 //!
 //! The tests are below. `cargo test -p testing` runs them.
 
@@ -50,17 +50,14 @@ async fn main() -> std::io::Result<()> {
 mod tests {
     use std::sync::atomic::{AtomicU8, Ordering};
 
-    use axum::body::Body;
-    use axum::http::{Request, StatusCode, header};
+    use axum::http::StatusCode;
     use express_session::store::ErrorKind;
     use express_session::{MemoryStore, Timestamp};
-    use express_session_testkit::{FakeClock, Spy, Verb};
-    use http_body_util::BodyExt as _;
-    use tower::ServiceExt as _;
+    use express_session_testkit::{Browser, FakeClock, Spy, Verb};
 
     use super::*;
 
-    /// The application, with everything in the test's hands.
+    /// The application, with a clock, a store and ids that the test controls.
     struct Server {
         app: Router,
         clock: FakeClock,
@@ -75,71 +72,33 @@ mod tests {
             let sessions = sessions("keyboard cat")
                 .store(store.clone())
                 .clock(clock.clone())
-                // The first id is all zeros, the second all ones: known, and no two the same.
+                // The first id is all zeros, the second all ones, and so on.
                 .random(move |bytes: &mut [u8]| bytes.fill(ids.fetch_add(1, Ordering::Relaxed)));
             Self { app: app(sessions), clock, store }
         }
-    }
 
-    /// A browser: it gives back the cookie that it was given.
-    #[derive(Default)]
-    struct Browser {
-        cookie: Option<String>,
-    }
-
-    struct Page {
-        status: StatusCode,
-        set_cookie: Option<String>,
-        text: String,
-    }
-
-    impl Browser {
-        async fn get(&mut self, server: &Server, path: &str) -> Page {
-            self.send(server, Request::get(path)).await
-        }
-
-        async fn post(&mut self, server: &Server, path: &str) -> Page {
-            self.send(server, Request::post(path)).await
-        }
-
-        async fn send(
-            &mut self,
-            server: &Server,
-            mut request: axum::http::request::Builder,
-        ) -> Page {
-            if let Some(cookie) = &self.cookie {
-                request = request.header(header::COOKIE, cookie);
-            }
-            let request = request.body(Body::empty()).unwrap();
-            let response = server.app.clone().oneshot(request).await.unwrap();
-            let status = response.status();
-            let set_cookie = response.headers().get(header::SET_COOKIE);
-            let set_cookie = set_cookie.map(|line| line.to_str().unwrap().to_owned());
-            if let Some(line) = &set_cookie {
-                self.cookie = line.split(';').next().map(str::to_owned);
-            }
-            let body = response.into_body().collect().await.unwrap().to_bytes();
-            Page { status, set_cookie, text: String::from_utf8(body.into()).unwrap() }
+        fn browser(&self) -> Browser<Router> {
+            Browser::new(self.app.clone())
         }
     }
 
     #[tokio::test]
     async fn visitors_have_carts_of_their_own() {
         let server = Server::start();
-        let [mut alice, mut bob] = [Browser::default(), Browser::default()];
-        alice.post(&server, "/cart/apple").await;
-        bob.post(&server, "/cart/pear").await;
-        alice.post(&server, "/cart/plum").await;
+        let [mut alice, mut bob] = [server.browser(), server.browser()];
+        alice.post("/cart/apple", "").await;
+        bob.post("/cart/pear", "").await;
+        alice.post("/cart/plum", "").await;
 
-        assert_eq!(alice.get(&server, "/cart").await.text, "apple, plum");
-        assert_eq!(bob.get(&server, "/cart").await.text, "pear");
+        assert_eq!(alice.get("/cart").await.text, "apple, plum");
+        assert_eq!(bob.get("/cart").await.text, "pear");
     }
 
     #[tokio::test]
-    async fn cookie_is_this_one() {
-        let page = Browser::default().post(&Server::start(), "/cart/apple").await;
+    async fn cookie_is_signed_and_expires_in_an_hour() {
+        let page = Server::start().browser().post("/cart/apple", "").await;
         assert_eq!(
-            page.set_cookie.unwrap(),
+            page.set_cookie().unwrap(),
             "connect.sid=s%3AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\
              .RT5Cal5xFtX9GjJLGoiK%2BGzZ%2BcCRnZ5ZbIS8ml7E5Xo; Path=/; \
              Expires=Tue, 14 Nov 2023 23:13:20 GMT; HttpOnly"
@@ -149,38 +108,38 @@ mod tests {
     #[tokio::test]
     async fn session_ends_an_hour_after_the_last_visit() {
         let server = Server::start();
-        let mut browser = Browser::default();
-        browser.post(&server, "/cart/apple").await;
+        let mut browser = server.browser();
+        browser.post("/cart/apple", "").await;
 
         server.clock.advance(Duration::from_secs(59 * 60));
-        assert_eq!(browser.get(&server, "/cart").await.text, "apple");
+        assert_eq!(browser.get("/cart").await.text, "apple");
         server.clock.advance(Duration::from_secs(59 * 60));
-        assert_eq!(browser.get(&server, "/cart").await.text, "apple");
+        assert_eq!(browser.get("/cart").await.text, "apple");
         server.clock.advance(Duration::from_secs(60 * 60));
-        assert_eq!(browser.get(&server, "/cart").await.text, "");
+        assert_eq!(browser.get("/cart").await.text, "");
     }
 
     #[tokio::test]
-    async fn visit_asks_the_store_once_and_without_a_cart_not_at_all() {
+    async fn visit_calls_the_store_once_and_only_with_a_cart() {
         let server = Server::start();
-        let mut browser = Browser::default();
-        assert_eq!(browser.get(&server, "/cart").await.set_cookie, None);
+        let mut browser = server.browser();
+        assert_eq!(browser.get("/cart").await.set_cookie(), None);
         assert_eq!(server.store.take_calls(), []);
 
-        browser.post(&server, "/cart/apple").await;
-        browser.get(&server, "/cart").await;
-        // The second loads the session and keeps it alive, in one call.
+        browser.post("/cart/apple", "").await;
+        browser.get("/cart").await;
+        // The second request loads the session and resets its expiry in one call.
         assert_eq!(server.store.verbs(), [Verb::Create, Verb::LoadAndTouch]);
     }
 
     #[tokio::test]
-    async fn store_that_is_down_is_no_empty_cart() {
+    async fn unavailable_store_is_an_error_and_not_an_empty_cart() {
         let server = Server::start();
-        let mut browser = Browser::default();
-        browser.post(&server, "/cart/apple").await;
+        let mut browser = server.browser();
+        browser.post("/cart/apple", "").await;
 
         server.store.fail_next(Verb::LoadAndTouch, ErrorKind::Unavailable);
-        assert_eq!(browser.get(&server, "/cart").await.status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(browser.get(&server, "/cart").await.text, "apple");
+        assert_eq!(browser.get("/cart").await.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(browser.get("/cart").await.text, "apple");
     }
 }

@@ -1,9 +1,9 @@
-//! The session as a struct of the application's own.
+//! The session as a struct of the application.
 //!
-//! 1. [`Typed`] reads and writes a struct: each field is the member of the session of that name.
-//! 2. Members that the struct does not know stay as they are, so that several structs, plain
-//!    [`Session`]s and an Express application can share a session.
-//! 3. `#[serde(default)]` gives a field that was added later a value in the sessions stored before.
+//! 1. [`Typed`] reads and writes a struct: each field is the member of the session with that name.
+//! 2. Members without a field stay as they are, so that several structs, plain [`Session`]s and an Express application
+//!    can share a session.
+//! 3. `#[serde(default)]` fills in a field that was added after the session was stored.
 //!
 //! `cargo run -p typed-session`, then `curl -c jar -b jar -X POST localhost:3000/cart/apple`.
 
@@ -58,54 +58,40 @@ async fn main() -> std::io::Result<()> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use axum::body::Body;
-    use axum::http::{Request, header};
     use express_session::store::{Record, Store as _};
     use express_session::{MemoryStore, SessionId, Timestamp};
-    use http_body_util::BodyExt as _;
-    use tower::ServiceExt as _;
+    use express_session_testkit::Browser;
 
     use super::*;
 
-    /// Of the session `apple`, by `keyboard cat`.
+    /// The cookie of the session `apple`, signed with `keyboard cat`.
     const COOKIE: &str =
         "connect.sid=s%3Aapple.D8Y%2BpkTAmeR0PobOhY4G97PRW%2Bj7bUnP%2F5m6%2FOn1MCU";
 
-    async fn store(text: &str) -> MemoryStore {
+    /// A browser with a session of this text.
+    async fn browser(text: &str) -> Browser<Router> {
+        let start = Timestamp::from_millis(0);
         let store = MemoryStore::new();
         let record = Record { text: text.into(), deadline: None };
-        store.create(&apple(), &record, Timestamp::from_millis(0)).await.unwrap();
-        store
-    }
-
-    fn apple() -> SessionId {
-        SessionId::new("apple").unwrap()
-    }
-
-    async fn send(store: &MemoryStore, request: axum::http::request::Builder) -> String {
-        let sessions = SessionLayer::new("keyboard cat")
-            .store(store.clone())
-            .clock(|| Timestamp::from_millis(0).into());
-        let request = request.header(header::COOKIE, COOKIE).body(Body::empty()).unwrap();
-        let response = app(sessions).oneshot(request).await.unwrap();
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        String::from_utf8(body.into()).unwrap()
+        store.create(&SessionId::new("apple").unwrap(), &record, start).await.unwrap();
+        let sessions = SessionLayer::new("keyboard cat").store(store).clock(move || start.into());
+        Browser::new(app(sessions)).cookie(COOKIE)
     }
 
     #[tokio::test]
     async fn field_is_a_member_and_other_members_stay() {
-        let store = store(r#"{"cookie":{},"user":"bob"}"#).await;
-        send(&store, Request::post("/cart/apple")).await;
-        assert_eq!(send(&store, Request::post("/cart/pear")).await, "apple, pear and no coupon");
+        let mut browser = browser(r#"{"cookie":{},"user":"bob"}"#).await;
+        browser.post("/cart/apple", "").await;
+        assert_eq!(browser.post("/cart/pear", "").await.text, "apple, pear and no coupon");
 
-        let members = send(&store, Request::get("/")).await;
+        let members = browser.get("/").await.text;
         let members: BTreeSet<_> = members.split(", ").collect();
         assert_eq!(members, BTreeSet::from(["user", "items", "coupon"]));
     }
 
     #[tokio::test]
-    async fn session_from_before_a_field_was_added_is_read() {
-        let store = store(r#"{"cookie":{},"items":["apple"]}"#).await;
-        assert_eq!(send(&store, Request::get("/cart")).await, "apple and no coupon");
+    async fn session_stored_before_a_field_was_added_is_read() {
+        let mut browser = browser(r#"{"cookie":{},"items":["apple"]}"#).await;
+        assert_eq!(browser.get("/cart").await.text, "apple and no coupon");
     }
 }

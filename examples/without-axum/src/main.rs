@@ -1,7 +1,7 @@
 //! Sessions without axum: a plain tower service, served by hyper.
 //!
-//! The layer fits around any tower service of `http` requests and responses. What axum's extractor does
-//! in a handler is done by hand here: [`Session::from_extensions`], then `load`.
+//! The layer wraps any tower service of `http` requests and responses. The handler does explicitly what axum's extractor
+//! does: [`Session::from_extensions`], then `load`.
 //!
 //! `cargo run -p without-axum`, then `http://localhost:3000`.
 
@@ -24,7 +24,7 @@ async fn views(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Erro
     Ok(Response::new(format!("Number of views: {views}").into()))
 }
 
-/// Makes a response of an error, which axum would do by itself.
+/// Turns an error into a response, as axum does.
 async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let response = views(request).await.unwrap_or_else(|error| {
         let mut response = Response::new("The session failed.".into());
@@ -39,7 +39,7 @@ async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
 }
 
 async fn run(listener: TcpListener, sessions: SessionLayer) -> std::io::Result<()> {
-    // One layer, and with it one store, for all connections.
+    // All connections share one layer, and with it one store.
     let service = ServiceBuilder::new().layer(sessions).service(service_fn(handle));
     loop {
         let (stream, _) = listener.accept().await?;
@@ -63,7 +63,7 @@ mod tests {
 
     use super::*;
 
-    /// Asks for the page over a connection of its own, and gives the whole response.
+    /// Requests the page over a connection of its own, and returns the whole response.
     async fn ask(server: SocketAddr, header: &str) -> String {
         let mut stream = TcpStream::connect(server).await.unwrap();
         let request =
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn visitor_is_known_by_the_cookie() {
+    async fn cookie_identifies_the_visitor() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = listener.local_addr().unwrap();
         tokio::spawn(run(listener, SessionLayer::new("f81d4fae7dec11d0a76500a0c91e6bf6")));

@@ -1,7 +1,7 @@
-//! Until when a record lives, and that both sides see it alike.
+//! The expiry of a record, which both sides must see alike.
 //!
-//! Where a rule would have to be written down for each store, Node does it to one session and ours to
-//! another, and the two must come out the same.
+//! Instead of a rule for each store, Node changes one session and ours another, and the two must have the same
+//! expiry.
 
 use anyhow::{Context as _, Result, ensure};
 use express_session::Timestamp;
@@ -13,7 +13,7 @@ use crate::bench::{Bench, done, fresh_id, touch};
 use crate::ours::now;
 use crate::session::{self, HOUR};
 
-/// In milliseconds. Rounding to whole seconds makes no more of a difference.
+/// In milliseconds. The largest difference that rounding to whole seconds makes.
 const SECOND: i64 = 1_000;
 
 /// The fractions of a second in which rounding up, down and to the nearest differ.
@@ -44,13 +44,13 @@ pub(super) async fn long(bench: &mut Bench) -> Result<()> {
     }
     let (theirs, ours) = (fresh_id(1), fresh_id(2));
     bench.node.set(&theirs, &session::members(), Some(MAX_AGE)).await?;
-    ensure!(bench.node.get(&theirs).await?.is_none(), "node loses nothing any more");
+    ensure!(bench.node.get(&theirs).await?.is_none(), "node does not lose the session");
     bench.ours.create(&ours, &session::record(Some(MAX_AGE), now())).await?;
     ensure!(bench.node.get(&ours).await?.is_some(), "node does not find what rust wrote");
     end_is_read(bench, &ours).await
 }
 
-/// Node saves a session, ours the very same under another id; then ours saves Node's once more.
+/// Node saves a session, and ours saves the same under another id; then ours saves Node's again.
 async fn alike_with(
     bench: &mut Bench,
     members: &str,
@@ -122,7 +122,7 @@ pub(super) async fn rust_renews(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// Two sessions with little time left, of which Node touches one.
+/// Makes two sessions that expire soon, of which Node touches one.
 async fn before_touch(bench: &mut Bench, max_age: Option<i64>) -> Result<(String, String)> {
     let (theirs, ours) = (fresh_id(1), fresh_id(2));
     bench.node.empty().await?;
@@ -134,7 +134,7 @@ async fn before_touch(bench: &mut Bench, max_age: Option<i64>) -> Result<(String
     Ok((theirs, ours))
 }
 
-/// Ours having touched the other, both have the same end and the same text.
+/// Checks that both have the same expiry and text after ours has touched the other.
 async fn after_touch(bench: &mut Bench, theirs: &str, ours: &str, began: Timestamp) -> Result<()> {
     let slack = SECOND + millis_since(began);
     let expected = bench.raw(theirs).await?;
@@ -165,7 +165,7 @@ pub(super) async fn expired(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// Most stores end such a session at once; a `ttl` of some keeps it.
+/// Most stores remove such a session immediately; the `ttl` of some keeps it.
 pub(super) async fn past(bench: &mut Bench) -> Result<()> {
     let (theirs, ours) = (fresh_id(1), fresh_id(2));
     bench.node.set(&theirs, &session::members(), Some(-5 * SECOND)).await?;
@@ -190,7 +190,7 @@ pub(super) async fn past(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// Ours knows the end that stands in the server, to the second.
+/// Checks that ours reads the expiry of the server, to the second.
 async fn end_is_read(bench: &mut Bench, id: &str) -> Result<()> {
     let deadline = bench.ours.found(id).await?.record.deadline.map(Timestamp::millis);
     near("the deadline that rust reads", bench.raw(id).await?.expires, deadline, SECOND)
@@ -208,7 +208,7 @@ fn near(what: &str, expected: Option<i64>, found: Option<i64>, slack: i64) -> Re
     Ok(())
 }
 
-/// The end that a record's own cookie names.
+/// Returns the expiry in a record's cookie.
 fn cookie_end(text: &str) -> Result<Option<Timestamp>> {
     let cookie = Document::parse(text)?.cookie_text().to_owned();
     let cookie = StoredCookie::parse(&cookie, now())?;

@@ -1,4 +1,4 @@
-//! What an operator sees: lists and counts.
+//! An operator's lists and counts.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub(super) async fn node_clears(bench: &mut Bench) -> Result<()> {
     let ids = fill(bench).await?;
     bench.node.clear().await?;
     for id in &ids {
-        // session-file-store says that it is done when the last file is gone, and the others may not be.
+        // session-file-store answers when the last file is removed, and other files may still exist.
         let mut looks = 500;
         while bench.ours.load(id).await?.is_some() {
             ensure!(looks > 0, "rust still loads one");
@@ -51,7 +51,7 @@ pub(super) async fn node_clears(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// Some of Node's sessions and some of ours.
+/// Creates some of the sessions on Node and some with ours.
 async fn fill(bench: &mut Bench) -> Result<Vec<String>> {
     let ids: Vec<_> = (1..=9).map(fresh_id).collect();
     for (number, id) in ids.iter().enumerate() {

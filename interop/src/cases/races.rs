@@ -1,4 +1,4 @@
-//! Both sides change one session at once.
+//! Concurrent changes of one session on both sides.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use express_session::store::{Loaded, Updated};
@@ -27,8 +27,8 @@ pub(super) async fn in_turn(bench: &mut Bench) -> Result<()> {
             bail!("time {time}: {} instead of a conflict", outcome(&updated));
         };
         let found = bench.plain(&current.record.text);
-        same("what the conflict hands back", &bench.plain(&theirs), &found)?;
-        same("what is stored after it", &theirs, &bench.raw(&id).await?.text)?;
+        same("the record in the conflict", &bench.plain(&theirs), &found)?;
+        same("the record after the conflict", &theirs, &bench.raw(&id).await?.text)?;
 
         let merged = merge::merge(&ours, &Document::parse(current.record.text)?).document;
         done(&bench.ours.update(&id, &renewed(&merged)?, current.revision).await?)?;
@@ -40,8 +40,8 @@ pub(super) async fn in_turn(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// Node writes as fast as it can while we do: nothing that it wrote is lost to us. What we wrote it
-/// overwrites, as it does to other Node processes.
+/// Both sides write as fast as they can. Ours loses no change of Node; Node overwrites ours, as it overwrites those of
+/// other Node processes.
 pub(super) async fn without_order(bench: &mut Bench) -> Result<()> {
     let id = fresh_id(1);
     bench.node.set(&id, &session::members(), Some(HOUR)).await?;
@@ -63,16 +63,16 @@ pub(super) async fn without_order(bench: &mut Bench) -> Result<()> {
             }
         }
     }
-    // Whatever was under way when Node ended, this one is after it.
+    // This change comes after the last one of Node.
     change_once(&bench.ours, &id, &mut seen, changes, lockless).await?;
     let found = Document::parse(bench.node.get(&id).await?.context("node finds nothing")?)?;
     let last = found.get::<u32>("node")?;
-    ensure!(lockless || last == Some(TIMES), "rust overwrote what node wrote last");
+    ensure!(lockless || last == Some(TIMES), "rust overwrote node's last change");
     ensure!(found.get::<u32>("rust")? == Some(changes), "rust's last change is lost");
     session::same_members("the rest", &session::text("{}"), &without(found, &["node", "rust"]))
 }
 
-/// One change, merged until it is stored; Node's counter must never be seen to go back.
+/// Makes one change, and merges it until it is stored. Node's counter must never go back.
 async fn change_once(
     ours: &Ours,
     id: &str,
@@ -92,7 +92,7 @@ async fn change_once(
         match ours.update(id, &renewed(&document)?, current.revision).await? {
             Updated::Done(_) => return Ok(()),
             Updated::Conflict(other) => current = other,
-            Updated::Gone => bail!("gone while node writes it"),
+            Updated::Gone => bail!("the session is gone while node writes it"),
         }
     }
 }
@@ -104,8 +104,8 @@ fn without(mut document: Document, keys: &[&str]) -> String {
     document.to_json("{}").to_string()
 }
 
-/// A touch that leaves the text alone is none of a change's business; one that writes it is a conflict,
-/// and loses nothing either.
+/// A touch that leaves the text alone does not disturb a change; one that writes it is a conflict, and loses nothing
+/// either.
 pub(super) async fn touch_meanwhile(bench: &mut Bench) -> Result<()> {
     let id = fresh_id(1);
     bench.node.set(&id, &session::members(), Some(HOUR)).await?;

@@ -1,4 +1,4 @@
-//! What one side writes, the other reads.
+//! Records that one side writes and the other reads.
 
 use anyhow::{Context as _, Result, ensure};
 use express_session::store::{Created, Record};
@@ -14,7 +14,7 @@ pub(super) async fn node_writes(bench: &mut Bench) -> Result<()> {
         let raw = bench.raw(&id).await?.text;
         let loaded = bench.ours.found(&id).await?.record.text;
         same("what rust loads", &bench.plain(&raw), &bench.plain(&loaded))?;
-        // The members are such as `JSON.stringify` writes them.
+        // The members have the form of `JSON.stringify`.
         let cookie = session::cookie_of(&loaded)?;
         same("what node stored", &session::text(&cookie), &bench.plain(&loaded))?;
     }

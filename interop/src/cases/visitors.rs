@@ -53,7 +53,7 @@ pub(super) async fn logged_out(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// Node answers a request while one of ours is under way, which has loaded the session before.
+/// Node answers a request while one of ours is in flight, which has loaded the session before.
 pub(super) async fn overlapping(bench: &mut Bench) -> Result<()> {
     let services = Services::start(bench).await?;
     let mut visitor = Visitor::default();
@@ -64,12 +64,12 @@ pub(super) async fn overlapping(bench: &mut Bench) -> Result<()> {
     slow.end().await?;
     for (side, count) in [(Side::Node, "4"), (Side::Rust, "5")] {
         let answer = visitor.visit(&services, side, "/").await?;
-        ensure!(answer == count, "after two requests at once, {side:?} counts {answer:?}");
+        ensure!(answer == count, "after two concurrent requests, {side:?} counts {answer:?}");
     }
     Ok(())
 }
 
-/// The same, and Node's request is the logout: ours must not bring the session back.
+/// Node's request is the logout: ours must not bring the session back.
 pub(super) async fn logged_out_meanwhile(bench: &mut Bench) -> Result<()> {
     let services = Services::start(bench).await?;
     let mut visitor = Visitor::default();
@@ -77,7 +77,7 @@ pub(super) async fn logged_out_meanwhile(bench: &mut Bench) -> Result<()> {
     let thief = visitor.clone();
     let slow = visitor.begin_slow(&services).await;
     visitor.visit(&services, Side::Node, "/logout").await?;
-    // What it answers is no matter of this case.
+    // This case ignores its answer.
     let _ = slow.end().await;
     for side in [Side::Node, Side::Rust] {
         let answer = thief.clone().visit(&services, side, "/").await?;
@@ -101,7 +101,7 @@ impl Side {
     }
 }
 
-/// Both services. Ours ends with this value, Node's with its process.
+/// Both services. Dropping the value ends ours; Node's ends with its process.
 struct Services {
     node: u16,
     rust: u16,
@@ -109,7 +109,7 @@ struct Services {
     running: JoinHandle<()>,
 }
 
-/// Where a slow request of ours waits.
+/// The gate of a slow request of ours.
 #[derive(Default)]
 struct Gate {
     reached: Notify,
@@ -124,7 +124,7 @@ impl Services {
         let gate = Arc::new(Gate::default());
         let app = app(bench.ours.store(), Arc::clone(&gate));
         let running = tokio::spawn(async move {
-            // It has no end of its own.
+            // The server runs until it is aborted.
             let _ = axum::serve(listener, app).await;
         });
         Ok(Self { node, rust, gate, running })
@@ -172,7 +172,7 @@ async fn logout(session: Session) -> Result<&'static str, Error> {
 #[derive(Clone, Default)]
 struct Visitor {
     cookie: Option<String>,
-    /// How many it was given.
+    /// The number of cookies that it received.
     cookies: u32,
 }
 
@@ -190,7 +190,7 @@ impl Slow<'_> {
 }
 
 impl Visitor {
-    /// Begins a request to ours, which has loaded and changed the session when this returns.
+    /// Sends a request to ours, and returns when it has loaded and changed the session.
     async fn begin_slow<'s>(&self, services: &'s Services) -> Slow<'s> {
         let url = format!("http://127.0.0.1:{}/slow", services.rust);
         let cookie = self.cookie.clone();
@@ -213,7 +213,7 @@ impl Visitor {
     }
 }
 
-/// The cookie that is set, if one is, and the body.
+/// Returns the cookie that is set, if any, and the body.
 fn fetch(url: &str, cookie: Option<&str>) -> Result<(Option<String>, String)> {
     let mut request = ureq::get(url);
     if let Some(cookie) = cookie {

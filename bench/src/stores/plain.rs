@@ -1,4 +1,4 @@
-//! A write that asks for no condition, by the driver that our store has: what a save would cost at least.
+//! A write without a condition, by the driver of our store: the lower bound of a save.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
 use tokio_postgres::NoTls;
 
-/// A way to write. A clone is the same one.
+/// A connection that writes. Clones share it.
 #[derive(Clone)]
 pub(crate) enum Plain {
     Memory(Arc<Mutex<HashMap<String, Arc<str>>>>),
@@ -30,13 +30,13 @@ pub(crate) enum Plain {
     Memcached(Arc<[tokio::sync::Mutex<BufStream<TcpStream>>]>),
 }
 
-/// As many as our stores have.
+/// The number that our stores have.
 const CONNECTIONS: usize = 10;
 
 impl Plain {
-    /// Makes ready what is written to: beside the store's own, where it is at the same URL.
+    /// Creates a table or a folder of its own, beside that of the store at the same URL.
     pub(crate) async fn open(url: &str) -> Result<Self> {
-        // The options are our store's.
+        // The options behind it are for our store.
         let url = url.split('?').next().unwrap_or(url);
         let (scheme, rest) = url.split_once("://").context("no URL")?;
         Ok(match scheme {
@@ -62,11 +62,11 @@ impl Plain {
                 }
                 Self::Memcached(connections.into())
             }
-            _ => bail!("no store is known at {url}"),
+            _ => bail!("no store has the scheme {scheme}"),
         })
     }
 
-    /// Writes, whatever is there.
+    /// Writes without a condition.
     pub(crate) async fn write(
         &self,
         caller: usize,
@@ -117,21 +117,21 @@ impl Plain {
                 stream.flush().await?;
                 let mut answer = String::new();
                 stream.read_line(&mut answer).await?;
-                ensure!(answer == "STORED\r\n", "Memcached stores nothing: {answer}");
+                ensure!(answer == "STORED\r\n", "Memcached did not store: {answer}");
             }
         }
         Ok(())
     }
 }
 
-/// As connect-pg-simple writes.
+/// The statement of connect-pg-simple.
 const POSTGRES_WRITE: &str = "INSERT INTO plain (sid, sess, expire) \
     VALUES ($1, $2::text::json, to_timestamp($3)) \
     ON CONFLICT (sid) DO UPDATE SET sess = EXCLUDED.sess, expire = EXCLUDED.expire";
-/// As express-mysql-session writes.
+/// The statement of express-mysql-session.
 const MYSQL_WRITE: &str = "INSERT INTO plain (session_id, expires, data) VALUES (?, ?, ?) \
     ON DUPLICATE KEY UPDATE expires = VALUES(expires), data = VALUES(data)";
-/// As connect-sqlite3 writes.
+/// The statement of connect-sqlite3.
 const SQLITE_WRITE: &str = "INSERT OR REPLACE INTO plain (sid, expired, sess) VALUES (?1, ?2, ?3)";
 
 async fn postgres(url: &str) -> Result<PostgresPool> {
@@ -165,7 +165,7 @@ fn sqlite(path: &str) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Writes beside and renames, so that nobody reads half a file. It is on the disk then.
+/// Writes a new file, flushes it to the disk and renames it, so that no reader gets half a file.
 fn replace(folder: &Path, id: &str, text: &str) -> io::Result<()> {
     let new = folder.join(format!("{id}.new"));
     let mut file = fs::File::create(&new)?;

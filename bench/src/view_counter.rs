@@ -1,22 +1,20 @@
-//! The view counter's sessions: what a store is given for them.
+//! The view counter and its sessions: what every store is given.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use axum::body::Body;
 use axum::http::Request;
 use axum::routing::get;
 use axum::{Router, response::Html};
-use express_session::store::{Admin as _, Record};
-use express_session::{Cookie, Error, MemoryStore, Session, SessionId, SessionLayer};
+use express_session::store::{Admin as _, Created, Record, Revision, Store, Updated};
+use express_session::{Cookie, Error, MemoryStore, Session, SessionId, SessionLayer, Timestamp};
+use fastrand::Rng;
 use tower::ServiceExt as _;
-use tower_sessions::session as tower_sessions_app;
 
 use crate::machine;
 
-pub(crate) const SECRET: &str = "keyboard cat";
-
-/// The view counter with our sessions, without a store yet.
+/// The view counter's session layer, without a store yet.
 pub(crate) fn layer() -> SessionLayer {
-    SessionLayer::new(SECRET)
+    SessionLayer::new("keyboard cat")
         .resave(false)
         .save_uninitialized(false)
         .cookie(Cookie::new().secure(false))
@@ -30,37 +28,52 @@ pub(crate) fn answer(views: u64) -> Html<String> {
     Html(format!("<p>Number of views: {views}</p>"))
 }
 
-/// The record that our layer makes of a first visit.
+/// Returns the record that our layer saves for a first visit.
 pub(crate) async fn record() -> Result<Record> {
     let store = MemoryStore::new();
     let router = Router::new().route("/", get(count)).layer(layer().store(store.clone()));
     router.oneshot(Request::new(Body::empty())).await?;
     let page = store.list(None, 1, machine::now()).await?;
     let (_, record) = page.sessions.into_iter().next().context("a visit made no session")?;
-    // The deadline is the store's own.
+    // The memory store sets a deadline of its own.
     Ok(Record { deadline: None, ..record })
 }
 
-/// The text of a record after so many visits.
+/// Returns the text of a record after so many visits.
 pub(crate) fn text(record: &Record, views: u64) -> String {
     let end = record.text.rfind(':').unwrap_or_default();
     format!("{}:{views}}}", &record.text[..end])
 }
 
-/// An id as ours are, from a generator that can be started anew.
-pub(crate) fn id(random: &mut fastrand::Rng) -> SessionId {
-    let mut bytes = [0; 24];
+/// Creates a session with a random id. Its text is a copy, as the text of a request is.
+pub(crate) async fn create(
+    store: &impl Store,
+    random: &mut Rng,
+    first: &Record,
+    deadline: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(SessionId, Revision)> {
+    let mut bytes = [0; SessionId::RANDOM_BYTES];
     random.fill(&mut bytes);
-    SessionId::from_random(bytes)
+    let id = SessionId::from_random(bytes);
+    let record = Record { text: first.text.as_ref().into(), deadline };
+    match store.create(&id, &record, now).await? {
+        Created::Done(revision) => Ok((id, revision)),
+        Created::Taken => bail!("an id was drawn twice"),
+    }
 }
 
-/// The same session as tower-sessions has it.
-pub(crate) fn towers_record(random: &mut fastrand::Rng) -> tower_sessions_app::Record {
-    tower_sessions_app::Record {
-        id: tower_sessions_app::Id(random.i128(..)),
-        data: [("views".to_owned(), 1.into())].into(),
-        // As without a `Max-Age`.
-        expiry_date: time::OffsetDateTime::now_utc() + time::Duration::weeks(2),
+/// Saves a session that no other caller has written.
+pub(crate) async fn save(
+    store: &impl Store,
+    id: &SessionId,
+    record: &Record,
+    expected: Revision,
+    now: Timestamp,
+) -> Result<Revision> {
+    match store.update(id, record, expected, now).await? {
+        Updated::Done(revision) => Ok(revision),
+        Updated::Conflict(_) | Updated::Gone => bail!("a session cannot be saved"),
     }
 }
 

@@ -1,9 +1,9 @@
-//! The least that can be done: what a signed session costs where nothing is done but what nobody can leave out.
+//! The minimal layer: a session layer that does only what every one has to do.
 //!
-//! One layer by hand, around any handler and on our memory store. It finds the cookie, checks its signature,
-//! and hands a session out that is read when somebody asks for it; at the end it moves the session's end, or writes
-//! the session unless somebody else has, or gives a new one its cookie. It has no options, and knows neither paths nor
-//! HTTPS, neither errors nor requests that overlap, no stream, no upgrade, no clone of a handle that is still held.
+//! It is written for this bench, around any handler, on our memory store. It finds the cookie, checks its signature,
+//! and hands out a session that is read when the handler asks for it. At the end it touches the session, or saves it
+//! unless another request has, or sets the cookie of a new one. It has no options, and does not support paths, HTTPS,
+//! errors, overlapping requests, streams, upgrades, or a handle that outlives the response.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -30,24 +30,20 @@ const NAME: &str = "connect.sid";
 
 /// The layer.
 #[derive(Clone, Debug)]
-pub struct Least(Arc<Settings>);
+pub(crate) struct MinimalLayer(Arc<Settings>);
 
 #[derive(Debug)]
 struct Settings {
     keyring: Keyring,
     store: MemoryStore,
-    /// The cookie of every session, and how it stands in a record.
+    /// The cookie of every session, and its text in a record.
     cookie: StoredCookie,
     template: CookieTemplate,
 }
 
-impl Least {
-    /// On a store of its own.
-    ///
-    /// # Errors
-    ///
-    /// None: there is a secret.
-    pub fn new() -> Result<Self> {
+impl MinimalLayer {
+    /// Makes a layer with a store of its own.
+    pub(crate) fn new() -> Result<Self> {
         let cookie = StoredCookie::new(&Cookie::new().secure(false), now(), false, true);
         Ok(Self(Arc::new(Settings {
             keyring: Keyring::new(["keyboard cat"])?,
@@ -59,7 +55,7 @@ impl Least {
 }
 
 impl Settings {
-    /// The id of the request's cookie, if its signature is good.
+    /// Returns the id of the request's cookie, if its signature is good.
     fn presented<B>(&self, request: &Request<B>) -> Option<SessionId> {
         let headers = request.headers().get_all(COOKIE).iter().map(HeaderValue::as_bytes);
         let opened = |value: &str| signing::verify(value, &self.keyring).ok();
@@ -67,9 +63,9 @@ impl Settings {
     }
 }
 
-impl Site for Least {
+impl Site for MinimalLayer {
     fn driver(&self, does: Work) -> Box<dyn Driver> {
-        Box::new(Tower(self.layer(service::<Held>(does))))
+        Box::new(Tower(self.layer(service::<MinimalSession>(does))))
     }
 
     fn forged(&self, cookie: &str) -> String {
@@ -78,7 +74,7 @@ impl Site for Least {
     }
 }
 
-impl<S> Layer<S> for Least {
+impl<S> Layer<S> for MinimalLayer {
     type Service = Layered<S>;
 
     fn layer(&self, inner: S) -> Layered<S> {
@@ -88,7 +84,7 @@ impl<S> Layer<S> for Least {
 
 /// The session of a request.
 #[derive(Clone, Debug)]
-pub struct Held(Arc<Shared>);
+pub(crate) struct MinimalSession(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -97,12 +93,12 @@ struct Shared {
     state: Mutex<Option<Loaded>>,
 }
 
-/// A session that somebody has asked for.
+/// A session that the handler has asked for.
 #[derive(Debug)]
 struct Loaded {
     id: SessionId,
     document: Document,
-    /// `None` of a session that is not stored yet.
+    /// `None` if the session is not stored yet.
     revision: Option<Revision>,
 }
 
@@ -114,7 +110,7 @@ impl Shared {
     fn load(&self) -> Option<Loaded> {
         let Some(id) = &self.presented else {
             let mut bytes = [0; SessionId::RANDOM_BYTES];
-            // As the peers draw theirs.
+            // The peers use the same generator.
             rand::rng().fill_bytes(&mut bytes);
             let id = SessionId::from_random(bytes);
             return Some(Loaded { id, document: Document::new(), revision: None });
@@ -126,7 +122,7 @@ impl Shared {
         Some(Loaded { id: id.clone(), document, revision: Some(found.revision) })
     }
 
-    /// Does what is left to do, and gives the cookie of a new session. A write that is refused is nothing here.
+    /// Saves or touches the session, and returns the cookie of a new one. A failed write is ignored.
     fn end(&self) -> Option<HeaderValue> {
         let Settings { keyring, store, cookie, template } = &*self.settings;
         let Some(Loaded { id, document, revision }) = &*self.state() else {
@@ -148,12 +144,12 @@ impl Shared {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a layer that is told no clock has this one")]
+#[expect(clippy::disallowed_methods, reason = "the clock of a layer without options")]
 fn now() -> Timestamp {
     SystemTime::now().into()
 }
 
-impl Handle for Held {
+impl Handle for MinimalSession {
     async fn find(extensions: &Extensions) -> Option<Self> {
         let held: &Self = extensions.get()?;
         let mut state = held.0.state();
@@ -173,9 +169,9 @@ impl Handle for Held {
     }
 }
 
-/// What the layer makes of a service.
+/// A service inside of the layer.
 #[derive(Clone, Debug)]
-pub struct Layered<S> {
+pub(crate) struct Layered<S> {
     inner: S,
     settings: Arc<Settings>,
 }
@@ -196,15 +192,15 @@ where
         let presented = self.settings.presented(&request);
         let settings = Arc::clone(&self.settings);
         let shared = Arc::new(Shared { settings, presented, state: Mutex::default() });
-        request.extensions_mut().insert(Held(Arc::clone(&shared)));
+        request.extensions_mut().insert(MinimalSession(Arc::clone(&shared)));
         Ending { inner: self.inner.call(request), shared }
     }
 }
 
 pin_project! {
-    /// A response, once its session is written.
+    /// The future of a response whose session is saved first.
     #[derive(Debug)]
-    pub struct Ending<F> {
+    pub(crate) struct Ending<F> {
         #[pin]
         inner: F,
         shared: Arc<Shared>,

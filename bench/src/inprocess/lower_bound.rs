@@ -1,12 +1,11 @@
-//! What every session layer has to do, each step alone: no cost gets below their sum.
+//! The steps that every session layer has to take, each alone: their sum is a lower bound of its cost.
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use clap::Args;
-use express_session::store::{Created, Record, Revision, Store as _, Updated};
+use express_session::store::{Created, Record, Revision, Store as _};
 use express_session::{MemoryStore, SessionId, Timestamp};
 use express_session_core::{Document, Keyring};
 use futures_util::FutureExt as _;
@@ -15,27 +14,25 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
 use super::{subjects, time};
-use crate::figures;
+use crate::{figures, view_counter};
 
-/// What a child does: it measures the steps, on the core that it was started on.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct Floor {
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Args {
     /// How many rounds of each step
-    pub rounds: u32,
+    rounds: u32,
     /// How often each is taken in a round
-    pub times: u64,
+    times: u64,
 }
 
-/// What one step takes.
+/// The time of one step.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct Step {
-    /// What is done.
-    pub what: String,
-    /// Nanoseconds, the median of all rounds.
-    pub nanoseconds: f64,
+pub(crate) struct Step {
+    pub(super) what: String,
+    /// The median of all rounds.
+    pub(super) nanoseconds: f64,
 }
 
-/// A memory store never does.
+/// The error of a case that never happens.
 const WAITS: &str = "the memory store waits";
 
 /// A session of three members, as the cases' visitors have.
@@ -47,13 +44,9 @@ const RECORD: &str = concat!(
 /// As many sessions as the visitors of the cases have.
 const SESSIONS: usize = 64;
 
-impl Floor {
+impl Args {
     /// Measures every step.
-    ///
-    /// # Errors
-    ///
-    /// A step that does not do what it says.
-    pub fn run(self) -> Result<Vec<Step>> {
+    pub(crate) fn run(self) -> Result<Vec<Step>> {
         let runtime = subjects::runtime()?;
         let visitors = Visitors::new(&runtime)?;
         let mut next = (0..SESSIONS).cycle();
@@ -69,13 +62,13 @@ impl Floor {
                 );
                 Ok(())
             })?,
-            self.step("the time is asked for", || {
+            self.step("the clock is read", || {
                 #[expect(clippy::disallowed_methods, reason = "this is what is measured")]
                 black_box(SystemTime::now());
                 Ok(())
             })?,
             self.step(
-                "something is put into the request's extensions, and goes with them",
+                "a value is put into the request's extensions and dropped with them",
                 || {
                     let mut extensions = Extensions::new();
                     extensions.insert(black_box(Arc::new([0_u64; 16])));
@@ -83,37 +76,33 @@ impl Floor {
                     Ok(())
                 },
             )?,
-            self.step("a record is found in the memory store, and its end moved", || {
+            self.step("a record is loaded from the memory store and touched", || {
                 let renewed = visitors.store.load_and_touch(&visitors.ids[other()], visitors.now);
                 ensure!(renewed.now_or_never().context(WAITS)??.is_some());
                 Ok(())
             })?,
-            self.step("a record's text is read", || {
+            self.step("a record's text is parsed", || {
                 black_box(Document::parse(Arc::clone(&visitors.record.text))?);
                 Ok(())
             })?,
-            self.step("the process's number is asked for, which tells that it was forked", || {
+            self.step("the process id is read, which shows a fork", || {
                 black_box(std::process::id());
                 Ok(())
             })?,
-            self.step("24 random bytes are asked of the operating system", || {
+            self.step("24 random bytes are read from the operating system", || {
                 let mut bytes = [0; SessionId::RANDOM_BYTES];
                 getrandom::fill(&mut bytes)?;
                 black_box(bytes);
                 Ok(())
             })?,
-            self.step(
-                "a record is replaced in the memory store, if it is the one expected",
-                || {
-                    let at = third();
-                    let (id, record) = (&visitors.ids[at], &visitors.record);
-                    let updated = visitors.store.update(id, record, revisions[at], visitors.now);
-                    let updated = updated.now_or_never().context(WAITS)??;
-                    let Updated::Done(revision) = updated else { bail!("another was there") };
-                    revisions[at] = revision;
-                    Ok(())
-                },
-            )?,
+            self.step("a record is replaced in the memory store by compare-and-swap", || {
+                let at = third();
+                let (id, record) = (&visitors.ids[at], &visitors.record);
+                let (store, now) = (&visitors.store, visitors.now);
+                let saved = view_counter::save(store, id, record, revisions[at], now);
+                revisions[at] = saved.now_or_never().context(WAITS)??;
+                Ok(())
+            })?,
         ])
     }
 
@@ -128,7 +117,7 @@ impl Floor {
     }
 }
 
-/// Whose sessions they are.
+/// The sessions that the steps work on.
 struct Visitors {
     keyring: Keyring,
     ids: Vec<SessionId>,
@@ -164,8 +153,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_step_does_what_it_says() {
-        let steps = Floor { rounds: 1, times: 200 }.run().unwrap();
+    fn every_step_succeeds() {
+        let steps = Args { rounds: 1, times: 200 }.run().unwrap();
         assert_eq!(steps.len(), 8);
     }
 }
