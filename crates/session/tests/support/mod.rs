@@ -67,6 +67,7 @@ impl World {
     }
 
     pub(crate) fn over(store: Spy<MemoryStore>) -> Self {
+        log::install();
         Self { store, clock: FakeClock::new(NOW), drawn: Arc::default() }
     }
 

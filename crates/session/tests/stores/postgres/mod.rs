@@ -1,0 +1,11 @@
+//! The PostgreSQL store obeys the laws, and shares its table with connect-pg-simple.
+
+mod failures;
+mod format;
+mod laws;
+mod locks;
+mod options;
+mod renewal;
+mod support;
+#[cfg(feature = "tls")]
+mod tls;
