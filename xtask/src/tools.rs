@@ -26,6 +26,8 @@ pub(crate) enum Tool {
     NodePackage,
     /// The servers that the stores are tested on.
     Servers,
+    /// Those of these Debian packages.
+    ServersOf(&'static [&'static str]),
     /// The npm stores that ours are played against.
     NodeStores,
     /// Chromium, which visits what our npm package serves.
@@ -51,7 +53,8 @@ pub(crate) fn provide(workspace: &Workspace, tool: Tool) -> Result<()> {
         Tool::Clippy => component("clippy", "clippy"),
         Tool::Node => node_folder(&workspace.root.join("conformance/node")),
         Tool::NodePackage => node_folder(&node_package(workspace)),
-        Tool::Servers => servers::provide(),
+        Tool::Servers => servers::provide(None),
+        Tool::ServersOf(packages) => servers::provide(Some(packages)),
         Tool::NodeStores => node_stores::provide(&workspace.root.join("interop/node")),
         Tool::Chromium => debian("chromium", "--version"),
         Tool::NodePeers => node_folder(&workspace.root.join("races/node")),

@@ -42,4 +42,4 @@ pub(super) fn test(workspace: &Workspace) -> Result<()> {
 }
 
 /// Tests on servers mostly wait: for a record to expire, or a server to come back.
-const TEST_THREADS: &str = "8";
+pub(super) const TEST_THREADS: &str = "8";

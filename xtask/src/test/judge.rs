@@ -15,6 +15,6 @@ const SEED: &str = "1";
 pub(super) fn check(workspace: &Workspace) -> Result<()> {
     ["off", "on"].into_iter().try_for_each(|departures| {
         let arguments = ["--seed", SEED, "--cases", CASES, "--departures", departures];
-        process::run(&mut judge(workspace, &arguments))
+        process::run(&mut judge(workspace, &arguments)?)
     })
 }

@@ -25,8 +25,11 @@ const PROGRAMS: &[(&str, &str)] = &[
 /// Asked by Debian's packages whether they may start what they brought.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Installs what is missing, where that is possible.
-pub(super) fn provide() -> Result<()> {
+/// Installs what is missing of these packages, or of all of them, where that is possible.
+pub(super) fn provide(only: Option<&[&str]>) -> Result<()> {
+    let wanted = |package: &&str| only.is_none_or(|only| only.contains(package));
+    let missing =
+        |folders: &[PathBuf]| missing(folders).into_iter().filter(wanted).collect::<Vec<_>>();
     let packages = missing(&folders());
     if packages.is_empty() {
         return Ok(());
