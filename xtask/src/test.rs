@@ -57,7 +57,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "interleavings",
-        about: "the memory store's calls at once, in every order or very many",
+        about: "concurrent calls of the memory store, in every order or very many",
         needs: &[],
         run: interleavings::check,
     },
@@ -193,7 +193,7 @@ fn chosen(only: &[String]) -> Vec<&'static Step> {
     STEPS.iter().filter(wanted).collect()
 }
 
-/// Before the first step, so that a missing program is told in seconds.
+/// Before the first step, so that a missing program is reported within seconds.
 fn provide(workspace: &Workspace, steps: &[&Step]) -> Result<()> {
     let mut needs: Vec<_> = steps.iter().flat_map(|step| step.needs).copied().collect();
     needs.sort_unstable();

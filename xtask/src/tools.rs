@@ -46,7 +46,7 @@ pub(crate) enum Tool {
     Fuzz,
 }
 
-/// Finds or installs the tool; an error says what to install by hand.
+/// Finds or installs the tool; an error says what to install.
 pub(crate) fn provide(workspace: &Workspace, tool: Tool) -> Result<()> {
     match tool {
         Tool::Rustfmt => component("fmt", "rustfmt"),
@@ -128,9 +128,10 @@ fn debian(name: &str, option: &str) -> Result<()> {
     if is_there() {
         return Ok(());
     }
-    let by_hand = format!("`{name}` is missing: install it (on Debian: apt-get install {name})");
-    ensure!(servers::can_install(), "{by_hand}");
-    servers::install(&[name]).context(by_hand)?;
+    let instruction =
+        format!("`{name}` is missing: install it (on Debian: apt-get install {name})");
+    ensure!(servers::can_install(), "{instruction}");
+    servers::install(&[name]).context(instruction)?;
     ensure!(is_there(), "{name} is installed, and cannot be started");
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::conformance::judge;
 use crate::process;
 use crate::workspace::Workspace;
 
-/// Enough to meet every departure, few enough to wait for. By hand it may be millions.
+/// Enough to meet every departure, few enough to wait for. `cargo xtask conformance` takes any number.
 const CASES: &str = "3000";
 /// Fixed, so that a failure is the change's and comes again.
 const SEED: &str = "1";

@@ -261,7 +261,7 @@ async fn cve_2024_35220_an_expired_session_does_not_come_back_for_its_max_age() 
 }
 
 #[tokio::test]
-async fn live_session_whose_text_looks_expired_is_live() {
+async fn live_session_with_text_that_looks_expired_is_live() {
     // Stores whose touch leaves the text alone: its `expires` is routinely in the past (item 67).
     let world = World::new();
     let old = MINUTE.replace("2023", "2020");
@@ -340,7 +340,7 @@ async fn axum_session_one_failed_load_does_not_wipe_the_session() {
 }
 
 #[tokio::test]
-async fn failed_load_that_nobody_asked_for_lets_the_response_leave_and_writes_nothing() {
+async fn failed_load_that_the_handler_did_not_ask_for_lets_the_response_leave_and_writes_nothing() {
     let world = World::with(r#""user":"bob""#).await;
     world.store.fail_next(Verb::LoadAndTouch, Failure::Unavailable);
     let layer = world.layer().save_uninitialized(true).rolling(true);
@@ -445,7 +445,7 @@ async fn secure_cookie_over_plain_http_leaves_no_orphan_record() {
 }
 
 #[tokio::test]
-async fn tower_sessions_issue_195_a_session_saved_by_hand_gets_its_cookie() {
+async fn tower_sessions_issue_195_a_session_saved_explicitly_gets_its_cookie() {
     let world = World::new();
     let save = app(&world.layer(), async |session: Session| session.save().await);
     assert!(send(&save, visit()).await.cookie().is_some());

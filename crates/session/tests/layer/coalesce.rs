@@ -64,7 +64,7 @@ store_laws!(Memory);
 admin_laws!(Memory);
 
 #[test]
-fn fifty_requests_at_once_ask_the_store_twice() {
+fn fifty_concurrent_requests_call_the_store_twice() {
     block_on(async {
         let spy = spied(record(PLAIN, r#""views":1"#)).await;
         let delayed_store = DelayedStore::before(Verb::LoadAndTouch, spy.clone());
@@ -128,7 +128,7 @@ fn caller_that_goes_away_takes_nothing_with_it() {
 }
 
 #[test]
-fn load_that_nobody_waits_for_is_not_made() {
+fn load_without_a_waiting_caller_is_not_made() {
     block_on(async {
         let (spy, delayed_store) = held(record(PLAIN, "")).await;
         let store = Coalesced::new(delayed_store.clone());
@@ -144,7 +144,7 @@ fn load_that_nobody_waits_for_is_not_made() {
 }
 
 #[test]
-fn caller_that_is_not_polled_holds_nobody_up() {
+fn caller_that_is_not_polled_delays_no_other_caller() {
     block_on(async {
         let (_, delayed_store) = held(record(PLAIN, "")).await;
         let store = Coalesced::new(delayed_store.clone());
@@ -234,7 +234,7 @@ fn shared_failure_says_the_same_to_all() {
 }
 
 #[test]
-fn shared_call_is_told_the_latest_time() {
+fn shared_call_gets_the_latest_time() {
     block_on(async {
         let spy = Spy::new(MemoryStore::new());
         let deadline = Some(after(1000));

@@ -41,7 +41,7 @@ fn counted(n: usize) -> String {
     record(PLAIN, &format!(r#""n":{n}"#))
 }
 
-/// Gives bytes that are the same every time and look like any, other than those of a [`World`].
+/// Returns bytes that are the same every time and look like any, other than those of a [`World`].
 fn scattered(seed: usize) -> impl Fn(&mut [u8]) + Send + Sync {
     let state = Mutex::new(seed as u64);
     move |bytes| {
@@ -67,7 +67,7 @@ async fn writers_of_one_process_fail_once_and_are_then_written_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn writers_of_many_processes_lose_nothing_and_do_not_all_try_again_at_once() {
+async fn writers_of_many_processes_lose_nothing_and_retry_with_jitter() {
     let world = World::with(r#""n":0"#).await;
     let layers = (1..=WRITERS).map(|seed| world.layer().random(scattered(seed))).collect();
     let talks = counted_up(layers, &world).await;
@@ -143,7 +143,7 @@ async fn update_on_top_of_an_insert_is_made_again_once_the_insert_is_saved() {
 
 /// Polls the ends of some requests until they have joined the others, and drops them.
 #[tokio::test(start_paused = true)]
-async fn requests_that_are_dropped_while_others_write_for_them_hold_nobody_up() {
+async fn requests_dropped_while_others_write_for_them_delay_no_other_request() {
     for dropped_after in 0..6 {
         let world = World::with(r#""n":0"#).await;
         let mut talks = counted_up(vec![world.layer()], &world).await;

@@ -67,7 +67,7 @@ async fn good_options_and_good_requests_say_nothing() {
 }
 
 #[test]
-fn weak_secret_is_told() {
+fn weak_secret_logs_a_warning() {
     for secret in ["", "secret", SECRET, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
         let layer = SessionLayer::new(secret).store(MemoryStore::new());
         let warning = warning_of(layer);
@@ -78,7 +78,7 @@ fn weak_secret_is_told() {
 }
 
 #[test]
-fn resave_is_told_where_the_store_can_touch() {
+fn resave_logs_a_warning_if_the_store_can_touch() {
     says(&warning_of(good().resave(true)), &["resave", "touch"]);
     let log = Log::start();
     let _ = good().store(Spy::without_touch(MemoryStore::new())).resave(true).build().unwrap();
@@ -86,12 +86,12 @@ fn resave_is_told_where_the_store_can_touch() {
 }
 
 #[test]
-fn save_uninitialized_is_told() {
+fn save_uninitialized_logs_a_warning() {
     says(&warning_of(good().save_uninitialized(true)), &["save_uninitialized", "consent"]);
 }
 
 #[test]
-fn same_site_none_without_secure_is_told() {
+fn same_site_none_without_secure_logs_a_warning() {
     let none = || Cookie::new().same_site(SameSite::None);
     says(&warning_of(good().cookie(none())), &["SameSite=None", "secure(true)"]);
     says(&warning_of(good().cookie(none().secure(false))), &["SameSite=None"]);
@@ -101,7 +101,7 @@ fn same_site_none_without_secure_is_told() {
 }
 
 #[test]
-fn memory_store_is_told_in_release_builds() {
+fn memory_store_logs_a_warning_in_release_builds() {
     let log = Log::start();
     let _ = SessionLayer::new(STRONG).build().unwrap();
     let warnings = log.warnings();
@@ -113,7 +113,7 @@ fn memory_store_is_told_in_release_builds() {
 }
 
 #[tokio::test]
-async fn secure_cookie_over_plain_http_is_told_once() {
+async fn secure_cookie_over_plain_http_logs_one_warning() {
     let layer = good().cookie(Cookie::new().secure(true));
     let warning = warning_at(layer, visit).await;
     says(&warning, &["not sent", "plain HTTP", "proxy", "Auto", "HTTPS"]);
@@ -132,13 +132,13 @@ async fn each_layer_tells_once() {
 }
 
 #[tokio::test]
-async fn cookie_that_cannot_be_written_is_told() {
+async fn cookie_that_cannot_be_written_logs_a_warning() {
     let layer = good().cookie_with(|_| Cookie::new().domain("a b"));
     says(&warning_at(layer, visit).await, &["not sent", "attributes"]);
 }
 
 #[tokio::test]
-async fn cookie_over_4096_bytes_is_told() {
+async fn cookie_over_4096_bytes_logs_a_warning() {
     let layer = good().genid(|_| "x".repeat(4096));
     let layer = layer.store(Spy::new(MemoryStore::new()));
     let log = Log::start();
@@ -166,7 +166,7 @@ async fn cookie_of_4096_bytes_is_fine() {
 }
 
 #[tokio::test]
-async fn new_session_changed_too_late_is_told() {
+async fn new_session_changed_too_late_logs_a_warning() {
     let layer = good().build().unwrap();
     let log = Log::start();
     for _ in 0..2 {
@@ -184,7 +184,7 @@ async fn new_session_changed_too_late_is_told() {
 }
 
 #[tokio::test]
-async fn failures_are_told_each_time_as_errors() {
+async fn each_failure_is_logged_as_an_error() {
     let world = World::with("").await;
     let app = app(&world.layer(), login);
     let log = Log::start();
@@ -215,7 +215,7 @@ async fn session_that_ended_meanwhile_is_no_warning() {
 }
 
 #[tokio::test]
-async fn nothing_that_is_told_names_an_id_a_secret_or_data() {
+async fn no_log_line_contains_an_id_a_secret_or_data() {
     let (secret, card) = ("a secret of secrets", "4711-card");
     let world = World::with(&format!(r#""card":"{card}","n":"{card}""#)).await;
     let log = Log::start();

@@ -74,7 +74,7 @@ async fn regenerate_then_save_sets_twice_on_node_and_once_here() {
 }
 
 #[tokio::test]
-async fn new_session_saved_by_hand_is_set_once_and_gets_its_cookie() {
+async fn new_session_saved_explicitly_is_set_once_and_gets_its_cookie() {
     let (new, text) = (drawn(1), record(PLAIN, r#""user":1"#));
     for layer in BOTH {
         for save_uninitialized in [false, true] {
@@ -175,7 +175,7 @@ async fn failed_get_with_unset_destroy_destroys_on_node_and_never_here() {
 }
 
 #[tokio::test]
-async fn failed_set_is_hidden_on_node_and_told_here() {
+async fn failed_set_is_hidden_on_node_and_reported_here() {
     for (layer, status) in BOTH.into_iter().zip([200, 500]) {
         let world = World::with(r#""a":1"#).await;
         world.store.fail_next(Verb::Update, Failure::Other);
@@ -223,7 +223,7 @@ async fn failed_touch_is_hidden() {
 }
 
 #[tokio::test]
-async fn failed_destroy_after_unset_is_hidden_on_node_and_told_here() {
+async fn failed_destroy_after_unset_is_hidden_on_node_and_reported_here() {
     for (layer, status) in BOTH.into_iter().zip([200, 500]) {
         let world = World::with("").await;
         world.store.fail_next(Verb::Destroy, Failure::Other);
@@ -236,7 +236,7 @@ async fn failed_destroy_after_unset_is_hidden_on_node_and_told_here() {
 }
 
 #[tokio::test]
-async fn failed_regenerate_goes_on_anew_on_node_and_keeps_the_session_here() {
+async fn failed_regenerate_starts_a_new_session_on_node_and_keeps_the_session_here() {
     let regenerate = async |session: Session| {
         let failed = session.regenerate().await.unwrap_err();
         format!("{:?} {}", failed.kind(), session.id().as_str())

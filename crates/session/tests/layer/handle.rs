@@ -296,7 +296,7 @@ async fn save_and_change_back_is_saved_back() {
 }
 
 #[tokio::test]
-async fn new_session_saved_by_hand_gets_its_cookie() {
+async fn new_session_saved_explicitly_gets_its_cookie() {
     let world = World::new();
     let talk = Talk::begin(&world.layer(), visit()).await;
     talk.session.save().await.unwrap();
@@ -318,7 +318,7 @@ async fn second_save_writes_again() {
 }
 
 #[tokio::test]
-async fn failed_save_is_told_and_tried_again_at_the_end() {
+async fn failed_save_is_reported_and_tried_again_at_the_end() {
     let world = World::with("").await;
     let talk = bob(&world.layer()).await;
     talk.session.insert("a", 1).unwrap();
@@ -344,7 +344,7 @@ async fn failed_first_save_is_tried_again_at_the_end_and_gets_its_cookie() {
 }
 
 #[tokio::test]
-async fn first_save_whose_answer_was_lost_is_found_again() {
+async fn first_save_with_a_lost_answer_is_found_again() {
     let world = World::new();
     let layer = world.layer().store(DelayedStore::lost(Verb::Create, world.store.clone()));
     let talk = Talk::begin(&layer, visit()).await;
@@ -357,7 +357,7 @@ async fn first_save_whose_answer_was_lost_is_found_again() {
 }
 
 #[tokio::test]
-async fn update_whose_save_was_lost_after_it_was_stored_is_counted_once() {
+async fn update_with_an_answer_lost_after_the_write_is_counted_once() {
     let world = World::with(r#""n":1"#).await;
     let layer = world.layer().store(DelayedStore::lost(Verb::Update, world.store.clone()));
     let talk = bob(&layer).await;
@@ -413,7 +413,7 @@ async fn first_save_dropped_midway_is_taken_up_at_the_end() {
 }
 
 #[tokio::test]
-async fn clones_that_save_at_once_lose_nothing() {
+async fn clones_that_save_concurrently_lose_nothing() {
     let world = World::with("").await;
     let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());
     let talk = bob(&world.layer().store(delayed_store.clone())).await;
@@ -753,7 +753,7 @@ async fn destroy_that_failed_is_over_all_the_same_and_tried_again_at_the_end() {
 }
 
 #[tokio::test]
-async fn destroy_that_fails_twice_is_told_instead_of_the_response() {
+async fn destroy_that_fails_twice_replaces_the_response() {
     let world = World::with(r#""a":1"#).await;
     let talk = bob(&world.layer()).await;
     world.store.fail_next(Verb::Destroy, Failure::Unavailable);
@@ -799,7 +799,7 @@ async fn logout_is_final_for_a_rolling_slow_request_that_only_reads() {
 }
 
 #[tokio::test]
-async fn logging_out_twice_at_once_is_fine() {
+async fn concurrent_logouts_both_succeed() {
     let world = World::with("").await;
     let one = bob(&world.layer()).await;
     let two = bob(&world.layer()).await;
@@ -1092,7 +1092,7 @@ async fn without_departure_16_a_slow_request_undoes_a_logout() {
 }
 
 #[tokio::test]
-async fn visitor_who_is_changed_all_the_time_is_told_of_the_conflict() {
+async fn constantly_changed_session_ends_in_a_reported_conflict() {
     let world = World::with(r#""n":0"#).await;
     let talk = bob(&world.layer()).await;
     increment(&talk.session);
@@ -1255,7 +1255,7 @@ async fn debug_output_of_the_handles_shows_nothing() {
 }
 
 #[tokio::test]
-async fn update_whose_answer_was_lost_is_not_made_again_on_top_of_another_write() {
+async fn update_with_a_lost_answer_is_not_repeated_on_top_of_another_write() {
     let world = World::with("").await;
     let delayed_store = DelayedStore::lost(Verb::Update, world.store.clone());
     let layer = world.layer().store(delayed_store);

@@ -155,7 +155,7 @@ async fn lock_lasts_while_a_body_is_sent_that_can_change_the_session() {
 }
 
 #[tokio::test]
-async fn holder_whose_lease_has_run_out_writes_nothing() {
+async fn holder_of_an_expired_lease_writes_nothing() {
     let world = World::with(r#""n":1"#).await;
     let layer = world.layer().lock_lease(Duration::from_secs(30));
     let talk = bob(&layer).await;
@@ -310,7 +310,7 @@ async fn save_while_the_lock_is_still_asked_for_is_one_without_it() {
 }
 
 #[tokio::test]
-async fn where_an_end_is_not_final_a_session_that_is_gone_is_locked_and_written_anew() {
+async fn where_an_end_is_not_final_a_destroyed_session_is_locked_and_written_again() {
     let world = World::with("").await;
     let layer = world.layer().departures(Departures::all().destroy_is_final(false));
     let talk = bob(&layer).await;

@@ -191,7 +191,7 @@ async fn compare(outage: Outage, rows: &[Row]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn request_fails_at_once_or_at_the_deadline_and_nothing_of_the_handler_leaks() {
+async fn request_fails_immediately_or_at_the_deadline_and_nothing_of_the_handler_leaks() {
     compare(Outage::Fail, FAIL).await;
 }
 

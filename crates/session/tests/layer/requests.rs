@@ -316,7 +316,7 @@ async fn unset_destroy_ends_record_and_cookie() {
 }
 
 #[tokio::test]
-async fn unset_destroy_does_nothing_to_a_session_nobody_unset() {
+async fn unset_destroy_leaves_a_session_that_was_not_unset_alone() {
     let world = World::with(r#""n":7"#).await;
     let layer = world.layer().unset(Unset::Destroy);
     send(&raw(&layer, async |_| ()), visit_as(BOB)).await;
@@ -360,7 +360,7 @@ async fn change_of_order_counts_as_modified() {
 }
 
 #[tokio::test]
-async fn members_nobody_touched_are_stored_byte_for_byte() {
+async fn untouched_members_are_stored_byte_for_byte() {
     let strange = r#""f":1.0,"u":"\u00e9","req":true,"big":12345678901234567890"#;
     let world = World::with(strange).await;
     send(&app(&world.layer(), count), visit_as(BOB)).await;

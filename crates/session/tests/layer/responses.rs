@@ -184,7 +184,7 @@ async fn handler_that_panics_saves_nothing_and_its_panic_is_passed_on() {
 }
 
 #[tokio::test]
-async fn handler_that_panics_keeps_what_it_saved_by_hand() {
+async fn handler_that_panics_keeps_what_it_saved_explicitly() {
     let world = World::with("").await;
     let app = app(&world.layer(), async |session: Session| {
         session.insert("a", 1).unwrap();
@@ -197,7 +197,7 @@ async fn handler_that_panics_keeps_what_it_saved_by_hand() {
 }
 
 #[tokio::test]
-async fn dropped_request_saves_nothing_and_what_was_saved_by_hand_stays() {
+async fn dropped_request_saves_nothing_and_explicit_saves_stay() {
     let world = World::with("").await;
     let talk = Talk::begin(&world.layer(), visit_as(BOB)).await;
     talk.session.insert("a", 1).unwrap();
@@ -365,7 +365,7 @@ async fn service_is_ready_when_the_inner_one_is_and_the_ready_one_is_called() {
 }
 
 #[tokio::test]
-async fn response_whose_handle_nobody_holds_is_the_handlers_own_body() {
+async fn response_without_a_live_handle_is_the_handlers_own_body() {
     let world = World::with("").await;
     let response = app(&world.layer(), count).oneshot(visit_as(BOB)).await.unwrap();
     assert_eq!(format!("{:?}", response.body()), "SessionBody::Plain");

@@ -207,7 +207,7 @@ async fn body_that_breaks_off_saves_nothing_more() {
 }
 
 #[tokio::test]
-async fn session_that_nobody_changes_while_it_is_sent_is_not_saved_again() {
+async fn session_unchanged_while_it_is_sent_is_not_saved_again() {
     let world = World::with(r#""n":1"#).await;
     let talk = Talk::begin(&world.layer(), visit_as(BOB)).await;
     talk.session.insert("n", 2).unwrap();
@@ -246,7 +246,7 @@ async fn change_that_is_changed_back_while_it_is_sent_is_no_change() {
 }
 
 #[tokio::test]
-async fn save_by_hand_while_it_is_sent_is_enough() {
+async fn explicit_save_while_it_is_sent_is_enough() {
     let world = World::with(r#""n":1"#).await;
     let Streaming { session, frames, response } = streaming(&world.layer(), stream()).await;
     session.insert("n", 2).unwrap();
@@ -258,7 +258,7 @@ async fn save_by_hand_while_it_is_sent_is_enough() {
 }
 
 #[tokio::test]
-async fn new_session_that_is_changed_only_while_it_is_sent_is_not_stored_and_told() {
+async fn new_session_changed_only_while_it_is_sent_is_not_stored_and_logs_a_warning() {
     let log = Log::start();
     let world = World::new();
     let talk = Talk::begin(&world.layer(), visit()).await;
@@ -335,7 +335,7 @@ async fn logout_elsewhere_while_it_is_sent_is_final() {
 }
 
 #[tokio::test]
-async fn regenerated_while_it_is_sent_leaves_no_record_that_nobody_can_reach() {
+async fn regenerating_while_it_is_sent_leaves_no_unreachable_record() {
     let world = World::new();
     let talk = Talk::begin(&world.layer(), visit()).await;
     talk.session.insert("a", 1).unwrap();
@@ -348,7 +348,7 @@ async fn regenerated_while_it_is_sent_leaves_no_record_that_nobody_can_reach() {
 }
 
 #[tokio::test]
-async fn touch_while_it_is_sent_reaches_the_store_at_once() {
+async fn touch_while_it_is_sent_reaches_the_store_immediately() {
     let world = World::new();
     world.keep(BOB, &record(MINUTE, "")).await;
     let Streaming { session, frames, response } = streaming(&world.minute(), stream()).await;
@@ -383,7 +383,7 @@ async fn counters_of_overlapping_streams_lose_nothing() {
 }
 
 #[tokio::test]
-async fn late_save_that_fails_ends_the_body_and_is_told_in_the_log() {
+async fn late_save_that_fails_ends_the_body_and_is_logged() {
     let world = World::with("").await;
     let Streaming { session, frames, response } = streaming(&world.layer(), stream()).await;
     session.insert("a", 1).unwrap();
@@ -561,7 +561,7 @@ async fn streams_work_over_hyper_without_axum() {
 }
 
 #[tokio::test]
-async fn change_that_is_saved_by_hand_and_taken_back_in_a_stream_is_taken_back_in_the_store() {
+async fn change_that_is_saved_explicitly_and_reverted_in_a_stream_is_reverted_in_the_store() {
     let world = World::with(r#""n":1"#).await;
     let Streaming { session, frames, response } = streaming(&world.layer(), stream()).await;
     session.insert("a", 1).unwrap();

@@ -40,7 +40,7 @@ async fn upgraded(layer: &SessionLayer, request: Request<()>, response: Response
 }
 
 #[tokio::test]
-async fn handle_saves_by_hand_after_an_upgrade_and_never_by_itself() {
+async fn handle_saves_explicitly_after_an_upgrade_and_never_by_itself() {
     let world = World::with(r#""n":1"#).await;
     let session = upgraded(&world.layer(), visit_as(BOB), switching()).await;
     world.calls();

@@ -570,7 +570,7 @@ impl<S: Store + Admin + Clone> Harness<S> {
     }
 }
 
-/// Gives how many requests and futures are to be dropped.
+/// Returns how many requests and futures are to be dropped.
 fn drops(unless_told: u64) -> u64 {
     match std::env::var("EXPRESS_SESSION_CANCELLATIONS") {
         Ok(number) => number.parse().expect("EXPRESS_SESSION_CANCELLATIONS is a number"),
@@ -597,7 +597,7 @@ mod redis {
         RedisStore::connect(server.url()).await.unwrap().timeout(STUCK)
     }
 
-    /// Says how many connections the server has, and has had, apart from this one.
+    /// Returns how many connections the server has, and has had, apart from this one.
     async fn connections(server: &Redis) -> (usize, u64) {
         let client = ::redis::Client::open(server.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();

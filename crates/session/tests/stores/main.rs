@@ -32,6 +32,8 @@ mod recovery;
 #[cfg(feature = "redis")]
 mod redis;
 mod round_trips;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[path = "../support/mod.rs"]

@@ -80,7 +80,7 @@ impl Node {
         assert_eq!(self.line(), "STORED");
     }
 
-    /// Gives flags and value.
+    /// Returns flags and value.
     fn get(&mut self, key: &str) -> Option<(u32, String)> {
         write!(self.0.get_mut(), "get {key}\r\n").unwrap();
         let line = self.line();
@@ -95,7 +95,7 @@ impl Node {
         Some((words[2].parse().unwrap(), String::from_utf8(value).unwrap()))
     }
 
-    /// Gives how many seconds are left of an item, -1 if it never ends, or nothing if it has.
+    /// Returns how many seconds are left of an item, -1 if it never ends, or nothing if it has.
     fn left(&mut self, key: &str) -> Option<i64> {
         write!(self.0.get_mut(), "mg {key} t\r\n").unwrap();
         let line = self.line();
@@ -317,7 +317,7 @@ async fn sessions_are_served_again_when_the_server_is_back() {
 }
 
 #[tokio::test]
-async fn connections_that_broke_while_nobody_used_them_are_replaced() {
+async fn connections_that_broke_while_idle_are_replaced() {
     let Some(server) = servers::memcached() else { return };
     let store = MemcachedStore::new(&server.url()).unwrap();
     for _ in 0..3 {
@@ -478,7 +478,7 @@ async fn a_server_that_does_not_answer_is_given_up_in_time() {
 }
 
 #[tokio::test]
-async fn a_call_that_was_dropped_leaves_its_answer_to_nobody() {
+async fn answer_to_a_dropped_call_reaches_no_other_call() {
     let Some(server) = servers::shared_memcached() else { return };
     let store = Arc::new(store(server).max_connections(1));
     created(&store, &id("a"), &record("{\"a\":1}", None)).await;

@@ -106,7 +106,7 @@ fn hour() -> Cookie {
     Cookie::new().max_age(Duration::from_secs(3600))
 }
 
-/// Gives the rows of a section's table: what stands in the first column without its backticks, and the
+/// Returns the rows of a section's table: what stands in the first column without its backticks, and the
 /// numbers.
 fn rows<const COLUMNS: usize>(section: &str) -> Vec<(String, [u64; COLUMNS])> {
     let (_, section) = CHAPTER.split_once(&format!("\n# {section}\n")).unwrap();

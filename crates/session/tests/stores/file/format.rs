@@ -37,7 +37,7 @@ async fn load(store: &FileStore, id: &SessionId, now: Timestamp) -> Option<Loade
     store.load(id, now).await.unwrap()
 }
 
-/// Gives the names in the folder, in their order.
+/// Returns the names in the folder, in their order.
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
     let mut names: Vec<_> =
@@ -267,7 +267,7 @@ fn what_has_expired_is_removed_after_each_interval() {
 const HOLDER: LockToken = LockToken::from_random([1; LockToken::BYTES]);
 const LEASE: Duration = Duration::from_secs(30);
 
-/// Gives the names of the files that hold locks of sessions.
+/// Returns the names of the files that hold locks of sessions.
 fn leases(folder: &Path) -> Vec<String> {
     let names = names(&folder.join(".lock")).into_iter();
     names.filter(|name| name.ends_with(".leases")).collect()
@@ -360,7 +360,7 @@ fn folder_that_is_removed_is_made_again() {
 }
 
 #[test]
-fn failures_are_told_apart() {
+fn failures_have_distinct_kinds() {
     on_tokio(async {
         let folder = Folder::new();
         let file = folder.path().join("a file");

@@ -17,7 +17,7 @@ fn child_counts_up() {
 }
 
 #[test]
-fn processes_at_once_lose_no_update() {
+fn concurrent_processes_lose_no_update() {
     on_tokio(count_together(concat!(module_path!(), "::child_counts_up"), FileStore::new));
 }
 

@@ -34,7 +34,7 @@ impl Folder {
         &self.0
     }
 
-    /// Gives a path in the folder where nothing is yet.
+    /// Returns a path in the folder where nothing is yet.
     pub(crate) fn fresh(&self) -> PathBuf {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         self.0.join(format!("{}.sessions", COUNT.fetch_add(1, Ordering::Relaxed)))

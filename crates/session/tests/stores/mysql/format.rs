@@ -240,7 +240,7 @@ fn garbage_is_corrupt_and_stays() {
 }
 
 #[test]
-fn text_in_columns_of_another_character_set_is_told_apart_all_the_same() {
+fn texts_in_columns_of_another_character_set_stay_distinct() {
     on_server(|server| async move {
         let (store, table) = store(server).await;
         let mut client = client(&server.url()).await;

@@ -6,17 +6,14 @@ use express_session::store::mysql::MySqlStore;
 use express_session::store::mysql::mysql_async::prelude::Queryable as _;
 use express_session::store::mysql::mysql_async::{Opts, OptsBuilder, Pool};
 use express_session::store::{
-    Admin as _, ErrorKind, Fenced, LockOutcome, LockToken, Revision, Store as _, Updated,
+    Admin as _, ErrorKind, Fenced, LockOutcome, Revision, Store as _, Updated,
 };
 use express_session_testkit::servers::MariaDb;
 
 use super::support::{
-    NOW, TEXT, after, client, create, id, load, on_server, record, shown, store, text, until,
+    NOW, TEXT, after, client, create, id, load, on_server, record, shown, store, text,
 };
-
-const ONE: LockToken = LockToken::from_random([0xA1; 16]);
-const OTHER: LockToken = LockToken::from_random([0xA2; 16]);
-const HOUR: Duration = Duration::from_secs(3600);
+use crate::sql::locks::{HOUR, ONE, OTHER, lock};
 
 /// Texts that take the short and the long way.
 fn changes() -> [String; 2] {
@@ -26,10 +23,6 @@ fn changes() -> [String; 2] {
 /// Each of some things with each of the texts.
 fn each<T: Clone>(things: Vec<T>) -> Vec<(T, String)> {
     things.into_iter().flat_map(|thing| changes().map(|text| (thing.clone(), text))).collect()
-}
-
-async fn lock(store: &MySqlStore, name: &str, holder: LockToken, lease: Duration) -> LockOutcome {
-    store.lock(&id(name), holder, lease, NOW).await.unwrap()
 }
 
 async fn update(store: &MySqlStore, name: &str, text: &str, expected: Revision) -> Fenced {
@@ -144,27 +137,7 @@ fn record_of_any_length_is_written_under_a_lock_as_without_one() {
 }
 
 #[test]
-fn first_locks_of_many_processes_make_one_table() {
-    on_server(|server| async move {
-        for _ in 0..5 {
-            let (store, table) = store(server).await;
-            let tasks: Vec<_> = (0..8)
-                .map(|number| {
-                    let store = MySqlStore::new(&server.url()).unwrap().table_name(&table);
-                    let name = format!("id-{number}");
-                    tokio::spawn(async move { lock(&store, &name, ONE, HOUR).await })
-                })
-                .collect();
-            for task in tasks {
-                assert_eq!(task.await.unwrap(), LockOutcome::Acquired);
-            }
-            assert_eq!(lock(&store, "id-7", OTHER, HOUR).await, LockOutcome::Held);
-        }
-    });
-}
-
-#[test]
-fn user_who_may_not_make_the_table_is_told_the_statement() {
+fn error_for_a_user_without_the_right_to_create_the_table_shows_the_statement() {
     on_server(|server| async move {
         // In `test` everybody may do everything.
         client(&server.url()).await.query_drop("CREATE DATABASE locked").await.unwrap();
@@ -190,36 +163,6 @@ fn user_who_may_not_make_the_table_is_told_the_statement() {
         assert!(matches!(fenced, Fenced::Held(Updated::Done(_))), "{fenced:?}");
         theirs.purge(10, NOW).await.unwrap();
         theirs.unlock(&id("a"), ONE).await.unwrap();
-    });
-}
-
-#[test]
-fn locks_whose_lease_is_over_are_removed_with_the_sessions() {
-    on_server(|server| async move {
-        let (store, table) = store(server).await;
-        let names = || async {
-            let sql = format!("SELECT session_id FROM {table}_lock ORDER BY session_id");
-            client(&server.url()).await.query::<String, _>(sql).await.unwrap()
-        };
-        // Without a table there is nothing to remove, and none is made.
-        assert_eq!(store.purge(10, NOW).await.unwrap(), 0);
-        let tables = format!("SHOW TABLES LIKE '{table}_lock'");
-        let mut admin = client(&server.url()).await;
-        assert!(admin.query_first::<String, _>(tables).await.unwrap().is_none());
-
-        for (name, lease) in [("over", Duration::ZERO), ("held", HOUR), ("long", Duration::MAX)] {
-            assert_eq!(lock(&store, name, ONE, lease).await, LockOutcome::Acquired);
-        }
-        assert_eq!(store.purge(10, NOW).await.unwrap(), 0, "a lock is no session");
-        assert_eq!(names().await, ["held", "long"]);
-        assert_eq!(lock(&store, "long", OTHER, HOUR).await, LockOutcome::Held);
-
-        // And in the round that calls start by themselves.
-        assert_eq!(lock(&store, "over", ONE, Duration::ZERO).await, LockOutcome::Acquired);
-        let store = store.check_expiration_interval(Duration::from_secs(60));
-        load(&store, "nobody", NOW).await;
-        load(&store, "nobody", after(600_000)).await;
-        until(|| async { names().await == ["held", "long"] }).await;
     });
 }
 

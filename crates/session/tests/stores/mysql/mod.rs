@@ -3,7 +3,10 @@
 
 mod failures;
 mod format;
-mod laws;
 mod locks;
 mod options;
 mod support;
+
+use crate::sql::sql_suite;
+
+sql_suite!();

@@ -157,7 +157,7 @@ fn touch_leaves_the_text_alone() {
 }
 
 #[test]
-fn what_is_no_json_is_refused_and_not_told() {
+fn text_that_is_no_json_is_refused_and_stays_secret() {
     on_server(|server| async move {
         let (store, _) = store(server).await;
         let revision = create(&store, "there", &record(TEXT, None)).await;

@@ -1,31 +1,18 @@
 //! Locks are rows beside the sessions, and hold against others on the server's own terms.
 
-use std::time::Duration;
-
 use express_session::store::postgres::PostgresStore;
 use express_session::store::{
-    Admin as _, ErrorKind, Fenced, LockOutcome, LockToken, Revision, Store as _, Updated,
+    Admin as _, ErrorKind, Fenced, LockOutcome, Revision, Store as _, Updated,
 };
 use express_session_testkit::servers::Postgres;
 
 use super::support::{
     NOW, TEXT, after, client, create, fresh, id, load, on_server, record, shown, store, text, until,
 };
+use crate::sql::locks::{HOUR, ONE, OTHER, lock};
 
-const ONE: LockToken = LockToken::from_random([0xA1; 16]);
-const OTHER: LockToken = LockToken::from_random([0xA2; 16]);
-const HOUR: Duration = Duration::from_secs(3600);
 const CHANGED: &str = r#"{"cookie":{},"n":2}"#;
 const THEIRS: &str = r#"{"cookie":{},"n":7}"#;
-
-async fn lock(
-    store: &PostgresStore,
-    name: &str,
-    holder: LockToken,
-    lease: Duration,
-) -> LockOutcome {
-    store.lock(&id(name), holder, lease, NOW).await.unwrap()
-}
 
 async fn update(store: &PostgresStore, name: &str, expected: Revision) -> Fenced {
     let record = record(CHANGED, after(60_000));
@@ -141,26 +128,6 @@ fn write_under_a_lock_waits_for_other_writers_of_the_record() {
 }
 
 #[test]
-fn first_locks_of_many_processes_make_one_table() {
-    on_server(|server| async move {
-        for _ in 0..5 {
-            let (store, table) = store(server).await;
-            let tasks: Vec<_> = (0..8)
-                .map(|number| {
-                    let store = PostgresStore::new(&server.url()).unwrap().table_name(&table);
-                    let name = format!("id-{number}");
-                    tokio::spawn(async move { lock(&store, &name, ONE, HOUR).await })
-                })
-                .collect();
-            for task in tasks {
-                assert_eq!(task.await.unwrap(), LockOutcome::Acquired);
-            }
-            assert_eq!(lock(&store, "id-7", OTHER, HOUR).await, LockOutcome::Held);
-        }
-    });
-}
-
-#[test]
 fn other_calls_about_locks_make_the_table_too() {
     on_server(|server| async move {
         let (store, _) = store(server).await;
@@ -176,7 +143,7 @@ fn other_calls_about_locks_make_the_table_too() {
 }
 
 #[test]
-fn role_that_may_not_make_the_table_is_told_the_statement() {
+fn error_for_a_role_without_the_right_to_create_the_table_shows_the_statement() {
     on_server(|server| async move {
         let (store, table) = store(server).await;
         create(&store, "a", &record(TEXT, after(60_000))).await;
@@ -203,37 +170,6 @@ fn role_that_may_not_make_the_table_is_told_the_statement() {
         assert!(matches!(update(&theirs, "a", revision).await, Fenced::Held(Updated::Done(_))));
         theirs.purge(10, NOW).await.unwrap();
         theirs.unlock(&id("a"), ONE).await.unwrap();
-    });
-}
-
-#[test]
-fn locks_whose_lease_is_over_are_removed_with_the_sessions() {
-    on_server(|server| async move {
-        let (store, table) = store(server).await;
-        let admin = client(&server.url()).await;
-        let names = || async {
-            let sql = format!("SELECT sid FROM {table}_lock ORDER BY sid");
-            let rows = admin.query(&sql, &[]).await.unwrap();
-            rows.iter().map(|row| row.get(0)).collect::<Vec<String>>()
-        };
-        // Without a table there is nothing to remove, and none is made.
-        assert_eq!(store.purge(10, NOW).await.unwrap(), 0);
-        let exists = format!("SELECT to_regclass('{table}_lock') IS NOT NULL");
-        assert!(!admin.query_one(&exists, &[]).await.unwrap().get::<_, bool>(0));
-
-        for (name, lease) in [("over", Duration::ZERO), ("held", HOUR), ("long", Duration::MAX)] {
-            assert_eq!(lock(&store, name, ONE, lease).await, LockOutcome::Acquired);
-        }
-        assert_eq!(store.purge(10, NOW).await.unwrap(), 0, "a lock is no session");
-        assert_eq!(names().await, ["held", "long"]);
-        assert_eq!(lock(&store, "long", OTHER, HOUR).await, LockOutcome::Held);
-
-        // And in the round that calls start by themselves.
-        assert_eq!(lock(&store, "over", ONE, Duration::ZERO).await, LockOutcome::Acquired);
-        let store = store.prune_session_interval(Duration::from_secs(60));
-        load(&store, "nobody", NOW).await;
-        load(&store, "nobody", after(600_000)).await;
-        until(|| async { names().await == ["held", "long"] }).await;
     });
 }
 

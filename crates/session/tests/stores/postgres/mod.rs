@@ -2,10 +2,13 @@
 
 mod failures;
 mod format;
-mod laws;
 mod locks;
 mod options;
 mod renewal;
 mod support;
 #[cfg(feature = "tls")]
 mod tls;
+
+use crate::sql::sql_suite;
+
+sql_suite!();

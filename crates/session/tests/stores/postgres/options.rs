@@ -5,11 +5,10 @@ use std::time::Duration;
 use express_session::store::postgres::PostgresStore;
 use express_session::store::postgres::deadpool_postgres::tokio_postgres::NoTls;
 use express_session::store::postgres::deadpool_postgres::{Config, PoolConfig, Runtime};
-use express_session::store::{Admin as _, ErrorKind, LoadedAndTouched, Store as _, Touched};
+use express_session::store::{Admin as _, ErrorKind, Store as _};
 
 use super::support::{
-    NOW, TEXT, after, client, create, fresh, id, load, on_server, record, shown, store, touch,
-    until,
+    NOW, TEXT, after, client, create, fresh, id, load, on_server, record, shown, store, until,
 };
 
 #[test]
@@ -25,25 +24,6 @@ fn missing_table_is_refused_by_name_and_made_if_asked_for() {
         create(&making, "a", &record(TEXT, None)).await;
         let existing = PostgresStore::new(&server.url()).unwrap().table_name(&name);
         assert!(load(&existing, "a", NOW).await.is_some());
-    });
-}
-
-#[test]
-fn many_that_make_the_table_at_once_all_succeed() {
-    on_server(|server| async move {
-        for _ in 0..5 {
-            let name = fresh("contested");
-            let task = |number| {
-                let store = PostgresStore::new(&server.url()).unwrap().table_name(&name);
-                let store = store.create_table_if_missing(true);
-                let id = id(&format!("id-{number}"));
-                tokio::spawn(async move { store.create(&id, &record(TEXT, None), NOW).await })
-            };
-            let tasks: Vec<_> = (0..8).map(task).collect();
-            for task in tasks {
-                task.await.unwrap().unwrap();
-            }
-        }
     });
 }
 
@@ -65,7 +45,7 @@ fn schema_is_the_one_that_was_named() {
 }
 
 #[test]
-fn table_that_was_made_anew_goes_on_being_used() {
+fn recreated_table_is_used_without_reconnecting() {
     on_server(|server| async move {
         let (store, table) = store(server).await;
         let client = client(&server.url()).await;
@@ -97,45 +77,6 @@ fn forgotten_statements_are_prepared_again() {
             pool.get().await.unwrap().batch_execute("DEALLOCATE ALL").await.unwrap();
         }
         assert!(load(&store, "a", NOW).await.is_some());
-    });
-}
-
-#[test]
-fn ttl_is_for_sessions_without_an_end_of_their_own() {
-    on_server(|server| async move {
-        let (store, _) = store(server).await;
-        create(&store, "day", &record(TEXT, None)).await;
-        let day = load(&store, "day", NOW).await.unwrap();
-        assert_eq!(day.record.deadline, Some(after(86_400_000)));
-
-        let store = store.ttl(Duration::from_millis(1500));
-        create(&store, "short", &record(TEXT, None)).await;
-        let short = load(&store, "short", NOW).await.unwrap();
-        assert_eq!(short.record.deadline, Some(after(2000)));
-        create(&store, "own", &record(TEXT, after(60_000))).await;
-        let own = load(&store, "own", NOW).await.unwrap();
-        assert_eq!(own.record.deadline, Some(after(60_000)));
-        store.touch(&id("own"), &touch(None), after(1)).await.unwrap();
-        let touched = load(&store, "own", NOW).await.unwrap();
-        assert_eq!(touched.record.deadline, Some(after(2000)));
-    });
-}
-
-#[test]
-fn disabled_touch_moves_nothing() {
-    on_server(|server| async move {
-        let (store, _) = store(server).await;
-        let store = store.disable_touch(true);
-        assert!(!store.supports_touch());
-        create(&store, "a", &record(TEXT, after(5000))).await;
-        let loaded = load(&store, "a", NOW).await.unwrap();
-        let touched = store.touch(&id("a"), &touch(after(60_000)), NOW).await.unwrap();
-        assert_eq!(touched, Touched::Done);
-        let renewed = store.load_and_touch(&id("a"), NOW).await.unwrap();
-        assert_eq!(renewed, Some(LoadedAndTouched { loaded: loaded.clone(), is_touched: false }));
-        assert_eq!(load(&store, "a", NOW).await, Some(loaded));
-        let none = store.touch(&id("b"), &touch(after(60_000)), NOW).await.unwrap();
-        assert_eq!(none, Touched::Gone);
     });
 }
 
@@ -218,7 +159,7 @@ fn encryption_that_is_not_built_in_is_never_left_out_silently() {
 }
 
 #[test]
-fn connecting_at_once_shows_what_is_wrong() {
+fn connecting_explicitly_shows_what_is_wrong() {
     on_server(|server| async move {
         PostgresStore::connect(&server.url()).await.unwrap();
         let nobody = server.url().replace("//postgres@", "//nobody@");

@@ -1,113 +1,111 @@
-//! A server, tables of their own, and a second way to look at them.
+//! PostgreSQL in the suite of the SQL stores.
 
-use std::future::Future;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::on_tokio;
 use express_session::store::postgres::PostgresStore;
 use express_session::store::postgres::deadpool_postgres::tokio_postgres::{Client, NoTls, connect};
-use express_session::store::{
-    Created, Error, ErrorKind, Loaded, Record, Revision, Store as _, Touch,
+use express_session_testkit::servers::{self, Postgres};
+
+use crate::sql::{self, Database};
+
+pub(crate) use crate::sql::{
+    NOW, TEXT, after, create, fresh, id, load, record, shown, text, touch, until,
 };
-use express_session::{SessionId, Timestamp};
-use express_session_testkit::servers;
-use express_session_testkit::servers::Postgres;
 
-pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+pub(crate) struct Db;
 
-pub(crate) const TEXT: &str = r#"{"cookie":{"originalMaxAge":3600000,"expires":"2023-11-14T23:13:20.000Z","httpOnly":true,"path":"/"},"user":{"name":"bob"},"views":3}"#;
+impl Database for Db {
+    type Server = Postgres;
+    type Store = PostgresStore;
+    type Client = Client;
 
-pub(crate) fn after(millis: i64) -> Timestamp {
-    Timestamp::from_millis(NOW.millis() + millis)
+    const ID: &'static str = "sid";
+    const QUOTED: &'static str = "the visitors' \"Session\"";
+
+    fn shared() -> Option<&'static Postgres> {
+        servers::shared_postgres()
+    }
+
+    fn own() -> Option<Postgres> {
+        servers::postgres()
+    }
+
+    fn url(server: &Self::Server) -> String {
+        server.url()
+    }
+
+    fn url_at(address: &str) -> String {
+        format!("postgres://postgres@{address}/postgres")
+    }
+
+    fn port(server: &Self::Server) -> u16 {
+        server.port()
+    }
+
+    fn kill(server: &Self::Server) {
+        server.kill();
+    }
+
+    fn restart(server: &Self::Server) {
+        server.restart();
+    }
+
+    fn open(url: &str, table: &str) -> Self::Store {
+        PostgresStore::new(url).unwrap().table_name(table).create_table_if_missing(true)
+    }
+
+    fn connections(store: Self::Store, limit: usize) -> Self::Store {
+        store.max_connections(limit)
+    }
+
+    fn timeout(store: Self::Store, timeout: Duration) -> Self::Store {
+        store.timeout(timeout)
+    }
+
+    fn ttl(store: Self::Store, ttl: Duration) -> Self::Store {
+        store.ttl(ttl)
+    }
+
+    fn disable_touch(store: Self::Store) -> Self::Store {
+        store.disable_touch(true)
+    }
+
+    fn cleanup_interval(store: Self::Store, interval: Duration) -> Self::Store {
+        store.prune_session_interval(interval)
+    }
+
+    async fn client(url: &str) -> Client {
+        let (client, connection) = connect(url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    async fn execute(client: &mut Client, sql: &str) {
+        client.batch_execute(sql).await.unwrap();
+    }
+
+    async fn texts(client: &mut Client, sql: &str) -> Vec<String> {
+        let rows = client.query(sql, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
 }
 
-pub(crate) fn id(text: &str) -> SessionId {
-    SessionId::new(text).unwrap()
-}
-
-pub(crate) fn record(text: &str, deadline: impl Into<Option<Timestamp>>) -> Record {
-    Record { text: text.into(), deadline: deadline.into() }
-}
-
-pub(crate) fn touch(deadline: impl Into<Option<Timestamp>>) -> Touch {
-    Touch { cookie: r#"{"path":"/touched"}"#.into(), deadline: deadline.into() }
-}
-
-/// Runs a test on a runtime of its own, with this process's server; without one it is left out.
 pub(crate) fn on_server<F: Future<Output = ()>>(test: impl FnOnce(&'static Postgres) -> F) {
-    if let Some(server) = servers::shared_postgres() {
-        on_tokio(test(server));
-    }
-}
-
-/// Runs a test on a runtime of its own, with a server of its own; without one it is left out.
-pub(crate) fn on_own_server<F: Future<Output = ()>>(test: impl FnOnce(Postgres) -> F) {
-    if let Some(server) = servers::postgres() {
-        on_tokio(test(server));
-    }
-}
-
-/// A name that no other test uses.
-pub(crate) fn fresh(what: &str) -> String {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    format!("{what}_{}", COUNT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// A store at a URL in a table of its own, which is there already.
-pub(crate) async fn store_at(url: &str) -> (PostgresStore, String) {
-    let name = fresh("session");
-    let store = PostgresStore::new(url).unwrap().table_name(&name).create_table_if_missing(true);
-    assert_eq!(load(&store, "nobody", NOW).await, None);
-    (store, name)
+    sql::on_server::<Db, F>(test);
 }
 
 pub(crate) async fn store(server: &Postgres) -> (PostgresStore, String) {
-    store_at(&server.url()).await
+    sql::store::<Db>(server).await
 }
 
-/// A connection of the test's own.
-pub(crate) async fn client(url: &str) -> Client {
-    let (client, connection) = connect(url, NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
+pub(crate) async fn store_at(url: &str) -> (PostgresStore, String) {
+    sql::store_at::<Db>(url).await
 }
 
-pub(crate) async fn create(store: &PostgresStore, name: &str, record: &Record) -> Revision {
-    match store.create(&id(name), record, NOW).await.unwrap() {
-        Created::Done(revision) => revision,
-        Created::Taken => panic!("taken"),
-    }
+pub(crate) async fn client(url: &str) -> <Db as Database>::Client {
+    Db::client(url).await
 }
 
-pub(crate) async fn load(store: &PostgresStore, name: &str, now: Timestamp) -> Option<Loaded> {
-    store.load(&id(name), now).await.unwrap()
-}
-
-/// The text of what is there, which has to be there.
-pub(crate) async fn text(store: &PostgresStore, name: &str, now: Timestamp) -> String {
-    String::from(&*load(store, name, now).await.unwrap().record.text)
-}
-
-/// Waits for something that another task brings about.
-pub(crate) async fn until<F: Future<Output = bool>>(mut is_so: impl FnMut() -> F) {
-    let waiting = async {
-        while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it never came about");
-}
-
-/// Fails unless it is an error of this kind. Gives everything that it shows.
-pub(crate) fn shown<T: std::fmt::Debug>(result: Result<T, Error>, kind: ErrorKind) -> String {
-    let error = result.unwrap_err();
-    let mut shown = format!("{error} {error:?}");
-    assert_eq!(error.kind(), kind, "{shown}");
-    let mut source = std::error::Error::source(&error);
-    while let Some(error) = source {
-        shown.push_str(&format!(" / {error} {error:?}"));
-        source = error.source();
-    }
-    shown
+pub(crate) fn on_own_server<F: Future<Output = ()>>(test: impl FnOnce(Postgres) -> F) {
+    sql::on_own_server::<Db, F>(test);
 }

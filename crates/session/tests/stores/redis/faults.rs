@@ -243,7 +243,7 @@ async fn connection_can_break_at_any_byte_of_an_answer() {
 }
 
 #[tokio::test]
-async fn create_whose_answer_is_lost_is_not_made_again() {
+async fn create_with_a_lost_answer_is_not_sent_again() {
     let Some(server) = servers::shared_redis() else { return };
     let proxy = Proxy::start(&format!("127.0.0.1:{}", server.port()));
     let url = format!("redis://{}", proxy.address());
@@ -325,7 +325,7 @@ async fn abandoned_calls_leave_the_answers_of_others_where_they_belong() {
 }
 
 #[tokio::test]
-async fn wrong_login_is_refused_and_not_told() {
+async fn wrong_login_is_refused_and_stays_secret() {
     let Some(server) = servers::redis_with_password("hunter2") else { return };
     RedisStore::connect(server.url()).await.unwrap().ping().await.unwrap();
     let address = format!("127.0.0.1:{}", server.port());
@@ -363,7 +363,7 @@ async fn login_without_the_right_is_refused() {
 }
 
 #[tokio::test]
-async fn lock_that_went_with_its_server_lets_nobody_write_who_had_it() {
+async fn holder_of_a_lock_that_was_lost_with_its_server_cannot_write() {
     let Some(server) = servers::redis() else { return };
     let store = RedisStore::connect(server.url()).await.unwrap();
     let revision = create(&store, "a", "1").await;

@@ -150,7 +150,7 @@ async fn deadline_is_what_the_server_keeps_and_not_what_the_text_says() {
 }
 
 #[tokio::test]
-async fn record_whose_time_is_over_is_destroyed_where_it_is_saved() {
+async fn saving_an_expired_record_deletes_it() {
     let bench = bench!();
     assert!(matches!(bench.create("never", A, PAST).await, Created::Done(_)));
     assert_eq!(bench.text("never").await, None);

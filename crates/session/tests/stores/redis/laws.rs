@@ -21,7 +21,7 @@ use redis::cluster_async::ClusterConnection;
 trait Way {
     async fn open(&self) -> RedisStore;
 
-    /// Gives a connection beside the store.
+    /// Returns a connection beside the store.
     async fn beside(&self) -> impl ConnectionLike;
 }
 
@@ -297,12 +297,12 @@ mod tls {
 async fn essential_laws(subject: impl Subject<Store = RedisStore>) {
     laws::megabyte_is_loaded_as_it_was_saved_or_refused(&subject).await;
     laws::create_refuses_an_id_that_is_in_use(&subject).await;
-    laws::updates_at_once_lose_nothing(&subject).await;
+    laws::concurrent_updates_lose_nothing(&subject).await;
     laws::what_is_destroyed_stays_gone(&subject).await;
     laws::abandoned_call_happened_or_did_not(&subject).await;
     laws::corrupt_record_is_an_error_and_stays(&subject).await;
     laws::locked_update_writes_as_an_update_does(&subject).await;
-    laws::critical_sections_at_once_lose_nothing(&subject).await;
+    laws::concurrent_critical_sections_lose_nothing(&subject).await;
     laws::clear_removes_everything_and_nothing_of_another_store(&subject).await;
 }
 

@@ -86,7 +86,7 @@ async fn lock_is_where_its_record_is_in_a_cluster() {
 }
 
 #[tokio::test]
-async fn key_whose_lock_has_no_place_in_a_cluster_is_an_error_that_says_so() {
+async fn key_that_cannot_have_a_lock_in_a_cluster_is_an_error_that_says_so() {
     let Some(cluster) = servers::shared_redis_cluster() else { return };
     let urls = cluster.urls();
     let url = format!("redis+cluster://{}", urls[0].strip_prefix("redis://").unwrap());

@@ -24,7 +24,7 @@ fn id(text: &str) -> SessionId {
     SessionId::new(text).unwrap()
 }
 
-/// Says how many round trips a call makes.
+/// Returns how many round trips a call makes.
 async fn trips<T>(proxy: &Proxy, call: impl Future<Output = Result<T, Error>>) -> (T, u64) {
     let before = proxy.round_trips();
     let result = call.await.unwrap();

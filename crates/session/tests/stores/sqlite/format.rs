@@ -61,7 +61,7 @@ fn made_by_node(dialect: Dialect) -> &'static str {
     }
 }
 
-/// Gives the end and the text of a row, each as its column has it.
+/// Returns the end and the text of a row, each as its column has it.
 fn row(path: &Path, dialect: Dialect, id: &SessionId) -> (Value, Value) {
     let sql = format!("SELECT {}, sess FROM sessions WHERE sid = ?1", end_column(dialect));
     Connection::open(path)
@@ -107,7 +107,7 @@ fn table_that_is_made_is_the_npm_stores() {
 }
 
 #[test]
-fn table_says_whose_it_is() {
+fn table_decides_the_dialect() {
     on_tokio(async {
         let folder = Folder::new();
         for dialect in ALL {
@@ -524,7 +524,7 @@ fn nothing_is_removed_where_that_is_off() {
 }
 
 #[test]
-fn failures_are_told_apart() {
+fn failures_have_distinct_kinds() {
     on_tokio(async {
         let folder = Folder::new();
         let nowhere = folder.path().join("no/such/folder/sessions.db");
@@ -586,7 +586,7 @@ fn held_database_is_waited_for_and_then_unavailable() {
 }
 
 #[test]
-fn calls_at_once_wait_together_for_a_held_database() {
+fn concurrent_calls_wait_together_for_a_held_database() {
     on_tokio(async {
         let folder = Folder::new();
         let path = folder.fresh();

@@ -122,11 +122,11 @@ impl Subject for Both {
 fn two_stores_on_one_file_lose_nothing_of_each_other() {
     on_tokio(async {
         let both = Both(Folder::new());
-        laws::one_of_many_creates_at_once_is_done(&both).await;
-        laws::updates_at_once_lose_nothing(&both).await;
+        laws::one_of_many_concurrent_creates_is_done(&both).await;
+        laws::concurrent_updates_lose_nothing(&both).await;
         laws::logout_is_final_while_others_write(&both).await;
-        laws::one_of_many_locks_at_once_is_done(&both).await;
+        laws::one_of_many_concurrent_locks_is_done(&both).await;
         laws::locked_update_is_one_step_with_its_lock(&both).await;
-        laws::critical_sections_at_once_lose_nothing(&both).await;
+        laws::concurrent_critical_sections_lose_nothing(&both).await;
     });
 }
