@@ -18,13 +18,12 @@ pub(crate) fn run(options: &PassthroughArgs) -> Result<ExitCode> {
         tools::provide(&workspace, Tool::NodePackage)?;
         tools::build_node_package(&workspace)?;
     }
-    process::become_it(&mut judge(&workspace, &options.arguments))
+    process::become_it(&mut judge(&workspace, &options.arguments)?)
 }
 
 /// Returns the judge with these arguments. Node's packages must be installed.
-pub(crate) fn judge<A: AsRef<OsStr>>(workspace: &Workspace, arguments: &[A]) -> Command {
-    let mut command =
-        process::cargo(workspace, ["run", "--quiet", "--package", "conformance", "--"]);
+pub(crate) fn judge<A: AsRef<OsStr>>(workspace: &Workspace, arguments: &[A]) -> Result<Command> {
+    let mut command = process::program(workspace, "conformance")?;
     command.args(arguments);
-    command
+    Ok(command)
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask interop`: the real npm stores on Node and ours, over the same records.
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Result;
 
@@ -19,14 +19,15 @@ pub(crate) fn run(options: &PassthroughArgs) -> Result<ExitCode> {
             result => result?,
         }
     }
-    process::become_it(program(&workspace).args(&options.arguments))
+    process::become_it(process::program(&workspace, "interop")?.args(&options.arguments))
 }
 
 /// The step of `cargo xtask test`: every case with every store.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
-    process::run(&mut program(workspace))
+    process::run(&mut process::program(workspace, "interop")?)
 }
 
-fn program(workspace: &Workspace) -> Command {
-    process::cargo(workspace, ["run", "--quiet", "--package", "interop", "--"])
+/// The same with one npm store.
+pub(crate) fn check_store(workspace: &Workspace, npm_store: &str) -> Result<()> {
+    process::run(process::program(workspace, "interop")?.args(["--store", npm_store]))
 }

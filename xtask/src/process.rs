@@ -18,6 +18,28 @@ pub(crate) fn cargo<A: AsRef<OsStr>>(
     command
 }
 
+/// Builds a program of the workspace, and returns the command that runs it.
+///
+/// Its crates are built with the features that `cargo test --workspace --all-features` gives them: with those of
+/// one package, cargo would compile the stores once more for each program.
+pub(crate) fn program(workspace: &Workspace, name: &str) -> Result<Command> {
+    built(workspace, &["--bin", name], name)
+}
+
+/// Builds the testkit's example that runs a command beside servers, and returns the command that runs it.
+pub(crate) fn servers(workspace: &Workspace) -> Result<Command> {
+    built(workspace, &[], "examples/servers")
+}
+
+fn built(workspace: &Workspace, target: &[&str], file: &str) -> Result<Command> {
+    let mut build = cargo(workspace, ["build", "--quiet", "--workspace", "--all-features"]);
+    // Only where a test or an example is built do the crates get the features that the tests need.
+    run(build.args(target).args(["--example", "servers"]))?;
+    let mut command = Command::new(workspace.target.join("debug").join(file));
+    command.current_dir(&workspace.root);
+    Ok(command)
+}
+
 /// Returns the cargo that runs this tool, so that a toolchain chosen by `cargo +name xtask` is that of every step.
 pub(crate) fn this_cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))

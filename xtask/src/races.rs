@@ -21,7 +21,7 @@ pub(crate) fn run(options: &PassthroughArgs) -> Result<ExitCode> {
             result => result?,
         }
     }
-    let mut program = program(&workspace, options.has(RELEASE));
+    let mut program = program(&workspace, options.has(RELEASE))?;
     process::become_it(program.args(passthrough_args(options)))
 }
 
@@ -34,16 +34,21 @@ fn passthrough_args(options: &PassthroughArgs) -> impl Iterator<Item = &OsString
 
 /// The step of `cargo xtask test`: in some seconds, enough requests that a store without merging loses some.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
-    process::run(program(workspace, false).args(["--writers", "20", "--rounds", "3"]))
+    process::run(process::program(workspace, "races")?.args(SHORT))
 }
 
-fn program(workspace: &Workspace, is_optimised: bool) -> Command {
-    let mut command = process::cargo(workspace, ["run", "--quiet", "--package", "races"]);
-    if is_optimised {
-        command.arg("--release");
+/// The same with one store.
+pub(crate) fn check_store(workspace: &Workspace, store: &str) -> Result<()> {
+    process::run(process::program(workspace, "races")?.args(SHORT).args(["--store", store]))
+}
+
+const SHORT: [&str; 4] = ["--writers", "20", "--rounds", "3"];
+
+fn program(workspace: &Workspace, is_optimised: bool) -> Result<Command> {
+    if !is_optimised {
+        return process::program(workspace, "races");
     }
-    command.arg("--");
-    command
+    Ok(process::cargo(workspace, ["run", "--quiet", "--package", "races", "--release", "--"]))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::tools::{self, Tool};
 use crate::workspace::Workspace;
 
 mod application;
+mod beside;
 mod cargo;
 mod interleavings;
 mod judge;
@@ -19,6 +20,7 @@ mod packages;
 mod pages;
 mod prose;
 mod repository;
+mod store;
 
 /// One check.
 #[derive(Debug)]
@@ -57,7 +59,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "interleavings",
-        about: "the memory store's calls at once, in every order or very many",
+        about: "concurrent calls of the memory store, in every order or very many",
         needs: &[],
         run: interleavings::check,
     },
@@ -147,6 +149,14 @@ pub(crate) struct Options {
     /// Runs only this step; may be given several times.
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(STEPS.iter().map(|step| step.name)))]
     only: Vec<String>,
+    /// Checks this store alone: its lint, tests, npm stores and races.
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "only",
+        value_parser = PossibleValuesParser::new(store::STORES.iter().map(|store| store.name))
+    )]
+    store: Option<String>,
     /// Lists the steps and runs none.
     #[arg(long)]
     list: bool,
@@ -162,9 +172,21 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::read()?;
     std::thread::spawn(give_up);
     let mut report = Report::default();
-    report.attempt("tools", "what the steps need is installed", || provide(&workspace, &steps));
-    for step in steps {
-        report.attempt(step.name, step.about, || (step.run)(&workspace));
+    if let Some(name) = &options.store {
+        store::check(&workspace, name, &mut report);
+    } else {
+        report.attempt("tools", "what the steps need is installed", || provide(&workspace, &steps));
+        let (steps, others) = beside::divide(&steps);
+        let mut running = None;
+        for step in steps {
+            report.attempt(step.name, step.about, || (step.run)(&workspace));
+            if step.name == beside::AFTER && report.failure.is_none() && !others.is_empty() {
+                running = Some(beside::Beside::start(&workspace, &others)?);
+            }
+        }
+        if let Some(running) = running {
+            report.attempt("beside", "the steps that ran beside the others", || running.finish());
+        }
     }
     print!("\n{}", report.summary());
     report.failure.map_or(Ok(ExitCode::SUCCESS), Err)
@@ -185,7 +207,7 @@ fn chosen(only: &[String]) -> Vec<&'static Step> {
     STEPS.iter().filter(wanted).collect()
 }
 
-/// Before the first step, so that a missing program is told in seconds.
+/// Before the first step, so that a missing program is reported within seconds.
 fn provide(workspace: &Workspace, steps: &[&Step]) -> Result<()> {
     let mut needs: Vec<_> = steps.iter().flat_map(|step| step.needs).copied().collect();
     needs.sort_unstable();
@@ -309,6 +331,15 @@ mod tests {
         assert_eq!(chosen(&[]).len(), STEPS.len());
         let only: Vec<_> = chosen(&["layers".into(), "format".into()]);
         assert_eq!(only.iter().map(|step| step.name).collect::<Vec<_>>(), ["format", "layers"]);
+    }
+
+    #[test]
+    fn steps_run_beside_others_only_in_a_run_that_takes_long() {
+        let (steps, others) = beside::divide(&chosen(&[]));
+        assert_eq!(others.len(), 3);
+        assert_eq!(steps.len() + others.len(), STEPS.len());
+        let (steps, others) = beside::divide(&chosen(&["packages".into(), "layers".into()]));
+        assert_eq!((steps.len(), others.len()), (2, 0));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(crate) enum Tool {
     NodePackage,
     /// The servers that the stores are tested on.
     Servers,
+    /// Those of these Debian packages.
+    ServersOf(&'static [&'static str]),
     /// The npm stores that ours are played against.
     NodeStores,
     /// Chromium, which visits what our npm package serves.
@@ -44,14 +46,15 @@ pub(crate) enum Tool {
     Fuzz,
 }
 
-/// Finds or installs the tool; an error says what to install by hand.
+/// Finds or installs the tool; an error says what to install.
 pub(crate) fn provide(workspace: &Workspace, tool: Tool) -> Result<()> {
     match tool {
         Tool::Rustfmt => component("fmt", "rustfmt"),
         Tool::Clippy => component("clippy", "clippy"),
         Tool::Node => node_folder(&workspace.root.join("conformance/node")),
         Tool::NodePackage => node_folder(&node_package(workspace)),
-        Tool::Servers => servers::provide(),
+        Tool::Servers => servers::provide(None),
+        Tool::ServersOf(packages) => servers::provide(Some(packages)),
         Tool::NodeStores => node_stores::provide(&workspace.root.join("interop/node")),
         Tool::Chromium => debian("chromium", "--version"),
         Tool::NodePeers => node_folder(&workspace.root.join("races/node")),
@@ -125,9 +128,10 @@ fn debian(name: &str, option: &str) -> Result<()> {
     if is_there() {
         return Ok(());
     }
-    let by_hand = format!("`{name}` is missing: install it (on Debian: apt-get install {name})");
-    ensure!(servers::can_install(), "{by_hand}");
-    servers::install(&[name]).context(by_hand)?;
+    let instruction =
+        format!("`{name}` is missing: install it (on Debian: apt-get install {name})");
+    ensure!(servers::can_install(), "{instruction}");
+    servers::install(&[name]).context(instruction)?;
     ensure!(is_there(), "{name} is installed, and cannot be started");
     Ok(())
 }

@@ -18,7 +18,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     loop {
         match future.as_mut().poll(&mut context) {
             Poll::Ready(output) => return output,
-            // Returns at once where the wake came first.
+            // Returns immediately if the wake came first.
             Poll::Pending => thread::park(),
         }
     }

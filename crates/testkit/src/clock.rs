@@ -36,7 +36,7 @@ impl FakeClock {
         Self(Arc::new(AtomicI64::new(time.millis())))
     }
 
-    /// Gives the time that it shows.
+    /// Returns the time that it shows.
     ///
     /// ```
     /// # use express_session_core::{Clock, Timestamp};
@@ -49,7 +49,7 @@ impl FakeClock {
         Timestamp::from_millis(self.0.load(Ordering::SeqCst))
     }
 
-    /// Gives the time that it shows, as the standard library has it.
+    /// Returns the time that it shows, as the standard library has it.
     ///
     /// ```
     /// # use std::time::{Duration, UNIX_EPOCH};

@@ -1,7 +1,7 @@
 //! What every store must do, one function for each law.
 //!
 //! [`store_laws!`](crate::store_laws), [`lock_laws!`](crate::lock_laws) and
-//! [`admin_laws!`](crate::admin_laws) make tests of them; call one by hand to look closer at it. The
+//! [`admin_laws!`](crate::admin_laws) make tests of them; call one directly to debug it. The
 //! numbers are those of the rules in [`express_session_core::store`].
 //!
 //! The laws ask for nothing that express-session's own formats make impossible: a deadline may be
@@ -25,7 +25,7 @@ use crate::{Clock, Subject, Task};
 
 /// Makes one test of each law of [`laws`](crate::laws) that is about [`Store`], in a module `laws`.
 ///
-/// The first argument gives the [`Subject`], anew for each test. The second is any function that
+/// The first argument is an expression for the [`Subject`], evaluated for each test. The second is any function that
 /// waits for a future, [`block_on`](crate::block_on) unless given. The crate's page has examples.
 ///
 /// ```
@@ -50,12 +50,12 @@ macro_rules! store_laws {
             record_is_never_returned_after_its_deadline
             record_without_a_deadline_is_kept
             create_refuses_an_id_that_is_in_use
-            create_takes_an_id_whose_record_has_expired
-            one_of_many_creates_at_once_is_done
+            create_takes_the_id_of_an_expired_record
+            one_of_many_concurrent_creates_is_done
             update_replaces_the_record_that_was_loaded
             update_after_another_is_a_conflict_and_changes_nothing
             update_of_an_earlier_life_of_the_id_is_a_conflict
-            updates_at_once_lose_nothing
+            concurrent_updates_lose_nothing
             update_moves_the_deadline
             touch_moves_the_deadline
             touch_keeps_the_data_and_the_revision
@@ -93,11 +93,11 @@ macro_rules! lock_laws {
     ($subject:expr, block_on = $block_on:expr $(,)?) => {
         $crate::__law_tests! { lock_laws, $subject, $block_on, [
             lock_is_taken_while_another_holds_it
-            lock_begins_its_lease_anew_for_who_holds_it
+            locking_again_resets_the_lease_of_the_holder
             lock_is_free_after_its_lease
             lock_is_free_once_its_holder_unlocks_it
             unlock_by_another_changes_nothing
-            one_of_many_locks_at_once_is_done
+            one_of_many_concurrent_locks_is_done
             every_id_has_its_own_lock
             lock_needs_no_record_and_outlives_it
             lock_hinders_no_one_who_does_not_ask_for_it
@@ -105,7 +105,7 @@ macro_rules! lock_laws {
             locked_update_without_the_lock_is_lost
             locked_update_after_the_lease_is_lost
             locked_update_is_one_step_with_its_lock
-            critical_sections_at_once_lose_nothing
+            concurrent_critical_sections_lose_nothing
             abandoned_call_about_a_lock_happened_or_did_not
         ] }
     };
@@ -201,7 +201,7 @@ pub async fn record_is_loaded_as_it_was_saved(subject: &impl Subject) {
     }
 }
 
-/// Says whether a store has refused a text, and may.
+/// Returns whether a store has refused a text, and may.
 fn is_refused(text: &str, error: Option<&Error>) -> bool {
     Document::parse(text).is_err()
         && error.is_some_and(|error| error.kind() == ErrorKind::Unsuitable)
@@ -288,8 +288,8 @@ pub async fn create_refuses_an_id_that_is_in_use(subject: &impl Subject) {
 }
 
 /// Rule 3, for an id that had a record once: expired is as good as not there.
-#[doc = broken!("create_takes_an_id_whose_record_has_expired")]
-pub async fn create_takes_an_id_whose_record_has_expired(subject: &impl Subject) {
+#[doc = broken!("create_takes_the_id_of_an_expired_record")]
+pub async fn create_takes_the_id_of_an_expired_record(subject: &impl Subject) {
     let mut trial = Trial::of(subject).await;
     let id = id("again");
     let deadline = trial.deadline();
@@ -301,8 +301,8 @@ pub async fn create_takes_an_id_whose_record_has_expired(subject: &impl Subject)
 }
 
 /// Rule 3, in parallel: of many that create the same id, one does.
-#[doc = broken!("one_of_many_creates_at_once_is_done")]
-pub async fn one_of_many_creates_at_once_is_done(subject: &impl Subject) {
+#[doc = broken!("one_of_many_concurrent_creates_is_done")]
+pub async fn one_of_many_concurrent_creates_is_done(subject: &impl Subject) {
     let trial = Trial::of(subject).await;
     let winners = Arc::new(std::sync::Mutex::new(Vec::new()));
     let task = |number| -> Task {
@@ -337,7 +337,7 @@ pub async fn update_replaces_the_record_that_was_loaded(subject: &impl Subject) 
     }
 }
 
-/// Rule 4: who updates what another has written since changes nothing, and is told what is there.
+/// Rule 4: an update of a record that another call has changed since writes nothing, and returns the stored record.
 #[doc = broken!("update_after_another_is_a_conflict_and_changes_nothing")]
 pub async fn update_after_another_is_a_conflict_and_changes_nothing(subject: &impl Subject) {
     let trial = Trial::of(subject).await;
@@ -373,8 +373,8 @@ pub async fn update_of_an_earlier_life_of_the_id_is_a_conflict(subject: &impl Su
 }
 
 /// Rule 4, in parallel: of many that count one up, each trying again on a conflict, none is lost.
-#[doc = broken!("updates_at_once_lose_nothing")]
-pub async fn updates_at_once_lose_nothing(subject: &impl Subject) {
+#[doc = broken!("concurrent_updates_lose_nothing")]
+pub async fn concurrent_updates_lose_nothing(subject: &impl Subject) {
     let trial = Trial::of(subject).await;
     let id = id("counter");
     trial.create(&id, &counted(0), trial.later(3600)).await;
@@ -652,7 +652,7 @@ pub async fn abandoned_call_happened_or_did_not(subject: &impl Subject) {
 }
 
 /// Rule 7: what the store cannot read is an error of kind [`ErrorKind::Corrupt`], and stays where it
-/// is, for somebody to look at.
+/// is, so that an operator can inspect it.
 ///
 /// It needs [`Subject::plant`], and does nothing for a store that has no such thing.
 #[doc = broken!("corrupt_record_is_an_error_and_stays")]
@@ -704,9 +704,9 @@ pub async fn lock_is_taken_while_another_holds_it(subject: &impl Subject) {
     );
 }
 
-/// For the one who holds a lock its lease starts anew, be that longer or shorter than what was left.
-#[doc = broken!("lock_begins_its_lease_anew_for_who_holds_it")]
-pub async fn lock_begins_its_lease_anew_for_who_holds_it(subject: &impl Subject) {
+/// Locking again with the same token resets the lease, whether that is longer or shorter than the time left.
+#[doc = broken!("locking_again_resets_the_lease_of_the_holder")]
+pub async fn locking_again_resets_the_lease_of_the_holder(subject: &impl Subject) {
     let mut trial = Trial::of(subject).await;
     let (longer, shorter) = (id("longer"), id("shorter"));
     let (lease, end) = trial.lease();
@@ -744,7 +744,7 @@ pub async fn lock_is_free_once_its_holder_unlocks_it(subject: &impl Subject) {
     }
 }
 
-/// Who does not hold a lock, or not any more, gives nothing back, and is told that all is well.
+/// Unlocking with a token that does not hold the lock, or no longer, changes nothing and succeeds.
 #[doc = broken!("unlock_by_another_changes_nothing")]
 pub async fn unlock_by_another_changes_nothing(subject: &impl Subject) {
     let mut trial = Trial::of(subject).await;
@@ -767,8 +767,8 @@ pub async fn unlock_by_another_changes_nothing(subject: &impl Subject) {
 }
 
 /// Of many that lock the same id, one does.
-#[doc = broken!("one_of_many_locks_at_once_is_done")]
-pub async fn one_of_many_locks_at_once_is_done(subject: &impl Subject) {
+#[doc = broken!("one_of_many_concurrent_locks_is_done")]
+pub async fn one_of_many_concurrent_locks_is_done(subject: &impl Subject) {
     let trial = Trial::of(subject).await;
     let winners = Arc::new(std::sync::Mutex::new(Vec::new()));
     let task = |number| -> Task {
@@ -889,7 +889,7 @@ pub async fn locked_update_writes_as_an_update_does(subject: &impl Subject) {
     assert_eq!(trial.text(&id).await, None, "brought back");
 }
 
-/// Who never had the lock, gave it back, or lost it to another writes nothing, and is told that
+/// A token that never had the lock, returned it, or lost it to another writes nothing, and learns that
 /// rather than of a conflict.
 #[doc = broken!("locked_update_without_the_lock_is_lost")]
 pub async fn locked_update_without_the_lock_is_lost(subject: &impl Subject) {
@@ -916,7 +916,7 @@ pub async fn locked_update_without_the_lock_is_lost(subject: &impl Subject) {
     assert_eq!(trial.update_locked(&gone, &mine, seen, ONE).await, Fenced::Lost, "no record");
 }
 
-/// Rule 8: a lease that is over is a lock that is lost, even where nobody has asked for it since.
+/// Rule 8: an expired lease is a lost lock, even if no other token has asked for it since.
 #[doc = broken!("locked_update_after_the_lease_is_lost")]
 pub async fn locked_update_after_the_lease_is_lost(subject: &impl Subject) {
     let mut trial = Trial::of(subject).await;
@@ -973,8 +973,8 @@ pub async fn locked_update_is_one_step_with_its_lock(subject: &impl Subject) {
 }
 
 /// What many do under the lock, each in its turn, none undoes for another, and none has a conflict.
-#[doc = broken!("critical_sections_at_once_lose_nothing")]
-pub async fn critical_sections_at_once_lose_nothing(subject: &impl Subject) {
+#[doc = broken!("concurrent_critical_sections_lose_nothing")]
+pub async fn concurrent_critical_sections_lose_nothing(subject: &impl Subject) {
     let trial = Trial::of(subject).await;
     let id = id("counter");
     trial.create(&id, &counted(0), trial.later(3600)).await;
@@ -1004,7 +1004,7 @@ pub async fn critical_sections_at_once_lose_nothing(subject: &impl Subject) {
     assert_eq!(trial.text(&id).await, Some(counted(SECTIONS)));
 }
 
-/// A call about a lock whose future is dropped at any point has happened or has not: nobody else holds the
+/// A call about a lock whose future is dropped at any point has happened or has not: no other token holds the
 /// lock then, and no record is torn.
 #[doc = broken!("abandoned_call_about_a_lock_happened_or_did_not")]
 pub async fn abandoned_call_about_a_lock_happened_or_did_not(subject: &impl Subject) {
@@ -1014,7 +1014,11 @@ pub async fn abandoned_call_about_a_lock_happened_or_did_not(subject: &impl Subj
         let id = id(format!("abandoned-{polls}"));
         let revision = trial.create(&id, &counted(0), trial.later(3600)).await;
         abandon(trial.store.lock(&id, ONE, HOUR, now), polls).await;
-        assert_eq!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired, "locked for nobody");
+        assert_eq!(
+            trial.lock(&id, ONE, HOUR).await,
+            LockOutcome::Acquired,
+            "the lock had no holder"
+        );
         assert_eq!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Held);
 
         let record = trial.record(&counted(1));
@@ -1311,7 +1315,7 @@ impl<S: Store> Trial<S> {
         self.now().saturating_add(Duration::from_secs(seconds))
     }
 
-    /// Gives a deadline, at a whole second, that can be passed.
+    /// Returns a deadline, at a whole second, that can be passed.
     fn deadline(&self) -> Timestamp {
         let later = match self.clock {
             Clock::Argument => self.later(60),
@@ -1320,7 +1324,7 @@ impl<S: Store> Trial<S> {
         Timestamp::from_millis(later.millis() / 1000 * 1000)
     }
 
-    /// Gives a lease that can be waited for, and when it is over.
+    /// Returns a lease that can be waited for, and when it is over.
     fn lease(&self) -> (Duration, Timestamp) {
         let (now, end) = (self.now(), self.deadline());
         (Duration::from_millis(end.millis().abs_diff(now.millis())), end)
@@ -1346,7 +1350,7 @@ impl<S: Store> Trial<S> {
     /// Waits while the store is asked now and then, which keeps its connections going.
     async fn wait(&self, until: Timestamp) {
         while real_time() < until {
-            ok(self.store.load(&id("nobody"), real_time()).await);
+            ok(self.store.load(&id("none"), real_time()).await);
             std::thread::sleep(Duration::from_millis(20));
         }
     }

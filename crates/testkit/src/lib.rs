@@ -1,5 +1,5 @@
 //! For authors of session stores, and for tests of what uses one: the [laws] that every store must
-//! obey, a [`Spy`] that records and breaks a store's calls, and a [`FakeClock`] that is moved by hand.
+//! obey, a [`Spy`] that records and breaks a store's calls, and a [`FakeClock`] that tests move explicitly.
 //!
 //! # Testing a store of your own
 //!
@@ -27,7 +27,7 @@
 //! express_session_testkit::store_laws!(MySubject);
 //! express_session_testkit::lock_laws!(MySubject);
 //! express_session_testkit::admin_laws!(MySubject);
-//! # fn main() { // A test is none in an example, so one law is called by hand.
+//! # fn main() { // An example runs no tests, so one law is called directly.
 //! #     use express_session_testkit::{block_on, laws};
 //! #     block_on(laws::create_refuses_an_id_that_is_in_use(&MySubject));
 //! # }
@@ -62,7 +62,7 @@
 //! });
 //! # fn main() {
 //! #     let runtime = tokio::runtime::Runtime::new().unwrap();
-//! #     runtime.block_on(express_session_testkit::laws::updates_at_once_lose_nothing(&MySubject));
+//! #     runtime.block_on(express_session_testkit::laws::concurrent_updates_lose_nothing(&MySubject));
 //! # }
 //! ```
 //!

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn lock_that_nobody_gave_back_does_not_stay_for_ever() {
+    fn lock_that_was_never_released_expires() {
         crate::block_on(async {
             let (store, lease) = (MapStore::default(), Duration::from_secs(1));
             for number in 0..100 {

@@ -1,6 +1,6 @@
 //! Random operations against a store, compared with a plain model of one; with the feature `model`.
 //!
-//! The [laws](crate::laws) try what somebody has thought of. Here the operations are random: creating,
+//! The [laws](crate::laws) test the cases that their authors thought of. Here the operations are random: creating,
 //! updating with a revision of any age, touching, renewing, destroying, locking, listing and clearing, on a
 //! few odd ids, with odd texts and deadlines, while time passes. The model is a text and a deadline for each
 //! id. It forgives what express-session's own formats make coarser, as the laws do, and nothing else.
@@ -26,7 +26,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 
 use self::history::Histories;
-use self::sequence::{Nobody, Operator};
+use self::sequence::{NoOperator, Operator};
 use crate::Subject;
 
 /// Makes tests of a store against the model, in a module `model_laws`.
@@ -48,7 +48,7 @@ macro_rules! model_laws {
     ($subject:expr, block_on = $block_on:expr $(,)?) => {
         $crate::__model_tests! { model_laws, $subject, $block_on, [
             random_operations_agree_with_the_model
-            operations_at_once_are_linearizable
+            concurrent_operations_are_linearizable
         ] }
     };
 }
@@ -73,7 +73,7 @@ macro_rules! admin_model_laws {
     ($subject:expr, block_on = $block_on:expr $(,)?) => {
         $crate::__model_tests! { model_laws, $subject, $block_on, [
             random_operations_of_an_operator_too_agree_with_the_model
-            operations_at_once_are_linearizable
+            concurrent_operations_are_linearizable
         ] }
     };
 }
@@ -111,7 +111,7 @@ macro_rules! __model_tests {
 /// block_on(model::random_operations_agree_with_the_model(&MapStore::default()));
 /// ```
 pub async fn random_operations_agree_with_the_model(subject: &impl Subject) {
-    sequence::check::<_, Nobody>(subject).await;
+    sequence::check::<_, NoOperator>(subject).await;
 }
 
 /// The same with the operations of [`Admin`] among the others.
@@ -132,7 +132,7 @@ pub async fn random_operations_of_an_operator_too_agree_with_the_model(
     sequence::check::<_, Operator>(subject).await;
 }
 
-/// A few tasks that ask for one id at once get results as if they had asked one after the other, in some
+/// A few concurrent tasks on one id get results as if they had asked one after the other, in some
 /// order that fits what was over before something else began.
 ///
 /// # Panics
@@ -143,9 +143,9 @@ pub async fn random_operations_of_an_operator_too_agree_with_the_model(
 /// ```
 /// use express_session_testkit::{MapStore, block_on, model};
 ///
-/// block_on(model::operations_at_once_are_linearizable(&MapStore::default()));
+/// block_on(model::concurrent_operations_are_linearizable(&MapStore::default()));
 /// ```
-pub async fn operations_at_once_are_linearizable(subject: &impl Subject) {
+pub async fn concurrent_operations_are_linearizable(subject: &impl Subject) {
     let histories = Histories::of(subject).await;
     let mut runner = runner();
     for number in 0..runner.config().cases {
@@ -164,7 +164,7 @@ pub async fn operations_at_once_are_linearizable(subject: &impl Subject) {
 }
 
 /// Plays the history that `number` stands for, and looks at it as
-/// [`operations_at_once_are_linearizable`] does: for a scheduler that tries many orders of the same one.
+/// [`concurrent_operations_are_linearizable`] does: for a scheduler that tries many orders of the same one.
 ///
 /// # Panics
 ///

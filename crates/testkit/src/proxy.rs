@@ -86,26 +86,26 @@ impl Proxy {
                 if accepting.is_over.load(Ordering::SeqCst) {
                     return;
                 }
-                // A server that is not there is a connection that ends at once.
+                // A server that is not there is a connection that ends immediately.
                 let _ = client.and_then(|client| accepting.connect(client));
             }
         });
         Self { address, shared }
     }
 
-    /// Gives the address for the store, as in `127.0.0.1:40123`.
+    /// Returns the address for the store, as in `127.0.0.1:40123`.
     #[must_use]
     pub fn address(&self) -> String {
         self.address.to_string()
     }
 
-    /// Gives the port of the address.
+    /// Returns the port of the address.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// Says how many connections were made.
+    /// Returns how many connections were made.
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::SeqCst)
@@ -188,7 +188,7 @@ impl Shared {
                 shared.admit(number, count)
             });
             if !is_whole {
-                // All at once, before the store can connect anew.
+                // All of them before the store can connect again.
                 shared.way().cut();
             }
         });

@@ -195,7 +195,7 @@ impl<S: Store> Spy<S> {
 }
 
 impl<S> Spy<S> {
-    /// Gives the calls so far, in order, those that failed included.
+    /// Returns the calls so far, in order, those that failed included.
     ///
     /// ```
     /// # use express_session_core::{SessionId, store::{Error, Store as _}};
@@ -212,7 +212,7 @@ impl<S> Spy<S> {
         self.state().calls.clone()
     }
 
-    /// Gives the methods that were called so far, in order.
+    /// Returns the methods that were called so far, in order.
     ///
     /// ```
     /// # use express_session_core::{SessionId, store::{Error, Store as _}};
@@ -228,7 +228,7 @@ impl<S> Spy<S> {
         self.state().calls.iter().map(Call::verb).collect()
     }
 
-    /// Gives the calls so far and forgets them, for a test of several steps.
+    /// Returns the calls so far and forgets them, for a test of several steps.
     ///
     /// ```
     /// # use express_session_core::{SessionId, store::{Error, Store as _}};
@@ -281,7 +281,7 @@ impl<S> Spy<S> {
         self.state().fault = Some(Box::new(fault));
     }
 
-    /// Gives the store inside. What is asked of it there is not recorded.
+    /// Returns the store inside. What is asked of it there is not recorded.
     ///
     /// ```
     /// # use express_session_core::{SessionId, store::{Error, Store as _}};
@@ -455,7 +455,7 @@ mod tests {
     crate::admin_laws!(Spied);
 
     #[test]
-    fn calls_about_locks_are_recorded_and_fail_when_told_to() {
+    fn calls_about_locks_are_recorded_and_fail_on_demand() {
         block_on(async {
             let spy = Spy::new(MapStore::default());
             let id = SessionId::from_random([0; 24]);

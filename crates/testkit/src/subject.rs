@@ -77,7 +77,7 @@ pub trait Subject {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
-    /// The `now` that each call is told. The laws move it by hand.
+    /// The `now` that each call gets. The laws move it explicitly.
     Argument,
     /// The server's own. The laws tell it the real time, and wait for deadlines of a few seconds.
     Server,

@@ -83,7 +83,7 @@ pub enum Fate {
 }
 
 impl Fate {
-    /// Says whether the store does what is asked, sooner or later.
+    /// Returns whether the store does what is asked, sooner or later.
     ///
     /// ```
     /// use express_session_testkit::Fate;
@@ -104,7 +104,7 @@ impl Fate {
         }
     }
 
-    /// Says whether the caller gets the store's answer, late or not.
+    /// Returns whether the caller gets the store's answer, late or not.
     ///
     /// ```
     /// use std::time::Duration;
@@ -226,7 +226,7 @@ struct State {
 }
 
 impl<S: Store> Unreliable<S> {
-    /// Puts a bad network in front of a store. `sleep` waits for as long as it is told.
+    /// Puts a bad network in front of a store. `sleep` waits for the given time.
     ///
     /// ```
     /// # use express_session_testkit::{MapStore, Unreliable};
@@ -313,7 +313,7 @@ impl<S> Unreliable<S> {
         self.state().decide = Some(Box::new(decide));
     }
 
-    /// Gives what became of the calls so far, in order.
+    /// Returns what became of the calls so far, in order.
     ///
     /// ```
     /// # use express_session_core::{SessionId, store::{Error, Store as _}};
@@ -365,7 +365,7 @@ impl<S> Unreliable<S> {
         }
     }
 
-    /// Gives the store inside. What is asked of it there is reliable.
+    /// Returns the store inside. What is asked of it there is reliable.
     ///
     /// ```
     /// # use express_session_core::{SessionId, store::Store as _};

@@ -19,13 +19,13 @@ use express_session_testkit::{MapStore, Subject, block_on, laws};
 /// What a store does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flaw {
-    /// Writes numbers anew, as a store does that parses and prints.
+    /// Formats numbers again, as a store does that parses and prints.
     Reformats,
     /// Cuts off what is too long, as MySQL did without its strict mode.
     CutsOff,
     /// Returns what has expired.
     ReturnsExpired,
-    /// Ends a session without a deadline at once.
+    /// Ends a session without a deadline immediately.
     EndsWithoutDeadline,
     /// Creates over what is there.
     CreateOverwrites,
@@ -41,7 +41,7 @@ enum Flaw {
     RevisionBeginsAgain,
     /// Says that it renewed, and did not.
     RenewDoesNothing,
-    /// Gives what has expired when asked to renew it.
+    /// Returns what has expired when asked to renew it.
     RenewReturnsExpired,
     /// Looks, lets others in, and then updates.
     UpdateIsTwoSteps,
@@ -77,9 +77,9 @@ enum Flaw {
     PurgesAll,
     /// Has a lock and no fence.
     HasHalfALock,
-    /// Gives the lock to whoever asks.
+    /// Gives the lock to every token.
     LocksForAll,
-    /// Gives the lock to nobody twice, not even to its holder.
+    /// Refuses the lock to its own holder.
     LockIsTakenFromItself,
     /// Keeps the lease that a lock began with.
     LockKeepsItsLease,
@@ -101,7 +101,7 @@ enum Flaw {
     DestroyUnlocks,
     /// Says that it unlocked, and did not.
     UnlockDoesNothing,
-    /// Unlocks for whoever asks.
+    /// Unlocks for every token.
     UnlockAsksNobody,
     /// Fails where there is nothing to unlock.
     UnlockOfNothingFails,
@@ -149,14 +149,14 @@ impl Flawed {
         record
     }
 
-    /// Whether somebody else has a lock, or `holder` has.
+    /// Returns whether another token holds the lock, or `holder` does.
     async fn is_locked_by(
         &self,
         id: &SessionId,
         holder: Option<LockToken>,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        // A try that leaves no trace: the lease is over at once.
+        // A try that leaves no trace: the lease ends immediately.
         let locked =
             self.inner.lock(id, LockToken::from_random([99; 16]), Duration::ZERO, now).await?;
         let Some(holder) = holder else { return Ok(locked == LockOutcome::Held) };
@@ -486,12 +486,12 @@ caught! {
     ReturnsExpired by record_is_never_returned_after_its_deadline,
     EndsWithoutDeadline by record_without_a_deadline_is_kept,
     CreateOverwrites by create_refuses_an_id_that_is_in_use,
-    CreateSeesExpired by create_takes_an_id_whose_record_has_expired,
-    CreateIsTwoSteps by one_of_many_creates_at_once_is_done,
+    CreateSeesExpired by create_takes_the_id_of_an_expired_record,
+    CreateIsTwoSteps by one_of_many_concurrent_creates_is_done,
     UpdateGivesOldRevision by update_replaces_the_record_that_was_loaded,
     UpdateOverwrites by update_after_another_is_a_conflict_and_changes_nothing,
     RevisionBeginsAgain by update_of_an_earlier_life_of_the_id_is_a_conflict,
-    UpdateIsTwoSteps by updates_at_once_lose_nothing,
+    UpdateIsTwoSteps by concurrent_updates_lose_nothing,
     UpdateKeepsDeadline by update_moves_the_deadline,
     TouchDoesNothing by touch_moves_the_deadline,
     TouchDoesNothing by what_is_destroyed_stays_gone,
@@ -514,14 +514,14 @@ caught! {
     HasHalfALock by store_has_every_call_about_locks_or_none,
     LocksForAll by lock_is_taken_while_another_holds_it,
     LockIsTakenFromItself by lock_is_taken_while_another_holds_it,
-    LockKeepsItsLease by lock_begins_its_lease_anew_for_who_holds_it,
-    LockOnlyGetsLonger by lock_begins_its_lease_anew_for_who_holds_it,
+    LockKeepsItsLease by locking_again_resets_the_lease_of_the_holder,
+    LockOnlyGetsLonger by locking_again_resets_the_lease_of_the_holder,
     LockHasNoEnd by lock_is_free_after_its_lease,
     LockEndsEarly by lock_is_free_after_its_lease,
     UnlockDoesNothing by lock_is_free_once_its_holder_unlocks_it,
     UnlockAsksNobody by unlock_by_another_changes_nothing,
     UnlockOfNothingFails by unlock_by_another_changes_nothing,
-    LockIsTwoSteps by one_of_many_locks_at_once_is_done,
+    LockIsTwoSteps by one_of_many_concurrent_locks_is_done,
     IgnoresCase by every_id_has_its_own_lock,
     IgnoresSpace by every_id_has_its_own_lock,
     LockNeedsARecord by lock_needs_no_record_and_outlives_it,
@@ -532,7 +532,7 @@ caught! {
     FenceTellsOfConflicts by locked_update_without_the_lock_is_lost,
     FenceIgnoresTheLease by locked_update_after_the_lease_is_lost,
     FenceIsTwoSteps by locked_update_is_one_step_with_its_lock,
-    LockIsTwoSteps by critical_sections_at_once_lose_nothing,
+    LockIsTwoSteps by concurrent_critical_sections_lose_nothing,
     TearsWhenAbandoned by abandoned_call_about_a_lock_happened_or_did_not,
     LockIsARecord by locks_are_no_sessions,
 }

@@ -49,9 +49,9 @@ enum Flaw {
     ListsOnePage,
     /// Panics where a record has a certain size.
     Panics,
-    /// Gives everybody the lock.
+    /// Returns everybody the lock.
     LocksForAll,
-    /// Writes for somebody who does not have the lock.
+    /// Writes for a token that does not hold the lock.
     WritesUnlocked,
     /// Looks, lets others in, and then updates.
     UpdateIsTwoSteps,
@@ -294,22 +294,22 @@ const ONE_BY_ONE: [Flaw; 18] = [
 ];
 
 #[test]
-fn every_flaw_is_found_and_told_with_few_operations() {
+fn every_flaw_is_found_and_shown_with_few_operations() {
     for flaw in ONE_BY_ONE {
         let test = model::random_operations_of_an_operator_too_agree_with_the_model(&flaw);
         let complaint = complaint(test).unwrap_or_else(|| panic!("{flaw:?} is not found"));
         let operations = complaint.lines().filter(|line| line.starts_with(' ')).count();
-        assert!(operations <= 4, "{flaw:?} is told with {operations}:\n{complaint}");
+        assert!(operations <= 4, "{flaw:?} is shown with {operations}:\n{complaint}");
     }
 }
 
 #[test]
-fn flaws_that_show_only_at_once_are_found_and_told_with_few_calls() {
+fn flaws_that_need_concurrency_are_found_and_shown_with_few_calls() {
     for flaw in [UpdateIsTwoSteps, CreateIsTwoSteps, TouchIsTwoSteps] {
-        let test = model::operations_at_once_are_linearizable(&flaw);
+        let test = model::concurrent_operations_are_linearizable(&flaw);
         let complaint = complaint(test).unwrap_or_else(|| panic!("{flaw:?} is not found"));
         let calls = complaint.lines().filter(|line| line.contains(" gave ")).count();
-        assert!(calls <= 5, "{flaw:?} is told with {calls}:\n{complaint}");
+        assert!(calls <= 5, "{flaw:?} is shown with {calls}:\n{complaint}");
         if flaw != TouchIsTwoSteps {
             block_on(model::random_operations_agree_with_the_model(&flaw));
         }

@@ -152,7 +152,7 @@ mod tests {
         }
     }
 
-    // One test for each law: `tests::laws::updates_at_once_lose_nothing`, …
+    // One test for each law: `tests::laws::concurrent_updates_lose_nothing`, …
     store_laws!(OnThreads);
 
     #[tokio::test]

@@ -78,7 +78,7 @@ fn free_port() -> Result<u16> {
     Ok(probe.local_addr()?.port())
 }
 
-/// Hands on the output line by line, also when nobody listens any more: a full pipe would stop the
+/// Hands on the output line by line, even after its reader is gone: a full pipe would stop the
 /// application.
 fn lines(output: ChildStdout) -> Receiver<String> {
     let (sender, receiver) = mpsc::channel();
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn an_application_that_ends_early_is_told() {
+    fn an_application_that_ends_early_is_reported() {
         let (sender, receiver) = mpsc::channel();
         drop(sender);
         let message = announced_port(&receiver).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! The memory store's calls at once, in the orders of a scheduler instead of those that come by chance.
+//! Concurrent calls of the memory store, in the orders that a scheduler chooses.
 
 use anyhow::Result;
 

@@ -16,20 +16,18 @@ const CASES: [(&str, &str); 2] = [("off", "1000"), ("on", "200")];
 /// and with all that it knows.
 pub(super) fn check(workspace: &Workspace) -> Result<()> {
     tools::build_node_package(workspace)?;
-    process::run(&mut tests(workspace))?;
+    process::run(&mut tests(workspace)?)?;
     CASES.into_iter().try_for_each(|(departures, cases)| {
         let choice = ["--against", "node-package", "--departures", departures];
         let extent = ["--seed", "1", "--cases", cases];
-        process::run(&mut judge(workspace, &[choice.as_slice(), extent.as_slice()].concat()))
+        process::run(&mut judge(workspace, &[choice.as_slice(), extent.as_slice()].concat())?)
     })
 }
 
-/// A server, an npm store or a browser that is missing makes a test fail, where by hand it is left out.
-fn tests(workspace: &Workspace) -> Command {
-    let mut command = process::cargo(workspace, ["run", "--quiet"]);
-    command.args(["--package", "express-session-testkit", "--features", "servers"]);
-    command.args(["--example", "servers", "--"]);
+/// Runs the package's tests beside servers; a missing server, npm store or browser makes a test fail.
+fn tests(workspace: &Workspace) -> Result<Command> {
+    let mut command = process::servers(workspace)?;
     command.args(["npm", "test", "--prefix"]).arg(tools::node_package(workspace));
     command.env("EXPRESS_SESSION_REQUIRE_SERVERS", "1");
-    command
+    Ok(command)
 }

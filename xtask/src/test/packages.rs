@@ -68,20 +68,20 @@ fn folder(workspace: &Workspace) -> PathBuf {
     workspace.target.join("packages")
 }
 
-/// Gives the folder in which cargo keeps what it has fetched.
+/// Returns the folder in which cargo keeps what it has fetched.
 fn cargo_home() -> Result<PathBuf> {
     let home = || std::env::home_dir().map(|home| home.join(".cargo"));
     std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home).context("no home folder")
 }
 
-/// Packs all at once: cargo then builds each against the others as packed, none being published yet.
+/// Packs all in one call: cargo then builds each against the others as packed, none being published yet.
 fn pack(workspace: &Workspace) -> Result<()> {
     let mut command = cargo(workspace, ["package"]);
     command.arg("--target-dir").arg(folder(workspace));
     for package in workspace.published() {
         command.args(["--package", &package.name]);
     }
-    // By hand one checks a change before it is committed; CI has a clean clone.
+    // A developer checks a change before committing it; CI has a clean clone.
     if !on_ci() {
         command.arg("--allow-dirty");
     }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_package_without_a_license_is_told_which() {
+    fn a_package_without_a_license_is_named() {
         assert_eq!(missing("Cargo.toml\nLICENSE-APACHE\nsrc/lib.rs\n"), ["LICENSE-MIT"]);
         assert_eq!(missing("docs/LICENSE-MIT\n"), LICENSES);
         assert!(missing("LICENSE-APACHE\nLICENSE-MIT\n").is_empty());

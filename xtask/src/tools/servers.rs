@@ -25,17 +25,20 @@ const PROGRAMS: &[(&str, &str)] = &[
 /// Asked by Debian's packages whether they may start what they brought.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Installs what is missing, where that is possible.
-pub(super) fn provide() -> Result<()> {
+/// Installs what is missing of these packages, or of all of them, where that is possible.
+pub(super) fn provide(only: Option<&[&str]>) -> Result<()> {
+    let wanted = |package: &&str| only.is_none_or(|only| only.contains(package));
+    let missing =
+        |folders: &[PathBuf]| missing(folders).into_iter().filter(wanted).collect::<Vec<_>>();
     let packages = missing(&folders());
     if packages.is_empty() {
         return Ok(());
     }
-    let by_hand = format!("install what the stores are tested on: {}", packages.join(" "));
+    let instruction = format!("install what the stores are tested on: {}", packages.join(" "));
     if !can_install() {
-        bail!("servers are missing: {by_hand}");
+        bail!("servers are missing: {instruction}");
     }
-    install(&packages).with_context(|| by_hand)?;
+    install(&packages).with_context(|| instruction)?;
     let still = missing(&folders());
     ensure!(still.is_empty(), "installed, but not found: {}", still.join(" "));
     Ok(())
@@ -109,12 +112,12 @@ impl Drop for StartNothing<'_> {
         if let Some(policy) = self.written
             && let Err(error) = fs::remove_file(policy)
         {
-            eprintln!("remove {} by hand: {error}", policy.display());
+            eprintln!("remove {} yourself: {error}", policy.display());
         }
     }
 }
 
-/// Whose is what this process is said to be.
+/// Returns whether this process runs as root, by the owner of its folder in `/proc`.
 fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }

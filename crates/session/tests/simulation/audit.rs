@@ -78,7 +78,7 @@ impl Audited {
         }
     }
 
-    /// Gives the text of a live record.
+    /// Returns the text of a live record.
     pub(crate) fn text(&self, id: &str, now: Timestamp) -> Option<Arc<str>> {
         let state = self.state();
         let slot = state.slots.get(id).filter(|slot| slot.is_live(now))?;
@@ -90,7 +90,7 @@ impl Audited {
         u64::try_from(self.state().writings).unwrap()
     }
 
-    /// Gives the sessions that had ended and were created again, and when.
+    /// Returns the sessions that had ended and were created again, and when.
     pub(crate) fn created_again(&self) -> Vec<(String, Timestamp)> {
         self.state().again.clone()
     }

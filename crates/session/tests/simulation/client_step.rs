@@ -87,7 +87,7 @@ impl ClientStep {
         self.lock().clone()
     }
 
-    /// Says whether the store has left anybody without an answer since this request began: others may
+    /// Returns whether the store has left anybody without an answer since this request began: others may
     /// have been waited for.
     fn is_out(&self) -> bool {
         let since = if self.world.plan.setup.coalesces { 0 } else { self.unanswered_before };

@@ -142,13 +142,13 @@ impl Plan {
         Self { seed, setup, weather, visits }
     }
 
-    /// Gives what the network is like at a millisecond.
+    /// Returns what the network is like at a millisecond.
     pub(crate) fn odds(&self, at: u64) -> Odds {
         let weather = self.weather.iter().find(|(until, _)| at < *until);
         weather.map_or(Odds::NONE, |(_, odds)| *odds)
     }
 
-    /// Says whether the network is calm from a millisecond on.
+    /// Returns whether the network is calm from a millisecond on.
     pub(crate) fn is_calm_from(&self, at: u64) -> bool {
         self.weather.iter().all(|(until, odds)| *until <= at || *odds == Odds::NONE)
     }

@@ -168,7 +168,7 @@ async fn visited(world: Arc<World>, app: App, visit: Visit) -> Tally {
     tally
 }
 
-/// Gives how long a request may take.
+/// Returns how long a request may take.
 fn limit(world: &World, client_step: &ClientStep) -> Duration {
     let setup = &world.plan.setup;
     let notes = client_step.notes();
@@ -189,7 +189,7 @@ fn presented(world: &World, cookie: &str) -> Presented {
     Presented { id, ended, told }
 }
 
-/// Gives the id in a cookie: `s%3A<id>.<signature>`.
+/// Returns the id in a cookie: `s%3A<id>.<signature>`.
 fn id_of(cookie: &str) -> &str {
     cookie.strip_prefix("s%3A").unwrap().split('.').next().unwrap()
 }

@@ -57,7 +57,7 @@ impl World {
         Arc::new(Self { plan, audited, start: Instant::now(), state: Mutex::new(state) })
     }
 
-    /// Gives the simulated time since the beginning.
+    /// Returns the simulated time since the beginning.
     pub(crate) fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
@@ -100,7 +100,7 @@ impl World {
         self.state().unanswered
     }
 
-    /// Gives an id a short name for the trace: `#0` is the first that came up.
+    /// Returns an id a short name for the trace: `#0` is the first that came up.
     pub(crate) fn name(&self, id: &str) -> String {
         let ids = &mut self.state().ids;
         let nth = ids.iter().position(|known| known == id).unwrap_or_else(|| {
@@ -110,7 +110,7 @@ impl World {
         format!("#{nth}")
     }
 
-    /// Gives what was found wrong, the hash of what happened, and its text.
+    /// Returns what was found wrong, the hash of what happened, and its text.
     pub(crate) fn outcome(&self) -> (Vec<String>, u64, String) {
         let state = self.state();
         (state.violations.clone(), state.trace.hash(), state.trace.text())

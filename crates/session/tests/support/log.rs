@@ -1,17 +1,15 @@
-//! A subscriber that keeps what is told through `tracing`.
+//! A subscriber that keeps what is logged through `tracing`.
 
+use std::cell::RefCell;
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// The events of this thread, as long as it lives.
-pub(crate) struct Log {
-    lines: Arc<Mutex<Vec<Line>>>,
-    _guard: tracing::subscriber::DefaultGuard,
-}
+/// The events of this thread while the value lives.
+pub(crate) struct Log(());
 
 /// One event.
 #[derive(Clone, Debug)]
@@ -22,41 +20,62 @@ pub(crate) struct Line {
     pub(crate) text: String,
 }
 
+thread_local! {
+    static LINES: RefCell<Option<Vec<Line>>> = const { RefCell::new(None) };
+}
+
+/// Installs the subscriber of this process, which passes each event to the [`Log`] of its thread.
+///
+/// A subscriber for one thread would not do: `tracing` caches whether a subscriber is interested in a log
+/// statement, and asks the thread that reaches the statement first, which may be a test without a log.
+pub(crate) fn install() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        tracing::subscriber::set_global_default(PerThread).unwrap();
+        // A statement that was reached while the subscriber was installed may have been cached as disabled.
+        tracing::callsite::rebuild_interest_cache();
+    });
+}
+
 impl Log {
     pub(crate) fn start() -> Self {
-        let lines = Arc::<Mutex<Vec<Line>>>::default();
-        let keep = Keep(Arc::clone(&lines));
-        Self { lines, _guard: tracing::subscriber::set_default(keep) }
+        install();
+        LINES.set(Some(Vec::new()));
+        Self(())
     }
 
     pub(crate) fn lines(&self) -> Vec<Line> {
-        self.lines.lock().unwrap().clone()
+        LINES.with_borrow(|lines| lines.clone().unwrap())
     }
 
-    /// Gives the warnings since the last time.
+    /// Returns the warnings since the last call.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        let lines = std::mem::take(&mut *self.lines.lock().unwrap());
+        let lines = LINES.replace(Some(Vec::new())).unwrap();
         let warnings = lines.into_iter().filter(|line| line.level == Level::WARN);
         warnings.map(|line| line.text).collect()
     }
 
-    /// Gives everything that was told, in one text.
+    /// Returns everything that was logged, in one text.
     pub(crate) fn text(&self) -> String {
         self.lines().into_iter().map(|line| line.text + "\n").collect()
     }
 }
 
-struct Keep(Arc<Mutex<Vec<Line>>>);
+impl Drop for Log {
+    fn drop(&mut self) {
+        LINES.set(None);
+    }
+}
 
-impl Subscriber for Keep {
+struct PerThread;
+
+impl Subscriber for PerThread {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true
     }
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {
-        let mut text = Text::default();
-        span.record(&mut text);
-        self.keep(span.metadata(), text);
+        keep(span.metadata(), |text| span.record(text));
         Id::from_u64(1)
     }
 
@@ -65,9 +84,7 @@ impl Subscriber for Keep {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut text = Text::default();
-        event.record(&mut text);
-        self.keep(event.metadata(), text);
+        keep(event.metadata(), |text| event.record(text));
     }
 
     fn enter(&self, _: &Id) {}
@@ -75,14 +92,19 @@ impl Subscriber for Keep {
     fn exit(&self, _: &Id) {}
 }
 
-impl Keep {
-    fn keep(&self, metadata: &Metadata<'_>, text: Text) {
-        self.0.lock().unwrap().push(Line {
-            level: *metadata.level(),
-            target: metadata.target().to_owned(),
-            text: text.0,
-        });
-    }
+fn keep(metadata: &Metadata<'_>, record: impl FnOnce(&mut Text)) {
+    let mut text = Text::default();
+    record(&mut text);
+    // An event may come while the thread ends, when its log is gone.
+    let _ = LINES.try_with(|lines| {
+        if let Some(lines) = &mut *lines.borrow_mut() {
+            lines.push(Line {
+                level: *metadata.level(),
+                target: metadata.target().to_owned(),
+                text: text.0,
+            });
+        }
+    });
 }
 
 #[derive(Default)]

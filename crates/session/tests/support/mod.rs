@@ -67,6 +67,7 @@ impl World {
     }
 
     pub(crate) fn over(store: Spy<MemoryStore>) -> Self {
+        log::install();
         Self { store, clock: FakeClock::new(NOW), drawn: Arc::default() }
     }
 
@@ -107,19 +108,19 @@ impl World {
         self.store.inner().create(&id, &record, self.clock.now()).await.unwrap();
     }
 
-    /// Gives the text that the store has for an id, past the spy.
+    /// Returns the text that the store has for an id, past the spy.
     pub(crate) async fn kept(&self, id: &str) -> Option<String> {
         let id = SessionId::new(id).unwrap();
         let loaded = self.store.inner().load(&id, self.clock.now()).await.unwrap();
         loaded.map(|loaded| loaded.record.text.to_string())
     }
 
-    /// Gives the calls since the last time, in one line: `load create(…)`.
+    /// Returns the calls since the last time, in one line: `load create(…)`.
     pub(crate) fn calls(&self) -> String {
         self.store.take_calls().iter().map(call).collect::<Vec<_>>().join(" ")
     }
 
-    /// Gives the methods called since the last time.
+    /// Returns the methods called since the last time.
     pub(crate) fn verbs(&self) -> Vec<Verb> {
         self.store.take_calls().iter().map(Call::verb).collect()
     }
@@ -144,7 +145,7 @@ fn call(call: &Call) -> String {
     }
 }
 
-/// Gives the n-th id that a [`World`] draws, from 1.
+/// Returns the n-th id that a [`World`] draws, from 1.
 pub(crate) fn drawn(nth: u8) -> String {
     SessionId::from_random([nth; 24]).as_str().to_owned()
 }
@@ -284,19 +285,19 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Gives the `Set-Cookie` lines.
+    /// Returns the `Set-Cookie` lines.
     pub(crate) fn cookies(&self) -> Vec<&str> {
         self.headers.get_all(SET_COOKIE).iter().map(|line| line.to_str().unwrap()).collect()
     }
 
-    /// Gives the `Set-Cookie` line, where there is at most one.
+    /// Returns the `Set-Cookie` line, where there is at most one.
     pub(crate) fn cookie(&self) -> Option<&str> {
         let cookies = self.cookies();
         assert!(cookies.len() < 2, "{cookies:?}");
         cookies.first().copied()
     }
 
-    /// Gives what a browser would send next time.
+    /// Returns what a browser would send next time.
     pub(crate) fn pair(&self) -> &str {
         self.cookie().unwrap().split(';').next().unwrap()
     }

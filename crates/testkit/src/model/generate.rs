@@ -52,7 +52,7 @@ pub(super) enum Expected {
     Earlier(usize),
     /// That of another id, if it has one.
     Foreign(usize),
-    /// One that nobody gave.
+    /// A revision that no call returned.
     Invented,
 }
 
@@ -91,7 +91,7 @@ pub(super) enum Pass {
     Far,
 }
 
-/// Several who ask for one id at once.
+/// Several tasks that call the store concurrently with one id.
 #[derive(Clone, Debug)]
 pub(super) struct AtOnce {
     /// Whether there is a record before they begin.

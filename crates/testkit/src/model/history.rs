@@ -1,4 +1,4 @@
-//! Several tasks on one id at once: what they were answered has to fit some order.
+//! Concurrent tasks on one id: their answers have to fit some order.
 //!
 //! The search is that of Wing and Gong: of the calls that may have been the first, as none was over before
 //! they began, one after the other is taken for the first, as long as the model can answer so. What was
@@ -38,13 +38,13 @@ struct Event {
 impl<'s, S: Subject> Histories<'s, S> {
     pub(super) async fn of(subject: &'s S) -> Self {
         let store = Arc::new(subject.store().await);
-        let locks = store.unlock(&id("nobody"), LockToken::from_random([9; 16])).await;
+        let locks = store.unlock(&id("none"), LockToken::from_random([9; 16])).await;
         let locks = !locks.is_err_and(|error| error.kind() == ErrorKind::Unsupported);
         let tolerance = Tolerance { clock: subject.clock(), locks };
         Self { subject, store, tolerance, played: AtomicU64::new(0) }
     }
 
-    /// Lets the tasks of a case ask at once; says why what they were answered fits no order.
+    /// Runs the tasks of a case concurrently, and explains why their answers fit no order.
     pub(super) async fn play(&self, case: &AtOnce) -> Result<(), String> {
         let number = self.played.fetch_add(1, Ordering::Relaxed);
         let id = id(&format!("history-{number}"));
@@ -201,7 +201,7 @@ fn failure(events: &[Event], why: &str) -> String {
         let _ = writeln!(told, "{began:3} to {ended:3}  task {task}: {call} gave {answer}");
     }
     format!(
-        "what was answered at once fits no order:\n\n{told}\nNone of these can come next where \
+        "the concurrent answers fit no order:\n\n{told}\nNone of these can come next where \
          the longest order ends:\n{why}\n"
     )
 }

@@ -69,11 +69,11 @@ async fn play<S: Subject, O: Operate<S::Store>>(
 /// Waits while the stores are asked now and then, which keeps their connections going.
 async fn wait<S: Store>(trials: &[Trial<'_, S>]) {
     let until = real_time().saturating_add(SERVER_WAIT);
-    let nobody = id("nobody");
+    let none = id("none");
     while real_time() < until {
         for trial in trials {
             // What fails here fails again where it is looked at.
-            let _ = trial.store.load(&nobody, real_time()).await;
+            let _ = trial.store.load(&none, real_time()).await;
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
@@ -103,7 +103,7 @@ impl<'c, S: Store> Trial<'c, S> {
     async fn of(subject: &impl Subject<Store = S>, case: &'c Sequence) -> Self {
         let store = subject.store().await;
         let who = express_session_core::store::LockToken::from_random([9; 16]);
-        let locks = store.unlock(&id("nobody"), who).await;
+        let locks = store.unlock(&id("none"), who).await;
         let locks = !locks.is_err_and(|error| error.kind() == ErrorKind::Unsupported);
         Self {
             store,
@@ -306,7 +306,7 @@ impl<'c, S: Store> Trial<'c, S> {
         Err(format!("It counts {count}, but there are {least} to {most}."))
     }
 
-    /// What is purged beyond the expired is missed later; how many there are left, nobody knows.
+    /// A purge of more than the expired records is noticed later; the number that is left is unknown.
     async fn purge<O: Operate<S>>(&mut self, limit: usize) -> Result<(), String> {
         let from = self.now();
         let purged = O::purge(&self.store, limit, from).await.map_err(|error| failed(&error))?;
@@ -364,9 +364,9 @@ impl<S: Admin> Operate<S> for Operator {
 }
 
 /// For any other, of which nothing of that is ever asked.
-pub(super) struct Nobody;
+pub(super) struct NoOperator;
 
-impl<S: Store> Operate<S> for Nobody {
+impl<S: Store> Operate<S> for NoOperator {
     const IS_THERE: bool = false;
 
     async fn list(_: &S, _: Option<Cursor>, _: usize, _: Timestamp) -> Result<Page, Error> {

@@ -245,14 +245,14 @@ impl State {
         Err(complaint)
     }
 
-    /// Says whether there is a record for an operator to see: certainly, or possibly.
+    /// Returns whether there is a record for an operator to see: certainly, or possibly.
     pub(super) fn seen(&self, when: When, tolerance: Tolerance) -> (bool, bool) {
         let Some(kept) = &self.record else { return (false, false) };
         let possibly = tolerance.may_live(kept.until, when);
         (possibly && !tolerance.may_be_gone(kept.until, when), possibly)
     }
 
-    /// Says whether a listing may give this record, or why not.
+    /// Returns whether a listing may give this record, or why not.
     pub(super) fn listed(
         &self,
         record: &Record,
@@ -264,7 +264,7 @@ impl State {
         kept.narrowed(&loaded, when, tolerance).map(drop)
     }
 
-    /// Says whether there is a record that has possibly expired and not been removed.
+    /// Returns whether there is a record that has possibly expired and not been removed.
     pub(super) fn may_be_purged(&self, when: When, tolerance: Tolerance) -> bool {
         let kept = self.record.as_ref();
         self.remains || kept.is_some_and(|kept| tolerance.may_be_gone(kept.until, when))
@@ -345,7 +345,11 @@ impl State {
             }
             (Call::Lock(holder, _), Answer::LockOutcome(LockOutcome::Held)) => {
                 let other = self.lease.as_ref().is_some_and(|lease| lease.holder != *holder);
-                if other { Ok(self.clone()) } else { Err("nobody else holds the lock".to_owned()) }
+                if other {
+                    Ok(self.clone())
+                } else {
+                    Err("no other token holds the lock".to_owned())
+                }
             }
             (Call::UpdateLocked(_, _, holder), Answer::Fenced(Fenced::Lost)) => {
                 let lease = self.lease.as_ref().filter(|lease| lease.holder == *holder);
@@ -414,7 +418,7 @@ impl State {
             Updated::Conflict(current) => {
                 let kept = self.record()?.narrowed(current, when, tolerance)?;
                 if kept.revision == expected {
-                    return Err("nobody else wrote".to_owned());
+                    return Err("no other task wrote".to_owned());
                 }
                 Ok(self.with(kept))
             }
@@ -457,7 +461,7 @@ impl State {
         Ok(self.clone())
     }
 
-    /// Says whether a holder may have the lock, or may take it.
+    /// Returns whether a holder may have the lock, or may take it.
     fn may_hold(&self, holder: LockToken, when: When, take: bool) -> Result<(), String> {
         match &self.lease {
             Some(lease) if lease.holder == holder => Ok(()),
@@ -484,7 +488,7 @@ impl Kept {
         Ok(Self { texts: vec![Arc::clone(text)], ..self.clone() })
     }
 
-    /// The answer has the record before or after its time was started anew.
+    /// The answer has the record before or after its expiry was reset.
     fn renewed(&self, answer: &LoadedAndTouched, when: When) -> Result<Self, String> {
         let seen = &answer.loaded.record.text;
         let (mut texts, mut until) = (Vec::new(), self.until);

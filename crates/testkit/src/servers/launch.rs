@@ -16,7 +16,7 @@ use super::supervisor::{Supervisor, has_ended};
 /// How to run a server at some port, with its files in some folder.
 pub(super) struct Launch {
     pub(super) command: Vec<OsString>,
-    /// The signal on which it ends at once, and ends what it started.
+    /// The signal on which it ends immediately, and ends what it started.
     pub(super) stop: &'static str,
     pub(super) ready: Ready,
 }

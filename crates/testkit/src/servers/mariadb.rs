@@ -18,25 +18,25 @@ pub fn mariadb() -> Option<MariaDb> {
 }
 
 impl MariaDb {
-    /// Gives its address as `mysql://root@127.0.0.1:PORT/test`.
+    /// Returns its address as `mysql://root@127.0.0.1:PORT/test`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("mysql://root@127.0.0.1:{}/test", self.port())
     }
 
-    /// Gives the port that it listens on.
+    /// Returns the port that it listens on.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.0.port()
     }
 
-    /// Gives the number of its process, unless it was killed.
+    /// Returns the number of its process, unless it was killed.
     #[must_use]
     pub fn process(&self) -> Option<u32> {
         self.0.process()
     }
 
-    /// Ends it at once, as a crash would.
+    /// Kills it immediately, as a crash would.
     pub fn kill(&self) {
         self.0.kill();
     }
@@ -83,7 +83,7 @@ fn initialise(
     let mut words = user.iter().cloned().chain([install.into()]);
     let mut command = Command::new(words.next().unwrap_or_default());
     command.args(words).current_dir("/").args(["--no-defaults", "--skip-name-resolve"]).arg(data);
-    // Two that install at once would delete each other's files from the common one.
+    // Two concurrent installations would delete each other's files from the common one.
     command.arg(argument("--tmpdir=", folder));
     program::run(command.args(["--auth-root-authentication-method=normal"]))
 }

@@ -16,31 +16,31 @@ pub fn memcached() -> Option<Memcached> {
 }
 
 impl Memcached {
-    /// Gives its address, `127.0.0.1:PORT`.
+    /// Returns its address, `127.0.0.1:PORT`.
     #[must_use]
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port())
     }
 
-    /// Gives its address as `memcached://127.0.0.1:PORT`.
+    /// Returns its address as `memcached://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("memcached://{}", self.address())
     }
 
-    /// Gives the port that it listens on.
+    /// Returns the port that it listens on.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.0.port()
     }
 
-    /// Gives the number of its process, unless it was killed.
+    /// Returns the number of its process, unless it was killed.
     #[must_use]
     pub fn process(&self) -> Option<u32> {
         self.0.process()
     }
 
-    /// Ends it at once, as a crash would.
+    /// Kills it immediately, as a crash would.
     pub fn kill(&self) {
         self.0.kill();
     }

@@ -64,7 +64,7 @@ pub use redis::{
 pub const DEBIAN_PACKAGES: &[&str] =
     &["mariadb-server", "memcached", "openssl", "postgresql", "redis-server"];
 
-/// Says whether a missing server is a failure: whether `EXPRESS_SESSION_REQUIRE_SERVERS` is `1`.
+/// Returns whether a missing server is a failure: whether `EXPRESS_SESSION_REQUIRE_SERVERS` is `1`.
 #[must_use]
 pub fn required() -> bool {
     std::env::var_os("EXPRESS_SESSION_REQUIRE_SERVERS").is_some_and(|value| value == "1")
@@ -82,35 +82,35 @@ pub fn left_out(what: &str, why: &str) {
     eprintln!("left out: {what} ({why})");
 }
 
-/// Gives this process's Redis, started at the first call.
+/// Returns this process's Redis, started at the first call.
 #[must_use]
 pub fn shared_redis() -> Option<&'static Redis> {
     static SHARED: OnceLock<Option<Redis>> = OnceLock::new();
     SHARED.get_or_init(redis).as_ref()
 }
 
-/// Gives this process's Redis cluster, started at the first call.
+/// Returns this process's Redis cluster, started at the first call.
 #[must_use]
 pub fn shared_redis_cluster() -> Option<&'static RedisCluster> {
     static SHARED: OnceLock<Option<RedisCluster>> = OnceLock::new();
     SHARED.get_or_init(redis_cluster).as_ref()
 }
 
-/// Gives this process's PostgreSQL, started at the first call.
+/// Returns this process's PostgreSQL, started at the first call.
 #[must_use]
 pub fn shared_postgres() -> Option<&'static Postgres> {
     static SHARED: OnceLock<Option<Postgres>> = OnceLock::new();
     SHARED.get_or_init(postgres).as_ref()
 }
 
-/// Gives this process's MariaDB, started at the first call.
+/// Returns this process's MariaDB, started at the first call.
 #[must_use]
 pub fn shared_mariadb() -> Option<&'static MariaDb> {
     static SHARED: OnceLock<Option<MariaDb>> = OnceLock::new();
     SHARED.get_or_init(mariadb).as_ref()
 }
 
-/// Gives this process's Memcached, started at the first call.
+/// Returns this process's Memcached, started at the first call.
 #[must_use]
 pub fn shared_memcached() -> Option<&'static Memcached> {
     static SHARED: OnceLock<Option<Memcached>> = OnceLock::new();

@@ -22,25 +22,25 @@ pub fn postgres() -> Option<Postgres> {
 }
 
 impl Postgres {
-    /// Gives its address as `postgres://postgres@127.0.0.1:PORT/postgres`.
+    /// Returns its address as `postgres://postgres@127.0.0.1:PORT/postgres`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port())
     }
 
-    /// Gives the port that it listens on.
+    /// Returns the port that it listens on.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.0.port()
     }
 
-    /// Gives the number of its first process, unless it was killed.
+    /// Returns the number of its first process, unless it was killed.
     #[must_use]
     pub fn process(&self) -> Option<u32> {
         self.0.process()
     }
 
-    /// Ends it at once, as a crash would.
+    /// Kills it immediately, as a crash would.
     pub fn kill(&self) {
         self.0.kill();
     }

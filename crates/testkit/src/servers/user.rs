@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 
-/// Gives what to put before a command line, so that it runs without root's rights where the caller has
+/// Returns what to put before a command line, so that it runs without root's rights where the caller has
 /// them; the folder is given to that user.
 pub(super) fn without_root(folder: &Path, names: &[&str]) -> Result<Vec<OsString>, String> {
     let told = |error| format!("{}: {error}", folder.display());

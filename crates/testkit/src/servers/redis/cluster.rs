@@ -24,13 +24,13 @@ pub fn redis_cluster() -> Option<RedisCluster> {
 }
 
 impl RedisCluster {
-    /// Gives the addresses of all nodes as `redis://127.0.0.1:PORT`, the first masters first.
+    /// Returns the addresses of all nodes as `redis://127.0.0.1:PORT`, the first masters first.
     #[must_use]
     pub fn urls(&self) -> Vec<String> {
         self.nodes.iter().map(|node| format!("redis://127.0.0.1:{}", node.port())).collect()
     }
 
-    /// Gives the numbers of the processes that were not killed.
+    /// Returns the numbers of the processes that were not killed.
     #[must_use]
     pub fn processes(&self) -> Vec<u32> {
         self.nodes.iter().filter_map(Server::process).collect()
@@ -115,7 +115,7 @@ fn introduce(nodes: &[Server]) -> Result<(), String> {
     Ok(())
 }
 
-/// Gives each master its slots and each replica its master.
+/// Returns each master its slots and each replica its master.
 fn distribute(nodes: &[Server]) -> Result<(), String> {
     for (index, slots) in SLOTS.iter().enumerate() {
         let (Some(master), Some(replica)) = (nodes.get(index), nodes.get(index + SHARDS)) else {

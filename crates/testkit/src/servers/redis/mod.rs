@@ -60,33 +60,33 @@ pub fn redis_tls() -> Option<Redis> {
 }
 
 impl Redis {
-    /// Gives its address as `redis://127.0.0.1:PORT`, with the password if it demands one, and as
+    /// Returns its address as `redis://127.0.0.1:PORT`, with the password if it demands one, and as
     /// `rediss://…` if it speaks TLS.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Gives the port that it listens on.
+    /// Returns the port that it listens on.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.server.port()
     }
 
-    /// Gives the file with the certificate of the authority that a client is to trust. There is one
+    /// Returns the file with the certificate of the authority that a client is to trust. There is one
     /// only with TLS.
     #[must_use]
     pub fn ca_path(&self) -> PathBuf {
         self.server.folder().join(tls::AUTHORITY)
     }
 
-    /// Gives the number of its process, unless it was killed.
+    /// Returns the number of its process, unless it was killed.
     #[must_use]
     pub fn process(&self) -> Option<u32> {
         self.server.process()
     }
 
-    /// Ends it at once, as a crash would.
+    /// Kills it immediately, as a crash would.
     pub fn kill(&self) {
         self.server.kill();
     }

@@ -26,25 +26,25 @@ pub fn redis_sentinel() -> Option<RedisSentinel> {
 }
 
 impl RedisSentinel {
-    /// Gives the addresses of the sentinels as `redis://127.0.0.1:PORT`.
+    /// Returns the addresses of the sentinels as `redis://127.0.0.1:PORT`.
     #[must_use]
     pub fn sentinel_urls(&self) -> Vec<String> {
         self.sentinels.iter().map(|node| format!("redis://127.0.0.1:{}", node.port())).collect()
     }
 
-    /// Gives the name by which the sentinels know the master.
+    /// Returns the name by which the sentinels know the master.
     #[must_use]
     pub fn master_name(&self) -> &str {
         NAME
     }
 
-    /// Gives the numbers of the processes that were not killed.
+    /// Returns the numbers of the processes that were not killed.
     #[must_use]
     pub fn processes(&self) -> Vec<u32> {
         self.sentinels.iter().chain(&self.servers).filter_map(Server::process).collect()
     }
 
-    /// Gives the port of the master on which all sentinels agree. While they choose another, some know it before
+    /// Returns the port of the master on which all sentinels agree. While they choose another, some know it before
     /// the others do.
     #[must_use]
     pub fn master_port(&self) -> Option<u16> {

@@ -1,0 +1,24 @@
+//! Tests of the layer, the handle and the responses, none of which needs a server.
+
+#![allow(clippy::unwrap_used, reason = "a failure here fails a test")]
+
+mod advisories;
+#[cfg(feature = "axum")]
+mod axum;
+mod coalesce;
+mod contention;
+mod diagnoses;
+mod documents;
+mod errors_and_timing;
+mod handle;
+mod layers;
+mod locks;
+mod options;
+#[cfg(feature = "axum")]
+mod outages;
+mod requests;
+mod responses;
+mod streaming;
+#[path = "../support/mod.rs"]
+mod support;
+mod upgrades;

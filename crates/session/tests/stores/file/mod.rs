@@ -1,0 +1,6 @@
+//! The file store on a disk.
+
+mod format;
+mod laws;
+#[cfg(unix)]
+mod processes;

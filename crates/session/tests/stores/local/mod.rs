@@ -1,0 +1,176 @@
+//! What the tests of the stores on this machine's disk share.
+
+#[cfg(unix)]
+pub(crate) mod processes;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use express_session::store::{
+    Created, Error, Fenced, Loaded, LoadedAndTouched, LockOutcome, LockToken, Record, Revision,
+    Store, Touch, Touched, Updated,
+};
+use express_session::{SessionId, Timestamp};
+
+/// The time of the tests.
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_449_702_645);
+
+/// A folder that goes with the test.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        // Not a name that the testkit gives to a server's folder.
+        let name = format!("express-session-local-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Returns a path in the folder where nothing is yet.
+    pub(crate) fn fresh(&self) -> PathBuf {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        self.0.join(format!("{}.sessions", COUNT.fetch_add(1, Ordering::Relaxed)))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A disk of a megabyte, which goes with the test.
+#[cfg(target_os = "linux")]
+pub(crate) struct SmallDisk(Folder);
+
+#[cfg(target_os = "linux")]
+impl SmallDisk {
+    /// Mounts one, or says why not: that takes a user who may.
+    pub(crate) fn new() -> Option<Self> {
+        let folder = Folder::new();
+        let mount = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=1m", "express-session-test"])
+            .arg(folder.path())
+            .output();
+        match mount {
+            Ok(output) if output.status.success() => Some(Self(folder)),
+            Ok(_) | Err(_) => {
+                use std::io::Write as _;
+                let _ = writeln!(std::io::stderr(), "left out: a full disk (cannot mount one)");
+                None
+            }
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily, as a store's thread may still have a file open.
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+pub(crate) fn id(text: &str) -> SessionId {
+    SessionId::new(text).unwrap()
+}
+
+pub(crate) fn later(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(NOW.millis() + seconds * 1000)
+}
+
+pub(crate) fn record(text: &str, deadline: impl Into<Option<Timestamp>>) -> Record {
+    Record { text: text.into(), deadline: deadline.into() }
+}
+
+/// Two stores on one place, as two processes have them: the calls go to either in turn.
+pub(crate) struct Pair<S>(S, S, AtomicU32);
+
+impl<S> Pair<S> {
+    pub(crate) fn new(one: S, other: S) -> Self {
+        Self(one, other, AtomicU32::new(0))
+    }
+
+    fn next(&self) -> &S {
+        let turn = self.2.fetch_add(1, Ordering::Relaxed);
+        if turn.is_multiple_of(2) { &self.0 } else { &self.1 }
+    }
+}
+
+impl<S: Store> Store for Pair<S> {
+    async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
+        self.next().load(id, now).await
+    }
+
+    async fn create(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        now: Timestamp,
+    ) -> Result<Created, Error> {
+        self.next().create(id, record, now).await
+    }
+
+    async fn update(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        now: Timestamp,
+    ) -> Result<Updated, Error> {
+        self.next().update(id, record, expected, now).await
+    }
+
+    async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
+        self.next().touch(id, touch, now).await
+    }
+
+    async fn load_and_touch(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<LoadedAndTouched>, Error> {
+        self.next().load_and_touch(id, now).await
+    }
+
+    async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
+        self.next().destroy(id).await
+    }
+
+    async fn lock(
+        &self,
+        id: &SessionId,
+        holder: LockToken,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<LockOutcome, Error> {
+        self.next().lock(id, holder, lease, now).await
+    }
+
+    async fn update_locked(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        expected: Revision,
+        holder: LockToken,
+        now: Timestamp,
+    ) -> Result<Fenced, Error> {
+        self.next().update_locked(id, record, expected, holder, now).await
+    }
+
+    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
+        self.next().unlock(id, holder).await
+    }
+}

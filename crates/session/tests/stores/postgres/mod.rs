@@ -1,0 +1,14 @@
+//! The PostgreSQL store obeys the laws, and shares its table with connect-pg-simple.
+
+mod failures;
+mod format;
+mod locks;
+mod options;
+mod renewal;
+mod support;
+#[cfg(feature = "tls")]
+mod tls;
+
+use crate::sql::sql_suite;
+
+sql_suite!();

@@ -1,0 +1,327 @@
+//! The Redis store obeys every law of a store: at one server, over TLS, with sentinels, at a cluster,
+//! over connections of the application's, waiting for replicas, and with the options that change what is
+//! sent.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::{on_tokio, spawned};
+#[cfg(feature = "tls")]
+use express_session::store::ErrorKind;
+use express_session::store::redis::RedisStore;
+use express_session_core::SessionId;
+use express_session_testkit::servers::{self, Redis, RedisSentinel};
+use express_session_testkit::{Clock, Subject, Task, admin_laws, laws, lock_laws, store_laws};
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::cluster::ClusterClient;
+use redis::cluster_async::ClusterConnection;
+
+/// Where the sessions are, and how to get there. Each law connects anew, in a runtime of its own.
+trait Way {
+    async fn open(&self) -> RedisStore;
+
+    /// Returns a connection beside the store.
+    async fn beside(&self) -> impl ConnectionLike;
+}
+
+struct Under<W> {
+    way: W,
+    /// That of the store that was opened last.
+    prefix: Mutex<String>,
+}
+
+impl<W> Under<W> {
+    fn new(way: W) -> Self {
+        Self { way, prefix: Mutex::default() }
+    }
+}
+
+impl<W: Way> Subject for Under<W> {
+    type Store = RedisStore;
+
+    async fn store(&self) -> RedisStore {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        // With what is special in patterns: `[a]` must not be taken for `a`.
+        let prefix = format!("laws-{}[a]*:", COUNT.fetch_add(1, Ordering::Relaxed));
+        self.prefix.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&prefix);
+        self.way.open().await.prefix(prefix)
+    }
+
+    fn clock(&self) -> Clock {
+        Clock::Server
+    }
+
+    async fn parallel(&self, tasks: Vec<Task>) {
+        spawned(tasks).await;
+    }
+
+    async fn plant(&self, _store: &RedisStore, id: &SessionId, garbage: &[u8]) -> bool {
+        let key = format!("{}{}", self.prefix.lock().unwrap(), id.as_str());
+        let mut connection = self.way.beside().await;
+        let mut set = redis::cmd("SET");
+        set.arg(key).arg(garbage).exec_async(&mut connection).await.unwrap();
+        true
+    }
+}
+
+/// Makes a module with a test of each law, which passes untried where the server is not installed.
+macro_rules! laws {
+    ($module:ident, $way:ident at $server:expr) => {
+        mod $module {
+            use super::*;
+
+            store_laws!(
+                Under::new($way),
+                block_on = |law| if $server.is_some() {
+                    on_tokio(law)
+                }
+            );
+            lock_laws!(
+                Under::new($way),
+                block_on = |law| if $server.is_some() {
+                    on_tokio(law)
+                }
+            );
+            admin_laws!(
+                Under::new($way),
+                block_on = |law| if $server.is_some() {
+                    on_tokio(law)
+                }
+            );
+        }
+    };
+}
+
+fn alone() -> &'static Redis {
+    servers::shared_redis().unwrap()
+}
+
+struct Alone;
+
+impl Way for Alone {
+    async fn open(&self) -> RedisStore {
+        RedisStore::connect(alone().url()).await.unwrap()
+    }
+
+    async fn beside(&self) -> impl ConnectionLike {
+        plain(alone().url()).await
+    }
+}
+
+laws!(at_one_server, Alone at servers::shared_redis());
+
+/// In the older protocol, with a function for the time to live.
+struct Older;
+
+impl Way for Older {
+    async fn open(&self) -> RedisStore {
+        let store = RedisStore::connect(&format!("{}?protocol=2", alone().url())).await.unwrap();
+        store.scan_count(7).ttl_with(|record| {
+            let now = std::time::SystemTime::now();
+            let deadline = record.deadline.map(std::time::SystemTime::from);
+            deadline.map_or(Duration::from_secs(3600), |deadline| {
+                deadline.duration_since(now).unwrap_or_default()
+            })
+        })
+    }
+
+    async fn beside(&self) -> impl ConnectionLike {
+        plain(alone().url()).await
+    }
+}
+
+laws!(with_a_function_for_the_ttl, Older at servers::shared_redis());
+
+/// Over a connection of the application's.
+struct Managed;
+
+impl Way for Managed {
+    async fn open(&self) -> RedisStore {
+        let client = redis::Client::open(alone().url()).unwrap();
+        RedisStore::with_connection(client.get_connection_manager().await.unwrap())
+    }
+
+    async fn beside(&self) -> impl ConnectionLike {
+        plain(alone().url()).await
+    }
+}
+
+#[test]
+fn application_can_share_its_connection() {
+    if servers::shared_redis().is_some() {
+        on_tokio(essential_laws(Under::new(Managed)));
+    }
+}
+
+struct Clustered;
+
+impl Way for Clustered {
+    async fn open(&self) -> RedisStore {
+        RedisStore::connect(&cluster_url()).await.unwrap()
+    }
+
+    async fn beside(&self) -> impl ConnectionLike {
+        cluster().await
+    }
+}
+
+laws!(at_a_cluster, Clustered at servers::shared_redis_cluster());
+
+/// Over an application's connection to a cluster.
+struct GivenCluster;
+
+impl Way for GivenCluster {
+    async fn open(&self) -> RedisStore {
+        RedisStore::with_connection(cluster().await)
+    }
+
+    async fn beside(&self) -> impl ConnectionLike {
+        cluster().await
+    }
+}
+
+#[test]
+fn application_can_share_its_connection_to_a_cluster() {
+    if servers::shared_redis_cluster().is_some() {
+        on_tokio(essential_laws(Under::new(GivenCluster)));
+    }
+}
+
+static SENTINEL: LazyLock<Option<RedisSentinel>> = LazyLock::new(servers::redis_sentinel);
+
+struct Watched;
+
+impl Way for Watched {
+    async fn open(&self) -> RedisStore {
+        let sentinel = SENTINEL.as_ref().unwrap();
+        let hosts = hosts(&sentinel.sentinel_urls());
+        let url = format!("redis+sentinel://{hosts}/{}?db=3", sentinel.master_name());
+        RedisStore::connect(&url).await.unwrap()
+    }
+
+    async fn beside(&self) -> impl ConnectionLike {
+        let port = SENTINEL.as_ref().unwrap().master_port().unwrap();
+        plain(&format!("redis://127.0.0.1:{port}/3")).await
+    }
+}
+
+laws!(with_sentinels, Watched at SENTINEL.as_ref());
+
+/// With each change on the replica too before it counts.
+struct Replicated;
+
+impl Way for Replicated {
+    async fn open(&self) -> RedisStore {
+        Watched.open().await.wait_for_replicas(1, Duration::from_secs(4))
+    }
+
+    async fn beside(&self) -> impl ConnectionLike {
+        Watched.beside().await
+    }
+}
+
+#[test]
+fn changes_can_wait_for_the_replica_of_a_master() {
+    if SENTINEL.is_some() {
+        on_tokio(essential_laws(Under::new(Replicated)));
+    }
+}
+
+struct ReplicatedCluster;
+
+impl Way for ReplicatedCluster {
+    async fn open(&self) -> RedisStore {
+        Clustered.open().await.wait_for_replicas(1, Duration::from_secs(4))
+    }
+
+    async fn beside(&self) -> impl ConnectionLike {
+        Clustered.beside().await
+    }
+}
+
+#[test]
+fn changes_can_wait_for_the_replicas_of_a_cluster() {
+    if servers::shared_redis_cluster().is_some() {
+        on_tokio(essential_laws(Under::new(ReplicatedCluster)));
+    }
+}
+
+#[cfg(feature = "tls")]
+mod tls {
+    use super::*;
+
+    static TLS: LazyLock<Option<Redis>> = LazyLock::new(servers::redis_tls);
+
+    struct Encrypted;
+
+    fn certificates() -> redis::TlsCertificates {
+        let authority = std::fs::read(TLS.as_ref().unwrap().ca_path()).unwrap();
+        redis::TlsCertificates { client_tls: None, root_cert: Some(authority) }
+    }
+
+    impl Way for Encrypted {
+        async fn open(&self) -> RedisStore {
+            let url = TLS.as_ref().unwrap().url();
+            let store = RedisStore::new_with_tls(url, certificates()).unwrap();
+            store.ping().await.unwrap();
+            store
+        }
+
+        async fn beside(&self) -> impl ConnectionLike {
+            let url = TLS.as_ref().unwrap().url();
+            let client = redis::Client::build_with_tls(url, certificates()).unwrap();
+            client.get_multiplexed_async_connection().await.unwrap()
+        }
+    }
+
+    #[test]
+    fn server_with_a_trusted_certificate_is_used() {
+        if TLS.is_some() {
+            on_tokio(essential_laws(Under::new(Encrypted)));
+        }
+    }
+
+    /// A server that nobody vouches for is not spoken to.
+    #[test]
+    fn unknown_authority_is_not_trusted() {
+        let Some(tls) = TLS.as_ref() else { return };
+        let error = on_tokio(RedisStore::connect(tls.url())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("certificate"), "{source}");
+    }
+}
+
+/// For what differs from another only in how the bytes get there.
+async fn essential_laws(subject: impl Subject<Store = RedisStore>) {
+    laws::megabyte_is_loaded_as_it_was_saved_or_refused(&subject).await;
+    laws::create_refuses_an_id_that_is_in_use(&subject).await;
+    laws::concurrent_updates_lose_nothing(&subject).await;
+    laws::what_is_destroyed_stays_gone(&subject).await;
+    laws::abandoned_call_happened_or_did_not(&subject).await;
+    laws::corrupt_record_is_an_error_and_stays(&subject).await;
+    laws::locked_update_writes_as_an_update_does(&subject).await;
+    laws::concurrent_critical_sections_lose_nothing(&subject).await;
+    laws::clear_removes_everything_and_nothing_of_another_store(&subject).await;
+}
+
+async fn plain(url: &str) -> MultiplexedConnection {
+    redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
+}
+
+async fn cluster() -> ClusterConnection {
+    let urls = servers::shared_redis_cluster().unwrap().urls();
+    ClusterClient::new(urls).unwrap().get_async_connection().await.unwrap()
+}
+
+/// Names some of the nodes, as one does.
+fn cluster_url() -> String {
+    let urls = servers::shared_redis_cluster().unwrap().urls();
+    format!("redis+cluster://{}", hosts(&urls[2..4]))
+}
+
+fn hosts(urls: &[String]) -> String {
+    let hosts: Vec<_> = urls.iter().filter_map(|url| url.strip_prefix("redis://")).collect();
+    hosts.join(",")
+}

@@ -1,0 +1,8 @@
+//! The Redis store: one server, sentinels, a cluster, replicas.
+
+mod faults;
+mod format;
+mod laws;
+mod locks;
+mod replicas;
+mod round_trips;

@@ -1,0 +1,114 @@
+//! Each verb of the Redis store is one round trip, counted on the wire.
+
+use std::time::Duration;
+
+use express_session::store::redis::RedisStore;
+use express_session::store::{
+    Admin as _, Created, Error, Fenced, LockOutcome, LockToken, Record, Store as _, Touch, Updated,
+};
+use express_session_core::{SessionId, Timestamp};
+use express_session_testkit::{Proxy, servers};
+
+const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+fn record(text: &str) -> Record {
+    let deadline = Some(NOW.saturating_add(Duration::from_secs(60)));
+    Record { text: text.into(), deadline }
+}
+
+fn touch() -> Touch {
+    Touch { cookie: "{}".into(), deadline: record("").deadline }
+}
+
+fn id(text: &str) -> SessionId {
+    SessionId::new(text).unwrap()
+}
+
+/// Returns how many round trips a call makes.
+async fn trips<T>(proxy: &Proxy, call: impl Future<Output = Result<T, Error>>) -> (T, u64) {
+    let before = proxy.round_trips();
+    let result = call.await.unwrap();
+    (result, proxy.round_trips() - before)
+}
+
+#[tokio::test]
+async fn every_verb_is_one_round_trip() {
+    let Some(redis) = servers::shared_redis() else { return };
+    let proxy = Proxy::start(&format!("127.0.0.1:{}", redis.port()));
+    let url = format!("redis://{}", proxy.address());
+    let store = RedisStore::connect(&url).await.unwrap().prefix("trips:");
+    let (a, none) = (id("a"), id("none"));
+    // The server learns the scripts.
+    store.update(&none, &record("1"), express_session::store::Revision::new(0), NOW).await.unwrap();
+    store.load_and_touch(&none, NOW).await.unwrap();
+
+    let (created, count) = trips(&proxy, store.create(&a, &record("{}"), NOW)).await;
+    let Created::Done(revision) = created else { panic!("taken") };
+    assert_eq!(count, 1, "create");
+    assert_eq!(trips(&proxy, store.create(&a, &record("{}"), NOW)).await, (Created::Taken, 1));
+    assert_eq!(trips(&proxy, store.load(&a, NOW)).await.1, 1, "load");
+    assert_eq!(trips(&proxy, store.load(&none, NOW)).await, (None, 1));
+    let updated = trips(&proxy, store.update(&a, &record("1"), revision, NOW)).await;
+    assert!(matches!(updated, (Updated::Done(_), 1)), "{updated:?}");
+    let conflict = trips(&proxy, store.update(&a, &record("2"), revision, NOW)).await;
+    assert!(matches!(conflict, (Updated::Conflict(_), 1)), "{conflict:?}");
+    let gone = trips(&proxy, store.update(&none, &record("2"), revision, NOW)).await;
+    assert_eq!(gone, (Updated::Gone, 1));
+    assert_eq!(trips(&proxy, store.touch(&a, &touch(), NOW)).await.1, 1, "touch");
+    assert_eq!(trips(&proxy, store.load_and_touch(&a, NOW)).await.1, 1, "load_and_touch");
+    let holder = LockToken::from_random([1; 16]);
+    // The server learns these scripts too.
+    store.lock(&none, holder, Duration::from_secs(60), NOW).await.unwrap();
+    store.unlock(&none, holder).await.unwrap();
+    let lock = store.lock(&a, holder, Duration::from_secs(60), NOW);
+    assert_eq!(trips(&proxy, lock).await, (LockOutcome::Acquired, 1));
+    let next = record("2");
+    let lost = store.update_locked(&none, &next, revision, holder, NOW);
+    assert_eq!(trips(&proxy, lost).await, (Fenced::Lost, 1));
+    let conflict = store.update_locked(&a, &next, revision, holder, NOW);
+    let conflict = trips(&proxy, conflict).await;
+    assert!(matches!(conflict, (Fenced::Held(Updated::Conflict(_)), 1)), "{conflict:?}");
+    assert_eq!(trips(&proxy, store.unlock(&a, holder)).await.1, 1, "unlock");
+    assert_eq!(trips(&proxy, store.destroy(&a)).await.1, 1, "destroy");
+    assert_eq!(trips(&proxy, store.purge(10, NOW)).await, (0, 0));
+
+    let store = store.ttl_with(|_| Duration::from_secs(60));
+    store.create(&a, &record("{}"), NOW).await.unwrap();
+    assert_eq!(trips(&proxy, store.touch(&a, &touch(), NOW)).await.1, 2, "touch by function");
+    store.destroy(&a).await.unwrap();
+    assert_eq!(proxy.connections(), 1);
+}
+
+#[tokio::test]
+async fn script_is_sent_again_to_a_server_that_lost_it() {
+    // One of its own, as the others' scripts would be lost too.
+    let Some(redis) = servers::redis() else { return };
+    let proxy = Proxy::start(&format!("127.0.0.1:{}", redis.port()));
+    let url = format!("redis://{}", proxy.address());
+    let store = RedisStore::connect(&url).await.unwrap();
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut plain = client.get_multiplexed_async_connection().await.unwrap();
+    let a = id("a");
+    store.create(&a, &record(r#"{"cookie":{"originalMaxAge":60000}}"#), NOW).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(trips(&proxy, store.load_and_touch(&a, NOW)).await.1, 2, "not known yet");
+        assert_eq!(trips(&proxy, store.load_and_touch(&a, NOW)).await.1, 1, "known");
+        redis::cmd("SCRIPT").arg("FLUSH").exec_async(&mut plain).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn listing_takes_two_round_trips_for_each_step() {
+    let Some(redis) = servers::redis() else { return };
+    let proxy = Proxy::start(&format!("127.0.0.1:{}", redis.port()));
+    let url = format!("redis://{}", proxy.address());
+    let store = RedisStore::connect(&url).await.unwrap().scan_count(1000);
+    for number in 0..100 {
+        store.create(&id(&number.to_string()), &record("{}"), NOW).await.unwrap();
+    }
+    let (page, count) = trips(&proxy, store.list(None, 1000, NOW)).await;
+    assert_eq!((page.sessions.len(), count), (100, 2));
+    assert_eq!(trips(&proxy, store.count(NOW)).await, (100, 1));
+    assert_eq!(trips(&proxy, store.clear()).await.1, 2);
+    assert_eq!(trips(&proxy, store.count(NOW)).await.0, 0);
+}

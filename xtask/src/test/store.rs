@@ -1,0 +1,119 @@
+//! `cargo xtask test --store NAME`: what a change of one store must pass, in a minute or two.
+
+use anyhow::Result;
+
+use super::Report;
+use crate::process::{self, cargo};
+use crate::tools::{self, Tool};
+use crate::workspace::Workspace;
+use crate::{interop, races};
+
+/// A store of the crate, and what it takes to check it.
+#[derive(Debug)]
+pub(super) struct Store {
+    pub(super) name: &'static str,
+    /// The features that it is built with; none for the memory store.
+    features: &'static str,
+    /// The Debian packages of its servers.
+    servers: &'static [&'static str],
+    /// The npm stores that share its records.
+    npm_stores: &'static [&'static str],
+}
+
+pub(super) const STORES: &[Store] = &[
+    Store { name: "memory", features: "", servers: &[], npm_stores: &[] },
+    Store {
+        name: "redis",
+        features: "redis,tls",
+        servers: &["redis-server", "openssl"],
+        npm_stores: &["connect-redis"],
+    },
+    Store {
+        name: "postgres",
+        features: "postgres,tls",
+        servers: &["postgresql", "openssl"],
+        npm_stores: &["connect-pg-simple"],
+    },
+    Store {
+        name: "mysql",
+        features: "mysql",
+        servers: &["mariadb-server"],
+        npm_stores: &["express-mysql-session"],
+    },
+    Store {
+        name: "sqlite",
+        features: "sqlite",
+        servers: &[],
+        npm_stores: &["connect-sqlite3", "better-sqlite3-session-store", "connect-session-knex"],
+    },
+    Store { name: "file", features: "file", servers: &[], npm_stores: &["session-file-store"] },
+    Store {
+        name: "memcached",
+        features: "memcached",
+        servers: &["memcached"],
+        npm_stores: &["connect-memcached"],
+    },
+];
+
+/// Runs the checks up to the first that fails.
+pub(super) fn check(workspace: &Workspace, name: &str, report: &mut Report) {
+    let Some(store) = STORES.iter().find(|store| store.name == name) else { return };
+    report.attempt("tools", "what the steps need is installed", || store.provide(workspace));
+    report.attempt("lint", "the linter has nothing to say", || store.lint(workspace));
+    report
+        .attempt("unit", "laws, format, failures, model and round trips", || store.test(workspace));
+    if !store.npm_stores.is_empty() {
+        report.attempt("interop", "the npm stores and ours share sessions", || {
+            store.npm_stores.iter().try_for_each(|npm| interop::check_store(workspace, npm))
+        });
+    }
+    report.attempt("races", "nothing is lost of requests that overlap", || {
+        races::check_store(workspace, store.name)
+    });
+}
+
+impl Store {
+    fn provide(&self, workspace: &Workspace) -> Result<()> {
+        let shares = (!self.npm_stores.is_empty()).then_some(Tool::NodeStores);
+        [Tool::Clippy, Tool::ServersOf(self.servers), Tool::NodePeers]
+            .into_iter()
+            .chain(shares)
+            .try_for_each(|tool| tools::provide(workspace, tool))
+    }
+
+    fn lint(&self, workspace: &Workspace) -> Result<()> {
+        let mut command = cargo(workspace, ["clippy"]);
+        command.args(self.selection()).args(["--", "-D", "warnings"]);
+        process::run(&mut command)
+    }
+
+    fn test(&self, workspace: &Workspace) -> Result<()> {
+        let mut command = cargo(workspace, ["test"]);
+        command.args(self.selection()).env("EXPRESS_SESSION_REQUIRE_SERVERS", "1");
+        process::run(command.env("RUST_TEST_THREADS", super::cargo::TEST_THREADS))
+    }
+
+    /// The crate and the tests of its stores, with this one alone.
+    fn selection(&self) -> [&'static str; 6] {
+        [
+            "--package=express-session",
+            "--lib",
+            "--test=stores",
+            "--no-default-features",
+            "--features",
+            self.features,
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stores_are_built_with_their_own_feature() {
+        for store in STORES.iter().filter(|store| store.name != "memory") {
+            assert_eq!(store.features.split(',').next(), Some(store.name));
+        }
+    }
+}
