@@ -1,5 +1,6 @@
 //! Every store does what the plain model does, for random operations one after the other and at once.
 
+#[allow(unused_imports, reason = "the memory store needs neither")]
 use crate::{on_tokio, spawned};
 use express_session_testkit::{Subject, Task, admin_model_laws};
 

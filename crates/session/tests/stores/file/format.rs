@@ -384,8 +384,9 @@ fn failures_have_distinct_kinds() {
 fn held_lock_is_waited_for_and_then_a_timeout() {
     on_tokio(async {
         let folder = Folder::new();
-        let store = FileStore::new(folder.path()).timeout(Duration::from_millis(50));
-        create(&store, &a(), &record(A, later(60)), NOW).await;
+        let patient = FileStore::new(folder.path());
+        let store = patient.clone().timeout(Duration::from_millis(50));
+        create(&patient, &a(), &record(A, later(60)), NOW).await;
         let locks: Vec<_> = names(&folder.path().join(".lock"))
             .into_iter()
             .map(|name| {
@@ -400,10 +401,9 @@ fn held_lock_is_waited_for_and_then_a_timeout() {
         assert!(!locks.is_empty());
         let error = store.load_and_touch(&a(), NOW).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
-        assert!(load(&store, &a(), NOW).await.is_some(), "who reads does not wait");
+        assert!(load(&patient, &a(), NOW).await.is_some(), "a reader does not wait");
         drop(locks);
         // The call before may still be on its way.
-        let patient = FileStore::new(folder.path());
         assert!(patient.load_and_touch(&a(), NOW).await.unwrap().is_some());
     });
 }
