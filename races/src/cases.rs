@@ -61,7 +61,14 @@ impl Case {
     pub(crate) fn suits(self, cluster: &Cluster) -> bool {
         match self {
             Self::Lock => cluster.store.is_some(),
-            _ => self.is_timed() || cluster.node.is_some(),
+            Self::Alone
+            | Self::Apart
+            | Self::Members
+            | Self::Counter
+            | Self::Logout
+            | Self::Regenerate
+            | Self::WithNode
+            | Self::AroundNode => self.is_timed() || cluster.node.is_some(),
         }
     }
 

@@ -37,10 +37,10 @@ impl<W: Write> Report<W> {
     pub(crate) fn begin(&mut self) -> io::Result<()> {
         let head =
             ["sent", "lost", "refused", "resurrected", "p50 ms", "p99 ms", "x alone", "x apart"];
-        self.line(["sessions", "store", "case"], head.map(str::to_owned))
+        self.line(["sessions", "store", "case"], &head.map(str::to_owned))
     }
 
-    fn line(&mut self, names: [&str; 3], figures: [String; 8]) -> io::Result<()> {
+    fn line(&mut self, names: [&str; 3], figures: &[String; 8]) -> io::Result<()> {
         let [sessions, store, case] = names;
         write!(self.output, "{sessions:<20} {store:<10} {case:<11}")?;
         for (figure, width) in figures.iter().zip([7, 7, 7, 11, 8, 8, 7, 7]) {
@@ -67,7 +67,7 @@ impl<W: Write> Report<W> {
         let [by_alone, by_apart] = [by_alone, by_apart].map(times);
         self.line(
             [row.name(), entrant.place.name(), case.name()],
-            [sent, lost, refused, resurrected, p50, p99, by_alone, by_apart],
+            &[sent, lost, refused, resurrected, p50, p99, by_alone, by_apart],
         )?;
         if let Some(refusal) = &row.tally.refusal {
             writeln!(self.output, "  the first refusal: {refusal}")?;

@@ -19,7 +19,6 @@
 mod any;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod cleanup;
-mod coalesce;
 mod connect;
 #[cfg(feature = "file")]
 pub mod file;
@@ -39,7 +38,6 @@ pub mod redis;
 pub mod sqlite;
 
 pub use any::AnyStore;
-pub use coalesce::Coalesced;
 #[cfg(fuzzing)]
 pub(crate) use connect::prepare;
 pub use connect::{ConnectError, ConnectErrorKind, connect};

@@ -5,7 +5,6 @@
 mod advisories;
 #[cfg(feature = "axum")]
 mod axum;
-mod coalesce;
 mod contention;
 mod diagnoses;
 mod documents;

@@ -90,8 +90,7 @@ impl ClientStep {
     /// Returns whether the store has left anybody without an answer since this request began: others may
     /// have been waited for.
     fn is_out(&self) -> bool {
-        let since = if self.world.plan.setup.coalesces { 0 } else { self.unanswered_before };
-        self.world.unanswered() > since
+        self.world.unanswered() > self.unanswered_before
     }
 
     fn lock(&self) -> MutexGuard<'_, Notes> {

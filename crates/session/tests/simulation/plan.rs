@@ -37,8 +37,6 @@ pub(crate) struct Setup {
     pub(crate) late_write: LateWrite,
     pub(crate) lock_wait: Duration,
     pub(crate) lock_lease: Duration,
-    /// Whether parallel loads of a process share one call.
-    pub(crate) coalesces: bool,
 }
 
 /// One request.
@@ -172,7 +170,6 @@ impl Setup {
             late_write: rng.pick(&[LateWrite::Drop, LateWrite::Refuse]),
             lock_wait: Duration::from_millis(rng.pick(&[100, 1_000, 10_000])),
             lock_lease: Duration::from_millis(rng.pick(&[20, 1_000, 30_000])),
-            coalesces: rng.chance(20),
         }
     }
 }

@@ -136,10 +136,7 @@ async fn visited(world: Arc<World>, app: App, visit: Visit) -> Tally {
             tally.refused += u64::from(!status.is_success());
             let at = u64::try_from(begun.as_millis()).unwrap();
             let is_unavailable = status == StatusCode::SERVICE_UNAVAILABLE && !notes.was_locked;
-            if is_unavailable
-                && !world.plan.setup.coalesces
-                && world.plan.is_calm_from(at.saturating_sub(1_000))
-            {
+            if is_unavailable && world.plan.is_calm_from(at.saturating_sub(1_000)) {
                 world.violation(format!(
                     "v{}: the store has been back for a second, and it is answered {status}",
                     visit.nth,
@@ -176,8 +173,7 @@ fn limit(world: &World, client_step: &ClientStep) -> Duration {
     let own = notes.worked + notes.locked + notes.delayed;
     // A handler that goes on after an error, and a body, may meet a store that hangs again, after it
     // has answered. And one may stand in a queue behind somebody who waits.
-    let waits = notes.waits.max(1) + u64::from(setup.coalesces);
-    own + deadline * u32::try_from(waits).unwrap()
+    own + deadline * u32::try_from(notes.waits.max(1)).unwrap()
 }
 
 fn presented(world: &World, cookie: &str) -> Presented {

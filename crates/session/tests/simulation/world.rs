@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use express_session::store::Coalesced;
 use express_session::{Clock, Cookie, SessionLayer, Timestamp};
 use express_session_testkit::{Call, Fate, Unreliable, Verb};
 use tokio::time::Instant;
@@ -182,11 +181,7 @@ impl World {
                     .late_write(setup.late_write)
                     .lock_wait(setup.lock_wait)
                     .lock_lease(setup.lock_lease);
-                if setup.coalesces {
-                    layer.store(Coalesced::new(store.clone()))
-                } else {
-                    layer.store(store.clone())
-                }
+                layer.store(store.clone())
             })
             .collect()
     }

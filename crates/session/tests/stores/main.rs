@@ -12,8 +12,6 @@
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "memcached"))]
 mod call_size;
 mod cancellation;
-#[cfg(feature = "redis")]
-mod coalesced;
 mod connect;
 #[cfg(feature = "file")]
 mod file;
