@@ -129,9 +129,9 @@ impl SessionState {
     }
 
     /// Notes that a plan is carried out. What a clone of the handle has changed meanwhile is not part of it.
-    pub fn finish_plan(&mut self, end: End) {
+    pub fn finish_plan(&mut self, end: &End) {
         if let Some(session) = &mut self.session {
-            session.committed = end.before.or_else(|| session.saved.clone());
+            session.committed = end.before.clone().or_else(|| session.saved.clone());
         }
     }
 

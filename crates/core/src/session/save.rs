@@ -61,7 +61,7 @@ pub enum Next {
     /// Call the store.
     Call(StoreCall),
     /// Run this, without a lock on the state.
-    Rebase(Rebase),
+    Rebase(Box<Rebase>),
     /// Wait a little after so many attempts, so that the writers of other processes do not meet again.
     BackOff(u32),
     /// Write together with the other requests of this process.
@@ -82,7 +82,7 @@ pub enum Answer {
     /// The answer to [`StoreCall::UpdateLocked`].
     Fenced(Result<Fenced, store::Error>),
     /// The outcome of [`Next::Rebase`].
-    Rebased(Rebased),
+    Rebased(Box<Rebased>),
     /// The end of [`Next::BackOff`]: whether other requests of this process write the session now.
     BackedOff {
         /// Whether they do.
@@ -123,7 +123,7 @@ enum Stage {
     },
     /// The session goes on from what the store has. If the write was not stored, it is tried again.
     Resolving {
-        resolution: Resolution,
+        resolution: Box<Resolution>,
         is_saved: bool,
     },
     Waiting,
@@ -134,7 +134,7 @@ enum Stage {
 struct Write {
     record: Record,
     /// What is loaded when the record is stored, and the write in doubt. `None` as long as nothing can look at it.
-    noted: Option<(Document, Arc<PendingWrite>)>,
+    noted: Option<Box<(Document, Arc<PendingWrite>)>>,
 }
 
 impl SaveMachine {
@@ -173,7 +173,7 @@ impl SaveMachine {
             session.begin_write(context.policy);
             let (saved, record) = context.as_saved(&session.document, &session.cookie);
             let pending = session.pending_write(record.clone());
-            Write { record, noted: Some((saved, pending)) }
+            Write { record, noted: Some(Box::new((saved, pending))) }
         } else {
             Write { record: context.record(&session.document, &session.cookie), noted: None }
         };
@@ -231,7 +231,7 @@ impl SaveMachine {
                 self.updated(state, context, write, answer)
             }
             (Stage::Resolving { resolution, is_saved }, Answer::Rebased(rebased)) => {
-                if resolution.finish(state, rebased) {
+                if resolution.finish(state, *rebased) {
                     self.resolved(state, context, is_saved)
                 } else {
                     self.resolve(state, context, resolution, is_saved)
@@ -264,7 +264,7 @@ impl SaveMachine {
             self.is_observed = true;
             session.begin_write(context.policy);
             let saved = context.as_saved(&session.document, &session.cookie).0;
-            write.noted = Some((saved, session.pending_write(write.record.clone())));
+            write.noted = Some(Box::new((saved, session.pending_write(write.record.clone()))));
         }
         write
     }
@@ -325,7 +325,7 @@ impl SaveMachine {
             Ok(Updated::Conflict(theirs)) => {
                 revoke(state, &write);
                 let resolution = Resolution::of(state, context, &theirs, self.now)?;
-                self.resolve(state, context, resolution, false)
+                self.resolve(state, context, Box::new(resolution), false)
             }
             Ok(Updated::Gone) => {
                 state.handle_missing_record(context.policy)?;
@@ -347,23 +347,23 @@ impl SaveMachine {
         write: Write,
         revision: Revision,
     ) -> Result<Next> {
-        let Some((stored, write)) = write.noted else { return Ok(Next::Done) };
+        let Some((stored, write)) = write.noted.map(|noted| *noted) else { return Ok(Next::Done) };
         let target = Target::Own { write, stored, revision, in_batch: false };
-        self.resolve(state, context, Resolution(target), true)
+        self.resolve(state, context, Box::new(Resolution(target)), true)
     }
 
     fn resolve(
         &mut self,
         state: &mut SessionState,
         context: &Context<'_>,
-        resolution: Resolution,
+        resolution: Box<Resolution>,
         is_saved: bool,
     ) -> Result<Next> {
         match resolution.begin(state) {
             None => self.resolved(state, context, is_saved),
             Some(rebase) => {
                 self.stage = Stage::Resolving { resolution, is_saved };
-                Ok(Next::Rebase(rebase))
+                Ok(Next::Rebase(Box::new(rebase)))
             }
         }
     }
@@ -414,15 +414,15 @@ fn can_join(state: &SessionState, context: &Context<'_>, id: &SessionId) -> Resu
 
 /// Notes that a write is on its way.
 fn begin(state: &mut SessionState, write: &Write) {
-    if let (Some((_, pending)), Some(session)) = (&write.noted, &mut state.session) {
-        session.log.begin_write(pending);
+    if let (Some(noted), Some(session)) = (&write.noted, &mut state.session) {
+        session.log.begin_write(&noted.1);
     }
 }
 
 /// Notes that the store did not apply a write.
 fn revoke(state: &mut SessionState, write: &Write) {
-    if let (Some((_, pending)), Some(session)) = (&write.noted, &mut state.session) {
-        session.log.revoke_write(pending);
+    if let (Some(noted), Some(session)) = (&write.noted, &mut state.session) {
+        session.log.revoke_write(&noted.1);
     }
 }
 

@@ -315,7 +315,7 @@ impl World {
             let answer = match next {
                 Next::Done => return Ok(()),
                 Next::Call(call) => self.call(&call),
-                Next::Rebase(rebase) => Answer::Rebased(rebase.run()?),
+                Next::Rebase(rebase) => Answer::Rebased(Box::new(rebase.run()?)),
                 Next::BackOff(_) => Answer::BackedOff { is_contended: false },
                 Next::JoinBatch => Answer::Batched { is_saved: self.batch(state, context)? },
             };
@@ -994,7 +994,7 @@ fn committed_session_is_left_alone_until_it_changes_again() {
         assert_eq!(plan.store, StoreAction::Write);
         let end = state.begin_plan(plan, NOW, true);
         world.save(SaveMachine::new(NOW), &mut state, &context).unwrap();
-        state.finish_plan(end);
+        state.finish_plan(&end);
         let (plan, _) = state.plan(&context, NOW).unwrap();
         assert_eq!((plan.store, plan.cookie), (StoreAction::Keep, CookieAction::Keep), "{views}");
         state.headers_left(false);

@@ -4,7 +4,7 @@ use express_session_core::policy::LoadTime;
 use std::sync::Arc;
 
 use express_session_core::decide::{self, CookieAction, Plan, StoreAction};
-use express_session_core::session::{BodyKind, SaveMachine, SessionState, Withheld};
+use express_session_core::session::{BodyKind, End, SaveMachine, SessionState, Withheld};
 use express_session_core::{Timestamp, cookie, signing};
 use futures_util::FutureExt as _;
 use http::HeaderValue;
@@ -16,17 +16,23 @@ use crate::runtime::completion::run_to_completion;
 /// The cookie of a response, once its session is committed.
 pub(crate) type Committed = Result<Option<HeaderValue>, Error>;
 
+/// What is decided at the end of a response.
+pub(super) struct Planned {
+    plan: Plan,
+    end: End,
+    now: Timestamp,
+}
+
 /// How far the end of a response is.
 pub(crate) struct Commit {
     body: BodyKind,
-    /// What is decided, and when.
-    plan: Option<(Plan, Timestamp)>,
+    planned: Option<Planned>,
     operation: Option<OperationGuard>,
 }
 
 impl Commit {
     pub(crate) fn new(body: BodyKind) -> Self {
-        Self { body, plan: None, operation: None }
+        Self { body, planned: None, operation: None }
     }
 }
 
@@ -46,7 +52,7 @@ impl RequestSession {
         body: BodyKind,
     ) -> Result<Committed, Commit> {
         let mut commit = Commit::new(body);
-        if !self.config.store.answers_at_once() || self.state().session.lock().is_some() {
+        if !self.config.store.answers_at_once() {
             return Err(commit);
         }
         // Without another handle, no operation can be under way, and nothing looks at the state afterwards.
@@ -58,16 +64,25 @@ impl RequestSession {
             }
         }
         let now = self.now();
-        if is_last && self.touch_unloaded(now) {
-            return Ok(Ok(None));
+        let mut state = self.state();
+        if state.session.lock().is_some() {
+            return Err(commit);
         }
-        match self.plan_end(body, now).now_or_never() {
-            Some(Some(plan)) => commit.plan = Some((plan, now)),
-            Some(None) => return Ok(Ok(None)),
-            None => return Err(commit),
-        }
-        let Some((plan, now)) = commit.plan else { return Err(commit) };
-        self.carry_out(plan, now, is_last).now_or_never().ok_or(commit)
+        commit.planned = if self.is_to_be_loaded_unasked(&state.session) {
+            drop(state);
+            if is_last && self.touch_unloaded(now) {
+                return Ok(Ok(None));
+            }
+            match self.plan_end(body, now, is_last).now_or_never() {
+                Some(planned) => planned,
+                None => return Err(commit),
+            }
+        } else {
+            state.session.begin_end(body, now);
+            self.plan(&mut state.session, now, is_last)
+        };
+        let Some(planned) = &commit.planned else { return Ok(Ok(None)) };
+        self.carry_out(planned, is_last).now_or_never().ok_or(commit)
     }
 
     /// Commits, from wherever [`commit_immediately`](Self::commit_immediately) has left off.
@@ -76,21 +91,18 @@ impl RequestSession {
             Some(operation) => operation,
             None => self.lock_operation().await,
         };
-        let (plan, now) = match commit.plan {
+        let planned = match commit.planned {
             Some(planned) => planned,
-            None => {
-                let now = self.now();
-                match self.plan_end(commit.body, now).await {
-                    Some(plan) => (plan, now),
-                    None => return Ok(None),
-                }
-            }
+            None => match self.plan_end(commit.body, self.now(), false).await {
+                Some(planned) => planned,
+                None => return Ok(None),
+            },
         };
-        match plan.store {
+        match planned.plan.store {
             // A touch that is dropped makes no difference to what the next operation knows.
-            StoreAction::Keep | StoreAction::Touch => operation.carry_out(plan, now, false).await,
+            StoreAction::Keep | StoreAction::Touch => operation.carry_out(&planned, false).await,
             StoreAction::Write | StoreAction::Destroy => {
-                run_to_completion(async move { operation.carry_out(plan, now, false).await }).await
+                run_to_completion(async move { operation.carry_out(&planned, false).await }).await
             }
         }
     }
@@ -99,7 +111,12 @@ impl RequestSession {
     pub(crate) async fn commit_cookie(self: &Arc<Self>, body: BodyKind) -> Option<HeaderValue> {
         let _operation = self.lock_operation().await;
         let now = self.now();
-        let plan = self.plan_end(body, now).await?;
+        self.load_unasked(now).await;
+        let plan = {
+            let state = &mut self.state().session;
+            state.begin_end(body, now);
+            self.decide(state, now)?
+        };
         self.print_cookie(plan, now)
     }
 
@@ -107,29 +124,45 @@ impl RequestSession {
     /// ask any more.
     fn touch_unloaded(&self, now: Timestamp) -> bool {
         let Some(id) = &self.presented else { return false };
-        self.is_to_be_loaded_unasked()
-            && self.config.policy.touch_on_load_suffices()
-            && self.config.store.load_and_touch_now(id, now)
+        self.config.policy.touch_on_load_suffices() && self.config.store.load_and_touch_now(id, now)
     }
 
-    fn is_to_be_loaded_unasked(&self) -> bool {
-        self.load_plan() != LoadTime::Asked && self.state().session.is_unloaded()
+    fn is_to_be_loaded_unasked(&self, state: &SessionState) -> bool {
+        state.is_unloaded() && self.load_plan() != LoadTime::Asked
     }
 
-    /// Loads the session if the request needs it unasked, and decides. `None` where there never was a session.
-    async fn plan_end(&self, body: BodyKind, now: Timestamp) -> Option<Plan> {
-        if self.is_to_be_loaded_unasked() {
+    /// Loads the session if the request needs it unasked.
+    async fn load_unasked(&self, now: Timestamp) {
+        let loads = self.is_to_be_loaded_unasked(&self.state().session);
+        if loads {
             let load = Box::pin(self.load_in_operation(decide::Step::LoadUnasked, now));
             if let Err(error) = load.await {
                 log_failure(&error);
             }
         }
-        self.state().session.begin_end(body, now);
-        self.plan(now)
     }
 
-    pub(super) fn plan(&self, now: Timestamp) -> Option<Plan> {
-        let (plan, withheld) = self.state().session.plan(&self.context(), now)?;
+    /// Loads the session if the request needs it unasked, and decides. `None` where there never was a session.
+    async fn plan_end(&self, body: BodyKind, now: Timestamp, is_last: bool) -> Option<Planned> {
+        self.load_unasked(now).await;
+        let mut state = self.state();
+        state.session.begin_end(body, now);
+        self.plan(&mut state.session, now, is_last)
+    }
+
+    /// Decides what to do, and begins it. `is_last` says that nothing can look at the state afterwards.
+    pub(super) fn plan(
+        &self,
+        state: &mut SessionState,
+        now: Timestamp,
+        is_last: bool,
+    ) -> Option<Planned> {
+        let plan = self.decide(state, now)?;
+        Some(Planned { plan, end: state.begin_plan(plan, now, !is_last), now })
+    }
+
+    fn decide(&self, state: &mut SessionState, now: Timestamp) -> Option<Plan> {
+        let (plan, withheld) = state.plan(&self.context(), now)?;
         if let Some(withheld) = withheld {
             self.config.warnings.warn_once(match withheld {
                 Withheld::Insecure => Warning::InsecureConnection,
@@ -141,8 +174,9 @@ impl RequestSession {
     }
 
     /// Does what was decided, and prints the cookie. `is_last` says that nothing can look at the state afterwards.
-    pub(super) async fn carry_out(&self, plan: Plan, now: Timestamp, is_last: bool) -> Committed {
-        let end = self.state().session.begin_plan(plan, now, !is_last);
+    pub(super) async fn carry_out(&self, planned: &Planned, is_last: bool) -> Committed {
+        let Planned { plan, end, now } = planned;
+        let (plan, now) = (*plan, *now);
         let done = match plan.store {
             StoreAction::Keep => Ok(()),
             StoreAction::Write => {

@@ -54,10 +54,21 @@ impl RequestSession {
         let policy = &self.config.policy;
         let opened = match found {
             Ok(mut found) => {
-                if self.state().session.keep_unread(step, &mut found, policy) {
+                let mut state = self.state();
+                if state.session.keep_unread(step, &mut found, policy) {
                     return Ok(());
                 }
-                self.open(found.as_ref(), now)
+                match (found, self.presented.clone()) {
+                    (Some(found), Some(id)) => {
+                        let context = self.context();
+                        let opened = state.session.begin_loaded(&context, id, &found, now);
+                        opened.map_err(Error::from)
+                    }
+                    _ => {
+                        drop(state);
+                        self.begin_new(now)
+                    }
+                }
             }
             Err(error) => Err(error),
         };
@@ -86,17 +97,9 @@ impl RequestSession {
         }
     }
 
-    /// Begins with the record that was found, or with a new session.
-    fn open(&self, found: Option<&LoadedAndTouched>, now: Timestamp) -> Result<(), Error> {
-        match (found, self.presented.clone()) {
-            (Some(found), Some(id)) => {
-                Ok(self.state().session.begin_loaded(&self.context(), id, found, now)?)
-            }
-            _ => {
-                let (id, cookie) = self.generate(now)?;
-                self.state().session.begin_new(id, cookie);
-                Ok(())
-            }
-        }
+    fn begin_new(&self, now: Timestamp) -> Result<(), Error> {
+        let (id, cookie) = self.generate(now)?;
+        self.state().session.begin_new(id, cookie);
+        Ok(())
     }
 }

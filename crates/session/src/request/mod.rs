@@ -21,6 +21,7 @@ mod operations;
 use std::future::Future;
 use std::ops::Deref;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +48,9 @@ pub(crate) struct RequestSession {
     /// The request, where the application's own functions take it.
     request: Option<Box<Parts>>,
     state: Mutex<RequestState>,
+    /// How many calls in a row the store has not answered in time: a request waits `store_timeout` once for a store that
+    /// hangs, and a tenth longer.
+    unanswered: AtomicU32,
     /// One permit, which the operation under way has.
     operation: Semaphore,
 }
@@ -56,9 +60,6 @@ struct RequestState {
     session: SessionState,
     /// The place in the queue of those that want the lock, as long as this request has it.
     lock_turn: Option<KeyedGuard<()>>,
-    /// The timeout of the next call after one that the store did not answer: a request waits `store_timeout` once for
-    /// a store that hangs, and a tenth longer.
-    reduced_timeout: Option<Duration>,
 }
 
 /// The operation under way: the next one begins when it is dropped.
@@ -92,6 +93,7 @@ impl RequestSession {
             is_secure,
             request,
             state: Mutex::default(),
+            unanswered: AtomicU32::new(0),
             operation: Semaphore::new(1),
         }
     }
@@ -143,20 +145,17 @@ impl RequestSession {
         &self,
         call: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Error> {
-        let reduced = self.state().reduced_timeout;
-        let limit = reduced.unwrap_or(self.config.store_timeout);
-        match within(limit, pin!(call)).await {
+        let unanswered = self.unanswered.load(Ordering::Relaxed);
+        match within(reduced_timeout(self.config.store_timeout, unanswered), pin!(call)).await {
             Some(Ok(done)) => {
-                if reduced.is_some() {
-                    self.state().reduced_timeout = None;
+                if unanswered > 0 {
+                    self.unanswered.store(0, Ordering::Relaxed);
                 }
                 Ok(done)
             }
             Some(Err(error)) => Err(error.into()),
             None => {
-                // Half of it each time: the total stays below a tenth of `store_timeout`.
-                let next = reduced.map_or(self.config.store_timeout / 20, |limit| limit / 2);
-                self.state().reduced_timeout = Some(next);
+                self.unanswered.store(unanswered.saturating_add(1), Ordering::Relaxed);
                 Err(store::Error::new(
                     store::ErrorKind::TimedOut,
                     "no answer within the layer's store_timeout",
@@ -245,4 +244,13 @@ pub(crate) fn insert(document: &mut Document, key: &str, value: &Json) -> Result
         }
         InsertError::Reserved | _ => Error::of_member(ErrorKind::ReservedName, key),
     })
+}
+
+/// Returns the timeout of a call after so many that the store has not answered in time: a twentieth, and then half of it
+/// each time. The total stays below a tenth of `store_timeout`.
+fn reduced_timeout(store_timeout: Duration, unanswered: u32) -> Duration {
+    match unanswered.checked_sub(1) {
+        None => store_timeout,
+        Some(halved) => store_timeout / 20_u32.saturating_mul(1 << halved.min(20)),
+    }
 }

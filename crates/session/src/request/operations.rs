@@ -114,7 +114,7 @@ impl RequestSession {
                 Next::Done => return Ok(()),
                 Next::Call(call) => self.answer(call, now).await,
                 // Without a lock: it calls the application's own functions.
-                Next::Rebase(rebase) => Answer::Rebased(rebase.run()?),
+                Next::Rebase(rebase) => Answer::Rebased(Box::new(rebase.run()?)),
                 Next::BackOff(attempts) => {
                     self.back_off(attempts).await;
                     Answer::BackedOff { is_contended: self.is_contended() }
@@ -165,8 +165,9 @@ impl RequestSession {
         let operation = self.lock_operation().await;
         run_to_completion(async move {
             let now = operation.now();
-            if let Some(plan) = operation.plan(now)
-                && let Err(error) = operation.carry_out(plan, now, false).await
+            let planned = operation.plan(&mut operation.state().session, now, false);
+            if let Some(planned) = planned
+                && let Err(error) = operation.carry_out(&planned, false).await
             {
                 log_failure(&error);
             }
