@@ -32,6 +32,7 @@ pub struct End {
 impl SessionState {
     /// Prepares the end of a response. As in express-session, a complete response resets the expiry before anything
     /// is decided, and one that has only begun does not.
+    #[inline]
     pub fn begin_end(&mut self, body: BodyKind, now: Timestamp) {
         if body == BodyKind::Complete {
             self.reset_expiry_once(now);
@@ -61,6 +62,7 @@ impl SessionState {
         Some((plan, withheld(facts, plan)))
     }
 
+    #[inline]
     fn facts(&self, context: &Context<'_>) -> Option<Facts> {
         let lifecycle = match self.phase {
             Phase::Unloaded | Phase::Degraded | Phase::EndedElsewhere => return None,
@@ -117,6 +119,7 @@ impl SessionState {
     }
 
     /// Begins to carry a plan out. `is_observed` says whether anything can look at the state afterwards.
+    #[inline]
     pub fn begin_plan(&mut self, plan: Plan, now: Timestamp, is_observed: bool) -> End {
         if plan.cookie == CookieAction::Send
             || matches!(plan.store, StoreAction::Write | StoreAction::Touch)
@@ -129,6 +132,7 @@ impl SessionState {
     }
 
     /// Notes that a plan is carried out. What a clone of the handle has changed meanwhile is not part of it.
+    #[inline]
     pub fn finish_plan(&mut self, end: &End) {
         if let Some(session) = &mut self.session {
             session.committed = end.before.clone().or_else(|| session.saved.clone());
@@ -147,6 +151,7 @@ impl SessionState {
     }
 
     /// Returns the session whose cookie is to be sent or expired, where the plan says so and there still is one.
+    #[inline]
     pub fn cookie_to_print(&mut self, plan: Plan, now: Timestamp) -> Option<&LoadedSession> {
         if matches!(self.phase, Phase::EndedElsewhere | Phase::Degraded) {
             return None;

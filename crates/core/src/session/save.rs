@@ -140,6 +140,7 @@ struct Write {
 impl SaveMachine {
     /// Returns a save at this time, whose outcome other handles of the session may look at.
     #[must_use]
+    #[inline]
     pub fn new(now: Timestamp) -> Self {
         Self { now, attempts: 0, is_observed: true, stage: Stage::Start }
     }
@@ -147,6 +148,7 @@ impl SaveMachine {
     /// Returns the last save of a session at this time: no handle is left that could look at the state. Where the first
     /// attempt succeeds, nothing is noted of it.
     #[must_use]
+    #[inline]
     pub fn last(now: Timestamp) -> Self {
         Self { is_observed: false, ..Self::new(now) }
     }
@@ -156,6 +158,7 @@ impl SaveMachine {
     /// # Errors
     ///
     /// [`Error::Ended`] where there is no session; [`Error::LockLost`].
+    #[inline]
     pub fn start(
         &mut self,
         state: &mut SessionState,
@@ -188,12 +191,25 @@ impl SaveMachine {
         }
     }
 
+    /// Checks whether this answer ends the save with nothing to note: the last save of a session was applied. A driver
+    /// can stop there instead of resuming.
+    #[inline]
+    #[must_use]
+    pub fn is_ended_by(&self, answer: &Answer) -> bool {
+        !self.is_observed
+            && matches!(
+                answer,
+                Answer::Created(Ok(Created::Done(_))) | Answer::Updated(Ok(Updated::Done(_)))
+            )
+    }
+
     /// Goes on with what the driver has done.
     ///
     /// # Errors
     ///
     /// [`Error::Store`] where the store failed; [`Error::Ended`] where the record is gone, [`Error::IdTaken`],
     /// [`Error::Conflict`], [`Error::LockLost`], [`Error::Corrupt`].
+    #[inline]
     pub fn resume(
         &mut self,
         state: &mut SessionState,
@@ -250,6 +266,7 @@ impl SaveMachine {
     }
 
     /// Notes of a write what could be left out as long as it might have been the last step of all.
+    #[inline]
     fn note(
         &mut self,
         state: &mut SessionState,
@@ -269,6 +286,7 @@ impl SaveMachine {
         write
     }
 
+    #[inline]
     fn update(
         &mut self,
         state: &mut SessionState,
@@ -308,6 +326,7 @@ impl SaveMachine {
         Ok(Next::Call(StoreCall::Load { id }))
     }
 
+    #[inline]
     fn updated(
         &mut self,
         state: &mut SessionState,
@@ -340,6 +359,7 @@ impl SaveMachine {
         }
     }
 
+    #[inline]
     fn stored(
         &mut self,
         state: &mut SessionState,

@@ -44,6 +44,7 @@ impl<'a> Context<'a> {
     }
 
     /// Reads a record.
+    #[inline]
     pub(super) fn parse(
         &self,
         loaded: &Loaded,
@@ -74,10 +75,12 @@ impl<'a> Context<'a> {
         (saved, Record { text, deadline: cookie.deadline() })
     }
 
+    #[inline]
     pub(super) fn record(&self, document: &Document, cookie: &StoredCookie) -> Record {
         Record { text: document.to_json(&self.cookie_text(cookie)), deadline: cookie.deadline() }
     }
 
+    #[inline]
     fn cookie_text(&self, cookie: &StoredCookie) -> Cow<'a, str> {
         match self.template {
             Some(template) => template.text(cookie),
@@ -281,6 +284,7 @@ impl LoadedSession {
 
     /// Returns the session's id.
     #[must_use]
+    #[inline]
     pub fn id(&self) -> &SessionId {
         &self.id
     }
@@ -381,6 +385,7 @@ impl SessionState {
     /// # Errors
     ///
     /// [`Error::ResponseSent`], or [`Error::Ended`] where there is no session.
+    #[inline]
     pub fn usable(&mut self) -> Result<&mut LoadedSession> {
         if self.progress == Progress::Sent {
             return Err(Error::ResponseSent);
@@ -405,6 +410,7 @@ impl SessionState {
 
     /// Returns the session for reading, also after the response; `None` where it is over.
     #[must_use]
+    #[inline]
     pub fn readable(&self) -> Option<&LoadedSession> {
         match self.phase {
             Phase::Live | Phase::Degraded => self.session.as_deref(),
@@ -421,6 +427,7 @@ impl SessionState {
     /// # Errors
     ///
     /// Those of [`usable`](Self::usable).
+    #[inline]
     pub fn change<T>(&mut self, change: impl FnOnce(&mut LoadedSession) -> T) -> Result<T> {
         let session = self.usable()?;
         session.log.version += 1;
@@ -461,12 +468,14 @@ impl SessionState {
 
     /// Checks whether the handler has asked for the session.
     #[must_use]
+    #[inline]
     pub fn is_requested(&self) -> bool {
         self.is_requested
     }
 
     /// Checks whether the session has been looked at: whether the request has one, or has failed to load one.
     #[must_use]
+    #[inline]
     pub fn is_unloaded(&self) -> bool {
         self.phase == Phase::Unloaded
     }
@@ -510,6 +519,7 @@ impl SessionState {
 /// Loading.
 impl SessionState {
     /// Begins to load the session, as the handler asks or unasked.
+    #[inline]
     pub fn begin_load(&mut self, step: decide::Step) -> Load {
         self.is_requested |= step == decide::Step::Load;
         match self.phase {
@@ -526,6 +536,7 @@ impl SessionState {
 
     /// Keeps the record of a session that no handler has asked for, unread, where its touch was all there is to do.
     /// Returns whether it was.
+    #[inline]
     pub fn keep_unread(
         &mut self,
         step: decide::Step,
@@ -546,6 +557,7 @@ impl SessionState {
     /// # Errors
     ///
     /// [`Error::Corrupt`]; the state is unchanged then.
+    #[inline]
     pub fn begin_loaded(
         &mut self,
         context: &Context<'_>,
@@ -563,6 +575,7 @@ impl SessionState {
     }
 
     /// Begins with a new session.
+    #[inline]
     pub fn begin_new(&mut self, id: SessionId, cookie: StoredCookie) {
         self.session = Some(LoadedSession::new(id, Document::new(), cookie, StoreView::Absent));
         self.phase = Phase::Live;
@@ -755,6 +768,7 @@ impl SessionState {
 
     /// Returns the lock of this request.
     #[must_use]
+    #[inline]
     pub fn lock(&self) -> Option<&SessionLockState> {
         self.lock.as_deref()
     }
@@ -771,6 +785,7 @@ impl SessionState {
 
     /// Returns how a write of this id has to be fenced.
     #[must_use]
+    #[inline]
     pub fn fence(&self, id: &SessionId) -> Fence {
         match self.lock.as_ref().filter(|lock| lock.id == *id) {
             None => Fence::Open,
@@ -814,6 +829,7 @@ impl SessionState {
         self.phase = Phase::Degraded;
     }
 
+    #[inline]
     pub(super) fn reset_expiry_once(&mut self, now: Timestamp) {
         if let Some(session) = &mut self.session
             && !session.is_expiry_reset

@@ -319,6 +319,9 @@ impl World {
                 Next::BackOff(_) => Answer::BackedOff { is_contended: false },
                 Next::JoinBatch => Answer::Batched { is_saved: self.batch(state, context)? },
             };
+            if save.is_ended_by(&answer) {
+                return Ok(());
+            }
             next = save.resume(state, context, answer)?;
         }
     }

@@ -79,7 +79,9 @@ impl RequestSession {
             }
         } else {
             state.session.begin_end(body, now);
-            self.plan(&mut state.session, now, is_last)
+            let planned = self.plan(&mut state.session, now, is_last);
+            drop(state);
+            planned
         };
         let Some(planned) = &commit.planned else { return Ok(Ok(None)) };
         self.carry_out(planned, is_last).now_or_never().ok_or(commit)

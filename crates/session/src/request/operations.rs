@@ -124,6 +124,9 @@ impl RequestSession {
                     Answer::Batched { is_saved: Box::pin(self.write_in_batch(now)).await? }
                 }
             };
+            if save.is_ended_by(&answer) {
+                return Ok(());
+            }
             next = save.resume(&mut self.state().session, &self.context(), answer)?;
         }
     }
