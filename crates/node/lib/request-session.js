@@ -356,7 +356,7 @@ exports.RequestSession = class RequestSession {
     return (now === this.initialData ? data.same : data.changed) + saved[savedAs]
   }
 
-  // Looks up the plan. Compares the data only if the plan depends on it.
+  // Finds the plan. Compares the data only if the plan depends on it.
   plan(facts, steps) {
     const { table } = this.config.rules
     const all = this.savedData === undefined ? UNSAVED : SAVED
@@ -374,7 +374,7 @@ exports.RequestSession = class RequestSession {
     return this.config.rules.table[facts + this.dataFacts(session)] & STORE_STEPS
   }
 
-  // Looks up the plan of a request whose session has ended.
+  // Finds the plan of a request whose session has ended.
   planWithoutSession(steps) {
     const { session, id, record } = FACT
     const facts =

@@ -83,7 +83,7 @@ exports.Secrets = class Secrets {
   }
 }
 
-// Returns the key that node:crypto makes of a secret.
+// Returns the key that node:crypto derives from a secret.
 function keyBytes(secret) {
   if (secret === null || secret === undefined) throw new TypeError('Secret key must be provided.')
   if (typeof secret === 'string') return Buffer.from(secret)

@@ -777,7 +777,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_serde_json_reads_is_read_and_the_other_way_round(text in r#"[\[\]{}",:0-9eE.\\u+\-tfn a-f]{0,24}"#) {
+        fn texts_are_accepted_exactly_if_serde_json_accepts_them(text in r#"[\[\]{}",:0-9eE.\\u+\-tfn a-f]{0,24}"#) {
             // serde_json refuses numbers beyond f64 and lone surrogates, which JavaScript reads.
             let theirs = serde_json::from_str::<serde_json::Value>(&text);
             match check(&text) {

@@ -22,10 +22,10 @@ pub enum Withheld {
     Late,
 }
 
-/// What the end of a response notes before the store is called.
+/// The notes of the end of a response from before the store is called.
 #[derive(Debug)]
 pub struct End {
-    /// What the store has when the plan is done, as far as it is known before.
+    /// The session as the store has it when the plan is done, as far as it is known before.
     before: Option<Arc<Snapshot>>,
 }
 
@@ -131,7 +131,7 @@ impl SessionState {
         End { before: session.map(Snapshot::of) }
     }
 
-    /// Notes that a plan is carried out. What a clone of the handle has changed meanwhile is not part of it.
+    /// Notes that a plan is carried out. A change that a clone of the handle has made meanwhile is not part of it.
     #[inline]
     pub fn finish_plan(&mut self, end: &End) {
         if let Some(session) = &mut self.session {

@@ -55,7 +55,7 @@ pub enum StoreCall {
     },
 }
 
-/// What a driver has to do next.
+/// The next task of a driver.
 #[derive(Debug)]
 pub enum Next {
     /// Call the store.
@@ -70,7 +70,7 @@ pub enum Next {
     Done,
 }
 
-/// What a driver has done.
+/// The answer of a driver.
 #[derive(Debug)]
 pub enum Answer {
     /// The answer to [`StoreCall::Create`].
@@ -133,7 +133,7 @@ enum Stage {
 /// One attempt.
 struct Write {
     record: Record,
-    /// What is loaded when the record is stored, and the write in doubt. `None` as long as nothing can look at it.
+    /// The document that is loaded when the record is stored, and the write in doubt. `None` as long as nothing can look at it.
     noted: Option<Box<(Document, Arc<PendingWrite>)>>,
 }
 
@@ -484,13 +484,13 @@ enum Target {
 impl Resolution {
     /// Compares what the store has with the writes in doubt.
     ///
-    /// It may be a write of this request whose answer was lost: its text tells. What others have written on top of such
-    /// a write may contain it or not, which nothing tells: it is neither applied twice nor put back where another
+    /// It may be a write of this request whose answer was lost: its text shows that. The text that others have written on top of such
+    /// a write may contain it or not, and no text tells: it is neither applied twice nor put back where another
     /// request has removed it.
     ///
     /// # Errors
     ///
-    /// [`Error::Conflict`] where it cannot be told whether a write in doubt is contained; [`Error::Corrupt`];
+    /// [`Error::Conflict`] where a write in doubt may or may not be contained; [`Error::Corrupt`];
     /// [`Error::Ended`].
     pub fn of(
         state: &SessionState,
@@ -539,7 +539,7 @@ impl Resolution {
                 self.note_own(session);
                 None
             }
-            // What was changed while the store was busy becomes a change of what is stored.
+            // A change that was made while the store was busy becomes a change of the stored record.
             Target::Own { write, stored, .. } => {
                 Some(session.log.rebase_since(write, &session.document, stored))
             }

@@ -1,4 +1,4 @@
-//! What the session of a request is, and how each operation of the handler changes that.
+//! The state of a request's session, and how each operation of the handler changes it.
 
 use crate::policy::OnMismatch;
 use std::borrow::Cow;
@@ -12,14 +12,14 @@ use crate::decide::{self, Attributes, Origin, Saved};
 use crate::store::{Loaded, LoadedAndTouched, LockToken, Record, Revision, Touch, Touched};
 use crate::{Corrupt, Document, Policy, SessionId, Timestamp};
 
-/// What does not change in the course of a request.
+/// The facts that do not change in the course of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The options that decide.
     pub policy: &'a Policy,
     /// The cookie's name.
     pub name: &'a str,
-    /// What the cookies of most records look like; `None` where the settings differ from request to request.
+    /// The usual cookie of a record; `None` where the settings differ from request to request.
     pub template: Option<&'a CookieTemplate>,
     /// The id in the request's cookie, its signature checked.
     pub presented: Option<&'a SessionId>,
@@ -94,7 +94,7 @@ impl<'a> Context<'a> {
 /// # Invariants
 ///
 /// 1. A session that has ended is never written again.
-/// 2. What the store has is known only from its answers: a call without an answer leaves the state in doubt.
+/// 2. Only answers of the store tell about its record: a call without an answer leaves the state in doubt.
 #[derive(Default)]
 pub struct SessionState {
     pub(super) phase: Phase,
@@ -152,7 +152,7 @@ pub enum BodyKind {
     Streaming,
 }
 
-/// What is known about the store's record of a session.
+/// The knowledge about the store's record of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreView {
     /// There is none.
@@ -196,18 +196,18 @@ pub enum Fence {
     Lost,
 }
 
-/// What loading a session takes.
+/// The work of loading a session.
 #[derive(Debug)]
 pub enum Load {
     /// Nothing: it is loaded, or over.
     Done,
     /// A call of the store.
     Fetch,
-    /// Nothing but reading this record, which was loaded before.
+    /// Reading this record, which was loaded before.
     Open(LoadedAndTouched),
 }
 
-/// What ending the record of a session takes.
+/// The work of ending the record of a session.
 #[derive(Debug)]
 pub enum Ending {
     /// A call of the store.
@@ -234,7 +234,7 @@ pub struct LoadedSession {
     pub(super) is_expiry_reset: bool,
 }
 
-/// What the session was when the request got it.
+/// The session as the request got it.
 pub(super) struct Baseline {
     pub(super) id: SessionId,
     is_loaded: bool,
@@ -657,7 +657,7 @@ impl SessionState {
     /// Those of [`usable`](Self::usable).
     pub fn finish_regenerate(&mut self, id: SessionId, cookie: StoredCookie) -> Result<()> {
         self.usable()?;
-        // The new session is like any other, whatever the store could not do before.
+        // The new session is like any other, even if the store was unavailable before.
         self.phase = Phase::Live;
         let session = self.usable()?;
         let mut fresh = LoadedSession::new(id, Document::new(), cookie, StoreView::Absent);

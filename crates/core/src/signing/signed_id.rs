@@ -153,7 +153,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_sealed_opens(id in ".{1,40}") {
+        fn signed_id_is_verified(id in ".{1,40}") {
             let id = SessionId::new(id).unwrap();
             let opened = verify(&sign(&id, &keyring()), &keyring());
             prop_assert_eq!(opened.map(Verified::into_inner), Ok(id));

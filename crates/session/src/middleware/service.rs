@@ -6,8 +6,8 @@
 //! 3. Where a handle is still held when the response is ready, by its body or by a task, the body becomes guarded: what
 //!    changes while it is sent is saved when it ends.
 //! 4. A response with an upgrade (101, or success after `CONNECT`) is saved before it leaves; its handles stay usable.
-//! 5. An inner service that fails or panics, and a request that is dropped, save nothing. What a handler saved
-//!    explicitly stays saved.
+//! 5. An inner service that fails or panics, and a request that is dropped, save nothing. Explicit
+//!    saves of the handler stay.
 
 use express_session_core::policy::LoadTime;
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use crate::runtime::completion::run_to_completion;
 /// The cookie of a response, once its session is committed.
 pub(crate) type Committed = Result<Option<HeaderValue>, Error>;
 
-/// What is decided at the end of a response.
+/// The decision at the end of a response.
 pub(super) struct Planned {
     plan: Plan,
     end: End,

@@ -171,7 +171,7 @@ impl RequestSession {
     }
 }
 
-/// What a handle reads and changes.
+/// Reads and changes of a handle.
 impl RequestSession {
     /// Reads from the session, also after the response; `None` where it is over.
     pub(crate) fn read<T>(&self, read: impl FnOnce(&LoadedSession) -> T) -> Option<T> {

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_process_has_left_is_not_given_to_one_that_it_forked() {
+    fn forked_process_does_not_repeat_the_bytes_of_its_parent() {
         let mut pool = Pool::EMPTY;
         pool.take(&mut [0; 24], 1);
         let left = pool.bytes;

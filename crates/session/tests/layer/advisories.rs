@@ -20,7 +20,7 @@ async fn login(session: Session) -> Result<(), Error> {
     session.insert("user", "bob")
 }
 
-// Session fixation: somebody else knows, or has chosen, the id that the visitor logs in with.
+// Session fixation: an attacker knows, or has chosen, the id that the visitor logs in with.
 
 #[tokio::test]
 async fn fixation_an_id_that_the_client_has_chosen_is_refused() {

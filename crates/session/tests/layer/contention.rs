@@ -31,7 +31,7 @@ async fn counted_up(layers: Vec<SessionLayer>, world: &World) -> Vec<Talk> {
     talks
 }
 
-/// Ends all at once, and gives how they were answered.
+/// Ends all requests concurrently, and returns their answers.
 async fn end(talks: impl IntoIterator<Item = Talk>) -> Vec<StatusCode> {
     let ends: JoinSet<_> = talks.into_iter().map(Talk::end).collect();
     ends.join_all().await.iter().map(|answer| answer.status).collect()
@@ -195,9 +195,9 @@ async fn record_that_the_store_refuses_is_only_its_own_writers_failure() {
     assert_eq!(world.kept(BOB).await.unwrap(), counted(WRITERS));
 }
 
-/// A store that says no has surely not written: nobody's change is in doubt, the writer's own neither.
+/// A store that refuses a write has not applied it: no change is in doubt.
 #[tokio::test(start_paused = true)]
-async fn what_the_store_refused_for_all_is_merged_with_what_others_write_afterwards() {
+async fn changes_of_a_refused_batch_are_merged_with_later_writes() {
     let world = World::with(r#""n":0"#).await;
     let talks = counted_up(vec![world.layer()], &world).await;
     let saves: JoinSet<_> = talks
@@ -253,7 +253,7 @@ async fn session_that_was_written_together_is_saved_and_goes_on() {
         .collect();
     saves.join_all().await;
     world.calls();
-    // What is saved is not saved again, and each sees what was written with it.
+    // A saved change is not saved again, and each request sees the changes of its batch.
     let last = talks.last().unwrap().session.clone();
     assert!(last.get::<usize>("n").unwrap() > Some(1));
     last.insert("late", true).unwrap();

@@ -147,7 +147,7 @@ async fn cookie_over_4096_bytes_logs_a_warning() {
         session.cookie().set_max_age(Duration::from_secs(60))
     });
     let answer = send(&app, visit()).await;
-    // Once more from the same browser: it is told once.
+    // Once more from the same browser: the warning is logged once.
     send(&app, visit_with(answer.pair())).await;
     let warnings = log.warnings();
     assert_eq!(warnings.len(), 1, "{warnings:?}");

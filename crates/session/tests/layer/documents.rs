@@ -92,7 +92,7 @@ fn named_tests(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.split('`').skip(1).step_by(2).filter_map(|code| code.split_once(".rs::"))
 }
 
-/// Looks below `crates/` too, which the documents leave out of the names of its files.
+/// Searches below `crates/` too, which the documents leave out of the names of its files.
 fn has_test(file: &str, test: &str) -> bool {
     ["", "crates/"].iter().any(|folder| {
         let source = fs::read_to_string(root().join(format!("{folder}{file}.rs")));
@@ -127,7 +127,7 @@ fn every_numbered_behaviour_is_shown_departed_from_or_explained() {
     assert_eq!(items.keys().copied().collect::<Vec<_>>(), (1..=ITEMS).collect::<Vec<_>>());
     let departures: BTreeSet<u8> = chapters(&read("DEPARTURES.md")).into_keys().collect();
     for (number, shown) in items {
-        // What the vectors are is said, and looked for, above the table.
+        // The text above the table defines the vectors, and is checked there.
         let is_tested = named_tests(&shown).next().is_some() || shown.contains("vectors");
         let is_departed = shown.split("departure ").skip(1).any(|rest| {
             let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();

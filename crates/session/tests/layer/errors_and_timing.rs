@@ -26,7 +26,7 @@ fn ours(world: &World) -> SessionLayer {
 /// The two, in this order.
 const BOTH: [fn(&World) -> SessionLayer; 2] = [node, ours];
 
-/// What became of one request.
+/// The outcome of one request.
 async fn outcome<H, F>(
     world: &World,
     layer: &SessionLayer,
@@ -144,7 +144,7 @@ async fn session_unset_with_unset_destroy_is_destroyed() {
 
 #[tokio::test]
 async fn failed_get_writes_nothing_and_sends_no_cookie() {
-    // On Node the handler is never called; here it is told, where it asks.
+    // On Node the handler is never called; here it gets the error if it asks.
     for (layer, verb, status, body) in [
         (BOTH[0], Verb::Load, 500, "The session failed.\n"),
         (BOTH[1], Verb::LoadAndTouch, 418, "Store(Other)"),
@@ -286,7 +286,7 @@ async fn failed_save_counts_as_saved_on_node_and_is_tried_again_here() {
     for (layer, calls, kept) in [
         (
             BOTH[0],
-            // What failed counts as saved there (item 50).
+            // A failed save counts as saved there (item 50).
             format!("load(bob) update(bob, {text}) touch(bob, {PLAIN})"),
             record(PLAIN, ""),
         ),
@@ -305,7 +305,7 @@ async fn failed_save_counts_as_saved_on_node_and_is_tried_again_here() {
     }
 }
 
-/// Says what of a response is there while the store is busy: nothing, its head, or all but its end.
+/// Returns the part of a response that is there while the store is busy: nothing, its head, or all but its end.
 async fn while_storing(layer: fn(&World) -> SessionLayer, body: Response) -> &'static str {
     let world = World::with("").await;
     let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());

@@ -1,4 +1,4 @@
-//! What a handler can do with its session: every method, every kind of error, and what happens when
+//! The session in a handler: every method, every kind of error, and what happens when
 //! two requests of one visitor overlap.
 
 use std::collections::BTreeMap;
@@ -121,7 +121,7 @@ async fn member_of_another_type_is_an_error_and_stays() {
     let error = session.get::<u8>("a").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Deserialize);
     assert!(error.to_string().contains("\"a\""), "{error}");
-    // What was expected, and not what is there.
+    // The expected type, and not the value.
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert_eq!(source, "expected u8 at line 1 column 6");
     assert_eq!(kind(session.take::<u8>("a")), ErrorKind::Deserialize);
@@ -253,7 +253,7 @@ async fn attributes_that_no_header_can_carry_are_refused() {
     assert_eq!(world.calls(), "load_and_touch(bob)");
 }
 
-// Saving by hand.
+// Explicit saves.
 
 #[tokio::test]
 async fn save_is_the_only_call_if_it_was_all_there_was() {
@@ -272,7 +272,7 @@ async fn save_is_the_only_call_if_it_was_all_there_was() {
 }
 
 #[tokio::test]
-async fn what_changes_after_a_save_is_saved_at_the_end() {
+async fn change_after_a_save_is_saved_at_the_end() {
     let world = World::with("").await;
     let talk = bob(&world.layer()).await;
     talk.session.insert("a", 1).unwrap();
@@ -856,7 +856,7 @@ async fn touch_does_not_store_a_new_session() {
     assert_eq!(world.calls(), "");
 }
 
-// Two requests of one visitor at once.
+// Two concurrent requests of one visitor.
 
 #[tokio::test]
 async fn counters_of_overlapping_requests_lose_nothing() {

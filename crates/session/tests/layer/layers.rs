@@ -201,7 +201,7 @@ async fn response_that_one_layer_could_not_save_has_no_cookie_of_the_other() {
     let world = World::new();
     let (user, admin) = both(&world);
     let app = user.layer(admin.layer(service_fn(count_in_both)));
-    // The inner layer saves first, so that the second call is the outer one's.
+    // The inner layer saves first, so that the second call is that of the outer layer.
     let mut calls = 0;
     world.store.fail(move |_| {
         calls += 1;

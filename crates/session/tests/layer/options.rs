@@ -23,7 +23,7 @@ async fn read(session: Session) -> String {
     session.len().to_string()
 }
 
-/// What a new session's cookie is like behind its value, over plain HTTP.
+/// The attributes of a new session's cookie, over plain HTTP.
 async fn attributes(layer: &SessionLayer, request: Request<()>) -> String {
     let answer = send(&app(layer, login), request).await;
     answer.cookie().unwrap().split_once("; ").unwrap().1.to_owned()

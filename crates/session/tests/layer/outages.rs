@@ -23,7 +23,7 @@ use crate::support::{BOB, PLAIN, World, record, signed};
 /// How long the layers of these tests wait for their store.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the layer answers in a handler's place.
+/// The layer's answer in a handler's place.
 const UNAVAILABLE: &str = "The session is unavailable. Please try again.\n";
 
 type Network = Unreliable<Spy<MemoryStore>>;
@@ -92,12 +92,12 @@ fn layer(world: &World, network: &Network, outage: Outage) -> SessionLayer {
     world.layer().store(network.clone()).store_timeout(TIMEOUT).outage(outage).unset(Unset::Destroy)
 }
 
-/// What came of one request.
+/// The outcome of one request.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     status: u16,
     body: String,
-    /// What the session's cookie says: `sent`, `expired` or nothing.
+    /// The session's cookie: `sent`, `expired` or nothing.
     cookie: &'static str,
     calls: String,
     took: Duration,
@@ -139,7 +139,7 @@ async fn visit(layer: SessionLayer, network: &Network, path: &str, id: Option<&s
 /// the session's cookie and the calls.
 type Row = (&'static str, Verb, u16, &'static str, &'static str, &'static str);
 
-/// The default: what cannot be done is told, and what costs the visitor nothing is not.
+/// The default: a request that fails says so, unless the visitor loses nothing.
 const FAIL: &[Row] = &[
     ("/", Verb::LoadAndTouch, 503, UNAVAILABLE, "", "LoadAndTouch"),
     ("/optional", Verb::LoadAndTouch, 503, UNAVAILABLE, "", "LoadAndTouch"),
@@ -154,7 +154,7 @@ const FAIL: &[Row] = &[
     ("/login", Verb::Create, 503, UNAVAILABLE, "", "LoadAndTouch Destroy Create"),
 ];
 
-/// Going on without a session: but an end that did not happen is told.
+/// Going on without a session: but a logout that failed is reported.
 const CONTINUE: &[Row] = &[
     ("/", Verb::LoadAndTouch, 200, "kept: false", "", "LoadAndTouch"),
     ("/optional", Verb::LoadAndTouch, 200, "some: false", "", "LoadAndTouch"),
@@ -253,7 +253,7 @@ async fn store_that_is_back_serves_the_next_request_with_the_session_it_had() {
             let network = network(&world);
             let layer = layer(&world, &network, outage);
             network.decide(move |_| Some(fate));
-            // Whatever is done now, is not done.
+            // Changes from here on are not kept.
             for path in ["/", "/change", "/save", "/logout", "/unset", "/login"] {
                 visit(layer.clone(), &network, path, Some(BOB)).await;
             }

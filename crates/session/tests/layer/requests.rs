@@ -1,4 +1,4 @@
-//! What a request's cookie leads to, and what the store is asked for: one request at a time.
+//! The effect of a request's cookie, and the store calls of one request at a time.
 
 use std::time::Duration;
 

@@ -98,7 +98,7 @@ async fn last_frame_of_a_known_length_is_held_back_until_the_session_is_saved() 
     session.insert("a", 1).unwrap();
     frames.data("world");
     assert!(next(&mut body).await.is_pending());
-    // What is held back is still to come.
+    // The frame that is held back is still to come.
     assert_eq!(body.size_hint().exact(), Some(5));
     assert!(!body.is_end_stream());
     delayed_store.open();

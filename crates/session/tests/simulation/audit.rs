@@ -50,7 +50,7 @@ impl Slot {
     }
 }
 
-/// What the store has for an id.
+/// The store's record of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kept {
     Never,

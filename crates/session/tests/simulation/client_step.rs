@@ -21,7 +21,7 @@ use crate::plan::{End, Step, Visit};
 use crate::world::World;
 
 tokio::task_local! {
-    /// The request that is being polled, so that a store call can be told whose it is.
+    /// The request that is being polled, so that a store call can be assigned to it.
     pub(crate) static ERRAND: Arc<ClientStep>;
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Presented {
 pub(crate) struct Notes {
     /// Calls of the store.
     pub(crate) calls: u64,
-    /// Those that were never answered, or so late that nobody may have waited.
+    /// Those that were never answered, or so late that the request may have stopped waiting.
     pub(crate) unanswered: u64,
     /// How often the store began to hang.
     pub(crate) waits: u64,
@@ -63,9 +63,9 @@ pub(crate) struct Notes {
     pub(crate) steps: u64,
     /// The session that the handler has.
     id: Option<String>,
-    /// The changes to it that nobody was told are kept.
+    /// The changes to it that were not acknowledged.
     pending: Vec<Change>,
-    /// Whether a write with an outcome that nobody knows is followed by another.
+    /// Whether a write in doubt is followed by another.
     unsure: bool,
     has_lock: bool,
     /// Whether it has asked for a lock, which others may keep for long.
@@ -87,7 +87,7 @@ impl ClientStep {
         self.lock().clone()
     }
 
-    /// Returns whether the store has left anybody without an answer since this request began: others may
+    /// Returns whether the store has left a request without an answer since this request began: others may
     /// have been waited for.
     fn is_out(&self) -> bool {
         self.world.unanswered() > self.unanswered_before
@@ -126,7 +126,7 @@ impl ClientStep {
         self.world.violation(format!("v{}: {text}", self.visit.nth));
     }
 
-    /// What the handler does.
+    /// The handler's action.
     pub(crate) async fn handle(self: Arc<Self>, unloaded: LazySession) -> Response<Sent> {
         if self.visit.lazy {
             let body = match &self.visit.end {
@@ -173,7 +173,7 @@ impl ClientStep {
         handled(status, Sent::Whole(Some("refused")))
     }
 
-    /// Looks at a session that was just loaded.
+    /// Checks a session that was just loaded.
     fn has(&self, session: &Session) {
         let id = session.id().as_str().to_owned();
         let adrift = !session.is_persisted();
@@ -198,7 +198,7 @@ impl ClientStep {
             } else if !goes_on || !is_out {
                 self.violation("the session is not kept, and the store is not out");
             }
-            // What a body finds that loads late is what was there when the response left.
+            // A body that loads late finds the session as it was when the response left.
             if !members.is_empty() && !self.visit.lazy {
                 self.violation("a session that is not kept has data");
             }
@@ -260,7 +260,7 @@ impl ClientStep {
                     self.may_have_ended(&id, "an error says that the session is over");
                 }
             }
-            // Others have written on top of a write whose outcome nobody knows.
+            // Others have written on top of a write in doubt.
             ErrorKind::Conflict if notes.unanswered > 0 || self.is_out() => {}
             // Another process may keep the lock until its lease runs out.
             ErrorKind::Locked | ErrorKind::LockLost => {}
@@ -404,7 +404,7 @@ impl ClientStep {
         self.lock().steps += 1;
     }
 
-    /// Waits for a save. What it says is kept is kept.
+    /// Waits for a save. Changes that it acknowledges are kept.
     async fn settled(&self, save: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
         self.step_begins();
         let before = self.notes();
@@ -415,7 +415,7 @@ impl ClientStep {
                 let mut notes = self.lock();
                 notes.stored = true;
                 notes.unsure = false;
-                // What was changed meanwhile by nobody: a handler does one thing after the other.
+                // Nothing has changed meanwhile: a handler does one thing after the other.
                 let pending = std::mem::take(&mut notes.pending);
                 drop(notes);
                 self.acknowledge(&pending);
@@ -426,7 +426,7 @@ impl ClientStep {
         saved
     }
 
-    /// Notes that something is written again of which nobody knows whether it was written before.
+    /// Notes that a write in doubt is made again.
     fn retries(&self) {
         let mut notes = self.lock();
         if !std::mem::take(&mut notes.unsure) {
@@ -453,7 +453,7 @@ impl ClientStep {
 
     fn acknowledge(&self, changes: &[Change]) {
         let id = self.lock().id.clone().unwrap();
-        self.note(format_args!("is told that {changes:?} are kept in {}", self.world.name(&id)));
+        self.note(format_args!("learns that {changes:?} are kept in {}", self.world.name(&id)));
         self.world.with_ledger(|ledger| ledger.acknowledged(&id, self.visit.visitor, changes));
     }
 
@@ -469,7 +469,7 @@ impl ClientStep {
         if notes.id.is_none() {
             return;
         }
-        // Whatever the store does, nobody is told of an end that did not happen.
+        // With any behaviour of the store, no visitor learns of an end that did not happen.
         if notes.unset && self.world.plan.setup.unset == Unset::Destroy {
             self.ends(Ended::Yes);
         }
@@ -508,7 +508,7 @@ impl ClientStep {
     /// The body was read to its end.
     pub(crate) fn body_ended(&self) {
         let notes = self.notes();
-        // There is nobody who could be told of a failure, of a lock whose lease has run out, or of a
+        // No response is left that could report a failure, a lock whose lease has run out, or a
         // session without a cookie.
         let may_fail = notes.unanswered > 0 || self.is_out() || notes.has_lock;
         if may_fail || notes.adrift || !notes.stored {

@@ -1,7 +1,7 @@
-//! What visitors were told, and what must be true after it.
+//! The promises that visitors got, and the truth that must follow.
 //!
-//! A change is *sent* when a handler makes it, and *acknowledged* when somebody is told that it is
-//! kept: a `save` that succeeded, or a response that left. What is acknowledged must be there, unless its
+//! A change is *sent* when a handler makes it, and *acknowledged* when a visitor learns that it is
+//! kept: a `save` that succeeded, or a response that left. An acknowledged change must be there, unless its
 //! session was ended; what was never sent must not.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,16 +26,16 @@ pub(crate) enum Change {
 pub(crate) enum Ended {
     #[default]
     No,
-    /// Somebody tried, and was not told that it is done.
+    /// A request tried, and got no success.
     Perhaps,
     Yes,
 }
 
-/// What is known of each session, by its id.
+/// The knowledge about each session, by its id.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger(BTreeMap<String, Account>);
 
-/// What is known of one session.
+/// The knowledge about one session.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Account {
     pub(crate) visitor: usize,
@@ -44,7 +44,7 @@ pub(crate) struct Account {
     pub(crate) known: Option<Timestamp>,
     pub(crate) acknowledged: Changes,
     sent: Changes,
-    /// How many writes had an outcome that nobody knows, and were made again all the same.
+    /// The number of writes in doubt that were made again.
     pub(crate) retried: u64,
 }
 
@@ -137,7 +137,7 @@ impl Account {
         if let Some(shared) = members.get("shared")
             && !self.sent.shared.contains(&shared.as_u64().unwrap())
         {
-            wrong.push(format!("member shared has a value of nobody's: {shared}"));
+            wrong.push(format!("member shared has a value that no visitor sent: {shared}"));
         }
         if !told.shared.is_empty() && !members.contains_key("shared") {
             wrong.push("member shared is lost".to_owned());

@@ -11,10 +11,10 @@
 //! replays it. `EXPRESS_SESSION_SIMULATION_SEEDS=200000` plays more than the few thousand that are played
 //! otherwise, and `EXPRESS_SESSION_SIMULATION_FIRST=…` others.
 //!
-//! 1. What somebody was told is kept, is kept, unless its session was ended; what was counted is counted once.
+//! 1. An acknowledged change is kept unless its session was ended, and a count is counted once.
 //! 2. A session that was ended, by `destroy`, `unset` or `regenerate`, never comes back under its id.
-//! 3. Nobody sees another's data.
-//! 4. Nobody waits longer than `store_timeout` and a tenth for a store that does not answer, and everybody
+//! 3. No visitor sees another visitor's data.
+//! 4. No request waits longer than `store_timeout` and a tenth for a store that does not answer, and everybody
 //!    is served when it has been back for a second.
 //! 5. A request asks the store as often as its steps need, and again only where another has written.
 //! 6. A response that the layer replaces has nothing of the handler's, and there is a reason for it.
@@ -22,7 +22,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
-    reason = "what fails here fails a test, and what nobody expects is a violation"
+    reason = "what fails here fails a test, and an unexpected event is a violation"
 )]
 
 mod audit;
@@ -40,7 +40,7 @@ use std::thread;
 use plan::{End, Plan};
 use run::{Outcome, Tally, play};
 
-/// How many simulations are played where nobody says how many.
+/// The number of simulations by default.
 const SEEDS: u64 = 3_000;
 
 fn number(variable: &str) -> Option<u64> {

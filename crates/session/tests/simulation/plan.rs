@@ -12,7 +12,7 @@ use crate::rng::{Rng, mixed};
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) setup: Setup,
-    /// What the network is like, until which millisecond. After the last it is calm for good.
+    /// The state of the network, until which millisecond. After the last it is calm for good.
     pub(crate) weather: Vec<(u64, Odds)>,
     pub(crate) visits: Vec<Visit>,
 }
@@ -66,7 +66,7 @@ pub(crate) enum Which {
     Old(u64),
 }
 
-/// What a handler does.
+/// A handler's action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Works for some milliseconds.
@@ -95,7 +95,7 @@ pub(crate) enum Step {
     },
 }
 
-/// What a handler answers.
+/// A handler's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Text,

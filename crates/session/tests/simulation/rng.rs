@@ -19,7 +19,7 @@ impl Rng {
         self.next() % end.max(1)
     }
 
-    /// Says yes this often of a hundred times.
+    /// Returns `true` this often of a hundred times.
     pub(crate) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }

@@ -18,12 +18,12 @@ use crate::ledger::{Ended, members};
 use crate::plan::{Plan, Visit, Which};
 use crate::world::World;
 
-/// What came of a simulation.
+/// The outcome of a simulation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) violations: Vec<String>,
     pub(crate) hash: u64,
-    /// What happened, if it was to be kept.
+    /// The events, if they were to be kept.
     pub(crate) trace: String,
     pub(crate) tally: Tally,
 }
@@ -41,7 +41,7 @@ pub(crate) struct Tally {
 
 type App = BoxCloneSyncService<Request<()>, Response<SessionBody<Sent>>, Infallible>;
 
-/// Plays a plan, in a runtime whose time only goes on when everybody waits.
+/// Plays a plan, in a runtime whose time only goes on when every task waits.
 pub(crate) fn play(plan: Plan, keeps_trace: bool) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -72,7 +72,7 @@ async fn played(plan: Plan, keeps_trace: bool) -> Outcome {
             Err(error) => world.violation(format!("a request panicked: {error}")),
         }
     }
-    // What was dropped gives its locks back by itself.
+    // A dropped request releases its locks.
     tokio::time::sleep(world.plan.setup.timeout + Duration::from_secs(1)).await;
     store.deliver().await;
     settle(&world, &mut tally);
@@ -172,7 +172,7 @@ fn limit(world: &World, client_step: &ClientStep) -> Duration {
     let deadline = setup.timeout.mul_f64(1.1);
     let own = notes.worked + notes.locked + notes.delayed;
     // A handler that goes on after an error, and a body, may meet a store that hangs again, after it
-    // has answered. And one may stand in a queue behind somebody who waits.
+    // has answered. And a request may wait in a queue behind another one that waits.
     own + deadline * u32::try_from(notes.waits.max(1)).unwrap()
 }
 
@@ -269,12 +269,12 @@ fn settle(world: &World, tally: &mut Tally) {
         tally.ended += u64::from(account.ended == Ended::Yes);
         let kept = world.audited.kept(&id, now);
         match (account.ended, kept) {
-            // The first record of a session that nobody has a cookie of may come late, and nobody will know.
+            // The first record of a session whose cookie was never sent may come late, unnoticed.
             (Ended::Yes, Kept::Live) if account.known.is_some() => {
                 world.violation(format!("{name} was ended, and is there"))
             }
             (Ended::No, Kept::Destroyed) => {
-                world.violation(format!("{name} is gone, and nobody has ended it"));
+                world.violation(format!("{name} is gone, and no request has ended it"));
             }
             (Ended::No, Kept::Never) if account.acknowledged.count() > 0 => {
                 world.violation(format!("{name} has never been stored, and was acknowledged"));
@@ -289,7 +289,7 @@ fn settle(world: &World, tally: &mut Tally) {
     }
     for (id, at) in world.audited.created_again() {
         let known = world.with_ledger(|ledger| ledger.account(&id).and_then(|found| found.known));
-        // Before that, whoever makes a session may try again after an answer that was lost.
+        // Before that, a request that makes a session may try again after a lost answer.
         if known.is_some_and(|known| known < at) {
             let name = world.name(&id);
             world.violation(format!("{name} had ended, and was created again"));

@@ -1,4 +1,4 @@
-//! What happened, in order: as a hash always, as text when somebody wants to read it.
+//! The events in order: always as a hash, and as text on request.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ impl Trace {
     }
 
     pub(crate) fn note(&mut self, at: u64, event: fmt::Arguments<'_>) {
-        // Written into the hash directly: a thousand simulations have a million lines that nobody reads.
+        // Written into the hash directly: a thousand simulations have a million lines that are never read.
         let mut hash = Fnv(self.hash);
         let _ = fmt::write(&mut hash, format_args!("{at} {event}\n"));
         self.hash = hash.0;

@@ -1,4 +1,4 @@
-//! What all the visits of one simulation have in common.
+//! The common parts of all visits of one simulation.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -94,7 +94,7 @@ impl World {
         look(&mut self.state().jars[visitor])
     }
 
-    /// Counts the calls of the store that were never answered, or so late that nobody may have waited.
+    /// Counts the calls of the store that were never answered, or so late that the request may have stopped waiting.
     pub(crate) fn unanswered(&self) -> u64 {
         self.state().unanswered
     }

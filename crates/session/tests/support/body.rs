@@ -1,4 +1,4 @@
-//! Bodies of responses: at once, or frame by frame as a test sends them.
+//! Bodies of responses: whole, or frame by frame as a test sends them.
 
 use std::fmt;
 use std::pin::Pin;
@@ -58,7 +58,7 @@ impl Frames {
     }
 }
 
-/// A response whose length nobody knows: as `StreamBody` over a channel, it learns of its end by
+/// A response of unknown length: as `StreamBody` over a channel, it learns of its end by
 /// `None`, and must not be asked again then.
 pub(crate) fn stream() -> (Frames, Response<Body>) {
     streaming(SizeHint::default())

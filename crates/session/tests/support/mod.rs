@@ -53,7 +53,7 @@ pub(crate) fn record(cookie: &str, members: &str) -> String {
     format!(r#"{{"cookie":{cookie}{comma}{members}}}"#)
 }
 
-/// What is behind an application, and can be looked at.
+/// The surroundings of an application, open to a test.
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) store: Spy<MemoryStore>,
@@ -184,7 +184,7 @@ pub(crate) fn request(uri: &str, headers: &[(&str, &str)]) -> Request<()> {
     request.body(()).unwrap()
 }
 
-/// What a handler of these tests gives.
+/// The result of a handler of these tests.
 pub(crate) trait Reply {
     fn reply(self) -> Response<Body>;
 }
@@ -207,7 +207,7 @@ impl Reply for Response<Body> {
     }
 }
 
-/// An error is told by its kind.
+/// An error is identified by its kind.
 impl<T: Reply> Reply for Result<T, Error> {
     fn reply(self) -> Response<Body> {
         self.map_or_else(
@@ -276,7 +276,7 @@ where
     }))
 }
 
-/// What came back.
+/// The response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -328,14 +328,14 @@ pub(crate) async fn poll_once<F: Future + ?Sized>(mut future: Pin<&mut F>) -> Po
     std::future::poll_fn(move |context| Poll::Ready(future.as_mut().poll(context))).await
 }
 
-/// Says that a future, polled once, is not done.
+/// Checks that a future, polled once, is not done.
 pub(crate) async fn waits<F: Future + ?Sized>(future: Pin<&mut F>) -> bool {
     poll_once(future).await.is_pending()
 }
 
 type Sent = Pin<Box<dyn Future<Output = Response<SessionBody<Body>>> + Send>>;
 
-/// A request whose handler has its session, and answers when the test says so: requests overlap by
+/// A request whose handler has its session, and answers at the test's signal: requests overlap by
 /// hand.
 pub(crate) struct Talk {
     pub(crate) session: Session,
