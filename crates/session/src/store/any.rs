@@ -52,15 +52,6 @@ macro_rules! ask {
 
 impl AnyStore {
     /// Takes a store.
-    ///
-    /// ```
-    /// use express_session::MemoryStore;
-    /// use express_session::store::{AnyStore, Store as _};
-    ///
-    /// // Which store it is may be decided at run time.
-    /// let stores = [AnyStore::new(MemoryStore::new()), AnyStore::new(MemoryStore::new())];
-    /// assert!(stores.iter().all(|store| store.supports_touch()));
-    /// ```
     pub fn new<S: Store>(store: S) -> Self {
         let any: &dyn Any = &store;
         if let Some(known) = any.downcast_ref::<Self>() {

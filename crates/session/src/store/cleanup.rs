@@ -1,11 +1,11 @@
-//! When the next removal of expired sessions is due.
+//! The schedule for the removal of expired sessions.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use express_session_core::Timestamp;
 
-/// Counts the time from the first call on, and says once for each interval that it is over.
+/// Counts intervals from the first call, and reports the end of each to one call.
 pub(super) struct Schedule {
     every: Option<Duration>,
     is_randomized: bool,
@@ -21,7 +21,7 @@ impl Schedule {
         Self { every, is_randomized, next: AtomicI64::new(UNARMED) }
     }
 
-    /// Says whether this is the call that has to see to it.
+    /// Returns whether this call has to start the removal.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         let Some(every) = self.every else { return false };
         let next = self.next.load(Ordering::Relaxed);

@@ -129,13 +129,6 @@ impl FileStore {
     ///
     /// A folder that is made can be entered by its owner only. To share it with another user, make it
     /// beforehand, and see [`mode`](Self::mode).
-    ///
-    /// ```
-    /// use express_session::store::file::FileStore;
-    ///
-    /// let store = FileStore::new("./sessions");
-    /// assert!(format!("{store:?}").contains(r#"path: "./sessions""#));
-    /// ```
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self::with(Options {
@@ -155,14 +148,6 @@ impl FileStore {
     /// It must be the same here and on Node: it is not in the file.
     ///
     /// Like the other options it gives a new store, so it must be set before the store is used.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use express_session::store::file::FileStore;
-    ///
-    /// let store = FileStore::new("./sessions").ttl(Duration::from_secs(1800));
-    /// assert!(format!("{store:?}").contains("ttl: 1800s"));
-    /// ```
     #[must_use]
     pub fn ttl(self, ttl: Duration) -> Self {
         self.set(|options| options.ttl = ttl)
@@ -172,13 +157,6 @@ impl FileStore {
     ///
     /// Files with other endings are left alone. With an empty one every file of the folder is taken for
     /// a session's, but for those that begin with a dot.
-    ///
-    /// ```
-    /// use express_session::store::file::FileStore;
-    ///
-    /// let store = FileStore::new("./sessions").file_extension(".session");
-    /// assert!(format!("{store:?}").contains(r#"file_extension: ".session""#));
-    /// ```
     #[must_use]
     pub fn file_extension(self, extension: impl Into<String>) -> Self {
         self.set(|options| options.file_extension = extension.into())
@@ -190,13 +168,6 @@ impl FileStore {
     /// It is done when the store is used: after a call that comes an interval later, by its own `now`,
     /// than the first one, or the last removal. A task of the runtime then reads every file of the folder,
     /// 64 at a time. It ends with the store.
-    ///
-    /// ```
-    /// use express_session::store::file::FileStore;
-    ///
-    /// let store = FileStore::new("./sessions").reap_interval(None);
-    /// assert!(format!("{store:?}").contains("reap_interval: None"));
-    /// ```
     #[must_use]
     pub fn reap_interval(self, interval: impl Into<Option<Duration>>) -> Self {
         self.set(|options| options.reap_interval = interval.into())
@@ -207,13 +178,6 @@ impl FileStore {
     /// With false, saving takes a fraction of a millisecond rather than some milliseconds; a power cut may
     /// then leave a file empty, which is an error of kind [`Corrupt`](ErrorKind::Corrupt). The end of
     /// the process takes nothing either way.
-    ///
-    /// ```
-    /// use express_session::store::file::FileStore;
-    ///
-    /// let store = FileStore::new("./sessions").fsync(false);
-    /// assert!(format!("{store:?}").contains("fsync: false"));
-    /// ```
     #[must_use]
     pub fn fsync(self, fsync: bool) -> Self {
         self.set(|options| options.fsync = fsync)
@@ -224,14 +188,6 @@ impl FileStore {
     ///
     /// A file that is replaced keeps its mode and, where this process may do that, its owner. On Windows
     /// this does nothing.
-    ///
-    /// ```
-    /// use express_session::store::file::FileStore;
-    ///
-    /// // For an Express application of another user in the same group.
-    /// let store = FileStore::new("./sessions").mode(0o660);
-    /// # let _ = store;
-    /// ```
     #[must_use]
     pub fn mode(self, mode: u32) -> Self {
         self.set(|options| options.mode = mode)
@@ -241,14 +197,6 @@ impl FileStore {
     ///
     /// After it, a call fails as [`TimedOut`](ErrorKind::TimedOut). If it has begun it is still
     /// carried out.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use express_session::store::file::FileStore;
-    ///
-    /// let store = FileStore::new("./sessions").timeout(Duration::from_secs(1));
-    /// assert!(format!("{store:?}").contains("timeout: 1s"));
-    /// ```
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         self.set(|options| options.timeout = timeout)

@@ -126,16 +126,6 @@ impl MemcachedStore {
     ///
     /// Those of [`new`](Self::new), [`ErrorKind::Unavailable`] where there is no server, and
     /// [`ErrorKind::Refused`] where it is too old or runs without CAS.
-    ///
-    /// ```no_run
-    /// use express_session::store::memcached::MemcachedStore;
-    ///
-    /// # async fn start() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = MemcachedStore::connect("memcached://127.0.0.1?prefix=sess:").await?;
-    /// # let _ = store;
-    /// # Ok(())
-    /// # }
-    /// ```
     pub async fn connect(url: &str) -> Result<Self, Error> {
         let store = Self::new(url)?;
         // Any key will do, to see whether the commands are known.
@@ -149,15 +139,6 @@ impl MemcachedStore {
     ///
     /// With nothing, [`clear`](express_session_core::store::Admin::clear) takes every key of the server
     /// for a session; so it does with those of a store whose prefix merely begins with this one.
-    ///
-    /// ```
-    /// # use express_session::store::memcached::MemcachedStore;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = MemcachedStore::new("memcached://127.0.0.1")?.prefix("sess:");
-    /// assert!(format!("{store:?}").contains(r#"prefix: "sess:""#));
-    /// # Ok(())
-    /// # }
-    /// ```
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<Arc<str>>) -> Self {
         self.options.prefix = prefix.into();
@@ -170,17 +151,6 @@ impl MemcachedStore {
     /// As in connect-memcached it is for all sessions, in whole seconds, and zero is as if it were not
     /// set. A cookie that lives longer than its record looks like a logout to the visitor. With it, a
     /// request that only reads takes one round trip and not two.
-    ///
-    /// ```
-    /// # use express_session::store::memcached::MemcachedStore;
-    /// # use std::time::Duration;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let hour = Duration::from_secs(3600);
-    /// let store = MemcachedStore::new("memcached://127.0.0.1")?.ttl(hour);
-    /// assert!(format!("{store:?}").contains("ttl: Some(3600s)"));
-    /// # Ok(())
-    /// # }
-    /// ```
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.options.ttl = Some(ttl);
@@ -192,17 +162,6 @@ impl MemcachedStore {
     /// A call that got no connection in that time ends with [`ErrorKind::Unavailable`], one that got no
     /// answer with [`ErrorKind::TimedOut`]: whether it happened is then not known. A listing may take
     /// longer, for as long as something comes.
-    ///
-    /// ```
-    /// # use express_session::store::memcached::MemcachedStore;
-    /// # use std::time::Duration;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let second = Duration::from_secs(1);
-    /// let store = MemcachedStore::new("memcached://127.0.0.1")?.timeout(second);
-    /// assert!(format!("{store:?}").contains("timeout: 1s"));
-    /// # Ok(())
-    /// # }
-    /// ```
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
@@ -214,15 +173,6 @@ impl MemcachedStore {
     ///
     /// More calls at once wait for a connection. One that was not used for a minute is replaced. Call
     /// it before the store is cloned: the clones keep the connections that they have.
-    ///
-    /// ```
-    /// # use express_session::store::memcached::MemcachedStore;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = MemcachedStore::new("memcached://127.0.0.1")?.max_connections(50);
-    /// assert!(format!("{store:?}").contains("max_connections: 50"));
-    /// # Ok(())
-    /// # }
-    /// ```
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.pool = Arc::new(self.pool.resized(connections));

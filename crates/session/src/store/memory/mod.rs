@@ -122,16 +122,6 @@ impl MemoryStore {
 
     /// Makes an empty store, without caps, where a session without an expiry of its own ends after a
     /// day.
-    ///
-    /// ```
-    /// use express_session::store::memory::MemoryStore;
-    ///
-    /// let store = MemoryStore::new();
-    /// assert_eq!(
-    ///     format!("{store:?}"),
-    ///     "MemoryStore { sessions: 0, ttl: Some(86400s), max_sessions: None, max_bytes: None }",
-    /// );
-    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::with(Options { ttl: Some(DAY), max_sessions: None, max_bytes: None })
@@ -145,16 +135,6 @@ impl MemoryStore {
     ///
     /// Like the other options it gives a new, empty store, so it must be set before the store is
     /// used.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use express_session::store::memory::MemoryStore;
-    ///
-    /// let store = MemoryStore::new().ttl(Duration::from_secs(1800));
-    /// assert!(format!("{store:?}").contains("ttl: Some(1800s)"));
-    /// let leaking = MemoryStore::new().ttl(None);
-    /// assert!(format!("{leaking:?}").contains("ttl: None"));
-    /// ```
     #[must_use]
     pub fn ttl(self, ttl: impl Into<Option<Duration>>) -> Self {
         Self::with(Options { ttl: ttl.into(), ..self.shared.options })

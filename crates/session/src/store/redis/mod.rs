@@ -195,16 +195,6 @@ impl RedisStore {
     /// Makes a store at an address as [`new`](Self::new) does, and connects at once: what is wrong with
     /// the address or the login shows when the application starts.
     ///
-    /// ```no_run
-    /// use express_session::store::redis::RedisStore;
-    ///
-    /// # async fn example() -> Result<(), express_session::store::Error> {
-    /// let store = RedisStore::connect("redis://127.0.0.1").await?.prefix("shop:");
-    /// # let _ = store;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
     /// # Errors
     ///
     /// [`ErrorKind::Other`] where the address cannot be used, [`ErrorKind::Unavailable`] where nothing
@@ -257,13 +247,6 @@ impl RedisStore {
     /// Two applications on one server need two prefixes. Neither may begin with the other, as `a:`
     /// and `a:b:` do, or clearing the one clears both. An empty one takes every text of the database
     /// for a session, and clears it.
-    ///
-    /// ```
-    /// # use express_session::store::redis::RedisStore;
-    /// let store = RedisStore::new("redis://127.0.0.1")?.prefix("shop:");
-    /// assert!(format!("{store:?}").contains(r#"prefix: "shop:""#));
-    /// # Ok::<(), express_session::store::Error>(())
-    /// ```
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<Arc<str>>) -> Self {
         self.options.prefix = prefix.into();
@@ -275,14 +258,6 @@ impl RedisStore {
     ///
     /// It begins anew with each save and touch. It does not override an expiry of the cookie, as it
     /// does not in connect-redis since version 4; for that there is [`ttl_with`](Self::ttl_with).
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use express_session::store::redis::RedisStore;
-    /// let store = RedisStore::new("redis://127.0.0.1")?.ttl(Duration::from_secs(1800));
-    /// assert!(format!("{store:?}").contains("ttl: 1800s"));
-    /// # Ok::<(), express_session::store::Error>(())
-    /// ```
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.options.ttl = Ttl::Default(if ttl.is_zero() { DAY } else { ttl });
@@ -316,13 +291,6 @@ impl RedisStore {
     /// The server then only ever grows, unless it has a `maxmemory-policy`. A session whose time is
     /// over is still destroyed where it is saved, and its cookie ends in the browser, but a copy of the
     /// cookie works for ever. Touches do nothing.
-    ///
-    /// ```
-    /// # use express_session::store::redis::RedisStore;
-    /// let store = RedisStore::new("redis://127.0.0.1")?.disable_ttl(true);
-    /// assert!(format!("{store:?}").contains("disable_ttl: true"));
-    /// # Ok::<(), express_session::store::Error>(())
-    /// ```
     #[must_use]
     pub fn disable_ttl(mut self, disable: bool) -> Self {
         self.options.keeps_ttl = !disable;
@@ -331,15 +299,6 @@ impl RedisStore {
 
     /// Says whether reading a session leaves its expiry alone, so that it ends a fixed time after its
     /// last change. By default it begins anew with each request.
-    ///
-    /// ```
-    /// # use express_session::store::redis::RedisStore;
-    /// use express_session::store::Store as _;
-    ///
-    /// let store = RedisStore::new("redis://127.0.0.1")?.disable_touch(true);
-    /// assert!(!store.supports_touch());
-    /// # Ok::<(), express_session::store::Error>(())
-    /// ```
     #[must_use]
     pub fn disable_touch(mut self, disable: bool) -> Self {
         self.options.touches = !disable;
@@ -350,13 +309,6 @@ impl RedisStore {
     /// default, at least one.
     ///
     /// More makes these faster, and lets all others wait longer for each step.
-    ///
-    /// ```
-    /// # use express_session::store::redis::RedisStore;
-    /// let store = RedisStore::new("redis://127.0.0.1")?.scan_count(1000);
-    /// assert!(format!("{store:?}").contains("scan_count: 1000"));
-    /// # Ok::<(), express_session::store::Error>(())
-    /// ```
     #[must_use]
     pub fn scan_count(mut self, count: usize) -> Self {
         self.options.scan_count = count.max(1);
@@ -368,14 +320,6 @@ impl RedisStore {
     /// What takes several round trips may take it several times: a touch with
     /// [`ttl_with`](Self::ttl_with), and what goes over all sessions. Of this, connecting to one server may
     /// take a second. A cluster's node is not waited for longer than 5 seconds in any case.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use express_session::store::redis::RedisStore;
-    /// let store = RedisStore::new("redis://127.0.0.1")?.timeout(Duration::from_millis(500));
-    /// assert!(format!("{store:?}").contains("timeout: 500ms"));
-    /// # Ok::<(), express_session::store::Error>(())
-    /// ```
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
@@ -400,15 +344,6 @@ impl RedisStore {
     /// A connection [of the application's](Self::with_connection) is the only one: all that the
     /// application asks over it waits too. Numbers beyond what the server has time out always; no replicas
     /// are none to wait for.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use express_session::store::redis::RedisStore;
-    /// let store = RedisStore::new("redis+sentinel://a,b,c/mymaster")?
-    ///     .wait_for_replicas(1, Duration::from_millis(250));
-    /// assert!(format!("{store:?}").contains("wait_for_replicas: Some"));
-    /// # Ok::<(), express_session::store::Error>(())
-    /// ```
     #[must_use]
     pub fn wait_for_replicas(mut self, replicas: usize, timeout: Duration) -> Self {
         self.options.replicas = Replicas::new(replicas, timeout);
@@ -416,16 +351,6 @@ impl RedisStore {
     }
 
     /// Asks whether the server is there: for a health check, or before the first request.
-    ///
-    /// ```no_run
-    /// # use express_session::store::redis::RedisStore;
-    /// # async fn example(store: RedisStore) -> &'static str {
-    /// match store.ping().await {
-    ///     Ok(()) => "healthy",
-    ///     Err(_) => "unhealthy",
-    /// }
-    /// # }
-    /// ```
     ///
     /// # Errors
     ///

@@ -130,13 +130,6 @@ enum Cleanup {
 }
 
 /// How much a power cut may take.
-///
-/// ```
-/// use express_session::store::sqlite::{SqliteStore, Synchronous};
-///
-/// let store = SqliteStore::new("sessions.db").synchronous(Synchronous::Full);
-/// assert!(format!("{store:?}").contains("synchronous: Full"));
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Synchronous {
@@ -154,13 +147,6 @@ impl SqliteStore {
     /// connect-sqlite3's own default is a file `sessions` in the working folder, and
     /// connect-session-knex's `connect-session-knex.sqlite`. A new file can be read and written by its
     /// owner only; so can the two beside it, `-wal` and `-shm`, which belong to it while it is open.
-    ///
-    /// ```
-    /// use express_session::store::sqlite::SqliteStore;
-    ///
-    /// let store = SqliteStore::new("sessions.db");
-    /// assert!(format!("{store:?}").contains(r#"path: "sessions.db""#));
-    /// ```
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self::with(Options {
@@ -188,13 +174,6 @@ impl SqliteStore {
     ///
     /// Like the other options it gives a new store with threads of its own, so it must be set before
     /// the store is used.
-    ///
-    /// ```
-    /// use express_session::store::sqlite::{Dialect, SqliteStore};
-    ///
-    /// let store = SqliteStore::new("sessions.db").dialect(Dialect::BetterSqlite3SessionStore);
-    /// # let _ = store;
-    /// ```
     #[must_use]
     pub fn dialect(self, dialect: Dialect) -> Self {
         self.set(|options| options.dialect = Some(dialect))
@@ -202,26 +181,12 @@ impl SqliteStore {
 
     /// Names the table: `table` of connect-sqlite3, `tableName` of connect-session-knex. The default is
     /// `sessions`, the only name that better-sqlite3-session-store knows.
-    ///
-    /// ```
-    /// use express_session::store::sqlite::SqliteStore;
-    ///
-    /// let store = SqliteStore::new("sessions.db").table("visitors");
-    /// assert!(format!("{store:?}").contains(r#"table: "visitors""#));
-    /// ```
     #[must_use]
     pub fn table(self, table: impl Into<String>) -> Self {
         self.set(|options| options.table = table.into())
     }
 
     /// Names the column of the id, as connect-session-knex's `sidFieldName` does. The default is `sid`.
-    ///
-    /// ```
-    /// use express_session::store::sqlite::SqliteStore;
-    ///
-    /// let store = SqliteStore::new("sessions.db").sid_field_name("session_id");
-    /// assert!(format!("{store:?}").contains(r#"sid_field_name: "session_id""#));
-    /// ```
     #[must_use]
     pub fn sid_field_name(self, name: impl Into<String>) -> Self {
         self.set(|options| options.sid_field_name = name.into())
@@ -230,13 +195,6 @@ impl SqliteStore {
     /// Says whether to make the table where there is none, as connect-session-knex's `createTable`. The
     /// default is true. With false, a missing table fails every call, as
     /// [`Refused`](ErrorKind::Refused), and a missing table of locks every [`lock`](Store::lock).
-    ///
-    /// ```
-    /// use express_session::store::sqlite::SqliteStore;
-    ///
-    /// let store = SqliteStore::new("sessions.db").create_table(false);
-    /// # let _ = store;
-    /// ```
     #[must_use]
     pub fn create_table(self, create: bool) -> Self {
         self.set(|options| options.create_table = create)
@@ -245,13 +203,6 @@ impl SqliteStore {
     /// Says whether to make the file's folder where there is none, as connect-sqlite3's
     /// `createDirIfNotExists`. The default is false: a path with a slip in it is an error, and no new and
     /// empty database.
-    ///
-    /// ```
-    /// use express_session::store::sqlite::SqliteStore;
-    ///
-    /// let store = SqliteStore::new("var/sessions.db").create_dir_if_not_exists(true);
-    /// # let _ = store;
-    /// ```
     #[must_use]
     pub fn create_dir_if_not_exists(self, create: bool) -> Self {
         self.set(|options| options.create_dir_if_not_exists = create)
@@ -263,14 +214,6 @@ impl SqliteStore {
     /// The time begins anew with each save. Whether a touch begins it anew too is the dialect's: in
     /// better-sqlite3-session-store's it does. In the others, a visitor who only reads is logged out a
     /// day after the last save; give such sessions a max age if that is too soon.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use express_session::store::sqlite::SqliteStore;
-    ///
-    /// let store = SqliteStore::new("sessions.db").ttl(Duration::from_secs(1800));
-    /// assert!(format!("{store:?}").contains("ttl: 1800s"));
-    /// ```
     #[must_use]
     pub fn ttl(self, ttl: Duration) -> Self {
         self.set(|options| options.ttl = ttl)
@@ -284,15 +227,6 @@ impl SqliteStore {
     /// It is done when the store is used: after the first call, and after a call that comes an interval
     /// later by its own `now`, on the thread that writes, 500 ids at a time with the calls going first. An
     /// expired session is never returned, however long it stays in the table.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use express_session::store::sqlite::SqliteStore;
-    ///
-    /// let hourly = SqliteStore::new("sessions.db").cleanup_interval(Duration::from_secs(3600));
-    /// let never = SqliteStore::new("sessions.db").cleanup_interval(None);
-    /// # let _ = (hourly, never);
-    /// ```
     #[must_use]
     pub fn cleanup_interval(self, interval: impl Into<Option<Duration>>) -> Self {
         let interval = interval.into().map_or(Cleanup::Never, Cleanup::Every);
@@ -305,13 +239,6 @@ impl SqliteStore {
     ///
     /// The file remembers it, and the npm stores use it as it is. `false` leaves the file as it is, for
     /// a file system without shared memory. Where the log cannot be turned on, the store works without.
-    ///
-    /// ```
-    /// use express_session::store::sqlite::SqliteStore;
-    ///
-    /// let store = SqliteStore::new("sessions.db").concurrent_db(false);
-    /// # let _ = store;
-    /// ```
     #[must_use]
     pub fn concurrent_db(self, concurrent: bool) -> Self {
         self.set(|options| options.concurrent_db = concurrent)
@@ -319,13 +246,6 @@ impl SqliteStore {
 
     /// Says how much a power cut may take. The default is [`Synchronous::Normal`]: the saves of the last
     /// moments. Without a write-ahead log it is always [`Synchronous::Full`].
-    ///
-    /// ```
-    /// use express_session::store::sqlite::{SqliteStore, Synchronous};
-    ///
-    /// let store = SqliteStore::new("sessions.db").synchronous(Synchronous::Full);
-    /// # let _ = store;
-    /// ```
     #[must_use]
     pub fn synchronous(self, synchronous: Synchronous) -> Self {
         self.set(|options| options.synchronous = synchronous)
@@ -335,14 +255,6 @@ impl SqliteStore {
     ///
     /// Meanwhile the other calls that write wait too. Longer than the [`timeout`](Self::timeout) makes no
     /// sense: nobody waits for the result any more.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use express_session::store::sqlite::SqliteStore;
-    ///
-    /// let store = SqliteStore::new("sessions.db").busy_timeout(Duration::from_secs(1));
-    /// assert!(format!("{store:?}").contains("busy_timeout: 1s"));
-    /// ```
     #[must_use]
     pub fn busy_timeout(self, timeout: Duration) -> Self {
         self.set(|options| options.busy_timeout = timeout)
@@ -352,14 +264,6 @@ impl SqliteStore {
     ///
     /// After it, a call fails as [`TimedOut`](ErrorKind::TimedOut). If it has begun it is still
     /// carried out.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use express_session::store::sqlite::SqliteStore;
-    ///
-    /// let store = SqliteStore::new("sessions.db").timeout(Duration::from_secs(1));
-    /// assert!(format!("{store:?}").contains(", timeout: 1s"));
-    /// ```
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         self.set(|options| options.timeout = timeout)
@@ -369,13 +273,6 @@ impl SqliteStore {
     ///
     /// They only load: what a request that reads and renews its session does is done by the thread that
     /// writes. With 0, as for `:memory:`, that does everything.
-    ///
-    /// ```
-    /// use express_session::store::sqlite::SqliteStore;
-    ///
-    /// let store = SqliteStore::new("sessions.db").readers(0);
-    /// assert!(format!("{store:?}").contains("readers: 0"));
-    /// ```
     #[must_use]
     pub fn readers(self, readers: usize) -> Self {
         self.set(|options| options.readers = readers)
