@@ -46,7 +46,7 @@ impl RequestSession {
         body: BodyKind,
     ) -> Result<Committed, Commit> {
         let mut commit = Commit::new(body);
-        if !self.config.store.answers_at_once() || self.state().session.lock().is_some() {
+        if !self.config.store.never_waits() || self.state().session.lock().is_some() {
             return Err(commit);
         }
         // Without another handle, no operation can be under way, and nothing looks at the state afterwards.

@@ -17,10 +17,10 @@ use super::memory::MemoryStore;
 
 type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
-/// A store whose kind is known at run time only: any [`Store`], behind a pointer.
+/// Any [`Store`] behind a pointer, for a kind that is known only at run time.
 ///
-/// Each call costs one allocation more than that of the store itself, but for the memory store, which is called
-/// without. A clone is the same store.
+/// Each call costs one more allocation than that of the store itself, except for the memory store. Clones are
+/// the same store.
 ///
 /// ```
 /// use express_session::store::AnyStore;
@@ -35,7 +35,7 @@ pub struct AnyStore(Kind);
 
 #[derive(Clone)]
 enum Kind {
-    /// Known, so that its calls, which are done at once, need not be boxed.
+    /// Known, so that its calls, which never wait, need not be boxed.
     Memory(MemoryStore),
     Other(Arc<dyn Erased>),
 }
@@ -51,7 +51,7 @@ macro_rules! ask {
 }
 
 impl AnyStore {
-    /// Takes a store.
+    /// Wraps a store.
     pub fn new<S: Store>(store: S) -> Self {
         let any: &dyn Any = &store;
         if let Some(known) = any.downcast_ref::<Self>() {
@@ -63,12 +63,12 @@ impl AnyStore {
         })
     }
 
-    /// Says whether no call of this store ever waits.
-    pub(crate) fn answers_at_once(&self) -> bool {
+    /// Returns whether the calls of this store never wait.
+    pub(crate) fn never_waits(&self) -> bool {
         matches!(self.0, Kind::Memory(_))
     }
 
-    /// Renews a record without loading it, where that can be done at once, and says whether it was.
+    /// Touches a record without loading it, if that needs no wait, and returns whether it did.
     pub(crate) fn load_and_touch_now(&self, id: &SessionId, now: Timestamp) -> bool {
         match &self.0 {
             Kind::Memory(store) => store.touch_only(id, now),
