@@ -84,10 +84,10 @@ impl Options {
         self.keep(lock, &leases)
     }
 
-    /// Removes every lock whose lease is over.
+    /// Removes every lock whose lease has ended.
     pub(super) fn drop_leases(&self, now: Timestamp) -> Result<(), Error> {
         for number in 0..LOCKS {
-            // Without the store's lock, which most of the time nobody has reason to take.
+            // Without the store's lock, which is rarely needed.
             if !self.leases_path(number).try_exists().map_err(failed)? {
                 continue;
             }

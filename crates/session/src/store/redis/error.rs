@@ -1,4 +1,4 @@
-//! What a driver's error means to the caller of a store.
+//! Maps driver errors to store errors.
 
 use ::redis::{ErrorKind as DriverKind, RedisError, make_extension_error};
 use express_session_core::store::{Error, ErrorKind};
