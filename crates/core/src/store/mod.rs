@@ -756,7 +756,10 @@ mod tests {
         assert_eq!(format!("{:?}", Cursor::new("secret")), "Cursor(redacted)");
         assert_eq!(Cursor::new("secret").as_str(), "secret");
         let token = LockToken::from_random([7; LockToken::BYTES]);
-        assert_eq!((format!("{token:?}").as_str(), token.as_bytes()), ("LockToken(redacted)", &[7; 16]));
+        assert_eq!(
+            (format!("{token:?}").as_str(), token.as_bytes()),
+            ("LockToken(redacted)", &[7; 16])
+        );
     }
 
     #[test]

@@ -72,7 +72,8 @@ impl NativeMemory {
     /// Returns some of the sessions.
     #[napi(catch_unwind)]
     pub fn list(&self, after: Option<String>, limit: u32, now: f64) -> napi::Result<Listing> {
-        now_or_error(self.0.list(after.map(Cursor::new), limit as usize, time(now))).map(Listing::from)
+        now_or_error(self.0.list(after.map(Cursor::new), limit as usize, time(now)))
+            .map(Listing::from)
     }
 
     /// Returns the number of sessions.

@@ -665,3 +665,25 @@ const SLOTS: usize = 32;
 const STEP: usize = 64;
 /// No time of JavaScript's.
 const NEVER: i64 = i64::MIN;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_is_set_and_shown() {
+        let store = FileStore::new("./sessions")
+            .ttl(Duration::from_secs(1800))
+            .file_extension(".session")
+            .reap_interval(None)
+            .fsync(false)
+            .mode(0o660)
+            .timeout(Duration::from_secs(1));
+        assert_eq!(
+            format!("{store:?}"),
+            r#"FileStore(Options { path: "./sessions", ttl: 1800s, file_extension: ".session", "#
+                .to_owned()
+                + "reap_interval: None, fsync: false, mode: 432, timeout: 1s })",
+        );
+    }
+}

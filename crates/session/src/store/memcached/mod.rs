@@ -331,3 +331,21 @@ fn loaded(item: Item, now: Timestamp) -> Result<Loaded, Error> {
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTIONS: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_is_set_and_shown() {
+        let store = MemcachedStore::new("memcached://127.0.0.1")
+            .unwrap()
+            .prefix("sess:")
+            .ttl(Duration::from_secs(3600))
+            .timeout(Duration::from_secs(1))
+            .max_connections(50);
+        let shown = format!("{store:?}");
+        let options = r#"prefix: "sess:", ttl: Some(3600s), timeout: 1s, max_connections: 50 }"#;
+        assert!(shown.ends_with(options), "{shown}");
+    }
+}

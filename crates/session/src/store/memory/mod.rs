@@ -547,6 +547,21 @@ mod tests {
     }
 
     #[test]
+    fn every_option_is_set_and_shown() {
+        let shown = |store: MemoryStore| format!("{store:?}");
+        assert_eq!(
+            shown(MemoryStore::new()),
+            "MemoryStore { sessions: 0, ttl: Some(86400s), max_sessions: None, max_bytes: None }",
+        );
+        let store = MemoryStore::new().ttl(Duration::from_secs(1800)).max_sessions(5).max_bytes(9);
+        assert_eq!(
+            shown(store.clone()),
+            "MemoryStore { sessions: 0, ttl: Some(1800s), max_sessions: Some(5), max_bytes: Some(9) }",
+        );
+        assert!(shown(store.ttl(None)).contains("ttl: None"));
+    }
+
+    #[test]
     fn locks_that_were_not_released_are_removed_by_calls_and_not_counted() {
         let store = MemoryStore::new().max_sessions(10).max_bytes(10_000);
         let (holder, lease) = (LockToken::from_random([1; 16]), Duration::from_millis(1000));

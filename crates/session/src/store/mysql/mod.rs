@@ -317,23 +317,6 @@ impl MySqlStore {
         calls.run(sid, query::run(shared, connection, until, query, locks)).await
     }
 
-    /// Starts the removal of what has expired, if it is time for that.
-    fn clear_if_due(&self, now: Timestamp) {
-        if !self.shared.clearing.is_due(now) {
-            return;
-        }
-        let store = self.clone();
-        tokio::spawn(async move {
-            if let Err(error) = store.purge(usize::MAX, now).await {
-                tracing::warn!(
-                    target: "express_session",
-                    error = &error as &dyn std::error::Error,
-                    "expired sessions were not removed",
-                );
-            }
-        });
-    }
-
     async fn current(&self, sid: &str, now: Timestamp) -> Result<Option<Loaded>, Error> {
         let parameters = vec![sid.into(), sql::from(now).into()];
         let mut rows = self.ask(Some(sid), |sql| &sql.load, parameters).await?.rows;
@@ -454,7 +437,7 @@ impl fmt::Debug for MySqlStore {
 
 impl Store for MySqlStore {
     async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
-        self.clear_if_due(now);
+        self.shared.clearing.purge_if_due(self, now);
         match key(id) {
             Some(sid) => self.current(sid, now).await,
             None => Ok(None),
@@ -467,7 +450,7 @@ impl Store for MySqlStore {
         record: &Record,
         now: Timestamp,
     ) -> Result<Created, Error> {
-        self.clear_if_due(now);
+        self.shared.clearing.purge_if_due(self, now);
         let sid = key(id).ok_or_else(unsuitable_id)?;
         let text = checked(&record.text)?;
         let (expires, from) = (self.expires(record.deadline, now), sql::from(now));
@@ -483,7 +466,7 @@ impl Store for MySqlStore {
         expected: Revision,
         now: Timestamp,
     ) -> Result<Updated, Error> {
-        self.clear_if_due(now);
+        self.shared.clearing.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(Updated::Gone) };
         match self.replace(sid, record, expected, None, now).await? {
             Fenced::Held(updated) => Ok(updated),
@@ -496,7 +479,7 @@ impl Store for MySqlStore {
             let live = self.load(id, now).await?;
             return Ok(live.map_or(Touched::Gone, |_| Touched::Done));
         }
-        self.clear_if_due(now);
+        self.shared.clearing.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(Touched::Gone) };
         let expires = self.expires(touch.deadline, now);
         let parameters = vec![expires.into(), sid.into(), sql::from(now).into()];
@@ -515,7 +498,7 @@ impl Store for MySqlStore {
             let loaded = self.load(id, now).await?;
             return Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }));
         }
-        self.clear_if_due(now);
+        self.shared.clearing.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(None) };
         let query = self.shared.sql.load_and_touch(sid, now, self.expires(None, now));
         let mut answer = self.query(Some(sid), Query::Text(query, 2), Locks::Unasked).await?;
@@ -542,7 +525,7 @@ impl Store for MySqlStore {
         lease: Duration,
         now: Timestamp,
     ) -> Result<LockOutcome, Error> {
-        self.clear_if_due(now);
+        self.shared.clearing.purge_if_due(self, now);
         let sid = key(id).ok_or_else(unsuitable_id)?;
         // Far beyond any lease, and within what the column holds.
         let lease = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX).min(u64::MAX / 4);
@@ -559,7 +542,7 @@ impl Store for MySqlStore {
         holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
-        self.clear_if_due(now);
+        self.shared.clearing.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(Fenced::Lost) };
         self.replace(sid, record, expected, Some(holder), now).await
     }
@@ -739,3 +722,30 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTIONS: usize = 10;
 /// The longest text that is sent as hexadecimal digits, at twice its size, to save a round trip.
 const SHORT: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_is_set_and_shown() {
+        let store = MySqlStore::new("mysql://localhost/shop").unwrap();
+        assert!(store.supports_touch());
+        let store = store
+            .table_name("web.visitors`")
+            .create_database_table(false)
+            .expiration(Duration::from_secs(1800))
+            .clear_expired(false)
+            .check_expiration_interval(Duration::from_secs(60))
+            .disable_touch(true)
+            .timeout(Duration::from_secs(1))
+            .connection_limit(50);
+        assert_eq!(
+            format!("{store:?}"),
+            "MySqlStore { table: `web`.`visitors```, create_database_table: false, expiration: 1800s, \
+             clear_expired: false, check_expiration_interval: 60s, disable_touch: true, timeout: 1s, \
+             connection_limit: Some(50) }",
+        );
+        assert!(!store.supports_touch());
+    }
+}

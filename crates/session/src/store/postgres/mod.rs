@@ -345,23 +345,6 @@ impl PostgresStore {
         }
         Ok(())
     }
-
-    /// Starts the removal of what has expired, if it is time for that.
-    fn prune_if_due(&self, now: Timestamp) {
-        if !self.shared.pruning.is_due(now) {
-            return;
-        }
-        let store = self.clone();
-        tokio::spawn(async move {
-            if let Err(error) = store.purge(usize::MAX, now).await {
-                tracing::warn!(
-                    target: "express_session",
-                    error = &error as &dyn std::error::Error,
-                    "expired sessions were not removed",
-                );
-            }
-        });
-    }
 }
 
 impl Default for Options {
@@ -398,7 +381,7 @@ impl fmt::Debug for PostgresStore {
 
 impl Store for PostgresStore {
     async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
-        self.prune_if_due(now);
+        self.shared.pruning.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(None) };
         let parameters = vec![text(sid), Box::new(sql::from(now))];
         let row = self.row(Some(sid), |sql| &sql.load, parameters).await;
@@ -411,7 +394,7 @@ impl Store for PostgresStore {
         record: &Record,
         now: Timestamp,
     ) -> Result<Created, Error> {
-        self.prune_if_due(now);
+        self.shared.pruning.purge_if_due(self, now);
         let sid = key(id).ok_or_else(unsuitable_id)?;
         let json = checked(&record.text)?;
         let expire = self.expire(record.deadline, now);
@@ -429,7 +412,7 @@ impl Store for PostgresStore {
         expected: Revision,
         now: Timestamp,
     ) -> Result<Updated, Error> {
-        self.prune_if_due(now);
+        self.shared.pruning.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(Updated::Gone) };
         let parameters = self.replacement(sid, record, expected, now)?;
         match self.row(Some(sid), |sql| &sql.update, parameters).await? {
@@ -443,7 +426,7 @@ impl Store for PostgresStore {
             let live = self.load(id, now).await?;
             return Ok(live.map_or(Touched::Gone, |_| Touched::Done));
         }
-        self.prune_if_due(now);
+        self.shared.pruning.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(Touched::Gone) };
         let expire = self.expire(touch.deadline, now);
         let parameters = vec![text(sid), Box::new(sql::from(now)), Box::new(expire)];
@@ -463,7 +446,7 @@ impl Store for PostgresStore {
             let loaded = self.load(id, now).await?;
             return Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }));
         }
-        self.prune_if_due(now);
+        self.shared.pruning.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(None) };
         let expire = self.expire(None, now);
         let parameters: Vec<Parameter> =
@@ -490,7 +473,7 @@ impl Store for PostgresStore {
         lease: Duration,
         now: Timestamp,
     ) -> Result<LockOutcome, Error> {
-        self.prune_if_due(now);
+        self.shared.pruning.purge_if_due(self, now);
         let sid = key(id).ok_or_else(unsuitable_id)?;
         // JavaScript's last date is within what PostgreSQL knows, and twice its distance is too.
         let lease = (lease.as_secs_f64() * 1000.0).min(Timestamp::MAX.millis() as f64);
@@ -507,7 +490,7 @@ impl Store for PostgresStore {
         holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
-        self.prune_if_due(now);
+        self.shared.pruning.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(Fenced::Lost) };
         let mut parameters = self.replacement(sid, record, expected, now)?;
         parameters.push(bytes(holder));
@@ -670,3 +653,31 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTIONS: usize = 10;
 /// How many records one statement removes.
 const STEP: i64 = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_is_set_and_shown() {
+        let store = PostgresStore::new("postgres://localhost").unwrap();
+        assert!(format!("{store:?}").contains(r#"table: "session","#));
+        let store = store
+            .schema_name("web")
+            .table_name("visitor's \"session\"")
+            .create_table_if_missing(true)
+            .ttl(Duration::from_secs(1800))
+            .disable_touch(true)
+            .prune_session_interval(None)
+            .timeout(Duration::from_secs(1))
+            .max_connections(50);
+        assert_eq!(
+            format!("{store:?}"),
+            r#"PostgresStore { table: "web"."visitor's ""session""", create_table_if_missing: true, "#
+                .to_owned()
+                + "ttl: 1800s, disable_touch: true, prune_session_interval: None, timeout: 1s, "
+                + "max_connections: 50 }",
+        );
+        assert!(!store.supports_touch());
+    }
+}

@@ -63,7 +63,9 @@ impl Address {
                     server: info(&server, parts.protocol())?,
                 })
             }
-            _ => Err(bad("its scheme is not one of redis, redis+sentinel, redis+cluster, redis+unix")),
+            _ => Err(bad(
+                "its scheme is not one of redis, redis+sentinel, redis+cluster, redis+unix",
+            )),
         }
     }
 

@@ -664,6 +664,27 @@ mod tests {
     }
 
     #[test]
+    fn every_option_is_set_and_shown() {
+        let store = store()
+            .prefix("shop:")
+            .ttl(Duration::from_secs(1800))
+            .disable_ttl(true)
+            .disable_touch(true)
+            .scan_count(1000)
+            .timeout(Duration::from_millis(500))
+            .wait_for_replicas(1, Duration::from_millis(250));
+        let shown = format!("{store:?}");
+        let options = r#"prefix: "shop:", ttl: 1800s, disable_ttl: true, disable_touch: true, "#
+            .to_owned()
+            + "scan_count: 1000, timeout: 500ms, wait_for_replicas: Some";
+        assert!(shown.contains(&options), "{shown}");
+        assert!(!store.supports_touch());
+        for store in [self::store().disable_ttl(true), self::store().disable_touch(true)] {
+            assert!(!store.supports_touch(), "{store:?}");
+        }
+    }
+
+    #[test]
     fn store_never_prints_its_password() {
         let store = RedisStore::new("redis://user:hunter2@127.0.0.1").unwrap();
         assert!(!format!("{store:?}").contains("hunter2"));

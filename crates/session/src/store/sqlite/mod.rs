@@ -572,3 +572,34 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const FIVE_SECONDS: Duration = Duration::from_secs(5);
 /// How many records a purge removes before other calls can write.
 const PURGE_STEP: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_is_set_and_shown() {
+        let store = SqliteStore::new("sessions.db")
+            .dialect(Dialect::BetterSqlite3SessionStore)
+            .table("visitors")
+            .sid_field_name("session_id")
+            .create_table(false)
+            .create_dir_if_not_exists(true)
+            .ttl(Duration::from_secs(1800))
+            .cleanup_interval(Duration::from_secs(3600))
+            .concurrent_db(false)
+            .synchronous(Synchronous::Full)
+            .busy_timeout(Duration::from_secs(1))
+            .timeout(Duration::from_secs(2))
+            .readers(0);
+        assert_eq!(
+            format!("{store:?}"),
+            r#"SqliteStore(Options { path: "sessions.db", dialect: Some(BetterSqlite3SessionStore), "#
+                .to_owned()
+                + r#"table: "visitors", sid_field_name: "session_id", create_table: false, "#
+                + "create_dir_if_not_exists: true, ttl: 1800s, cleanup_interval: Every(3600s), "
+                + "concurrent_db: false, synchronous: Full, busy_timeout: 1s, timeout: 2s, readers: 0 })",
+        );
+        assert!(format!("{:?}", store.cleanup_interval(None)).contains("cleanup_interval: Never"));
+    }
+}
