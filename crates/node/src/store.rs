@@ -1,11 +1,11 @@
-//! The stores, for JavaScript: one object for each, whose calls have a number and are answered later.
+//! The stores for JavaScript: one object for each, with numbered calls that are answered later.
 //!
-//! 1. A call waits for the store on a thread of the runtime's, never on JavaScript's. Its answer is once in the
-//!    mailbox of who has asked, also after a panic.
-//! 2. JavaScript says what time it is, so that a clock that a test moves moves the stores too.
-//! 3. A write is express-session's: the last one stays, and one after an end begins anew.
-//! 4. What fails is a text of a code, a message and a cause, line by line, of which lib/stores/failure.js makes
-//!    an error. None of them names an id or holds data.
+//! 1. A call waits for the store on the runtime's thread, never on JavaScript's. The caller's mailbox receives
+//!    exactly one answer, also after a panic.
+//! 2. JavaScript passes the time, so that a test that moves its clock moves the stores too.
+//! 3. A write is express-session's: the last one wins, and a write after a deletion creates the session again.
+//! 4. An error is a text with a code, a message and a cause on a line each, from which lib/stores/failure.js
+//!    makes an error. It names no id and holds no data.
 
 use std::fmt;
 use std::future::Future;
@@ -36,11 +36,11 @@ mod replace;
 mod runtime;
 mod seen;
 
-/// One store of whatever kind.
+/// A store of any kind.
 #[napi]
 pub struct NativeStore(Mutex<Option<Arc<Open>>>);
 
-/// What there is until the store is closed.
+/// The state of a store until it is closed.
 struct Open {
     backend: Box<dyn Backend>,
     seen: Seen,
@@ -60,7 +60,7 @@ pub struct Listing {
 
 #[napi]
 impl NativeStore {
-    /// Gives a session's record.
+    /// Returns a session's record.
     #[napi(catch_unwind)]
     pub fn load(&self, mailbox: &Mailbox, number: u32, id: String, now: f64) {
         self.call(mailbox, number, move |open| async move {
@@ -122,7 +122,7 @@ impl NativeStore {
         });
     }
 
-    /// Gives some of the sessions.
+    /// Returns some of the sessions.
     #[napi(catch_unwind)]
     pub fn list(
         &self,
@@ -139,7 +139,7 @@ impl NativeStore {
         });
     }
 
-    /// Gives the number of sessions.
+    /// Returns the number of sessions.
     #[napi(catch_unwind)]
     pub fn count(&self, mailbox: &Mailbox, number: u32, now: f64) {
         self.call(mailbox, number, move |open| async move {
@@ -165,11 +165,11 @@ impl NativeStore {
         });
     }
 
-    /// Lets go of the connections, when the calls that are under way are done.
+    /// Releases the connections after the running calls.
     #[napi(catch_unwind)]
     pub fn close(&self, mailbox: &Mailbox, number: u32) {
         let open = self.lock().take();
-        // There: what is let go of may need the runtime.
+        // On the runtime, which the connections may need to close.
         mailbox.call(number, move |call| async move {
             drop(open);
             call.answer(NOTHING);
@@ -183,8 +183,8 @@ impl NativeStore {
         Self(Mutex::new(Some(Arc::new(open))))
     }
 
-    /// Makes a call. It holds what it needs itself: when a worker thread is ended, its objects are freed while calls
-    /// of theirs are under way.
+    /// Makes a call, which owns its data: when a worker thread ends, its objects are freed while their calls still
+    /// run.
     fn call<F>(
         &self,
         mailbox: &Mailbox,
@@ -226,9 +226,9 @@ impl From<express_session::store::Page> for Listing {
     }
 }
 
-/// Panics on the runtime, so that a test can see that this too is an error in JavaScript, and no abort.
+/// Panics on the runtime, so that a test can check that JavaScript receives an error instead of an abort.
 #[napi(catch_unwind)]
-#[allow(clippy::missing_panics_doc, reason = "nobody else calls it")]
+#[allow(clippy::missing_panics_doc, reason = "only a test calls it")]
 pub fn panic_later(mailbox: &Mailbox, number: u32) {
     mailbox.call(number, |call| async move {
         let _call = call;
@@ -242,7 +242,7 @@ const NOTHING: Answer = Answer::A(Null);
 /// How many expired records are removed in a step.
 const PURGED: usize = 1000;
 
-/// Takes JavaScript's milliseconds. Beyond a number's end it is the end.
+/// Converts JavaScript's milliseconds, clamped to the range of the number.
 fn time(millis: f64) -> Timestamp {
     Timestamp::from_millis(millis as i64)
 }

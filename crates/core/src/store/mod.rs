@@ -1,15 +1,15 @@
-//! The port that every store implements: records and deadlines go in, commands and keys stay inside.
+//! The interface that every store implements.
 //!
-//! A store knows how to keep a text under a name until a time, and nothing of sessions: no cookie, no
-//! policy, no merge. The rules it must obey, which the laws of `express-session-testkit` check:
+//! A store keeps a text under an id until a deadline. It knows nothing of cookies, policies or merges. It
+//! must obey these rules, which the laws of `express-session-testkit` check:
 //!
 //! 1. A record is returned byte for byte as it was given.
 //! 2. A record whose deadline is at or before `now` is never returned. The deadline that the store
-//!    keeps is the truth; the `expires` inside the text is routinely older.
+//!    keeps decides; the `expires` inside the text is often older.
 //! 3. [`create`](Store::create) refuses an id that has a live record.
-//! 4. [`update`](Store::update) replaces the record only if nobody else did since `expected`, as one
-//!    atomic step. Otherwise it changes nothing, and says what is there instead.
-//! 5. What is gone stays gone: neither `update` nor [`touch`](Store::touch) brings a record back.
+//! 4. [`update`](Store::update) is a compare-and-swap: it replaces the record only if its revision is
+//!    still `expected`. Otherwise it changes nothing and returns the current record.
+//! 5. A deleted record stays deleted: neither `update` nor [`touch`](Store::touch) brings it back.
 //! 6. [`destroy`](Store::destroy) of an absent record is success.
 //! 7. A record that cannot be read is an error of kind [`ErrorKind::Corrupt`], and stays where it is.
 //! 8. A store that has [locks](Store::lock) checks them in the same atomic step that writes.
@@ -24,12 +24,11 @@ use crate::{SessionId, Timestamp};
 
 /// Keeps sessions between requests.
 ///
-/// Implement it for a store of your own; `express-session-testkit` has the laws to test it with.
-/// Time comes in as an argument, so that an expiry can be tested without waiting for it: a store on
-/// a server with a clock of its own uses `now` to turn a deadline into a remaining time.
+/// Implement it for a store of your own, and test that with the laws of `express-session-testkit`.
+/// The time is an argument, so that tests need not wait for an expiry. A store whose server has its own
+/// clock uses `now` to turn a deadline into a remaining time.
 ///
-/// Futures may be dropped at any await point. A store must then be left as if the call had either
-/// happened or not.
+/// Futures may be dropped at any await point. The call has then either happened or not, never in part.
 ///
 /// The example is a store for one session only, enough to show each verb.
 ///
@@ -109,25 +108,6 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     ///
     /// Any [`ErrorKind`]; a record that cannot be read is [`ErrorKind::Corrupt`].
-    ///
-    /// ```
-    /// use express_session_core::store::{Record, Store as _};
-    /// use express_session_core::{SessionId, Timestamp};
-    /// use express_session_testkit::MapStore;
-    /// # use express_session_testkit::block_on;
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { block_on(async {
-    /// let store = MapStore::default();
-    /// let id = SessionId::from_random([7; 24]);
-    /// let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
-    ///
-    /// assert_eq!(store.load(&id, now).await?, None);
-    /// store.create(&id, &record, now).await?;
-    /// let loaded = store.load(&id, now).await?.ok_or("no record")?;
-    /// assert_eq!(loaded.record, record);
-    /// # Ok(()) }) }
-    /// ```
     fn load(
         &self,
         id: &SessionId,
@@ -138,23 +118,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Any [`ErrorKind`]. An id that is in use is no error but [`Created::Taken`].
-    ///
-    /// ```
-    /// use express_session_core::store::{Created, Record, Store as _};
-    /// use express_session_core::{SessionId, Timestamp};
-    /// use express_session_testkit::MapStore;
-    /// # use express_session_testkit::block_on;
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { block_on(async {
-    /// let store = MapStore::default();
-    /// let id = SessionId::from_random([7; 24]);
-    /// let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
-    /// assert!(matches!(store.create(&id, &record, now).await?, Created::Done(_)));
-    /// assert_eq!(store.create(&id, &record, now).await?, Created::Taken);
-    /// # Ok(()) }) }
-    /// ```
+    /// Any [`ErrorKind`]. An id in use is [`Created::Taken`], not an error.
     fn create(
         &self,
         id: &SessionId,
@@ -162,31 +126,11 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<Created, Error>> + Send;
 
-    /// Replaces a record, if it still is the one that `expected` stands for.
+    /// Replaces a record if its revision is still `expected`.
     ///
     /// # Errors
     ///
-    /// Any [`ErrorKind`]. A conflict, and a record that is gone, are no errors but results.
-    ///
-    /// ```
-    /// use express_session_core::store::{Created, Record, Store as _, Updated};
-    /// use express_session_core::{SessionId, Timestamp};
-    /// use express_session_testkit::MapStore;
-    /// # use express_session_testkit::block_on;
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { block_on(async {
-    /// let store = MapStore::default();
-    /// let id = SessionId::from_random([7; 24]);
-    /// let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
-    /// store.create(&id, &record, now).await?;
-    /// let seen = store.load(&id, now).await?.ok_or("no record")?.revision;
-    ///
-    /// let changed = Record { text: r#"{"cookie":{},"views":1}"#.into(), deadline: None };
-    /// assert!(matches!(store.update(&id, &changed, seen, now).await?, Updated::Done(_)));
-    /// assert!(matches!(store.update(&id, &record, seen, now).await?, Updated::Conflict(_)));
-    /// # Ok(()) }) }
-    /// ```
+    /// Any [`ErrorKind`]. A conflict or a deleted record is a result, not an error.
     fn update(
         &self,
         id: &SessionId,
@@ -195,35 +139,13 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<Updated, Error>> + Send;
 
-    /// Moves a record's deadline, and its data not at all.
+    /// Moves a record's deadline without changing its data.
     ///
-    /// A touch does not change the revision: two requests that touch do not conflict.
+    /// A touch keeps the revision, so that two requests that touch do not conflict.
     ///
     /// # Errors
     ///
-    /// Any [`ErrorKind`]. A record that is gone is no error but [`Touched::Gone`].
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use express_session_core::store::{Record, Store as _, Touch, Touched};
-    /// use express_session_core::{SessionId, Timestamp};
-    /// use express_session_testkit::MapStore;
-    /// # use express_session_testkit::block_on;
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { block_on(async {
-    /// let store = MapStore::default();
-    /// let id = SessionId::from_random([7; 24]);
-    /// let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
-    /// store.create(&id, &record, now).await?;
-    ///
-    /// let deadline = Some(now.saturating_add(Duration::from_secs(60)));
-    /// let touch = Touch { cookie: "{}".into(), deadline };
-    /// assert_eq!(store.touch(&id, &touch, now).await?, Touched::Done);
-    /// store.destroy(&id).await?;
-    /// assert_eq!(store.touch(&id, &touch, now).await?, Touched::Gone);
-    /// # Ok(()) }) }
-    /// ```
+    /// Any [`ErrorKind`]. A deleted record is [`Touched::Gone`], not an error.
     fn touch(
         &self,
         id: &SessionId,
@@ -231,11 +153,10 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<Touched, Error>> + Send;
 
-    /// Loads the live record and, in the same step, starts its time anew: what a request that only
-    /// reads needs, in one round trip.
+    /// Loads the live record and resets its expiry in one round trip, for a request that only reads.
     ///
-    /// The new deadline is that of [`Touch::renewing`] the record. A store that cannot do both in one step
-    /// leaves this method alone: it is [`load`](Store::load), and the caller touches later.
+    /// The new deadline is that of [`Touch::renewing`] the record. The default only
+    /// [loads](Store::load) the record, and the caller touches it later.
     ///
     /// # Errors
     ///
@@ -275,39 +196,20 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     ///
     /// Any [`ErrorKind`].
-    ///
-    /// ```
-    /// use express_session_core::store::{Record, Store as _};
-    /// use express_session_core::{SessionId, Timestamp};
-    /// use express_session_testkit::MapStore;
-    /// # use express_session_testkit::block_on;
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { block_on(async {
-    /// let store = MapStore::default();
-    /// let id = SessionId::from_random([7; 24]);
-    /// let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
-    /// store.create(&id, &record, now).await?;
-    /// store.destroy(&id).await?;
-    /// assert_eq!(store.load(&id, now).await?, None);
-    /// store.destroy(&id).await?;
-    /// # Ok(()) }) }
-    /// ```
     fn destroy(&self, id: &SessionId) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Takes the lock of an id, if nobody else holds it, for as long as `lease` says. For the one who holds
-    /// it already, the lease starts anew.
+    /// Takes the lock of an id for the duration of `lease`, unless another holder has it. A holder that
+    /// locks again renews its lease.
     ///
-    /// A lock is a matter between those who ask for it: it keeps nobody else from writing. It belongs
-    /// to the id, whether or not that has a record, and is never seen as a session. It ends by
-    /// [`unlock`](Store::unlock) or by itself.
+    /// Locks are advisory: [`update`](Store::update) ignores them. A lock belongs to the id, with or without
+    /// a record, and is not listed as a session. It ends with [`unlock`](Store::unlock) or its lease.
     ///
-    /// A store that cannot check a lock in the step that writes leaves the three methods of locks alone.
+    /// Implement the three lock methods only if the store can check the lock in the step that writes.
     ///
     /// # Errors
     ///
-    /// Any [`ErrorKind`]; [`ErrorKind::Unsupported`] where the store has no locks. One that somebody else
-    /// holds is no error but [`LockOutcome::Held`].
+    /// Any [`ErrorKind`]; [`ErrorKind::Unsupported`] where the store has no locks. A lock of another holder
+    /// is [`LockOutcome::Held`], not an error.
     ///
     /// ```
     /// use std::time::Duration;
@@ -340,15 +242,15 @@ pub trait Store: Send + Sync + 'static {
         async { Err(without_locks()) }
     }
 
-    /// Replaces a record as [`update`](Store::update) does, if `holder` still has the lock: one atomic step.
+    /// Replaces a record as [`update`](Store::update) does, in one atomic step with the check that `holder`
+    /// still has the lock.
     ///
-    /// This is the fence: a holder whose lease has run out writes nothing, even if nobody has taken the
-    /// lock since.
+    /// The holder is a fencing token: once its lease has ended it writes nothing, even if the lock is free.
     ///
     /// # Errors
     ///
-    /// Any [`ErrorKind`]; [`ErrorKind::Unsupported`] where the store has no locks. A lock that is lost is no
-    /// error but [`Fenced::Lost`].
+    /// Any [`ErrorKind`]; [`ErrorKind::Unsupported`] where the store has no locks. A lost lock is
+    /// [`Fenced::Lost`], not an error.
     ///
     /// ```
     /// use std::time::Duration;
@@ -384,33 +286,11 @@ pub trait Store: Send + Sync + 'static {
         async { Err(without_locks()) }
     }
 
-    /// Gives a lock back. One that `holder` does not have, or not any more, is success and stays as it is.
+    /// Releases a lock. If `holder` does not have it, nothing changes, and that is a success.
     ///
     /// # Errors
     ///
     /// Any [`ErrorKind`]; [`ErrorKind::Unsupported`] where the store has no locks.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use express_session_core::store::{LockToken, LockOutcome, Store as _};
-    /// use express_session_core::{SessionId, Timestamp};
-    /// use express_session_testkit::MapStore;
-    /// # use express_session_testkit::block_on;
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { block_on(async {
-    /// let store = MapStore::default();
-    /// let id = SessionId::from_random([7; 24]);
-    /// let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let (one, other) = (LockToken::from_random([1; 16]), LockToken::from_random([2; 16]));
-    /// let lease = Duration::from_secs(30);
-    ///
-    /// store.lock(&id, one, lease, now).await?;
-    /// store.unlock(&id, other).await?;
-    /// assert_eq!(store.lock(&id, other, lease, now).await?, LockOutcome::Held);
-    /// store.unlock(&id, one).await?;
-    /// assert_eq!(store.lock(&id, other, lease, now).await?, LockOutcome::Acquired);
-    /// # Ok(()) }) }
-    /// ```
     fn unlock(
         &self,
         id: &SessionId,
@@ -420,9 +300,9 @@ pub trait Store: Send + Sync + 'static {
         async { Err(without_locks()) }
     }
 
-    /// Says whether [`touch`](Store::touch) is of any use here; `true` unless overridden.
+    /// Returns whether [`touch`](Store::touch) moves deadlines; `true` by default.
     ///
-    /// `false` is a store without a `touch` method in express-session: it is not called at all, and
+    /// `false` stands for an express-session store without a `touch` method: `touch` is never called, and
     /// an unmodified session keeps the deadline of its last save.
     ///
     /// ```
@@ -436,7 +316,7 @@ pub trait Store: Send + Sync + 'static {
     }
 }
 
-/// Lists, counts and clears a store: what an operator needs, and a request never does.
+/// Lists, counts and clears the sessions of a store, for operators.
 ///
 /// ```
 /// use express_session_core::store::{Admin as _, Record, Store as _};
@@ -459,10 +339,10 @@ pub trait Store: Send + Sync + 'static {
 /// # Ok(()) }) }
 /// ```
 pub trait Admin: Store {
-    /// Gives up to `limit` live sessions, going on from the page that `after` ended.
+    /// Returns up to `limit` live sessions, from the end of the page that returned `after`.
     ///
-    /// A session that is there from the first page to the last is given exactly once; one that
-    /// comes or goes meanwhile may be given or not. The order is the store's own.
+    /// A session that exists from the first page to the last is listed exactly once. One that is created or
+    /// deleted meanwhile may be missing. Each store has its own order.
     ///
     /// # Errors
     ///
@@ -499,76 +379,20 @@ pub trait Admin: Store {
     /// # Errors
     ///
     /// Any [`ErrorKind`].
-    ///
-    /// ```
-    /// use express_session_core::store::{Admin as _, Error, Record, Store as _};
-    /// use express_session_core::{SessionId, Timestamp};
-    /// use express_session_testkit::MapStore;
-    /// # use express_session_testkit::block_on;
-    ///
-    /// # fn main() -> Result<(), Error> { block_on(async {
-    /// let store = MapStore::default();
-    /// let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
-    /// for byte in 0..3 {
-    ///     store.create(&SessionId::from_random([byte; 24]), &record, now).await?;
-    /// }
-    /// assert_eq!(store.count(now).await?, 3);
-    /// # Ok(()) }) }
-    /// ```
     fn count(&self, now: Timestamp) -> impl Future<Output = Result<u64, Error>> + Send;
 
-    /// Removes every session of this store, and nothing outside of its prefix or table.
+    /// Removes every session under this store's prefix or in its table.
     ///
     /// # Errors
     ///
     /// Any [`ErrorKind`].
-    ///
-    /// ```
-    /// use express_session_core::store::{Admin as _, Error, Record, Store as _};
-    /// use express_session_core::{SessionId, Timestamp};
-    /// use express_session_testkit::MapStore;
-    /// # use express_session_testkit::block_on;
-    ///
-    /// # fn main() -> Result<(), Error> { block_on(async {
-    /// let store = MapStore::default();
-    /// let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
-    /// for byte in 0..3 {
-    ///     store.create(&SessionId::from_random([byte; 24]), &record, now).await?;
-    /// }
-    /// store.clear().await?;
-    /// assert_eq!(store.count(now).await?, 0);
-    /// # Ok(()) }) }
-    /// ```
     fn clear(&self) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Removes up to `limit` expired records, and says how many there were.
+    /// Removes up to `limit` expired records, and returns how many it removed.
     ///
     /// # Errors
     ///
     /// Any [`ErrorKind`].
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use express_session_core::store::{Admin as _, Error, Record, Store as _};
-    /// use express_session_core::{SessionId, Timestamp};
-    /// use express_session_testkit::MapStore;
-    /// # use express_session_testkit::block_on;
-    ///
-    /// # fn main() -> Result<(), Error> { block_on(async {
-    /// let store = MapStore::default();
-    /// let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: Some(now.saturating_add(Duration::from_secs(60))) };
-    /// for byte in 0..3 {
-    ///     store.create(&SessionId::from_random([byte; 24]), &record, now).await?;
-    /// }
-    /// assert_eq!(store.purge(10, now).await?, 0);
-    /// let later = now.saturating_add(Duration::from_secs(60));
-    /// assert_eq!(store.purge(2, later).await?, 2);
-    /// assert_eq!(store.purge(2, later).await?, 1);
-    /// # Ok(()) }) }
-    /// ```
     fn purge(
         &self,
         limit: usize,
@@ -576,35 +400,18 @@ pub trait Admin: Store {
     ) -> impl Future<Output = Result<u64, Error>> + Send;
 }
 
-/// What a store keeps under an id: the session's text, and until when.
-///
-/// ```
-/// use express_session_core::store::Record;
-///
-/// let record = Record { text: r#"{"cookie":{},"user":"bob"}"#.into(), deadline: None };
-/// assert_eq!(format!("{record:?}"), r#"Record { text: redacted, 26 bytes, deadline: None }"#);
-/// ```
+/// A stored session: its text and its deadline.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     /// The session as JSON, `{"cookie":{…},"views":1}`.
     pub text: Arc<str>,
-    /// When the record ends. `None` is a session without an expiry of its own (a browser-session
-    /// cookie), for which each store has a default, its `ttl`.
+    /// The time at which the record expires. `None` is a session without `max_age`, whose TTL the store
+    /// sets.
     pub deadline: Option<Timestamp>,
 }
 
 impl Record {
-    /// Says whether the record may still be returned at `now`.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::store::Record;
-    ///
-    /// let [before, deadline] = [1_000, 2_000].map(Timestamp::from_millis);
-    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: Some(deadline) };
-    /// assert!(record.is_live(before));
-    /// assert!(!record.is_live(deadline));
-    /// ```
+    /// Returns whether the record has not expired at `now`.
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.deadline.is_none_or(|deadline| deadline > now)
@@ -620,77 +427,37 @@ impl fmt::Debug for Record {
     }
 }
 
-/// A record as it was loaded, and which writing of it that was.
-///
-/// ```
-/// use express_session_core::store::{Loaded, Record, Revision};
-///
-/// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
-/// let first = Loaded { record, revision: Revision::new(1) };
-/// let same_text_again = Loaded { revision: Revision::new(2), ..first.clone() };
-/// assert_ne!(first, same_text_again);
-/// ```
+/// A loaded record and its revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
     /// The record.
     pub record: Record,
-    /// Which writing of the record this is.
+    /// The version of the record, for [`Store::update`].
     pub revision: Revision,
 }
 
-/// What [`Store::load_and_touch`] gives.
-///
-/// ```
-/// use express_session_core::store::{Loaded, Record, LoadedAndTouched, Revision};
-///
-/// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
-/// let loaded = Loaded { record, revision: Revision::new(1) };
-/// let renewed = LoadedAndTouched { loaded, is_touched: false };
-/// assert!(!renewed.is_touched, "the caller is to touch it");
-/// ```
+/// The result of [`Store::load_and_touch`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadedAndTouched {
-    /// The record, before or after its time was started anew.
+    /// The record, before or after its expiry was reset.
     pub loaded: Loaded,
-    /// Whether its deadline was moved; if not, it is still to be touched.
+    /// Whether the deadline was moved. If not, the caller has to touch the record.
     pub is_touched: bool,
 }
 
-/// Which writing of a record one has seen, whatever the store finds cheapest: a counter, or a digest
-/// of the text where another program writes too and keeps no counter.
-///
-/// ```
-/// use express_session_core::store::Revision;
-///
-/// let (first, second) = (Revision::new(1), Revision::new(2));
-/// assert_ne!(first, second);
-/// assert_eq!(Revision::of_text("{}"), Revision::of_text("{}"));
-/// ```
+/// The version of a record, for optimistic concurrency: a counter, or a digest of the text if other
+/// programs write to the store without counting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Revision(u128);
 
 impl Revision {
     /// Wraps a store's own number.
-    ///
-    /// ```
-    /// use express_session_core::store::Revision;
-    ///
-    /// const FIRST: Revision = Revision::new(1);
-    /// assert_eq!(FIRST.get(), 1);
-    /// ```
     #[must_use]
     pub const fn new(number: u128) -> Self {
         Self(number)
     }
 
-    /// Makes a revision of the text itself, for stores that another program writes to without counting: the
-    /// first 16 bytes of its SHA-256, big-endian.
-    ///
-    /// ```
-    /// use express_session_core::store::Revision;
-    ///
-    /// assert_eq!(Revision::of_text("").get(), 0xe3b0_c442_98fc_1c14_9afb_f4c8_996f_b924);
-    /// ```
+    /// Makes a revision from the first 16 bytes, big-endian, of the text's SHA-256.
     #[must_use]
     pub fn of_text(text: &str) -> Self {
         use sha2::Digest as _;
@@ -698,41 +465,26 @@ impl Revision {
         Self(digest.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte)))
     }
 
-    /// Gives the store its number back.
-    ///
-    /// ```
-    /// use express_session_core::store::Revision;
-    ///
-    /// let next = Revision::new(Revision::new(1).get() + 1);
-    /// assert_eq!(next, Revision::new(2));
-    /// ```
+    /// Returns the store's own number.
     #[must_use]
     pub const fn get(self) -> u128 {
         self.0
     }
 }
 
-/// What a touch moves: the deadline, and the `cookie` member for a store that keeps it current.
-///
-/// ```
-/// use express_session_core::store::Touch;
-///
-/// let touch = Touch { cookie: r#"{"path":"/"}"#.into(), deadline: None };
-/// assert_eq!(&*touch.cookie, r#"{"path":"/"}"#);
-/// assert_eq!(format!("{touch:?}"), "Touch { deadline: None, .. }");
-/// ```
+/// The new deadline of a touch, and the `cookie` member for stores that keep it current.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Touch {
-    /// The new JSON of the record's `cookie` member. Stores whose npm counterpart leaves the text
-    /// alone on touch (Redis, PostgreSQL, …) leave it alone too.
+    /// The new JSON of the record's `cookie` member. A store whose npm counterpart does not change the
+    /// text on touch (Redis, PostgreSQL, …) ignores it.
     pub cookie: Arc<str>,
     /// The new deadline, as in [`Record::deadline`].
     pub deadline: Option<Timestamp>,
 }
 
 impl Touch {
-    /// Makes the touch that starts a record's time anew: its cookie with the max age it began with, as
-    /// express-session's `touch()` makes it (item 57). `None` where the text is no session record.
+    /// Makes the touch that resets a record's expiry to its original max age, as express-session's
+    /// `touch()` does (item 57). Returns `None` if the text is not a session record.
     ///
     /// ```
     /// use express_session_core::Timestamp;
@@ -759,19 +511,7 @@ impl fmt::Debug for Touch {
     }
 }
 
-/// What became of a [`Store::create`].
-///
-/// ```
-/// use express_session_core::store::{Created, Revision};
-///
-/// fn revision(created: Created) -> Option<Revision> {
-///     match created {
-///         Created::Done(revision) => Some(revision),
-///         Created::Taken => None,
-///     }
-/// }
-/// assert_eq!(revision(Created::Taken), None);
-/// ```
+/// The result of [`Store::create`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Created {
     /// Stored, as this revision.
@@ -780,82 +520,43 @@ pub enum Created {
     Taken,
 }
 
-/// What became of a [`Store::update`].
-///
-/// ```
-/// use express_session_core::store::{Revision, Updated};
-///
-/// fn is_written(updated: &Updated) -> bool {
-///     match updated {
-///         Updated::Done(_) => true,
-///         Updated::Conflict(_) | Updated::Gone => false,
-///     }
-/// }
-/// assert!(is_written(&Updated::Done(Revision::new(2))));
-/// assert!(!is_written(&Updated::Gone));
-/// ```
+/// The result of [`Store::update`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Updated {
     /// Replaced; the record is now this revision.
     Done(Revision),
-    /// Not replaced: somebody else wrote this in the meantime.
+    /// Not replaced: another request has written this record since.
     Conflict(Loaded),
-    /// Not replaced: there is no live record any more.
+    /// Not replaced: there is no live record.
     Gone,
 }
 
-/// What became of a [`Store::touch`].
-///
-/// ```
-/// use express_session_core::store::Touched;
-///
-/// // What a server answers to `EXPIRE`, say: whether there was a record.
-/// let of_answer = |found: bool| if found { Touched::Done } else { Touched::Gone };
-/// assert_eq!(of_answer(false), Touched::Gone);
-/// ```
+/// The result of [`Store::touch`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Touched {
-    /// The deadline is moved.
+    /// The deadline was moved.
     Done,
-    /// There is no live record any more.
+    /// There is no live record.
     Gone,
 }
 
-/// Who holds a lock: a random number of its own for each time that one is asked for.
+/// A random number that identifies the holder of a lock.
 ///
-/// Prints as redacted: who knows it can write in the holder's place.
-///
-/// ```
-/// use express_session_core::store::LockToken;
-///
-/// assert_eq!(format!("{:?}", LockToken::from_random([7; 16])), "LockToken(redacted)");
-/// ```
+/// Its `Debug` output is redacted, since the number gives the right to write.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LockToken([u8; Self::BYTES]);
 
 impl LockToken {
-    /// How many random bytes make a holder: enough never to draw one twice.
+    /// The length in bytes, enough that two random tokens never meet.
     pub const BYTES: usize = 16;
 
-    /// Makes a holder from random bytes.
-    ///
-    /// ```
-    /// use express_session_core::store::LockToken;
-    ///
-    /// assert_ne!(LockToken::from_random([1; 16]), LockToken::from_random([2; 16]));
-    /// ```
+    /// Makes a token from random bytes.
     #[must_use]
     pub const fn from_random(bytes: [u8; Self::BYTES]) -> Self {
         Self(bytes)
     }
 
-    /// Gives a store the bytes to keep.
-    ///
-    /// ```
-    /// use express_session_core::store::LockToken;
-    ///
-    /// assert_eq!(LockToken::from_random([7; 16]).as_bytes(), &[7; 16]);
-    /// ```
+    /// Returns the bytes for the store to keep.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; Self::BYTES] {
         &self.0
@@ -868,71 +569,36 @@ impl fmt::Debug for LockToken {
     }
 }
 
-/// What became of a [`Store::lock`].
-///
-/// ```
-/// use express_session_core::store::LockOutcome;
-///
-/// // What a server answers to `SET … NX`, say: whether the key was set.
-/// let of_answer = |set: bool| if set { LockOutcome::Acquired } else { LockOutcome::Held };
-/// assert_eq!(of_answer(false), LockOutcome::Held);
-/// ```
+/// The result of [`Store::lock`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockOutcome {
-    /// The lock is the holder's, and the lease runs from now on.
+    /// The holder has the lock, and its lease has begun.
     Acquired,
-    /// Somebody else holds it.
+    /// Another holder has it.
     Held,
 }
 
-/// What became of a [`Store::update_locked`].
-///
-/// ```
-/// use express_session_core::store::{Fenced, Revision, Updated};
-///
-/// fn is_written(fenced: &Fenced) -> bool {
-///     matches!(fenced, Fenced::Held(Updated::Done(_)))
-/// }
-/// assert!(!is_written(&Fenced::Lost));
-/// ```
+/// The result of [`Store::update_locked`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fenced {
-    /// The holder has the lock, and this became of the update.
+    /// The holder has the lock; this is the result of the update.
     Held(Updated),
-    /// Not replaced: the lock is not the holder's any more.
+    /// Not replaced: the holder has lost the lock.
     Lost,
 }
 
-/// Where a listing goes on. Only the store that gave it can read it.
-///
-/// ```
-/// use express_session_core::store::Cursor;
-///
-/// assert_eq!(format!("{:?}", Cursor::new("an id, maybe")), "Cursor(redacted)");
-/// ```
+/// The position at which a listing continues, readable only by the store that made it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Cursor(Box<str>);
 
 impl Cursor {
     /// Wraps a store's own mark.
-    ///
-    /// ```
-    /// use express_session_core::store::Cursor;
-    ///
-    /// assert_ne!(Cursor::new("page 2"), Cursor::new("page 3"));
-    /// ```
     #[must_use]
     pub fn new(mark: impl Into<Box<str>>) -> Self {
         Self(mark.into())
     }
 
-    /// Gives the store its mark back.
-    ///
-    /// ```
-    /// use express_session_core::store::Cursor;
-    ///
-    /// assert_eq!(Cursor::new("page 2").as_str(), "page 2");
-    /// ```
+    /// Returns the store's own mark.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -940,20 +606,13 @@ impl Cursor {
 }
 
 impl fmt::Debug for Cursor {
-    /// A mark may well be an id.
+    /// Hides the mark, which may be an id.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Cursor(redacted)")
     }
 }
 
 /// One page of a listing.
-///
-/// ```
-/// use express_session_core::store::Page;
-///
-/// let nothing = Page { sessions: Vec::new(), next: None };
-/// assert!(nothing.sessions.is_empty() && nothing.next.is_none());
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// The sessions of this page.
@@ -962,10 +621,10 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
-/// Why a store could not do what it was asked.
+/// The error of a store.
 ///
-/// The message names no id and no data; the driver's own error is kept as the
-/// [source](StdError::source). A clone is the same error, for calls that share one.
+/// The message names no id and no data; the driver's own error is the [source](StdError::source). Clones
+/// share it, for calls that fail together.
 ///
 /// ```
 /// use express_session_core::store::{Error, ErrorKind};
@@ -981,16 +640,7 @@ pub struct Error {
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-/// What a caller can tell store errors apart by.
-///
-/// ```
-/// use express_session_core::store::{Error, ErrorKind};
-///
-/// fn is_temporary(error: &Error) -> bool {
-///     matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::TimedOut)
-/// }
-/// assert!(is_temporary(&Error::new(ErrorKind::TimedOut, "no answer within 5 s")));
-/// ```
+/// The kind of a store's [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -998,13 +648,13 @@ pub enum ErrorKind {
     Unavailable,
     /// The store did not answer in time. Whether the call happened is not known.
     TimedOut,
-    /// The record is not what a session looks like. It stays where it is.
+    /// The record is not a session. The store keeps it.
     Corrupt,
-    /// The store answered, and said no: credentials, permissions, a missing table, no space.
+    /// The store refused: credentials, permissions, a missing table, no space.
     Refused,
     /// This id or record cannot be kept in this store: too long, too large.
     Unsuitable,
-    /// This store has no such operation: no lock.
+    /// This store does not have the operation, such as locks.
     Unsupported,
     /// Anything else.
     Other,
@@ -1016,42 +666,19 @@ fn without_locks() -> Error {
 
 impl Error {
     /// Makes an error of a kind, with a message that holds no secret.
-    ///
-    /// ```
-    /// use express_session_core::store::{Error, ErrorKind};
-    ///
-    /// let error = Error::new(ErrorKind::Refused, "no such table");
-    /// assert_eq!(error.to_string(), "the session store refused: no such table");
-    /// ```
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<Arc<str>>) -> Self {
         Self { kind, message: message.into(), source: None }
     }
 
     /// Keeps the driver's own error as the source.
-    ///
-    /// ```
-    /// use std::error::Error as _;
-    /// use express_session_core::store::{Error, ErrorKind};
-    ///
-    /// let driver = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-    /// let error = Error::new(ErrorKind::Unavailable, "cannot connect").with_source(driver);
-    /// assert!(error.source().is_some_and(|source| source.is::<std::io::Error>()));
-    /// ```
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(Arc::from(source.into()));
         self
     }
 
-    /// Says which kind of failure it is.
-    ///
-    /// ```
-    /// use express_session_core::store::{Error, ErrorKind};
-    ///
-    /// let error = Error::new(ErrorKind::Unavailable, "cannot connect");
-    /// assert_eq!(error.kind(), ErrorKind::Unavailable);
-    /// ```
+    /// Returns the kind of the failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -1106,7 +733,7 @@ mod tests {
     }
 
     #[test]
-    fn touch_starts_the_time_of_a_record_anew() {
+    fn touch_resets_the_expiry_of_a_record() {
         let touch = Touch::renewing(r#"{"cookie":{"originalMaxAge":5}}"#, NOW).unwrap();
         assert_eq!(touch.deadline, Some(Timestamp::from_millis(NOW.millis() + 5)));
         assert_eq!(
@@ -1128,7 +755,11 @@ mod tests {
         assert_eq!(format!("{touch:?}"), "Touch { deadline: None, .. }");
         assert_eq!(format!("{:?}", Cursor::new("secret")), "Cursor(redacted)");
         assert_eq!(Cursor::new("secret").as_str(), "secret");
-        assert_eq!(format!("{:?}", LockToken::from_random([7; 16])), "LockToken(redacted)");
+        let token = LockToken::from_random([7; LockToken::BYTES]);
+        assert_eq!(
+            (format!("{token:?}").as_str(), token.as_bytes()),
+            ("LockToken(redacted)", &[7; 16])
+        );
     }
 
     #[test]

@@ -225,7 +225,7 @@ fn departures(wanted: &[String]) -> Result<Departures> {
         }
         let Some((number, _)) = Departures::all().active().find(|(_, snake)| camel(snake) == *name)
         else {
-            return refuse(format!("departures option: {name:?} is none of {}", available()));
+            return refuse(format!("departures option: {name:?} is not one of {}", available()));
         };
         on.set(number, true);
     }

@@ -1,4 +1,4 @@
-//! What JavaScript asks of a store, whichever it is.
+//! The calls that JavaScript makes to any store.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,11 +1,11 @@
-//! What fails, as a text that JavaScript makes an error of: its code, what happened, and why, line by line.
+//! Errors as a text for JavaScript: the code, the message and the cause, on a line each.
 
 use std::error::Error as _;
 
 use express_session::store::{Error, ErrorKind};
 use napi::Status;
 
-/// Of a store's error.
+/// Converts a store's error.
 pub(super) fn of(error: Error) -> napi::Error {
     let mut lines = vec![code(error.kind()).to_owned(), error.to_string()];
     if let Some(cause) = error.source() {
@@ -14,12 +14,12 @@ pub(super) fn of(error: Error) -> napi::Error {
     text(&lines)
 }
 
-/// Of a call after the store was closed.
+/// Makes the error of a call after the store was closed.
 pub(super) fn closed() -> napi::Error {
     text(&["ERR_STORE_CLOSED".to_owned(), "the session store is closed".to_owned()])
 }
 
-/// Of a call that came to no end.
+/// Makes the error of a call without an answer.
 pub(super) fn broken() -> napi::Error {
     text(&["ERR_STORE_FAILED".to_owned(), "the session store gives no answer".to_owned()])
 }
@@ -37,7 +37,7 @@ fn code(kind: ErrorKind) -> &'static str {
         ErrorKind::Refused => "ERR_STORE_REFUSED",
         ErrorKind::Unsuitable => "ERR_STORE_UNSUITABLE",
         ErrorKind::Unsupported => "ERR_STORE_UNSUPPORTED",
-        // Whatever kinds there will be.
+        // And any kind that is added later.
         ErrorKind::Other | _ => "ERR_STORE_FAILED",
     }
 }

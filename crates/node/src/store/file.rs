@@ -5,7 +5,7 @@ use napi_derive::napi;
 
 use super::{NativeStore, option};
 
-/// What the store can be told. Times are in milliseconds.
+/// The options of the store. Times are in milliseconds.
 #[napi(object)]
 #[derive(Debug)]
 #[allow(missing_docs, reason = "as the options of the store, in lib/stores.d.ts")]

@@ -1,7 +1,7 @@
 //! Calls on their way to the runtime, and answers on their way to JavaScript: many at a time.
 //!
-//! To wake a thread costs more than all of the rest. JavaScript sends the calls of a turn together, so that a store
-//! may send them to its server together; the answers that come together wake it once.
+//! Waking a thread costs more than all of the rest. JavaScript sends the calls of a turn together, so that a store
+//! can send them to its server together; answers that arrive together wake it once.
 
 use std::fmt;
 use std::future::Future;
@@ -17,46 +17,46 @@ use tokio::runtime::Handle;
 
 use super::{Listing, failure, runtime};
 
-/// The calls of one thread of JavaScript's, and their answers.
+/// The calls of one JavaScript thread, and their answers.
 #[napi]
 pub struct Mailbox {
     calls: Mutex<Vec<Work>>,
     answers: Arc<Answers>,
 }
 
-/// What there is to be taken: a number and an answer for each call.
+/// The answers that have arrived, each with the number of its call.
 #[napi(object, object_from_js = false)]
 pub struct Delivery {
     /// The numbers of the calls.
     pub numbers: Vec<u32>,
-    /// What each has come to.
+    /// The answer to each.
     pub answers: Vec<Answer>,
 }
 
 /// Nothing, a record, a number of sessions, some of them, or why there is no answer.
 pub type Answer = Either5<Null, String, f64, Listing, Error>;
 
-/// What is to be done for a call, down to its answer.
+/// The work of a call, including its answer.
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A call that has to be answered, and is once, whatever becomes of it.
+/// A call that is answered exactly once, also if it panics.
 pub(super) struct Call {
     number: u32,
     answers: Option<Arc<Answers>>,
 }
 
-/// What JavaScript has not taken yet.
+/// The answers that JavaScript has not taken yet.
 struct Answers {
     waiting: Mutex<Vec<(u32, Answer)>>,
     bell: Bell,
 }
 
-/// Calls a function of JavaScript's there, and keeps no process alive.
+/// Calls a JavaScript function on its thread, without keeping the process alive.
 type Bell = ThreadsafeFunction<(), Unknown<'static>, (), Status, false, true>;
 
 #[napi]
 impl Mailbox {
-    /// Takes the function that is called when there is something to be taken.
+    /// Makes a mailbox, with the function to call when answers arrive.
     #[napi(constructor, catch_unwind)]
     #[must_use]
     pub fn new(bell: Bell) -> Self {
@@ -64,7 +64,7 @@ impl Mailbox {
         Self { calls: Mutex::default(), answers: Arc::new(answers) }
     }
 
-    /// Lets the calls begin that were made.
+    /// Starts the calls that were made.
     #[napi(catch_unwind)]
     pub fn send(&self) {
         let calls = mem::take(&mut *lock(&self.calls));
@@ -74,12 +74,12 @@ impl Mailbox {
                     tokio::spawn(work);
                 }
             })),
-            // They go, and answer.
+            // Each answers when it is dropped.
             Err(_) => drop(calls),
         }
     }
 
-    /// Gives the answers that are there.
+    /// Returns the answers that have arrived.
     #[napi(catch_unwind)]
     #[must_use]
     pub fn take(&self) -> Delivery {
@@ -114,7 +114,7 @@ impl Call {
             return;
         }
         match Handle::try_current() {
-            // Behind those that have their answers too.
+            // After the other calls that have their answers.
             Ok(runtime) => drop(runtime.spawn(async move { answers.ring() })),
             Err(_) => answers.ring(),
         }
@@ -123,14 +123,14 @@ impl Call {
 
 impl Answers {
     fn ring(&self) {
-        // Where JavaScript has ended, nobody waits.
+        // If JavaScript has ended, this fails, and no call waits.
         self.bell.call((), ThreadsafeFunctionCallMode::NonBlocking);
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        // Only a panic leaves one without an answer, or a process that can have no more threads.
+        // Without an answer only after a panic, or if the process can have no more threads.
         self.post(Answer::E(failure::broken()));
     }
 }
@@ -148,7 +148,7 @@ impl fmt::Debug for Delivery {
     }
 }
 
-/// Nothing foreign runs while it is held.
+/// Ignores poisoning, since no other code runs while the lock is held.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

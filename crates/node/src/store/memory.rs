@@ -1,4 +1,4 @@
-//! Sessions in this process, for JavaScript: calls that wait for nothing, and so are made at once.
+//! Sessions in this process, for JavaScript, with synchronous calls.
 
 use std::future::Future;
 
@@ -26,11 +26,11 @@ impl NativeMemory {
         Self(option::set(store, max_bytes, |store, max| store.max_bytes(max as usize)))
     }
 
-    /// Gives a session's record.
+    /// Returns a session's record.
     #[napi(catch_unwind)]
     pub fn load(&self, id: String, now: f64) -> napi::Result<Option<String>> {
         let Some(id) = SessionId::new(id) else { return Ok(None) };
-        let loaded = at_once(self.0.load(&id, time(now)))?;
+        let loaded = now_or_error(self.0.load(&id, time(now)))?;
         Ok(loaded.map(|loaded| (*loaded.record.text).to_owned()))
     }
 
@@ -45,7 +45,7 @@ impl NativeMemory {
     ) -> napi::Result<()> {
         let id = SessionId::new(id).ok_or_else(|| failure::of(super::nameless()))?;
         let record = Record { text: text.into(), deadline: deadline.map(time) };
-        at_once(replace::replace(&self.0, &id, &record, None, time(now))).map(drop)
+        now_or_error(replace::replace(&self.0, &id, &record, None, time(now))).map(drop)
     }
 
     /// Moves the end of a session, where there is one.
@@ -59,44 +59,45 @@ impl NativeMemory {
     ) -> napi::Result<()> {
         let Some(id) = SessionId::new(id) else { return Ok(()) };
         let touch = Touch { cookie: cookie.into(), deadline: deadline.map(time) };
-        at_once(self.0.touch(&id, &touch, time(now))).map(drop)
+        now_or_error(self.0.touch(&id, &touch, time(now))).map(drop)
     }
 
     /// Ends a session.
     #[napi(catch_unwind)]
     pub fn destroy(&self, id: String) -> napi::Result<()> {
         let Some(id) = SessionId::new(id) else { return Ok(()) };
-        at_once(self.0.destroy(&id))
+        now_or_error(self.0.destroy(&id))
     }
 
-    /// Gives some of the sessions.
+    /// Returns some of the sessions.
     #[napi(catch_unwind)]
     pub fn list(&self, after: Option<String>, limit: u32, now: f64) -> napi::Result<Listing> {
-        at_once(self.0.list(after.map(Cursor::new), limit as usize, time(now))).map(Listing::from)
+        now_or_error(self.0.list(after.map(Cursor::new), limit as usize, time(now)))
+            .map(Listing::from)
     }
 
-    /// Gives the number of sessions.
+    /// Returns the number of sessions.
     #[napi(catch_unwind)]
     pub fn count(&self, now: f64) -> napi::Result<f64> {
-        at_once(self.0.count(time(now))).map(|count| count as f64)
+        now_or_error(self.0.count(time(now))).map(|count| count as f64)
     }
 
     /// Ends all sessions.
     #[napi(catch_unwind)]
     pub fn clear(&self) -> napi::Result<()> {
-        at_once(self.0.clear())
+        now_or_error(self.0.clear())
     }
 
     /// Removes the records of sessions that have ended.
     #[napi(catch_unwind)]
     pub fn purge(&self, now: f64) -> napi::Result<()> {
-        while at_once(self.0.purge(PURGED, time(now)))? == PURGED as u64 {}
+        while now_or_error(self.0.purge(PURGED, time(now)))? == PURGED as u64 {}
         Ok(())
     }
 }
 
 /// Makes a call that never waits.
-fn at_once<T>(call: impl Future<Output = Result<T, Error>>) -> napi::Result<T> {
+fn now_or_error<T>(call: impl Future<Output = Result<T, Error>>) -> napi::Result<T> {
     let waits = || Err(Error::new(ErrorKind::Other, "it waits"));
     call.now_or_never().unwrap_or_else(waits).map_err(failure::of)
 }

@@ -10,12 +10,12 @@ pub(super) fn set<S, T>(store: S, option: Option<T>, method: impl FnOnce(S, T) -
     }
 }
 
-/// Takes a number of milliseconds; whoever calls has checked it.
+/// Converts milliseconds, which JavaScript has checked.
 pub(super) fn time(millis: f64) -> Duration {
     Duration::try_from_secs_f64(millis / 1000.0).unwrap_or_default()
 }
 
-/// The same, where less than nothing is never.
+/// Converts milliseconds, where a negative number is never.
 pub(super) fn interval(millis: f64) -> Option<Duration> {
     (millis >= 0.0).then(|| time(millis))
 }

@@ -1,13 +1,12 @@
-//! A write that has no condition, as express-session's `set` is, made of those that have one.
+//! An unconditional write, as express-session's `set`, made of conditional ones.
 
 use express_session::store::{Created, Error, ErrorKind, Loaded, Record, Revision, Store, Updated};
 use express_session_core::{SessionId, Timestamp};
 
-/// Stores a record, whatever is there.
+/// Stores a record, replacing any other.
 ///
-/// One call where there is nothing and `seen` is none, or where `seen` is what is there; two where the one has
-/// turned into the other; otherwise one more for each that writes in between. The last one stays, as in Node's
-/// stores. What is no record goes: Node writes over it.
+/// It takes one call if `seen` is still true, two if the record has been created or deleted since, and one more
+/// for each concurrent write. The last write wins, as in Node's stores. A corrupt record is replaced too.
 pub(super) async fn replace<S: Store>(
     store: &S,
     id: &SessionId,
@@ -30,10 +29,10 @@ pub(super) async fn replace<S: Store>(
     Err(Error::new(ErrorKind::Unavailable, "others write this session all the time"))
 }
 
-/// What became of an attempt.
+/// The result of an attempt.
 enum Attempt {
     Done(Revision),
-    /// Nothing: something else was there than expected.
+    /// Nothing was written: this revision was there instead, or none.
     Other(Option<Revision>),
 }
 
@@ -59,5 +58,5 @@ async fn attempt<S: Store>(
     })
 }
 
-/// More than there are writers that meet.
+/// More than there are concurrent writers.
 const ATTEMPTS: usize = 100;

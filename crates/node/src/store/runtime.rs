@@ -1,7 +1,7 @@
 //! The thread on which all stores wait for their servers.
 //!
-//! One for the whole process, whichever threads of JavaScript ask: what many ask at the same time goes to a server in
-//! one piece, and comes back in one. It is never ended; the addon is linked so that it stays where it is.
+//! All JavaScript threads of the process share it, so that concurrent calls go to a server together. It never ends;
+//! the addon is linked so that it is not unloaded.
 
 use std::future;
 use std::io;
@@ -10,7 +10,7 @@ use std::thread;
 
 use tokio::runtime::{Builder, Handle};
 
-/// Gives the runtime there, and starts it with the first call.
+/// Returns its runtime, which the first call starts.
 pub(super) fn handle() -> io::Result<Handle> {
     let mut handle = HANDLE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(handle) = &*handle {

@@ -1,4 +1,4 @@
-//! What a record was when it was last read or written here: most often it still is that when it is written.
+//! The revisions of the records that were last read or written here, most of which are still current.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use express_session::store::Revision;
 use express_session_core::SessionId;
 use lru::LruCache;
 
-/// The revisions of the sessions that were used last. One that is missing, or out of date, costs a round trip.
+/// The revisions of the most recently used sessions. A missing or outdated one costs a round trip.
 pub(super) struct Seen(Mutex<LruCache<Box<str>, Revision>>);
 
 impl Seen {
@@ -27,7 +27,7 @@ impl Seen {
         self.lock().pop(id.as_str());
     }
 
-    /// Nothing foreign runs while it is held.
+    /// Ignores poisoning, since no other code runs while the lock is held.
     fn lock(&self) -> MutexGuard<'_, LruCache<Box<str>, Revision>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

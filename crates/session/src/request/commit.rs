@@ -52,7 +52,7 @@ impl RequestSession {
         body: BodyKind,
     ) -> Result<Committed, Commit> {
         let mut commit = Commit::new(body);
-        if !self.config.store.answers_at_once() {
+        if !self.config.store.never_waits() {
             return Err(commit);
         }
         // Without another handle, no operation can be under way, and nothing looks at the state afterwards.

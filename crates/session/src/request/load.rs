@@ -28,7 +28,7 @@ impl RequestSession {
 
     /// Loads without waiting: `None` where the store may have to be waited for, or another operation is under way.
     fn load_immediately(&self) -> Option<Result<(), Error>> {
-        if !self.config.store.answers_at_once() {
+        if !self.config.store.never_waits() {
             return None;
         }
         let _permit = self.operation.try_acquire().ok()?;

@@ -1,11 +1,12 @@
-//! When the next removal of expired sessions is due.
+//! The schedule for the removal of expired sessions.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use express_session_core::Timestamp;
+use express_session_core::store::Admin;
 
-/// Counts the time from the first call on, and says once for each interval that it is over.
+/// Counts intervals from the first call, and reports the end of each to one call.
 pub(super) struct Schedule {
     every: Option<Duration>,
     is_randomized: bool,
@@ -21,8 +22,8 @@ impl Schedule {
         Self { every, is_randomized, next: AtomicI64::new(UNARMED) }
     }
 
-    /// Says whether this is the call that has to see to it.
-    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+    /// Returns whether this call has to start the removal.
+    fn is_due(&self, now: Timestamp) -> bool {
         let Some(every) = self.every else { return false };
         let next = self.next.load(Ordering::Relaxed);
         if next != UNARMED && now.millis() < next {
@@ -32,6 +33,23 @@ impl Schedule {
         let is_ours =
             self.next.compare_exchange(next, later, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         is_ours && next != UNARMED
+    }
+
+    /// Starts a task that removes a store's expired sessions, if it is due.
+    pub(super) fn purge_if_due(&self, store: &(impl Admin + Clone), now: Timestamp) {
+        if !self.is_due(now) {
+            return;
+        }
+        let store = store.clone();
+        tokio::spawn(async move {
+            if let Err(error) = store.purge(usize::MAX, now).await {
+                tracing::warn!(
+                    target: "express_session",
+                    error = &error as &dyn std::error::Error,
+                    "expired sessions were not removed",
+                );
+            }
+        });
     }
 
     /// From a half to one and a half of the interval.

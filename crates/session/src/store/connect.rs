@@ -1,4 +1,4 @@
-//! A store by its URL, for applications that are told at run time where to keep sessions.
+//! Opens a store by its URL, for applications that read it from their environment.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -9,7 +9,7 @@ use express_session_core::store::Error;
 use super::AnyStore;
 use super::memory::MemoryStore;
 
-/// Opens the store at a URL, and connects, so that what is wrong with it shows at once.
+/// Opens the store at a URL, and connects, so that a failure shows when the application starts.
 ///
 /// | URL | store | feature |
 /// |---|---|---|
@@ -21,21 +21,17 @@ use super::memory::MemoryStore;
 /// | `sqlite:///var/lib/sessions.db`, `sqlite://sessions.db` in the working folder, `sqlite://:memory:` | `sqlite::SqliteStore` | `sqlite` |
 /// | `file:///var/lib/sessions`, `file://sessions` in the working folder | `file::FileStore` | `file` |
 ///
-/// Options come behind the `?`, by the names of the store's methods: `?prefix=shop:&ttl=30m`. `ttl`
-/// and `table` are understood wherever there is such a thing, `timeout` by every store but that in
-/// memory. A time is a number with `ms`, `s`, `m`, `h` or `d`, and of seconds without;
-/// where a method takes `None`, `never` is that. What else a driver knows, as `sslmode` of PostgreSQL, is
-/// passed on. What has a special meaning in a URL is written as `%40` and so on, the `?` and `@` of a
-/// password among them.
+/// Options follow the `?`, by the names of the store's methods: `?prefix=shop:&ttl=30m`. Every store with a TTL
+/// or a table also has `ttl` or `table`, and every store but the memory store has `timeout`. A time is a number
+/// with `ms`, `s`, `m`, `h` or `d`, or of seconds; `never` stands for `None`. Options of the driver, such as
+/// PostgreSQL's `sslmode`, are passed on. Special characters are percent-encoded, also the `?` and `@` of a
+/// password.
 ///
-/// A certificate authority of your own, a pool that you share and functions as options are given to the
-/// stores themselves.
+/// Certificate authorities, shared pools and functions are set on the stores themselves.
 ///
 /// # Errors
 ///
-/// By their [kind](ConnectErrorKind): the URL is none, its scheme is unknown or needs a feature, an
-/// option is unknown or has a value that it cannot have, or the store cannot be opened. No
-/// message shows more of the URL than its scheme and the names of options.
+/// See [`ConnectErrorKind`]. A message shows nothing of the URL but its scheme and the names of options.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -43,7 +39,7 @@ use super::memory::MemoryStore;
 /// use express_session::store::ConnectErrorKind;
 /// use express_session::SessionLayer;
 ///
-/// let url = "memory://?ttl=30m&max_sessions=100000"; // Or whatever the environment says.
+/// let url = "memory://?ttl=30m&max_sessions=100000"; // From the environment, say.
 /// let store = express_session::connect(url).await?;
 /// let layer = SessionLayer::new("keyboard cat").store(store);
 /// # let _ = layer;
@@ -73,8 +69,8 @@ pub async fn connect(url: &str) -> Result<AnyStore, ConnectError> {
     }
 }
 
-/// Does all of [`connect`] that asks no server. The fuzzer's build has every store but SQLite, whose URL is
-/// read as that of files.
+/// Does all of [`connect`] but the call to the server. The fuzzer's build has every store but SQLite, whose URL
+/// is parsed like that of files.
 #[cfg(fuzzing)]
 pub(crate) fn prepare(url: &str) -> Result<(), ConnectError> {
     let address = Address::parse(url)?;
@@ -331,7 +327,7 @@ fn file_at(address: Address<'_>) -> Result<super::file::FileStore, ConnectError>
     Ok(store)
 }
 
-/// Stands in for the stores that are left out.
+/// Replaces the stores whose feature is off.
 macro_rules! left_out {
     ($($store:ident = $feature:literal),* $(,)?) => {
         $(
@@ -352,7 +348,7 @@ left_out! {
     file = "file",
 }
 
-/// Asks a store for a session that there is not, to see that it answers.
+/// Loads a missing session, to check that the store answers.
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "memcached"))]
 async fn probed<S: super::Store>(store: S) -> Result<AnyStore, ConnectError> {
     use express_session_core::{Clock as _, SessionId};
@@ -365,11 +361,11 @@ async fn probed<S: super::Store>(store: S) -> Result<AnyStore, ConnectError> {
     Ok(AnyStore::new(store))
 }
 
-/// A URL, taken apart.
+/// A parsed URL.
 #[derive(Clone, Copy)]
 struct Address<'a> {
     scheme: &'a str,
-    /// All between `://` and `?`: it may hold a password.
+    /// The part between `://` and `?`, which may hold a password.
     place: &'a str,
     query: &'a str,
 }
@@ -385,7 +381,7 @@ impl<'a> Address<'a> {
             return Err(no_url());
         }
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-        // What follows an `@` is a host: the `?` was a password's, and what follows it must not be shown.
+        // An `@` precedes a host: the `?` was part of a password, of which nothing may be shown.
         if query.contains('@') {
             let message =
                 "in a store's URL, a ? in a password is written %3F, and an @ in an option %40";
@@ -403,7 +399,7 @@ impl<'a> Address<'a> {
         self.for_driver(&[]).map(|(_, options)| options)
     }
 
-    /// Gives the URL with the options that are the driver's, and those that are the store's.
+    /// Returns the URL with the driver's options, and the store's options.
     fn for_driver(&self, drivers: &[&str]) -> Result<(String, Vec<Choice<'a>>), ConnectError> {
         let scheme = self.scheme;
         let mut url = format!("{scheme}://{}", self.place);
@@ -424,7 +420,7 @@ impl<'a> Address<'a> {
         Ok((url, options))
     }
 
-    /// Takes the place for a path of this machine.
+    /// Returns the place as a path of this machine.
     fn path(&self) -> Result<String, ConnectError> {
         let path = decode(self.place).filter(|path| !path.is_empty());
         let path = path.ok_or_else(|| ConnectError::no_url("the URL has no path"))?;
@@ -434,7 +430,7 @@ impl<'a> Address<'a> {
     }
 }
 
-/// An option as a URL has it.
+/// An option in a URL.
 struct Choice<'a> {
     scheme: &'a str,
     name: &'a str,
@@ -470,7 +466,7 @@ impl Choice<'_> {
         self.text.parse().map_err(|_| self.unfit("true or false"))
     }
 
-    /// The value is not shown: nobody knows what it is.
+    /// Makes an error without the value, which may be a secret.
     fn unfit(&self, expected: &str) -> ConnectError {
         let message = format!("the option {} of {}:// is not {expected}", self.name, self.scheme);
         ConnectError::new(ConnectErrorKind::InvalidOption, message)
@@ -482,7 +478,7 @@ impl Choice<'_> {
     }
 }
 
-/// Reads `%40` and so on; `None` where the result is no text.
+/// Decodes percent-encoding; `None` if the result is not UTF-8.
 fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut parts = text.split('%');
@@ -498,7 +494,7 @@ fn decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Why [`connect`] gives no store.
+/// The error of [`connect`].
 ///
 /// ```
 /// use std::error::Error as _;
@@ -519,26 +515,26 @@ pub struct ConnectError {
     source: Option<Error>,
 }
 
-/// What a caller can tell the failures of [`connect`] apart by.
+/// The kind of a [`ConnectError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConnectErrorKind {
-    /// It is no URL, or not one for this store.
+    /// The URL is malformed, or not one for this store.
     NoUrl,
-    /// No store of this crate has that scheme.
+    /// No store of this crate has the scheme.
     UnknownScheme,
-    /// The store is left out of this build. The message names the feature to add.
+    /// This build does not have the store. The message names the feature to add.
     MissingFeature,
     /// The store has no such option. The message names it.
     UnknownOption,
-    /// An option has a value that it cannot have. The message names the option.
+    /// An option has an invalid value. The message names the option.
     InvalidOption,
-    /// The store says no. Its own error, with a kind, is the [source](StdError::source).
+    /// The store failed. Its own error is the [source](StdError::source).
     Store,
 }
 
 impl ConnectError {
-    /// Says which kind of failure it is.
+    /// Returns the kind of the failure.
     #[must_use]
     pub fn kind(&self) -> ConnectErrorKind {
         self.kind
@@ -625,7 +621,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_apart() {
+    fn kind_names_the_fault() {
         use ConnectErrorKind::{InvalidOption, NoUrl, UnknownOption, UnknownScheme};
         for (url, kind) in [
             ("", NoUrl),

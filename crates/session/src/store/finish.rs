@@ -1,8 +1,8 @@
-//! Calls that are carried out to their end, also where nobody waits for it any more.
+//! Calls that run to completion, even if their future is dropped.
 //!
-//! A statement that was sent cannot be called back, and on another connection it may be overtaken.
-//! So an abandoned call goes on in a task of its own: its connection is of use again when it is
-//! answered, and who asks about the same session next waits for that.
+//! A statement that was sent cannot be cancelled, and a later one on another connection may overtake it.
+//! So an abandoned call continues in a task: its connection is usable again after the answer, and the next
+//! call for the same session waits for that.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -19,9 +19,9 @@ pub(super) struct Calls(Arc<Abandoned>);
 
 #[derive(Default)]
 struct Abandoned {
-    /// How many there are, to be looked at without the lock.
+    /// Their number, to be read without the lock.
     count: AtomicUsize,
-    /// Whose they are; few, and mostly none.
+    /// The sessions of the calls; few, and mostly none.
     ids: Mutex<Vec<Box<str>>>,
     ended: Notify,
 }

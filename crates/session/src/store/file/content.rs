@@ -1,4 +1,4 @@
-//! What stands in a session's file: the record, with the time of its last access as one member more.
+//! The content of a session's file: the record, with the time of its last access as an added member.
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ impl Content {
         Ok(format!("{},{LAST_ACCESS}:{last_access}{}", &text[..end], &text[end..]))
     }
 
-    /// Gives the revision: a digest of the text without its cookie, which a touch replaces.
+    /// Returns the revision: a digest of the text without its cookie, which a touch replaces.
     pub(super) fn revision(&self) -> Revision {
         revision(&self.text)
     }
@@ -64,7 +64,7 @@ pub(super) fn revision(text: &str) -> Revision {
     with_cookie(&text, "").map_or_else(|| Revision::of_text(&text), |rest| Revision::of_text(&rest))
 }
 
-/// Gives the time that a session lives after each access, in milliseconds, as JavaScript's
+/// Returns the TTL of a session after each access, in milliseconds, as JavaScript's
 /// `cookie.originalMaxAge || ttl`.
 fn max_age(cookie: &str, ttl: i64) -> f64 {
     #[derive(Deserialize)]
@@ -81,7 +81,7 @@ fn max_age(cookie: &str, ttl: i64) -> f64 {
 fn parse(text: &str) -> Result<(Document, Option<&str>), Corrupt> {
     let (record, last_access) = split(text);
     if record != text {
-        // What is taken out is to be JSON too, and so is what it stood in.
+        // The removed part must be JSON too, and so must the whole.
         Document::parse(text)?;
     }
     Ok((Document::parse(record)?, last_access))
@@ -111,9 +111,9 @@ fn split(text: &str) -> (String, Option<&str>) {
     ([&text[..=*first], kept.as_str(), &text[*last..]].concat(), last_access)
 }
 
-/// Gives the places of the brackets and commas around the members of an object.
+/// Returns the positions of the brackets and commas around the members of an object.
 ///
-/// In a text that is no JSON they are anywhere; whoever asks has it checked afterwards.
+/// They mean nothing in a text that is not JSON; the caller checks that afterwards.
 fn marks(text: &str) -> Vec<usize> {
     let mut marks = Vec::new();
     let (mut depth, mut in_string, mut is_escaped) = (0_usize, false, false);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn any_deadline_comes_back_whatever_the_cookie_says() {
+    fn any_deadline_comes_back_for_any_cookie() {
         for cookie in [
             "{}",
             r#"{"originalMaxAge":60000}"#,
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_session_is_refused() {
+    fn text_that_is_not_a_session_is_refused() {
         for text in ["", " ", "5", "not a session at all", "[]", "{}", r#"{"cookie":{},"a":"#] {
             assert!(Content::write(text, None, HOUR, NOW).is_err(), "{text}");
             assert!(Content::read(text, HOUR).is_err(), "{text}");

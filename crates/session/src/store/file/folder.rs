@@ -2,11 +2,11 @@
 //!
 //! Everything here blocks.
 //!
-//! 1. A name is an id and the extension, and nothing else: what could lead out of the folder, or is no
-//!    name to the system, is refused.
-//! 2. Who writes holds the lock of the id: a file in `.lock`, one of [`LOCKS`], locked for all processes.
-//! 3. A file is written beside the others, in `.lock`, and then renamed. Who reads sees the old one or
-//!    the new one. What a killed process leaves there, the next that holds the lock overwrites.
+//! 1. A name is an id and the extension. An id that could lead out of the folder, or is not a valid name, is
+//!    refused.
+//! 2. A writer holds the lock of the id: a file in `.lock`, one of [`LOCKS`], locked for all processes.
+//! 3. A file is written in `.lock` and then renamed, so that a reader sees the old one or the new one. The
+//!    next holder of the lock overwrites a file that a killed process left there.
 
 use std::fs::{self, File, ReadDir};
 use std::io::{self, Write as _};
@@ -22,7 +22,7 @@ use super::content::Content;
 
 /// How many locks the ids share.
 pub(super) const LOCKS: usize = 64;
-/// What a name may have on nearly every file system, in bytes.
+/// The longest name on nearly every file system, in bytes.
 const LONGEST_NAME: usize = 255;
 /// The folder of the locks. No session file begins with a dot.
 const LOCK_FOLDER: &str = ".lock";
@@ -56,7 +56,7 @@ impl Drop for Lock {
 }
 
 impl Options {
-    /// Gives the file of a session, if its id is a plain name.
+    /// Returns the file of a session, if its id is a plain name.
     pub(super) fn place(&self, id: &SessionId) -> Result<Place, Error> {
         let id = id.as_str();
         let message = if id.starts_with('.') {
@@ -78,7 +78,7 @@ impl Options {
         Err(Error::new(ErrorKind::Unsuitable, message))
     }
 
-    /// Gives the id whose file has this name.
+    /// Returns the id of the file with this name.
     pub(super) fn id_of(&self, name: &str) -> Option<SessionId> {
         let id = SessionId::new(name.strip_suffix(self.file_extension.as_str())?)?;
         self.place(&id).is_ok().then_some(id)
@@ -258,7 +258,7 @@ fn open_lock(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Gives a file the owner and the mode of the one that it replaces, or the mode of new ones.
+/// Sets the owner and the mode of a file to those of the file that it replaces, or the mode to that of new files.
 #[cfg(unix)]
 fn keep_ownership(file: &File, old: &Path, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt as _, fchown};
@@ -266,7 +266,7 @@ fn keep_ownership(file: &File, old: &Path, mode: u32) -> io::Result<()> {
     let mode = old.as_ref().map_or(mode, MetadataExt::mode) & 0o777;
     let own = file.metadata()?;
     if let Some(old) = old.filter(|old| (old.uid(), old.gid()) != (own.uid(), own.gid())) {
-        // Only root may give a file away. Whoever else may write here may do without.
+        // Only root may change the owner. For other users the failure does not matter.
         let _ = fchown(file, Some(old.uid()), Some(old.gid()));
     }
     if own.mode() & 0o777 == mode {
@@ -280,7 +280,7 @@ fn keep_ownership(_file: &File, _old: &Path, _mode: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Says whether Windows has a meaning of its own for a name, or drops a part of it.
+/// Returns whether Windows gives a name a special meaning, or drops a part of it.
 fn is_special_on_windows(id: &str) -> bool {
     const DEVICES: [&str; 6] = ["CON", "PRN", "AUX", "NUL", "COM", "LPT"];
     let stem = id.split('.').next().unwrap_or(id).trim_end().to_ascii_uppercase();
@@ -291,13 +291,13 @@ fn is_special_on_windows(id: &str) -> bool {
             .any(|device| stem.strip_prefix(device).is_some_and(|rest| rest.chars().count() <= 1))
 }
 
-/// What a record is that session-file-store could not read again.
+/// Makes the error for a record that session-file-store could not read.
 pub(super) fn unsuitable(corrupt: Corrupt) -> Error {
     let message = "session-file-store keeps nothing but JSON objects with a cookie";
     Error::new(ErrorKind::Unsuitable, message).with_source(corrupt)
 }
 
-/// Tells the kind of an error by what the system says.
+/// Maps an error of the system.
 pub(super) fn failed(error: io::Error) -> Error {
     let found = KINDS.iter().find(|(kinds, ..)| kinds.contains(&error.kind()));
     let unknown = (ErrorKind::Unavailable, "the folder of the sessions cannot be used");
@@ -305,7 +305,7 @@ pub(super) fn failed(error: io::Error) -> Error {
     Error::new(kind, message).with_source(error)
 }
 
-/// What the system's errors are to a caller, but for those that mean that something is not there.
+/// The meaning of the system's errors to a caller, except for missing files.
 const KINDS: [(&[io::ErrorKind], ErrorKind, &str); 3] = [
     (
         &[io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded],

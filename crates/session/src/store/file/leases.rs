@@ -1,11 +1,10 @@
-//! Who holds the locks of sessions: a file for all ids that share one of the store's own locks, and beside
-//! it.
+//! The holders of the locks of sessions: one file for all ids that share one of the store's own locks.
 //!
-//! It is read and written by who holds that lock, as the files of the sessions are, so that nobody comes in
-//! between. It lies in `.lock`, where session-file-store looks for no session. A new lock drops those of
-//! the file whose lease is over, and the last one given back removes it.
+//! Only the holder of that lock reads and writes the file, as with the files of the sessions. It is in
+//! `.lock`, where session-file-store looks for no session. A new lock drops those whose lease has ended, and
+//! the last one released removes the file.
 //!
-//! A file that cannot be read holds no lock: it is what a power cut leaves, and took their holders too.
+//! A file that cannot be read holds no lock: a power cut left it, and ended the holders too.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -85,10 +84,10 @@ impl Options {
         self.keep(lock, &leases)
     }
 
-    /// Removes every lock whose lease is over.
+    /// Removes every lock whose lease has ended.
     pub(super) fn drop_leases(&self, now: Timestamp) -> Result<(), Error> {
         for number in 0..LOCKS {
-            // Without the store's lock, which most of the time nobody has reason to take.
+            // Without the store's lock, which is rarely needed.
             if !self.leases_path(number).try_exists().map_err(failed)? {
                 continue;
             }

@@ -1,27 +1,25 @@
-//! Sessions in files, one for each, in the folder and the form of session-file-store: what it saved on
-//! Node is read here, and the other way round.
+//! Stores each session in a file, in the format of npm's session-file-store, which can read and write the same
+//! folder.
 //!
-//! 1. The file of a session is its id with `.json`, and holds its JSON with one member more, at the
-//!    end: `__lastAccess`. The record that this store gives has not got it; on Node it is a member of
-//!    the session.
-//! 2. A session ends when its last access is as long ago as its cookie's `originalMaxAge`, or else as
-//!    the [`ttl`](FileStore::ttl). A touch writes the cookie and the time of the access into the file.
-//! 3. A file is replaced as a whole. Neither a reader nor a crash finds half a record.
-//! 4. An update compares and writes under a lock that holds for all processes that use this store. Node
-//!    knows no locks: what it writes counts, as the revision is a digest of the data, but should it
-//!    write in the very moment between the comparison and the renaming, its save is lost.
-//! 5. [Locks of sessions](Store::lock) hold for all processes of this machine. They are in files of the
-//!    folder `.lock`, where session-file-store looks for no session.
-//! 6. No id leads out of the folder. One that is no plain name of a file has no session, and none can
-//!    be created for it ([`ErrorKind::Unsuitable`]). session-file-store takes it for a path as it is.
-//! 7. A file that holds no session is an error of kind [`ErrorKind::Corrupt`], and stays.
-//!    session-file-store deletes it.
+//! 1. The file of a session is its id with `.json`. It holds the JSON with an added last member,
+//!    `__lastAccess`, which this store removes from the record; on Node it is a member of the session.
+//! 2. A session expires when its cookie's `originalMaxAge`, or else the [`ttl`](FileStore::ttl), has passed
+//!    since its last access. A touch writes the cookie and the time of the access into the file.
+//! 3. A file is replaced as a whole, so that neither a reader nor a crash finds half a record.
+//! 4. An update is a compare-and-swap under a lock that all processes with this store respect. A write by Node
+//!    is a conflict, since the revision is a digest of the data. Node takes no locks: if it writes between the
+//!    comparison and the renaming, its save is lost.
+//! 5. [Locks](Store::lock) hold for all processes of this machine. They are files of the folder `.lock`, which
+//!    session-file-store does not read.
+//! 6. No id leads out of the folder. An id that is not a plain file name has no session, and creating one is
+//!    [`ErrorKind::Unsuitable`]. session-file-store uses it as a path.
+//! 7. A file that holds no session is [`ErrorKind::Corrupt`], and stays. session-file-store deletes it.
 //!
-//! session-file-store's `secret` is not supported: an encrypted file is a corrupt one. Its retries are
-//! not needed: a file that is not there is no session, at once.
+//! session-file-store's `secret` is not supported: an encrypted file is corrupt. There are no retries: a missing
+//! file is a missing session.
 //!
-//! On a file system that takes `A` for `a`, as those of Windows and macOS do, two ids that differ in
-//! that alone are one session. Ids that are random do not meet so.
+//! On a file system that ignores case, as on Windows and macOS, two ids that differ only in case are one
+//! session. Random ids do not collide so.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -46,21 +44,19 @@ mod content;
 mod folder;
 mod leases;
 
-/// Keeps sessions in files, on Node's side those of session-file-store.
+/// Keeps sessions in files, as session-file-store does.
 ///
-/// For development, and for services of few visitors: every request reads a file, and most write one.
-/// SQLite is faster and asks for no more. The folder is made by the first session that is saved.
-/// Clones share it.
+/// It is meant for development and services of few visitors: every request reads a file, and most write one.
+/// SQLite is faster and needs no more. The first save creates the folder. Clones share it.
 ///
 /// # Cost
 ///
-/// Files are read and written on the runtime's threads for blocking work, at most 32 at a time. A
-/// load reads one file. A save or a touch writes one, and waits for the disk unless
-/// [`fsync`](Self::fsync) is off. Counting and purging read every file of the folder, and each page of a
-/// listing reads all names.
+/// The runtime's threads for blocking work read and write files, at most 32 at a time. A load reads one file. A
+/// save or a touch writes one, and waits for the disk unless [`fsync`](Self::fsync) is off. Counting and
+/// purging read every file of the folder, and each page of a listing reads all names.
 ///
-/// Taking a [lock](Store::lock) of a session and giving it back writes a file each, and does not wait for
-/// the disk. Those that were not given back go with the expired sessions, once their lease is over.
+/// Taking a [lock](Store::lock) and releasing it writes a file each, without waiting for the disk. Locks that
+/// were not released are removed with the expired sessions, after their lease.
 ///
 /// # Failures
 ///
@@ -70,7 +66,7 @@ mod leases;
 /// | `TimedOut` | no answer within the [`timeout`](Self::timeout): a slow disk, or a process that holds a lock |
 /// | `Refused` | the disk is full, or the permissions do not allow it |
 /// | `Corrupt` | the file holds no session |
-/// | `Unsuitable` | the id is no name of a file, or the record no JSON object with a cookie |
+/// | `Unsuitable` | the id is not a file name, or the record is not a JSON object with a cookie |
 ///
 /// ```
 /// use std::time::Duration;
@@ -105,10 +101,10 @@ pub struct FileStore {
 
 struct Shared {
     options: Arc<Options>,
-    /// Who waits for a lock of the folder within this process, in the order in which they came.
+    /// Queues the calls of this process for each lock of the folder.
     locks: Box<[Arc<Mutex<()>>]>,
     slots: Arc<Semaphore>,
-    /// When expired files were removed last, by the calls' time.
+    /// The time of the last removal of expired files, by the calls' `now`.
     reaped: AtomicI64,
 }
 
@@ -124,18 +120,10 @@ struct Options {
 }
 
 impl FileStore {
-    /// Keeps sessions in this folder: session-file-store's `path`, which is `./sessions` there unless
-    /// another is given.
+    /// Makes a store for this folder, session-file-store's `path`, there `./sessions` by default.
     ///
-    /// A folder that is made can be entered by its owner only. To share it with another user, make it
+    /// Only its owner can enter a folder that the store creates. To share it with another user, create it
     /// beforehand, and see [`mode`](Self::mode).
-    ///
-    /// ```
-    /// use express_session::store::file::FileStore;
-    ///
-    /// let store = FileStore::new("./sessions");
-    /// assert!(format!("{store:?}").contains(r#"path: "./sessions""#));
-    /// ```
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self::with(Options {
@@ -149,117 +137,67 @@ impl FileStore {
         })
     }
 
-    /// Says how long a session lives after each access that has no max age of its own, as those of a
-    /// browser-session cookie. The default is an hour.
+    /// Sets the TTL after each access of sessions without `max_age`. The default is an hour.
     ///
-    /// It must be the same here and on Node: it is not in the file.
-    ///
-    /// Like the other options it gives a new store, so it must be set before the store is used.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use express_session::store::file::FileStore;
-    ///
-    /// let store = FileStore::new("./sessions").ttl(Duration::from_secs(1800));
-    /// assert!(format!("{store:?}").contains("ttl: 1800s"));
-    /// ```
+    /// It must be the same on Node, as it is not in the file. Like the other options, it returns a new store,
+    /// so set it before the store is used.
     #[must_use]
     pub fn ttl(self, ttl: Duration) -> Self {
         self.set(|options| options.ttl = ttl)
     }
 
-    /// Says what the name of a file ends with. The default is `.json`.
+    /// Sets the extension of the files. The default is `.json`.
     ///
-    /// Files with other endings are left alone. With an empty one every file of the folder is taken for
-    /// a session's, but for those that begin with a dot.
-    ///
-    /// ```
-    /// use express_session::store::file::FileStore;
-    ///
-    /// let store = FileStore::new("./sessions").file_extension(".session");
-    /// assert!(format!("{store:?}").contains(r#"file_extension: ".session""#));
-    /// ```
+    /// The store ignores other files. With an empty extension, every file of the folder whose name does not
+    /// begin with a dot counts as a session.
     #[must_use]
     pub fn file_extension(self, extension: impl Into<String>) -> Self {
         self.set(|options| options.file_extension = extension.into())
     }
 
-    /// Says how often to remove the files of sessions that have ended. The default is an hour. `None`,
-    /// which is -1 in session-file-store, never removes any; then call [`purge`](Admin::purge).
+    /// Sets the interval at which expired sessions are removed. The default is an hour. `None`, which is -1 in
+    /// session-file-store, never removes any; then call [`purge`](Admin::purge).
     ///
-    /// It is done when the store is used: after a call that comes an interval later, by its own `now`,
-    /// than the first one, or the last removal. A task of the runtime then reads every file of the folder,
-    /// 64 at a time. It ends with the store.
-    ///
-    /// ```
-    /// use express_session::store::file::FileStore;
-    ///
-    /// let store = FileStore::new("./sessions").reap_interval(None);
-    /// assert!(format!("{store:?}").contains("reap_interval: None"));
-    /// ```
+    /// A call whose `now` is an interval after the first call or the last removal starts a task that reads
+    /// every file of the folder, 64 at a time. The task ends with the store.
     #[must_use]
     pub fn reap_interval(self, interval: impl Into<Option<Duration>>) -> Self {
         self.set(|options| options.reap_interval = interval.into())
     }
 
-    /// Says whether a save waits until the disk has it. The default is true, as in session-file-store.
+    /// Sets whether a save waits until the disk has it. The default is true, as in session-file-store.
     ///
-    /// With false, saving takes a fraction of a millisecond rather than some milliseconds; a power cut may
-    /// then leave a file empty, which is an error of kind [`Corrupt`](ErrorKind::Corrupt). The end of
-    /// the process takes nothing either way.
-    ///
-    /// ```
-    /// use express_session::store::file::FileStore;
-    ///
-    /// let store = FileStore::new("./sessions").fsync(false);
-    /// assert!(format!("{store:?}").contains("fsync: false"));
-    /// ```
+    /// With false, a save takes a fraction of a millisecond instead of some milliseconds, but a power cut may
+    /// leave an empty, [corrupt](ErrorKind::Corrupt) file. The end of the process loses nothing either way.
     #[must_use]
     pub fn fsync(self, fsync: bool) -> Self {
         self.set(|options| options.fsync = fsync)
     }
 
-    /// Says who may read and write new files, as the bits of `chmod`. The default is `0o600`: the owner
-    /// only. session-file-store lets everybody read them, unless the umask says otherwise.
+    /// Sets the mode of new files, as in `chmod`. The default is `0o600`: only the owner can read and write
+    /// them. In session-file-store every user can read them, subject to the umask.
     ///
-    /// A file that is replaced keeps its mode and, where this process may do that, its owner. On Windows
-    /// this does nothing.
-    ///
-    /// ```
-    /// use express_session::store::file::FileStore;
-    ///
-    /// // For an Express application of another user in the same group.
-    /// let store = FileStore::new("./sessions").mode(0o660);
-    /// # let _ = store;
-    /// ```
+    /// For an Express application of another user in the same group, use `0o660`. A file that is replaced keeps
+    /// its mode and, if this process may set it, its owner. On Windows this does nothing.
     #[must_use]
     pub fn mode(self, mode: u32) -> Self {
         self.set(|options| options.mode = mode)
     }
 
-    /// Says how long a call may take, the wait for its turn included. The default is 5 s.
+    /// Sets the timeout of a call, including the wait for its turn. The default is 5 s.
     ///
-    /// After it, a call fails as [`TimedOut`](ErrorKind::TimedOut). If it has begun it is still
-    /// carried out.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use express_session::store::file::FileStore;
-    ///
-    /// let store = FileStore::new("./sessions").timeout(Duration::from_secs(1));
-    /// assert!(format!("{store:?}").contains("timeout: 1s"));
-    /// ```
+    /// A call that takes longer is [`TimedOut`](ErrorKind::TimedOut). If it has begun, it still runs to
+    /// completion.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         self.set(|options| options.timeout = timeout)
     }
 
-    /// Makes the folder now, and checks that it can be used: for a service that would rather not start
-    /// than fail its first visitor.
+    /// Creates the folder and checks that it can be used, so that a failure shows when the application starts.
     ///
     /// # Errors
     ///
-    /// As any call's: see [`FileStore`].
+    /// See [`FileStore`].
     ///
     /// ```
     /// use express_session::store::file::FileStore;
@@ -297,7 +235,7 @@ impl FileStore {
         Self::with(options)
     }
 
-    /// Gives the file of a session; `None` for an id that none can have.
+    /// Returns the file of a session, or `None` for an id that cannot have one.
     fn place(&self, id: &SessionId) -> Option<Place> {
         self.shared.options.place(id).ok()
     }
@@ -321,8 +259,7 @@ impl FileStore {
         let turn = Arc::clone(&locks[place.lock]).lock_owned();
         let (slots, options) = (Arc::clone(slots), Arc::clone(options));
         within(self.shared.options.timeout, async move {
-            // The turn goes to the thread with the work, which keeps it when this future is dropped:
-            // who comes next finds the work done.
+            // The thread keeps the turn until the work is done, even if this future is dropped.
             let turn = turn.await;
             run(slots, options, move |options| {
                 let _turn = turn;
@@ -334,11 +271,11 @@ impl FileStore {
         .await
     }
 
-    /// Begins to remove what has expired, if it is time for that.
+    /// Starts the removal of expired sessions, if it is due.
     fn reap_if_due(&self, now: Timestamp) {
         let Some(interval) = self.shared.options.reap_interval else { return };
         let last = self.shared.reaped.load(Ordering::Relaxed);
-        // A clock that was set back does not put the next time off for longer than an interval.
+        // A clock that was set back delays the next removal by an interval at most.
         let is_due = last != NEVER && interval.as_millis() <= last.abs_diff(now.millis()).into();
         if last != NEVER && !is_due {
             return;
@@ -355,7 +292,7 @@ impl FileStore {
     }
 }
 
-/// Removes the files of sessions that have ended, some at a time, for as long as there is the store.
+/// Removes the files of expired sessions, some at a time, until the store is dropped.
 async fn reap(shared: Weak<Shared>, now: Timestamp) {
     let mut sessions = None;
     loop {
@@ -376,8 +313,8 @@ async fn reap(shared: Weak<Shared>, now: Timestamp) {
     }
 }
 
-/// Looks at some of the files that are left, removes up to `limit` whose time has passed, and gives the
-/// rest, with the number of those that were removed. After the last it removes the locks that are over.
+/// Checks some of the remaining files, removes up to `limit` that have expired, and returns the rest with the
+/// number removed. After the last file it removes the locks whose lease has ended.
 fn purge_step(
     sessions: Option<Sessions>,
     limit: usize,
@@ -391,13 +328,13 @@ fn purge_step(
                 break;
             }
             let Some(id) = sessions.next(options)? else {
-                // These are no sessions, and do not count.
+                // Locks are not counted.
                 options.drop_leases(now)?;
                 return Ok((None, removed));
             };
             match options.remove_expired(&id, now) {
                 Ok(is_removed) => removed += usize::from(is_removed),
-                // It stays, for somebody to look at.
+                // It stays for an operator to examine.
                 Err(error) if error.kind() == ErrorKind::Corrupt => {}
                 Err(error) => return Err(error),
             }
@@ -574,18 +511,17 @@ impl Store for FileStore {
 }
 
 impl Admin for FileStore {
-    /// Goes by the ids in their order. Files that hold no session are left out.
+    /// Lists the sessions in the order of their ids, without files that hold no session.
     ///
-    /// Each page reads all names of the folder, and the files of one page. Where a file system moves a
-    /// file that is replaced to another place of its folder, a session that is saved just while the
-    /// names are read may be missed.
+    /// Each page reads all names of the folder, and the files of one page. On a file system that moves a
+    /// replaced file within its folder, a session that is saved while the names are read may be missing.
     async fn list(
         &self,
         after: Option<Cursor>,
         limit: usize,
         now: Timestamp,
     ) -> Result<Page, Error> {
-        // A page of none would never come to an end.
+        // A limit of 0 would loop forever.
         let limit = limit.max(1);
         let ids = self.blocking(move |options| first_ids(options, after.as_ref(), limit)).await?;
         let is_full = ids.len() == limit;
@@ -666,7 +602,7 @@ impl Admin for FileStore {
     }
 }
 
-/// Gives the first ids after a cursor, in their order.
+/// Returns the first ids after a cursor, in their order.
 fn first_ids(
     options: &Options,
     after: Option<&Cursor>,
@@ -708,7 +644,7 @@ fn update(
     Ok(Updated::Done(revision(&record.text)))
 }
 
-/// Takes a file that holds no session for one that is not there.
+/// Treats a file that holds no session as missing.
 fn live(read: Result<Option<Content>, Error>) -> Result<Option<Content>, Error> {
     match read {
         Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
@@ -725,7 +661,29 @@ fn loaded(content: Content) -> Loaded {
 const HOUR: Duration = Duration::from_secs(60 * 60);
 /// How many files are read or written at a time.
 const SLOTS: usize = 32;
-/// How many files a walk through the folder looks at before others get their turn.
+/// How many files a walk through the folder reads before other calls get their turn.
 const STEP: usize = 64;
 /// No time of JavaScript's.
 const NEVER: i64 = i64::MIN;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_is_set_and_shown() {
+        let store = FileStore::new("./sessions")
+            .ttl(Duration::from_secs(1800))
+            .file_extension(".session")
+            .reap_interval(None)
+            .fsync(false)
+            .mode(0o660)
+            .timeout(Duration::from_secs(1));
+        assert_eq!(
+            format!("{store:?}"),
+            r#"FileStore(Options { path: "./sessions", ttl: 1800s, file_extension: ".session", "#
+                .to_owned()
+                + "reap_interval: None, fsync: false, mode: 432, timeout: 1s })",
+        );
+    }
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use express_session_core::store::{Error, ErrorKind};
 
-/// What a URL says.
+/// A parsed URL.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Address {
     pub(super) host: Box<str>,
@@ -83,7 +83,7 @@ fn decoded(quoted: &str) -> Result<String, Error> {
     String::from_utf8(bytes).map_err(|_| wrong())
 }
 
-/// The URL itself is not told: whoever meant another server may have put a password into it.
+/// Makes an error that does not show the URL, since one for another server may hold a password.
 fn bad(why: &str) -> Error {
     Error::new(ErrorKind::Other, format!("the URL is not that of a Memcached: {why}"))
 }
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_and_nothing_of_the_url() {
+    fn error_names_the_fault_and_does_not_show_the_url() {
         for (url, why) in [
             ("redis://pw", "another scheme"),
             ("memcached://", "no host"),

@@ -1,4 +1,4 @@
-//! Lists what a server has that was made to be asked for one key at a time.
+//! Lists, counts and clears the sessions of a server that is made for single keys.
 
 use std::collections::BinaryHeap;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use super::protocol::{self, Fault, Key, Request};
 ///
 /// Without a prefix, every key of the server is a session.
 impl Admin for MemcachedStore {
-    /// Gives them in the order of their ids. A record that is no text is passed over.
+    /// Lists the sessions in the order of their ids, without records that are not text.
     async fn list(
         &self,
         after: Option<Cursor>,
@@ -71,13 +71,13 @@ impl Admin for MemcachedStore {
         Ok(count)
     }
 
-    /// Removes what has the prefix, where npm's store empties the whole server.
+    /// Removes the keys with the prefix. npm's store empties the whole server.
     async fn clear(&self) -> Result<(), Error> {
         let mut lease = self.pool.lend(self.options.timeout).await?;
         loop {
             let mut keys = Vec::new();
             self.scan(&mut lease.connection, |id, _| {
-                if keys.len() < AT_ONCE {
+                if keys.len() < MOST_KEYS {
                     keys.extend(Key::new(self.name(id)));
                 }
             })
@@ -87,7 +87,7 @@ impl Admin for MemcachedStore {
                 let replies = lease.connection.ask_all(requests, self.options.timeout).await?;
                 replies.iter().try_for_each(super::deleted)?;
             }
-            if keys.len() < AT_ONCE {
+            if keys.len() < MOST_KEYS {
                 lease.finish();
                 return Ok(());
             }
@@ -133,7 +133,7 @@ impl MemcachedStore {
     }
 }
 
-/// What a line of the listing is.
+/// A line of the listing.
 enum Line {
     Item(Vec<u8>, Option<i64>),
     /// Another client is being served, or the server itself looks for what has expired.
@@ -153,8 +153,8 @@ fn listing(line: &[u8]) -> Result<Line, Fault> {
     }
 }
 
-/// Says whether an item counts. The server leaves off what is over, but for the second in which it ended; and what
-/// it says of the end may be a second early, as its clock beats once in a second.
+/// Returns whether an item may be live. The server lists an item in the second in which it expired, and its
+/// end may be a second early, since its clock ticks once a second.
 fn may_live(end: Option<i64>, now: Timestamp) -> bool {
     end.is_none_or(|second| second.saturating_add(1).saturating_mul(1000) > now.millis())
 }
@@ -191,8 +191,8 @@ impl First {
 /// How many requests are sent before the first answer is read: 16 KB at most.
 const TOGETHER: usize = 64;
 /// How many keys are kept in memory to be removed.
-const AT_ONCE: usize = 100_000;
-/// How long to wait for one's turn before asking again.
+const MOST_KEYS: usize = 100_000;
+/// The pause before asking again while the server is busy.
 const TURN: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_are_the_first_ids_whatever_the_order_they_come_in() {
+    fn pages_are_the_first_ids_for_any_order_of_arrival() {
         let mut first = First::new(2);
         for id in ["d", "b", "c", "a", "e"] {
             first.offer(id);

@@ -14,20 +14,20 @@ use super::protocol::{self, Fault, Reply, Request};
 
 /// A connection to a server that can do what the store needs.
 ///
-/// Whoever drops a future of it, or gets an error, must drop the connection too: the rest of an answer
-/// may be on its way.
+/// After an error or a dropped future, the caller must drop the connection too, since the rest of an answer may
+/// still arrive.
 pub(super) struct Connection {
     stream: TcpStream,
-    /// What came in and was not read yet.
+    /// Received bytes that are not parsed yet.
     input: BytesMut,
     /// The server's largest item, in bytes.
     largest: usize,
 }
 
-/// What an item takes beside its key and its value, and something to spare: 64 bytes in Memcached 1.6.
+/// The overhead of an item, with a margin: it is 64 bytes in Memcached 1.6.
 const ITEM_OVERHEAD: usize = 128;
 
-/// What servers take unless they are told otherwise.
+/// The largest item by default.
 const LARGEST: usize = 1 << 20;
 
 impl Connection {
@@ -78,8 +78,7 @@ impl Connection {
         self.send(&request.bytes).await
     }
 
-    /// Gives what `read` makes of the next line. Between two pieces of the answer there may pass so
-    /// much time.
+    /// Reads the next line with `read`. The timeout applies between two pieces of the answer.
     pub(super) async fn line<T>(
         &mut self,
         within: Duration,
@@ -95,7 +94,7 @@ impl Connection {
         }
     }
 
-    /// Says whether nothing has come of the server since the last answer, not even that it hung up.
+    /// Returns whether the server has sent nothing since the last answer, not even the end of the connection.
     pub(super) fn is_quiet(&self) -> bool {
         let nothing = self.stream.try_read(&mut [0]);
         self.input.is_empty() && nothing.is_err_and(|it| it.kind() == io::ErrorKind::WouldBlock)
@@ -139,7 +138,7 @@ impl Connection {
     }
 }
 
-/// What a line of the server's settings means here.
+/// A line of the server's settings.
 enum Setting {
     Largest(usize),
     NoCas,

@@ -1,4 +1,4 @@
-//! What went wrong on a connection, as the caller of a store is told.
+//! Maps failures of a connection to store errors.
 
 use std::fmt;
 use std::io;
@@ -67,7 +67,7 @@ pub(super) fn no_answer_in_time() -> Error {
     Error::new(ErrorKind::TimedOut, "no answer in time")
 }
 
-/// What the server said, without what it was said about.
+/// The server's message, without the data that it is about.
 #[derive(Debug)]
 struct Words(String);
 

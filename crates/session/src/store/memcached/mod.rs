@@ -1,50 +1,44 @@
-//! Sessions in Memcached, in records that npm's connect-memcached 3 reads and writes too.
+//! Stores sessions in Memcached, in the format of npm's connect-memcached 3.
 //!
-//! 1. The key is the [`prefix`](MemcachedStore::prefix) and the id, the value the session as JSON, with
-//!    the flags by which Node's client knows JSON. Both sides may share the sessions, for as long as
-//!    they have the same prefix and secret.
-//! 2. The server ends a record: after the [`ttl`](MemcachedStore::ttl) if one is set, else at the
-//!    cookie's expiry, in whole seconds rounded down, else after a day. Its clock beats once in a
-//!    second, so a record may end a second earlier than that.
-//! 3. Every verb is one round trip. An update that finds another record than it expected takes a second
-//!    one, to fetch it.
-//! 4. A revision is the number that the server gives each writing of an item, Node's included, so that
-//!    an update compares and writes in one step.
-//! 5. A touch moves the expiry, and neither text nor revision.
-//! 6. Prefix and id together have at most 250 bytes, and no blanks or control characters. Record, key
-//!    and some 100 bytes more are no larger than the server's largest item, which is 1 MiB unless it
-//!    was started with `-I`. Anything else is [`ErrorKind::Unsuitable`].
+//! Keys are the [`prefix`](MemcachedStore::prefix) followed by the session id; values are the session as JSON,
+//! with the flags of Node's client for JSON. Both sides need the same prefix and secret.
 //!
-//! It needs Memcached 1.6 or later, for its meta commands.
+//! - **Round trips.** Every operation takes one. A conflict takes a second one, to load the other record.
+//! - **Concurrency.** An update is a compare-and-swap on the number that the server gives each write of an
+//!   item, Node's writes included.
+//! - **Expiry.** The server expires a record after the [`ttl`](MemcachedStore::ttl) if it is set, else at the
+//!   cookie's expiry, rounded down to a second, else after a day. Its clock ticks once a second, so that a
+//!   record may expire a second earlier. A touch moves the expiry only.
+//! - **Limits.** Prefix and id together have at most 250 bytes, without blanks or control characters. Record,
+//!   key and some 100 bytes fit the server's largest item, 1 MiB by default (`-I`). Anything else is
+//!   [`ErrorKind::Unsuitable`].
 //!
-//! # How it differs from connect-memcached
+//! Requires Memcached 1.6 or later, for its meta commands.
 //!
-//! - A max age of more than 30 days is sent as a point in time. connect-memcached sends it as it is,
-//!   and the server takes it for a point in 1970: such a session is lost as soon as Node saves it.
-//! - A max age of less than a second is sent as a second, and one that has passed ends the record.
-//!   connect-memcached sends 0 within a second before and after, which is never.
-//! - connect-memcached's touch writes the whole session, and may undo what another request has just
-//!   saved. Since ours leaves the text alone, the `expires` in it may be older than the record's time,
-//!   as it is with connect-redis. Node sees it in `req.session.cookie.maxAge` until it touches the
-//!   session itself.
-//! - `clear` removes what has the prefix, and not all that is in the server.
+//! # Differences from connect-memcached
+//!
+//! - A max age of more than 30 days is sent as a point in time. connect-memcached sends the duration, which
+//!   the server reads as a point in 1970: saving such a session on Node loses it.
+//! - A max age of less than a second is sent as a second, and one that has passed deletes the record.
+//!   connect-memcached sends 0, which is never, within a second before and after.
+//! - A touch does not change the text, so that `expires` in it may be older than the deadline, as with
+//!   connect-redis. Node shows that in `req.session.cookie.maxAge` until it touches the session.
+//!   connect-memcached's touch writes the whole session, and may undo the save of another request.
+//! - `clear` removes the keys with the prefix, not everything in the server.
 //! - A prefix and id of more than 250 bytes are refused. Node's client replaces them by their MD5.
 //! - connect-memcached's `secret`, which encrypts the records, is not supported.
 //!
-//! # What it does not do
+//! # Limitations
 //!
-//! Memcached is a cache. It forgets sessions when it ends, and those unused for longest when it is
-//! full; a visitor whose session is forgotten is logged out, and nothing else happens. Give it memory
-//! enough, and watch `evictions` in its `stats`.
+//! Memcached is a cache: it loses all sessions when it stops, and evicts the least recently used ones when it
+//! is full, which logs their visitors out. Give it enough memory, and watch `evictions` in its `stats`.
 //!
-//! One server keeps all sessions. connect-memcached can spread them over several, by a rule of its
-//! own that would have to be the same here.
+//! All sessions are on one server. connect-memcached can spread them over several, by a rule of its own.
 //!
-//! It has no locks: no command of Memcached looks at one item and writes another in one step, so that a
-//! write could not be kept from one whose lock is lost. [`lock`](Store::lock) and what belongs to it are
-//! [`ErrorKind::Unsupported`].
+//! There are no locks, since no command can check one item and write another in one step.
+//! [`lock`](Store::lock), `update_locked` and `unlock` are [`ErrorKind::Unsupported`].
 //!
-//! There is no TLS and no login: the network between must be one to trust.
+//! There is no TLS and no login, so that the network must be trusted.
 
 use std::fmt;
 use std::sync::Arc;
@@ -67,10 +61,10 @@ mod error;
 mod pool;
 mod protocol;
 
-/// Keeps sessions in a Memcached.
+/// Keeps sessions in Memcached.
 ///
-/// Clones share the connections. Nothing is connected before the first call, and lost connections are
-/// replaced by the calls that find them lost.
+/// Clones share the connections. The first call connects, and a call that finds its connection lost replaces
+/// it.
 ///
 /// ```
 /// use express_session::SessionLayer;
@@ -104,7 +98,7 @@ impl MemcachedStore {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Other`] where the URL is none, or has several hosts or a login.
+    /// [`ErrorKind::Other`] if the URL is malformed, or has several hosts or a login.
     ///
     /// ```
     /// use express_session::store::memcached::MemcachedStore;
@@ -119,110 +113,59 @@ impl MemcachedStore {
         Ok(Self { pool, options: Options { prefix, ttl, timeout: TIMEOUT } })
     }
 
-    /// Makes a store, and connects, so that a server which is missing or cannot be used is known at
-    /// the start.
+    /// Makes a store as [`new`](Self::new) does, and connects immediately, so that a failure shows when the
+    /// application starts.
     ///
     /// # Errors
     ///
-    /// Those of [`new`](Self::new), [`ErrorKind::Unavailable`] where there is no server, and
-    /// [`ErrorKind::Refused`] where it is too old or runs without CAS.
-    ///
-    /// ```no_run
-    /// use express_session::store::memcached::MemcachedStore;
-    ///
-    /// # async fn start() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = MemcachedStore::connect("memcached://127.0.0.1?prefix=sess:").await?;
-    /// # let _ = store;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Those of [`new`](Self::new), [`ErrorKind::Unavailable`] if the server cannot be reached, and
+    /// [`ErrorKind::Refused`] if it is too old or runs without CAS.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         let store = Self::new(url)?;
-        // Any key will do, to see whether the commands are known.
+        // Any key shows whether the server has the commands.
         if let Some(key) = Key::new("express-session") {
             store.ask(&Request::get(&key, None)).await?;
         }
         Ok(store)
     }
 
-    /// Sets what comes before the id in each key. The default is nothing, as in connect-memcached.
+    /// Sets the prefix of the keys. The default is empty, as in connect-memcached.
     ///
-    /// With nothing, [`clear`](express_session_core::store::Admin::clear) takes every key of the server
-    /// for a session; so it does with those of a store whose prefix merely begins with this one.
-    ///
-    /// ```
-    /// # use express_session::store::memcached::MemcachedStore;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = MemcachedStore::new("memcached://127.0.0.1")?.prefix("sess:");
-    /// assert!(format!("{store:?}").contains(r#"prefix: "sess:""#));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// [`clear`](express_session_core::store::Admin::clear) deletes every key that begins with the prefix: with
+    /// an empty one, every key of the server.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<Arc<str>>) -> Self {
         self.options.prefix = prefix.into();
         self
     }
 
-    /// Lets every record live for so long after it was saved or touched, whatever its cookie says. By
-    /// default the cookie decides, and a browser-session cookie's record lives for a day.
+    /// Sets the TTL of every record after each save and touch, overriding its cookie. By default the cookie
+    /// decides, and a session without `max_age` lives for a day.
     ///
-    /// As in connect-memcached it is for all sessions, in whole seconds, and zero is as if it were not
-    /// set. A cookie that lives longer than its record looks like a logout to the visitor. With it, a
-    /// request that only reads takes one round trip and not two.
-    ///
-    /// ```
-    /// # use express_session::store::memcached::MemcachedStore;
-    /// # use std::time::Duration;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let hour = Duration::from_secs(3600);
-    /// let store = MemcachedStore::new("memcached://127.0.0.1")?.ttl(hour);
-    /// assert!(format!("{store:?}").contains("ttl: Some(3600s)"));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// As in connect-memcached it is in whole seconds, and zero unsets it. A cookie that outlives its record
+    /// looks like a logout to the visitor. With a TTL, a request that only reads takes one round trip, not two.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.options.ttl = Some(ttl);
         self
     }
 
-    /// Sets how long a call may take. The default is 5 seconds.
+    /// Sets the timeout of a call. The default is 5 seconds.
     ///
-    /// A call that got no connection in that time ends with [`ErrorKind::Unavailable`], one that got no
-    /// answer with [`ErrorKind::TimedOut`]: whether it happened is then not known. A listing may take
-    /// longer, for as long as something comes.
-    ///
-    /// ```
-    /// # use express_session::store::memcached::MemcachedStore;
-    /// # use std::time::Duration;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let second = Duration::from_secs(1);
-    /// let store = MemcachedStore::new("memcached://127.0.0.1")?.timeout(second);
-    /// assert!(format!("{store:?}").contains("timeout: 1s"));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// A call without a connection by then is [`ErrorKind::Unavailable`]. A call without an answer is
+    /// [`ErrorKind::TimedOut`], and may or may not have happened. A listing may take longer, as long as data
+    /// arrives.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
         self
     }
 
-    /// Sets how many connections there may be at once, at least one. The default is 10, as the
-    /// `poolSize` of Node's client.
+    /// Sets the maximum number of connections, at least one. The default is 10, as the `poolSize` of Node's
+    /// client.
     ///
-    /// More calls at once wait for a connection. One that was not used for a minute is replaced. Call
-    /// it before the store is cloned: the clones keep the connections that they have.
-    ///
-    /// ```
-    /// # use express_session::store::memcached::MemcachedStore;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = MemcachedStore::new("memcached://127.0.0.1")?.max_connections(50);
-    /// assert!(format!("{store:?}").contains("max_connections: 50"));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Further calls wait for a connection. A connection that was idle for a minute is replaced. Set this
+    /// before cloning the store: clones keep their connections.
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.pool = Arc::new(self.pool.resized(connections));
@@ -238,7 +181,7 @@ impl MemcachedStore {
         found(reply)?.map(|item| loaded(item, now)).transpose()
     }
 
-    /// The key of a session, or nothing for an id that no session in here can have.
+    /// Returns the key of a session, or `None` for an id that cannot have one.
     fn key(&self, id: &SessionId) -> Option<Key> {
         Key::new(self.name(id.as_str()))
     }
@@ -307,7 +250,7 @@ impl Store for MemcachedStore {
     ) -> Result<Updated, Error> {
         let Some(key) = self.key(id) else { return Ok(Updated::Gone) };
         let expiry = self.expiry(record.deadline, now);
-        // A revision of another store is of no record here.
+        // A revision of another store matches no record here.
         let reply = match u64::try_from(expected.get()) {
             Ok(cas) if cas > 0 => {
                 self.ask(&Request::replace(&key, &record.text, expiry, cas)).await?
@@ -335,8 +278,8 @@ impl Store for MemcachedStore {
         }
     }
 
-    /// Renews where a [`ttl`](Self::ttl) is set. Without, it is the text that tells the new deadline,
-    /// and the caller has to touch.
+    /// Touches if a [`ttl`](Self::ttl) is set. Otherwise the new deadline follows from the text, and the caller
+    /// has to touch.
     async fn load_and_touch(
         &self,
         id: &SessionId,
@@ -350,7 +293,7 @@ impl Store for MemcachedStore {
         let reply = self.ask(&Request::get(&key, Some(self.expiry(None, now)))).await?;
         let Some(item) = found(reply)? else { return Ok(None) };
         let mut loaded = loaded(item, now)?;
-        // The server tells the time that it had left before.
+        // The server returns the time that was left before.
         loaded.record.deadline = Some(now.saturating_add(ttl));
         Ok(Some(LoadedAndTouched { loaded, is_touched: true }))
     }
@@ -388,3 +331,21 @@ fn loaded(item: Item, now: Timestamp) -> Result<Loaded, Error> {
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTIONS: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_is_set_and_shown() {
+        let store = MemcachedStore::new("memcached://127.0.0.1")
+            .unwrap()
+            .prefix("sess:")
+            .ttl(Duration::from_secs(3600))
+            .timeout(Duration::from_secs(1))
+            .max_connections(50);
+        let shown = format!("{store:?}");
+        let options = r#"prefix: "sess:", ttl: Some(3600s), timeout: 1s, max_connections: 50 }"#;
+        assert!(shown.ends_with(options), "{shown}");
+    }
+}

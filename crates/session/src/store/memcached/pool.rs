@@ -22,7 +22,7 @@ pub(super) struct Pool {
     idle: Mutex<Vec<(Connection, Instant)>>,
 }
 
-/// What lies between two networks forgets connections on which nothing happens.
+/// Devices between two networks drop idle connections.
 const IDLE: Duration = Duration::from_secs(60);
 const RESTED: Duration = Duration::from_millis(10);
 
@@ -59,7 +59,7 @@ impl Pool {
         }
     }
 
-    /// Gives a connection for more than one request.
+    /// Returns a connection for more than one request.
     pub(super) async fn lend(&self, within: Duration) -> Result<Lease<'_>, Error> {
         self.lease(deadline(within)).await
     }
@@ -78,7 +78,7 @@ impl Pool {
         timeout_at(until, work).await.map_err(|_| error::no_connection_in_time())?
     }
 
-    /// Gives a connection that was used before and is still good.
+    /// Returns a connection that was used before and is still good.
     async fn idle(&self) -> Option<Connection> {
         while let Some((connection, since)) = self.youngest() {
             if since.elapsed() >= RESTED {
@@ -111,7 +111,7 @@ pub(super) struct Lease<'p> {
 }
 
 impl Lease<'_> {
-    /// Gives the connection back for another to use: every answer was read to its end.
+    /// Returns the connection to the pool, after every answer was read to its end.
     pub(super) fn finish(self) {
         let Self { connection, pool, _permit } = self;
         let mut idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner);

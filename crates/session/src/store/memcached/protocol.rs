@@ -20,8 +20,8 @@ impl Key {
     }
 }
 
-/// When an item ends, as the protocol says it: in seconds from now, or since 1970 where that is more
-/// than [`Expiry::MONTH`]. Never 0, which would be never.
+/// The expiry of an item as in the protocol: in seconds from now, or since 1970 if that is more than
+/// [`Expiry::MONTH`]. It is not 0, which would be never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Expiry(i64);
 
@@ -29,7 +29,7 @@ impl Expiry {
     /// The most seconds that the server counts from now: 30 days.
     pub(super) const MONTH: i64 = 2_592_000;
 
-    /// At once.
+    /// Immediately.
     pub(super) const PAST: Self = Self(-1);
 
     /// In this time, at least a second.
@@ -49,7 +49,7 @@ impl Expiry {
 /// A command, ready to be sent.
 pub(super) struct Request {
     pub(super) bytes: Vec<u8>,
-    /// What the server counts against its largest item: the key and the value.
+    /// The bytes that the server counts against its largest item: the key and the value.
     pub(super) item: usize,
 }
 
@@ -109,7 +109,7 @@ impl Request {
 /// The flags by which npm's memcached knows that a value is JSON, and parses it.
 const JSON: u32 = 2;
 
-/// What the server answers to a meta command.
+/// The server's answer to a meta command.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reply {
     /// Here it is.
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_an_answer_is_left_alone() {
+    fn bytes_after_an_answer_stay_in_the_input() {
         let input = b"VA 2 c7 t60\r\n{}\r\nHD\r\n";
         let (first, length) = reply(input, LARGEST).unwrap().unwrap();
         assert_eq!((first, length), (item("{}", 7, Some(60)), 17));
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_told_apart() {
+    fn errors_map_to_faults() {
         let fault = |input: &str| reply(input.as_bytes(), LARGEST).unwrap_err();
         assert_eq!(fault("ERROR\r\n"), Fault::Unknown);
         assert_eq!(fault("ERROR Too many open connections\r\n"), Fault::Busy);

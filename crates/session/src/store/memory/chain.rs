@@ -46,7 +46,7 @@ impl Chain {
         }
     }
 
-    /// Gives the slot that has been in the ring of `head` for longest.
+    /// Returns the slot that has been in the ring of `head` for longest.
     pub(super) fn last(&self, head: u32) -> u32 {
         self.0[head as usize].prev
     }

@@ -1,7 +1,7 @@
-//! Calls at once, in every order or in very many, under a scheduler that knows each step at which another
-//! thread may go on: for `cargo xtask test --only interleavings`, with `--cfg shuttle`.
+//! Concurrent calls in every order, or in very many, under a scheduler that knows each step at which another
+//! thread may continue: for `cargo xtask test --only interleavings`, with `--cfg shuttle`.
 //!
-//! Where a test fails, it prints the order; `shuttle::replay` plays it again.
+//! A failing test prints the order; `shuttle::replay` runs it again.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -41,8 +41,8 @@ fn run(scheduler: impl Scheduler + 'static, test: impl Fn() + Send + Sync + 'sta
     Runner::new(scheduler, config).run(test);
 }
 
-/// Runs pieces of work at once.
-fn at_once(work: impl IntoIterator<Item = Box<dyn FnOnce() + Send>>) {
+/// Runs pieces of work concurrently.
+fn concurrently(work: impl IntoIterator<Item = Box<dyn FnOnce() + Send>>) {
     let threads: Vec<_> = work.into_iter().map(thread::spawn).collect();
     for thread in threads {
         thread.join().unwrap();
@@ -90,7 +90,7 @@ fn touch(store: &MemoryStore, id: &SessionId, after: Duration) -> Touched {
     block_on(store.touch(id, &touch, NOW)).unwrap()
 }
 
-/// Looks into every part: whether its tables, rings and sums fit each other. Gives the bytes of all.
+/// Checks that the tables, rings and sums of every part agree. Returns the bytes of all.
 fn bytes(store: &MemoryStore) -> usize {
     store.shared.parts.iter().map(|part| part.lock().shard.checked_bytes()).sum()
 }
@@ -174,7 +174,7 @@ fn one_of_many_creates_is_done() {
                     }
                 })
             };
-            at_once((0..creators).map(creator));
+            concurrently((0..creators).map(creator));
             assert_eq!(winners.load(Ordering::Relaxed), 1);
         }
     };
@@ -206,7 +206,7 @@ fn nothing_is_returned_after_a_logout() {
                     assert!(loaded.is_none_or(|loaded| count_in(&loaded.record) < 2));
                 }));
             }
-            at_once(all);
+            concurrently(all);
             assert_eq!(load(&store, &id(0), NOW), None);
             assert_eq!(touch(&store, &id(0), MINUTE), Touched::Gone);
             assert_eq!(bytes(&store), 0);
@@ -223,7 +223,7 @@ fn bytes_are_counted_to_the_last_one() {
         // Room for two or three: each writing evicts something.
         let store = MemoryStore::new().max_bytes(500);
         let later = NOW.saturating_add(10 * MINUTE);
-        at_once([0, 1, 2, 3].map(|thread| {
+        concurrently([0, 1, 2, 3].map(|thread| {
             let store = store.clone();
             work(move || {
                 let (own, shared) = (id(thread), id(thread % 2));
@@ -258,7 +258,7 @@ fn bytes_are_counted_to_the_last_one() {
 
 /// Two parts that visit each other while they are used.
 #[test]
-fn parts_that_clean_each_other_stop_nobody() {
+fn parts_that_clean_each_other_never_block() {
     in_many_orders(300, || {
         let store = MemoryStore::new().max_sessions(2 * PART_SESSIONS);
         assert_eq!(store.shared.parts.len(), 2);
@@ -267,7 +267,7 @@ fn parts_that_clean_each_other_stop_nobody() {
             create(&store, &id(number), &counted(number));
         }
         let removed = Arc::new(AtomicUsize::new(0));
-        at_once([0, 1, 2].map(|thread| {
+        concurrently([0, 1, 2].map(|thread| {
             let (store, removed) = (store.clone(), Arc::clone(&removed));
             work(move || {
                 for number in 0..10 {
@@ -294,7 +294,7 @@ fn listing_gives_what_stays_exactly_once() {
             create(&store, &id(number), &counted(number));
         }
         let [lister, passer, writer] = [0, 1, 2].map(|_| store.clone());
-        at_once([
+        concurrently([
             work(move || {
                 let (mut listed, mut after) = (Vec::new(), None);
                 loop {
@@ -322,7 +322,7 @@ fn listing_gives_what_stays_exactly_once() {
                 for number in 0..2 {
                     let loaded = load(&writer, &id(number), NOW).unwrap();
                     let updated = update(&writer, &id(number), &counted(99), loaded.revision);
-                    assert!(matches!(updated, Updated::Done(_)), "nobody else writes it");
+                    assert!(matches!(updated, Updated::Done(_)), "no other thread writes it");
                 }
             }),
         ]);
@@ -337,7 +337,7 @@ fn lock_is_held_by_one_and_lost_with_its_lease() {
         let later = NOW.saturating_add(MINUTE / 2);
         let inside = Arc::new(AtomicUsize::new(0));
         // The last begins when the lease of the others is over.
-        at_once([(1, NOW), (2, NOW), (3, later)].map(|(byte, now)| {
+        concurrently([(1, NOW), (2, NOW), (3, later)].map(|(byte, now)| {
             let (store, inside) = (store.clone(), Arc::clone(&inside));
             work(move || {
                 let holder = LockToken::from_random([byte; LockToken::BYTES]);

@@ -50,7 +50,7 @@ impl Key {
         }
     }
 
-    /// Gives the id back, or nothing for the key of a free slot.
+    /// Returns the id, or `None` for the key of a free slot.
     pub(super) fn id(&self) -> Option<SessionId> {
         match self {
             // The bytes were text when they came in.

@@ -1,8 +1,8 @@
-//! The locks of one part: who holds that of an id, and until when.
+//! The locks of one part: the holder and the end of the lease for each locked id.
 //!
-//! They are kept beside the records, and not with them, as an id may be locked that has none. Whether a
-//! lock is held depends on the end of its lease alone; the ends are also in an order of their own, so that
-//! what is over goes without a look at the others. While there are none, all of it is one comparison.
+//! They are kept apart from the records, since an id without a record may be locked. Only the end of its lease
+//! decides whether a lock is held; the ends are also kept in order, so that ended leases are removed without
+//! a scan. Without locks, all of this is one comparison.
 
 use std::collections::BTreeSet;
 
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_goes_in_small_steps_and_nothing_else() {
+    fn ended_leases_alone_are_removed_in_small_steps() {
         let (mut locks, hasher) = (Locks::default(), RandomState::default());
         for number in 0..1000 {
             let until = if number % 2 == 0 { at(1) } else { at(2) };

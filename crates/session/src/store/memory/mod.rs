@@ -1,16 +1,16 @@
-//! Sessions in the memory of this process: the default store, for tests, development and services of
+//! Stores sessions in the memory of this process: the default store, for tests, development and services of
 //! one process.
 //!
-//! express-session's own memory store never lets go of a session that nobody asks for again, and
-//! warns against its use. This one may stay:
+//! express-session's own memory store never evicts idle sessions, and warns against its use. This one is fit
+//! for production:
 //!
-//! 1. Expired sessions go by themselves, a few with each call; see [`MemoryStore`] for the cost.
-//! 2. A session without an expiry of its own ends after [`ttl`](MemoryStore::ttl), a day by default.
-//! 3. [`max_sessions`](MemoryStore::max_sessions) and [`max_bytes`](MemoryStore::max_bytes) bound what
-//!    it takes; the session that was not used for longest goes first.
-//! 4. It keeps the sessions' text, as every other store does, so that what works here works there.
+//! 1. Each call removes a few expired sessions; see [`MemoryStore`] for the cost.
+//! 2. A session without `max_age` expires after [`ttl`](MemoryStore::ttl), a day by default.
+//! 3. [`max_sessions`](MemoryStore::max_sessions) and [`max_bytes`](MemoryStore::max_bytes) limit the memory;
+//!    the least recently used session is evicted first.
+//! 4. It keeps sessions as text, as every other store does, so that an application can change the store.
 //!
-//! It ends with the process, and another process does not see it.
+//! Sessions end with the process, and other processes do not see them.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, TryLockError};
@@ -41,18 +41,18 @@ mod sync;
 ///
 /// # Cost
 ///
-/// A call locks one of 64 parts of the store for about a microsecond, or for ten where it cleans up, and never waits
-/// for anything else. A session takes its text, its id and about 100 bytes, and 10 more where there is a
-/// cap. Loading copies nothing: the text is shared.
+/// A call locks one of 64 parts of the store for about a microsecond, or for ten if it removes expired
+/// sessions, and never waits for anything else. A session takes its text, its id and about 100 bytes, and 10
+/// more with a cap. Loading shares the text without a copy.
 ///
-/// Expired sessions are never returned, to the millisecond. Their memory is freed by the calls that
-/// follow: each removes one of its own part, and one in 128 up to 32 of another part, in turn. So there is
-/// no task to start and no pause however many expire at once, more goes than can come, and a store that
-/// is used at all gets rid of everything that expired at least 16 s ago. The other side of it: an idle
-/// process keeps what it has until the next call, or until [`purge`](Admin::purge).
+/// Expired sessions are never returned, to the millisecond. Later calls free their memory: each removes one
+/// session of its own part, and one call in 128 up to 32 of another part, in turn. So there is no task and no
+/// pause, however many expire together; the store frees more than it can receive, and a store in use frees
+/// everything that expired at least 16 s ago. An idle process keeps its memory until the next call or
+/// [`purge`](Admin::purge).
 ///
-/// [Locks](Store::lock) are kept beside the sessions, less than 200 bytes each, until they are given back or,
-/// some calls after it, their lease is over. No cap counts them, and [`clear`](Admin::clear) leaves them.
+/// [Locks](Store::lock) take less than 200 bytes each, until their release or some calls after the end of their
+/// lease. The caps do not count them, and [`clear`](Admin::clear) keeps them.
 ///
 /// ```
 /// use std::time::Duration;
@@ -107,8 +107,8 @@ struct Options {
 }
 
 impl MemoryStore {
-    /// What [`max_bytes`](Self::max_bytes) counts for a session beside its id and its text: its place
-    /// in the tables, measured for a store of a million.
+    /// The bytes that [`max_bytes`](Self::max_bytes) counts for a session in addition to its id and text: its
+    /// place in the tables, measured for a store of a million.
     ///
     /// ```
     /// use express_session::MemoryStore;
@@ -120,41 +120,18 @@ impl MemoryStore {
     /// ```
     pub const RECORD_OVERHEAD: usize = 112;
 
-    /// Makes an empty store, without caps, where a session without an expiry of its own ends after a
-    /// day.
-    ///
-    /// ```
-    /// use express_session::store::memory::MemoryStore;
-    ///
-    /// let store = MemoryStore::new();
-    /// assert_eq!(
-    ///     format!("{store:?}"),
-    ///     "MemoryStore { sessions: 0, ttl: Some(86400s), max_sessions: None, max_bytes: None }",
-    /// );
-    /// ```
+    /// Makes an empty store, without caps and with a [`ttl`](Self::ttl) of a day.
     #[must_use]
     pub fn new() -> Self {
         Self::with(Options { ttl: Some(DAY), max_sessions: None, max_bytes: None })
     }
 
-    /// Says how long a session lives that has no expiry of its own, as those of a browser-session
-    /// cookie. The default is 24 hours, as in npm's memorystore.
+    /// Sets the TTL of sessions without `max_age`. The default is 24 hours, as in npm's memorystore.
     ///
-    /// The time begins anew with each save and touch. `None` keeps such sessions for ever, as
-    /// express-session's own memory store does: it then only ever grows, unless there is a cap.
+    /// Each save and touch resets the expiry. `None` keeps such sessions for ever, as express-session's own
+    /// memory store does: the store then only ever grows, unless it has a cap.
     ///
-    /// Like the other options it gives a new, empty store, so it must be set before the store is
-    /// used.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use express_session::store::memory::MemoryStore;
-    ///
-    /// let store = MemoryStore::new().ttl(Duration::from_secs(1800));
-    /// assert!(format!("{store:?}").contains("ttl: Some(1800s)"));
-    /// let leaking = MemoryStore::new().ttl(None);
-    /// assert!(format!("{leaking:?}").contains("ttl: None"));
-    /// ```
+    /// Like the other options, it returns a new, empty store, so set it before the store is used.
     #[must_use]
     pub fn ttl(self, ttl: impl Into<Option<Duration>>) -> Self {
         Self::with(Options { ttl: ttl.into(), ..self.shared.options })
@@ -162,17 +139,15 @@ impl MemoryStore {
 
     /// Keeps at most this many sessions, at least one. The default is any number.
     ///
-    /// Where there are more, expired ones go if some are found at once, and else the one that was
-    /// loaded, created, updated or touched the longest time ago. Its visitor is logged out, as if it
-    /// had expired: leave room for everybody, and for the sessions of bots.
+    /// A session over the cap evicts expired ones if a short search finds some, and otherwise the least
+    /// recently used one, whose visitor is logged out. Leave room for all visitors, and for the sessions of
+    /// bots.
     ///
-    /// The order is exact below 4,096 sessions. Above, the store has up to 64 parts of at least
-    /// 2,048 each, of which each keeps its share of the cap and its own order: the one that goes is
-    /// the least recently used of its part, and as chance does not fill the parts evenly, this begins
-    /// some per cent before the whole is full.
+    /// The order is exact below 4,096 sessions. Above, the store has up to 64 parts of at least 2,048 each,
+    /// which have their own share of the cap and their own order. Since the parts fill unevenly, eviction
+    /// begins some per cent before the whole is full.
     ///
-    /// Like the other options it gives a new, empty store, so it must be set before the store is
-    /// used.
+    /// Like the other options, it returns a new, empty store, so set it before the store is used.
     ///
     /// ```
     /// use express_session::store::memory::MemoryStore;
@@ -202,12 +177,11 @@ impl MemoryStore {
     /// Keeps at most this many bytes: ids, texts and [`RECORD_OVERHEAD`](Self::RECORD_OVERHEAD) for
     /// each session. The default is any number.
     ///
-    /// What goes is chosen as in [`max_sessions`](Self::max_sessions). The order is exact below
-    /// 16 MiB; above, each part has a share of at least 8 MiB. A record that is larger than the
-    /// share of its part is refused, with an error of kind [`ErrorKind::Unsuitable`].
+    /// Eviction is that of [`max_sessions`](Self::max_sessions). The order is exact below 16 MiB; above, each
+    /// part has a share of at least 8 MiB. A record larger than the share of its part is
+    /// [`ErrorKind::Unsuitable`].
     ///
-    /// Like the other options it gives a new, empty store, so it must be set before the store is
-    /// used.
+    /// Like the other options, it returns a new, empty store, so set it before the store is used.
     ///
     /// ```
     /// use express_session::store::memory::MemoryStore;
@@ -254,7 +228,7 @@ impl MemoryStore {
         Record { text: record.text.clone(), deadline: self.deadline(record.deadline, now) }
     }
 
-    /// Does a call's work in the part of its id, and then the call's share of the cleaning.
+    /// Does a call's work in the part of its id, and then removes its share of expired sessions.
     fn within<T>(
         &self,
         id: &SessionId,
@@ -281,7 +255,7 @@ impl MemoryStore {
         done
     }
 
-    /// Renews a record without loading it, and says whether it was.
+    /// Touches a record without loading it, and returns whether it did.
     pub(super) fn touch_only(&self, id: &SessionId, now: Timestamp) -> bool {
         let ttl = |deadline| self.deadline(deadline, now);
         let renewed = self.within(id, now, |part, probe| part.shard.touch_only(&probe, ttl, now));
@@ -315,7 +289,7 @@ impl fmt::Debug for MemoryStore {
 }
 
 impl Store for MemoryStore {
-    /// Gives the record with the deadline that this store counts, its `ttl` included.
+    /// Returns the record with this store's deadline, which includes the `ttl`.
     async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
         Ok(self.within(id, now, |part, probe| part.shard.load(&probe, now)))
     }
@@ -359,7 +333,7 @@ impl Store for MemoryStore {
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
-        // This call is not told the time, so that it cleans nothing up but what it was asked to.
+        // This call has no `now`, so that it removes no expired sessions.
         let probe = Probe::new(id, &self.shared.hasher);
         self.shared.parts[self.part_of(&probe)].lock().shard.destroy(&probe);
         Ok(())
@@ -417,7 +391,7 @@ impl Admin for MemoryStore {
         };
         let mut sessions = Vec::new();
         for (at, part) in self.shared.parts.iter().enumerate().skip(first) {
-            // A page of none would never come to an end.
+            // A limit of 0 would loop forever.
             let next = part.lock().shard.list(slot, limit.max(1), now, &mut sessions);
             if let Some(slot) = next {
                 return Ok(Page { sessions, next: Some(Cursor::new(format!("{at}.{slot}"))) });
@@ -537,7 +511,7 @@ mod tests {
         Record { text: text.into(), deadline: deadline.into() }
     }
 
-    /// The calls of the store, made at once and expected to succeed.
+    /// The calls of the store, made without waiting and expected to succeed.
     impl MemoryStore {
         fn put(&self, number: usize, deadline: impl Into<Option<Timestamp>>, now: Timestamp) {
             let record = record(r#"{"cookie":{}}"#, deadline);
@@ -573,7 +547,22 @@ mod tests {
     }
 
     #[test]
-    fn locks_that_nobody_gave_back_go_with_the_calls_and_count_as_nothing() {
+    fn every_option_is_set_and_shown() {
+        let shown = |store: MemoryStore| format!("{store:?}");
+        assert_eq!(
+            shown(MemoryStore::new()),
+            "MemoryStore { sessions: 0, ttl: Some(86400s), max_sessions: None, max_bytes: None }",
+        );
+        let store = MemoryStore::new().ttl(Duration::from_secs(1800)).max_sessions(5).max_bytes(9);
+        assert_eq!(
+            shown(store.clone()),
+            "MemoryStore { sessions: 0, ttl: Some(1800s), max_sessions: Some(5), max_bytes: Some(9) }",
+        );
+        assert!(shown(store.ttl(None)).contains("ttl: None"));
+    }
+
+    #[test]
+    fn locks_that_were_not_released_are_removed_by_calls_and_not_counted() {
         let store = MemoryStore::new().max_sessions(10).max_bytes(10_000);
         let (holder, lease) = (LockToken::from_random([1; 16]), Duration::from_millis(1000));
         let kept = || store.shared.parts.iter().map(|part| part.lock().locks.kept()).sum::<usize>();
@@ -940,7 +929,7 @@ mod tests {
         (0..6_usize, op)
     }
 
-    /// What the store should hold, as plainly as possible.
+    /// A model of the record that the store should hold.
     struct Expected {
         text: String,
         deadline: Timestamp,
@@ -961,7 +950,7 @@ mod tests {
             for (step, (number, op)) in ops.into_iter().enumerate() {
                 let visitor = id(number);
                 model.values_mut().for_each(|held| held.lapsed |= held.deadline <= now);
-                // What came back with the clock is looked up first, and then known.
+                // The store may or may not have records that came back with the clock; a load tells.
                 model.retain(|number, held| {
                     let back = held.lapsed && held.deadline > now;
                     !back || store.get(*number, now).is_some()

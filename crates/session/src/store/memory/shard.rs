@@ -58,7 +58,7 @@ impl Caps {
 #[derive(Debug)]
 pub(super) struct TooLarge;
 
-/// What came of looking for expired records.
+/// The result of a search for expired records.
 #[derive(Default)]
 pub(super) struct Reaped {
     /// Slots looked at. Fewer than asked for means that no past bucket is left.
@@ -71,8 +71,8 @@ pub(super) struct Shard {
     hasher: RandomState,
     caps: Caps,
     /// Counts every writing in this shard. Being the shard's and not the record's, a number is not
-    /// given again when an id is destroyed and created; that it comes round after four billion
-    /// writings matters to nobody who loads before and saves after just that many.
+    /// given again when an id is destroyed and created; it wraps after
+    /// four billion writes, which matters only to a request that loads before and saves after just that many.
     revision: u32,
     table: HashTable<u32>,
     slots: Vec<Slot>,
@@ -202,8 +202,8 @@ impl Shard {
         Ok(Touched::Done)
     }
 
-    /// Loads and touches. `ttl` is for a record without a time of its own. What is no session record is
-    /// given as it is.
+    /// Loads and touches. `ttl` is for a record without a deadline of its own. A text that is not a session
+    /// record is returned without a touch.
     pub(super) fn load_and_touch(
         &mut self,
         probe: &Probe,
@@ -281,8 +281,8 @@ impl Shard {
         None
     }
 
-    /// Counts the live sessions. What has expired is in a bucket that has begun, so that only these
-    /// few are looked at.
+    /// Counts the live sessions. Expired ones are in buckets that have begun, so that only these few are
+    /// checked.
     pub(super) fn count(&self, now: Timestamp) -> usize {
         let begun = self.buckets.range(..=bucket(now.millis()));
         let expired = begun.flat_map(|(_, head)| self.filing.iter(*head));
@@ -303,7 +303,7 @@ impl Shard {
         std::mem::replace(self, empty)
     }
 
-    /// Looks at up to `steps` slots of past buckets, and removes what has expired.
+    /// Checks up to `steps` slots of past buckets, and removes the expired ones.
     pub(super) fn reap(&mut self, steps: usize, now: Timestamp) -> Reaped {
         let mut reaped = Reaped::default();
         while reaped.steps < steps {
@@ -336,7 +336,7 @@ impl Shard {
         self.filing.iter(self.buckets.get(&bucket(now.millis())).copied().unwrap_or(NONE))
     }
 
-    /// Looks whether the tables, rings and sums fit each other. Gives the bytes.
+    /// Checks that the tables, rings and sums agree. Returns the bytes.
     #[cfg(all(test, shuttle))]
     pub(super) fn checked_bytes(&self) -> usize {
         let used: Vec<_> = self.table.iter().map(|slot| &self.slots[*slot as usize]).collect();
@@ -361,7 +361,7 @@ impl Shard {
             let mut few = self.begun(now).take(EVICT_STEPS);
             let expired = few.find(|slot| !self.slots[*slot as usize].is_live(now));
             drop(few);
-            // What is over the cap is not nothing, so that the ring has a last.
+            // A shard over its cap is not empty, so that the ring has a last slot.
             let slot = expired.unwrap_or_else(|| self.recency.last(self.recent));
             self.remove(slot);
         }
@@ -380,7 +380,7 @@ impl Shard {
         self.table.find(*hash, |slot| self.slots[*slot as usize].key == *key).copied()
     }
 
-    /// Finds a live record. An expired one goes at once.
+    /// Finds a live record, and removes an expired one.
     fn live(&mut self, probe: &Probe, now: Timestamp) -> Option<u32> {
         let slot = self.find(probe)?;
         if self.slots[slot as usize].is_live(now) {

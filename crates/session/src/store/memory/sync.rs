@@ -1,7 +1,7 @@
-//! The locks of the parts, and how ids are hashed: others where a scheduler tries the orders of calls at once,
-//! which can only happen at a lock that it knows of, and has to go the same way each time.
+//! The locks of the parts, and the hasher of ids. Under the scheduler of the interleavings tests they are its
+//! own locks, at which it can switch threads, and a hasher that is the same in every run.
 
-// A quick hash will do, as nobody but the server chooses ids: one that comes from outside is signed.
+// A fast hash is enough, since only the server chooses ids: those of a client are signed.
 #[cfg(not(all(test, shuttle)))]
 pub(super) use foldhash::fast::RandomState;
 #[cfg(not(all(test, shuttle)))]

@@ -1,4 +1,4 @@
-//! What went wrong, in the words of the port.
+//! Maps driver errors to store errors.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use express_session_core::store::{Error, ErrorKind};
 use mysql_async::{DriverError, ServerError};
 
-/// Of the driver, of whatever it was doing.
+/// Maps an error of the driver.
 pub(super) fn of_driver(error: mysql_async::Error) -> Error {
     match error {
         mysql_async::Error::Server(answer) => of_server(&answer),
@@ -29,18 +29,18 @@ fn lost() -> Error {
     Error::new(ErrorKind::Unavailable, "the connection is lost")
 }
 
-/// Says whether the server took the statement back for reasons that are gone.
+/// Returns whether the server rolled the statement back for a reason that has passed.
 pub(super) fn may_try_again(error: &mysql_async::Error) -> bool {
-    // Deadlock; the record changed under a snapshot (MariaDB); to be prepared anew; not prepared.
+    // Deadlock; the record changed under a snapshot (MariaDB); to be prepared again; not prepared.
     matches!(error, mysql_async::Error::Server(answer) if matches!(answer.code, 1213 | 1020 | 1615 | 1243))
 }
 
-/// Says whether there is no such table, or none that this user may know of.
+/// Returns whether the table is missing, or hidden from this user.
 pub(super) fn is_no_table(error: &mysql_async::Error) -> bool {
     matches!(error, mysql_async::Error::Server(answer) if matches!(answer.code, 1142 | 1146))
 }
 
-/// Says whether it is for want of a privilege.
+/// Returns whether the user lacks a privilege.
 pub(super) fn is_denied(error: &mysql_async::Error) -> bool {
     // Denied for the database, the table; a privilege is needed; read-only.
     matches!(error, mysql_async::Error::Server(answer) if matches!(answer.code, 1044 | 1142 | 1227 | 1290 | 1836))
@@ -90,8 +90,8 @@ fn of_server(answer: &ServerError) -> Error {
     Error::new(kind, message).with_source(Said(said.into()))
 }
 
-/// Gives what a code stands for, and whether its message is about the server or the statement, and
-/// never about values.
+/// Returns the meaning of a code, and whether its message is about the server or the statement, and never
+/// about values.
 fn meaning(code: u16) -> (ErrorKind, &'static str, bool) {
     match code {
         1146 => (ErrorKind::Refused, "there is no such table", true),
@@ -106,7 +106,7 @@ fn meaning(code: u16) -> (ErrorKind, &'static str, bool) {
         1053 | 1077 | 1079 | 1927 => (ErrorKind::Unavailable, "the server is stopping", true),
         1158..=1161 => (ErrorKind::Unavailable, "the connection is lost", true),
         1213 | 1020 => (ErrorKind::Unavailable, "the server preferred another's change", true),
-        1205 => (ErrorKind::TimedOut, "somebody else held the record for too long", true),
+        1205 => (ErrorKind::TimedOut, "another transaction held the record for too long", true),
         1317 | 1969 | 3024 => (ErrorKind::TimedOut, "the server took too long, and gave up", true),
         1153 => (ErrorKind::Unsuitable, TOO_LARGE, true),
         1300 => (ErrorKind::Corrupt, "the text is no UTF-8", false),
@@ -117,7 +117,7 @@ fn meaning(code: u16) -> (ErrorKind, &'static str, bool) {
     }
 }
 
-/// What was said, as far as it may be repeated.
+/// The part of an error that holds no session.
 #[derive(Debug)]
 struct Said(Box<str>);
 
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_driver_has_read_is_not_shown() {
+    fn packet_that_the_driver_has_read_is_not_shown() {
         let payload = b"secret".to_vec();
         let unexpected = mysql_async::Error::Driver(DriverError::UnexpectedPacket { payload });
         let error = of_driver(unexpected);

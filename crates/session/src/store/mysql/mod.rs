@@ -1,28 +1,26 @@
-//! Sessions in a MySQL or MariaDB table, shared with npm's express-mysql-session 3.
+//! Stores sessions in a MySQL or MariaDB table, in the format of npm's express-mysql-session 3.
 //!
-//! 1. The table is that of express-mysql-session: `session_id`, `expires`, `data`. Either side reads
-//!    what the other wrote, byte for byte.
-//! 2. `expires` decides what is live, not the JSON's. It is a whole second, rounded to the nearest. At
-//!    that second a session has ended; express-mysql-session returns it for half a second more.
-//!    It ends in 2106, where `expires` does.
-//! 3. A revision is a digest of the stored text, since Node keeps no counter: SHA-256, made by the
-//!    server.
-//! 4. Every verb is one round trip, after the first use of a connection, which prepares the statement.
-//!    `load_and_touch` and `update` are several statements in one text, with every text in it a hexadecimal
-//!    literal. An `update` of more than 16 KiB is prepared, and makes a second trip to hand back
-//!    another record than it expected.
-//! 5. A touch moves `expires` and leaves the text alone.
-//! 6. A lock is a row in a table beside, of the same name with `_lock` behind it, which the first lock
-//!    makes. Its lease runs by the server's clock. A write under a lock keeps it from being taken over
-//!    until the write is committed.
-//! 7. The column's collation takes `a` and `a ` for the same: an id with a space at its end is
-//!    [`ErrorKind::Unsuitable`]. So is one of more than 128 characters, and a text of 16 MiB.
-//! 8. What the server says is kept as an error's source where it is about the server, as a missing
-//!    table. Where it may quote a session, only its number is kept.
+//! The table is that of express-mysql-session: `session_id`, `expires`, `data`. Either side reads what the
+//! other wrote, byte for byte.
 //!
-//! What it needs of the database: a user who may `SELECT`, `INSERT`, `UPDATE` and `DELETE` in the
-//! table, and `CREATE` it unless it is there. For locks, the same for the table beside; the error for want of
-//! it shows the statement to run.
+//! - **Round trips.** Every operation takes one, except the first use of a connection, which prepares the
+//!   statement. `load_and_touch` and `update` send several statements in one text, in which every value is a
+//!   number or a hexadecimal literal. An `update` of more than 16 KiB is prepared, and takes a second round
+//!   trip on a conflict.
+//! - **Concurrency.** An update is a compare-and-swap on a SHA-256 of the stored text, computed by the server.
+//! - **Expiry.** `expires` decides, not the JSON's. It is a whole second, rounded to the nearest, at which the
+//!   session has expired; express-mysql-session returns it for half a second more. Its last value is in 2106.
+//!   A touch moves `expires` only.
+//! - **Locks.** A lock is a row in a second table with the suffix `_lock`, which the first lock creates. Its
+//!   lease ends by the server's clock. A write under a lock holds the lock's row until it is committed.
+//! - **Limits.** An id of more than 128 characters or with a space at its end, which the collation ignores,
+//!   is [`ErrorKind::Unsuitable`]. So is a text of 16 MiB.
+//! - **Errors.** The source of an error has the server's message if it is about the server, such as a missing
+//!   table. A message that may quote a session is reduced to its number.
+//!
+//! Requires a user that may `SELECT`, `INSERT`, `UPDATE` and `DELETE` in the table, and `CREATE` it if it is
+//! missing; for locks, the same in the second table. The error for a missing right to create that shows the
+//! statement to run.
 
 use std::fmt;
 use std::sync::Arc;
@@ -49,9 +47,9 @@ mod sql;
 
 /// Keeps sessions in the table of npm's express-mysql-session.
 ///
-/// Clones share the connections. Nothing is connected before the first call, and lost connections are
-/// replaced by the calls that find them lost. A call whose future is dropped goes on by itself until it
-/// is answered or its time is over, and the next call for its session waits for that.
+/// Clones share the connections. The first call connects, and a call that finds its connection lost replaces
+/// it. A call whose future is dropped continues until its answer or its timeout, and the next call for the
+/// same session waits for it.
 ///
 /// ```no_run
 /// use express_session::SessionLayer;
@@ -73,7 +71,7 @@ struct Shared {
     pool: Pool,
     options: Options,
     sql: Statements,
-    /// Set once the table is known to be there, or is not asked for.
+    /// Set once the table is known to exist.
     table: OnceCell<()>,
     clearing: Schedule,
     calls: Calls,
@@ -81,7 +79,7 @@ struct Shared {
 
 #[derive(Clone)]
 struct Options {
-    /// Where the pool is our own: how to connect, and how often at most.
+    /// How to connect and the limit of connections, if the pool is not the application's.
     own: Option<(Opts, usize)>,
     table_name: String,
     session_id: String,
@@ -102,12 +100,12 @@ impl MySqlStore {
     /// [`Opts`] has, but for those of the pool. With `require_ssl=true` and the feature `tls` the
     /// connection is encrypted, and the server's certificate has to be one that browsers trust; for an
     /// authority of your own, give the store a [pool](Self::with_pool). The connections are in strict
-    /// mode, so that nothing is ever cut off.
+    /// mode, so that the server never truncates a value.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Other`] where the URL is none, or asks for encryption without the feature `tls`. The
-    /// message does not show it, for the password's sake.
+    /// [`ErrorKind::Other`] if the URL is malformed, or asks for encryption without the feature `tls`. The
+    /// message does not show the URL, which may hold a password.
     ///
     /// ```
     /// use express_session::store::mysql::MySqlStore;
@@ -126,36 +124,26 @@ impl MySqlStore {
         Ok(Self::assemble(pool, Options { own: Some((opts, CONNECTIONS)), ..Options::default() }))
     }
 
-    /// Makes a store as [`new`](Self::new) does, and connects at once: what is wrong with the address or
-    /// the login shows when the application starts.
+    /// Makes a store as [`new`](Self::new) does, and connects immediately, so that a wrong address or login
+    /// shows when the application starts.
     ///
     /// # Errors
     ///
-    /// Those of [`new`](Self::new), [`ErrorKind::Unavailable`] where there is no server, and
-    /// [`ErrorKind::Refused`] where the login is wrong.
-    ///
-    /// ```no_run
-    /// use express_session::store::mysql::MySqlStore;
-    ///
-    /// # async fn example() -> Result<(), express_session::store::Error> {
-    /// let store = MySqlStore::connect("mysql://web@localhost/shop").await?.table_name("visits");
-    /// # let _ = store;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Those of [`new`](Self::new), [`ErrorKind::Unavailable`] if the server cannot be reached, and
+    /// [`ErrorKind::Refused`] if the login is wrong.
     pub async fn connect(url: &str) -> Result<Self, Error> {
-        // The table is one that is asked for later, if at all.
+        // Its name is not known yet.
         let store = Self::new(url)?;
         store.clone().create_database_table(false).ask(None, |sql| sql.ping, Vec::new()).await?;
         Ok(store)
     }
 
-    /// Makes a store that takes its connections from a pool that the application has already.
+    /// Makes a store over a pool of the application.
     ///
     /// Such a pool resets each connection after each use, unless
-    /// [`reset_connection`](mysql_async::PoolOpts::with_reset_connection) is off: statements are then
-    /// prepared anew each time, in a round trip more. Keep the server's strict mode on: without it
-    /// MySQL cuts off what does not fit a column.
+    /// [`reset_connection`](mysql_async::PoolOpts::with_reset_connection) is off: each use
+    /// then prepares its statement again, in another round trip. Keep the server's strict mode on: without it
+    /// MySQL truncates a value that does not fit its column.
     ///
     /// ```
     /// use express_session::store::mysql::MySqlStore;
@@ -173,34 +161,16 @@ impl MySqlStore {
         Self::assemble(pool, Options::default())
     }
 
-    /// Says which table sessions are in, npm's `schema.tableName`. The default is `sessions`.
+    /// Sets the name of the table, npm's `schema.tableName`. The default is `sessions`.
     ///
-    /// As there, a dot in it comes after the name of a database: `shop.sessions`.
-    ///
-    /// ```
-    /// # use express_session::store::mysql::MySqlStore;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = MySqlStore::new("mysql://localhost/shop")?.table_name("web.visitors`");
-    /// assert!(format!("{store:?}").contains("table: `web`.`visitors```,"));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// A dot follows the name of a database, as in `shop.sessions`.
     #[must_use]
     pub fn table_name(self, name: impl Into<String>) -> Self {
         self.with(|options| options.table_name = name.into())
     }
 
-    /// Says what the table's columns are called, npm's `schema.columnNames`. The defaults are
-    /// `session_id`, `expires` and `data`.
-    ///
-    /// ```
-    /// # use express_session::store::mysql::MySqlStore;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = MySqlStore::new("mysql://localhost/shop")?.column_names("id", "until", "json");
-    /// # let _ = store;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Sets the names of the columns, npm's `schema.columnNames`. The defaults are `session_id`, `expires`
+    /// and `data`.
     #[must_use]
     pub fn column_names(
         self,
@@ -215,113 +185,51 @@ impl MySqlStore {
         })
     }
 
-    /// Makes the table where there is none, at the first call. The default is `true`.
+    /// Sets whether the first call creates a missing table. The default is `true`.
     ///
-    /// It costs a statement at the first call of each process. A user who may not create tables is no
-    /// failure, as long as the table is there.
-    ///
-    /// ```
-    /// # use express_session::store::mysql::MySqlStore;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = MySqlStore::new("mysql://localhost/shop")?.create_database_table(false);
-    /// assert!(format!("{store:?}").contains("create_database_table: false"));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// It costs one statement in the first call of each process. A user that may not create tables can use an
+    /// existing table.
     #[must_use]
     pub fn create_database_table(self, create: bool) -> Self {
         self.with(|options| options.create_database_table = create)
     }
 
-    /// Says how long a session lives that has no expiry of its own, as those of a browser-session
-    /// cookie. The default is a day.
-    ///
-    /// The time begins anew with each save and touch.
-    ///
-    /// ```
-    /// # use express_session::store::mysql::MySqlStore;
-    /// # use std::time::Duration;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = MySqlStore::new("mysql://localhost/shop")?.expiration(Duration::from_secs(1800));
-    /// assert!(format!("{store:?}").contains("expiration: 1800s"));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Sets the TTL of sessions without `max_age`. The default is a day. Each save and touch resets the
+    /// expiry.
     #[must_use]
     pub fn expiration(self, expiration: Duration) -> Self {
         self.with(|options| options.expiration = expiration)
     }
 
-    /// Says whether expired sessions are removed from the table. The default is `true`; `false` is for
-    /// where an event of the database does it.
-    ///
-    /// ```
-    /// # use express_session::store::mysql::MySqlStore;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = MySqlStore::new("mysql://localhost/shop")?.clear_expired(false);
-    /// assert!(format!("{store:?}").contains("clear_expired: false"));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Sets whether the store removes expired sessions. The default is `true`; `false` is for databases
+    /// whose own events remove them.
     #[must_use]
     pub fn clear_expired(self, clear: bool) -> Self {
         self.with(|options| options.clear_expired = clear)
     }
 
-    /// Says how often expired sessions are removed from the table. The default is 15 minutes.
+    /// Sets the interval at which expired sessions are removed. The default is 15 minutes.
     ///
-    /// There is no timer: the first call after the interval starts it, in a task of its own, which
-    /// looks for them without a lock and removes 250 at a time. The table has no index for it, so
-    /// that each time costs a look at the whole table. Expired sessions are never returned, removed
-    /// or not.
-    ///
-    /// ```
-    /// # use express_session::store::mysql::MySqlStore;
-    /// # use std::time::Duration;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = MySqlStore::new("mysql://localhost/shop")?
-    ///     .check_expiration_interval(Duration::from_secs(60));
-    /// assert!(format!("{store:?}").contains("check_expiration_interval: 60s"));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// The first call after the interval starts a task that finds them without a lock and removes 250 at a
+    /// time. The table has no index on `expires`, so that each removal scans the whole table. Expired sessions
+    /// are never returned, removed or not.
     #[must_use]
     pub fn check_expiration_interval(self, interval: Duration) -> Self {
         self.with(|options| options.check_expiration_interval = interval)
     }
 
-    /// Leaves a session's time alone when it is not saved. The default is `false`.
+    /// Sets whether a request that only reads leaves the expiry unchanged. The default is `false`.
     ///
-    /// It spares the write that a request makes which only reads. The other side of it: a visitor
-    /// who changes nothing is logged out when the time of the last save is over.
-    ///
-    /// ```
-    /// use express_session::store::Store as _;
-    /// # use express_session::store::mysql::MySqlStore;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = MySqlStore::new("mysql://localhost/shop")?.disable_touch(true);
-    /// assert!(!store.supports_touch());
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// `true` saves a write for each such request, but a session that only reads expires at the deadline of
+    /// its last save.
     #[must_use]
     pub fn disable_touch(self, disable: bool) -> Self {
         self.with(|options| options.disable_touch = disable)
     }
 
-    /// Says how many connections there may be at once, at least one. The default is 10, as in the npm
-    /// package mysql2.
+    /// Sets the maximum number of connections, at least one. The default is 10, as in the npm package mysql2.
     ///
-    /// More calls at once wait for a connection. It changes nothing of a pool that was given.
-    ///
-    /// ```
-    /// # use express_session::store::mysql::MySqlStore;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = MySqlStore::new("mysql://localhost/shop")?.connection_limit(50);
-    /// assert!(format!("{store:?}").contains("connection_limit: Some(50)"));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Further calls wait for a connection. A pool of the application is not changed.
     #[must_use]
     pub fn connection_limit(self, connections: usize) -> Self {
         let mut options = self.shared.options.clone();
@@ -331,20 +239,10 @@ impl MySqlStore {
         Self::assemble(pool, options)
     }
 
-    /// Says how long a call may take. The default is 5 seconds.
+    /// Sets the timeout of a call. The default is 5 seconds.
     ///
-    /// A call that got no connection in that time ends with [`ErrorKind::Unavailable`], one that got no
-    /// answer with [`ErrorKind::TimedOut`]: whether it happened is then not known.
-    ///
-    /// ```
-    /// # use express_session::store::mysql::MySqlStore;
-    /// # use std::time::Duration;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = MySqlStore::new("mysql://localhost/shop")?.timeout(Duration::from_secs(1));
-    /// assert!(format!("{store:?}").contains("timeout: 1s"));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// A call without a connection by then is [`ErrorKind::Unavailable`]. A call without an answer is
+    /// [`ErrorKind::TimedOut`], and may or may not have happened.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         self.with(|options| options.timeout = timeout)
@@ -365,7 +263,7 @@ impl MySqlStore {
         Self { shared: Arc::new(Shared { pool, options, sql, table, clearing, calls }) }
     }
 
-    /// Says when a record with this deadline ends, in whole seconds since 1970.
+    /// Returns the end of a record with this deadline, in whole seconds since 1970.
     fn expires(&self, deadline: Option<Timestamp>, now: Timestamp) -> i64 {
         let deadline =
             deadline.unwrap_or_else(|| now.saturating_add(self.shared.options.expiration));
@@ -373,7 +271,7 @@ impl MySqlStore {
         (deadline.millis() + 500).div_euclid(1000).clamp(0, i64::from(u32::MAX))
     }
 
-    /// Runs one statement, of a session or of none, on a connection of the pool.
+    /// Runs one statement, for a session or for none, on a connection of the pool.
     async fn ask(
         &self,
         sid: Option<&str>,
@@ -383,7 +281,7 @@ impl MySqlStore {
         self.query(sid, Query::Prepared(statement, parameters), Locks::Unasked).await
     }
 
-    /// Runs one statement about the lock of an id, in a table that the first of them makes.
+    /// Runs one statement about the lock of an id, and creates the table of locks if it is missing.
     async fn ask_lock(
         &self,
         sid: &str,
@@ -404,8 +302,8 @@ impl MySqlStore {
         let connection = match timeout_at(until, settled).await {
             Ok(()) => {
                 let pool = pool.clone();
-                // Not to be dropped: the driver's pool wakes one who waits for each connection that is
-                // given back, and if that one has gone, the others wait on.
+                // Never dropped: the driver's pool wakes one waiter for each connection that is returned,
+                // and if that waiter is gone, the others keep waiting.
                 let connection = async move { timeout_at(until, pool.get_conn()).await };
                 calls.run(None, connection).await
             }
@@ -419,30 +317,13 @@ impl MySqlStore {
         calls.run(sid, query::run(shared, connection, until, query, locks)).await
     }
 
-    /// Starts the removal of what has expired, if it is time for that.
-    fn clear_if_due(&self, now: Timestamp) {
-        if !self.shared.clearing.is_due(now) {
-            return;
-        }
-        let store = self.clone();
-        tokio::spawn(async move {
-            if let Err(error) = store.purge(usize::MAX, now).await {
-                tracing::warn!(
-                    target: "express_session",
-                    error = &error as &dyn std::error::Error,
-                    "expired sessions were not removed",
-                );
-            }
-        });
-    }
-
     async fn current(&self, sid: &str, now: Timestamp) -> Result<Option<Loaded>, Error> {
         let parameters = vec![sid.into(), sql::from(now).into()];
         let mut rows = self.ask(Some(sid), |sql| &sql.load, parameters).await?.rows;
         rows.first_mut().map(|row| loaded(row, 0)).transpose()
     }
 
-    /// Updates a record, under the lock if a holder is named.
+    /// Updates a record, under the lock if there is a holder.
     async fn replace(
         &self,
         sid: &str,
@@ -508,7 +389,7 @@ impl MySqlStore {
         }
     }
 
-    /// Removes the locks whose lease is over, where there are any.
+    /// Removes the locks whose lease has ended, if the table of locks exists.
     async fn purge_locks(&self) -> Result<(), Error> {
         loop {
             let query = Query::Prepared(|sql| &sql.locks.purge, vec![sql::STEP.into()]);
@@ -556,7 +437,7 @@ impl fmt::Debug for MySqlStore {
 
 impl Store for MySqlStore {
     async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
-        self.clear_if_due(now);
+        self.shared.clearing.purge_if_due(self, now);
         match key(id) {
             Some(sid) => self.current(sid, now).await,
             None => Ok(None),
@@ -569,7 +450,7 @@ impl Store for MySqlStore {
         record: &Record,
         now: Timestamp,
     ) -> Result<Created, Error> {
-        self.clear_if_due(now);
+        self.shared.clearing.purge_if_due(self, now);
         let sid = key(id).ok_or_else(unsuitable_id)?;
         let text = checked(&record.text)?;
         let (expires, from) = (self.expires(record.deadline, now), sql::from(now));
@@ -585,7 +466,7 @@ impl Store for MySqlStore {
         expected: Revision,
         now: Timestamp,
     ) -> Result<Updated, Error> {
-        self.clear_if_due(now);
+        self.shared.clearing.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(Updated::Gone) };
         match self.replace(sid, record, expected, None, now).await? {
             Fenced::Held(updated) => Ok(updated),
@@ -598,7 +479,7 @@ impl Store for MySqlStore {
             let live = self.load(id, now).await?;
             return Ok(live.map_or(Touched::Gone, |_| Touched::Done));
         }
-        self.clear_if_due(now);
+        self.shared.clearing.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(Touched::Gone) };
         let expires = self.expires(touch.deadline, now);
         let parameters = vec![expires.into(), sid.into(), sql::from(now).into()];
@@ -606,18 +487,18 @@ impl Store for MySqlStore {
         Ok(if answer.is_marked { Touched::Done } else { Touched::Gone })
     }
 
-    /// Leaves it to [`touch`](Store::touch) where the text is not as express-session writes it.
+    /// Only loads the record if its text is not in express-session's form.
     async fn load_and_touch(
         &self,
         id: &SessionId,
         now: Timestamp,
     ) -> Result<Option<LoadedAndTouched>, Error> {
-        // The sum that the server makes has no sign.
+        // The server computes with unsigned numbers.
         if self.shared.options.disable_touch || now.millis() < 0 {
             let loaded = self.load(id, now).await?;
             return Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }));
         }
-        self.clear_if_due(now);
+        self.shared.clearing.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(None) };
         let query = self.shared.sql.load_and_touch(sid, now, self.expires(None, now));
         let mut answer = self.query(Some(sid), Query::Text(query, 2), Locks::Unasked).await?;
@@ -636,7 +517,7 @@ impl Store for MySqlStore {
         Ok(())
     }
 
-    /// Its lease runs by the server's clock, whatever `now` says.
+    /// The lease ends by the server's clock, not by `now`.
     async fn lock(
         &self,
         id: &SessionId,
@@ -644,7 +525,7 @@ impl Store for MySqlStore {
         lease: Duration,
         now: Timestamp,
     ) -> Result<LockOutcome, Error> {
-        self.clear_if_due(now);
+        self.shared.clearing.purge_if_due(self, now);
         let sid = key(id).ok_or_else(unsuitable_id)?;
         // Far beyond any lease, and within what the column holds.
         let lease = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX).min(u64::MAX / 4);
@@ -661,7 +542,7 @@ impl Store for MySqlStore {
         holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
-        self.clear_if_due(now);
+        self.shared.clearing.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(Fenced::Lost) };
         self.replace(sid, record, expected, Some(holder), now).await
     }
@@ -679,14 +560,14 @@ impl Store for MySqlStore {
 }
 
 impl Admin for MySqlStore {
-    /// Gives them in the order of their ids.
+    /// Lists the sessions in the order of their ids.
     async fn list(
         &self,
         after: Option<Cursor>,
         limit: usize,
         now: Timestamp,
     ) -> Result<Page, Error> {
-        // A page of none would never come to an end.
+        // A limit of 0 would loop forever.
         let limit = limit.max(1);
         let mut parameters = vec![sql::from(now).into(), Value::from(limit as u64)];
         let statement: Statement = match &after {
@@ -704,7 +585,7 @@ impl Admin for MySqlStore {
         for mut row in page {
             let sid = text(&mut row, 2)?;
             next = is_full.then(|| Cursor::new(sid.as_str()));
-            // Nobody can have a session whose id is empty.
+            // No session has an empty id.
             if let Some(id) = SessionId::new(sid) {
                 sessions.push((id, loaded(&mut row, 0)?.record));
             }
@@ -718,14 +599,14 @@ impl Admin for MySqlStore {
         Ok(count.unwrap_or(0))
     }
 
-    /// Removes 250 at a time, so that no step takes long.
+    /// Removes 250 at a time, so that each step is short.
     async fn clear(&self) -> Result<(), Error> {
         while self.ask(None, |sql| &sql.clear, vec![sql::STEP.into()]).await?.affected > 0 {}
         Ok(())
     }
 
-    /// Looks for them without a lock, which the lack of an index would put on every record. Locks whose
-    /// lease is over go too, and are not counted.
+    /// Finds expired records without locking, since without an index that would lock every record. Locks whose
+    /// lease has ended are removed too, and not counted.
     async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
         let mut purged = 0;
         while purged < limit as u64 {
@@ -737,7 +618,7 @@ impl Admin for MySqlStore {
             }
             let Some(first) = found.first().cloned() else { break };
             let count = found.len() as u64;
-            // One statement for any number: the first takes the place of those that are missing.
+            // One statement for any number: the first id fills the places that are left.
             found.resize(sql::STEP as usize, first);
             found.push(sql::from(now).into());
             purged += self.ask(None, |sql| &sql.purge, found).await?.affected;
@@ -750,7 +631,7 @@ impl Admin for MySqlStore {
     }
 }
 
-/// Makes a pool that keeps its connections as they are: the store leaves nothing behind on them.
+/// Makes a pool that does not reset its connections, since the store leaves no state on them.
 fn pool(opts: &Opts, limit: usize) -> Pool {
     #[cfg(feature = "tls")]
     choose_cryptography();
@@ -758,22 +639,22 @@ fn pool(opts: &Opts, limit: usize) -> Pool {
     let pool = opts.pool_opts().clone().with_constraints(constraints).with_reset_connection(false);
     let opts = OptsBuilder::from_opts(opts.clone())
         .pool_opts(pool)
-        // A connection through a socket is not seen to be closed; one that is asked for is kept.
+        // The driver does not notice that a socket was closed. A socket in the URL is still used.
         .prefer_socket(false)
         .init(vec![sql::STRICT]);
     Pool::new(opts)
 }
 
-/// Takes a cryptography where the application has chosen none, without which TLS panics.
+/// Installs a cryptography provider if the application has none, since TLS panics without one.
 #[cfg(feature = "tls")]
 fn choose_cryptography() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Where another was faster, it is that one.
+        // Another thread may have installed one first.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
 }
 
-/// Gives an id as the table can keep it, or nothing for one that it cannot have a record of.
+/// Returns an id as the table can keep it, or nothing for one that it cannot have a record of.
 fn key(id: &SessionId) -> Option<&str> {
     let sid = id.as_str();
     (!sid.ends_with(' ') && sid.chars().count() <= sql::ID_CHARACTERS).then_some(sid)
@@ -787,7 +668,7 @@ fn bytes(holder: LockToken) -> Value {
     Value::Bytes(holder.as_bytes().to_vec())
 }
 
-/// The server says as much of a text that is too long, but only in its strict mode.
+/// Refuses a text that is too long, since the server refuses it only in strict mode.
 fn checked(text: &str) -> Result<&str, Error> {
     if text.len() > sql::TEXT_BYTES {
         return Err(Error::new(ErrorKind::Unsuitable, "the text is longer than the column"));
@@ -795,7 +676,7 @@ fn checked(text: &str) -> Result<&str, Error> {
     Ok(text)
 }
 
-/// Reads the columns that all statements begin with which return records: the text, and when it ends.
+/// Reads the text and its end, the first columns of every statement that returns records.
 fn loaded(row: &mut Row, at: usize) -> Result<Loaded, Error> {
     let text = text(row, at)?;
     let seconds: i64 = column(row, at + 1)?;
@@ -804,8 +685,8 @@ fn loaded(row: &mut Row, at: usize) -> Result<Loaded, Error> {
     Ok(Loaded { record: Record { text: text.into(), deadline }, revision })
 }
 
-/// Reads from the second and third column of a row why nothing was replaced. None where there is no
-/// reason any more: it was another for a moment, and is back.
+/// Reads from the second and third column of a row why nothing was replaced. Returns `None` if the expected
+/// record is back, which was another for a moment.
 fn not_replaced(row: &mut Row, expected: Revision) -> Result<Option<Updated>, Error> {
     if row.as_ref(2) == Some(&Value::NULL) {
         return Ok(Some(Updated::Gone));
@@ -839,5 +720,32 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const CHECK_INTERVAL: Duration = Duration::from_secs(15 * 60);
 const TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTIONS: usize = 10;
-/// Up to so many bytes are written as hexadecimal digits, twice as many, to save a round trip.
+/// The longest text that is sent as hexadecimal digits, at twice its size, to save a round trip.
 const SHORT: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_is_set_and_shown() {
+        let store = MySqlStore::new("mysql://localhost/shop").unwrap();
+        assert!(store.supports_touch());
+        let store = store
+            .table_name("web.visitors`")
+            .create_database_table(false)
+            .expiration(Duration::from_secs(1800))
+            .clear_expired(false)
+            .check_expiration_interval(Duration::from_secs(60))
+            .disable_touch(true)
+            .timeout(Duration::from_secs(1))
+            .connection_limit(50);
+        assert_eq!(
+            format!("{store:?}"),
+            "MySqlStore { table: `web`.`visitors```, create_database_table: false, expiration: 1800s, \
+             clear_expired: false, check_expiration_interval: 60s, disable_touch: true, timeout: 1s, \
+             connection_limit: Some(50) }",
+        );
+        assert!(!store.supports_touch());
+    }
+}

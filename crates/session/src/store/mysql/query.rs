@@ -1,4 +1,4 @@
-//! What is done with a connection that is in hand.
+//! Runs statements on a connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::sql::{Statement, Statements};
 use super::{Shared, error};
 
-/// What the server gives for a statement.
+/// The server's answer to a statement.
 #[derive(Default)]
 pub(super) struct Answer {
     pub(super) rows: Vec<Row>,
@@ -21,18 +21,18 @@ pub(super) struct Answer {
     pub(super) is_marked: bool,
 }
 
-/// What to do where there is no table of locks.
+/// The reaction to a missing table of locks.
 #[derive(Clone, Copy)]
 pub(super) enum Locks {
-    /// Nothing: the statement is not about them.
+    /// Fail: the statement is not about locks.
     Unasked,
-    /// Make it, and run the statement again.
+    /// Create it, and run the statement again.
     Make,
-    /// Leave it at that: there are no locks.
+    /// Succeed: there are no locks.
     None,
 }
 
-/// Runs a statement in time, and gives the connection back to the pool if it is of use again.
+/// Runs a statement with a timeout, and returns the connection to the pool if it is still usable.
 pub(super) async fn run(
     shared: Arc<Shared>,
     mut connection: Conn,
@@ -59,18 +59,18 @@ pub(super) async fn run(
     match timeout_at(until, work).await {
         Ok(answer) => answer,
         Err(_) => {
-            // It counts as closed from the first step on: nobody waits for the rest.
+            // The pool counts it as closed immediately, so that no call waits for the rest.
             drop(tokio::spawn(timeout(CLOSING, connection.disconnect())));
             Err(Error::new(ErrorKind::TimedOut, "no answer in time"))
         }
     }
 }
 
-/// What is asked of the server.
+/// A query to the server.
 pub(super) enum Query {
     /// A statement, prepared once for each connection.
     Prepared(Statement, Vec<Value>),
-    /// So many statements in one text; the last of them gives the rows.
+    /// Several statements in one text, and their number; the last returns the rows.
     Text(String, usize),
 }
 
@@ -124,16 +124,16 @@ async fn attempt_text(
     Ok(Answer { rows, affected: 0, is_marked: false })
 }
 
-/// Makes the table, unless it is there.
+/// Creates the table, unless it exists.
 async fn create_table(connection: &mut Conn, sql: &Statements) -> Result<(), Error> {
     match connection.query_drop(&sql.create_table).await {
-        // Whether it is there already will show.
+        // If it does not exist, the statement will fail.
         Err(error) if error::is_denied(&error) => Ok(()),
         created => created.map_err(error::of_driver),
     }
 }
 
-/// Makes the table of locks, and says what to do where the user may not.
+/// Creates the table of locks. The error for a missing right shows the statement to run.
 async fn create_lock_table(connection: &mut Conn, sql: &Statements) -> Result<(), Error> {
     let Err(error) = connection.query_drop(&sql.locks.create_table).await else { return Ok(()) };
     let is_denied = error::is_denied(&error);
@@ -146,5 +146,5 @@ async fn create_lock_table(connection: &mut Conn, sql: &Statements) -> Result<()
     Err(Error::new(ErrorKind::Refused, message).with_source(error))
 }
 
-/// How long saying goodbye may take.
+/// The timeout of closing a connection.
 const CLOSING: Duration = Duration::from_secs(1);

@@ -1,10 +1,9 @@
 //! The statements, written once for the table they are about.
 //!
-//! How many rows a statement has affected is no answer to whether there was one: it is the number of
-//! rows that were found or of those that were changed, by a flag of the connection, and an insert that
-//! finds a row counts as one, two or none. So the rows that matter leave a mark in the answer, with
-//! `LAST_INSERT_ID(1)`: it is evaluated for these alone, and what it was given comes back as the id of
-//! the last insert, which is 0 in a table without numbered rows.
+//! The number of affected rows does not tell whether a statement found one: a flag of the connection makes it
+//! the rows found or the rows changed, and an insert that finds a row counts as zero, one or two. So a
+//! statement marks the rows that matter with `LAST_INSERT_ID(1)`, which is evaluated for these alone. Its
+//! argument comes back as the id of the last insert, which is 0 in a table without numbered rows.
 
 use express_session_core::Timestamp;
 use express_session_core::store::LockToken;
@@ -18,7 +17,7 @@ pub(super) const TEXT_BYTES: usize = (1 << 24) - 1;
 /// How many records one statement removes.
 pub(super) const STEP: u64 = 250;
 
-/// What does not fit a column is an error, and not cut off.
+/// Makes a value that does not fit its column an error instead of truncating it.
 pub(super) const STRICT: &str =
     "SET SESSION sql_mode = CONCAT(@@SESSION.sql_mode, ',STRICT_TRANS_TABLES')";
 
@@ -65,12 +64,12 @@ pub(super) struct Statements {
     pub(super) locks: Locks,
 }
 
-/// The statements about locks. Whose lease is over is the server's clock to say.
+/// The statements about locks. Leases end by the server's clock.
 pub(super) struct Locks {
     /// The name of their table, quoted.
     table: String,
     pub(super) create_table: String,
-    /// Id, holder, lease in milliseconds. Leaves a mark where somebody else has it.
+    /// Id, holder, lease in milliseconds. Leaves a mark if another holder has it.
     pub(super) lock: String,
     /// Text, end, id, id, holder, live from, the digest expected. Leaves a mark if that is there, and the
     /// lock is held.
@@ -178,7 +177,7 @@ impl Locks {
     }
 }
 
-/// The milliseconds since 1970 by the server's clock, whatever the time zone of the connection.
+/// The milliseconds since 1970 by the server's clock, in any time zone of the connection.
 const MILLIS: &str = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000";
 
 /// The names of the columns, quoted.
@@ -228,7 +227,7 @@ impl Statements {
         let Columns { session_id, expires, data } = &self.columns;
         let (table, locks) = (&self.table, &self.locks.table);
         let (sid, text, from) = (literal(sid), literal(text), from(now));
-        // A table that is written is locked, under any isolation: nobody takes the lock over meanwhile.
+        // Writing the lock's row locks it under any isolation, so that no other request takes the lock meanwhile.
         let (also, touched, held, is_held) = match holder {
             Some(holder) => {
                 let holder = u128::from_be_bytes(*holder.as_bytes());
@@ -254,11 +253,11 @@ impl Statements {
     }
 }
 
-/// What a session of express-session begins with, and how long that is.
+/// The beginning of every session of express-session, and its length.
 const BEFORE_MAX_AGE: &str = r#"{"cookie":{"originalMaxAge":"#;
 const MAX_AGE_AT: usize = BEFORE_MAX_AGE.len();
 
-/// What fits the column of ends.
+/// The largest value of the column of ends.
 const MAX_END: u32 = u32::MAX;
 
 fn literal(text: &str) -> String {

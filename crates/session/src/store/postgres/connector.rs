@@ -8,7 +8,7 @@ use tokio_postgres::{Config, NoTls};
 #[cfg(feature = "tls")]
 use super::tls::Tls;
 
-/// What a URL says.
+/// A parsed URL.
 #[derive(Clone)]
 pub(super) struct Connector {
     config: Config,

@@ -1,4 +1,4 @@
-//! What went wrong, in the words of the port.
+//! Maps driver errors to store errors.
 
 use std::error::Error as StdError;
 use std::{fmt, io};
@@ -8,7 +8,7 @@ use deadpool_postgres::PoolError;
 use express_session_core::store::{Error, ErrorKind};
 use tokio_postgres::error::DbError;
 
-/// Of getting a connection.
+/// Maps an error of getting a connection.
 pub(super) fn of_pool(error: PoolError) -> Error {
     match error {
         PoolError::Backend(error) if is_of_the_client(&error) => {
@@ -27,7 +27,7 @@ pub(super) fn of_pool(error: PoolError) -> Error {
     }
 }
 
-/// Of talking to the server.
+/// Maps an error of talking to the server.
 pub(super) fn of_driver(error: tokio_postgres::Error) -> Error {
     if let Some(answer) = error.as_db_error() {
         return of_server(answer);
@@ -38,7 +38,7 @@ pub(super) fn of_driver(error: tokio_postgres::Error) -> Error {
     Error::new(ErrorKind::Other, "the driver failed").with_source(error)
 }
 
-/// Of reading an answer.
+/// Maps an error of reading an answer.
 pub(super) fn of_column(error: tokio_postgres::Error) -> Error {
     Error::new(ErrorKind::Corrupt, "a column holds something else").with_source(error)
 }
@@ -57,7 +57,7 @@ fn of_server(answer: &DbError) -> Error {
 }
 
 /// The classes of codes (PostgreSQL, appendix A) whose messages are about the server or the statement,
-/// never about values. The other fields of an answer may quote parameters, whatever the code: the
+/// never about values. The other fields of an answer may quote parameters under any code: the
 /// setting `log_parameter_max_length_on_error` adds them to the context.
 const SAFE: [&str; 14] =
     ["08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "XX"];
@@ -71,7 +71,7 @@ fn meaning(code: &str) -> (ErrorKind, &'static str) {
         "42P10" => (ErrorKind::Refused, "the table has no key that is sid alone"),
         "53300" => (ErrorKind::Unavailable, "the server has no connection left"),
         "57014" => (ErrorKind::TimedOut, "the server took too long, and gave up"),
-        "55P03" => (ErrorKind::TimedOut, "somebody else held the record for too long"),
+        "55P03" => (ErrorKind::TimedOut, "another transaction held the record for too long"),
         _ => match code.get(..2).unwrap_or_default() {
             "08" => (ErrorKind::Unavailable, "the connection is lost"),
             "57" => (ErrorKind::Unavailable, "the server is starting or stopping"),
@@ -89,19 +89,19 @@ fn meaning(code: &str) -> (ErrorKind, &'static str) {
     }
 }
 
-/// Says whether it is a failure of the client to connect: no password where one is asked for, no
+/// Returns whether the client failed to connect: no password where one is asked for, no
 /// encryption where one is needed.
 fn is_of_the_client(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_none() && !error.is_closed() && !is_io(error)
 }
 
-/// Says whether it is the network's failure. A certificate that is not trusted is `InvalidData`.
+/// Returns whether the network failed. A certificate that is not trusted is `InvalidData`.
 fn is_io(error: &tokio_postgres::Error) -> bool {
     let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     source.is_some_and(|error| error.kind() != io::ErrorKind::InvalidData)
 }
 
-/// What the server said, as far as it may be repeated.
+/// The part of the server's error that holds no session.
 #[derive(Debug)]
 struct Answer {
     code: Box<str>,
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_told_apart_by_what_a_caller_can_do() {
+    fn codes_map_to_kinds() {
         for (code, kind) in [
             ("08006", ErrorKind::Unavailable),
             ("22P02", ErrorKind::Unsuitable),

@@ -1,33 +1,28 @@
-//! Sessions in a PostgreSQL table, shared with npm's
-//! connect-pg-simple 10.
+//! Stores sessions in a PostgreSQL table, in the format of npm's connect-pg-simple 10.
 //!
-//! 1. The table is that of connect-pg-simple: `sid`, `sess`, `expire`. Either side reads what the
-//!    other wrote, byte for byte where `sess` is of type `json`, as it is there. Of type `jsonb`, the
-//!    server puts the text in an order of its own, and all else holds.
-//! 2. `expire` decides what is live, not the JSON's `expires`. It is a whole second, rounded up. At
-//!    that very second a session has ended; connect-pg-simple returns it for one millisecond more.
-//! 3. `expire` has no time zone: it is local time of the connection's `TimeZone`. The statements
-//!    leave it to the server, as connect-pg-simple's do, so both sides agree if their connections
-//!    have the same setting, which they have unless somebody changed it. Keep it at `UTC`: where
-//!    clocks go back an hour, an `expire` in that hour means either of two times.
-//! 4. A revision is a digest of the stored text, since Node keeps no counter: SHA-256, made by the
-//!    server, so PostgreSQL has to be 11 or later.
-//! 5. Every verb is one statement and one round trip, after the first use of a connection, which
-//!    prepares the statement. `update` locks the row, compares and writes in one step, and hands back
-//!    what is there if that is something else.
-//! 6. A touch moves `expire` and leaves the text alone.
-//! 7. A lock is a row in a table beside, of the same name with `_lock` behind it, which the first lock
-//!    makes. Its lease runs by the server's clock. A write under a lock keeps it from being taken over
-//!    until the write is committed.
-//! 8. The text is JSON, for the column's sake: anything else is [`ErrorKind::Unsuitable`], and so is an
-//!    id with a NUL in it, or one too long for the index (some 2,700 bytes).
-//! 9. What the server says is kept as an error's source where it is about the server, as a missing
-//!    table. Where it may quote a session, only its code (SQLSTATE) is kept.
+//! The table is that of connect-pg-simple: `sid`, `sess`, `expire`. Either side reads what the other wrote.
+//! A `sess` of type `json` is kept byte for byte; `jsonb` reorders it.
 //!
-//! What it needs of the database: a role that may `SELECT`, `INSERT`, `UPDATE` and `DELETE` in the
-//! table, and the table itself: see [`create_table_if_missing`](PostgresStore::create_table_if_missing).
-//! For locks, the same rights in the table beside, and that of making it unless it is there; the error for
-//! want of it shows the statement to run.
+//! - **Round trips.** Every operation is one statement and one round trip, except the first use of a
+//!   connection, which prepares the statement.
+//! - **Concurrency.** An update is a compare-and-swap on a SHA-256 of the stored text, computed by the
+//!   server. It locks the row, compares and writes in one statement, and returns another text if it finds
+//!   one.
+//! - **Expiry.** `expire` decides, not the JSON's `expires`. It is a whole second, rounded up, at which the
+//!   session has expired; connect-pg-simple returns it for one millisecond more. A touch moves `expire` only.
+//! - **Time zone.** `expire` is local time of the connection's `TimeZone`, as in connect-pg-simple. Both
+//!   sides need the same setting, which should be `UTC`: where clocks go back an hour, that hour is ambiguous.
+//! - **Locks.** A lock is a row in a second table with the suffix `_lock`, which the first lock creates. Its
+//!   lease ends by the server's clock. A write under a lock holds the lock's row until it is committed.
+//! - **Limits.** A text that is not JSON is [`ErrorKind::Unsuitable`], and so is an id that contains NUL or
+//!   is too long for the index (some 2,700 bytes).
+//! - **Errors.** The source of an error has the server's message if it is about the server, such as a missing
+//!   table. A message that may quote a session is reduced to its SQLSTATE.
+//!
+//! Requires PostgreSQL 11 or later, and a role that may `SELECT`, `INSERT`, `UPDATE` and `DELETE` in the table
+//! and, for locks, in the second one. The role creates the first with
+//! [`create_table_if_missing`](PostgresStore::create_table_if_missing); the error for a missing right to
+//! create the second shows the statement to run.
 
 use std::fmt;
 use std::sync::Arc;
@@ -59,9 +54,9 @@ mod tls;
 
 /// Keeps sessions in the table of npm's connect-pg-simple.
 ///
-/// Clones share the connections. Nothing is connected before the first call, and lost connections are
-/// replaced by the calls that find them lost. A call whose future is dropped goes on by itself until it
-/// is answered or its time is over, and the next call for its session waits for that.
+/// Clones share the connections. The first call connects, and a call that finds its connection lost replaces
+/// it. A call whose future is dropped continues until its answer or its timeout, and the next call for the
+/// same session waits for it.
 ///
 /// ```no_run
 /// use express_session::SessionLayer;
@@ -83,7 +78,7 @@ struct Shared {
     pool: Pool,
     options: Options,
     sql: Statements,
-    /// Set once the table is known to be there, or is not asked for.
+    /// Set once the table is known to exist.
     table: OnceCell<()>,
     pruning: Schedule,
     calls: Calls,
@@ -91,7 +86,7 @@ struct Shared {
 
 #[derive(Clone)]
 struct Options {
-    /// Where the pool is our own: how to connect.
+    /// How to connect, if the pool is not the application's.
     own: Option<Connector>,
     schema_name: Option<String>,
     table_name: String,
@@ -114,8 +109,8 @@ impl PostgresStore {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Other`] where the URL is none, or asks for encryption without the feature `tls`
-    /// or without certificates on the system. The message does not show it, for the password's sake.
+    /// [`ErrorKind::Other`] if the URL is malformed, or asks for encryption without the feature `tls`
+    /// or without certificates on the system. The message does not show the URL, which may hold a password.
     ///
     /// ```
     /// use express_session::store::postgres::PostgresStore;
@@ -129,30 +124,20 @@ impl PostgresStore {
         Ok(Self::assemble(pool, Options { own: Some(connector), ..Options::default() }))
     }
 
-    /// Makes a store as [`new`](Self::new) does, and connects at once: what is wrong with the address or
-    /// the login shows when the application starts.
+    /// Makes a store as [`new`](Self::new) does, and connects immediately, so that a wrong address or login
+    /// shows when the application starts.
     ///
     /// # Errors
     ///
-    /// Those of [`new`](Self::new), [`ErrorKind::Unavailable`] where there is no server, and
-    /// [`ErrorKind::Refused`] where the login is wrong.
-    ///
-    /// ```no_run
-    /// use express_session::store::postgres::PostgresStore;
-    ///
-    /// # async fn example() -> Result<(), express_session::store::Error> {
-    /// let store = PostgresStore::connect("postgres://web@localhost/shop").await?.table_name("visits");
-    /// # let _ = store;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Those of [`new`](Self::new), [`ErrorKind::Unavailable`] if the server cannot be reached, and
+    /// [`ErrorKind::Refused`] if the login is wrong.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         let store = Self::new(url)?;
         store.rows(None, |sql| sql.ping, Vec::new()).await?;
         Ok(store)
     }
 
-    /// Makes a store that takes its connections from a pool that the application has already.
+    /// Makes a store over a pool of the application.
     ///
     /// The connections' `TimeZone` has to be that of the Node side, see the [module](self). A pooler in
     /// between, as PgBouncer, has to know prepared statements (PgBouncer 1.21 with
@@ -178,169 +163,80 @@ impl PostgresStore {
         Self::assemble(pool, Options::default())
     }
 
-    /// Says which table sessions are in. The default is `session`.
+    /// Sets the name of the table. The default is `session`.
     ///
-    /// The name is quoted, so that it may be any, and upper case counts. A dot in it is a part of
-    /// the name: for a schema there is [`schema_name`](Self::schema_name).
-    ///
-    /// ```
-    /// # use express_session::store::postgres::PostgresStore;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = PostgresStore::new("postgres://localhost")?.table_name("visitor's \"session\"");
-    /// assert!(format!("{store:?}").contains(r#"table: "visitor's ""session""","#));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// The name is quoted: upper case counts, and a dot is a part of it. For a schema, see
+    /// [`schema_name`](Self::schema_name).
     #[must_use]
     pub fn table_name(self, name: impl Into<String>) -> Self {
         self.with(|options| options.table_name = name.into())
     }
 
-    /// Says which schema the table is in. By default that is the first of the role's `search_path`
-    /// that has it.
-    ///
-    /// ```
-    /// # use express_session::store::postgres::PostgresStore;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = PostgresStore::new("postgres://localhost")?.schema_name("web");
-    /// assert!(format!("{store:?}").contains(r#"table: "web"."session","#));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Sets the schema of the table. The default is the first of the role's `search_path` that has the
+    /// table.
     #[must_use]
     pub fn schema_name(self, name: impl Into<String>) -> Self {
         self.with(|options| options.schema_name = Some(name.into()))
     }
 
-    /// Makes the table where there is none, at the first call. The default is `false`.
+    /// Sets whether the first call creates a missing table. The default is `false`.
     ///
-    /// It costs a question to the server at the first call of each process, and a role that may create
-    /// tables. The table is that of connect-pg-simple, and has its names for the key and the index
-    /// too, where it is called `session`; any other has names of its own, so that a schema can hold
-    /// two.
-    ///
-    /// ```
-    /// # use express_session::store::postgres::PostgresStore;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = PostgresStore::new("postgres://localhost")?.create_table_if_missing(true);
-    /// assert!(format!("{store:?}").contains("create_table_if_missing: true"));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// It costs one query in the first call of each process, and needs a role that may create tables. A table
+    /// called `session` has connect-pg-simple's names for the key and the index too; the server names those of
+    /// any other table, so that a schema can hold two.
     #[must_use]
     pub fn create_table_if_missing(self, create: bool) -> Self {
         self.with(|options| options.create_table_if_missing = create)
     }
 
-    /// Says how long a session lives that has no expiry of its own, as those of a browser-session
-    /// cookie. The default is a day.
+    /// Sets the TTL of sessions without `max_age`. The default is a day.
     ///
-    /// The time begins anew with each save and touch. As in connect-pg-simple, a session whose cookie
-    /// has a max age ends when that does, whatever the `ttl`.
-    ///
-    /// ```
-    /// # use express_session::store::postgres::PostgresStore;
-    /// # use std::time::Duration;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = PostgresStore::new("postgres://localhost")?.ttl(Duration::from_secs(1800));
-    /// assert!(format!("{store:?}").contains("ttl: 1800s"));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Each save and touch resets the expiry. As in connect-pg-simple, a session with `max_age` ignores the
+    /// TTL.
     #[must_use]
     pub fn ttl(self, ttl: Duration) -> Self {
         self.with(|options| options.ttl = ttl)
     }
 
-    /// Leaves a session's time alone when it is not saved. The default is `false`.
+    /// Sets whether a request that only reads leaves the expiry unchanged. The default is `false`.
     ///
-    /// It spares the write that a request makes which only reads. The other side of it: a visitor
-    /// who changes nothing is logged out when the time of the last save is over.
-    ///
-    /// ```
-    /// use express_session::store::Store as _;
-    /// # use express_session::store::postgres::PostgresStore;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = PostgresStore::new("postgres://localhost")?.disable_touch(true);
-    /// assert!(!store.supports_touch());
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// `true` saves a write for each such request, but a session that only reads expires at the deadline of
+    /// its last save.
     #[must_use]
     pub fn disable_touch(self, disable: bool) -> Self {
         self.with(|options| options.disable_touch = disable)
     }
 
-    /// Says how often expired sessions are removed from the table. The default is 15 minutes; `None` is
-    /// never, for where a job in the database does it.
+    /// Sets the interval at which expired sessions are removed. The default is 15 minutes; `None` is never, if
+    /// a job in the database removes them.
     ///
-    /// There is no timer: the first call after the interval starts it, in a task of its own, which
-    /// removes a thousand at a time. Expired sessions are never returned, removed or not.
-    ///
-    /// ```
-    /// # use express_session::store::postgres::PostgresStore;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = PostgresStore::new("postgres://localhost")?.prune_session_interval(None);
-    /// assert!(format!("{store:?}").contains("prune_session_interval: None"));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// The first call after the interval starts a task that removes a thousand at a time. Expired sessions are
+    /// never returned, removed or not.
     #[must_use]
     pub fn prune_session_interval(self, interval: impl Into<Option<Duration>>) -> Self {
         let interval = interval.into();
         self.with(|options| options.prune_session_interval = interval)
     }
 
-    /// Says whether each interval is drawn anew, from a half to one and a half of
-    /// [`prune_session_interval`](Self::prune_session_interval), so that many processes do not all
-    /// remove at the same time. The default is `true`.
-    ///
-    /// ```
-    /// # use express_session::store::postgres::PostgresStore;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = PostgresStore::new("postgres://localhost")?
-    ///     .prune_session_randomized_interval(false);
-    /// # let _ = store;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Sets whether each [interval](Self::prune_session_interval) is random, from a half to one and a half of
+    /// it, so that processes do not all remove at the same time. The default is `true`.
     #[must_use]
     pub fn prune_session_randomized_interval(self, randomized: bool) -> Self {
         self.with(|options| options.prune_session_randomized_interval = randomized)
     }
 
-    /// Says how long a call may take. The default is 5 seconds.
+    /// Sets the timeout of a call. The default is 5 seconds.
     ///
-    /// A call that got no connection in that time ends with [`ErrorKind::Unavailable`], one that got no
-    /// answer with [`ErrorKind::TimedOut`]: whether it happened is then not known.
-    ///
-    /// ```
-    /// # use express_session::store::postgres::PostgresStore;
-    /// # use std::time::Duration;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = PostgresStore::new("postgres://localhost")?.timeout(Duration::from_secs(1));
-    /// assert!(format!("{store:?}").contains("timeout: 1s"));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// A call without a connection by then is [`ErrorKind::Unavailable`]. A call without an answer is
+    /// [`ErrorKind::TimedOut`], and may or may not have happened.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         self.with(|options| options.timeout = timeout)
     }
 
-    /// Says how many connections there may be at once, at least one. The default is 10, as in the npm
-    /// package pg.
+    /// Sets the maximum number of connections, at least one. The default is 10, as in the npm package pg.
     ///
-    /// More calls at once wait for a connection. It changes nothing of a pool that was given.
-    ///
-    /// ```
-    /// # use express_session::store::postgres::PostgresStore;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = PostgresStore::new("postgres://localhost")?.max_connections(50);
-    /// assert!(format!("{store:?}").contains("max_connections: 50"));
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Further calls wait for a connection. A pool of the application is not changed.
     #[must_use]
     pub fn max_connections(self, connections: usize) -> Self {
         let Some(connector) = &self.shared.options.own else { return self };
@@ -364,7 +260,7 @@ impl PostgresStore {
         Self { shared: Arc::new(Shared { pool, options, sql, table, pruning, calls }) }
     }
 
-    /// Says when a record with this deadline ends, in whole seconds since 1970.
+    /// Returns the end of a record with this deadline, in whole seconds since 1970.
     fn expire(&self, deadline: Option<Timestamp>, now: Timestamp) -> f64 {
         let deadline = deadline.unwrap_or_else(|| now.saturating_add(self.shared.options.ttl));
         let seconds = deadline.millis().div_euclid(1000);
@@ -373,7 +269,7 @@ impl PostgresStore {
         seconds.max(sql::EARLIEST) as f64
     }
 
-    /// Runs one statement, of a session or of none, on a connection of the pool.
+    /// Runs one statement, for a session or for none, on a connection of the pool.
     async fn rows(
         &self,
         sid: Option<&str>,
@@ -383,7 +279,7 @@ impl PostgresStore {
         self.query(sid, Query { statement, parameters, locks: Locks::Unasked }).await
     }
 
-    /// Runs a statement about the lock of an id, in a table that the first of them makes.
+    /// Runs a statement about the lock of an id, and creates the table of locks if it is missing.
     async fn lock_row(
         &self,
         sid: &str,
@@ -412,7 +308,7 @@ impl PostgresStore {
         calls.run(sid, query::run(shared, connection, until, query)).await
     }
 
-    /// Runs a statement that gives one row or none.
+    /// Runs a statement that returns at most one row.
     async fn row(
         &self,
         sid: Option<&str>,
@@ -422,7 +318,7 @@ impl PostgresStore {
         Ok(self.rows(sid, statement, parameters).await?.into_iter().next())
     }
 
-    /// Gives the parameters of an update.
+    /// Returns the parameters of an update.
     fn replacement(
         &self,
         sid: &str,
@@ -439,7 +335,7 @@ impl PostgresStore {
         ])
     }
 
-    /// Removes the locks whose lease is over, where there are any.
+    /// Removes the locks whose lease has ended, if the table of locks exists.
     async fn purge_locks(&self) -> Result<(), Error> {
         let table = text(&self.shared.sql.locks.table);
         let row = self.row(None, |sql| &sql.table_exists, vec![table]).await?;
@@ -448,23 +344,6 @@ impl PostgresStore {
             self.rows(None, |sql| &sql.locks.purge, Vec::new()).await?;
         }
         Ok(())
-    }
-
-    /// Starts the removal of what has expired, if it is time for that.
-    fn prune_if_due(&self, now: Timestamp) {
-        if !self.shared.pruning.is_due(now) {
-            return;
-        }
-        let store = self.clone();
-        tokio::spawn(async move {
-            if let Err(error) = store.purge(usize::MAX, now).await {
-                tracing::warn!(
-                    target: "express_session",
-                    error = &error as &dyn std::error::Error,
-                    "expired sessions were not removed",
-                );
-            }
-        });
     }
 }
 
@@ -502,7 +381,7 @@ impl fmt::Debug for PostgresStore {
 
 impl Store for PostgresStore {
     async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
-        self.prune_if_due(now);
+        self.shared.pruning.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(None) };
         let parameters = vec![text(sid), Box::new(sql::from(now))];
         let row = self.row(Some(sid), |sql| &sql.load, parameters).await;
@@ -515,7 +394,7 @@ impl Store for PostgresStore {
         record: &Record,
         now: Timestamp,
     ) -> Result<Created, Error> {
-        self.prune_if_due(now);
+        self.shared.pruning.purge_if_due(self, now);
         let sid = key(id).ok_or_else(unsuitable_id)?;
         let json = checked(&record.text)?;
         let expire = self.expire(record.deadline, now);
@@ -533,7 +412,7 @@ impl Store for PostgresStore {
         expected: Revision,
         now: Timestamp,
     ) -> Result<Updated, Error> {
-        self.prune_if_due(now);
+        self.shared.pruning.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(Updated::Gone) };
         let parameters = self.replacement(sid, record, expected, now)?;
         match self.row(Some(sid), |sql| &sql.update, parameters).await? {
@@ -547,7 +426,7 @@ impl Store for PostgresStore {
             let live = self.load(id, now).await?;
             return Ok(live.map_or(Touched::Gone, |_| Touched::Done));
         }
-        self.prune_if_due(now);
+        self.shared.pruning.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(Touched::Gone) };
         let expire = self.expire(touch.deadline, now);
         let parameters = vec![text(sid), Box::new(sql::from(now)), Box::new(expire)];
@@ -555,9 +434,9 @@ impl Store for PostgresStore {
         Ok(row.map_or(Touched::Gone, |_| Touched::Done))
     }
 
-    /// Leaves it to [`touch`](Store::touch) where the server cannot tell the new deadline: where the
-    /// record's `cookie.originalMaxAge` is neither a plain number nor `null`, or the text has an escape
-    /// like `\u0000`, over which PostgreSQL does not read on.
+    /// Only loads the record if the server cannot compute the new deadline: if `cookie.originalMaxAge` is
+    /// neither a plain number nor `null`, or the text has an escape such as `\u0000`, which PostgreSQL cannot
+    /// parse.
     async fn load_and_touch(
         &self,
         id: &SessionId,
@@ -567,7 +446,7 @@ impl Store for PostgresStore {
             let loaded = self.load(id, now).await?;
             return Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }));
         }
-        self.prune_if_due(now);
+        self.shared.pruning.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(None) };
         let expire = self.expire(None, now);
         let parameters: Vec<Parameter> =
@@ -586,7 +465,7 @@ impl Store for PostgresStore {
         Ok(())
     }
 
-    /// Its lease runs by the server's clock, whatever `now` says.
+    /// The lease ends by the server's clock, not by `now`.
     async fn lock(
         &self,
         id: &SessionId,
@@ -594,7 +473,7 @@ impl Store for PostgresStore {
         lease: Duration,
         now: Timestamp,
     ) -> Result<LockOutcome, Error> {
-        self.prune_if_due(now);
+        self.shared.pruning.purge_if_due(self, now);
         let sid = key(id).ok_or_else(unsuitable_id)?;
         // JavaScript's last date is within what PostgreSQL knows, and twice its distance is too.
         let lease = (lease.as_secs_f64() * 1000.0).min(Timestamp::MAX.millis() as f64);
@@ -611,7 +490,7 @@ impl Store for PostgresStore {
         holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
-        self.prune_if_due(now);
+        self.shared.pruning.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(Fenced::Lost) };
         let mut parameters = self.replacement(sid, record, expected, now)?;
         parameters.push(bytes(holder));
@@ -637,7 +516,7 @@ impl Store for PostgresStore {
 }
 
 impl Admin for PostgresStore {
-    /// Gives them in the order of their ids.
+    /// Lists the sessions in the order of their ids.
     async fn list(
         &self,
         after: Option<Cursor>,
@@ -645,7 +524,7 @@ impl Admin for PostgresStore {
         now: Timestamp,
     ) -> Result<Page, Error> {
         let last = after.as_ref().map_or("", Cursor::as_str);
-        // A page of none would never come to an end.
+        // A limit of 0 would loop forever.
         let limit = limit.max(1);
         let rows = i64::try_from(limit).unwrap_or(i64::MAX);
         let parameters = vec![text(last), Box::new(sql::from(now)), Box::new(rows)];
@@ -657,7 +536,7 @@ impl Admin for PostgresStore {
         for row in &page {
             let sid: &str = row.try_get(2).map_err(error::of_column)?;
             next = is_full.then(|| Cursor::new(sid));
-            // Nobody can have a session whose id is empty.
+            // No session has an empty id.
             if let Some(id) = SessionId::new(sid) {
                 sessions.push((id, loaded(row)?.record));
             }
@@ -670,7 +549,7 @@ impl Admin for PostgresStore {
         counted(row.as_ref())
     }
 
-    /// Removes a thousand at a time, so that no step takes long.
+    /// Removes a thousand at a time, so that each step is short.
     async fn clear(&self) -> Result<(), Error> {
         loop {
             let row = self.row(None, |sql| &sql.clear, vec![Box::new(STEP)]).await?;
@@ -680,8 +559,8 @@ impl Admin for PostgresStore {
         }
     }
 
-    /// Removes a thousand at a time, and passes over those that somebody is just writing. Locks whose lease
-    /// is over go too, and are not counted.
+    /// Removes a thousand at a time, and skips those that another transaction is writing. Locks whose lease
+    /// has ended are removed too, and not counted.
     async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut purged = 0;
@@ -712,12 +591,12 @@ fn unsuitable_id() -> Error {
     Error::new(ErrorKind::Unsuitable, "an id with a NUL is no text for PostgreSQL")
 }
 
-/// Gives an id as PostgreSQL can keep it, or nothing for one that it cannot have a record of.
+/// Returns an id as PostgreSQL can keep it, or nothing for one that it cannot have a record of.
 fn key(id: &SessionId) -> Option<&str> {
     Some(id.as_str()).filter(|sid| !sid.contains('\0'))
 }
 
-/// The server says as much of a NUL, but quotes what comes before it.
+/// Refuses a NUL here, since the server's error would quote the text before it.
 fn checked(text: &str) -> Result<&str, Error> {
     if text.contains('\0') {
         return Err(Error::new(ErrorKind::Unsuitable, "a text with a NUL is no JSON"));
@@ -725,7 +604,7 @@ fn checked(text: &str) -> Result<&str, Error> {
     Ok(text)
 }
 
-/// Reads the columns that all statements begin with which return records: the text, and when it ends.
+/// Reads the text and its end, the first columns of every statement that returns records.
 fn loaded(row: &Row) -> Result<Loaded, Error> {
     let text: Option<&str> = row.try_get(0).map_err(error::of_column)?;
     let text = text.ok_or_else(|| Error::new(ErrorKind::Corrupt, "the text is NULL"))?;
@@ -734,7 +613,7 @@ fn loaded(row: &Row) -> Result<Loaded, Error> {
     Ok(Loaded { record, revision: Revision::of_text(text) })
 }
 
-/// Reads what an update came to from a row that it gave: what is there instead, or what was written.
+/// Reads the result of an update from its row: the conflicting record, or the revision written.
 fn updated(row: &Row) -> Result<Updated, Error> {
     match row.try_get::<_, Option<&str>>(0).map_err(error::of_column)? {
         Some(_) => Ok(Updated::Conflict(loaded(row)?)),
@@ -742,7 +621,7 @@ fn updated(row: &Row) -> Result<Updated, Error> {
     }
 }
 
-/// What PostgreSQL knows is within the range of JavaScript; `infinity` becomes the last of all times.
+/// Converts seconds, all within JavaScript's range; `infinity` becomes the last timestamp.
 fn seconds(seconds: f64) -> Timestamp {
     Timestamp::from_millis((seconds * 1000.0).round() as i64)
 }
@@ -760,7 +639,7 @@ fn counted(row: Option<&Row>) -> Result<u64, Error> {
     Ok(count.unsigned_abs())
 }
 
-/// What a writer is told about what it gave is, for a reader, about what is there.
+/// Turns an error about a text that the server cannot take into one about the stored record.
 fn unreadable(error: Error) -> Error {
     if error.kind() == ErrorKind::Unsuitable {
         return Error::new(ErrorKind::Corrupt, "the server cannot read it").with_source(error);
@@ -774,3 +653,31 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTIONS: usize = 10;
 /// How many records one statement removes.
 const STEP: i64 = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_is_set_and_shown() {
+        let store = PostgresStore::new("postgres://localhost").unwrap();
+        assert!(format!("{store:?}").contains(r#"table: "session","#));
+        let store = store
+            .schema_name("web")
+            .table_name("visitor's \"session\"")
+            .create_table_if_missing(true)
+            .ttl(Duration::from_secs(1800))
+            .disable_touch(true)
+            .prune_session_interval(None)
+            .timeout(Duration::from_secs(1))
+            .max_connections(50);
+        assert_eq!(
+            format!("{store:?}"),
+            r#"PostgresStore { table: "web"."visitor's ""session""", create_table_if_missing: true, "#
+                .to_owned()
+                + "ttl: 1800s, disable_touch: true, prune_session_interval: None, timeout: 1s, "
+                + "max_connections: 50 }",
+        );
+        assert!(!store.supports_touch());
+    }
+}

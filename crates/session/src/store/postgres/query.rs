@@ -1,4 +1,4 @@
-//! What is done with a connection that is in hand.
+//! Runs statements on a connection.
 
 use std::sync::Arc;
 
@@ -15,16 +15,16 @@ use super::{Shared, error};
 /// A parameter of a statement, owned by the call.
 pub(super) type Parameter = Box<dyn ToSql + Sync + Send>;
 
-/// What to do where there is no table of locks.
+/// The reaction to a missing table of locks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Locks {
-    /// Nothing: the statement is not about them.
+    /// Fail: the statement is not about locks.
     Unasked,
-    /// Make it, and run the statement again.
+    /// Create it, and run the statement again.
     Make,
 }
 
-/// Runs a statement in time, and gives the connection back to the pool if it is of use again.
+/// Runs a statement with a timeout, and returns the connection to the pool if it is still usable.
 pub(super) async fn run(
     shared: Arc<Shared>,
     connection: Object,
@@ -54,44 +54,44 @@ pub(super) async fn run(
     match timeout_at(until, work).await {
         Ok(rows) => rows,
         Err(_) => {
-            // Nobody knows when it will answer: out of the pool, and closed.
+            // It may never answer: take it out of the pool and close it.
             drop(Object::take(connection));
             Err(Error::new(ErrorKind::TimedOut, "no answer in time"))
         }
     }
 }
 
-/// What is asked of the server.
+/// A query to the server.
 pub(super) struct Query {
     pub(super) statement: Statement,
     pub(super) parameters: Vec<Parameter>,
     pub(super) locks: Locks,
 }
 
-/// Runs a statement, prepared once for each connection, as often as the server takes it back.
+/// Runs a statement, prepared once for each connection, until the server does not roll it back.
 async fn repeated(
     connection: &Object,
     sql: &str,
     parameters: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<Row>, tokio_postgres::Error> {
-    let mut is_prepared_anew = false;
+    let mut is_prepared_again = false;
     loop {
         let error = match attempt(connection, sql, parameters).await {
             Ok(rows) => return Ok(rows),
             Err(error) => error,
         };
         let again = match error.code() {
-            // The statement is not prepared any more, or for a table that looks otherwise now.
+            // The statement is no longer prepared, or the table has changed since.
             Some(
                 &SqlState::FEATURE_NOT_SUPPORTED
                 | &SqlState::INVALID_SQL_STATEMENT_NAME
                 | &SqlState::DUPLICATE_PSTATEMENT,
             ) => {
                 connection.statement_cache.clear();
-                !std::mem::replace(&mut is_prepared_anew, true)
+                !std::mem::replace(&mut is_prepared_again, true)
             }
-            // The server takes a statement back for the sake of others: under another isolation than
-            // READ COMMITTED, or beside somebody's own transaction. The timeout ends it.
+            // The server rolls a statement back under another isolation than READ COMMITTED, or beside
+            // another program's transaction. The timeout ends the loop.
             Some(&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED) => true,
             Some(_) | None => false,
         };
@@ -110,7 +110,7 @@ async fn attempt(
     connection.query(&statement, parameters).await
 }
 
-/// Makes the table, unless it is there.
+/// Creates the table, unless it exists.
 async fn create_table(connection: &Object, sql: &Statements) -> Result<(), Error> {
     if has_table(connection, sql, &sql.table).await? {
         return Ok(());
@@ -121,7 +121,7 @@ async fn create_table(connection: &Object, sql: &Statements) -> Result<(), Error
     if has_table(connection, sql, &sql.table).await? { Ok(()) } else { Err(error) }
 }
 
-/// Makes the table of locks, and says what to do where the role may not.
+/// Creates the table of locks. The error for a missing right shows the statement to run.
 async fn create_lock_table(connection: &Object, sql: &Statements) -> Result<(), Error> {
     let created = connection.batch_execute(&sql.locks.create_table).await;
     let Err(error) = created else { return Ok(()) };

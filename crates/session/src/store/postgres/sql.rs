@@ -1,7 +1,7 @@
 //! The statements, written once for the table they are about.
 //!
-//! What connect-pg-simple also does is done with the same expressions, so that both sides round alike
-//! and see the same time zone: `expire` is written as `to_timestamp($n)`, and compared with one.
+//! They use connect-pg-simple's expressions, so that both sides round alike and see the same time zone:
+//! `expire` is written as `to_timestamp($n)`, and compared with one.
 
 use express_session_core::Timestamp;
 
@@ -52,8 +52,8 @@ pub(super) struct Statements {
     pub(super) locks: Locks,
 }
 
-/// The statements about locks. Whose lease is over is the server's clock to say, and not the clock of the
-/// transaction: a statement may have waited for another's.
+/// The statements about locks. Leases end by the server's clock, not by the transaction's, since a statement
+/// may have waited for another.
 pub(super) struct Locks {
     /// The name of their table, quoted.
     pub(super) table: String,
@@ -81,7 +81,7 @@ impl Statements {
         let digest = |text: &str| format!("substring(sha256(convert_to({text}, 'UTF8')) for 16)");
         let stored = digest("s.sess::text");
         let seen = digest("seen.text");
-        // What the cookie's `originalMaxAge` makes of the end, where the server can tell. The JSON
+        // The end that follows from the cookie's `originalMaxAge`, or NULL. The JSON
         // operators fail over the escape of a NUL or of half a surrogate pair: a text with any such
         // escape is left alone. OFFSET keeps the server from parsing it once for each mention.
         let renewed = format!(
@@ -108,7 +108,7 @@ impl Statements {
             let table = qualified(&format!("{name}_lock"));
             let until = "clock_timestamp() + $3::float8 * interval '1 millisecond'";
             Locks {
-                // What a crash takes along is nobody's any more: there is no need to log it.
+                // A crash ends the holders' requests too, so that the table need not be logged.
                 create_table: format!(
                     "CREATE UNLOGGED TABLE IF NOT EXISTS {table} (\
                      sid varchar COLLATE \"default\" PRIMARY KEY, \

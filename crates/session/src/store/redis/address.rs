@@ -55,7 +55,7 @@ impl Address {
                     .hosts(SENTINEL_PORT)
                     .map(|host| info(&format!("{scheme}://{login}{host}"), ProtocolVersion::RESP2));
                 let db = parts.parameter("db").unwrap_or("0");
-                // Who the master is will be asked; this is how to log in.
+                // The sentinels name the master; this is its login.
                 let server = format!("{scheme}://{}localhost/{db}", parts.login);
                 Ok(Self::Sentinel {
                     sentinels: sentinels.collect::<Result<_, _>>()?,
@@ -63,11 +63,13 @@ impl Address {
                     server: info(&server, parts.protocol())?,
                 })
             }
-            _ => Err(bad("its scheme is none of redis, redis+sentinel, redis+cluster, redis+unix")),
+            _ => Err(bad(
+                "its scheme is not one of redis, redis+sentinel, redis+cluster, redis+unix",
+            )),
         }
     }
 
-    /// Gives what may be shown: hosts and ports, and no login.
+    /// Returns the hosts and ports, without the login.
     pub(super) fn shown(&self) -> String {
         let list = |infos: &[ConnectionInfo]| {
             infos.iter().map(|info| info.addr().to_string()).collect::<Vec<_>>().join(",")
@@ -103,7 +105,7 @@ impl<'a> Parts<'a> {
         Ok(Self { login, hosts, path: path.trim_end_matches('/'), query })
     }
 
-    /// Gives each host with its port.
+    /// Returns each host with its port.
     fn hosts(&self, port: u16) -> impl Iterator<Item = String> {
         self.hosts.split(',').map(move |host| {
             let behind = host.rsplit(']').next().unwrap_or(host);
@@ -132,8 +134,8 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Gives the protocol to speak: the newer one, in which the driver tells of a lost connection at once,
-/// unless the URL asks for the older, as proxies may need it.
+/// Returns the protocol: RESP3, in which the driver reports a lost connection immediately, unless the URL asks
+/// for RESP2, which proxies may need.
 fn protocol(url: &str) -> ProtocolVersion {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     let query = query.split_once('#').map_or(query, |(query, _)| query);
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_without_telling_the_password() {
+    fn malformed_address_is_refused_without_showing_the_password() {
         for url in [
             "",
             "127.0.0.1",

@@ -114,7 +114,7 @@ impl RedisStore {
             let (position, found) = self.scan(master, number).await?;
             mark.position = position;
             let prefix = self.options.prefix.as_bytes();
-            // What is no text is no id that a cookie could have.
+            // A cookie cannot hold an id that is not UTF-8.
             let ids = found.iter().filter_map(|key| key.strip_prefix(prefix));
             let ids = ids.filter_map(|id| String::from_utf8(id.to_vec()).ok());
             mark.rest.extend(ids);
@@ -152,7 +152,7 @@ impl RedisStore {
         Ok(sessions)
     }
 
-    /// Looks at some more keys, and gives those that are sessions.
+    /// Scans some more keys, and returns those that are sessions.
     async fn scan(&self, master: &Master, number: u64) -> Result<(Position, Vec<Vec<u8>>), Error> {
         let mut commands = Pipeline::with_capacity(1);
         commands

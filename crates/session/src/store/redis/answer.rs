@@ -14,17 +14,17 @@ use sha1::{Digest as _, Sha1};
 
 use super::error::{self, Stage};
 
-/// Says that the answer is none that the command has.
+/// Makes the error for an answer that the command does not have.
 pub(super) fn unexpected() -> Error {
     Error::new(ErrorKind::Other, "the server's answer is not one of Redis")
 }
 
-/// Gives as many answers as there were questions.
+/// Returns as many answers as there were commands.
 pub(super) fn exactly<const COUNT: usize>(answers: Vec<Value>) -> Result<[Value; COUNT], Error> {
     answers.try_into().map_err(|_| unexpected())
 }
 
-/// Gives the one answer, or what the server said instead.
+/// Returns the only answer, or the server's error.
 pub(super) fn only(answers: Vec<Value>) -> Result<Value, Error> {
     let [answer] = exactly(answers)?;
     answer.extract_error().map_err(|error| error::of(error, Stage::Asking))
@@ -79,7 +79,7 @@ pub(super) fn error_among(
 pub(super) fn loaded(text: Value, left: &Value, now: Timestamp) -> Result<Option<Loaded>, Error> {
     let Some(text) = bytes(text)? else { return Ok(None) };
     let left = number(left)?;
-    // It ended since its text was read, or will at once.
+    // It expired after its text was read, or is about to.
     let is_over = left == -2 || left == 0;
     // An empty text is nothing to connect-redis either.
     if is_over || text.is_empty() {
@@ -98,7 +98,7 @@ pub(super) fn revision(text: &str) -> Revision {
     Revision::new(digest.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte)))
 }
 
-/// Says what is meant by an answer that is not of the kind that was asked for.
+/// Makes the error for an answer of another type than expected.
 fn refusal(answer: &Value) -> Error {
     match answer {
         Value::ServerError(error) => error::of(error.clone().into(), Stage::Asking),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_redis_answers_is_an_error_without_the_answer() {
+    fn foreign_answer_is_an_error_without_the_answer() {
         let error = number(&Value::BulkString(b"secret".to_vec())).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Other);
         assert!(!format!("{error} {error:?}").contains("secret"));

@@ -66,8 +66,7 @@ impl Connection {
         }
     }
 
-    /// Sends commands at once and gives one answer for each; errors that the server answered are
-    /// among them. On a cluster they go to the master of `slot`, or else of their key.
+    /// Sends commands together and returns one answer for each, which may be an error of the server. On a cluster they go to the master of `slot`, or else of their key.
     pub(super) async fn ask(
         &mut self,
         commands: &Pipeline,

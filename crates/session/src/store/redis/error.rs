@@ -1,4 +1,4 @@
-//! What a driver's error means to the caller of a store.
+//! Maps driver errors to store errors.
 
 use ::redis::{ErrorKind as DriverKind, RedisError, make_extension_error};
 use express_session_core::store::{Error, ErrorKind};
@@ -38,7 +38,7 @@ pub(super) fn outcome(error: &RedisError) -> Outcome {
     }
 }
 
-/// Turns a driver's error into the store's, with nothing in it that a visitor owns.
+/// Maps a driver's error to the store's, without any of a visitor's data.
 pub(super) fn of(error: RedisError, stage: Stage) -> Error {
     if let Some(code) = error.code() {
         return of_answer(code, &error, stage);
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_answers_is_refused_or_will_pass() {
+    fn error_of_the_server_is_refused_or_temporary() {
         for (line, kind) in [
             ("NOAUTH Authentication required.", ErrorKind::Refused),
             ("WRONGPASS invalid username-password pair", ErrorKind::Refused),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_network_does_is_unavailable_or_timed_out() {
+    fn error_of_the_network_is_unavailable_or_timed_out() {
         let io = |kind| RedisError::from(io::Error::from(kind));
         for (error, stage, kind) in [
             (io(io::ErrorKind::ConnectionRefused), Stage::Connecting, ErrorKind::Unavailable),

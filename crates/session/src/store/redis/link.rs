@@ -1,13 +1,12 @@
-//! Asks the server over one connection that all calls share, and that is made anew when it is lost.
+//! One connection that all calls share, and that is replaced when it is lost.
 //!
-//! The driver has a connection that comes back by itself. It is not used here, because it asks the same
-//! address again where a sentinel would name another; because it keeps a connection on which nothing is
-//! ever answered; and because its first call after an outage fails, with what an attempt to connect
-//! during the outage had met.
+//! The driver's own reconnecting connection is not used: it reconnects to the same address when a sentinel
+//! would name another, it keeps a connection that no longer answers, and its first call after an outage
+//! fails with the error of an attempt during the outage.
 //!
-//! 1. A call that is not answered in time gives its connection up for those that follow.
-//! 2. A server that cannot be reached is `Unavailable` at once; nothing waits for its return.
-//! 3. A call is made again only if it did surely not happen, or if twice is as good as once.
+//! 1. A call without an answer in time discards its connection, and later calls make a new one.
+//! 2. A server that cannot be reached is `Unavailable` immediately; no call waits for its return.
+//! 3. A call is repeated only if it has certainly not happened, or is idempotent.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -32,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(super) struct Link {
     source: tokio::sync::Mutex<Source>,
     live: RwLock<Option<Live>>,
-    /// For the calls that wait for replicas: their connection answers nobody meanwhile.
+    /// For the calls that wait for replicas, since their connection answers no other call meanwhile.
     waiting: RwLock<Option<Live>>,
     is_cluster: bool,
     shown: Box<str>,
@@ -44,14 +43,14 @@ struct Live {
     is_lost: Arc<AtomicBool>,
 }
 
-/// What to ask.
+/// A call to the server.
 pub(super) struct Call<'a> {
     pub(super) work: Work<'a>,
-    /// Whether twice is as good as once.
+    /// Whether the call is idempotent.
     pub(super) is_repeatable: bool,
-    /// On a cluster: ask the master of this slot, whatever the keys.
+    /// On a cluster: the slot whose master to ask, instead of that of the keys.
     pub(super) slot: Option<u16>,
-    /// Whom to wait for then. Their answer is one more, and the last.
+    /// The replicas to wait for. Their answer is the last one.
     pub(super) replicas: Option<Replicas>,
 }
 
@@ -89,7 +88,7 @@ impl Link {
         self.is_cluster
     }
 
-    /// Gives what may be shown of the address.
+    /// Returns the address without its login.
     pub(super) fn shown(&self) -> &str {
         &self.shown
     }
@@ -166,7 +165,7 @@ impl Link {
         }
     }
 
-    /// Gives the connection, or makes it: one call does, while the others wait for it.
+    /// Returns the connection. One call makes it, while the others wait for it.
     async fn live(&self, place: &RwLock<Option<Live>>) -> RedisResult<Live> {
         match current(place) {
             Some(live) => Ok(live),
@@ -256,7 +255,7 @@ impl Asked {
     }
 }
 
-/// Says whether to try again, and after what pause.
+/// Returns the pause after which to try again, if at all.
 fn pause(outcome: Outcome, tried: u32, is_repeatable: bool, is_cluster: bool) -> Option<Duration> {
     let may_repeat = match outcome {
         Outcome::Undone => true,

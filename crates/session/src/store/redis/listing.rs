@@ -40,7 +40,7 @@ pub(super) enum Position {
 }
 
 impl Position {
-    /// Gives the number that `SCAN` asks for, unless there is nothing left to scan.
+    /// Returns the cursor for `SCAN`, unless nothing is left to scan.
     pub(super) fn number(self) -> Option<u64> {
         match self {
             Self::Begin => Some(0),
@@ -80,12 +80,12 @@ impl Mark {
         }
     }
 
-    /// Gives the master that is being scanned.
+    /// Returns the master that is being scanned.
     pub(super) fn master<'a>(&self, masters: &'a [Master]) -> Option<&'a Master> {
         masters.iter().find(|master| master.id == self.master)
     }
 
-    /// Gives the master to scan further, or another when that one is done, or none when all are.
+    /// Returns the master to scan further, the next one when it is done, or `None` when all are.
     pub(super) fn next_master<'a>(&mut self, masters: &'a [Master]) -> Option<&'a Master> {
         if self.position == Position::End {
             // A server of its own is done with this.
@@ -111,7 +111,7 @@ pub(super) struct Master {
     pub(super) slot: Option<u16>,
 }
 
-/// What the listings that are under way have given.
+/// The sessions that the running listings have returned.
 pub(super) struct Listings {
     hasher: RandomState,
     remembered: Mutex<Remembered>,
@@ -129,7 +129,7 @@ pub(super) type Given = Arc<Mutex<HashMap<u64, u32>>>;
 impl Listings {
     pub(super) fn new() -> Self {
         let hasher = RandomState::new();
-        // Begins at a random number, so that another process's listings are told from these.
+        // A random beginning distinguishes these listings from another process's.
         let next = hasher.hash_one("listings");
         let remembered = Mutex::new(Remembered { next, given: VecDeque::new() });
         Self { hasher, remembered }
@@ -149,7 +149,7 @@ impl Listings {
         }
     }
 
-    /// Gives what is remembered of a listing.
+    /// Returns the sessions that are remembered for a listing.
     pub(super) fn given(&self, mark: &Mark) -> Given {
         let mut remembered = lock(&self.remembered);
         let known = remembered.given.iter().position(|(listing, _)| *listing == mark.listing);
@@ -167,7 +167,7 @@ impl Listings {
         lock(&self.remembered).given.retain(|(listing, _)| *listing != mark.listing);
     }
 
-    /// Says whether a session was given on an earlier page. A page may be asked for again.
+    /// Returns whether an earlier page had the session. The same page may be requested again.
     pub(super) fn is_given(&self, given: &Given, mark: &Mark, id: &str) -> bool {
         let hash = self.hasher.hash_one(id);
         lock(given).get(&hash).is_some_and(|page| *page < mark.page)

@@ -1,10 +1,10 @@
--- Takes a lock that nobody else has, or starts the holder's lease anew.
+-- Takes a lock that no other holder has, or renews the holder's lease.
 --
 -- KEYS[1]: the lock: a hash, so that no scan for texts takes it for a session
 -- ARGV[1]: the holder
 -- ARGV[2]: the lease in milliseconds
 --
--- Gives 1 when it is the holder's, 0 where somebody else has it.
+-- Returns 1 if the holder has it now, 0 if another holder does.
 local holder = redis.call('HGET', KEYS[1], 'holder')
 if holder and holder ~= ARGV[1] then
   return 0

@@ -1,28 +1,27 @@
-//! Sessions in Redis or Valkey, in records that npm's connect-redis reads and writes too.
+//! Stores sessions in Redis or Valkey, in the format of npm's connect-redis.
 //!
-//! The key is the [`prefix`](RedisStore::prefix) and the id, the value the session as JSON, and the
-//! server ends it: connect-redis 3 to 10 can share the sessions, for as long as both have the same
-//! prefix and secret.
+//! Keys are the [`prefix`](RedisStore::prefix) followed by the session id; values are the session as JSON.
+//! connect-redis 3 to 10 can read and write the same sessions if both sides have the same prefix and secret.
 //!
-//! 1. Each verb is one round trip; see [`RedisStore`] for what the server does in it.
-//! 2. An update replaces what was loaded, and nothing else: the server compares a digest of the text,
-//!    as Node counts no revisions. A record that is gone stays gone.
-//! 3. A record lives until the cookie's expiry, in whole seconds rounded up, or else for the
-//!    [`ttl`](RedisStore::ttl). Whose time is over when it is saved is destroyed.
-//! 4. A touch moves the expiry and leaves the text alone.
-//! 5. A lock is a key of its own, beside those that begin with the prefix: `lock:{sess:…}`, or
-//!    `lock:sess:…` for a record whose key has a `{tag}` of its own, which both share. The server ends it
-//!    with its lease. A login that is confined to some keys (`~sess:*`) needs `~lock:*` too.
+//! - **Round trips.** Every operation takes one; see [`RedisStore`] for the commands.
+//! - **Concurrency.** An update is a compare-and-swap: the server replaces the record only if its text is
+//!   still the one that was loaded. A deleted record stays deleted.
+//! - **Expiry.** The server expires a record at the cookie's expiry, rounded up to a second, or after
+//!   [`ttl`](RedisStore::ttl) if the cookie has none. Saving a record that has already expired deletes it.
+//!   A touch moves the expiry only.
+//! - **Locks.** A lock is a key of its own, `lock:{sess:…}`, or `lock:sess:…` if the record's key has a
+//!   `{tag}`, so that a cluster stores it beside the record. It expires with its lease. An ACL restricted to
+//!   `~sess:*` also needs `~lock:*`.
 //!
-//! It needs Redis 6.2 or later, or Valkey: alone, with sentinels, or as a cluster.
+//! Requires Redis 6.2 or later, or Valkey; standalone, Sentinel and Cluster are supported.
 //!
-//! # What it does not do
+//! # Durability
 //!
-//! An answer means that the master has it. A master that fails before its replicas have it too takes
-//! the last writes along, logouts among them; `min-replicas-to-write` on the server bounds that, and
-//! [`wait_for_replicas`](RedisStore::wait_for_replicas) lets each change wait for them. A lock that is
-//! taken along lets nobody write who had it: a save under it is lost, and says so. It does not read from
-//! replicas, which could give back what was destroyed.
+//! A successful write means that the master has it. If the master fails before replicating, the write is
+//! lost, and a logout with it. Use `min-replicas-to-write` on the server, or
+//! [`wait_for_replicas`](RedisStore::wait_for_replicas) to make each write wait for its replicas. If a
+//! failover loses a lock, its holder can no longer write, and its save fails. The store never reads from
+//! replicas, which could return a deleted session.
 
 use std::fmt;
 use std::sync::Arc;
@@ -60,8 +59,8 @@ mod source;
 
 /// Keeps sessions in Redis.
 ///
-/// Clones share the connection, so that an application can keep a handle to list or clear sessions,
-/// or have several stores with different prefixes.
+/// Clones share the connection, so that an application can keep a handle to list or clear sessions, or use
+/// several stores with different prefixes.
 ///
 /// # Cost
 ///
@@ -78,20 +77,19 @@ mod source;
 /// | `lock`, `unlock` | a script: `HGET`, and then `HSET` and `PEXPIRE`, or `DEL` |
 /// | `update_locked` | the script of `update`, with an `HGET` before |
 ///
-/// A server that was restarted is sent the scripts again, which is a second round trip, once. With a
-/// [`ttl_with`](Self::ttl_with), a touch is two.
+/// The first call after a server restart sends the scripts again, in a second round trip. With
+/// [`ttl_with`](Self::ttl_with), a touch takes two.
 ///
-/// The two commands of a load are not one step. If a record is written between them, the text is the
-/// earlier and the deadline the later one, which harms nobody: an update of that text is a conflict.
-/// One step would be a script, which takes the server three times as long.
+/// The two commands of a load are not atomic. If another request writes the record between them, the text is
+/// the earlier and the deadline the later one, and an update of that text is a conflict. An atomic script
+/// would take the server three times as long.
 ///
 /// # Outages
 ///
-/// A server that cannot be reached is an error of kind [`ErrorKind::Unavailable`] at once, and each
-/// call tries to reach it anew. A call without an answer is [`ErrorKind::TimedOut`] after
-/// [`timeout`](Self::timeout), and the calls after it use a new connection. What was lost with a
-/// connection is asked again if it does no harm to do it twice: everything but `create`, `update` and
-/// `update_locked`, so that no change is made twice.
+/// If the server cannot be reached, a call fails immediately as [`ErrorKind::Unavailable`], and the next call
+/// connects again. A call without an answer is [`ErrorKind::TimedOut`] after [`timeout`](Self::timeout), and
+/// later calls use a new connection. If a connection is lost, the store repeats its idempotent calls: all but
+/// `create`, `update` and `update_locked`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -122,12 +120,12 @@ struct Options {
     replicas: Option<Replicas>,
 }
 
-/// How long a record lives.
+/// The TTL of records.
 #[derive(Clone)]
 enum Ttl {
-    /// Until its own deadline, or for so long where it has none.
+    /// The record's own deadline, or this TTL if it has none.
     Default(Duration),
-    /// What a function says, whatever its deadline.
+    /// The result of a function, instead of the record's deadline.
     Of(Arc<dyn Fn(&Record) -> Duration + Send + Sync>),
 }
 
@@ -135,7 +133,7 @@ enum Ttl {
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl RedisStore {
-    /// Makes a store at an address, to which it connects with the first call.
+    /// Makes a store for a URL, to which the first call connects.
     ///
     /// | address | |
     /// |---|---|
@@ -146,10 +144,9 @@ impl RedisStore {
     /// | `redis+cluster://a:6379,b:6379` | a cluster, of which some nodes are known |
     ///
     /// Sentinels and clusters have TLS as `rediss+sentinel` and `rediss+cluster`. The user and the
-    /// password are those of the servers; those of the sentinels are `sentinel_username` and
-    /// `sentinel_password`, behind the `?`. What has a special meaning in URLs is written as `%40` and so
-    /// on. `?protocol=2` speaks the protocol of Redis 5, for proxies that know no other. `valkey` can
-    /// stand in place of `redis`.
+    /// password are those of the servers; `?sentinel_username=…&sentinel_password=…` are those of the sentinels.
+    /// Special characters are percent-encoded. `?protocol=2` uses RESP2, for proxies that have no other.
+    /// `valkey` can replace `redis`.
     ///
     /// ```
     /// use express_session::store::redis::RedisStore;
@@ -167,8 +164,8 @@ impl RedisStore {
         Ok(Self::over(Link::to(Address::parse(url)?, &Trust::default())?))
     }
 
-    /// Makes a store at an address with TLS, and says whom to trust: an authority of one's own in place
-    /// of the public ones, or a certificate to show to the server.
+    /// Makes a store for a URL with TLS, with your own certificate authority instead of the public ones, or a
+    /// client certificate.
     ///
     /// ```no_run
     /// use express_session::store::redis::RedisStore;
@@ -192,37 +189,26 @@ impl RedisStore {
         Ok(Self::over(Link::to(Address::parse(url)?, &trust)?))
     }
 
-    /// Makes a store at an address as [`new`](Self::new) does, and connects at once: what is wrong with
-    /// the address or the login shows when the application starts.
-    ///
-    /// ```no_run
-    /// use express_session::store::redis::RedisStore;
-    ///
-    /// # async fn example() -> Result<(), express_session::store::Error> {
-    /// let store = RedisStore::connect("redis://127.0.0.1").await?.prefix("shop:");
-    /// # let _ = store;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Makes a store as [`new`](Self::new) does, and connects immediately, so that a wrong address or login
+    /// shows when the application starts.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Other`] where the address cannot be used, [`ErrorKind::Unavailable`] where nothing
-    /// is there, [`ErrorKind::Refused`] where the login is wrong.
+    /// [`ErrorKind::Other`] where the address cannot be used, [`ErrorKind::Unavailable`] if the
+    /// server cannot be reached, [`ErrorKind::Refused`] if the login is wrong.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         let store = Self::new(url)?;
         store.ping().await?;
         Ok(store)
     }
 
-    /// Makes a store over a connection that the application has already: a `ConnectionManager`, a
-    /// `MultiplexedConnection` or a `ClusterConnection` of the `redis` crate.
+    /// Makes a store over a connection of the application: a `ConnectionManager`, a `MultiplexedConnection` or
+    /// a `ClusterConnection` of the `redis` crate.
     ///
-    /// It saves a connection, and leaves everything about it to the application: timeouts shorter than
-    /// [`timeout`](Self::timeout), and how it comes back when it is lost. Know three things about those of
-    /// the crate: a `MultiplexedConnection` does not come back; a `ConnectionManager` does, but keeps a
-    /// connection on which nothing is answered any more; and a `ClusterConnection` repeats what was
-    /// lost with a node, updates too, which can make a change twice.
+    /// The application then handles reconnects, and timeouts shorter than [`timeout`](Self::timeout). A
+    /// `MultiplexedConnection` does not reconnect. A `ConnectionManager` does, but keeps a connection that no
+    /// longer answers. A `ClusterConnection` repeats every call that was lost with a node, updates too, so
+    /// that a change may be made twice.
     ///
     /// ```no_run
     /// use express_session::store::redis::RedisStore;
@@ -252,48 +238,32 @@ impl RedisStore {
         Self { link: Arc::new(link), listings: Arc::new(Listings::new()), options }
     }
 
-    /// Sets what the keys begin with, `sess:` by default.
+    /// Sets the prefix of the keys, `sess:` by default.
     ///
-    /// Two applications on one server need two prefixes. Neither may begin with the other, as `a:`
-    /// and `a:b:` do, or clearing the one clears both. An empty one takes every text of the database
-    /// for a session, and clears it.
-    ///
-    /// ```
-    /// # use express_session::store::redis::RedisStore;
-    /// let store = RedisStore::new("redis://127.0.0.1")?.prefix("shop:");
-    /// assert!(format!("{store:?}").contains(r#"prefix: "shop:""#));
-    /// # Ok::<(), express_session::store::Error>(())
-    /// ```
+    /// Two applications on one server need two prefixes, of which neither begins with the other, or clearing
+    /// one clears both. With an empty prefix, every string of the database counts as a session, and
+    /// [`clear`](express_session_core::store::Admin::clear) deletes it.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<Arc<str>>) -> Self {
         self.options.prefix = prefix.into();
         self
     }
 
-    /// Sets how long a session lives that has no expiry of its own, as those of a browser-session
-    /// cookie. The default is 24 hours, which also stands for zero.
+    /// Sets the TTL of sessions without `max_age`. The default, also for zero, is 24 hours.
     ///
-    /// It begins anew with each save and touch. It does not override an expiry of the cookie, as it
-    /// does not in connect-redis since version 4; for that there is [`ttl_with`](Self::ttl_with).
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use express_session::store::redis::RedisStore;
-    /// let store = RedisStore::new("redis://127.0.0.1")?.ttl(Duration::from_secs(1800));
-    /// assert!(format!("{store:?}").contains("ttl: 1800s"));
-    /// # Ok::<(), express_session::store::Error>(())
-    /// ```
+    /// Each save and touch resets the expiry. As in connect-redis since version 4, a session with `max_age`
+    /// ignores the TTL; use [`ttl_with`](Self::ttl_with) to override it.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.options.ttl = Ttl::Default(if ttl.is_zero() { DAY } else { ttl });
         self
     }
 
-    /// Sets how long a session lives from its record, whatever the cookie's expiry: connect-redis's
-    /// `ttl` where it is a function. What it gives is rounded up to seconds; zero destroys the session.
+    /// Sets the TTL of each session by a function of its record, overriding the cookie's expiry: connect-redis's
+    /// `ttl` as a function. The result is rounded up to seconds; zero deletes the session.
     ///
-    /// It is called for every save and touch. As the record has to be loaded for the latter, a touch
-    /// takes two round trips, and a request that only reads takes three in place of one.
+    /// Every save and touch calls it. Since a touch has to load the record, it takes two round trips, and a
+    /// request that only reads takes three instead of one.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -311,121 +281,65 @@ impl RedisStore {
         self
     }
 
-    /// Says whether records are kept for ever, which they are not by default.
+    /// Sets whether records never expire. The default is `false`.
     ///
-    /// The server then only ever grows, unless it has a `maxmemory-policy`. A session whose time is
-    /// over is still destroyed where it is saved, and its cookie ends in the browser, but a copy of the
-    /// cookie works for ever. Touches do nothing.
-    ///
-    /// ```
-    /// # use express_session::store::redis::RedisStore;
-    /// let store = RedisStore::new("redis://127.0.0.1")?.disable_ttl(true);
-    /// assert!(format!("{store:?}").contains("disable_ttl: true"));
-    /// # Ok::<(), express_session::store::Error>(())
-    /// ```
+    /// With `true` the server only ever grows, unless it has a `maxmemory-policy`. Saving an expired session
+    /// still deletes it, and the browser drops the cookie, but a copy of the cookie works for ever. Touches do
+    /// nothing.
     #[must_use]
     pub fn disable_ttl(mut self, disable: bool) -> Self {
         self.options.keeps_ttl = !disable;
         self
     }
 
-    /// Says whether reading a session leaves its expiry alone, so that it ends a fixed time after its
-    /// last change. By default it begins anew with each request.
-    ///
-    /// ```
-    /// # use express_session::store::redis::RedisStore;
-    /// use express_session::store::Store as _;
-    ///
-    /// let store = RedisStore::new("redis://127.0.0.1")?.disable_touch(true);
-    /// assert!(!store.supports_touch());
-    /// # Ok::<(), express_session::store::Error>(())
-    /// ```
+    /// Sets whether a request that only reads leaves the expiry unchanged, so that a session expires a fixed
+    /// time after its last change. The default is `false`.
     #[must_use]
     pub fn disable_touch(mut self, disable: bool) -> Self {
         self.options.touches = !disable;
         self
     }
 
-    /// Sets how many keys the server looks at in one step of a listing, a count or a clearing: 100 by
-    /// default, at least one.
-    ///
-    /// More makes these faster, and lets all others wait longer for each step.
-    ///
-    /// ```
-    /// # use express_session::store::redis::RedisStore;
-    /// let store = RedisStore::new("redis://127.0.0.1")?.scan_count(1000);
-    /// assert!(format!("{store:?}").contains("scan_count: 1000"));
-    /// # Ok::<(), express_session::store::Error>(())
-    /// ```
+    /// Sets how many keys the server scans in one step of a listing, a count or a clearing: 100 by default, at
+    /// least one. A larger number makes these faster, but other calls wait longer for each step.
     #[must_use]
     pub fn scan_count(mut self, count: usize) -> Self {
         self.options.scan_count = count.max(1);
         self
     }
 
-    /// Sets how long a call waits, for a connection and then for the answer: 5 seconds by default.
+    /// Sets the timeout of a call, for the connection and the answer: 5 seconds by default.
     ///
-    /// What takes several round trips may take it several times: a touch with
-    /// [`ttl_with`](Self::ttl_with), and what goes over all sessions. Of this, connecting to one server may
-    /// take a second. A cluster's node is not waited for longer than 5 seconds in any case.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use express_session::store::redis::RedisStore;
-    /// let store = RedisStore::new("redis://127.0.0.1")?.timeout(Duration::from_millis(500));
-    /// assert!(format!("{store:?}").contains("timeout: 500ms"));
-    /// # Ok::<(), express_session::store::Error>(())
-    /// ```
+    /// It applies to each round trip of a touch with [`ttl_with`](Self::ttl_with), a listing, a count or a
+    /// clearing. Connecting to one server may take a second of it. The timeout for a node of a cluster is
+    /// 5 seconds at most.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
         self
     }
 
-    /// Lets each change wait until so many replicas have it too, for at most so long (`WAIT`). By default
-    /// none is waited for.
+    /// Makes each change wait until `replicas` replicas have it, for at most `timeout` (`WAIT`). By default no
+    /// change waits.
     ///
-    /// It is for those to whom a logout that comes undone after a failover is worse than one that takes
-    /// longer. `create`, `update`, `update_locked` and `destroy` then end with [`ErrorKind::TimedOut`] where
-    /// too few replicas had the change in time: the master has it, and it may be lost with the master.
-    /// It makes such a loss unlikely, and not impossible: a replica that does not have the change may be
-    /// made the master all the same.
+    /// Use it if a logout must not be undone by a failover. `create`, `update`, `update_locked` and `destroy`
+    /// are [`ErrorKind::TimedOut`] if too few replicas have the change in time: the master has it, but may
+    /// lose it. A loss becomes unlikely, not impossible, since a replica without the change may become master.
     ///
-    /// The cost is a way from the master to its replicas and back for each change, and that changes go one
-    /// after the other: while the server waits, it does nothing else of what comes over the same
-    /// connection. So they have a second one, and nothing but changes waits. Where replicas are down,
-    /// each change takes the whole time; keep it well below [`timeout`](Self::timeout). A change whose
-    /// future is dropped may happen a moment later, after what is then read over the first connection.
+    /// Each change costs a round trip from the master to its replicas, and changes run one after the other on
+    /// a second connection, so that other calls do not wait. If replicas are down, each change takes the
+    /// whole `timeout`; keep it well below [`timeout`](Self::timeout). A change whose future is dropped may
+    /// happen after a later read on the first connection.
     ///
-    /// A connection [of the application's](Self::with_connection) is the only one: all that the
-    /// application asks over it waits too. Numbers beyond what the server has time out always; no replicas
-    /// are none to wait for.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use express_session::store::redis::RedisStore;
-    /// let store = RedisStore::new("redis+sentinel://a,b,c/mymaster")?
-    ///     .wait_for_replicas(1, Duration::from_millis(250));
-    /// assert!(format!("{store:?}").contains("wait_for_replicas: Some"));
-    /// # Ok::<(), express_session::store::Error>(())
-    /// ```
+    /// A [connection of the application](Self::with_connection) is the only one: all its other calls wait too.
+    /// More replicas than the server has always time out; 0 turns waiting off.
     #[must_use]
     pub fn wait_for_replicas(mut self, replicas: usize, timeout: Duration) -> Self {
         self.options.replicas = Replicas::new(replicas, timeout);
         self
     }
 
-    /// Asks whether the server is there: for a health check, or before the first request.
-    ///
-    /// ```no_run
-    /// # use express_session::store::redis::RedisStore;
-    /// # async fn example(store: RedisStore) -> &'static str {
-    /// match store.ping().await {
-    ///     Ok(()) => "healthy",
-    ///     Err(_) => "unhealthy",
-    /// }
-    /// # }
-    /// ```
+    /// Checks that the server answers, for a health check or before the first request.
     ///
     /// # Errors
     ///
@@ -438,8 +352,7 @@ impl RedisStore {
         [&self.options.prefix, id.as_str()].concat()
     }
 
-    /// Gives the seconds that a record is to live, as connect-redis rounds them; none or fewer for one
-    /// whose time is over.
+    /// Returns the TTL of a record in seconds, rounded as in connect-redis; 0 or less if it has expired.
     fn seconds(&self, record: &Record, now: Timestamp) -> i64 {
         match (&self.options.ttl, record.deadline) {
             (Ttl::Default(_), Some(deadline)) => {
@@ -473,8 +386,8 @@ impl RedisStore {
         answer::only(self.ask(&call).await?)
     }
 
-    /// Makes a change that replicas may have to have. Gives the answer, and whether enough of them have
-    /// it, which is of interest if there was a change.
+    /// Makes a change, and waits for replicas if that is set. Returns the answer, and whether enough of them
+    /// have the change if there was one.
     async fn change(
         &self,
         work: Work<'_>,
@@ -490,7 +403,7 @@ impl RedisStore {
         Ok((answer::only(answers)?, replicated))
     }
 
-    /// Updates a record, under a lock if one is named: its key and its holder.
+    /// Updates a record, under a lock if its key and holder are given.
     async fn replace(
         &self,
         key: &str,
@@ -549,7 +462,7 @@ impl fmt::Debug for RedisStore {
 }
 
 impl Store for RedisStore {
-    /// Gives the record with the deadline that the server keeps; none where it keeps it for ever.
+    /// Returns the record with the server's deadline, or without one if it never expires.
     async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
         let key = self.key(id);
         let mut commands = Pipeline::with_capacity(2);
@@ -561,7 +474,7 @@ impl Store for RedisStore {
         answer::loaded(text, &left, now)
     }
 
-    /// Stores the record with `SET … NX`. Of one whose time is over nothing is stored.
+    /// Stores the record with `SET … NX`, unless it has already expired.
     async fn create(
         &self,
         id: &SessionId,
@@ -600,7 +513,7 @@ impl Store for RedisStore {
         }
     }
 
-    /// Moves the expiry with `EXPIRE`, and leaves the text alone.
+    /// Moves the expiry with `EXPIRE`, and does not change the text.
     async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
         let key = self.key(id);
         let mut command = if self.supports_touch() { cmd("EXPIRE") } else { cmd("EXISTS") };
@@ -622,7 +535,7 @@ impl Store for RedisStore {
         Ok(if found { Touched::Done } else { Touched::Gone })
     }
 
-    /// Does both in one step, unless touches do nothing, or the time to live is a function.
+    /// Does both in one step, unless touches do nothing or the TTL is a function.
     async fn load_and_touch(
         &self,
         id: &SessionId,
@@ -646,7 +559,7 @@ impl Store for RedisStore {
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
         let mut delete = cmd("DEL");
         delete.arg(self.key(id));
-        // Made again on another connection, it would find nothing, and wait for nobody.
+        // Repeated on another connection, it would find nothing, and not wait for replicas.
         let is_repeatable = self.options.replicas.is_none();
         let (answer, replicated) =
             self.change(Work::Commands(alone(delete)), is_repeatable).await?;
@@ -654,7 +567,7 @@ impl Store for RedisStore {
         replicated
     }
 
-    /// The server ends it with its lease, by its own clock.
+    /// The lease ends by the server's clock.
     async fn lock(
         &self,
         id: &SessionId,
@@ -663,7 +576,7 @@ impl Store for RedisStore {
         _now: Timestamp,
     ) -> Result<LockOutcome, Error> {
         let key = lock::key(&self.key(id), self.link.is_cluster())?;
-        // Beyond JavaScript's last date the server may not count so far.
+        // The server's numbers may not reach beyond JavaScript's last date.
         let lease = lease.as_millis().min(Timestamp::MAX.millis().unsigned_abs().into());
         let arguments = [&*lock::holder(holder), &*lease.to_string()];
         let answer = self.run(&script::LOCK, &[&key], &arguments, true).await?;
@@ -690,8 +603,8 @@ impl Store for RedisStore {
         answer::number(&answer).map(drop)
     }
 
-    /// Says no where [`disable_touch`](Self::disable_touch) or [`disable_ttl`](Self::disable_ttl) is
-    /// set: connect-redis's `touch` does nothing then.
+    /// Returns `false` with [`disable_touch`](Self::disable_touch) or [`disable_ttl`](Self::disable_ttl), as
+    /// connect-redis's `touch` then does nothing.
     fn supports_touch(&self) -> bool {
         self.options.touches && self.options.keeps_ttl
     }
@@ -705,7 +618,7 @@ fn alone(command: Cmd) -> Pipeline {
 
 fn whole_seconds(duration: Duration) -> i64 {
     let seconds = duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0));
-    // Beyond JavaScript's last date the server may not count so far.
+    // The server's numbers may not reach beyond JavaScript's last date.
     i64::try_from(seconds).unwrap_or(i64::MAX).min(Timestamp::MAX.millis() / 1000)
 }
 
@@ -748,6 +661,27 @@ mod tests {
         assert_eq!(seconds(&by_function, Some(1_060_000)), 7);
         assert_eq!(seconds(&by_function.ttl_with(|_| Duration::ZERO), None), 0);
         assert_eq!(seconds(&store().ttl(Duration::MAX), None), 8_640_000_000_000);
+    }
+
+    #[test]
+    fn every_option_is_set_and_shown() {
+        let store = store()
+            .prefix("shop:")
+            .ttl(Duration::from_secs(1800))
+            .disable_ttl(true)
+            .disable_touch(true)
+            .scan_count(1000)
+            .timeout(Duration::from_millis(500))
+            .wait_for_replicas(1, Duration::from_millis(250));
+        let shown = format!("{store:?}");
+        let options = r#"prefix: "shop:", ttl: 1800s, disable_ttl: true, disable_touch: true, "#
+            .to_owned()
+            + "scan_count: 1000, timeout: 500ms, wait_for_replicas: Some";
+        assert!(shown.contains(&options), "{shown}");
+        assert!(!store.supports_touch());
+        for store in [self::store().disable_ttl(true), self::store().disable_touch(true)] {
+            assert!(!store.supports_touch(), "{store:?}");
+        }
     }
 
     #[test]

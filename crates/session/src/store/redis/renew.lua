@@ -1,10 +1,10 @@
--- Loads a record, and starts its time anew: what its cookie.originalMaxAge says, in milliseconds.
+-- Loads a record, and resets its expiry to its cookie.originalMaxAge, in milliseconds.
 --
 -- KEYS[1]: the record
--- ARGV[1]: the seconds it is to live where its cookie says nothing
+-- ARGV[1]: the TTL in seconds of a record whose cookie has none
 --
--- Gives the text, its PTTL, and 1 or 0: whether the time was started anew. It is left alone where the
--- record is no session, or where the time would be over already: that is for the caller to judge.
+-- Returns the text, its PTTL, and 1 or 0: whether the expiry was reset. It is not reset if the record is not
+-- a session or would expire immediately; the caller decides then.
 local text = redis.call('GET', KEYS[1])
 if not text or text == '' then
   return false
@@ -23,7 +23,7 @@ else
   local cookie = decoded and type(session) == 'table' and session.cookie
   if type(cookie) == 'table' then
     age = cookie.originalMaxAge
-    -- What JavaScript takes for false is no max age.
+    -- A falsy value in JavaScript is no max age.
     if age == nil or age == cjson.null or age == false or age == '' then
       seconds = ARGV[1]
     end

@@ -15,7 +15,7 @@ pub(super) struct Replicas {
 }
 
 impl Replicas {
-    /// Gives nothing where there is nobody to wait for.
+    /// Returns `None` if there are no replicas to wait for.
     pub(super) fn new(count: usize, timeout: Duration) -> Option<Self> {
         // To the server, no milliseconds are for ever.
         let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).clamp(1, LONGEST);
@@ -41,7 +41,7 @@ impl Replicas {
     }
 }
 
-/// What servers can count with: a day.
+/// The longest timeout, within the numbers of every server: a day.
 const LONGEST: u64 = 24 * 60 * 60 * 1000;
 
 #[cfg(test)]

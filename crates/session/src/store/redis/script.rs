@@ -11,7 +11,7 @@ use super::answer;
 pub(super) static UPDATE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("update.lua")));
 
-/// Loads a record and starts its time anew.
+/// Loads a record and resets its expiry.
 pub(super) static RENEW: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("renew.lua")));
 
@@ -45,7 +45,7 @@ impl Script {
     }
 }
 
-/// Says whether a server does not know the script: it was restarted, or is another one.
+/// Returns whether the server does not know the script: it was restarted, or is another one.
 pub(super) fn is_unknown(answers: &[Value]) -> bool {
     answer::error_among(answers, |error| error.code() == Some("NOSCRIPT")).is_some()
 }

@@ -1,9 +1,9 @@
--- Gives back a lock, if it is the holder's.
+-- Releases a lock, if the holder has it.
 --
 -- KEYS[1]: the lock
 -- ARGV[1]: the holder
 --
--- Gives how many locks that were.
+-- Returns how many locks it released.
 if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1] then
   return 0
 end

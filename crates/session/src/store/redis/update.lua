@@ -1,11 +1,11 @@
--- Replaces a record if its text is still the one that was loaded. A record that is gone stays gone.
+-- Replaces a record if its text is still the one that was loaded. A deleted record stays deleted.
 --
 -- KEYS[1]: the record
--- KEYS[2]: the lock that is to be held, if any
+-- KEYS[2]: the lock, if the holder must have it
 -- ARGV[1]: the first 32 hexadecimal digits of the SHA-1 of the text that was loaded
 -- ARGV[2]: the new text
--- ARGV[3]: the seconds it is to live, or '' for ever; none or fewer end it
--- ARGV[4]: who is to hold the lock
+-- ARGV[3]: the TTL in seconds, or '' for ever; 0 or less deletes it
+-- ARGV[4]: the holder
 --
 -- Gives 1 when done, 0 where the lock is lost, nothing where the record is gone, or the text that is
 -- there and its PTTL.

@@ -45,7 +45,7 @@ impl Database {
         if !options.is_in_memory() {
             make_room(options);
         }
-        // Without the flag for URIs: a path is a path, whatever it begins with.
+        // Without the flag for URIs, so that a path beginning with `file:` is a path too.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -84,7 +84,7 @@ impl Database {
     }
 
     pub(super) fn begin(&self) -> Result<()> {
-        // Whoever is going to write says so at once; a lock taken later may fail without any wait.
+        // A writer takes its lock immediately; a lock taken later may fail without any wait.
         self.execute("BEGIN IMMEDIATE", []).map(drop)
     }
 
@@ -140,7 +140,7 @@ impl Database {
         self.execute(&self.sql.destroy, [id.as_str()]).map(drop)
     }
 
-    /// Gives live records in the order of their ids, each id as the bytes it is kept as.
+    /// Returns live records in the order of their ids, each id as its stored bytes.
     pub(super) fn list(
         &self,
         after: &str,
@@ -214,7 +214,7 @@ impl Database {
         Ok(self.has_locks()? && some(self)? as i64 == STEP)
     }
 
-    /// Says whether there is a table of locks: another process may have made it since.
+    /// Returns whether there is a table of locks, which another process may have created since.
     fn has_locks(&self) -> Result<bool> {
         Ok(self.connection.prepare_cached(&self.sql.locks.is_there)?.exists([])?)
     }
@@ -273,7 +273,7 @@ fn set_durability(connection: &Connection, options: &Options) -> Result<()> {
     Ok(connection.pragma_update(None, "synchronous", synchronous)?)
 }
 
-/// Gives a table's columns, each with its declared type; none where there is no such table.
+/// Returns a table's columns with their declared types; none if the table does not exist.
 fn columns(connection: &Connection, table: &str) -> Result<Vec<(String, String)>> {
     let mut statement = connection.prepare("SELECT name, type FROM pragma_table_info(?1)")?;
     let rows = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -296,7 +296,7 @@ impl From<rusqlite::Error> for Failure {
 }
 
 impl Failure {
-    /// Says whether another program holds the database, so that nothing was done.
+    /// Returns whether another program holds the database, so that nothing was done.
     pub(super) fn is_busy(&self) -> bool {
         match self {
             Self::Sqlite(error) => error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy),
@@ -304,7 +304,7 @@ impl Failure {
         }
     }
 
-    /// Says whether the connection is better dropped than used again.
+    /// Returns whether the connection should not be used again.
     pub(super) fn breaks_the_connection(&self) -> bool {
         let code = match self {
             Self::Sqlite(error) => error.sqlite_error_code(),
@@ -322,7 +322,7 @@ impl Failure {
     }
 }
 
-/// What a call is told that was not begun because another program holds the database.
+/// Makes the error of a call that could not begin because another program holds the database.
 pub(super) fn busy() -> Error {
     Error::new(ErrorKind::Unavailable, BUSY)
 }
@@ -342,7 +342,7 @@ impl From<Failure> for Error {
 
 const BUSY: &str = "another program holds the database";
 
-/// What SQLite's codes are to a caller.
+/// The meaning of SQLite's codes to a caller.
 const KINDS: [(&[ErrorCode], ErrorKind, &str); 7] = [
     (
         &[ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked, ErrorCode::FileLockingProtocolFailed],

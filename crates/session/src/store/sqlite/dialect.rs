@@ -27,7 +27,7 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// Tells a table's owner by its columns, each with its name in lower case and its declared type.
+    /// Returns the dialect of a table by its columns, each with its name in lower case and its declared type.
     pub(super) fn of_columns(columns: &[(String, String)], sid: &str) -> Option<Self> {
         let kind = |name: &str| {
             columns
@@ -54,7 +54,7 @@ impl Dialect {
         }
     }
 
-    /// Says whether a touch moves the end of a session that has no expiry of its own.
+    /// Returns whether a touch moves the end of a session without `max_age`.
     pub(super) fn touches_browser_sessions(self) -> bool {
         match self {
             Self::BetterSqlite3SessionStore => true,
@@ -83,7 +83,7 @@ impl Dialect {
         }
     }
 
-    /// Says whether the column would turn this text into a number: that of type `json` does.
+    /// Returns whether the column would turn this text into a number, as one of type `json` does.
     pub(super) fn spoils(self, text: &str) -> bool {
         let is_numeric = match self {
             Self::ConnectSqlite3 => false,

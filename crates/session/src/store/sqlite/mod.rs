@@ -1,16 +1,15 @@
-//! Sessions in an SQLite file, in the table of connect-sqlite3, better-sqlite3-session-store or
-//! connect-session-knex: what one of them saved on Node is read here, and the other way round.
+//! Stores sessions in an SQLite file, in the table of npm's connect-sqlite3, better-sqlite3-session-store or
+//! connect-session-knex, which can read and write the same sessions.
 //!
-//! 1. The table says which store it belongs to ([`Dialect`]). A new one is connect-sqlite3's, unless
-//!    [`dialect`](SqliteStore::dialect) says otherwise.
-//! 2. The record is the session's JSON as it was given, byte for byte. Its end is the column's, in the
-//!    npm store's own form; a touch moves that alone.
-//! 3. An update compares and writes in one transaction. What Node writes counts: the revision is a
-//!    digest of the text, as Node keeps no counter.
-//! 4. [Locks](Store::lock) are rows of a table beside it, `sessions_locks`, which the first lock makes and
-//!    no npm store looks at. The transaction that writes is the one that checks them.
-//! 5. SQLite runs on threads of the store's own, never on the runtime's. See [`SqliteStore`] for the
-//!    cost.
+//! 1. The columns of the table tell its [`Dialect`]. A new table is connect-sqlite3's by
+//!    [default](SqliteStore::dialect).
+//! 2. The record is the session's JSON, byte for byte. The deadline is a column in the npm store's own form,
+//!    and a touch changes only that.
+//! 3. An update is a compare-and-swap in one transaction. The revision is a digest of the text, so that a
+//!    write by Node is a conflict too.
+//! 4. [Locks](Store::lock) are rows of a second table, `sessions_locks`, which the first lock creates and no
+//!    npm store reads. The transaction that writes checks them.
+//! 5. SQLite runs on the store's own threads, never on the runtime's. See [`SqliteStore`] for the cost.
 //!
 //! | | connect-sqlite3 | better-sqlite3-session-store | connect-session-knex |
 //! |---|---|---|---|
@@ -18,12 +17,12 @@
 //! | removes what has expired | every 24 h | every 15 min | every minute |
 //! | precision of the end | milliseconds | seconds, rounded down | milliseconds |
 //!
-//! At the very millisecond of its end a session is gone here; connect-sqlite3 gives it for that
+//! A session has expired at the millisecond of its deadline; connect-sqlite3 returns it for that
 //! millisecond, and connect-session-knex for the rest of that second.
 //!
-//! Several processes may use one file, on one machine. Network file systems lock badly: do not put
-//! the file on one. And do not remove or replace it while a process has it open: that process goes on
-//! with the one that is gone.
+//! Several processes of one machine may use one file. Do not put it on a network file system, whose locks are
+//! unreliable. Do not remove or replace it while a process has it open, since that process would continue
+//! with the removed file.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -44,29 +43,26 @@ mod database;
 mod dialect;
 mod worker;
 
-/// Keeps sessions in an SQLite database, on Node's side that of connect-sqlite3,
-/// better-sqlite3-session-store or connect-session-knex.
+/// Keeps sessions in the SQLite table of an npm store.
 ///
-/// The file is opened by the first call, or by [`open`](Self::open), and again after a failure.
-/// Clones share the database and its threads; these end with the last clone.
+/// The first call opens the file, or [`open`](Self::open) does, and the next call after a failure opens it
+/// again. Clones share the database and its threads, which end with the last clone.
 ///
 /// # Cost
 ///
-/// A call goes to a thread and back, and takes some ten microseconds more than SQLite itself. Calls
-/// that write and come at once share a commit, so that it is the number of commits that counts and not
-/// that of sessions. Three threads, of which each has a connection: one writes, two read.
+/// A call takes some ten microseconds more than SQLite itself, to a thread and back. Concurrent writes share
+/// a commit. Of three threads, each with a connection, one writes and two read.
 ///
-/// Taking a [lock](Store::lock) and giving it back is a write each, as a save is. Locks that were not given
-/// back go with the expired sessions, once their lease is over. The table is named as the sessions' own,
-/// with `_locks` after it.
+/// Taking a [lock](Store::lock) and releasing it is a write each. Locks that were not released are removed
+/// with the expired sessions, after their lease. Their table has the sessions' name and the suffix `_locks`.
 ///
 /// # Failures
 ///
 /// | kind | when |
 /// |---|---|
-/// | `Unavailable` | the file cannot be opened, read or written, or another program holds it for longer than the [`busy_timeout`](Self::busy_timeout): nothing was done |
+/// | `Unavailable` | the file cannot be opened, read or written, or another program holds it for longer than the [`busy_timeout`](Self::busy_timeout); nothing was done |
 /// | `TimedOut` | no answer within the [`timeout`](Self::timeout) |
-/// | `Refused` | the disk is full, the file is read-only, or broken, or the table is no session store's |
+/// | `Refused` | the disk is full, the file is read-only or broken, or the table is not a session store's |
 /// | `Corrupt` | the row of the session holds no text |
 /// | `Unsuitable` | the record is larger than SQLite takes (1 GB), or a column of type `json` would make a number of it |
 ///
@@ -129,38 +125,24 @@ enum Cleanup {
     Never,
 }
 
-/// How much a power cut may take.
-///
-/// ```
-/// use express_session::store::sqlite::{SqliteStore, Synchronous};
-///
-/// let store = SqliteStore::new("sessions.db").synchronous(Synchronous::Full);
-/// assert!(format!("{store:?}").contains("synchronous: Full"));
-/// ```
+/// The loss that a power cut may cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Synchronous {
-    /// The saves of the last moments, and never a part of one: the write-ahead log is brought to the
-    /// disk now and then, not with every commit. The end of the process, by `kill -9` too, takes nothing.
+    /// Loses the last saves, and never a part of one, since SQLite does not write the log to the disk with
+    /// every commit. The end of the process, even by `kill -9`, loses nothing.
     Normal,
-    /// Nothing that was answered. A commit waits for the disk: some milliseconds, where
+    /// Loses no save that was answered. A commit waits some milliseconds for the disk;
     /// [`Normal`](Self::Normal) takes a fraction of one.
     Full,
 }
 
 impl SqliteStore {
-    /// Keeps sessions in this file, which is made if there is none. `:memory:` keeps them in memory.
+    /// Makes a store for this file, which is created if it is missing. `:memory:` keeps sessions in memory.
     ///
-    /// connect-sqlite3's own default is a file `sessions` in the working folder, and
-    /// connect-session-knex's `connect-session-knex.sqlite`. A new file can be read and written by its
-    /// owner only; so can the two beside it, `-wal` and `-shm`, which belong to it while it is open.
-    ///
-    /// ```
-    /// use express_session::store::sqlite::SqliteStore;
-    ///
-    /// let store = SqliteStore::new("sessions.db");
-    /// assert!(format!("{store:?}").contains(r#"path: "sessions.db""#));
-    /// ```
+    /// connect-sqlite3's default is the file `sessions` in the working folder, connect-session-knex's
+    /// `connect-session-knex.sqlite`. Only its owner can read and write a new file, and the two beside it,
+    /// `-wal` and `-shm`, which belong to it while it is open.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self::with(Options {
@@ -180,213 +162,115 @@ impl SqliteStore {
         })
     }
 
-    /// Says whose table it is. The default: whose the table that is there is, and connect-sqlite3's
-    /// where there is none.
+    /// Sets the npm store whose table it is. The default is that of the existing table, or connect-sqlite3.
     ///
-    /// Where there is a table of another kind, every call fails, as
-    /// [`Refused`](ErrorKind::Refused).
-    ///
-    /// Like the other options it gives a new store with threads of its own, so it must be set before
-    /// the store is used.
-    ///
-    /// ```
-    /// use express_session::store::sqlite::{Dialect, SqliteStore};
-    ///
-    /// let store = SqliteStore::new("sessions.db").dialect(Dialect::BetterSqlite3SessionStore);
-    /// # let _ = store;
-    /// ```
+    /// If the table is of another kind, every call is [`Refused`](ErrorKind::Refused). Like the other options,
+    /// it returns a new store with its own threads, so set it before the store is used.
     #[must_use]
     pub fn dialect(self, dialect: Dialect) -> Self {
         self.set(|options| options.dialect = Some(dialect))
     }
 
-    /// Names the table: `table` of connect-sqlite3, `tableName` of connect-session-knex. The default is
-    /// `sessions`, the only name that better-sqlite3-session-store knows.
-    ///
-    /// ```
-    /// use express_session::store::sqlite::SqliteStore;
-    ///
-    /// let store = SqliteStore::new("sessions.db").table("visitors");
-    /// assert!(format!("{store:?}").contains(r#"table: "visitors""#));
-    /// ```
+    /// Sets the name of the table: `table` of connect-sqlite3, `tableName` of connect-session-knex. The default
+    /// is `sessions`, the only name in better-sqlite3-session-store.
     #[must_use]
     pub fn table(self, table: impl Into<String>) -> Self {
         self.set(|options| options.table = table.into())
     }
 
-    /// Names the column of the id, as connect-session-knex's `sidFieldName` does. The default is `sid`.
-    ///
-    /// ```
-    /// use express_session::store::sqlite::SqliteStore;
-    ///
-    /// let store = SqliteStore::new("sessions.db").sid_field_name("session_id");
-    /// assert!(format!("{store:?}").contains(r#"sid_field_name: "session_id""#));
-    /// ```
+    /// Sets the name of the id's column, as connect-session-knex's `sidFieldName`. The default is `sid`.
     #[must_use]
     pub fn sid_field_name(self, name: impl Into<String>) -> Self {
         self.set(|options| options.sid_field_name = name.into())
     }
 
-    /// Says whether to make the table where there is none, as connect-session-knex's `createTable`. The
-    /// default is true. With false, a missing table fails every call, as
-    /// [`Refused`](ErrorKind::Refused), and a missing table of locks every [`lock`](Store::lock).
-    ///
-    /// ```
-    /// use express_session::store::sqlite::SqliteStore;
-    ///
-    /// let store = SqliteStore::new("sessions.db").create_table(false);
-    /// # let _ = store;
-    /// ```
+    /// Sets whether to create a missing table, as connect-session-knex's `createTable`. The default is true.
+    /// With false, every call is [`Refused`](ErrorKind::Refused) if the table is missing, and every
+    /// [`lock`](Store::lock) if that of locks is.
     #[must_use]
     pub fn create_table(self, create: bool) -> Self {
         self.set(|options| options.create_table = create)
     }
 
-    /// Says whether to make the file's folder where there is none, as connect-sqlite3's
-    /// `createDirIfNotExists`. The default is false: a path with a slip in it is an error, and no new and
-    /// empty database.
-    ///
-    /// ```
-    /// use express_session::store::sqlite::SqliteStore;
-    ///
-    /// let store = SqliteStore::new("var/sessions.db").create_dir_if_not_exists(true);
-    /// # let _ = store;
-    /// ```
+    /// Sets whether to create a missing folder, as connect-sqlite3's `createDirIfNotExists`. The default is
+    /// false: a mistyped path is an error, not a new and empty database.
     #[must_use]
     pub fn create_dir_if_not_exists(self, create: bool) -> Self {
         self.set(|options| options.create_dir_if_not_exists = create)
     }
 
-    /// Says how long a session lives that has no expiry of its own, as those of a browser-session
-    /// cookie. The default is a day, which in the npm stores is fixed.
+    /// Sets the TTL of sessions without `max_age`. The default is a day, as always in the npm stores.
     ///
-    /// The time begins anew with each save. Whether a touch begins it anew too is the dialect's: in
-    /// better-sqlite3-session-store's it does. In the others, a visitor who only reads is logged out a
-    /// day after the last save; give such sessions a max age if that is too soon.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use express_session::store::sqlite::SqliteStore;
-    ///
-    /// let store = SqliteStore::new("sessions.db").ttl(Duration::from_secs(1800));
-    /// assert!(format!("{store:?}").contains("ttl: 1800s"));
-    /// ```
+    /// Each save resets the expiry. A touch resets it only in the dialect of better-sqlite3-session-store. In
+    /// the others, a session that only reads expires a day after its last save; set `max_age` if that is too
+    /// soon.
     #[must_use]
     pub fn ttl(self, ttl: Duration) -> Self {
         self.set(|options| options.ttl = ttl)
     }
 
-    /// Says how often to remove what has expired: connect-session-knex's `cleanupInterval`,
-    /// better-sqlite3-session-store's `expired.intervalMs`. The default is the npm store's own: 24 hours
-    /// for connect-sqlite3, 15 minutes for better-sqlite3-session-store, a minute for
-    /// connect-session-knex. `None` never removes any; then call [`purge`](Admin::purge).
+    /// Sets the interval at which expired sessions are removed: connect-session-knex's `cleanupInterval`,
+    /// better-sqlite3-session-store's `expired.intervalMs`. The default is the npm store's own, see the
+    /// [table](self). `None` never removes any; then call [`purge`](Admin::purge).
     ///
-    /// It is done when the store is used: after the first call, and after a call that comes an interval
-    /// later by its own `now`, on the thread that writes, 500 ids at a time with the calls going first. An
-    /// expired session is never returned, however long it stays in the table.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use express_session::store::sqlite::SqliteStore;
-    ///
-    /// let hourly = SqliteStore::new("sessions.db").cleanup_interval(Duration::from_secs(3600));
-    /// let never = SqliteStore::new("sessions.db").cleanup_interval(None);
-    /// # let _ = (hourly, never);
-    /// ```
+    /// The first call, and a call whose `now` is an interval later, start the removal on the thread that
+    /// writes, 500 ids at a time after the waiting calls. Expired sessions are never returned, removed or not.
     #[must_use]
     pub fn cleanup_interval(self, interval: impl Into<Option<Duration>>) -> Self {
         let interval = interval.into().map_or(Cleanup::Never, Cleanup::Every);
         self.set(|options| options.cleanup_interval = interval)
     }
 
-    /// Says whether to turn the write-ahead log on, as connect-sqlite3's `concurrentDb`. The default is
-    /// true, unlike there: readers and the writer do not wait for each other, and a commit is many times
-    /// faster.
+    /// Sets whether to turn on the write-ahead log, as connect-sqlite3's `concurrentDb`. The default, unlike
+    /// there, is true: readers and the writer do not wait for each other, and a commit is many times faster.
     ///
-    /// The file remembers it, and the npm stores use it as it is. `false` leaves the file as it is, for
-    /// a file system without shared memory. Where the log cannot be turned on, the store works without.
-    ///
-    /// ```
-    /// use express_session::store::sqlite::SqliteStore;
-    ///
-    /// let store = SqliteStore::new("sessions.db").concurrent_db(false);
-    /// # let _ = store;
-    /// ```
+    /// The setting stays in the file, also for the npm stores. `false` does not change the file, for a file
+    /// system without shared memory. If the log cannot be turned on, the store works without it.
     #[must_use]
     pub fn concurrent_db(self, concurrent: bool) -> Self {
         self.set(|options| options.concurrent_db = concurrent)
     }
 
-    /// Says how much a power cut may take. The default is [`Synchronous::Normal`]: the saves of the last
-    /// moments. Without a write-ahead log it is always [`Synchronous::Full`].
-    ///
-    /// ```
-    /// use express_session::store::sqlite::{SqliteStore, Synchronous};
-    ///
-    /// let store = SqliteStore::new("sessions.db").synchronous(Synchronous::Full);
-    /// # let _ = store;
-    /// ```
+    /// Sets the loss that a power cut may cause. The default is [`Synchronous::Normal`], the last saves.
+    /// Without a write-ahead log it is always [`Synchronous::Full`].
     #[must_use]
     pub fn synchronous(self, synchronous: Synchronous) -> Self {
         self.set(|options| options.synchronous = synchronous)
     }
 
-    /// Says how long to wait while another program writes to the file. The default is 5 s.
+    /// Sets how long to wait while another program writes to the file. The default is 5 s.
     ///
-    /// Meanwhile the other calls that write wait too. Longer than the [`timeout`](Self::timeout) makes no
-    /// sense: nobody waits for the result any more.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use express_session::store::sqlite::SqliteStore;
-    ///
-    /// let store = SqliteStore::new("sessions.db").busy_timeout(Duration::from_secs(1));
-    /// assert!(format!("{store:?}").contains("busy_timeout: 1s"));
-    /// ```
+    /// Other writes wait too meanwhile. More than the [`timeout`](Self::timeout) has no use, since the caller no
+    /// longer waits.
     #[must_use]
     pub fn busy_timeout(self, timeout: Duration) -> Self {
         self.set(|options| options.busy_timeout = timeout)
     }
 
-    /// Says how long a call may take, the wait for its turn included. The default is 5 s.
+    /// Sets the timeout of a call, including the wait for its turn. The default is 5 s.
     ///
-    /// After it, a call fails as [`TimedOut`](ErrorKind::TimedOut). If it has begun it is still
-    /// carried out.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use express_session::store::sqlite::SqliteStore;
-    ///
-    /// let store = SqliteStore::new("sessions.db").timeout(Duration::from_secs(1));
-    /// assert!(format!("{store:?}").contains(", timeout: 1s"));
-    /// ```
+    /// A call that takes longer is [`TimedOut`](ErrorKind::TimedOut). If it has begun, it still runs to
+    /// completion.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         self.set(|options| options.timeout = timeout)
     }
 
-    /// Says how many threads read, each with a connection. The default is 2.
+    /// Sets the number of threads that read, each with a connection. The default is 2.
     ///
-    /// They only load: what a request that reads and renews its session does is done by the thread that
-    /// writes. With 0, as for `:memory:`, that does everything.
-    ///
-    /// ```
-    /// use express_session::store::sqlite::SqliteStore;
-    ///
-    /// let store = SqliteStore::new("sessions.db").readers(0);
-    /// assert!(format!("{store:?}").contains("readers: 0"));
-    /// ```
+    /// They only load; loading and touching in one step is a write. With 0, as for `:memory:`, the thread that
+    /// writes does everything.
     #[must_use]
     pub fn readers(self, readers: usize) -> Self {
         self.set(|options| options.readers = readers)
     }
 
-    /// Opens the file now, makes the table if need be, and says whose it is: for a service that would
-    /// rather not start than fail its first visitor.
+    /// Opens the file, creates a missing table, and returns its dialect, so that a failure shows when the
+    /// application starts.
     ///
     /// # Errors
     ///
-    /// As any call's: see [`SqliteStore`].
+    /// See [`SqliteStore`].
     ///
     /// ```
     /// use express_session::store::sqlite::{Dialect, SqliteStore};
@@ -489,8 +373,8 @@ impl Store for SqliteStore {
         self.shared.workers.call(Task::Write, Some(now), work).await
     }
 
-    /// Moves the deadline and leaves the text alone. In the tables of connect-sqlite3 and
-    /// connect-session-knex, a session without an expiry of its own keeps the deadline of its last save.
+    /// Moves the deadline and does not change the text. In the tables of connect-sqlite3 and
+    /// connect-session-knex, a session without `max_age` keeps the deadline of its last save.
     async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
         let (id, wanted) = (id.clone(), touch.deadline);
         let deadline = self.deadline(wanted, now);
@@ -580,14 +464,14 @@ impl Store for SqliteStore {
 }
 
 impl Admin for SqliteStore {
-    /// Goes by the ids in their order. Records that hold no text are left out.
+    /// Lists the sessions in the order of their ids, without records that are not text.
     async fn list(
         &self,
         after: Option<Cursor>,
         limit: usize,
         now: Timestamp,
     ) -> Result<Page, Error> {
-        // A page of none would never come to an end.
+        // A limit of 0 would loop forever.
         let limit = limit.max(1);
         let after = after.as_ref().map_or("", Cursor::as_str).to_owned();
         let work = move |database: &Database| {
@@ -621,14 +505,14 @@ impl Admin for SqliteStore {
         self.shared.workers.call(Task::Write, None, work).await
     }
 
-    /// Removes what the npm store would remove: better-sqlite3-session-store and connect-session-knex
-    /// leave a session that ended within this second for the next.
+    /// Removes the sessions that the npm store would remove: better-sqlite3-session-store and
+    /// connect-session-knex keep a session that ended within this second until the next.
     async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
         let mut purged = 0;
         while purged < limit {
             let some = PURGE_STEP.min(limit - purged);
             let work = move |database: &Database| {
-                // These are no records, and do not count.
+                // Locks are not counted.
                 database.clean_locks(now)?;
                 Ok(Ok(database.purge(some, now)?))
             };
@@ -642,7 +526,7 @@ impl Admin for SqliteStore {
     }
 }
 
-/// Compares and writes, within the transaction that the call has.
+/// Compares and writes, within the call's transaction.
 fn update(
     database: &Database,
     id: &SessionId,
@@ -667,7 +551,7 @@ fn update(
     Ok(Ok(Updated::Done(Revision::of_text(text))))
 }
 
-/// Gives what is there, if it still counts.
+/// Returns the record if it has not expired.
 fn live(stored: Option<Stored>, dialect: Dialect, now: Timestamp) -> Option<Stored> {
     stored.filter(|stored| stored.deadline.is_some_and(|deadline| dialect.is_live(deadline, now)))
 }
@@ -686,5 +570,36 @@ fn spoilt() -> Error {
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const FIVE_SECONDS: Duration = Duration::from_secs(5);
-/// How many records a purge removes before it lets others write.
+/// How many records a purge removes before other calls can write.
 const PURGE_STEP: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_is_set_and_shown() {
+        let store = SqliteStore::new("sessions.db")
+            .dialect(Dialect::BetterSqlite3SessionStore)
+            .table("visitors")
+            .sid_field_name("session_id")
+            .create_table(false)
+            .create_dir_if_not_exists(true)
+            .ttl(Duration::from_secs(1800))
+            .cleanup_interval(Duration::from_secs(3600))
+            .concurrent_db(false)
+            .synchronous(Synchronous::Full)
+            .busy_timeout(Duration::from_secs(1))
+            .timeout(Duration::from_secs(2))
+            .readers(0);
+        assert_eq!(
+            format!("{store:?}"),
+            r#"SqliteStore(Options { path: "sessions.db", dialect: Some(BetterSqlite3SessionStore), "#
+                .to_owned()
+                + r#"table: "visitors", sid_field_name: "session_id", create_table: false, "#
+                + "create_dir_if_not_exists: true, ttl: 1800s, cleanup_interval: Every(3600s), "
+                + "concurrent_db: false, synchronous: Full, busy_timeout: 1s, timeout: 2s, readers: 0 })",
+        );
+        assert!(format!("{:?}", store.cleanup_interval(None)).contains("cleanup_interval: Never"));
+    }
+}

@@ -2,15 +2,14 @@
 //!
 //! 1. A call is sent to a thread through a bounded queue and answered through a channel, so that a
 //!    future may be dropped at any time: its call happens or, if it has not begun, does not.
-//! 2. The writer takes all that waits, up to [`BATCH`] calls, into one transaction: with many visitors
-//!    at once there is one commit for all of them. Should the transaction fail, each call gets one of
-//!    its own.
+//! 2. The writer batches all waiting calls, up to [`BATCH`], into one transaction, so that concurrent
+//!    requests share a commit. If the transaction fails, each call gets one of its own.
 //! 3. A connection that fails is dropped, and opened again by the next call.
 //! 4. The writer removes what has expired, in steps between the calls, when a call comes whose `now`
-//!    is an interval later. A store that nobody uses does nothing.
+//!    is an interval later. An idle store does nothing.
 //! 5. The threads end when the store is dropped and the queue is empty. Their connections are closed one
-//!    after the other: SQLite removes its log with the last one, and finds none that is the last where
-//!    two are closed at once.
+//!    after the other: SQLite removes its log with the last one, and of two that are closed concurrently
+//!    neither is the last.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -30,19 +29,19 @@ const QUEUE: usize = 1024;
 /// How many calls one transaction takes.
 const BATCH: usize = 64;
 
-/// What a thread does with a call.
+/// A call to run on a thread.
 pub(super) trait Job: Send {
     /// Does the work, and keeps the result. It may be called again, after a roll-back.
     fn run(&mut self, database: &Database) -> Result<()>;
-    /// Gives the caller the result, or the reason why there is none.
+    /// Sends the caller the result or the error.
     fn answer(self: Box<Self>, done: Answer<()>);
-    /// Says whether nobody waits for the result.
+    /// Returns whether the caller no longer waits for the result.
     fn is_abandoned(&self) -> bool;
     /// The time that the caller told.
     fn now(&self) -> Option<Timestamp>;
 }
 
-/// What a caller is told.
+/// The answer to a caller.
 pub(super) type Answer<T> = std::result::Result<T, Error>;
 
 type Queue = Sender<Box<dyn Job>>;
@@ -108,7 +107,7 @@ impl Workers {
         Self { options, queues: Mutex::new(None) }
     }
 
-    /// Has a thread do some work, and waits for the result, for as long as the options say.
+    /// Runs work on a thread, and waits for the result until the timeout of the options.
     pub(super) async fn call<T, W>(&self, task: Task, now: Option<Timestamp>, work: W) -> Answer<T>
     where
         T: Send + 'static,
