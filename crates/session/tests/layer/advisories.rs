@@ -11,7 +11,7 @@ use http::StatusCode;
 use crate::support::delayed_store::DelayedStore;
 use crate::support::*;
 
-async fn who(session: Session) -> Result<String, Error> {
+async fn user(session: Session) -> Result<String, Error> {
     Ok(session.get::<String>("user")?.unwrap_or_else(|| "nobody".to_owned()))
 }
 

@@ -43,7 +43,7 @@ pub(crate) struct Presented {
     pub(crate) told: Changes,
 }
 
-/// What has happened in a request so far.
+/// The history of a request so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Notes {
     /// Calls of the store.

@@ -12,7 +12,7 @@ use crate::rng::{Rng, mixed};
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) setup: Setup,
-    /// The state of the network, until which millisecond. After the last it is calm for good.
+    /// The state of the network, until which millisecond. Afterwards it stays calm.
     pub(crate) weather: Vec<(u64, Odds)>,
     pub(crate) visits: Vec<Visit>,
 }

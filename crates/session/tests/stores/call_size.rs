@@ -1,4 +1,4 @@
-//! What a call of a store takes while it waits. The layer boxes each, and beyond a kilobyte the usual allocators
+//! The size of a store call while it waits. The layer boxes each, and beyond a kilobyte the usual allocators
 //! take their slow way: with four, a request to Redis cost a tenth more.
 
 use express_session::store::{Record, Revision, Store, Touch};

@@ -1,7 +1,7 @@
 //! Requests, and the futures of a handle, that are dropped at random await points.
 //!
-//! Many visitors send requests at the same time, alone and several at once. Most are dropped after a
-//! random number of polls or wakes, whatever they were doing: loading, saving, sending a body. What must
+//! Many visitors send requests at the same time, alone and concurrently. Most are dropped after a
+//! random number of polls or wakes, while they load, save or send a body. The invariants that must
 //! hold all the while:
 //!
 //! 1. No visitor is given what another has stored.
@@ -11,7 +11,7 @@
 //! 4. A session whose end was acknowledged is never seen again, and no other is lost.
 //! 5. In the end every visitor is served, over as few connections as ever.
 //!
-//! `EXPRESS_SESSION_CANCELLATIONS=1000000` makes so many drops, in each test that is run. What is drawn
+//! `EXPRESS_SESSION_CANCELLATIONS=1000000` makes so many drops, in each test that is run. The draws
 //! depends on a seed; how the requests overlap does not.
 
 use std::collections::HashMap;
@@ -39,7 +39,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{Service as _, ServiceExt as _};
 
 const VISITORS: u64 = 96;
-/// How many requests there are at once.
+/// The number of concurrent requests.
 const TASKS: u64 = 24;
 /// Long enough for a machine that has other things to do: what takes longer is stuck.
 const STUCK: Duration = Duration::from_secs(60);
@@ -124,7 +124,7 @@ impl Draws {
     }
 }
 
-/// What a handler does.
+/// A handler's action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Op {
     /// Members that belong together.
@@ -139,7 +139,7 @@ enum Op {
     Destroy,
 }
 
-/// What is known of a session. It has a number from its handler, whatever id it gets.
+/// The knowledge about a session. Its handler numbers it, independently of its id.
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
     /// How many counts were acknowledged, and how many were seen.
@@ -196,11 +196,11 @@ struct Progress {
     is_over: bool,
 }
 
-/// What all requests have in common.
+/// The common parts of all requests.
 struct World {
     numbers: AtomicU64,
     drops: AtomicU64,
-    /// What was asked of a session is done before what is asked next, even if it was dropped: nothing goes on
+    /// An operation of a session is done before the next one begins, even if it was dropped: nothing goes on
     /// by itself.
     settles: bool,
 }
@@ -335,7 +335,7 @@ impl Visit {
             (_, Some(Err(error))) => self.fail(op, &error),
         }
         if op == Op::Reload {
-            // What was not saved is dropped by it, or may be.
+            // It drops unsaved changes, or may.
             self.progress().pending = 0;
         }
         if op == Op::Destroy {
@@ -343,7 +343,7 @@ impl Visit {
         }
     }
 
-    /// Somebody else may have ended the session; nothing else may go wrong.
+    /// Another request may have ended the session; nothing else may go wrong.
     fn fail(&self, op: Op, error: &Error) {
         let known = self.note(|known| *known);
         let is_over = error.kind() == ErrorKind::Ended;
@@ -418,7 +418,7 @@ fn padding(number: u64) -> String {
     format!("{number},").repeat(repeats[(number % 4) as usize])
 }
 
-/// What is in a record.
+/// The content of a record.
 struct Whole {
     session: u64,
     visitor: u64,

@@ -176,7 +176,7 @@ async fn a_record_of_node_is_read_and_ours_is_of_the_same_form() {
 }
 
 #[tokio::test]
-async fn what_node_writes_meanwhile_is_a_conflict() {
+async fn meanwhile_a_write_of_node_is_a_conflict() {
     let Some(server) = servers::shared_memcached() else { return };
     let (store, mut node) = (store(server), Node::connect(server));
     let (id, key) = (id("a"), format!("{}a", prefix_of(&store)));
@@ -409,7 +409,7 @@ fn hostile(answers: &'static [&'static [u8]]) -> String {
 async fn each_verb_is_one_round_trip_and_a_conflict_is_two() {
     const SETTINGS: &[u8] = b"END\r\n";
     const ITEM: &[u8] = b"VA 2 c7 t60\r\n{}\r\n";
-    // Whoever asks for more than there are answers is hung up on.
+    // A client that sends more requests than there are answers loses its connection.
     let store = |answers| MemcachedStore::new(&hostile(answers)).unwrap();
     let (id, record, now) = (id("a"), record("{}", None), now());
     let touch = Touch { cookie: "{}".into(), deadline: None };

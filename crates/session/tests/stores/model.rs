@@ -1,4 +1,4 @@
-//! Every store does what the plain model does, for random operations one after the other and at once.
+//! Every store does what the plain model does, for random operations, sequential and concurrent.
 
 #[allow(unused_imports, reason = "the memory store needs neither")]
 use crate::{on_tokio, spawned};

@@ -1,4 +1,4 @@
-//! Many requests at once while a server is silent, gone, and back: how often they connect, and that all
+//! Many concurrent requests while a server is silent, gone, and back: how often they connect, and that all
 //! are served again.
 //!
 //! How single calls end, and that nothing is lost meanwhile, is in the tests of each store.
@@ -12,14 +12,14 @@ use express_session_testkit::Proxy;
 use tokio::time::timeout;
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-/// How many requests there are at once.
+/// The number of concurrent requests.
 const CALLS: u64 = 64;
 /// How many connections a store may have that keeps several.
 const CONNECTIONS: u64 = 4;
 /// How long a call may take that is not answered, and one that is, on a machine that is busy.
 const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(20);
-/// What is stuck for so long would be for ever.
+/// A call that takes so long hangs.
 const STUCK: Duration = Duration::from_secs(60);
 
 /// A server with a proxy before it.
@@ -34,7 +34,7 @@ fn proxy(port: u16) -> Proxy {
     Proxy::start(&format!("127.0.0.1:{port}"))
 }
 
-/// Makes many calls at once, and gives what became of them.
+/// Makes many concurrent calls, and returns their outcomes.
 async fn ask<S: Store + Clone>(store: &S) -> Vec<Result<(), ErrorKind>> {
     let call = |number: u64| {
         let store = store.clone();
@@ -51,7 +51,7 @@ async fn ask<S: Store + Clone>(store: &S) -> Vec<Result<(), ErrorKind>> {
     results
 }
 
-/// Makes many calls at once that fail.
+/// Makes many concurrent calls that fail.
 async fn fail<S: Store + Clone>(store: &S) {
     for result in ask(store).await {
         let kind = result.unwrap_err();

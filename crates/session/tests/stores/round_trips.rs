@@ -13,7 +13,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 
 const CHAPTER: &str = include_str!("../../src/docs/stores.md");
 
-/// What a handler does with the session.
+/// A handler's use of the session.
 #[derive(Clone, Copy)]
 enum Handler {
     Reads,

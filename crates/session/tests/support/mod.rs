@@ -335,7 +335,7 @@ pub(crate) async fn waits<F: Future + ?Sized>(future: Pin<&mut F>) -> bool {
 
 type Sent = Pin<Box<dyn Future<Output = Response<SessionBody<Body>>> + Send>>;
 
-/// A request whose handler has its session, and answers at the test's signal: requests overlap by
+/// A request whose handler has its session, and answers at the test's signal. Requests overlap by
 /// hand.
 pub(crate) struct Talk {
     pub(crate) session: Session,

@@ -120,7 +120,7 @@ fn session_without_a_max_age_ends_an_hour_or_the_ttl_after_its_last_access() {
 }
 
 #[test]
-fn what_node_writes_in_the_meantime_is_a_conflict_and_its_touch_is_not() {
+fn meanwhile_a_write_of_node_is_a_conflict_and_its_touch_is_not() {
     on_tokio(async {
         let folder = Folder::new();
         let file = file_of(folder.path(), &a());
@@ -210,7 +210,7 @@ fn other_files_are_left_alone() {
         let folder = Folder::new();
         let store = FileStore::new(folder.path());
         create(&store, &a(), &record(A, later(60)), NOW).await;
-        // What session-file-store leaves when it is killed in the middle of a save, and others.
+        // The file that session-file-store leaves when it is killed in the middle of a save, and others.
         let others = [".gitkeep", ".x.json", "a.json.123456", "notes.txt"];
         for name in others {
             std::fs::write(folder.path().join(name), "x").unwrap();
@@ -244,7 +244,7 @@ fn another_extension_makes_another_store() {
 }
 
 #[test]
-fn what_has_expired_is_removed_after_each_interval() {
+fn expired_sessions_are_removed_after_each_interval() {
     on_tokio(async {
         let folder = Folder::new();
         let store = FileStore::new(folder.path()).fsync(false);
@@ -327,7 +327,7 @@ fn locks_that_are_over_are_removed_with_the_expired_sessions_or_by_a_purge() {
     });
 }
 
-/// What a power cut leaves of a file that nobody waited for the disk with.
+/// The remains of a file after a power cut, without `fsync`.
 #[test]
 fn file_of_locks_that_cannot_be_read_holds_none() {
     on_tokio(async {

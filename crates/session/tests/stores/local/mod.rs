@@ -1,4 +1,4 @@
-//! What the tests of the stores on this machine's disk share.
+//! Shared parts of the tests of the stores on this machine's disk.
 
 #[cfg(unix)]
 pub(crate) mod processes;

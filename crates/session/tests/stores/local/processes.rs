@@ -167,7 +167,7 @@ fn name(session: u64) -> SessionId {
     id(&format!("session-{session}"))
 }
 
-/// Makes a record that can be told whole by its number: of 0 to 60,000 bytes.
+/// Returns a record that its number identifies as complete: of 0 to 60,000 bytes.
 fn numbered(number: u64) -> Record {
     let fill = number.to_string().repeat(usize::try_from(number * 7919 % 15_000).unwrap());
     let text = format!(r#"{{"cookie":{{"originalMaxAge":3600000}},"n":{number},"fill":"{fill}"}}"#);

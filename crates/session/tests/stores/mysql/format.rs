@@ -11,7 +11,7 @@ use super::support::{
     store, text, touch,
 };
 
-/// What `set` and `touch` of express-mysql-session send.
+/// The statements of `set` and `touch` of express-mysql-session.
 const SET: &str = "INSERT INTO `sessions` (`session_id`, `expires`, `data`) VALUES (?, ?, ?) \
      ON DUPLICATE KEY UPDATE `expires` = VALUES(`expires`), `data` = VALUES(`data`)";
 const TOUCH: &str = "UPDATE `sessions` SET `expires` = ? WHERE `session_id` = ?";
@@ -84,7 +84,7 @@ fn expires_is_the_second_nearest_to_the_deadline() {
             (NOW.millis() - 500, 1_700_000_000),
             (NOW.millis() - 501, 1_699_999_999),
             (-1, 0),
-            // What the column cannot hold.
+            // Ids that the column cannot hold.
             (Timestamp::MAX.millis(), 4_294_967_295),
             (Timestamp::MIN.millis(), 0),
         ] {

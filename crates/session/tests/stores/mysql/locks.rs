@@ -31,10 +31,10 @@ async fn update(store: &MySqlStore, name: &str, text: &str, expected: Revision) 
 }
 
 /// Held by the one test that looks: what the server shows is old for as long as it is looked at more often
-/// than each 0.1 s, by whomever.
+/// than each 0.1 s, by any client.
 static WATCH: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// Waits until so many statements about a table wait for somebody's lock.
+/// Waits until so many statements about a table wait for another transaction's lock.
 async fn until_waiting(server: &MariaDb, table: &str, count: u64) {
     let _alone = WATCH.lock().await;
     let mut watcher = client(&server.url()).await;
@@ -154,7 +154,7 @@ fn error_for_a_user_without_the_right_to_create_the_table_shows_the_statement() 
         let (statement, _) = statement.split_once(" Error").unwrap();
         assert!(statement.starts_with("CREATE TABLE"), "{statement}");
         assert_eq!(theirs.purge(10, NOW).await.unwrap(), 0);
-        // Whoever runs it, and lets the user use it, has locks.
+        // An administrator who runs it, and grants it to the user, gets locks.
         admin.query_drop(statement).await.unwrap();
         admin.query_drop(format!("{rights}_lock TO locker@'127.0.0.1'")).await.unwrap();
         assert_eq!(lock(&theirs, "a", ONE, HOUR).await, LockOutcome::Acquired);

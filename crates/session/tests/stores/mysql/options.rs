@@ -1,4 +1,4 @@
-//! What each option does.
+//! The effect of each option.
 
 use std::time::Duration;
 
@@ -125,7 +125,7 @@ fn expired_sessions_are_removed_after_each_interval_by_the_next_call() {
 }
 
 #[test]
-fn pages_go_from_end_to_end_whatever_the_ids_begin_with() {
+fn pages_go_from_end_to_end_with_any_first_character_of_ids() {
     on_server(|server| async move {
         let (store, _) = store(server).await;
         let mut names = ["\u{1}", "\t", "\n\n", "!", "a", "a\t", "a\u{1}", "é", "🦀"];

@@ -1,4 +1,4 @@
-//! What becomes of calls when the server, or the way to it, fails.
+//! Calls while the server, or the way to it, fails.
 
 use std::time::Duration;
 

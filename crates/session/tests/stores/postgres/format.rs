@@ -9,7 +9,7 @@ use super::support::{
     store, store_at, text, touch,
 };
 
-/// What `set`, `get` and `touch` of connect-pg-simple send.
+/// The statements of `set`, `get` and `touch` of connect-pg-simple.
 const SET: &str = "INSERT INTO \"session\" (sess, expire, sid) SELECT $1::text::json, to_timestamp($2), $3 \
      ON CONFLICT (sid) DO UPDATE SET sess=$1::text::json, expire=to_timestamp($2) RETURNING sid";
 const GET: &str =

@@ -19,7 +19,7 @@ async fn update(store: &PostgresStore, name: &str, expected: Revision) -> Fenced
     store.update_locked(&id(name), &record, expected, ONE, NOW).await.unwrap()
 }
 
-/// Waits until so many statements about a table wait for somebody's lock.
+/// Waits until so many statements about a table wait for another transaction's lock.
 async fn until_waiting(server: &Postgres, table: &str, count: i64) {
     let watcher = client(&server.url()).await;
     let waits = format!(
@@ -161,7 +161,7 @@ fn error_for_a_role_without_the_right_to_create_the_table_shows_the_statement() 
         let (_, statement) = shown.split_once("may not make: ").unwrap();
         let (statement, _) = statement.split_once(" Error").unwrap();
         assert!(statement.starts_with("CREATE UNLOGGED TABLE"), "{statement}");
-        // Whoever runs it, and lets the role use it, has locks.
+        // An administrator who runs it, and grants it to the role, gets locks.
         admin.batch_execute(statement).await.unwrap();
         let grants = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {table}_lock TO {role}");
         admin.batch_execute(&grants).await.unwrap();

@@ -1,4 +1,4 @@
-//! What each option does.
+//! The effect of each option.
 
 use std::time::Duration;
 

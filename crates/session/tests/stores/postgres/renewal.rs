@@ -47,7 +47,7 @@ fn it_gives_what_a_load_and_a_touch_give() {
                 let LoadedAndTouched { loaded, is_touched } = renewed;
                 assert_eq!(is_touched, is_told, "{text}");
                 assert_eq!(&*loaded.record.text, text);
-                // What is over at once cannot be loaded again.
+                // A record that expires immediately cannot be loaded again.
                 let kept = load(&store, &one, now).await;
                 assert!(kept.is_none_or(|kept| kept == loaded), "{text}");
 
@@ -71,7 +71,7 @@ fn it_gives_what_a_load_and_a_touch_give() {
 }
 
 #[test]
-fn what_the_server_cannot_look_into_is_loaded_all_the_same() {
+fn record_that_the_server_cannot_parse_is_loaded_all_the_same() {
     on_server(|server| async move {
         let (store, _) = store(server).await;
         for text in [

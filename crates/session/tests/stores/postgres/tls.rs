@@ -60,9 +60,9 @@ fn connection_is_encrypted_where_the_url_asks_for_it() {
             server.restart();
         });
 
-        // Nobody has said that this authority is to be trusted.
+        // This authority is not trusted yet.
         shown(PostgresStore::connect(&url).await, ErrorKind::Refused);
-        // Nobody has asked for encryption.
+        // This URL does not ask for encryption.
         let unencrypted = plain.create(&id("b"), &record(TEXT, None), NOW).await;
         shown(unencrypted, ErrorKind::Other);
         let status = Command::new(std::env::current_exe().unwrap())

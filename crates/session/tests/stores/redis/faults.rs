@@ -1,4 +1,4 @@
-//! What the Redis store makes of servers that are killed, silent, full, read-only or forbidden, and of
+//! The Redis store with servers that are killed, silent, full, read-only or forbidden, and of
 //! connections that break at any byte.
 
 use std::sync::Arc;
@@ -66,7 +66,7 @@ async fn within<T>(limit: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -
     }
 }
 
-/// Counts some sessions up from many tasks at once, and how often that surely and perhaps happened.
+/// Counts some sessions up from many concurrent tasks, and how often that surely and perhaps happened.
 struct Traffic {
     store: RedisStore,
     is_over: AtomicBool,
@@ -152,7 +152,7 @@ impl Traffic {
     }
 }
 
-/// An outage is told as one.
+/// An outage is reported as one.
 fn outage(error: &Error) {
     let kinds = [ErrorKind::Unavailable, ErrorKind::TimedOut];
     assert!(kinds.contains(&error.kind()), "{error:?}");
@@ -431,7 +431,7 @@ async fn replica_takes_over_for_a_master_that_the_sentinels_give_up() {
     traffic.flows(200).await;
     assert_ne!(group.master_port(), before);
     let (sum, done, unknown) = traffic.end(tasks).await;
-    // What the old master had not passed on is lost; nothing is doubled.
+    // Writes that the old master had not replicated are lost; nothing is doubled.
     assert!(sum <= done + unknown, "{sum} <= {done} + {unknown}");
 }
 
@@ -484,7 +484,7 @@ async fn slot_that_is_moving_is_served_by_both_masters() {
     order(&mut new, &format!("CLUSTER SETSLOT {slot} IMPORTING {old_name}")).await;
     order(&mut old, &format!("CLUSTER SETSLOT {slot} MIGRATING {new_name}")).await;
 
-    // What has not moved is at the old one; what is not there is asked for at the new one.
+    // Keys that have not moved are at the old node; others are asked for at the new one.
     let updated = store.update(&id("{moving}stays"), &record("2"), revision, now()).await;
     assert!(matches!(updated, Ok(Updated::Done(_))), "{updated:?}");
     let revision = create(&store, "{moving}a", "1").await;
@@ -495,7 +495,7 @@ async fn slot_that_is_moving_is_served_by_both_masters() {
         redis::cmd("CLUSTER").arg("COUNTKEYSINSLOT").arg(slot).query_async(&mut new).await.unwrap();
     assert_eq!(there, 1);
 
-    // Once all has moved, the new one is asked at once.
+    // Once all keys have moved, the new node is asked first.
     order(&mut old, "DEL sess:{moving}stays").await;
     for connection in [&mut new, &mut old] {
         order(connection, &format!("CLUSTER SETSLOT {slot} NODE {new_name}")).await;

@@ -1,4 +1,4 @@
-//! What the Redis store writes is what connect-redis writes, and each option does what it does there.
+//! The Redis store writes the records of connect-redis, and each option has the same effect.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -184,7 +184,7 @@ async fn function_decides_from_the_record_at_every_save_and_touch() {
             Duration::from_secs(match &*record.text {
                 A => 100,
                 B => 200,
-                // What a touch makes of both.
+                // The effect of a touch on both.
                 text if text.contains(r#""cookie":{"path":"/new"}"#) => 300,
                 _ => 0,
             })
@@ -315,7 +315,7 @@ async fn empty_text_is_no_session_and_bytes_that_are_no_text_are_corrupt() {
 }
 
 #[tokio::test]
-async fn what_is_no_session_is_left_alone() {
+async fn foreign_keys_are_left_alone() {
     let bench = bench!();
     bench.create("a", A, later(60)).await;
     let (key, beside) = (bench.key("of-the-application"), format!("x{}", bench.prefix));

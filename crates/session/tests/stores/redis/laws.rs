@@ -17,7 +17,7 @@ use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 
-/// Where the sessions are, and how to get there. Each law connects anew, in a runtime of its own.
+/// Where the sessions are, and how to get there. Each law connects again, in a runtime of its own.
 trait Way {
     async fn open(&self) -> RedisStore;
 
@@ -282,7 +282,7 @@ mod tls {
         }
     }
 
-    /// A server that nobody vouches for is not spoken to.
+    /// A server without a trusted certificate is refused.
     #[test]
     fn unknown_authority_is_not_trusted() {
         let Some(tls) = TLS.as_ref() else { return };

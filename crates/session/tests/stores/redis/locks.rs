@@ -26,7 +26,7 @@ fn record(text: &str) -> Record {
 }
 
 #[tokio::test]
-async fn lock_is_no_session_whatever_the_prefix() {
+async fn lock_is_no_session_with_any_prefix() {
     let Some(server) = servers::redis() else { return };
     let client = redis::Client::open(server.url()).unwrap();
     let mut plain = client.get_multiplexed_async_connection().await.unwrap();

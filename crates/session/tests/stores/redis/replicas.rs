@@ -71,7 +71,7 @@ impl Group {
         store.wait_for_replicas(1, timeout).timeout(2 * LONG)
     }
 
-    /// What the replica has, at this very moment.
+    /// The replica's record, at this moment.
     async fn replicated(&self, key: &str) -> Option<String> {
         redis::cmd("GET").arg(key).query_async(&mut self.replica.clone()).await.unwrap()
     }
@@ -122,7 +122,7 @@ async fn change_that_no_replica_has_in_time_is_timed_out_and_on_the_master() {
     is_too_few(store.create(&id("c"), &record("1"), now()).await);
     is_too_few(store.update(&id("a"), &record("2"), revision, now()).await);
     is_too_few(store.update_locked(&id("b"), &record("2"), revision, ONE, now()).await);
-    // What changed nothing needs no replica.
+    // A call that changed nothing needs no replica.
     let taken = store.create(&id("a"), &record("3"), now()).await.unwrap();
     assert_eq!(taken, Created::Taken);
     let conflict = store.update(&id("a"), &record("3"), revision, now()).await.unwrap();
@@ -140,7 +140,7 @@ async fn change_that_no_replica_has_in_time_is_timed_out_and_on_the_master() {
     assert_eq!(group.replicated("sess:a").await.as_deref(), Some("1"));
 
     group.way.resume();
-    // Whoever asks again once it is back learns that all is well.
+    // A caller that asks again once it is back succeeds.
     patient.destroy(&id("a")).await.unwrap();
     assert_eq!(group.replicated("sess:a").await, None);
 }

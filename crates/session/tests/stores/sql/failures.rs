@@ -66,7 +66,7 @@ pub(crate) fn answer_that_never_comes_is_timed_out_and_not_taken_for_another<D: 
         proxy.resume();
         assert_eq!(count_in(&text(&store, "b", NOW).await), 2);
 
-        // All connections are in use: nobody can say that the server is at fault.
+        // All connections are in use, which is not a fault of the server.
         proxy.stall();
         let slow = store.clone();
         let waiting = tokio::spawn(async move { load(&slow, "a", NOW).await });

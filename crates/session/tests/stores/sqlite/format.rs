@@ -29,7 +29,7 @@ fn b() -> SessionId {
     id(&"B".repeat(32))
 }
 
-/// What the recorded session was to end at, an hour after it was saved.
+/// The expiry of the recorded session, an hour after it was saved.
 fn end_of_a() -> Timestamp {
     Timestamp::parse("2026-11-23T17:08:15.973Z").unwrap()
 }
@@ -47,7 +47,7 @@ fn make_table(path: &Path, dialect: Dialect) {
     Connection::open(path).unwrap().execute_batch(made_by_node(dialect)).unwrap();
 }
 
-/// What each npm store sent to SQLite, as SQLite remembers it.
+/// The statement that each npm store sent to SQLite, as SQLite remembers it.
 fn made_by_node(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::ConnectSqlite3 => "CREATE TABLE sessions (sid PRIMARY KEY, expired, sess)",
@@ -88,7 +88,7 @@ async fn refusal(store: &SqliteStore) -> ErrorKind {
 
 #[test]
 fn table_that_is_made_is_the_npm_stores() {
-    // SQLite keeps the statement as it was sent; quotes and spaces make no difference to anybody.
+    // SQLite keeps the statement as it was sent; quotes and spaces make no difference.
     let plain = |sql: &str| sql.replace(['"', '`', ' '], "").to_lowercase();
     on_tokio(async {
         let folder = Folder::new();
@@ -185,7 +185,7 @@ fn rows_of_the_npm_stores_are_read() {
 }
 
 #[test]
-fn what_node_writes_in_the_meantime_is_a_conflict() {
+fn meanwhile_a_write_of_node_is_a_conflict() {
     on_tokio(async {
         let folder = Folder::new();
         let path = folder.fresh();
@@ -400,7 +400,7 @@ fn locks_are_rows_of_another_table_which_the_first_lock_makes() {
             let seen = Revision::of_text(A);
             let fenced = store.update_locked(&a(), &record(B, None), seen, HOLDER, NOW).await;
             assert_eq!(fenced.unwrap(), Fenced::Lost);
-            assert!(!has_locks(&path), "made by who has no lock");
+            assert!(!has_locks(&path), "created without a lock");
 
             for id in [a(), b()] {
                 assert_eq!(
@@ -479,7 +479,7 @@ fn wait_until(what: impl Fn() -> bool) {
 }
 
 #[test]
-fn what_has_expired_is_removed_with_the_first_call_and_after_each_interval() {
+fn expired_sessions_are_removed_with_the_first_call_and_after_each_interval() {
     on_tokio(async {
         let folder = Folder::new();
         for dialect in ALL {
@@ -612,7 +612,7 @@ fn concurrent_calls_wait_together_for_a_held_database() {
 fn threads_and_files_go_with_the_store() {
     on_tokio(async {
         let folder = Folder::new();
-        // Every thread has a connection by then, and all are closed at once.
+        // Every thread has a connection by then, and all are closed together.
         for _ in 0..20 {
             let path = folder.fresh();
             let store = SqliteStore::new(&path).readers(4);
@@ -635,7 +635,7 @@ fn threads_and_files_go_with_the_store() {
     });
 }
 
-/// Calls that come at once share a transaction; one that fails must not take the others along.
+/// Concurrent calls share a transaction; one that fails must not take the others along.
 #[test]
 fn call_that_fails_does_not_spoil_those_beside_it() {
     on_tokio(async {

@@ -8,7 +8,7 @@ use crate::local::processes::{
 use crate::on_tokio;
 use express_session::store::sqlite::SqliteStore;
 
-/// What the test below starts. By itself it does nothing.
+/// The process that the test below starts. By itself it does nothing.
 #[test]
 fn child_counts_up() {
     if let Some(place) = place() {
@@ -21,7 +21,7 @@ fn concurrent_processes_lose_no_update() {
     on_tokio(count_together(concat!(module_path!(), "::child_counts_up"), SqliteStore::new));
 }
 
-/// What the test below starts. By itself it does nothing.
+/// The process that the test below starts. By itself it does nothing.
 #[test]
 fn child_counts_up_under_the_lock() {
     if let Some(place) = place() {
@@ -37,7 +37,7 @@ fn processes_that_take_the_lock_have_no_conflict() {
     ));
 }
 
-/// What the test below starts, and kills. By itself it does nothing.
+/// The process that the test below starts and kills. By itself it does nothing.
 #[test]
 fn child_saves_until_it_is_killed() {
     if let Some(place) = place() {
