@@ -52,8 +52,8 @@ async fn fixation_the_id_from_before_the_login_leads_nowhere_after_it() {
     let answer = send(&app(&world.layer(), login), visit_as(BOB)).await;
     assert_ne!(answer.pair(), format!("connect.sid={}", signed(BOB)));
     assert_eq!(world.kept(BOB).await, None);
-    assert_eq!(send(&app(&world.layer(), who), visit_as(BOB)).await.body, "nobody");
-    assert_eq!(send(&app(&world.layer(), who), visit_with(answer.pair())).await.body, "bob");
+    assert_eq!(send(&app(&world.layer(), user), visit_as(BOB)).await.body, "nobody");
+    assert_eq!(send(&app(&world.layer(), user), visit_with(answer.pair())).await.body, "bob");
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn tower_sessions_cycle_id_and_a_5xx_does_not_lose_the_session() {
     });
     let answer = send(&cycle, visit_as(BOB)).await;
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
-    assert_eq!(send(&app(&world.layer(), who), visit_with(answer.pair())).await.body, "bob");
+    assert_eq!(send(&app(&world.layer(), user), visit_with(answer.pair())).await.body, "bob");
 }
 
 // The cookie header: what an attacker can put there.
@@ -150,7 +150,7 @@ async fn id_of_genid_does_not_break_out_of_the_cookie() {
 async fn cookie_tossing_a_forged_duplicate_does_not_log_the_visitor_out() {
     // express-session #318, #448, #549; peers.md, finding 4.
     let world = World::with(r#""user":"bob""#).await;
-    let app = app(&world.layer(), who);
+    let app = app(&world.layer(), user);
     let good = format!("connect.sid={}", signed(BOB));
     for forged in
         ["connect.sid=", "connect.sid=x", "connect.sid=s%3Ax.y", "connect.sid=\"", "connect.sid"]
@@ -165,7 +165,7 @@ async fn cookie_tossing_a_forged_duplicate_does_not_log_the_visitor_out() {
 async fn cookie_sandwich_quotes_do_not_swallow_other_cookies() {
     // PortSwigger: legacy quoted strings make one cookie's value span the next.
     let world = World::with(r#""user":"bob""#).await;
-    let app = app(&world.layer(), who);
+    let app = app(&world.layer(), user);
     let good = format!("connect.sid={}", signed(BOB));
     for header in [
         format!("$Version=1; a=\"x; {good}; b=y\""),
@@ -183,7 +183,7 @@ async fn cookie_chaos_unicode_white_space_is_not_part_of_nothing() {
     // A name that only looks like `__Host-…` once white space is trimmed is another name.
     let world = World::with(r#""user":"bob""#).await;
     let layer = world.layer().name("__Host-sid");
-    let app = app(&layer, who);
+    let app = app(&layer, user);
     let value = signed(BOB);
     for space in ["\u{2000}", "\u{a0}", "\u{85}", "\u{3000}", "\u{feff}"] {
         let mut request = visit();
@@ -220,7 +220,7 @@ async fn host_cookie_can_be_removed_again() {
 #[tokio::test]
 async fn hostile_cookie_headers_are_survived() {
     let world = World::new();
-    let app = app(&world.layer(), who);
+    let app = app(&world.layer(), user);
     for header in [
         "connect.sid=%".as_bytes(),
         b"connect.sid=%ff%fe",
@@ -247,7 +247,7 @@ async fn hostile_cookie_headers_are_survived() {
 async fn cve_2024_35220_an_expired_session_does_not_come_back_for_its_max_age() {
     // GHSA-pj27-2xvp-4qxg, @fastify/session: on load, maxAge overrode what was expired.
     let world = World::new();
-    let app = app(&world.minute(), who);
+    let app = app(&world.minute(), user);
     let id = SessionId::new(BOB).unwrap();
     let text = record(MINUTE, r#""user":"bob""#).into();
     let deadline = Some(Timestamp::from_millis(NOW.millis() + 60_000));
@@ -266,7 +266,7 @@ async fn live_session_with_text_that_looks_expired_is_live() {
     let world = World::new();
     let old = MINUTE.replace("2023", "2020");
     world.keep(BOB, &record(&old, r#""user":"bob""#)).await;
-    assert_eq!(send(&app(&world.minute(), who), visit_as(BOB)).await.body, "bob");
+    assert_eq!(send(&app(&world.minute(), user), visit_as(BOB)).await.body, "bob");
 }
 
 // Logging out.
@@ -285,7 +285,7 @@ async fn logout_race_a_request_under_way_does_not_bring_the_session_back() {
         }
         assert_eq!(slow.end().await.cookie(), None);
         assert_eq!(world.kept(BOB).await, None);
-        assert_eq!(send(&app(&world.layer(), who), visit_as(BOB)).await.body, "nobody");
+        assert_eq!(send(&app(&world.layer(), user), visit_as(BOB)).await.body, "nobody");
     }
 }
 
@@ -331,11 +331,11 @@ async fn axum_session_one_failed_load_does_not_wipe_the_session() {
     for failure in [Failure::Unavailable, Failure::TimedOut, Failure::Other] {
         let world = World::with(r#""user":"bob""#).await;
         world.store.fail_next(Verb::LoadAndTouch, failure);
-        let answer = send(&app(&world.layer().save_uninitialized(true), who), visit_as(BOB)).await;
+        let answer = send(&app(&world.layer().save_uninitialized(true), user), visit_as(BOB)).await;
         assert_eq!(answer.cookie(), None);
         assert_eq!(answer.body, format!("Store({failure:?})"));
         assert_eq!(world.calls(), "load_and_touch(bob)");
-        assert_eq!(send(&app(&world.layer(), who), visit_as(BOB)).await.body, "bob");
+        assert_eq!(send(&app(&world.layer(), user), visit_as(BOB)).await.body, "bob");
     }
 }
 
@@ -426,7 +426,7 @@ async fn express_session_issue_521_layers_that_share_a_store_keep_their_options(
 async fn express_session_issue_284_first_visits_do_not_fill_the_memory() {
     let store = MemoryStore::new();
     let world = World::over(Spy::new(store.clone()));
-    let app = app(&world.layer(), who);
+    let app = app(&world.layer(), user);
     for _ in 0..1000 {
         send(&app, visit()).await;
     }

@@ -1,6 +1,6 @@
 //! Requests, and the futures of a handle, that are dropped at random await points.
 //!
-//! Many visitors send requests at the same time, alone and concurrently. Most are dropped after a
+//! Many visitors send requests at the same time, one by one and concurrently. Most are dropped after a
 //! random number of polls or wakes, while they load, save or send a body. The invariants that must
 //! hold all the while:
 //!
@@ -12,7 +12,7 @@
 //! 5. In the end every visitor is served, over as few connections as ever.
 //!
 //! `EXPRESS_SESSION_CANCELLATIONS=1000000` makes so many drops, in each test that is run. The draws
-//! depends on a seed; how the requests overlap does not.
+//! depend on a seed; how the requests overlap does not.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

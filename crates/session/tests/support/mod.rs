@@ -335,8 +335,8 @@ pub(crate) async fn waits<F: Future + ?Sized>(future: Pin<&mut F>) -> bool {
 
 type Sent = Pin<Box<dyn Future<Output = Response<SessionBody<Body>>> + Send>>;
 
-/// A request whose handler has its session, and answers at the test's signal. Requests overlap by
-/// hand.
+/// A request whose handler has its session, and answers at the test's signal, so that a test decides
+/// how requests overlap.
 pub(crate) struct Talk {
     pub(crate) session: Session,
     respond: oneshot::Sender<Response<Body>>,

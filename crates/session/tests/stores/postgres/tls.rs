@@ -66,7 +66,7 @@ fn connection_is_encrypted_where_the_url_asks_for_it() {
         let unencrypted = plain.create(&id("b"), &record(TEXT, None), NOW).await;
         shown(unencrypted, ErrorKind::Other);
         let status = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "tls::connection_is_encrypted_where_the_url_asks_for_it"])
+            .args(["--exact", "postgres::tls::connection_is_encrypted_where_the_url_asks_for_it"])
             .env(URL, &url)
             .env("SSL_CERT_FILE", &file)
             .status();
