@@ -402,7 +402,7 @@ fn skip_unreachable_sessions(step: &Step<'_>) -> Result<(), String> {
     step.differs_only(|expected, ours| {
         expected.calls.pop();
         expected.records.remove(id);
-        // What another session has under this id stays.
+        // The record of another session under this id stays.
         if let Some(left) = ours.records.get(id)
             && (step.is_rivals(left) || records(step.scenario).get(id) == Some(left))
         {

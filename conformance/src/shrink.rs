@@ -127,7 +127,7 @@ mod tests {
     use crate::generate::Generator;
 
     #[test]
-    fn what_has_nothing_to_do_with_the_failure_is_shrunk_away() {
+    fn parts_unrelated_to_the_failure_are_shrunk_away() {
         let saves = |scenario: &Scenario| {
             scenario.requests.iter().any(|request| request.ops.contains(&Op::Save))
         };
