@@ -21,8 +21,8 @@ use crate::{http, inprocess, node, scale, stores, view_counter};
 
 /// Measures ours and the peers on the same work in one run, and prints ratios with the raw figures.
 ///
-/// The last table compares each target with ours and the peer. The exit code is 0 whatever the figures are: people
-/// read them, and they mean something only on a machine that does nothing else.
+/// The last table compares each target with ours and the peer. The figures do not change the exit code, which is 0:
+/// people read them, and they mean something only on a machine that does nothing else.
 ///
 /// `cargo xtask bench --record` does none of this: it counts the instructions of our hot paths again, for
 /// `cargo xtask test` to compare with.
@@ -64,7 +64,7 @@ const PARTS: [Part; 5] = [
     ("node", node::run),
 ];
 
-/// What a run measures in a process of its own. Each task prints what it found as JSON.
+/// A measurement that a run takes in a process of its own. Each task prints what it found as JSON.
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Measures the time of every case of every subject

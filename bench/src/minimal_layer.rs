@@ -1,4 +1,4 @@
-//! The minimal layer: a session layer that does only what every one has to do.
+//! The minimal layer: a session layer without any optional work.
 //!
 //! It is written for this bench, around any handler, on our memory store. It finds the cookie, checks its signature,
 //! and hands out a session that is read when the handler asks for it. At the end it touches the session, or saves it

@@ -16,7 +16,7 @@ pub(crate) struct Plot {
     pub(crate) data: Data,
 }
 
-/// What a plot draws.
+/// The content of a plot.
 #[derive(Debug)]
 pub(crate) enum Data {
     /// A bar for each figure, one below the other, with the unit of all.

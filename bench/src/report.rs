@@ -34,7 +34,7 @@ pub(crate) struct Table {
 /// A figure that has a target.
 #[derive(Debug)]
 pub(crate) struct Row {
-    /// What was measured, and the peer of the other figure.
+    /// The measured case, and the peer of the other figure.
     pub(crate) case: String,
     /// The unit of both figures: `ns`, `allocations`, `requests/s`, …
     pub(crate) unit: &'static str,

@@ -5,7 +5,7 @@
 //! is one of those listed in DEPARTURES.md, and `shrink` makes the scenario of any other as small as it gets.
 #![allow(
     clippy::wildcard_enum_match_arm,
-    reason = "the judge asks for one kind out of many, and every other one is of another kind"
+    reason = "the judge asks for one kind out of many, and all others are treated alike"
 )]
 
 pub mod compare;

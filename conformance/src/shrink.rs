@@ -127,7 +127,7 @@ mod tests {
     use crate::generate::Generator;
 
     #[test]
-    fn parts_without_a_bearing_on_the_failure_are_shrunk_away() {
+    fn parts_unrelated_to_the_failure_are_shrunk_away() {
         let saves = |scenario: &Scenario| {
             scenario.requests.iter().any(|request| request.ops.contains(&Op::Save))
         };

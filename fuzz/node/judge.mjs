@@ -1,5 +1,5 @@
 // Answers the fuzzer's questions by the packages that express-session itself uses: one question a line
-// in, one answer a line out. An input at which the package throws has the answer null.
+// in, one answer a line out. The answer is null if the package throws.
 
 import { createRequire } from 'node:module'
 import readline from 'node:readline'

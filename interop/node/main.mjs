@@ -112,7 +112,7 @@ function version(name, _at, [store]) {
   return `${found.name} ${found.version}`
 }
 
-// The error, without the path of this file.
+// Returns the error's text without the path of this file.
 function told(error) {
   return String(error).replace(/ imported from .*/, '')
 }
@@ -145,7 +145,7 @@ async function load(id) {
   try {
     return (await ask('get', id)) || null
   } catch (error) {
-    // The error that express-session takes for "not found".
+    // express-session treats this error as "not found".
     if (error.code === 'ENOENT') return null
     throw error
   }

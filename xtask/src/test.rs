@@ -39,12 +39,7 @@ const STEPS: &[Step] = &[
         needs: &[Tool::Rustfmt],
         run: cargo::format,
     },
-    Step {
-        name: "lint",
-        about: "the linter has nothing to say",
-        needs: &[Tool::Clippy],
-        run: cargo::lint,
-    },
+    Step { name: "lint", about: "no warnings", needs: &[Tool::Clippy], run: cargo::lint },
     Step {
         name: "docs",
         about: "the documentation of the published crates builds",
@@ -119,7 +114,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "bench",
-        about: "the linter has nothing to say about the benchmark, and its own tests pass",
+        about: "the benchmark has no warnings, and its own tests pass",
         needs: &[Tool::Rustfmt, Tool::Clippy],
         run: crate::bench::check,
     },
@@ -192,7 +187,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     report.failure.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
-/// What all steps together may take. A run from nothing takes a third of it.
+/// The time limit of all steps together. A run from nothing takes a third of it.
 const LIMIT: Duration = Duration::from_secs(70 * 60);
 
 /// Ends a run in which something hangs, so that its output says where.
@@ -219,7 +214,7 @@ fn listing(steps: &[&Step]) -> String {
     steps.iter().map(|step| format!("{:<13} {}\n", step.name, step.about)).collect()
 }
 
-/// What became of the steps so far.
+/// The results of the steps so far.
 #[derive(Debug, Default)]
 struct Report {
     rows: Vec<(&'static str, Outcome)>,

@@ -22,7 +22,7 @@ pub(crate) enum Tool {
     Clippy,
     /// Node with the real express-session, which is the judge.
     Node,
-    /// What our npm package needs, and what it is tested with.
+    /// The dependencies of our npm package and of its tests.
     NodePackage,
     /// The servers that the stores are tested on.
     Servers,
@@ -122,7 +122,7 @@ fn subcommand(name: &str, package: &str, version: &str) -> Result<()> {
         .with_context(|| format!("`cargo {name}` is missing: install {package} {version}"))
 }
 
-/// A program from Debian's package of the same name. It is there if it starts, whatever it makes of the option.
+/// A program from Debian's package of the same name. It is there if it starts; its exit code is ignored.
 fn debian(name: &str, option: &str) -> Result<()> {
     let is_there = || Command::new(name).arg(option).output().is_ok();
     if is_there() {

@@ -43,7 +43,7 @@ impl Args {
 
 async fn hold<M: Memory>(sessions: u64) -> Result<Held> {
     let mut random = fastrand::Rng::with_seed(1);
-    // What opening a store allocates for a moment is allocated now.
+    // Temporary allocations of opening a store happen before the first reading.
     let _ = view_counter::record().await?;
     let before = machine::resident()?;
     let store = M::open().await?;

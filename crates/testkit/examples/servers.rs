@@ -5,8 +5,8 @@
 //! ```
 //!
 //! `SESSION_TEST_REDIS`, `SESSION_TEST_POSTGRES`, `SESSION_TEST_MYSQL` and `SESSION_TEST_MEMCACHED` are URLs; a
-//! server that is not installed has none, unless all are required. The program's exit code is this one's, and the
-//! servers end with it.
+//! server that is not installed has none, unless all are required. This program exits with the exit code of that
+//! program, and stops the servers.
 
 use std::io;
 use std::process::{Command, ExitCode};

@@ -38,7 +38,7 @@ pub struct MapStore(Arc<Mutex<Map>>);
 #[derive(Default)]
 struct Map {
     records: BTreeMap<Box<str>, Loaded>,
-    /// Who holds the lock of an id, and until when.
+    /// The holder of each id's lock, and the end of its lease.
     locks: BTreeMap<Box<str>, (LockToken, Timestamp)>,
     /// Counts every writing, so that no number comes twice, also for an id that comes again.
     writings: u128,

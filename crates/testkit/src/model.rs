@@ -5,7 +5,7 @@
 //! few odd ids, with odd texts and deadlines, while time passes. The model is a text and a deadline for each
 //! id. It forgives what express-session's own formats make coarser, as the laws do, and nothing else.
 //!
-//! What fails is made smaller until nothing can be left out, and told as a list of operations.
+//! A failing case is shrunk until nothing can be left out, and printed as a list of operations.
 //!
 //! `PROPTEST_CASES` sets how many cases there are, and `PROPTEST_RNG_SEED` which; unless set they are a few,
 //! and always the same.
@@ -104,12 +104,6 @@ macro_rules! __model_tests {
 /// # Panics
 ///
 /// Where the store does otherwise; with the fewest operations that show it.
-///
-/// ```
-/// use express_session_testkit::{MapStore, block_on, model};
-///
-/// block_on(model::random_operations_agree_with_the_model(&MapStore::default()));
-/// ```
 pub async fn random_operations_agree_with_the_model(subject: &impl Subject) {
     sequence::check::<_, NoOperator>(subject).await;
 }
@@ -119,13 +113,6 @@ pub async fn random_operations_agree_with_the_model(subject: &impl Subject) {
 /// # Panics
 ///
 /// Where the store does otherwise; with the fewest operations that show it.
-///
-/// ```
-/// use express_session_testkit::{MapStore, block_on, model};
-///
-/// let store = MapStore::default();
-/// block_on(model::random_operations_of_an_operator_too_agree_with_the_model(&store));
-/// ```
 pub async fn random_operations_of_an_operator_too_agree_with_the_model(
     subject: &impl Subject<Store: Admin>,
 ) {
@@ -139,19 +126,13 @@ pub async fn random_operations_of_an_operator_too_agree_with_the_model(
 ///
 /// Where there is no such order; with the fewest operations that show it, as far as that can be found out
 /// where chance decides. With more tasks than 64 operations.
-///
-/// ```
-/// use express_session_testkit::{MapStore, block_on, model};
-///
-/// block_on(model::concurrent_operations_are_linearizable(&MapStore::default()));
-/// ```
 pub async fn concurrent_operations_are_linearizable(subject: &impl Subject) {
     let histories = Histories::of(subject).await;
     let mut runner = runner();
     for number in 0..runner.config().cases {
-        let mut tree = tree(&mut runner, &generate::at_once());
+        let mut tree = tree(&mut runner, &generate::concurrent());
         let Err(failure) = histories.play(&tree.current()).await else { continue };
-        // What fails now and then is tried a few times before it is believed to hold.
+        // A case that fails intermittently is tried a few times before it counts as passed.
         let smallest = smallest(&mut *tree, failure, async |case| {
             for _ in 0..TRIES {
                 histories.play(&case).await?;
@@ -169,16 +150,10 @@ pub async fn concurrent_operations_are_linearizable(subject: &impl Subject) {
 /// # Panics
 ///
 /// Where the results fit no order.
-///
-/// ```
-/// use express_session_testkit::{MapStore, block_on, model};
-///
-/// block_on(model::one_history_is_linearizable(&MapStore::default(), 7));
-/// ```
 pub async fn one_history_is_linearizable(subject: &impl Subject, number: u64) {
     let histories = Histories::of(subject).await;
     let config = Config { rng_seed: RngSeed::Fixed(number), ..Config::default() };
-    let case = tree(&mut TestRunner::new(config), &generate::at_once()).current();
+    let case = tree(&mut TestRunner::new(config), &generate::concurrent()).current();
     if let Err(failure) = histories.play(&case).await {
         panic!("{failure}\nThis is history {number}.");
     }

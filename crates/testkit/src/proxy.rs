@@ -51,7 +51,7 @@ struct Shared {
     changed: Condvar,
 }
 
-/// What becomes of the answers.
+/// The proxy's treatment of the answers.
 #[derive(Debug, Default)]
 struct Way {
     /// The connections before this one are not answered.
@@ -111,9 +111,8 @@ impl Proxy {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// Says how often a store has spoken and had to wait for the answer before it spoke again, on all
-    /// connections together, the greeting included. What is sent in one go counts once, however many
-    /// commands it is.
+    /// Returns the number of round trips on all connections together, the greeting included. Commands
+    /// that are sent together count once.
     #[must_use]
     pub fn round_trips(&self) -> u64 {
         self.shared.round_trips.load(Ordering::SeqCst)

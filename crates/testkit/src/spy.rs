@@ -40,15 +40,7 @@ pub struct Spy<S> {
     shared: Arc<Shared<S>>,
 }
 
-/// One call that a [`Spy`] saw, in the words of [`Store`]. What it was told of the time is left out.
-///
-/// ```
-/// # use express_session_core::SessionId;
-/// # use express_session_testkit::{Call, Verb};
-/// let id = SessionId::from_random([0; 24]);
-/// let call = Call::Destroy { id: id.clone() };
-/// assert_eq!((call.verb(), call.id()), (Verb::Destroy, &id));
-/// ```
+/// One call that a [`Spy`] saw, named as in [`Store`], without the current time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are the arguments of the method of the same name")]
 pub enum Call {
@@ -73,11 +65,6 @@ pub enum Call {
 }
 
 /// Which method a [`Call`] was to.
-///
-/// ```
-/// # use express_session_testkit::Verb;
-/// assert_eq!(format!("{:?}", [Verb::Load, Verb::Update]), "[Load, Update]");
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verb {
     /// [`Store::load`].
@@ -101,14 +88,7 @@ pub enum Verb {
 }
 
 impl Call {
-    /// Says which method was called.
-    ///
-    /// ```
-    /// # use express_session_core::SessionId;
-    /// # use express_session_testkit::{Call, Verb};
-    /// let call = Call::Load { id: SessionId::from_random([0; 24]) };
-    /// assert_eq!(call.verb(), Verb::Load);
-    /// ```
+    /// Returns the method that was called.
     #[must_use]
     pub fn verb(&self) -> Verb {
         match self {
@@ -124,14 +104,7 @@ impl Call {
         }
     }
 
-    /// Says for which session.
-    ///
-    /// ```
-    /// # use express_session_core::SessionId;
-    /// # use express_session_testkit::Call;
-    /// let id = SessionId::from_random([0; 24]);
-    /// assert_eq!(Call::Load { id: id.clone() }.id(), &id);
-    /// ```
+    /// Returns the session's id.
     #[must_use]
     pub fn id(&self) -> &SessionId {
         match self {
@@ -165,12 +138,6 @@ struct State {
 
 impl<S: Store> Spy<S> {
     /// Puts a spy around a store.
-    ///
-    /// ```
-    /// # use express_session_testkit::{MapStore, Spy};
-    /// let spy = Spy::new(MapStore::default());
-    /// assert!(spy.calls().is_empty());
-    /// ```
     #[must_use]
     pub fn new(store: S) -> Self {
         Self::with(store, true)
@@ -196,50 +163,18 @@ impl<S: Store> Spy<S> {
 
 impl<S> Spy<S> {
     /// Returns the calls so far, in order, those that failed included.
-    ///
-    /// ```
-    /// # use express_session_core::{SessionId, store::{Error, Store as _}};
-    /// # use express_session_testkit::{Call, MapStore, Spy, block_on};
-    /// # fn main() -> Result<(), Error> { block_on(async {
-    /// let spy = Spy::new(MapStore::default());
-    /// let id = SessionId::from_random([0; 24]);
-    /// spy.destroy(&id).await?;
-    /// assert_eq!(spy.calls(), [Call::Destroy { id }]);
-    /// # Ok(()) }) }
-    /// ```
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
         self.state().calls.clone()
     }
 
     /// Returns the methods that were called so far, in order.
-    ///
-    /// ```
-    /// # use express_session_core::{SessionId, store::{Error, Store as _}};
-    /// # use express_session_testkit::{MapStore, Spy, Verb, block_on};
-    /// # fn main() -> Result<(), Error> { block_on(async {
-    /// let spy = Spy::new(MapStore::default());
-    /// spy.destroy(&SessionId::from_random([0; 24])).await?;
-    /// assert_eq!(spy.verbs(), [Verb::Destroy]);
-    /// # Ok(()) }) }
-    /// ```
     #[must_use]
     pub fn verbs(&self) -> Vec<Verb> {
         self.state().calls.iter().map(Call::verb).collect()
     }
 
     /// Returns the calls so far and forgets them, for a test of several steps.
-    ///
-    /// ```
-    /// # use express_session_core::{SessionId, store::{Error, Store as _}};
-    /// # use express_session_testkit::{MapStore, Spy, block_on};
-    /// # fn main() -> Result<(), Error> { block_on(async {
-    /// let spy = Spy::new(MapStore::default());
-    /// spy.destroy(&SessionId::from_random([0; 24])).await?;
-    /// assert_eq!(spy.take_calls().len(), 1);
-    /// assert_eq!(spy.take_calls().len(), 0);
-    /// # Ok(()) }) }
-    /// ```
     #[must_use]
     pub fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut self.state().calls)
@@ -247,17 +182,6 @@ impl<S> Spy<S> {
 
     /// Makes the next call to a method fail, before it reaches the store. Said twice, it is the next
     /// two.
-    ///
-    /// ```
-    /// # use express_session_core::{SessionId, store::{ErrorKind, Store as _}};
-    /// # use express_session_testkit::{MapStore, Spy, Verb, block_on};
-    /// # block_on(async {
-    /// let spy = Spy::new(MapStore::default());
-    /// spy.fail_next(Verb::Destroy, ErrorKind::TimedOut);
-    /// let failed = spy.destroy(&SessionId::from_random([0; 24])).await;
-    /// assert_eq!(failed.map_err(|error| error.kind()), Err(ErrorKind::TimedOut));
-    /// # });
-    /// ```
     pub fn fail_next(&self, verb: Verb, kind: ErrorKind) {
         self.state().next.push((verb, kind));
     }
@@ -281,7 +205,7 @@ impl<S> Spy<S> {
         self.state().fault = Some(Box::new(fault));
     }
 
-    /// Returns the store inside. What is asked of it there is not recorded.
+    /// Returns the store inside. Calls to it are not recorded.
     ///
     /// ```
     /// # use express_session_core::{SessionId, store::{Error, Store as _}};

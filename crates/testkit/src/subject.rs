@@ -39,7 +39,7 @@ pub trait Subject {
     /// Panic where the server is missing: a law that was not tried is not obeyed.
     fn store(&self) -> impl Future<Output = Self::Store>;
 
-    /// Says whose time counts; the time that the calls are told unless overridden.
+    /// Returns the clock that decides about expiry; by default the calls' time argument.
     fn clock(&self) -> Clock {
         Clock::Argument
     }
@@ -55,7 +55,7 @@ pub trait Subject {
 
     /// Puts bytes where the store looks for a session, past its own checks, and says that it did.
     ///
-    /// With it the laws see what the store makes of a record that it cannot read. Not overridden, or
+    /// With it the laws check how the store treats a record that it cannot read. Not overridden, or
     /// for a store that takes any text, it does nothing and gives `false`.
     fn plant(
         &self,
@@ -68,13 +68,7 @@ pub trait Subject {
     }
 }
 
-/// Whose time decides what has expired.
-///
-/// ```
-/// use express_session_testkit::Clock;
-///
-/// assert_ne!(Clock::Argument, Clock::Server);
-/// ```
+/// The clock that decides whether a record has expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
     /// The `now` that each call gets. The laws move it explicitly.
@@ -83,7 +77,7 @@ pub enum Clock {
     Server,
 }
 
-/// What [`Subject::parallel`] runs, as executors take it.
+/// A task of [`Subject::parallel`], in the form that executors accept.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Waits for tasks together, each taking its turn when another waits.

@@ -52,15 +52,7 @@ pub struct Unreliable<S> {
     shared: Arc<Shared<S>>,
 }
 
-/// What becomes of one call.
-///
-/// ```
-/// use express_session_core::store::ErrorKind;
-/// use express_session_testkit::Fate;
-///
-/// assert!(Fate::Lose(ErrorKind::TimedOut).reaches_the_store());
-/// assert!(!Fate::Hang.reaches_the_store());
-/// ```
+/// The treatment of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fate {
     /// The store answers.
@@ -78,19 +70,12 @@ pub enum Fate {
     /// The store does it, and it has no end.
     Mute,
     /// It has no end, and reaches the store when this many more calls were made, whether or not
-    /// anybody still waits: a packet on a long way round.
+    /// the caller still waits: a packet that was delayed.
     Stray(u32),
 }
 
 impl Fate {
     /// Returns whether the store does what is asked, sooner or later.
-    ///
-    /// ```
-    /// use express_session_testkit::Fate;
-    ///
-    /// assert!(Fate::Pass.reaches_the_store());
-    /// assert!(Fate::Stray(3).reaches_the_store());
-    /// ```
     #[must_use]
     pub fn reaches_the_store(self) -> bool {
         match self {
@@ -105,14 +90,6 @@ impl Fate {
     }
 
     /// Returns whether the caller gets the store's answer, late or not.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use express_session_testkit::Fate;
-    ///
-    /// assert!(Fate::Delay(Duration::from_secs(1)).is_answered());
-    /// assert!(!Fate::Mute.is_answered());
-    /// ```
     #[must_use]
     pub fn is_answered(self) -> bool {
         match self {
@@ -156,11 +133,6 @@ pub struct Odds {
 
 impl Odds {
     /// Nothing ever happens.
-    ///
-    /// ```
-    /// # use express_session_testkit::{Fate, Odds};
-    /// assert!((0..1000).all(|random| Odds::NONE.draw(random) == Fate::Pass));
-    /// ```
     pub const NONE: Self = Self {
         delay: 0,
         linger: 0,
@@ -227,12 +199,6 @@ struct State {
 
 impl<S: Store> Unreliable<S> {
     /// Puts a bad network in front of a store. `sleep` waits for the given time.
-    ///
-    /// ```
-    /// # use express_session_testkit::{MapStore, Unreliable};
-    /// let store = Unreliable::new(MapStore::default(), 7, |_| async { /* tokio::time::sleep, say */ });
-    /// assert!(store.fates().is_empty());
-    /// ```
     #[must_use]
     pub fn new<F>(
         store: S,
@@ -256,38 +222,13 @@ impl<S: Store> Unreliable<S> {
 }
 
 impl<S> Unreliable<S> {
-    /// Says what happens how often from now on.
-    ///
-    /// ```
-    /// # use express_session_core::{SessionId, store::Store as _};
-    /// # use express_session_testkit::{MapStore, Odds, Unreliable, block_on};
-    /// # block_on(async {
-    /// let store = Unreliable::new(MapStore::default(), 7, |_| async {});
-    /// let id = SessionId::from_random([0; 24]);
-    /// store.set_odds(Odds { fail: 1000, ..Odds::NONE });
-    /// assert!(store.destroy(&id).await.is_err());
-    /// store.set_odds(Odds::NONE);
-    /// assert!(store.destroy(&id).await.is_ok());
-    /// # });
-    /// ```
+    /// Sets the odds of each fate for the following calls.
     pub fn set_odds(&self, odds: Odds) {
         self.state().odds = odds;
     }
 
     /// Decides about the next call to a method. Said twice, it is the next two. It goes before
     /// [`decide`](Self::decide) and the odds.
-    ///
-    /// ```
-    /// # use express_session_core::{SessionId, Timestamp, store::{ErrorKind, Store as _}};
-    /// # use express_session_testkit::{Fate, MapStore, Unreliable, Verb, block_on};
-    /// # block_on(async {
-    /// let store = Unreliable::new(MapStore::default(), 7, |_| async {});
-    /// store.next(Verb::Load, Fate::Fail(ErrorKind::Unavailable));
-    /// let (id, now) = (SessionId::from_random([0; 24]), Timestamp::MAX);
-    /// assert!(store.load(&id, now).await.is_err());
-    /// assert!(store.load(&id, now).await.is_ok());
-    /// # });
-    /// ```
     pub fn next(&self, verb: Verb, fate: Fate) {
         self.state().next.push((verb, fate));
     }
@@ -365,7 +306,7 @@ impl<S> Unreliable<S> {
         }
     }
 
-    /// Returns the store inside. What is asked of it there is reliable.
+    /// Returns the store inside. Calls to it are reliable.
     ///
     /// ```
     /// # use express_session_core::{SessionId, store::Store as _};
@@ -686,6 +627,20 @@ mod tests {
         };
         assert_eq!(fates(1), fates(1));
         assert_ne!(fates(1), fates(2));
+    }
+
+    #[test]
+    fn fate_says_whether_a_call_is_done_and_answered() {
+        for (fate, is_done, is_answered) in [
+            (Fate::Pass, true, true),
+            (Fate::Delay(Duration::from_secs(1)), true, true),
+            (Fate::Lose(ErrorKind::TimedOut), true, false),
+            (Fate::Stray(3), true, false),
+            (Fate::Mute, true, false),
+            (Fate::Hang, false, false),
+        ] {
+            assert_eq!((fate.reaches_the_store(), fate.is_answered()), (is_done, is_answered));
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use express_session_core::store::{
 use express_session_core::{SessionId, Timestamp};
 use express_session_testkit::{MapStore, Subject, block_on, laws};
 
-/// What a store does wrong.
+/// A defect of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flaw {
     /// Formats numbers again, as a store does that parses and prints.
@@ -500,7 +500,7 @@ caught! {
     RenewReturnsExpired by renew_brings_nothing_back,
     UpdateRevives by what_is_destroyed_stays_gone,
     UpdateRevives by logout_is_final_while_others_write,
-    TouchRevives by what_has_expired_stays_gone,
+    TouchRevives by expired_record_stays_gone,
     DestroyOfNothingFails by destroy_of_nothing_is_success,
     IgnoresCase by every_id_keeps_its_own_record,
     IgnoresSpace by every_id_keeps_its_own_record,
@@ -526,7 +526,7 @@ caught! {
     IgnoresSpace by every_id_has_its_own_lock,
     LockNeedsARecord by lock_needs_no_record_and_outlives_it,
     DestroyUnlocks by lock_needs_no_record_and_outlives_it,
-    LockHinders by lock_hinders_no_one_who_does_not_ask_for_it,
+    LockHinders by lock_does_not_affect_calls_without_it,
     FenceIgnoresTheRevision by locked_update_writes_as_an_update_does,
     FenceIsOpen by locked_update_without_the_lock_is_lost,
     FenceTellsOfConflicts by locked_update_without_the_lock_is_lost,

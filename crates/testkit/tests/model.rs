@@ -14,7 +14,7 @@ use express_session_testkit::{MapStore, Subject, block_on, model};
 
 express_session_testkit::admin_model_laws!(MapStore::default());
 
-/// What a store does wrong.
+/// A defect of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flaw {
     /// Does not look at the revision.
@@ -265,7 +265,7 @@ impl Subject for Flaw {
     }
 }
 
-/// What a test that fails prints.
+/// Returns the message of a failing test.
 fn complaint(test: impl Future<Output = ()>) -> Option<String> {
     let panic = catch_unwind(AssertUnwindSafe(|| block_on(test))).err()?;
     Some(panic.downcast_ref::<String>().unwrap().clone())

@@ -183,7 +183,7 @@ fn memcached_comes_back_empty_and_leaves_nothing_behind() {
     assert!(!runs(second));
 }
 
-/// What the next test runs in a process of its own.
+/// The next test runs this one in a process of its own.
 #[test]
 #[ignore = "ends its own process; run by another test"]
 #[allow(clippy::print_stdout, reason = "the other test reads it")]

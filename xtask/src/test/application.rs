@@ -14,14 +14,14 @@ use ureq::Agent;
 use crate::process::{self, cargo};
 use crate::workspace::Workspace;
 
-/// What the visitor is shown, visit by visit.
+/// The pages that the visitor receives, visit by visit.
 const VISITS: [&str; 3] = [
     "<p>Welcome! This is your first visit.</p>",
     "<p>Number of views: 2</p>",
     "<p>Number of views: 3</p>",
 ];
 
-/// What the application says once it can be visited; the port follows.
+/// The application's output when it is ready; the port follows.
 const READY: &str = "Server running on http://localhost:";
 
 /// A slow machine needs a fraction of it; more means that it hangs.

@@ -1,5 +1,5 @@
-//! Which way dependencies may point: the engine is pure, the testkit serves every store, the leaves
-//! serve nobody.
+//! Which way dependencies may point: the engine is pure, the testkit serves every store, no crate
+//! depends on the leaves.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use crate::process::{self, cargo};
 use crate::workspace::Workspace;
 
-/// What the engine must never reach, directly or not: IO, frameworks, drivers, clocks, randomness.
+/// Packages that the engine must never depend on, directly or not: IO, frameworks, drivers, clocks, randomness.
 /// A name stands for its family too: `tokio` for `tokio-util`, `rand` for `rand_core`.
 const IMPURE: &[&str] = &[
     // executors and IO
@@ -62,7 +62,7 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// What the package reaches on any platform with any feature, though the rule forbids it.
+/// Returns the package's dependencies, on any platform with any feature, that the rule forbids.
 fn forbidden(
     workspace: &Workspace,
     package: &str,

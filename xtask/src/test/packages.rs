@@ -33,8 +33,8 @@ fn missing(list: &str) -> Vec<&'static str> {
     LICENSES.into_iter().filter(|license| !list.lines().any(|file| file == *license)).collect()
 }
 
-/// Takes away what cargo has unpacked of an earlier state. It does so once for each version and folder, and would
-/// build against that whatever the package is now.
+/// Deletes the packages that cargo has unpacked earlier. Cargo unpacks each version once, and would build against an
+/// outdated state.
 fn forget_unpacked<'a>(home: &Path, packages: impl Iterator<Item = &'a Package>) -> Result<()> {
     let folders: Vec<_> = packages.map(|it| format!("{}-{}", it.name, it.version)).collect();
     let Ok(registries) = fs::read_dir(home.join("registry/src")) else { return Ok(()) };

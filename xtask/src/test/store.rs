@@ -59,7 +59,7 @@ pub(super) const STORES: &[Store] = &[
 pub(super) fn check(workspace: &Workspace, name: &str, report: &mut Report) {
     let Some(store) = STORES.iter().find(|store| store.name == name) else { return };
     report.attempt("tools", "what the steps need is installed", || store.provide(workspace));
-    report.attempt("lint", "the linter has nothing to say", || store.lint(workspace));
+    report.attempt("lint", "no warnings", || store.lint(workspace));
     report
         .attempt("unit", "laws, format, failures, model and round trips", || store.test(workspace));
     if !store.npm_stores.is_empty() {

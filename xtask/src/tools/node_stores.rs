@@ -17,7 +17,7 @@ const NATIVE: &[(&str, &str)] = &[
     ("sqlite3", "require('sqlite3')"),
 ];
 
-/// What builds them, each with Debian's package that has it.
+/// Their build tools, each with its Debian package.
 const BUILDERS: &[(&str, &str)] = &[("python3", "python3"), ("make", "make"), ("g++", "g++")];
 
 /// Installs the packages in the folder, and builds what has to be built.

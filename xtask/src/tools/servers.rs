@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_one_of_the_folders_is_not_missing() {
+    fn program_in_one_of_the_folders_is_not_missing() {
         let folder = env::temp_dir().join(format!("xtask-servers-{}", std::process::id()));
         fs::create_dir(&folder).unwrap();
         for program in ["memcached", "postgres"] {

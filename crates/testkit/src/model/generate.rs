@@ -1,4 +1,4 @@
-//! What is asked of a store: random, and made smaller where it fails.
+//! Random operations on a store, which shrink after a failure.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub(super) enum Operation {
     Clear,
 }
 
-/// What is done with one id.
+/// An operation on one id.
 #[derive(Clone, Debug)]
 pub(super) enum What {
     Load,
@@ -122,7 +122,7 @@ pub(super) fn sequence(clock: Clock, operator: bool) -> impl Strategy<Value = Se
     })
 }
 
-pub(super) fn at_once() -> impl Strategy<Value = AtOnce> {
+pub(super) fn concurrent() -> impl Strategy<Value = AtOnce> {
     let expected = prop_oneof![
         4 => Just(Expected::Latest),
         1 => Just(Expected::Invented),
@@ -133,7 +133,7 @@ pub(super) fn at_once() -> impl Strategy<Value = AtOnce> {
         minutes: Some(60 + minutes),
         fill: 0,
     });
-    let what = what(plain.boxed(), Just(End::Far).boxed(), expected.boxed());
+    let what = on_one_id(plain.boxed(), Just(End::Far).boxed(), expected.boxed());
     (any::<bool>(), vec(vec(what, 1..=STEPS), TASKS))
         .prop_map(|(begun, tasks)| AtOnce { begun, tasks })
 }
@@ -154,7 +154,7 @@ fn operation(operator: bool) -> BoxedStrategy<Operation> {
         1 => Just(Expected::Invented),
     ];
     let name = prop_oneof![1 => Just(0), 1 => 1..NAMES];
-    let on = (name, what(text().boxed(), ends.boxed(), expected.boxed()))
+    let on = (name, on_one_id(text().boxed(), ends.boxed(), expected.boxed()))
         .prop_map(|(name, what)| Operation::On { name, what });
     let pass = prop_oneof![
         3 => Just(Pass::Part),
@@ -178,7 +178,7 @@ fn operation(operator: bool) -> BoxedStrategy<Operation> {
     .boxed()
 }
 
-fn what(
+fn on_one_id(
     text: BoxedStrategy<Text>,
     end: BoxedStrategy<End>,
     expected: BoxedStrategy<Expected>,

@@ -1,8 +1,8 @@
 //! Concurrent tasks on one id: their answers have to fit some order.
 //!
 //! The search is that of Wing and Gong: of the calls that may have been the first, as none was over before
-//! they began, one after the other is taken for the first, as long as the model can answer so. What was
-//! tried once from the same state is not tried again.
+//! they began, one after the other is taken for the first, as long as the model can answer so. An
+//! attempt is not repeated from the same state.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
@@ -113,7 +113,7 @@ fn call(what: &What, seen: Option<Revision>, now: Timestamp, clock: Clock) -> Ca
     }
 }
 
-/// What was asked and answered so far.
+/// The calls and answers so far.
 struct History {
     now: Timestamp,
     ticks: AtomicU64,

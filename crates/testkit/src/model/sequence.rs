@@ -72,7 +72,7 @@ async fn wait<S: Store>(trials: &[Trial<'_, S>]) {
     let none = id("none");
     while real_time() < until {
         for trial in trials {
-            // What fails here fails again where it is looked at.
+            // An error here occurs again in a call whose result is checked.
             let _ = trial.store.load(&none, real_time()).await;
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
@@ -141,7 +141,7 @@ impl<'c, S: Store> Trial<'c, S> {
         Ok(())
     }
 
-    /// Looks at everything once more.
+    /// Checks every id once more.
     async fn end<O: Operate<S>>(&mut self) -> Result<(), String> {
         for name in self.states.keys().copied().collect::<Vec<_>>() {
             let _ = writeln!(self.told, "end  {name:?}: Load");

@@ -1,8 +1,8 @@
 //! The plain model: what one id has, and what a store may answer to each call.
 //!
-//! It is written apart from every store, and decides the other way round: it is told what a store answered,
-//! and says whether that is possible and what is there then. So one model serves a call after the other
-//! and calls at once.
+//! It is written apart from every store, and decides the other way round: it receives a store's answer,
+//! and returns whether that is possible and the state after it. So one model serves sequential and
+//! concurrent calls.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use express_session_core::{SessionId, Timestamp};
 
 use crate::Clock;
 
-/// What a store is asked about one id.
+/// A call about one id.
 #[derive(Clone, Debug)]
 pub(super) enum Call {
     Load,
@@ -31,7 +31,7 @@ pub(super) enum Call {
     Unlock(LockToken),
 }
 
-/// What it answered.
+/// The store's answer.
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
     Loaded(Option<Loaded>),
@@ -99,7 +99,7 @@ pub(super) struct When {
     pub(super) to: Timestamp,
 }
 
-/// What is under an id.
+/// The record and the lock of an id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct State {
     record: Option<Kept>,
@@ -135,7 +135,7 @@ struct Until {
 const OPEN: i64 = i64::MAX;
 
 impl Until {
-    /// Given by a call. A server is told what is left of the time, and counts it from when it is told.
+    /// Given by a call. A server receives the remaining time, and counts it from its arrival.
     fn given(deadline: Option<Timestamp>, when: When) -> Self {
         let end = deadline.map_or(OPEN, Timestamp::millis);
         Self { least: end, most: end.saturating_add(when.took()) }
@@ -193,7 +193,7 @@ impl Tolerance {
                 Clock::Argument => 1000,
                 Clock::Server => 3000,
             };
-        // What the store's default is, is the store's affair.
+        // A store may choose its own default.
         until.most == OPEN
             || told
                 .is_some_and(|told| (until.least - far..=until.most + far).contains(&told.millis()))
@@ -226,7 +226,7 @@ impl Tolerance {
 }
 
 impl State {
-    /// Says what is there after a call, or why the store cannot have answered so.
+    /// Returns the state after a call, or the reason why the answer is impossible.
     pub(super) fn after(
         &self,
         id: &SessionId,
@@ -270,7 +270,7 @@ impl State {
         self.remains || kept.is_some_and(|kept| tolerance.may_be_gone(kept.until, when))
     }
 
-    /// Says what is there after a store was cleared. Whether that reaches its locks is its own affair.
+    /// Returns the state after a store was cleared. A store may clear its locks too or keep them.
     pub(super) fn cleared(&self) -> Self {
         let lease = self.lease.clone().map(|lease| Lease { until: i64::MIN, ..lease });
         Self { record: None, remains: false, lease, ..self.clone() }

@@ -38,7 +38,7 @@ pub(super) struct Server {
 const STARTS: u32 = 20;
 
 impl Server {
-    /// Starts what `launch` makes of a folder and a port, and waits until it answers.
+    /// Starts the program that `launch` returns for a folder and a port, and waits until it answers.
     pub(super) fn start(
         launch: impl Fn(&Path, u16) -> Result<Launch, String>,
     ) -> Result<Self, String> {

@@ -9,8 +9,8 @@ use std::process::Command;
 #[derive(Debug)]
 pub struct MariaDb(Server);
 
-/// Starts a MariaDB with an empty database `test` and a user `root`, who needs no password. What was
-/// committed survives [`kill`](MariaDb::kill).
+/// Starts a MariaDB with an empty database `test` and a user `root` without a password. Committed
+/// data survives [`kill`](MariaDb::kill).
 #[must_use]
 pub fn mariadb() -> Option<MariaDb> {
     let programs = program::find_all("MariaDB", ["mariadbd", "mariadb-install-db"])?;

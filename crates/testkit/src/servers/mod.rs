@@ -14,7 +14,7 @@
 //! # }
 //! ```
 //!
-//! What every server here obeys:
+//! Every server here follows these rules:
 //!
 //! 1. It listens on 127.0.0.1 only, at a port that was free, and keeps its files in a folder of its
 //!    own below the system's temporary one.
@@ -27,7 +27,7 @@
 //!
 //! A program that is not installed makes the test say what it leaves out, and pass. Under
 //! `EXPRESS_SESSION_REQUIRE_SERVERS=1`, which `cargo xtask test` sets, it makes the test fail: see
-//! [`required`]. What to install on Debian is in [`DEBIAN_PACKAGES`].
+//! [`required`]. [`DEBIAN_PACKAGES`] lists what to install on Debian.
 //!
 //! # Panics
 //!
@@ -70,7 +70,7 @@ pub fn required() -> bool {
     std::env::var_os("EXPRESS_SESSION_REQUIRE_SERVERS").is_some_and(|value| value == "1")
 }
 
-/// Says that a test leaves something out, and why.
+/// Reports that a test leaves something out, and why.
 ///
 /// For tests that need something else than the servers of this module: a Node package, say.
 ///

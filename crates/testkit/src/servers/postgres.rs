@@ -11,7 +11,7 @@ use std::process::Command;
 pub struct Postgres(Server);
 
 /// Starts a PostgreSQL with an empty database and a superuser, both named `postgres`, who needs no
-/// password. What was committed survives [`kill`](Postgres::kill).
+/// password. Committed data survives [`kill`](Postgres::kill).
 #[must_use]
 pub fn postgres() -> Option<Postgres> {
     let programs = program::find_all("PostgreSQL", ["postgres", "initdb"])?;

@@ -13,7 +13,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// How long a server that accepted a connection may think.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What an attempt came to.
+/// The result of an attempt.
 pub(super) enum Attempt<T> {
     Done(T),
     /// Why not yet.

@@ -57,7 +57,7 @@ impl Supervisor {
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // Who reads the test's output must not wait for the servers to end.
+            // The reader of the test's output must not wait for the servers to end.
             .stderr(Stdio::null())
             // An interrupt from the keyboard is for the test; the servers follow in order.
             .process_group(0)

@@ -19,7 +19,7 @@ pub struct Redis {
     url: String,
 }
 
-/// Starts a Redis. What it was told survives [`kill`](Redis::kill).
+/// Starts a Redis. Its data survives [`kill`](Redis::kill).
 #[must_use]
 pub fn redis() -> Option<Redis> {
     let [program] = program::find_all("Redis", ["redis-server"])?;

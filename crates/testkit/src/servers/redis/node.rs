@@ -1,4 +1,4 @@
-//! One process of Redis, whatever its role.
+//! One process of Redis in any role.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -18,8 +18,8 @@ pub(super) fn launch(
     let mut command: Vec<OsString> = vec![program.into()];
     command.extend(common.split(' ').map(OsString::from));
     command.extend(["".into(), "--dir".into(), folder.into()]);
-    // Each command is written before it is answered, and the disk is not waited for: what a client
-    // was told is there after a crash of the process.
+    // Each command is written before it is answered, and the disk is not waited for: an
+    // acknowledged write survives a crash of the process.
     command.extend("--appendonly yes --appendfsync no".split(' ').map(OsString::from));
     if let Some(password) = password {
         command.extend(["--requirepass", password].map(OsString::from));

@@ -8,7 +8,7 @@ use super::super::probe;
 /// A connection to a Redis.
 pub(super) struct Client(BufReader<TcpStream>);
 
-/// What a Redis says.
+/// A reply of Redis.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reply {
     Text(String),
