@@ -63,7 +63,7 @@ macro_rules! store_laws {
             touch_keeps_the_data_and_the_revision
             renew_gives_the_record_and_moves_its_deadline
             renew_brings_nothing_back
-            what_is_destroyed_stays_gone
+            destroyed_record_stays_gone
             expired_record_stays_gone
             logout_is_final_while_others_write
             destroy_of_nothing_is_success
@@ -486,7 +486,7 @@ pub async fn renew_brings_nothing_back(subject: &impl Subject) {
 }
 
 /// Rule 5: neither `update` nor `touch` brings back what was destroyed.
-pub async fn what_is_destroyed_stays_gone(subject: &impl Subject) {
+pub async fn destroyed_record_stays_gone(subject: &impl Subject) {
     let trial = Trial::of(subject).await;
     let id = id("destroyed");
     let revision = trial.create(&id, &counted(0), trial.later(3600)).await;

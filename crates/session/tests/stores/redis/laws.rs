@@ -298,7 +298,7 @@ async fn essential_laws(subject: impl Subject<Store = RedisStore>) {
     laws::megabyte_is_loaded_as_it_was_saved_or_refused(&subject).await;
     laws::create_refuses_an_id_that_is_in_use(&subject).await;
     laws::concurrent_updates_lose_nothing(&subject).await;
-    laws::what_is_destroyed_stays_gone(&subject).await;
+    laws::destroyed_record_stays_gone(&subject).await;
     laws::abandoned_call_happened_or_did_not(&subject).await;
     laws::corrupt_record_is_an_error_and_stays(&subject).await;
     laws::locked_update_writes_as_an_update_does(&subject).await;
