@@ -9,6 +9,8 @@ use anyhow::{Result, bail};
 use crate::process::{self, cargo};
 use crate::workspace::Workspace;
 
+mod departures;
+
 /// Packages that the engine must never depend on, directly or not: IO, frameworks, drivers, clocks, randomness.
 /// A name stands for its family too: `tokio` for `tokio-util`, `rand` for `rand_core`.
 const IMPURE: &[&str] = &[
@@ -50,12 +52,13 @@ const IMPURE: &[&str] = &[
 /// The folders of packages that nothing may depend on.
 const LEAVES: &[&str] = &["crates/node", "crates/cli"];
 
-/// Checks the three rules.
+/// Checks the four rules.
 pub(super) fn check(workspace: &Workspace) -> Result<()> {
     let mut offences = forbidden(workspace, "express-session-core", is_impure)?;
     offences
         .extend(forbidden(workspace, "express-session-testkit", |name| name == "express-session")?);
     offences.extend(uses_of_leaves(workspace));
+    offences.extend(departures::check(workspace)?);
     if !offences.is_empty() {
         bail!("{}", offences.join("\n"));
     }
