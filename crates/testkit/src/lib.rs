@@ -23,7 +23,7 @@
 //!     }
 //! }
 //!
-//! // One test for each law, in modules `laws`, `lock_laws` and `admin_laws`.
+//! // One test a law, in modules `laws`, `lock_laws` and `admin_laws`.
 //! express_session_testkit::store_laws!(MySubject);
 //! express_session_testkit::lock_laws!(MySubject);
 //! express_session_testkit::admin_laws!(MySubject);
@@ -50,7 +50,8 @@
 //!     }
 //!
 //!     async fn parallel(&self, tasks: Vec<Task>) {
-//!         let running: Vec<_> = tasks.into_iter().map(tokio::spawn).collect();
+//!         let tasks = tasks.into_iter();
+//!         let running: Vec<_> = tasks.map(tokio::spawn).collect();
 //!         for task in running {
 //!             task.await.unwrap();
 //!         }

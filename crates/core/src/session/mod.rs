@@ -12,7 +12,8 @@
 //! - [`Context`] is what does not change in the course of a request: the policy and what the request is.
 //!
 //! ```
-//! use express_session_core::session::{Answer, Context, Next, SaveMachine, SessionState, StoreCall};
+//! use express_session_core::session::{Answer, Context, Next};
+//! use express_session_core::session::{SaveMachine, SessionState, StoreCall};
 //! use express_session_core::store::{Created, Revision};
 //! use express_session_core::{Policy, SessionId, Timestamp, cookie};
 //!
@@ -28,7 +29,8 @@
 //!
 //! // Its save is one call of the store, which the driver makes.
 //! let mut save = SaveMachine::new(now);
-//! let Next::Call(StoreCall::Create { record, .. }) = save.start(&mut state, &context, false)? else {
+//! let next = save.start(&mut state, &context, false)?;
+//! let Next::Call(StoreCall::Create { record, .. }) = next else {
 //!     panic!("a new session is created");
 //! };
 //! assert!(record.text.ends_with(r#""views":1}"#));

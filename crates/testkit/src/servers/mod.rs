@@ -5,7 +5,7 @@
 //! use express_session_testkit::servers;
 //!
 //! # fn test() {
-//! // `None` where Redis is not installed, unless the environment demands it.
+//! // `None` if Redis is missing, unless the environment demands it.
 //! let Some(redis) = servers::redis() else { return };
 //! println!("listens at {}", redis.url());
 //! redis.kill();
