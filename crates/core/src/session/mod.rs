@@ -34,7 +34,8 @@
 //!     panic!("a new session is created");
 //! };
 //! assert!(record.text.ends_with(r#""views":1}"#));
-//! let created = Answer::Created(Ok(Created::Done(Revision::of_text(&record.text))));
+//! let revision = Revision::of_text(&record.text);
+//! let created = Answer::Created(Ok(Created::Done(revision)));
 //! assert!(matches!(save.resume(&mut state, &context, created)?, Next::Done));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
