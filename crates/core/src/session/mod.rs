@@ -12,17 +12,18 @@
 //! - [`Context`] is what does not change in the course of a request: the policy and what the request is.
 //!
 //! ```
-//! use express_session_core::session::{Answer, Context, Next};
-//! use express_session_core::session::{SaveMachine, SessionState, StoreCall};
+//! use express_session_core::session::{Answer, Context, Next, StoreCall};
+//! use express_session_core::session::{SaveMachine, SessionState};
 //! use express_session_core::store::{Created, Revision};
-//! use express_session_core::{Policy, SessionId, Timestamp, cookie};
+//! use express_session_core::cookie::{Cookie, StoredCookie};
+//! use express_session_core::{Policy, SessionId, Timestamp};
 //!
 //! let now = Timestamp::from_millis(1_700_000_000_000);
 //! let policy = Policy::default();
 //! let context = Context::new(&policy, "connect.sid");
 //!
 //! // A first visit: the handler changes a new session.
-//! let cookie = cookie::StoredCookie::new(&cookie::Cookie::new(), now, false, true);
+//! let cookie = StoredCookie::new(&Cookie::new(), now, false, true);
 //! let mut state = SessionState::default();
 //! state.begin_new(SessionId::from_random([7; 24]), cookie);
 //! state.change(|session| session.document.insert("views", &1))??;
@@ -36,7 +37,8 @@
 //! assert!(record.text.ends_with(r#""views":1}"#));
 //! let revision = Revision::of_text(&record.text);
 //! let created = Answer::Created(Ok(Created::Done(revision)));
-//! assert!(matches!(save.resume(&mut state, &context, created)?, Next::Done));
+//! let next = save.resume(&mut state, &context, created)?;
+//! assert!(matches!(next, Next::Done));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
