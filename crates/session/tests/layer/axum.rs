@@ -336,3 +336,41 @@ async fn plain_extensions_give_the_same_errors() {
     let error = Session::named(&http::Extensions::new(), "connect.sid").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MissingLayer);
 }
+
+// The error response.
+
+#[tokio::test]
+async fn error_response_is_the_applications_own_and_carries_the_error() {
+    /// The application's page.
+    fn sorry(error: &Error, request: &http::request::Parts) -> http::Response<String> {
+        let page = format!("sorry: {} {:?}", request.uri.path(), error.kind());
+        http::Response::builder().status(StatusCode::IM_A_TEAPOT).body(page).unwrap()
+    }
+    let kind = ErrorKind::Store(Failure::Unavailable);
+    // A handler whose session cannot be loaded returns the error itself; a save that fails replaces its response.
+    for failing in [Verb::LoadAndTouch, Verb::Update] {
+        for is_custom in [true, false] {
+            let world = World::with(r#""n":1"#).await;
+            let layer = world.layer();
+            let layer = if is_custom { layer.error_response(sorry) } else { layer };
+            let app = Router::new().route("/count", get(count)).layer(layer);
+            world.store.fail_next(failing, Failure::Unavailable);
+            let request = to("/count").map(|()| AxumBody::empty());
+            let response = app.clone().oneshot(request).await.unwrap();
+            let error = response.extensions().get::<Arc<Error>>().unwrap();
+            assert_eq!(error.kind(), kind, "{failing:?}");
+            let answer = read(response).await;
+            let expected = if is_custom {
+                (StatusCode::IM_A_TEAPOT, format!("sorry: /count {kind:?}"))
+            } else {
+                let page = "The session is unavailable. Please try again.\n".to_owned();
+                (StatusCode::SERVICE_UNAVAILABLE, page)
+            };
+            assert_eq!((answer.status, answer.body), expected, "{failing:?}");
+            assert_eq!(answer.headers.contains_key(RETRY_AFTER), !is_custom, "{failing:?}");
+            // A request that succeeds is not affected.
+            let answer = ask(&app, to("/count")).await;
+            assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, "2"), "{failing:?}");
+        }
+    }
+}
