@@ -91,7 +91,7 @@ fn template_matches_only_its_own_settings() {
     assert_eq!(CookieTemplate::new(&bare).text(&bare), bare.text());
 }
 
-/// Every pair of load-normalisation.txt: what is stored, what is loaded, what a touch makes of it.
+/// Every pair of load-normalisation.txt: the stored text, the loaded text, and the text after a touch.
 #[test]
 fn stored_cookies_are_inflated_as_on_node() {
     for (stored, loaded, touched) in [

@@ -5,16 +5,16 @@ use super::facts::{
 };
 use crate::policy::{Policy, Unset};
 
-/// What the end of a request does with the store and the cookie.
+/// The actions at the end of a request, on the store and the cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// What to do with the store.
+    /// The action on the store.
     pub store: StoreAction,
-    /// What to do with the cookie.
+    /// The action on the cookie.
     pub cookie: CookieAction,
 }
 
-/// What to do with the store.
+/// The action on the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreAction {
     /// Nothing.
@@ -27,7 +27,7 @@ pub enum StoreAction {
     Destroy,
 }
 
-/// What to do with the cookie.
+/// The action on the cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CookieAction {
     /// Nothing: the browser has the right cookie, or should have none.

@@ -7,7 +7,7 @@ mod departures;
 
 pub use departures::Departures;
 
-/// What happens to the record when a handler unsets the session: express-session's `unset` option.
+/// The fate of the record when a handler unsets the session: express-session's `unset` option.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unset {
     /// The record stays as it is, and the changes of this request are dropped. The default.
@@ -29,7 +29,7 @@ pub enum Outage {
     Continue,
 }
 
-/// What happens to the changes of a request whose session ended in the meantime: by a logout, by
+/// The response to changes of a request whose session ended in the meantime: by a logout, by
 /// `regenerate`, or because it expired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LateWrite {
@@ -65,11 +65,11 @@ pub struct Policy {
     pub rolling: bool,
     /// Saves a new session even if it is empty.
     pub save_uninitialized: bool,
-    /// What happens to the record of a session that was unset.
+    /// The fate of the record of a session that was unset.
     pub unset: Unset,
     /// How a request continues when the store is unavailable.
     pub outage: Outage,
-    /// What happens to changes of a session that has ended.
+    /// The response to changes of a session that has ended.
     pub late_write: LateWrite,
     /// The differences from express-session.
     pub departures: Departures,
@@ -104,7 +104,7 @@ pub enum SaveTime {
     AtEnd,
 }
 
-/// What a write does if the store's record is unexpectedly there or missing: see [`Policy::on_missing_record`] and
+/// The reaction of a write if the store's record is unexpectedly there or missing: see [`Policy::on_missing_record`] and
 /// [`Policy::on_id_collision`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnMismatch {
@@ -114,7 +114,7 @@ pub enum OnMismatch {
     Refuse,
 }
 
-/// What a write does if another request has written the record since it was loaded: see [`Policy::on_conflict`].
+/// The reaction of a write if another request has written the record since it was loaded: see [`Policy::on_conflict`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnConflict {
     /// Rebase this request's changes onto the stored record.
@@ -156,7 +156,7 @@ impl Policy {
     }
 
     /// Checks whether [`LoadMode::LoadAndTouch`] completes a session that the handler did not use. If so, there is
-    /// nothing left to store and no cookie to send, whatever the record contains.
+    /// nothing left to store and no cookie to send, regardless of the content of the record.
     ///
     /// ```
     /// use express_session_core::Policy;

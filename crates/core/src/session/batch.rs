@@ -19,7 +19,7 @@ use crate::decide::Attributes;
 use crate::store::{self, Loaded, Record, Revision, Updated};
 use crate::{Document, Timestamp};
 
-/// What the writers of one session hand on to the next in their queue.
+/// The state that a writer of a session hands to the next one in the queue.
 #[derive(Debug, Default)]
 pub struct WriteBatch {
     /// The record as the store has it, as far as this process knows.
@@ -38,14 +38,14 @@ struct Write {
     begun: Arc<OnceLock<Arc<str>>>,
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Clone, Debug)]
 pub enum BatchOutcome {
     /// The store has this record.
     Stored(Loaded),
     /// Another process has written this record meanwhile.
     Overtaken {
-        /// What the store has.
+        /// The record in the store.
         theirs: Loaded,
         /// Whether the batch is known not to be applied.
         is_certain: bool,
@@ -63,7 +63,7 @@ pub struct SetAside(Option<Write>);
 /// The compare-and-swap of a batch.
 #[derive(Debug)]
 pub struct Flush {
-    /// What is written.
+    /// The text to write.
     pub record: Record,
     /// The revision that it replaces.
     pub expected: Revision,

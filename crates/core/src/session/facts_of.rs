@@ -22,10 +22,10 @@ pub enum Withheld {
     Late,
 }
 
-/// What the end of a response notes before the store is called.
+/// The notes of the end of a response before it calls the store.
 #[derive(Debug)]
 pub struct End {
-    /// What the store has when the plan is done, as far as it is known before.
+    /// The record that the store has when the plan is done, as far as that is known in advance.
     before: Option<Arc<Snapshot>>,
 }
 
@@ -128,7 +128,7 @@ impl SessionState {
         End { before: session.map(Snapshot::of) }
     }
 
-    /// Notes that a plan is carried out. What a clone of the handle has changed meanwhile is not part of it.
+    /// Notes that a plan is carried out. Changes that a clone of the handle made meanwhile are not part of it.
     pub fn finish_plan(&mut self, end: End) {
         if let Some(session) = &mut self.session {
             session.committed = end.before.or_else(|| session.saved.clone());

@@ -27,7 +27,7 @@ pub struct Merged {
 
 /// Puts what we changed since we loaded onto what the store has now, member by member.
 ///
-/// What only one side changed is kept from that side. A member that both changed has our value, as the
+/// A member that only one side changed is kept from that side. A member that both changed has our value, as the
 /// later one, and is named in [`Merged::contested`]. A member that we removed is removed.
 ///
 /// ```
@@ -99,7 +99,7 @@ mod tests {
         Document::parse(text).unwrap()
     }
 
-    /// What becomes of one member: base, ours, theirs → merged, contested.
+    /// The merge of one member: base, ours, theirs → merged, contested.
     #[test]
     fn each_member_is_merged_by_the_table() {
         for (base, ours, theirs, merged, contested) in [

@@ -55,7 +55,7 @@ pub enum StoreCall {
     },
 }
 
-/// What a driver has to do next.
+/// The next step of a driver.
 #[derive(Debug)]
 pub enum Next {
     /// Call the store.
@@ -70,7 +70,7 @@ pub enum Next {
     Done,
 }
 
-/// What a driver has done.
+/// The result of a driver's step.
 #[derive(Debug)]
 pub enum Answer {
     /// The answer to [`StoreCall::Create`].

@@ -1,4 +1,4 @@
-//! What the session of a request is, and how each operation of the handler changes that.
+//! The state of a request's session, and how each operation of the handler changes that.
 
 use crate::policy::OnMismatch;
 use std::borrow::Cow;
@@ -12,14 +12,14 @@ use crate::decide::{self, Attributes, Origin, Saved};
 use crate::store::{Loaded, LoadedAndTouched, LockToken, Record, Revision, Touch, Touched};
 use crate::{Corrupt, Document, Policy, SessionId, Timestamp};
 
-/// What does not change in the course of a request.
+/// The settings that stay the same during a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The options that decide.
     pub policy: &'a Policy,
     /// The cookie's name.
     pub name: &'a str,
-    /// What the cookies of most records look like; `None` where the settings differ from request to request.
+    /// The template of the cookies of most records; `None` where the settings differ from request to request.
     pub template: Option<&'a CookieTemplate>,
     /// The id in the request's cookie, its signature checked.
     pub presented: Option<&'a SessionId>,
@@ -91,7 +91,7 @@ impl<'a> Context<'a> {
 /// # Invariants
 ///
 /// 1. A session that has ended is never written again.
-/// 2. What the store has is known only from its answers: a call without an answer leaves the state in doubt.
+/// 2. The content of the store is known only from its answers: a call without an answer leaves the state in doubt.
 #[derive(Default)]
 pub struct SessionState {
     pub(super) phase: Phase,
@@ -149,7 +149,7 @@ pub enum BodyKind {
     Streaming,
 }
 
-/// What is known about the store's record of a session.
+/// The knowledge about the store's record of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreView {
     /// There is none.
@@ -193,18 +193,18 @@ pub enum Fence {
     Lost,
 }
 
-/// What loading a session takes.
+/// The steps to load a session.
 #[derive(Debug)]
 pub enum Load {
     /// Nothing: it is loaded, or over.
     Done,
     /// A call of the store.
     Fetch,
-    /// Nothing but reading this record, which was loaded before.
+    /// Only parsing this record, which was loaded before.
     Open(LoadedAndTouched),
 }
 
-/// What ending the record of a session takes.
+/// The steps to end the record of a session.
 #[derive(Debug)]
 pub enum Ending {
     /// A call of the store.
@@ -231,7 +231,7 @@ pub struct LoadedSession {
     pub(super) is_expiry_reset: bool,
 }
 
-/// What the session was when the request got it.
+/// The session as the request received it.
 pub(super) struct Baseline {
     pub(super) id: SessionId,
     is_loaded: bool,
@@ -644,7 +644,7 @@ impl SessionState {
     /// Those of [`usable`](Self::usable).
     pub fn finish_regenerate(&mut self, id: SessionId, cookie: StoredCookie) -> Result<()> {
         self.usable()?;
-        // The new session is like any other, whatever the store could not do before.
+        // The new session is like any other, even if the store failed before.
         self.phase = Phase::Live;
         let session = self.usable()?;
         let mut fresh = LoadedSession::new(id, Document::new(), cookie, StoreView::Absent);

@@ -139,7 +139,7 @@ fn changes_of_one_member_are_put_onto_another_requests_value_by_the_table() {
         changes.iter().for_each(|change| apply(&mut state, *change));
         resolve(&mut state, &context, &text(r#""views":5"#)).unwrap();
         assert_eq!(value(&state, "views"), merged, "{changes:?}");
-        // A member that only this request changed is kept from it, whatever the change was.
+        // A member that only this request changed is kept from it, for every kind of change.
         let mut state = session_of(&text(r#""views":3"#), &context);
         changes.iter().for_each(|change| apply(&mut state, *change));
         let mine = value(&state, "views");
@@ -192,18 +192,18 @@ fn update_of_a_value_that_has_changed_meanwhile_is_refused() {
     }
 }
 
-/// What a call of the store meets.
+/// The events around a call of the store.
 #[derive(Clone, Copy, Debug)]
 struct Fate {
-    /// What another request does before the store sees the call.
+    /// The action of another request before the store sees the call.
     before: Other,
     is_applied: bool,
     is_answered: bool,
-    /// What another request does before the answer.
+    /// The action of another request before the answer.
     after: Other,
 }
 
-/// What another request does.
+/// An action of another request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Other {
     Nothing,
@@ -473,7 +473,7 @@ fn after_a_save_the_session_has_what_the_store_has() {
     let context = Context { presented: Some(&id()), ..Context::new(&policy, "sid") };
     every_interleaving(|mut fates| {
         let what = fates.clone();
-        // What happens after the last answer cannot be known.
+        // Events after the last answer cannot be known.
         fates.iter_mut().for_each(|fate| fate.after = Other::Nothing);
         let stored = text(r#""views":1"#);
         let mut world = World::new(Some(stored.clone()), fates);
@@ -513,7 +513,7 @@ fn as_in_express_session_the_last_writer_overwrites_and_brings_a_session_back() 
 
 #[test]
 fn outcome_of_each_answer_is_that_of_the_table() {
-    /// What a machine does next.
+    /// The next step of a machine.
     fn named(next: Result<Next>) -> &'static str {
         match next {
             Ok(Next::Call(StoreCall::Create { .. })) => "create",
@@ -761,7 +761,7 @@ fn settle(
                 state.revoke_batch_entry(&entry);
             }
             if resolve(state, context, &theirs.record.text).is_err() {
-                // It is told that its update is in doubt, and loads again.
+                // The machine learns that its update is in doubt, and loads again.
                 *writer = (session_of(&theirs.record.text, context), None, 0);
             }
         }
@@ -889,7 +889,7 @@ fn batch_counts_how_often_in_a_row_another_process_was_faster() {
     }
 }
 
-/// What a handler does, and what follows at the end of the response.
+/// The actions of a handler, and the steps at the end of the response.
 #[test]
 fn plan_follows_from_what_the_handler_did() {
     type Handler = fn(&mut SessionState, &Policy);
@@ -1121,7 +1121,7 @@ fn reload_drops_changes_and_refuses_the_record_of_another_visitor() {
     assert_eq!(state.begin_reload(&policy).unwrap(), (id(), true));
     state.finish_reload(&context, &loaded(&text(r#""views":7"#)), NOW).unwrap();
     assert_eq!(value(&state, "views"), Some(7));
-    // What was dropped is not applied again to what another request stores.
+    // A dropped change is not applied again to what another request stores.
     resolve(&mut state, &context, &text(r#""views":20"#)).unwrap();
     assert_eq!(value(&state, "views"), Some(20));
 

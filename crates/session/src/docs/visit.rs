@@ -1,4 +1,4 @@
-// What the examples of this crate run in: a browser that visits a handler through a layer.
+// The scaffolding of this crate's examples: a browser that visits a handler through a layer.
 
 use express_session::{Error, Session, SessionLayer};
 use tower::{Layer as _, ServiceExt as _, service_fn};

@@ -28,7 +28,7 @@ impl Session {
     /// - It is a matter between the requests that ask for it, here and in other processes. Those that do not may
     ///   read and write the session meanwhile, and are merged as always.
     /// - It is fenced: a request whose lease ([`lock_lease`](crate::SessionLayer::lock_lease), 30 s) has
-    ///   run out cannot save, whatever its clock says; the store itself refuses it in the same step.
+    ///   run out cannot save, regardless of its clock; the store itself refuses it in the same step.
     /// - It is of the id that the session has now: after [`regenerate`](Self::regenerate) it says nothing
     ///   about the new one.
     ///

@@ -482,7 +482,7 @@ impl Session {
     /// Destroys the record and goes on with a new session, empty and under a new id.
     ///
     /// Do this whenever a visitor's rights change, at login above all: an id that an attacker knows
-    /// (session fixation) leads nowhere afterwards. What is to be kept is read before and inserted after.
+    /// (session fixation) leads nowhere afterwards. Read members to keep before the call, and insert them after it.
     /// Costs one call of the store, none for a session that was never stored.
     ///
     /// ```

@@ -31,7 +31,7 @@ pub(crate) enum Cookies {
 /// Cookie settings that are the same for every request.
 pub(crate) struct Fixed {
     pub(crate) options: Cookie,
-    /// What they come to in a record: of sessions that began over HTTP, and over HTTPS.
+    /// Their form in a record: of sessions that began over HTTP, and over HTTPS.
     template: [CookieTemplate; 2],
 }
 
@@ -50,7 +50,7 @@ impl Fixed {
     }
 }
 
-/// What all requests through one layer share.
+/// The state that all requests through one layer share.
 pub(crate) struct Config {
     pub(crate) name: String,
     pub(crate) keyring: Keyring,

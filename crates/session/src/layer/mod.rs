@@ -200,7 +200,7 @@ impl SessionLayer {
     /// Sets the cookie of new sessions by a function of the request: a domain for each tenant, say.
     ///
     /// It is called once a request, for the path, and once more for each session that is made. Costs a
-    /// copy of the request's head. What it returns is not checked before it is used: a cookie that
+    /// copy of the request's head. The returned cookie is not checked in advance: a cookie that
     /// cannot be written is not sent, and the layer logs a warning once.
     ///
     /// ```

@@ -56,7 +56,7 @@ pin_project! {
 /// The state between the end of the inner body and the end of this one.
 struct Guard<D> {
     session: Arc<RequestSession>,
-    /// What is left to send, where the length is known: a server stops asking when it has all.
+    /// The number of bytes left to send, if the length is known: a server stops asking when it has all.
     left: Option<u64>,
     /// The last frame, held back until the session is saved; `None` where the end is all that waits.
     last: Option<Frame<D>>,

@@ -1,4 +1,4 @@
-//! What happens to a response when its session is committed.
+//! The response after its session is committed.
 
 use express_session_core::policy::SaveTime;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::error_response::error_response;
 use crate::error::Error;
 use crate::request::{Commit, Committed, RequestSession};
 
-/// What the response to a request depends on.
+/// The properties of a request that its response depends on.
 pub(super) struct ResponseContext {
     pub(super) session: Arc<RequestSession>,
     is_head: bool,
@@ -36,7 +36,7 @@ impl ResponseContext {
         status == StatusCode::SWITCHING_PROTOCOLS || (self.is_connect && status.is_success())
     }
 
-    /// Checks whether a server sends no body after this response, whatever the body is (RFC 9110 §6.4.1).
+    /// Checks whether a server sends no body after this response, regardless of the body (RFC 9110 §6.4.1).
     fn has_no_body(&self, status: StatusCode) -> bool {
         let is_bare = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         self.is_head || is_bare || self.is_upgrade(status)
@@ -134,7 +134,7 @@ impl CommitMode {
     }
 }
 
-/// What becomes of a response whose session is committed.
+/// The outcome of a response whose session is committed.
 pub(super) enum Outcome {
     Failed(Error),
     Upgraded,

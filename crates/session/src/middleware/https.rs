@@ -1,7 +1,7 @@
 //! Whether a request came over HTTPS (item 45).
 //!
 //! 1. A [`SecureConnection`] among the request's extensions, or the application's own function says so: yes,
-//!    whatever the rest says.
+//!    regardless of the other signs.
 //! 2. `proxy(false)`: no, then.
 //! 3. `proxy(None)`, the default: the URI's scheme, where the framework or HTTP/2 gives one.
 //! 4. `proxy(true)`: the first item of `X-Forwarded-Proto`, else (departure 5) the `proto` of the first

@@ -3,7 +3,7 @@
 use http::request::Parts;
 use http::{Extensions, HeaderMap, Request, Uri};
 
-/// The head of a request, taken apart only where a function of the application takes it.
+/// The head of a request, split into parts only where a function of the application takes it.
 pub(crate) struct RequestView<'a> {
     pub(crate) uri: &'a Uri,
     pub(crate) headers: &'a HeaderMap,

@@ -6,7 +6,7 @@
 //! 3. Where a handle is still held when the response is ready, by its body or by a task, the body becomes guarded: what
 //!    changes while it is sent is saved when it ends.
 //! 4. A response with an upgrade (101, or success after `CONNECT`) is saved before it leaves; its handles stay usable.
-//! 5. An inner service that fails or panics, and a request that is dropped, save nothing. What a handler saved
+//! 5. An inner service that fails or panics, and a request that is dropped, save nothing. Changes that a handler saved
 //!    explicitly stays saved.
 
 use express_session_core::policy::LoadTime;

@@ -19,7 +19,7 @@ pub(crate) type Committed = Result<Option<HeaderValue>, Error>;
 /// How far the end of a response is.
 pub(crate) struct Commit {
     body: BodyKind,
-    /// What is decided, and when.
+    /// The plan, and the time of the decision.
     plan: Option<(Plan, Timestamp)>,
     operation: Option<OperationGuard>,
 }

@@ -80,7 +80,7 @@ impl RequestSession {
         Ok(Claim { session: self, is_kept: false })
     }
 
-    /// Has the session as it is in the store now.
+    /// Loads the session as it is in the store now.
     async fn refresh(self: &Arc<Self>, id: &SessionId) -> Result<(), Error> {
         let _operation = self.lock_operation().await;
         let view = {
@@ -145,7 +145,7 @@ impl RequestSession {
         state.session.take_lock().map(|lock| (lock, turn))
     }
 
-    /// Gives the lock back at the end of the request, if there is one. A failure costs the next holder the rest of the
+    /// Releases the lock at the end of the request, if there is one. A failure costs the next holder the rest of the
     /// lease.
     pub(crate) async fn release_lock(&self) {
         if let Some((lock, _turn)) = self.take_lock()
@@ -160,7 +160,7 @@ impl RequestSession {
         }
     }
 
-    /// Gives the lock back without waiting for it, where there is a runtime to do so.
+    /// Releases the lock without waiting for it, where there is a runtime to do so.
     fn abandon(&self, lock: Box<SessionLockState>, turn: Option<KeyedGuard<()>>) {
         let Ok(runtime) = Handle::try_current() else { return };
         let (store, limit) = (self.config.store.clone(), self.config.store_timeout);

@@ -172,7 +172,7 @@ impl RequestSession {
     }
 }
 
-/// What a handle reads and changes.
+/// The session that a handle reads and changes.
 impl RequestSession {
     /// Reads from the session, also after the response; `None` where it is over.
     pub(crate) fn read<T>(&self, read: impl FnOnce(&LoadedSession) -> T) -> Option<T> {

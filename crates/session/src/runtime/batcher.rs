@@ -1,4 +1,4 @@
-//! What the requests of this process that write one session hand on to each other.
+//! The batches that concurrent writers of one session in this process share.
 
 use express_session_core::session::{BatchOutcome, SetAside, WriteBatch};
 use tokio::sync::watch;
@@ -18,7 +18,7 @@ impl WriteBatcher {
         self.outcome.get_or_insert_with(|| watch::Sender::new(None)).subscribe()
     }
 
-    /// Tells every request that has an entry in the batch.
+    /// Notifies every request that has an entry in the batch.
     pub(crate) fn publish(&mut self, outcome: &BatchOutcome) {
         if let Some(outcomes) = self.outcome.take() {
             outcomes.send_replace(Some(outcome.clone()));

@@ -1,4 +1,4 @@
-//! What the layer needs of its surroundings: time, randomness, timers, tasks, queues.
+//! The layer's dependencies on its environment: time, randomness, timers, tasks, queues.
 
 pub(crate) mod batcher;
 pub(crate) mod completion;
