@@ -124,7 +124,10 @@ impl fmt::Debug for LazySession {
     }
 }
 
-#[expect(clippy::missing_errors_doc, reason = "the errors of every method are documented at the type")]
+#[expect(
+    clippy::missing_errors_doc,
+    reason = "the errors of every method are documented at the type"
+)]
 impl Session {
     /// Finds the session in a request's extensions: the one of the innermost layer.
     ///
@@ -640,7 +643,10 @@ pub struct SessionCookie<'a> {
     shared: &'a RequestSession,
 }
 
-#[expect(clippy::missing_errors_doc, reason = "the errors of every changing method are documented at the type")]
+#[expect(
+    clippy::missing_errors_doc,
+    reason = "the errors of every changing method are documented at the type"
+)]
 impl SessionCookie<'_> {
     /// Returns the time that is left, `cookie.maxAge`. `None`: until the browser closes.
     ///
