@@ -67,18 +67,14 @@ pub enum Lifetime {
 ///
 /// ```
 /// use express_session_core::cookie::{Cookie, Secure};
-/// # use express_session_core::{Timestamp, cookie::{InvalidAttribute, StoredCookie, print}};
-/// # let header = |cookie: Cookie, is_https: bool| {
-/// #     let now = Timestamp::from_millis(1_700_000_000_000);
-/// #     print("sid", "x", &StoredCookie::new(&cookie, now, is_https, true))
-/// # };
+/// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cookie/example.rs")); } use on::header;
 ///
 /// let auto = Cookie::new().secure(Secure::Auto);
 /// let (over_http, over_https) = (header(auto.clone(), false)?, header(auto, true)?);
 /// assert_eq!(over_http, "sid=x; Path=/; HttpOnly");
 /// assert_eq!(over_https, "sid=x; Path=/; HttpOnly; Secure");
 /// assert_eq!(Secure::from(true), Secure::Always);
-/// # Ok::<(), InvalidAttribute>(())
+/// # Ok::<(), express_session_core::cookie::InvalidAttribute>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secure {
@@ -100,17 +96,13 @@ impl From<bool> for Secure {
 ///
 /// ```
 /// use express_session_core::cookie::{Cookie, SameSite};
-/// # use express_session_core::{Timestamp, cookie::{InvalidAttribute, StoredCookie, print}};
-/// # let header = |cookie: Cookie, is_https: bool| {
-/// #     let now = Timestamp::from_millis(1_700_000_000_000);
-/// #     print("sid", "x", &StoredCookie::new(&cookie, now, is_https, true))
-/// # };
+/// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cookie/example.rs")); } use on::header;
 ///
 /// let lax = header(Cookie::new().same_site(SameSite::Lax), true)?;
 /// assert_eq!(lax, "sid=x; Path=/; HttpOnly; SameSite=Lax");
 /// let on = header(Cookie::new().same_site(true), true)?;
 /// assert_eq!(on, "sid=x; Path=/; HttpOnly; SameSite=Strict");
-/// # Ok::<(), InvalidAttribute>(())
+/// # Ok::<(), express_session_core::cookie::InvalidAttribute>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SameSite {
@@ -138,15 +130,11 @@ impl From<bool> for SameSite {
 ///
 /// ```
 /// use express_session_core::cookie::{Cookie, Priority};
-/// # use express_session_core::{Timestamp, cookie::{InvalidAttribute, StoredCookie, print}};
-/// # let header = |cookie: Cookie, is_https: bool| {
-/// #     let now = Timestamp::from_millis(1_700_000_000_000);
-/// #     print("sid", "x", &StoredCookie::new(&cookie, now, is_https, true))
-/// # };
+/// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cookie/example.rs")); } use on::header;
 ///
 /// let high = header(Cookie::new().priority(Priority::High), true)?;
 /// assert_eq!(high, "sid=x; Path=/; HttpOnly; Priority=High");
-/// # Ok::<(), InvalidAttribute>(())
+/// # Ok::<(), express_session_core::cookie::InvalidAttribute>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
@@ -162,15 +150,11 @@ impl Cookie {
     /// Creates the default settings: path `/`, `HttpOnly`, until the browser closes.
     ///
     /// ```
-    /// use express_session_core::cookie::{Cookie};
-    /// # use express_session_core::{Timestamp, cookie::{InvalidAttribute, StoredCookie, print}};
-    /// # let header = |cookie: Cookie, is_https: bool| {
-    /// #     let now = Timestamp::from_millis(1_700_000_000_000);
-    /// #     print("sid", "x", &StoredCookie::new(&cookie, now, is_https, true))
-    /// # };
+    /// use express_session_core::cookie::Cookie;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cookie/example.rs")); } use on::header;
     ///
     /// assert_eq!(header(Cookie::new(), false)?, "sid=x; Path=/; HttpOnly");
-    /// # Ok::<(), InvalidAttribute>(())
+    /// # Ok::<(), express_session_core::cookie::InvalidAttribute>(())
     /// ```
     pub fn new() -> Self {
         Self::default()
@@ -181,16 +165,12 @@ impl Cookie {
     /// A request outside the path has no session (item 19).
     ///
     /// ```
-    /// use express_session_core::cookie::{Cookie};
-    /// # use express_session_core::{Timestamp, cookie::{InvalidAttribute, StoredCookie, print}};
-    /// # let header = |cookie: Cookie, is_https: bool| {
-    /// #     let now = Timestamp::from_millis(1_700_000_000_000);
-    /// #     print("sid", "x", &StoredCookie::new(&cookie, now, is_https, true))
-    /// # };
+    /// use express_session_core::cookie::Cookie;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cookie/example.rs")); } use on::header;
     ///
     /// let cookie = Cookie::new().path("/admin");
     /// assert_eq!(header(cookie, false)?, "sid=x; Path=/admin; HttpOnly");
-    /// # Ok::<(), InvalidAttribute>(())
+    /// # Ok::<(), express_session_core::cookie::InvalidAttribute>(())
     /// ```
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = Some(path.into());
@@ -200,16 +180,12 @@ impl Cookie {
     /// Sets the domain that receives the cookie, including its subdomains. Default: only the host of the response.
     ///
     /// ```
-    /// use express_session_core::cookie::{Cookie};
-    /// # use express_session_core::{Timestamp, cookie::{InvalidAttribute, StoredCookie, print}};
-    /// # let header = |cookie: Cookie, is_https: bool| {
-    /// #     let now = Timestamp::from_millis(1_700_000_000_000);
-    /// #     print("sid", "x", &StoredCookie::new(&cookie, now, is_https, true))
-    /// # };
+    /// use express_session_core::cookie::Cookie;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cookie/example.rs")); } use on::header;
     ///
     /// let cookie = Cookie::new().domain("example.com");
     /// assert_eq!(header(cookie, false)?, "sid=x; Domain=example.com; Path=/; HttpOnly");
-    /// # Ok::<(), InvalidAttribute>(())
+    /// # Ok::<(), express_session_core::cookie::InvalidAttribute>(())
     /// ```
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
@@ -259,16 +235,12 @@ impl Cookie {
     /// Sets whether the cookie is hidden from scripts. Default `true`, which is right for almost every application.
     ///
     /// ```
-    /// use express_session_core::cookie::{Cookie};
-    /// # use express_session_core::{Timestamp, cookie::{InvalidAttribute, StoredCookie, print}};
-    /// # let header = |cookie: Cookie, is_https: bool| {
-    /// #     let now = Timestamp::from_millis(1_700_000_000_000);
-    /// #     print("sid", "x", &StoredCookie::new(&cookie, now, is_https, true))
-    /// # };
+    /// use express_session_core::cookie::Cookie;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cookie/example.rs")); } use on::header;
     ///
     /// let cookie = Cookie::new().http_only(false);
     /// assert_eq!(header(cookie, false)?, "sid=x; Path=/");
-    /// # Ok::<(), InvalidAttribute>(())
+    /// # Ok::<(), express_session_core::cookie::InvalidAttribute>(())
     /// ```
     pub fn http_only(mut self, http_only: bool) -> Self {
         self.http_only = Some(http_only);
@@ -282,16 +254,12 @@ impl Cookie {
     /// option so that it recognises the connection as secure.
     ///
     /// ```
-    /// use express_session_core::cookie::{Cookie};
-    /// # use express_session_core::{Timestamp, cookie::{InvalidAttribute, StoredCookie, print}};
-    /// # let header = |cookie: Cookie, is_https: bool| {
-    /// #     let now = Timestamp::from_millis(1_700_000_000_000);
-    /// #     print("sid", "x", &StoredCookie::new(&cookie, now, is_https, true))
-    /// # };
+    /// use express_session_core::cookie::Cookie;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cookie/example.rs")); } use on::header;
     ///
     /// let cookie = Cookie::new().secure(true);
     /// assert_eq!(header(cookie, true)?, "sid=x; Path=/; HttpOnly; Secure");
-    /// # Ok::<(), InvalidAttribute>(())
+    /// # Ok::<(), express_session_core::cookie::InvalidAttribute>(())
     /// ```
     pub fn secure(mut self, secure: impl Into<Secure>) -> Self {
         self.secure = Some(secure.into());
@@ -302,15 +270,11 @@ impl Cookie {
     ///
     /// ```
     /// use express_session_core::cookie::{Cookie, SameSite};
-    /// # use express_session_core::{Timestamp, cookie::{InvalidAttribute, StoredCookie, print}};
-    /// # let header = |cookie: Cookie, is_https: bool| {
-    /// #     let now = Timestamp::from_millis(1_700_000_000_000);
-    /// #     print("sid", "x", &StoredCookie::new(&cookie, now, is_https, true))
-    /// # };
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cookie/example.rs")); } use on::header;
     ///
     /// let cookie = Cookie::new().same_site(SameSite::Strict);
     /// assert_eq!(header(cookie, false)?, "sid=x; Path=/; HttpOnly; SameSite=Strict");
-    /// # Ok::<(), InvalidAttribute>(())
+    /// # Ok::<(), express_session_core::cookie::InvalidAttribute>(())
     /// ```
     pub fn same_site(mut self, same_site: impl Into<SameSite>) -> Self {
         self.same_site = Some(same_site.into());
@@ -320,16 +284,12 @@ impl Cookie {
     /// Sets whether an embedded site has a separate cookie for each embedding site (CHIPS). Default: not set.
     ///
     /// ```
-    /// use express_session_core::cookie::{Cookie};
-    /// # use express_session_core::{Timestamp, cookie::{InvalidAttribute, StoredCookie, print}};
-    /// # let header = |cookie: Cookie, is_https: bool| {
-    /// #     let now = Timestamp::from_millis(1_700_000_000_000);
-    /// #     print("sid", "x", &StoredCookie::new(&cookie, now, is_https, true))
-    /// # };
+    /// use express_session_core::cookie::Cookie;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cookie/example.rs")); } use on::header;
     ///
     /// let cookie = Cookie::new().secure(true).partitioned(true);
     /// assert_eq!(header(cookie, true)?, "sid=x; Path=/; HttpOnly; Secure; Partitioned");
-    /// # Ok::<(), InvalidAttribute>(())
+    /// # Ok::<(), express_session_core::cookie::InvalidAttribute>(())
     /// ```
     pub fn partitioned(mut self, partitioned: bool) -> Self {
         self.partitioned = Some(partitioned);
@@ -340,15 +300,11 @@ impl Cookie {
     ///
     /// ```
     /// use express_session_core::cookie::{Cookie, Priority};
-    /// # use express_session_core::{Timestamp, cookie::{InvalidAttribute, StoredCookie, print}};
-    /// # let header = |cookie: Cookie, is_https: bool| {
-    /// #     let now = Timestamp::from_millis(1_700_000_000_000);
-    /// #     print("sid", "x", &StoredCookie::new(&cookie, now, is_https, true))
-    /// # };
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cookie/example.rs")); } use on::header;
     ///
     /// let cookie = Cookie::new().priority(Priority::Low);
     /// assert_eq!(header(cookie, false)?, "sid=x; Path=/; HttpOnly; Priority=Low");
-    /// # Ok::<(), InvalidAttribute>(())
+    /// # Ok::<(), express_session_core::cookie::InvalidAttribute>(())
     /// ```
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priority = Some(priority);
@@ -356,27 +312,12 @@ impl Cookie {
     }
 
     /// Returns the path that decides which requests have a session.
-    ///
-    /// ```
-    /// use express_session_core::cookie::Cookie;
-    ///
-    /// assert_eq!(Cookie::new().session_path(), "/");
-    /// assert_eq!(Cookie::new().path("/admin").session_path(), "/admin");
-    /// ```
     #[must_use]
     pub fn session_path(&self) -> &str {
         self.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/")
     }
 
     /// Checks whether browsers refuse this cookie: `SameSite=None` without `Secure`.
-    ///
-    /// ```
-    /// use express_session_core::cookie::{Cookie, SameSite};
-    ///
-    /// let cookie = Cookie::new().same_site(SameSite::None);
-    /// assert!(cookie.is_same_site_none_without_secure());
-    /// assert!(!cookie.secure(true).is_same_site_none_without_secure());
-    /// ```
     #[must_use]
     pub fn is_same_site_none_without_secure(&self) -> bool {
         self.same_site == Some(SameSite::None) && matches!(self.secure, None | Some(Secure::Never))
@@ -387,14 +328,6 @@ impl Cookie {
     /// # Errors
     ///
     /// [`InvalidAttribute`] names the first setting that cannot be written, and its value.
-    ///
-    /// ```
-    /// use express_session_core::cookie::Cookie;
-    ///
-    /// assert!(Cookie::new().path("/admin").validate().is_ok());
-    /// let refused = Cookie::new().path("/; Secure").validate().unwrap_err();
-    /// assert_eq!(refused.attribute(), "path");
-    /// ```
     pub fn validate(&self) -> Result<(), InvalidAttribute> {
         if let Some(path) = &self.path {
             check_path(path)?;

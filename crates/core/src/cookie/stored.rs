@@ -212,18 +212,6 @@ impl StoredCookie {
     }
 
     /// Returns the JSON that express-session stores: in its order of keys, and without missing fields (item 64).
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, StoredCookie};
-    ///
-    /// # let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let cookie = StoredCookie::new(&Cookie::new(), now, false, true);
-    /// assert_eq!(
-    ///     cookie.text(),
-    ///     r#"{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}"#,
-    /// );
-    /// ```
     #[must_use]
     pub fn text(&self) -> String {
         let mut out = String::with_capacity(128);
@@ -258,17 +246,6 @@ impl StoredCookie {
     }
 
     /// Returns the time at which a store expires the record, or `None` for the store's own default.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, StoredCookie};
-    ///
-    /// # let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
-    /// assert_eq!(cookie.deadline(), None);
-    /// cookie.set_expires(Some(now.into()), now);
-    /// assert_eq!(cookie.deadline(), Some(now));
-    /// ```
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         match self.expires {
@@ -280,17 +257,6 @@ impl StoredCookie {
 
     /// Checks whether `expires` is not `null`, so that a modified session is sent to the browser (item 40). This includes an
     /// invalid date and `false`.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, StoredCookie};
-    ///
-    /// # let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
-    /// assert!(!cookie.has_expiry());
-    /// cookie.set_expires(Some(now.into()), now);
-    /// assert!(cookie.has_expiry());
-    /// ```
     #[must_use]
     pub fn has_expiry(&self) -> bool {
         !self.expires.is_nullish()
@@ -298,19 +264,6 @@ impl StoredCookie {
 
     /// Checks whether two cookies differ in the attributes or in the original max age, which a handler can change. A reset
     /// of the expiry alone is not a difference.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, StoredCookie};
-    ///
-    /// # let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let mut cookie = StoredCookie::new(&Cookie::new(), now, false, true);
-    /// let before = cookie.clone();
-    /// cookie.reset_expiry(now);
-    /// assert!(!cookie.is_changed_from(&before));
-    /// cookie.set_secure(true);
-    /// assert!(cookie.is_changed_from(&before));
-    /// ```
     #[must_use]
     pub fn is_changed_from(&self, other: &Self) -> bool {
         let has_same_settings =

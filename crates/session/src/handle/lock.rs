@@ -46,12 +46,10 @@ impl Session {
     ///     }
     ///     lock.unlock().await
     /// }
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// # pay(session.clone()).await?;
     /// # assert_eq!(session.get("paid")?, Some(true));
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors
@@ -71,16 +69,14 @@ impl SessionLock {
     /// Saves the changes and releases the lock. Costs one call of the store, and one more to save.
     ///
     /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// let lock = session.lock().await?;
     /// session.insert("seats", ["12A"])?;
     /// lock.unlock().await?;
     /// // The next holder of the lock finds the seat.
     /// session.reload().await?;
     /// assert_eq!(session.get("seats")?, Some(["12A".to_owned()]));
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors
@@ -94,8 +90,7 @@ impl SessionLock {
     /// Renews the lease, for a section that takes long. Costs one call of the store.
     ///
     /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// let lock = session.lock().await?;
     /// for step in 0..3 {
     ///     // … takes most of the lease …

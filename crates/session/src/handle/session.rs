@@ -35,11 +35,9 @@ use crate::request::{RequestSession, insert};
 ///     session.insert("items", &items)?;
 ///     Ok(Html(format!("{} items", items.len())))
 /// }
-/// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-/// # on::visit(async |session| {
+/// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
 /// assert_eq!(cart(session).await?.0, "1 items");
-/// # Ok(())
-/// # });
+/// # Ok(()) });
 /// ```
 ///
 /// | here | express-session |
@@ -126,6 +124,10 @@ impl fmt::Debug for LazySession {
     }
 }
 
+#[expect(
+    clippy::missing_errors_doc,
+    reason = "the errors of every method are documented at the type"
+)]
 impl Session {
     /// Finds the session in a request's extensions: the one of the innermost layer.
     ///
@@ -206,12 +208,10 @@ impl Session {
     /// A new session has its id from the start, though it is stored only when something is put into it.
     ///
     /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// assert_eq!(session.id().as_str().len(), 32);
     /// assert_eq!(format!("{:?}", session.id()), "SessionId(redacted)");
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "a loaded session has an id, and keeps one")]
@@ -223,14 +223,12 @@ impl Session {
     /// Reads a member, or returns `None` where there is none.
     ///
     /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// session.insert("views", 1)?;
     /// assert_eq!(session.get::<u32>("views")?, Some(1));
     /// assert_eq!(session.get::<u32>("visits")?, None);
     /// assert!(session.get::<String>("views").is_err());
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors
@@ -246,15 +244,13 @@ impl Session {
     /// ```
     /// use express_session::ErrorKind;
     ///
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// session.insert("items", ["apple", "pear"])?;
     /// assert_eq!(session.get("items")?, Some(vec!["apple".to_owned(), "pear".to_owned()]));
     ///
     /// let reserved = session.insert("cookie", 1).unwrap_err();
     /// assert_eq!(reserved.kind(), ErrorKind::ReservedName);
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors
@@ -273,18 +269,12 @@ impl Session {
     /// Removes a member, and returns whether there was one.
     ///
     /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// session.insert("views", 1)?;
     /// assert!(session.remove("views")?);
     /// assert!(!session.remove("views")?);
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of every method.
     pub fn remove(&self, key: &str) -> Result<bool, Error> {
         self.shared.change(|session| {
             session.overwrite(key);
@@ -295,13 +285,11 @@ impl Session {
     /// Removes a member and returns its value: what a flash message needs.
     ///
     /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// session.insert("flash", "saved")?;
     /// assert_eq!(session.take("flash")?, Some("saved".to_owned()));
     /// assert_eq!(session.take::<String>("flash")?, None);
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors
@@ -331,11 +319,9 @@ impl Session {
     ///     })?;
     ///     Ok(format!("{} items", items.len()))
     /// }
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// assert_eq!(add(session).await?, "1 items");
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors
@@ -359,12 +345,10 @@ impl Session {
     /// Checks whether there is such a member.
     ///
     /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// session.insert("user", "bob")?;
     /// assert!(session.contains("user") && !session.contains("admin"));
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     #[must_use]
     pub fn contains(&self, key: &str) -> bool {
@@ -374,14 +358,12 @@ impl Session {
     /// Returns the names of the members, in the order in which JavaScript has them. Empty once the session is over.
     ///
     /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// for key in ["b", "10", "9"] {
     ///     session.insert(key, true)?;
     /// }
     /// assert_eq!(session.keys(), ["9", "10", "b"]);
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     #[must_use]
     pub fn keys(&self) -> Vec<String> {
@@ -390,31 +372,12 @@ impl Session {
     }
 
     /// Counts the members, without the cookie.
-    ///
-    /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
-    /// session.insert("views", 1)?;
-    /// assert_eq!(session.len(), 1);
-    /// # Ok(())
-    /// # });
-    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.shared.read(|session| session.document.len()).unwrap_or(0)
     }
 
     /// Checks whether there is no member.
-    ///
-    /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
-    /// assert!(session.is_empty());
-    /// session.insert("views", 1)?;
-    /// assert!(!session.is_empty());
-    /// # Ok(())
-    /// # });
-    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -423,18 +386,12 @@ impl Session {
     /// Removes every member; the session and its id stay.
     ///
     /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// session.insert("views", 1)?;
     /// session.clear()?;
     /// assert!(session.is_empty());
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of every method.
     pub fn clear(&self) -> Result<(), Error> {
         self.shared.change(|session| {
             for key in session.document.keys().map(String::from).collect::<Vec<_>>() {
@@ -454,18 +411,12 @@ impl Session {
     /// ```
     /// use express_session::ErrorKind;
     ///
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// session.insert("views", 1)?;
     /// session.unset()?;
     /// assert_eq!(session.get::<u32>("views").unwrap_err().kind(), ErrorKind::Ended);
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of every method.
     pub fn unset(&self) -> Result<(), Error> {
         self.shared.unset()
     }
@@ -475,12 +426,10 @@ impl Session {
     /// ```
     /// use std::time::Duration;
     ///
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// session.cookie().set_max_age(Duration::from_secs(60))?;
     /// assert_eq!(session.cookie().original_max_age(), Some(Duration::from_secs(60)));
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     #[must_use]
     pub fn cookie(&self) -> SessionCookie<'_> {
@@ -494,15 +443,13 @@ impl Session {
     /// makes no further call.
     ///
     /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// session.insert("order", 42)?;
     /// session.save().await?;
     /// // Another process that learns of the order from here on finds it in the store.
     /// session.reload().await?;
     /// assert_eq!(session.get("order")?, Some(42));
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors
@@ -518,15 +465,13 @@ impl Session {
     /// Loads the record again and drops what was changed since. Costs one call of the store.
     ///
     /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// session.insert("views", 1)?;
     /// session.save().await?;
     /// session.insert("views", 2)?;
     /// session.reload().await?;
     /// assert_eq!(session.get("views")?, Some(1));
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors
@@ -552,15 +497,13 @@ impl Session {
     ///     session.insert("user", "bob")?;
     ///     session.insert("cart", cart)
     /// }
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// # session.insert("cart", ["apple"])?;
     /// # let before = session.id();
     /// # login(session.clone()).await?;
     /// assert_ne!(session.id(), before);
     /// assert_eq!(session.keys(), ["user", "cart"]);
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors
@@ -578,13 +521,11 @@ impl Session {
     /// ```
     /// use express_session::ErrorKind;
     ///
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// session.insert("user", "bob")?;
     /// session.destroy().await?;
     /// assert_eq!(session.insert("user", "eve").unwrap_err().kind(), ErrorKind::Ended);
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors
@@ -615,8 +556,7 @@ impl Session {
     /// assert_eq!(session.cookie().max_age(), Some(Duration::from_secs(40)));
     /// session.touch().await?;
     /// assert_eq!(session.cookie().max_age(), Some(Duration::from_secs(60)));
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors
@@ -630,13 +570,11 @@ impl Session {
     /// goes on without it ([`Outage::Continue`](crate::Outage::Continue)), nor after the session has ended.
     ///
     /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// assert!(session.is_persisted());
     /// session.destroy().await?;
     /// assert!(!session.is_persisted());
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     #[must_use]
     pub fn is_persisted(&self) -> bool {
@@ -691,12 +629,10 @@ where
 /// async fn remember(session: Session) -> Result<(), Error> {
 ///     session.cookie().set_max_age(Duration::from_secs(30 * 24 * 3600))
 /// }
-/// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-/// # on::visit(async |session| {
+/// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
 /// # remember(session.clone()).await?;
 /// assert_eq!(session.cookie().original_max_age(), Some(Duration::from_secs(30 * 24 * 3600)));
-/// # Ok(())
-/// # });
+/// # Ok(()) });
 /// ```
 ///
 /// # Errors
@@ -707,6 +643,10 @@ pub struct SessionCookie<'a> {
     shared: &'a RequestSession,
 }
 
+#[expect(
+    clippy::missing_errors_doc,
+    reason = "the errors of every changing method are documented at the type"
+)]
 impl SessionCookie<'_> {
     /// Returns the time that is left, `cookie.maxAge`. `None`: until the browser closes.
     ///
@@ -723,8 +663,7 @@ impl SessionCookie<'_> {
     /// # on::Browser::new(layer).visit(async |session| {
     /// clock.advance(Duration::from_secs(20));
     /// assert_eq!(session.cookie().max_age(), Some(Duration::from_secs(40)));
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     #[must_use]
     pub fn max_age(&self) -> Option<Duration> {
@@ -733,135 +672,54 @@ impl SessionCookie<'_> {
     }
 
     /// Returns the time the session lives from each request on, `cookie.originalMaxAge`.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
-    /// assert_eq!(session.cookie().original_max_age(), None);
-    /// session.cookie().set_max_age(Duration::from_secs(60))?;
-    /// assert_eq!(session.cookie().original_max_age(), Some(Duration::from_secs(60)));
-    /// # Ok(())
-    /// # });
-    /// ```
     #[must_use]
     pub fn original_max_age(&self) -> Option<Duration> {
         self.read(StoredCookie::original_max_age)
     }
 
     /// Returns the end of the session, `cookie.expires`. `None`: until the browser closes.
-    ///
-    /// ```
-    /// use std::time::{Duration, UNIX_EPOCH};
-    ///
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
-    /// assert_eq!(session.cookie().expires(), None);
-    /// let end = UNIX_EPOCH + Duration::from_secs(4_000_000_000);
-    /// session.cookie().set_expires(end)?;
-    /// assert_eq!(session.cookie().expires(), Some(end));
-    /// # Ok(())
-    /// # });
-    /// ```
     #[must_use]
     pub fn expires(&self) -> Option<SystemTime> {
         self.read(StoredCookie::expires)
     }
 
     /// Returns the path.
-    ///
-    /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
-    /// assert_eq!(session.cookie().path().as_deref(), Some("/"));
-    /// # Ok(())
-    /// # });
-    /// ```
     #[must_use]
     pub fn path(&self) -> Option<String> {
         self.read(|cookie| cookie.path().map(str::to_owned))
     }
 
     /// Returns the domain.
-    ///
-    /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
-    /// assert_eq!(session.cookie().domain(), None);
-    /// # Ok(())
-    /// # });
-    /// ```
     #[must_use]
     pub fn domain(&self) -> Option<String> {
         self.read(|cookie| cookie.domain().map(str::to_owned))
     }
 
     /// Checks whether scripts are kept from the cookie.
-    ///
-    /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
-    /// assert!(session.cookie().http_only());
-    /// # Ok(())
-    /// # });
-    /// ```
     #[must_use]
     pub fn http_only(&self) -> bool {
         self.read(|cookie| Some(cookie.http_only())).unwrap_or(false)
     }
 
     /// Checks whether the cookie is for HTTPS only.
-    ///
-    /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
-    /// assert!(!session.cookie().secure());
-    /// # Ok(())
-    /// # });
-    /// ```
     #[must_use]
     pub fn secure(&self) -> bool {
         self.read(|cookie| Some(cookie.secure())).unwrap_or(false)
     }
 
     /// Returns the `SameSite` attribute.
-    ///
-    /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
-    /// assert_eq!(session.cookie().same_site(), None);
-    /// # Ok(())
-    /// # });
-    /// ```
     #[must_use]
     pub fn same_site(&self) -> Option<SameSite> {
         self.read(StoredCookie::same_site)
     }
 
     /// Checks whether the cookie is partitioned.
-    ///
-    /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
-    /// assert!(!session.cookie().partitioned());
-    /// # Ok(())
-    /// # });
-    /// ```
     #[must_use]
     pub fn partitioned(&self) -> bool {
         self.read(|cookie| Some(cookie.partitioned())).unwrap_or(false)
     }
 
     /// Returns the priority.
-    ///
-    /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
-    /// assert_eq!(session.cookie().priority(), None);
-    /// # Ok(())
-    /// # });
-    /// ```
     #[must_use]
     pub fn priority(&self) -> Option<Priority> {
         self.read(StoredCookie::priority)
@@ -872,20 +730,14 @@ impl SessionCookie<'_> {
     /// ```
     /// use std::time::Duration;
     ///
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// let cookie = session.cookie();
     /// cookie.set_max_age(Duration::from_secs(60))?;
     /// assert_eq!(cookie.original_max_age(), Some(Duration::from_secs(60)));
     /// cookie.set_max_age(None)?;
     /// assert_eq!(cookie.original_max_age(), None);
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of every changing method.
     pub fn set_max_age(&self, max_age: impl Into<Option<Duration>>) -> Result<(), Error> {
         let now = self.shared.now();
         self.change(|cookie| cookie.set_max_age(max_age.into(), now))
@@ -896,20 +748,14 @@ impl SessionCookie<'_> {
     /// ```
     /// use std::time::{Duration, UNIX_EPOCH};
     ///
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// let end = UNIX_EPOCH + Duration::from_secs(4_000_000_000);
     /// session.cookie().set_expires(end)?;
     /// assert_eq!(session.cookie().expires(), Some(end));
     /// session.cookie().set_expires(None)?;
     /// assert_eq!(session.cookie().expires(), None);
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of every changing method.
     pub fn set_expires(&self, expires: impl Into<Option<SystemTime>>) -> Result<(), Error> {
         let now = self.shared.now();
         self.change(|cookie| cookie.set_expires(expires.into(), now))
@@ -920,14 +766,12 @@ impl SessionCookie<'_> {
     /// ```
     /// use express_session::ErrorKind;
     ///
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// session.cookie().set_path("/admin")?;
     /// assert_eq!(session.cookie().path().as_deref(), Some("/admin"));
     /// let refused = session.cookie().set_path("/; Secure").unwrap_err();
     /// assert_eq!(refused.kind(), ErrorKind::InvalidCookie);
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors
@@ -941,14 +785,12 @@ impl SessionCookie<'_> {
     /// Sets or removes the domain.
     ///
     /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// session.cookie().set_domain("example.com")?;
     /// assert_eq!(session.cookie().domain().as_deref(), Some("example.com"));
     /// session.cookie().set_domain(None)?;
     /// assert_eq!(session.cookie().domain(), None);
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors
@@ -963,17 +805,11 @@ impl SessionCookie<'_> {
     /// Sets whether scripts are kept from the cookie.
     ///
     /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// session.cookie().set_http_only(false)?;
     /// assert!(!session.cookie().http_only());
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of every changing method.
     pub fn set_http_only(&self, http_only: bool) -> Result<(), Error> {
         self.change(|cookie| cookie.set_http_only(http_only))
     }
@@ -981,17 +817,11 @@ impl SessionCookie<'_> {
     /// Sets whether the cookie is for HTTPS only.
     ///
     /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// session.cookie().set_secure(true)?;
     /// assert!(session.cookie().secure());
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of every changing method.
     pub fn set_secure(&self, secure: bool) -> Result<(), Error> {
         self.change(|cookie| cookie.set_secure(secure))
     }
@@ -1001,12 +831,10 @@ impl SessionCookie<'_> {
     /// ```
     /// use express_session::SameSite;
     ///
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// session.cookie().set_same_site(SameSite::Strict)?;
     /// assert_eq!(session.cookie().same_site(), Some(SameSite::Strict));
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors
@@ -1024,17 +852,11 @@ impl SessionCookie<'_> {
     /// Sets whether the cookie is partitioned.
     ///
     /// ```
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// session.cookie().set_partitioned(true)?;
     /// assert!(session.cookie().partitioned());
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of every changing method.
     pub fn set_partitioned(&self, partitioned: bool) -> Result<(), Error> {
         self.change(|cookie| cookie.set_partitioned(partitioned))
     }
@@ -1044,17 +866,11 @@ impl SessionCookie<'_> {
     /// ```
     /// use express_session::Priority;
     ///
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// session.cookie().set_priority(Priority::High)?;
     /// assert_eq!(session.cookie().priority(), Some(Priority::High));
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of every changing method.
     pub fn set_priority(&self, priority: impl Into<Option<Priority>>) -> Result<(), Error> {
         self.change(|cookie| cookie.set_priority(priority.into()))
     }

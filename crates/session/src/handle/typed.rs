@@ -33,11 +33,9 @@ use crate::{LazySession, Session};
 ///     let cart = cart.update(|cart| cart.items.push("apple".to_owned()))?;
 ///     Ok(format!("{} items", cart.items.len()))
 /// }
-/// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-/// # on::visit(async |session| {
+/// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
 /// assert_eq!(add(Typed::new(session)).await?, "1 items");
-/// # Ok(())
-/// # });
+/// # Ok(()) });
 /// ```
 ///
 /// With `#[serde(default)]` on the struct, a record that was stored before a field was added is read as
@@ -60,8 +58,7 @@ impl<T> Typed<T> {
     /// # on::visit(async |session| {
     /// let cart = Typed::<Cart>::new(session);
     /// assert!(cart.read()?.items.is_empty());
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     #[must_use]
     pub fn new(session: Session) -> Self {
@@ -81,8 +78,7 @@ impl<T> Typed<T> {
     /// let cart = Typed::<Cart>::new(session);
     /// cart.update(|cart| cart.items.push("apple".to_owned()))?;
     /// assert_eq!(cart.session().keys(), ["items"]);
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     #[must_use]
     pub fn session(&self) -> &Session {
@@ -104,8 +100,7 @@ impl<T: Serialize + DeserializeOwned + Default> Typed<T> {
     /// session.insert("items", ["apple"])?;
     /// let cart = Typed::<Cart>::new(session);
     /// assert_eq!(cart.read()?.items, ["apple"]);
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors
@@ -132,8 +127,7 @@ impl<T: Serialize + DeserializeOwned + Default> Typed<T> {
     /// let cart = Typed::<Cart>::new(session.clone());
     /// cart.write(&Cart { items: vec!["apple".to_owned()] })?;
     /// assert_eq!(session.keys(), ["user", "items"]);
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors
@@ -167,8 +161,7 @@ impl<T: Serialize + DeserializeOwned + Default> Typed<T> {
     /// let cart = Typed::<Cart>::new(session);
     /// let now = cart.update(|cart| cart.items.push("apple".to_owned()))?;
     /// assert_eq!(now.items, ["apple"]);
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors

@@ -235,11 +235,9 @@ impl SessionLayer {
     ///     # "x".to_owned()
     /// }
     /// let layer = SessionLayer::new("keyboard cat").genid(|_| format!("web-{}", unguessable()));
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
-    /// # on::Browser::new(layer).visit(async |session| {
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::Browser::new(layer).visit(async |session| {
     /// assert!(session.id().as_str().starts_with("web-"));
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// ```
     pub fn genid<F>(self, genid: F) -> Self
     where
@@ -454,8 +452,7 @@ impl SessionLayer {
     /// // A visitor comes back, and the handler asks for the session all the same:
     /// # let set_cookie = browser.visit(async |session| {
     /// assert!(!session.is_persisted());
-    /// # Ok(())
-    /// # });
+    /// # Ok(()) });
     /// # assert_eq!(set_cookie, None);
     /// ```
     pub fn outage(self, outage: Outage) -> Self {
@@ -468,27 +465,12 @@ impl SessionLayer {
     /// They are never stored: a session that has ended stays so (departure 16). The request is answered
     /// as the handler says, without a cookie, or else ([`LateWrite::Refuse`]) with 409 Conflict, so that a
     /// client does not take for done what has been dropped.
-    ///
-    /// ```
-    /// use express_session::{LateWrite, SessionLayer};
-    ///
-    /// let layer = SessionLayer::new("keyboard cat").late_write(LateWrite::Refuse);
-    /// assert!(layer.build().is_ok());
-    /// ```
     pub fn late_write(self, late_write: LateWrite) -> Self {
         self.with(|options| options.policy.late_write = late_write)
     }
 
     /// Sets how long [`Session::lock`](crate::Session::lock) waits while another request has the lock.
     /// Default 10 s.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use express_session::SessionLayer;
-    ///
-    /// let layer = SessionLayer::new("keyboard cat").lock_wait(Duration::from_secs(2));
-    /// assert!(layer.build().is_ok());
-    /// ```
     pub fn lock_wait(self, limit: Duration) -> Self {
         self.with(|options| options.lock_wait = limit)
     }
