@@ -354,7 +354,12 @@ mod tests {
         assert_eq!(named(&[]).unwrap(), Departures::none());
         let one = named(&["saveBeforeResponse"]).unwrap();
         assert_eq!(one, Departures::none().save_before_response(true));
-        assert!(named(&["save_before_response"]).unwrap_err().reason.contains("none of pathMatch"));
+        assert!(
+            named(&["save_before_response"])
+                .unwrap_err()
+                .reason
+                .contains("is not one of pathMatch")
+        );
         assert!(named(&["mergeChanges"]).unwrap_err().reason.contains("no conditional writes"));
     }
 
