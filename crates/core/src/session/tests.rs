@@ -1148,3 +1148,345 @@ fn cookie_is_taken_from_the_store_unless_the_request_has_changed_it() {
         assert_eq!(state.readable().unwrap().cookie.path(), Some(path));
     }
 }
+
+/// Begins a save, lets `meanwhile` change the session while the store is busy, and ends the save.
+fn save_while(state: &mut SessionState, context: &Context<'_>, meanwhile: &[Change]) {
+    let mut save = SaveMachine::new(NOW);
+    let mut next = save.start(state, context, false).unwrap();
+    meanwhile.iter().for_each(|change| apply(state, *change));
+    while !matches!(next, Next::Done) {
+        let answer = match next {
+            Next::Call(StoreCall::Update { record, .. }) => {
+                Answer::Updated(Ok(Updated::Done(Revision::of_text(&record.text))))
+            }
+            Next::Rebase(rebase) => Answer::Rebased(Box::new(rebase.run().unwrap())),
+            other => panic!("{other:?}"),
+        };
+        next = save.resume(state, context, answer).unwrap();
+    }
+}
+
+#[test]
+fn changes_around_a_save_are_put_onto_another_requests_value_by_the_table() {
+    use Change::{Increment, Insert};
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    // Before the save, while the store is busy, after it; the value of the session, and on top of 50.
+    for (before, meanwhile, after, value_now, merged) in [
+        (&[Increment][..], &[][..], &[][..], 4, 50),
+        (&[Increment], &[Increment], &[], 5, 51),
+        (&[Increment], &[], &[Increment], 5, 51),
+        (&[Increment], &[Increment], &[Increment], 6, 52),
+        (&[Insert(9)], &[Increment], &[], 10, 51),
+        (&[Insert(9), Increment], &[Increment], &[], 11, 51),
+        (&[Increment], &[Insert(9), Increment], &[], 10, 10),
+        (&[Increment], &[Insert(9)], &[Increment], 10, 10),
+        (&[Insert(9)], &[], &[Increment], 10, 51),
+        (&[Insert(9)], &[], &[], 9, 50),
+    ] {
+        let row = (before, meanwhile, after);
+        let mut state = session_of(&text(r#""views":3"#), &context);
+        before.iter().for_each(|change| apply(&mut state, *change));
+        save_while(&mut state, &context, meanwhile);
+        after.iter().for_each(|change| apply(&mut state, *change));
+        assert_eq!(value(&state, "views"), Some(value_now), "{row:?}");
+        assert_eq!(state.is_unsaved(), !(meanwhile.is_empty() && after.is_empty()), "{row:?}");
+        resolve(&mut state, &context, &text(r#""views":50"#)).unwrap();
+        assert_eq!(value(&state, "views"), Some(merged), "{row:?}");
+    }
+}
+
+#[test]
+fn reload_while_a_rebase_runs_wins() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let mut state = session_of(&text(r#""views":1"#), &context);
+    increment(&mut state, "views");
+    let theirs = loaded(&text(r#""views":5"#));
+    let resolution = Resolution::of(&state, &context, &theirs, NOW).unwrap();
+    let rebased = resolution.begin(&mut state).unwrap().run().unwrap();
+    state.finish_reload(&context, &loaded(&text(r#""views":7"#)), NOW).unwrap();
+    assert!(!resolution.finish(&mut state, rebased));
+    assert_eq!(value(&state, "views"), Some(7));
+}
+
+#[test]
+fn entry_goes_onto_the_batch_or_onto_the_latest_record() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let first = text(r#""views":0"#);
+    let mut batch = WriteBatch::default();
+    let add_entry = |batch: &mut WriteBatch, text: &str| {
+        let mut state = session_of(text, &context);
+        increment(&mut state, "views");
+        let draft = state.begin_batch_entry(&context, batch, NOW).unwrap().unwrap();
+        draft.add_to(batch, &context).unwrap();
+    };
+    let stored = |views: i64| text(&format!(r#""views":{views}"#));
+    // Nothing is known: the entry goes onto the record that its request knows.
+    add_entry(&mut batch, &first);
+    assert!(batch.has_write() && !batch.is_begun());
+    // A second entry goes on top of the first one.
+    add_entry(&mut batch, &first);
+    let flush = batch.begin_flush().unwrap();
+    assert!(batch.is_begun());
+    assert_eq!(&*flush.record.text, stored(2));
+    assert_eq!(flush.expected, Revision::of_text(&first));
+    batch.end_flush(flush, Ok(Updated::Done(Revision::of_text(&stored(2)))));
+    assert!(!batch.has_write() && !batch.is_begun() && batch.begin_flush().is_none());
+    // A request that knows an older record goes onto the latest, and one that knows the latest too.
+    for (known, views) in [(first, 3), (stored(3), 4)] {
+        add_entry(&mut batch, &known);
+        let flush = batch.begin_flush().unwrap();
+        assert_eq!(&*flush.record.text, stored(views));
+        assert_eq!(flush.expected, Revision::of_text(&stored(views - 1)));
+        let revision = Revision::of_text(&stored(views));
+        batch.end_flush(flush, Ok(Updated::Done(revision)));
+    }
+}
+
+#[test]
+fn write_that_another_request_had_begun_is_recognised_by_its_text() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let first = text(r#""views":0"#);
+    for (was_begun, is_own, expected) in [
+        (false, true, "certain"),
+        (false, false, "certain"),
+        (true, true, "stored"),
+        (true, false, "uncertain"),
+    ] {
+        let mut batch = WriteBatch::default();
+        let mut state = session_of(&first, &context);
+        increment(&mut state, "views");
+        let draft = state.begin_batch_entry(&context, &batch, NOW).unwrap().unwrap();
+        let entry = draft.add_to(&mut batch, &context).unwrap();
+        state.note_batch_entry(&entry);
+        if was_begun {
+            // The request that began to write is dropped.
+            drop(batch.begin_flush().unwrap());
+        }
+        let flush = batch.begin_flush().unwrap();
+        let theirs = if is_own { flush.record.text.to_string() } else { text(r#""views":9"#) };
+        let outcome = batch.end_flush(flush, Ok(Updated::Conflict(loaded(&theirs))));
+        let named = match outcome {
+            BatchOutcome::Stored(_) => "stored",
+            BatchOutcome::Overtaken { is_certain: true, .. } => "certain",
+            BatchOutcome::Overtaken { is_certain: false, .. } => "uncertain",
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(named, expected, "{was_begun} {is_own}");
+        // A write that is certainly not applied leaves no doubt behind.
+        let resolved = |state: &mut SessionState| resolve(state, &context, &text(r#""views":9"#));
+        assert!(matches!(resolved(&mut state), Err(Error::Conflict)));
+        state.revoke_batch_entry(&entry);
+        resolved(&mut state).unwrap();
+        assert_eq!(value(&state, "views"), Some(10));
+    }
+}
+
+#[test]
+fn entry_has_the_cookie_of_the_batch_unless_its_request_has_changed_it() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let first = text(r#""views":0"#);
+    for (is_changed, path) in [(false, "/first"), (true, "/second")] {
+        let mut batch = WriteBatch::default();
+        for (change, path) in [(true, "/first"), (is_changed, "/second")] {
+            let mut state = session_of(&first, &context);
+            increment(&mut state, "views");
+            if change {
+                state.change(|session| session.cookie.set_path(path)).unwrap();
+            }
+            let draft = state.begin_batch_entry(&context, &batch, NOW).unwrap().unwrap();
+            draft.add_to(&mut batch, &context).unwrap();
+        }
+        let written = batch.begin_flush().unwrap().record.text;
+        assert!(written.contains(&format!(r#""path":"{path}""#)), "{written}");
+    }
+}
+
+#[test]
+fn plan_resets_the_expiry_and_is_committed_by_the_table() {
+    const LATER: Timestamp = Timestamp::from_millis(1_700_000_060_000);
+    let policy = Policy::default();
+    let presented = id();
+    let context = Context { presented: Some(&presented), ..Context::new(&policy, "sid") };
+    let minute = text(r#""views":1"#).replace(
+        r#""originalMaxAge":null,"expires":null"#,
+        r#""originalMaxAge":60000,"expires":"2023-11-14T22:14:20.000Z""#,
+    );
+    for (store, cookie, is_reset, is_printed) in [
+        (StoreAction::Keep, CookieAction::Keep, false, false),
+        (StoreAction::Keep, CookieAction::Withhold, false, false),
+        (StoreAction::Keep, CookieAction::Send, true, true),
+        (StoreAction::Destroy, CookieAction::Expire, false, true),
+        (StoreAction::Touch, CookieAction::Keep, true, false),
+        (StoreAction::Write, CookieAction::Keep, true, false),
+        (StoreAction::Write, CookieAction::Send, true, true),
+    ] {
+        let plan = crate::decide::Plan { store, cookie };
+        for is_observed in [true, false] {
+            let row = format!("{plan:?} {is_observed}");
+            let mut state = session_of(&minute, &context);
+            increment(&mut state, "views");
+            let before = state.readable().unwrap().cookie.deadline();
+            let end = state.begin_plan(plan, LATER, is_observed);
+            let after = state.readable().unwrap().cookie.deadline();
+            assert_eq!(before != after, is_reset, "{row}");
+            assert_eq!(state.cookie_to_print(plan, LATER).is_some(), is_printed, "{row}");
+            // Of a write, only its save knows what the store has.
+            state.finish_plan(&end);
+            let is_noted = is_observed && store != StoreAction::Write;
+            let again = state.plan(&context, LATER).unwrap().0;
+            let is_left_alone =
+                again.store == StoreAction::Keep && again.cookie == CookieAction::Keep;
+            assert_eq!(is_left_alone, is_noted, "{row}: {again:?}");
+        }
+        let mut degraded = session_of(&minute, &context);
+        degraded.degrade();
+        assert!(degraded.cookie_to_print(plan, LATER).is_none());
+    }
+}
+
+#[test]
+fn failure_is_that_of_the_step_that_the_plan_takes() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    for (store, is_requested, step) in [
+        (StoreAction::Keep, true, Step::Touch),
+        (StoreAction::Touch, true, Step::Touch),
+        (StoreAction::Write, true, Step::Write),
+        (StoreAction::Write, false, Step::WriteUnasked),
+        (StoreAction::Destroy, true, Step::Destroy),
+    ] {
+        let mut state = SessionState::default();
+        state.begin_load(if is_requested { Step::Load } else { Step::LoadUnasked });
+        let found = LoadedAndTouched { loaded: loaded(&text(r#""views":1"#)), is_touched: true };
+        state.begin_loaded(&context, id(), &found, NOW).unwrap();
+        let plan = crate::decide::Plan { store, cookie: CookieAction::Keep };
+        assert_eq!(state.failed_step(plan), step);
+    }
+}
+
+#[test]
+fn late_session_that_is_stored_all_the_same_needs_no_warning() {
+    let policy = Policy { save_uninitialized: true, ..express() };
+    let context = Context::new(&policy, "sid");
+    let mut state = SessionState::default();
+    state.begin_new(id(), cookie());
+    state.headers_left(false);
+    increment(&mut state, "views");
+    let (plan, withheld) = state.plan(&context, NOW).unwrap();
+    assert_eq!((plan.store, plan.cookie), (StoreAction::Write, CookieAction::Withhold));
+    assert_eq!(withheld, None);
+}
+
+#[test]
+fn last_save_that_is_applied_notes_nothing() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let done = || Answer::Created(Ok(Created::Done(Revision::of_text("stored"))));
+    let taken = Answer::Created(Ok(Created::Taken));
+    for (save, is_last) in [(SaveMachine::new as fn(_) -> _, false), (SaveMachine::last, true)] {
+        let mut save: SaveMachine = save(NOW);
+        let mut state = SessionState::default();
+        state.begin_new(id(), cookie());
+        increment(&mut state, "views");
+        save.start(&mut state, &context, false).unwrap();
+        assert_eq!(save.is_ended_by(&done()), is_last);
+        assert!(!save.is_ended_by(&taken));
+        assert!(matches!(save.resume(&mut state, &context, done()), Ok(Next::Done)));
+        assert_eq!(state.view() == Some(StoreView::InDoubt), is_last);
+        assert_eq!(state.is_unsaved(), is_last);
+    }
+}
+
+#[test]
+fn id_in_use_is_overwritten_as_in_express_session() {
+    let policy = express();
+    let context = Context::new(&policy, "sid");
+    let mut state = SessionState::default();
+    state.begin_new(id(), cookie());
+    let mut save = SaveMachine::new(NOW);
+    save.start(&mut state, &context, false).unwrap();
+    let next = save.resume(&mut state, &context, Answer::Created(Ok(Created::Taken))).unwrap();
+    assert!(matches!(next, Next::Call(StoreCall::Load { .. })));
+    let theirs = loaded(&text(r#""views":5"#));
+    let revision = theirs.revision;
+    let next = save.resume(&mut state, &context, Answer::Loaded(Ok(Some(theirs)))).unwrap();
+    let Next::Call(StoreCall::Update { expected, .. }) = next else { panic!("{next:?}") };
+    assert_eq!(expected, revision);
+}
+
+#[test]
+fn reserved_members_of_a_record_are_kept_by_departure_8_alone() {
+    let record = text(r#""save":1,"views":1"#);
+    for (policy, is_kept) in [(Policy::default(), true), (express(), false)] {
+        let context = Context::new(&policy, "sid");
+        let state = session_of(&record, &context);
+        assert_eq!(state.readable().unwrap().document.contains("save"), is_kept);
+    }
+}
+
+#[test]
+fn cookie_that_was_saved_explicitly_is_not_saved_again() {
+    let policy = Policy::default();
+    let presented = id();
+    let context = Context { presented: Some(&presented), ..Context::new(&policy, "sid") };
+    let stored = text(r#""views":1"#);
+    let mut world = World::new(Some(stored.clone()), Vec::new());
+    let mut state = session_of(&stored, &context);
+    state.change(|session| session.cookie.set_path("/one")).unwrap();
+    assert_eq!(state.plan(&context, NOW).unwrap().0.store, StoreAction::Write);
+    world.save(SaveMachine::new(NOW), &mut state, &context).unwrap();
+    assert_eq!(state.plan(&context, NOW).unwrap().0.store, StoreAction::Keep);
+    state.change(|session| session.cookie.set_path("/two")).unwrap();
+    assert_eq!(state.plan(&context, NOW).unwrap().0.store, StoreAction::Write);
+}
+
+#[test]
+fn errors_say_what_happened_and_keep_their_cause() {
+    use std::error::Error as _;
+    let corrupt = Document::parse("[]").unwrap_err();
+    for (error, text, has_source) in [
+        (Error::Ended, "the session is over", false),
+        (Error::Conflict, "other requests changed the session at every attempt to save it", false),
+        (Error::LockLost, "the lease of the session's lock has run out", false),
+        (Error::Store(in_doubt()), "the session store failed", true),
+        (Error::Corrupt(corrupt), "the stored session is no record", true),
+        (Error::Update("no".into()), "an update failed on the stored value", true),
+    ] {
+        assert_eq!(error.to_string(), text);
+        assert_eq!(error.source().is_some(), has_source, "{text}");
+    }
+}
+
+#[test]
+fn nothing_of_a_session_prints_its_data() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let mut state = session_of(&text(r#""views":"hush""#), &context);
+    insert(&mut state, "mine", 1);
+    let resolution =
+        Resolution::of(&state, &context, &loaded(&text(r#""views":"hush2""#)), NOW).unwrap();
+    let rebase = resolution.begin(&mut state).unwrap();
+    let mut batch = WriteBatch::default();
+    let draft = state.begin_batch_entry(&context, &batch, NOW).unwrap().unwrap();
+    let drafted = format!("{draft:?}");
+    let entry = draft.add_to(&mut batch, &context).unwrap();
+    let save = SaveMachine::new(NOW);
+    for (printed, begins) in [
+        (format!("{state:?}"), "SessionState"),
+        (format!("{:?}", state.readable().unwrap()), "LoadedSession"),
+        (format!("{resolution:?}"), "Resolution(Theirs)"),
+        (format!("{rebase:?}"), "Rebase"),
+        (format!("{:?}", rebase.run().unwrap()), "Rebased"),
+        (drafted, "BatchDraft"),
+        (format!("{entry:?}"), "BatchEntry"),
+        (format!("{save:?}"), "SaveMachine"),
+    ] {
+        assert!(printed.starts_with(begins), "{printed}");
+        assert!(!printed.contains("hush"), "{printed}");
+    }
+}
