@@ -1160,7 +1160,9 @@ fn save_while(state: &mut SessionState, context: &Context<'_>, meanwhile: &[Chan
                 Answer::Updated(Ok(Updated::Done(Revision::of_text(&record.text))))
             }
             Next::Rebase(rebase) => Answer::Rebased(Box::new(rebase.run().unwrap())),
-            other => panic!("{other:?}"),
+            other @ (Next::Call(_) | Next::BackOff(_) | Next::JoinBatch | Next::Done) => {
+                panic!("{other:?}")
+            }
         };
         next = save.resume(state, context, answer).unwrap();
     }
@@ -1269,11 +1271,11 @@ fn write_that_another_request_had_begun_is_recognised_by_its_text() {
         let flush = batch.begin_flush().unwrap();
         let theirs = if is_own { flush.record.text.to_string() } else { text(r#""views":9"#) };
         let outcome = batch.end_flush(flush, Ok(Updated::Conflict(loaded(&theirs))));
-        let named = match outcome {
+        let named = match &outcome {
             BatchOutcome::Stored(_) => "stored",
             BatchOutcome::Overtaken { is_certain: true, .. } => "certain",
             BatchOutcome::Overtaken { is_certain: false, .. } => "uncertain",
-            other => panic!("{other:?}"),
+            BatchOutcome::RecordGone | BatchOutcome::Failed(_) => panic!("{outcome:?}"),
         };
         assert_eq!(named, expected, "{was_begun} {is_own}");
         // A write that is certainly not applied leaves no doubt behind.
