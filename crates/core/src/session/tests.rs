@@ -1210,6 +1210,10 @@ fn reload_while_a_rebase_runs_wins() {
     state.finish_reload(&context, &loaded(&text(r#""views":7"#)), NOW).unwrap();
     assert!(!resolution.finish(&mut state, rebased));
     assert_eq!(value(&state, "views"), Some(7));
+    // A session without a change can be reloaded too.
+    let mut unchanged = session_of(&text(r#""views":1"#), &context);
+    unchanged.finish_reload(&context, &loaded(&text(r#""views":7"#)), NOW).unwrap();
+    assert_eq!(value(&unchanged, "views"), Some(7));
 }
 
 #[test]
