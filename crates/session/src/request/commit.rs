@@ -84,7 +84,7 @@ impl RequestSession {
             planned
         };
         let Some(planned) = &commit.planned else { return Ok(Ok(None)) };
-        self.carry_out(planned, is_last).now_or_never().ok_or(commit)
+        self.carry_out(planned, is_last, false).now_or_never().ok_or(commit)
     }
 
     /// Commits, from wherever [`commit_immediately`](Self::commit_immediately) has left off.
@@ -102,9 +102,12 @@ impl RequestSession {
         };
         match planned.plan.store {
             // A touch that is dropped makes no difference to what the next operation knows.
-            StoreAction::Keep | StoreAction::Touch => operation.carry_out(&planned, false).await,
+            StoreAction::Keep | StoreAction::Touch => {
+                operation.carry_out(&planned, false, true).await
+            }
             StoreAction::Write | StoreAction::Destroy => {
-                run_to_completion(async move { operation.carry_out(&planned, false).await }).await
+                run_to_completion(async move { operation.carry_out(&planned, false, true).await })
+                    .await
             }
         }
     }
@@ -175,15 +178,21 @@ impl RequestSession {
         Some(plan)
     }
 
-    /// Does what was decided, and prints the cookie. `is_last` says that nothing can look at the state afterwards.
-    pub(super) async fn carry_out(&self, planned: &Planned, is_last: bool) -> Committed {
+    /// Does what was decided, and prints the cookie. `is_last` says that nothing can look at the state afterwards,
+    /// `may_wait` that the future is not dropped where it waits for another request.
+    pub(super) async fn carry_out(
+        &self,
+        planned: &Planned,
+        is_last: bool,
+        may_wait: bool,
+    ) -> Committed {
         let Planned { plan, end, now } = planned;
         let (plan, now) = (*plan, *now);
         let done = match plan.store {
             StoreAction::Keep => Ok(()),
             StoreAction::Write => {
                 let save = if is_last { SaveMachine::last(now) } else { SaveMachine::new(now) };
-                self.call_store(self.drive(save, now)).await
+                self.call_store(self.drive(save, now, may_wait)).await
             }
             StoreAction::Touch => self.touch_record(now).await,
             StoreAction::Destroy => self.destroy_record().await,

@@ -128,7 +128,7 @@ impl RequestSession {
             let is_unsaved = operation.state().session.is_unsaved();
             if is_unsaved {
                 let now = operation.now();
-                operation.call_store(operation.drive(SaveMachine::new(now), now)).await?;
+                operation.call_store(operation.drive(SaveMachine::new(now), now, true)).await?;
             }
             let Some((lock, _turn)) = operation.take_lock() else { return Ok(()) };
             if lock.stage == LockStage::Lost {

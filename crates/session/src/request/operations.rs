@@ -23,7 +23,7 @@ impl RequestSession {
             }
         }
         run_to_completion(async move {
-            operation.call_store(operation.drive(SaveMachine::new(now), now)).await
+            operation.call_store(operation.drive(SaveMachine::new(now), now, true)).await
         })
         .await
     }
@@ -105,8 +105,14 @@ impl RequestSession {
         Ok(())
     }
 
-    /// Drives a save to its end.
-    pub(super) async fn drive(&self, mut save: SaveMachine, now: Timestamp) -> Result<(), Error> {
+    /// Drives a save to its end. Without `may_wait`, the future stops before the first step that waits for another
+    /// request, with nothing of that step begun: its caller drops it there, and saves again.
+    pub(super) async fn drive(
+        &self,
+        mut save: SaveMachine,
+        now: Timestamp,
+        may_wait: bool,
+    ) -> Result<(), Error> {
         let is_contended = self.is_contended();
         let mut next = save.start(&mut self.state().session, &self.context(), is_contended)?;
         loop {
@@ -115,6 +121,7 @@ impl RequestSession {
                 Next::Call(call) => self.answer(call, now).await,
                 // Without a lock: it calls the application's own functions.
                 Next::Rebase(rebase) => Answer::Rebased(Box::new(rebase.run()?)),
+                Next::BackOff(_) | Next::JoinBatch if !may_wait => std::future::pending().await,
                 Next::BackOff(attempts) => {
                     self.back_off(attempts).await;
                     Answer::BackedOff { is_contended: self.is_contended() }
@@ -170,7 +177,7 @@ impl RequestSession {
             let now = operation.now();
             let planned = operation.plan(&mut operation.state().session, now, false);
             if let Some(planned) = planned
-                && let Err(error) = operation.carry_out(&planned, false).await
+                && let Err(error) = operation.carry_out(&planned, false, true).await
             {
                 log_failure(&error);
             }

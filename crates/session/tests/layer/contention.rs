@@ -264,3 +264,24 @@ async fn session_that_was_written_together_is_saved_and_goes_on() {
     let updates = world.verbs().len();
     assert!(updates <= 2, "{updates} updates");
 }
+
+/// Ends many requests on several threads at the same moment, over a store that answers immediately: those that meet
+/// write together, and a request that has to wait for the others begins nothing before it does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn memory_store_refuses_none_of_the_requests_that_end_concurrently() {
+    for round in 0..40 {
+        let world = World::with("").await;
+        let layer = world.layer().store(world.store.inner().clone());
+        let mut talks = Vec::new();
+        for number in 0..WRITERS {
+            let talk = Talk::begin(&layer, visit_as(BOB)).await;
+            talk.session.insert(&format!("m{number}"), number).unwrap();
+            talks.push(talk);
+        }
+        assert_eq!(end(talks).await, [StatusCode::OK; WRITERS], "round {round}");
+        let kept = world.kept(BOB).await.unwrap();
+        for number in 0..WRITERS {
+            assert!(kept.contains(&format!(r#""m{number}":{number}"#)), "round {round}: {kept}");
+        }
+    }
+}
