@@ -7,7 +7,7 @@ mod departures;
 
 pub use departures::Departures;
 
-/// The fate of the record when a handler unsets the session: express-session's `unset` option.
+/// The treatment of the record when a handler unsets the session: express-session's `unset` option.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unset {
     /// The record stays as it is, and the changes of this request are dropped. The default.
@@ -29,7 +29,7 @@ pub enum Outage {
     Continue,
 }
 
-/// The fate of the changes of a request whose session ended in the meantime: by a logout, by
+/// The treatment of the changes of a request whose session ended in the meantime: by a logout, by
 /// `regenerate`, or because it expired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LateWrite {
@@ -65,11 +65,11 @@ pub struct Policy {
     pub rolling: bool,
     /// Saves a new session even if it is empty.
     pub save_uninitialized: bool,
-    /// The fate of the record of a session that was unset.
+    /// The treatment of the record of a session that was unset.
     pub unset: Unset,
     /// How a request continues when the store is unavailable.
     pub outage: Outage,
-    /// The fate of changes to a session that has ended.
+    /// The treatment of changes to a session that has ended.
     pub late_write: LateWrite,
     /// The differences from express-session.
     pub departures: Departures,
@@ -104,7 +104,7 @@ pub enum SaveTime {
     AtEnd,
 }
 
-/// The reaction of a write if the store's record is unexpectedly there or missing: see [`Policy::on_missing_record`] and
+/// The outcome of a write if the store's record is unexpectedly there or missing: see [`Policy::on_missing_record`] and
 /// [`Policy::on_id_collision`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnMismatch {
@@ -114,7 +114,7 @@ pub enum OnMismatch {
     Refuse,
 }
 
-/// The reaction of a write if another request has written the record since it was loaded: see [`Policy::on_conflict`].
+/// The outcome of a write if another request has written the record since it was loaded: see [`Policy::on_conflict`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnConflict {
     /// Rebase this request's changes onto the stored record.

@@ -94,7 +94,7 @@ impl<'a> Context<'a> {
 /// # Invariants
 ///
 /// 1. A session that has ended is never written again.
-/// 2. Only answers of the store tell about its record: a call without an answer leaves the state in doubt.
+/// 2. The state knows the store's record only from answers: a call without an answer leaves it in doubt.
 #[derive(Default)]
 pub struct SessionState {
     pub(super) phase: Phase,
@@ -152,7 +152,7 @@ pub enum BodyKind {
     Streaming,
 }
 
-/// The knowledge about the store's record of a session.
+/// The store's record of a session, as far as the request knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreView {
     /// There is none.

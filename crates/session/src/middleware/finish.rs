@@ -134,7 +134,7 @@ impl CommitMode {
     }
 }
 
-/// The fate of a response whose session is committed.
+/// The next step of a response whose session is committed.
 pub(super) enum Outcome {
     Failed(Error),
     Upgraded,
