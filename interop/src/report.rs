@@ -2,23 +2,26 @@
 
 use std::io::{self, Write};
 
-/// Prints rows as they come, and counts them.
+/// Prints rows as they come, and repeats those that failed at the end.
 #[derive(Debug)]
 pub(crate) struct Report<W> {
     out: W,
+    /// The store whose rows are printed.
+    store: String,
     cases: usize,
-    failures: usize,
+    failures: Vec<String>,
     left_out: usize,
 }
 
 impl<W: Write> Report<W> {
     pub(crate) fn new(out: W) -> Self {
-        Self { out, cases: 0, failures: 0, left_out: 0 }
+        Self { out, store: String::new(), cases: 0, failures: Vec::new(), left_out: 0 }
     }
 
     /// Begins the rows of a store.
     pub(crate) fn store(&mut self, name: &str, variant: &str, versions: &str) -> io::Result<()> {
-        writeln!(self.out, "{} ({versions})", title(name, variant))
+        self.store = title(name, variant);
+        writeln!(self.out, "{} ({versions})", self.store)
     }
 
     /// Reports that the rows of a store are missing.
@@ -33,26 +36,26 @@ impl<W: Write> Report<W> {
         match result {
             Ok(()) => writeln!(self.out, "  {name:<42} ok")?,
             Err(error) => {
-                self.failures += 1;
-                writeln!(
-                    self.out,
-                    "  {name:<42} FAILED: {}",
-                    format!("{error:#}").replace('\n', " ")
-                )?;
+                let why = format!("{error:#}").replace('\n', " ");
+                writeln!(self.out, "  {name:<42} FAILED: {why}")?;
+                self.failures.push(format!("{}: {name}: {why}", self.store));
             }
         }
         self.out.flush()
     }
 
-    /// Prints the last line.
+    /// Prints the last lines: the failures once more, since a long log is often read from its end.
     pub(crate) fn end(&mut self) -> io::Result<()> {
-        writeln!(self.out, "{} cases, {} failures", self.cases, self.failures)?;
+        writeln!(self.out, "{} cases, {} failures", self.cases, self.failures.len())?;
+        for failure in &self.failures {
+            writeln!(self.out, "FAILED: {failure}")?;
+        }
         self.out.flush()
     }
 
     /// Checks whether every case of every store was played and passed.
     pub(crate) fn passed(&self, allow_missing: bool) -> bool {
-        self.failures == 0 && self.cases > 0 && (allow_missing || self.left_out == 0)
+        self.failures.is_empty() && self.cases > 0 && (allow_missing || self.left_out == 0)
     }
 }
 
@@ -81,7 +84,8 @@ mod tests {
             report.end().unwrap();
         });
         let expected = format!(
-            "connect-redis: prefix (connect-redis 9.0.0)\n  {:<42} ok\n  {:<42} FAILED: c: a b\n2 cases, 1 failures\n",
+            "connect-redis: prefix (connect-redis 9.0.0)\n  {:<42} ok\n  {:<42} FAILED: c: a b\n2 cases, 1 failures\n\
+             FAILED: connect-redis: prefix: two: c: a b\n",
             "one", "two"
         );
         assert_eq!(text, expected);

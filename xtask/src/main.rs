@@ -12,6 +12,7 @@ use clap::Parser;
 
 use crate::passthrough_args::PassthroughArgs;
 
+mod audit;
 mod bench;
 mod conformance;
 mod fuzz;
@@ -21,6 +22,7 @@ mod mutants;
 mod passthrough_args;
 mod process;
 mod races;
+mod sbom;
 mod test;
 mod tools;
 mod workspace;
@@ -29,6 +31,8 @@ mod workspace;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
+    /// Prints the findings of the audit with the tests that close them, and the table of the ASVS.
+    Audit,
     /// Measures this library and its peers on the same work, in one run.
     Bench(PassthroughArgs),
     /// Runs every check that a change must pass, as CI does.
@@ -43,6 +47,8 @@ enum Task {
     Mutants(mutants::Options),
     /// Overlaps requests of one visitor, on every store, and counts lost updates.
     Races(PassthroughArgs),
+    /// Writes the bill of materials of the published crates (CycloneDX, JSON).
+    Sbom,
 }
 
 fn main() -> ExitCode {
@@ -54,6 +60,7 @@ fn main() -> ExitCode {
 
 fn run(task: &Task) -> Result<ExitCode> {
     match task {
+        Task::Audit => audit::run(),
         Task::Bench(options) => bench::run(options),
         Task::Test(options) => test::run(options),
         Task::Conformance(options) => conformance::run(options),
@@ -61,5 +68,6 @@ fn run(task: &Task) -> Result<ExitCode> {
         Task::Interop(options) => interop::run(options),
         Task::Mutants(options) => mutants::run(options),
         Task::Races(options) => races::run(options),
+        Task::Sbom => sbom::run(),
     }
 }

@@ -31,7 +31,11 @@ mod tests {
             | Task::Conformance(options)
             | Task::Interop(options)
             | Task::Races(options) => options,
-            other @ (Task::Test(_) | Task::Fuzz(_) | Task::Mutants(_)) => panic!("{other:?}"),
+            other @ (Task::Audit
+            | Task::Sbom
+            | Task::Test(_)
+            | Task::Fuzz(_)
+            | Task::Mutants(_)) => panic!("{other:?}"),
         }
     }
 

@@ -12,6 +12,7 @@ use crate::workspace::Workspace;
 mod application;
 mod beside;
 mod cargo;
+mod dependencies;
 mod interleavings;
 mod judge;
 mod layers;
@@ -130,6 +131,13 @@ const STEPS: &[Step] = &[
         needs: &[],
         run: prose::check,
     },
+    Step {
+        name: "dependencies",
+        about: "the licences, sources and versions of all dependencies are those of deny.toml",
+        needs: &[Tool::Deny],
+        run: dependencies::check,
+    },
+    Step { name: "audit", about: "AUDIT.md fits the code", needs: &[], run: crate::audit::check },
     Step {
         name: "repository",
         about: "no tracked file names a registry host or a folder of one machine",

@@ -40,6 +40,10 @@ pub(crate) enum Tool {
     Loader,
     /// valgrind, which counts instructions.
     Valgrind,
+    /// cargo-deny, which checks the dependencies.
+    Deny,
+    /// cargo-cyclonedx, which writes the bill of materials.
+    CycloneDx,
     /// cargo-mutants, which changes code to test its tests.
     Mutants,
     /// cargo-fuzz, and the nightly toolchain that it needs.
@@ -61,6 +65,8 @@ pub(crate) fn provide(workspace: &Workspace, tool: Tool) -> Result<()> {
         Tool::NodeBench => node_folder(&workspace.root.join("bench/node")),
         Tool::Loader => debian("wrk", "-v"),
         Tool::Valgrind => debian("valgrind", "--version"),
+        Tool::Deny => subcommand("deny", "cargo-deny", "0.20.2"),
+        Tool::CycloneDx => subcommand("cyclonedx", "cargo-cyclonedx", "0.5.9"),
         Tool::Mutants => subcommand("mutants", "cargo-mutants", "27.1.0"),
         Tool::Fuzz => {
             nightly()?;
@@ -117,7 +123,8 @@ fn subcommand(name: &str, package: &str, version: &str) -> Result<()> {
     if process::works(process::this_cargo().args([name, "--version"])) {
         return Ok(());
     }
-    let options = ["install", "--locked", "--version", version, package];
+    // Without optimization: a fifth of the time to build, and the tools wait for others most of the time.
+    let options = ["install", "--debug", "--locked", "--version", version, package];
     process::run(process::this_cargo().args(options))
         .with_context(|| format!("`cargo {name}` is missing: install {package} {version}"))
 }
