@@ -15,7 +15,6 @@ pub struct Generator {
 
 impl Generator {
     /// Begins the series of a seed.
-    #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { seed, next: 0 }
     }

@@ -28,7 +28,6 @@ pub struct Judge {
 
 impl Judge {
     /// Judges one way of playing, with departures on or off.
-    #[must_use]
     pub fn new(
         ours: impl Fn(&Scenario, Switches) -> Outcome + Send + Sync + 'static,
         departures: bool,
@@ -38,7 +37,6 @@ impl Judge {
 
     /// Demands equality with departures off: also of errors after the response has begun, and of records byte for
     /// byte.
-    #[must_use]
     pub fn exact(self) -> Self {
         Self { exact: true, ..self }
     }
@@ -49,10 +47,6 @@ impl Judge {
     }
 
     /// Judges one scenario.
-    ///
-    /// # Errors
-    ///
-    /// The differences that no departure explains, as text.
     pub fn judge(&mut self, scenario: &Scenario, node: &Outcome) -> Result<(), String> {
         let switches = if self.departures { Switches::ALL } else { Switches::NONE };
         let ours = (self.ours)(scenario, switches);
@@ -150,10 +144,6 @@ pub struct Report {
 }
 
 /// Judges many scenarios while Node plays on, and keeps the first `show` that differ.
-///
-/// # Errors
-///
-/// Node fails.
 pub fn judge_all(
     node: &mut Node,
     scenarios: impl Iterator<Item = Scenario> + Clone + Send,

@@ -7,6 +7,14 @@
     clippy::wildcard_enum_match_arm,
     reason = "the judge asks for one kind out of many, and all others are treated alike"
 )]
+#![allow(
+    missing_docs,
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use,
+    reason = "no other project calls the judge"
+)]
 
 pub mod compare;
 pub mod cookie;

@@ -23,19 +23,11 @@ pub struct Node(Child);
 
 impl Node {
     /// Starts the real express-session.
-    ///
-    /// # Errors
-    ///
-    /// `node` is not installed, or the packages are not (`npm ci`).
     pub fn start() -> io::Result<Self> {
         Self::start_as(Player::ExpressSession)
     }
 
     /// Starts either library.
-    ///
-    /// # Errors
-    ///
-    /// As [`start`](Self::start), or the npm package is not built.
     pub fn start_as(player: Player) -> io::Result<Self> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let package = here.with_file_name("crates").join("node");
@@ -57,10 +49,6 @@ impl Node {
     }
 
     /// Plays one scenario and waits for its outcome.
-    ///
-    /// # Errors
-    ///
-    /// The process has ended, or wrote no outcome.
     pub fn play(&mut self, scenario: &Scenario) -> io::Result<Outcome> {
         self.play_line(&scenario.line())
     }
@@ -71,10 +59,6 @@ impl Node {
     }
 
     /// Plays many scenarios, Node ahead of `judge`, which gets each with its outcome, in order.
-    ///
-    /// # Errors
-    ///
-    /// As [`play`](Self::play), and those of `judge`.
     pub fn play_all(
         &mut self,
         scenarios: impl Iterator<Item = Scenario> + Clone + Send,

@@ -19,10 +19,6 @@ pub struct Package(Mutex<Vec<Node>>);
 
 impl Package {
     /// Starts the first process, to check that it runs.
-    ///
-    /// # Errors
-    ///
-    /// `node` is not installed, or the package is not built.
     pub fn start() -> io::Result<Self> {
         Ok(Self(Mutex::new(vec![Node::start_as(Player::Package)?])))
     }

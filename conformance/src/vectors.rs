@@ -25,10 +25,6 @@ pub struct Exchange {
 }
 
 /// Returns the rows of `requests.json`, each with its scenario, or without one if a Rust program cannot play it.
-///
-/// # Errors
-///
-/// Those of serde_json for a malformed file.
 pub fn exchanges() -> serde_json::Result<Vec<(Exchange, Option<Scenario>)>> {
     let rows: Vec<Exchange> = serde_json::from_str(include_str!("../vectors/requests.json"))?;
     let mut scenarios: BTreeMap<String, Scenario> =
@@ -44,7 +40,6 @@ pub fn exchanges() -> serde_json::Result<Vec<(Exchange, Option<Scenario>)>> {
 
 impl Exchange {
     /// Returns the differences between a response and the row.
-    #[must_use]
     pub fn difference(&self, response: &Response) -> Option<String> {
         let calls: Vec<String> = response
             .calls
@@ -96,17 +91,12 @@ pub struct Decision {
 }
 
 /// Returns the rows of `decision-matrix.jsonl`.
-///
-/// # Errors
-///
-/// Those of serde_json for a malformed line.
 pub fn decisions() -> serde_json::Result<Vec<Decision>> {
     include_str!("../vectors/decision-matrix.jsonl").lines().map(serde_json::from_str).collect()
 }
 
 impl Decision {
     /// Returns the request of the row.
-    #[must_use]
     pub fn scenario(&self) -> Scenario {
         let modify = Op::Set { key: "a".into(), value: Value::Int(2) };
         let ops = match self.act.as_str() {
@@ -161,7 +151,6 @@ impl Decision {
     }
 
     /// Returns the differences between a response and the row.
-    #[must_use]
     pub fn difference(&self, response: &Response) -> Option<String> {
         // The first read is in a column of its own; those of a reload are not.
         let calls = response.calls.iter().filter_map(|call| match call {
@@ -181,10 +170,6 @@ impl Decision {
 }
 
 /// Plays every vector, and returns the differences and the number of vectors.
-///
-/// # Errors
-///
-/// Those of `play`, and of serde_json for a malformed file.
 pub fn check(
     mut play: impl FnMut(&Scenario) -> io::Result<Outcome>,
 ) -> io::Result<(usize, Vec<String>)> {
@@ -230,7 +215,6 @@ pub struct Normalisation {
 }
 
 /// Returns the entries of `load-normalisation.txt`, without the one that makes express-session throw.
-#[must_use]
 pub fn normalisations() -> Vec<Normalisation> {
     let lines: Vec<_> = include_str!("../vectors/load-normalisation.txt").lines().collect();
     lines
@@ -247,7 +231,6 @@ pub fn normalisations() -> Vec<Normalisation> {
 
 impl Normalisation {
     /// Returns a request that loads the record and saves it, touched or not.
-    #[must_use]
     pub fn scenario(&self, touch: bool) -> Scenario {
         let cookie = format!("connect.sid={}", cookie::value(STORED, SECRET));
         Scenario {
@@ -265,7 +248,6 @@ impl Normalisation {
     }
 
     /// Returns the record that this request saved.
-    #[must_use]
     pub fn saved(response: &Response) -> Option<&str> {
         response.calls.iter().find_map(|call| match call {
             Call::Set(_, text) => Some(text.as_str()),

@@ -31,17 +31,9 @@ pub trait Site {
 /// A service that receives requests.
 pub trait Driver {
     /// Sends one request, and returns the reply.
-    ///
-    /// # Errors
-    ///
-    /// The service failed, or the status is not a success.
     fn ask(&mut self, runtime: &Runtime, cookie: Option<&HeaderValue>) -> Result<Reply>;
 
     /// Sends so many requests, one after the other, each with the next of the cookies. This is measured.
-    ///
-    /// # Errors
-    ///
-    /// As [`Driver::ask`].
     fn run(&mut self, runtime: &Runtime, cookies: &[HeaderValue], requests: u64) -> Result<()>;
 }
 
@@ -56,7 +48,6 @@ pub struct Reply {
 
 impl Reply {
     /// Reads the cookies of a response's headers.
-    #[must_use]
     pub fn new<'v>(set_cookies: impl Iterator<Item = &'v [u8]>, body: &[u8]) -> Self {
         let pairs: Vec<_> = set_cookies
             .map(String::from_utf8_lossy)
