@@ -27,7 +27,6 @@ impl<W: Write> Report<W> {
         writeln!(self.out, "left out: {} ({why})", title(name, variant))
     }
 
-    /// Prints a row.
     pub(crate) fn case(&mut self, name: &str, result: &anyhow::Result<()>) -> io::Result<()> {
         self.cases += 1;
         match result {
@@ -44,7 +43,6 @@ impl<W: Write> Report<W> {
         self.out.flush()
     }
 
-    /// Prints the last line.
     pub(crate) fn end(&mut self) -> io::Result<()> {
         writeln!(self.out, "{} cases, {} failures", self.cases, self.failures)?;
         self.out.flush()
