@@ -24,7 +24,6 @@ pub fn difference(node: &Outcome, ours: &Outcome) -> Option<String> {
     (!out.is_empty()).then_some(out)
 }
 
-/// Returns the differences of two responses.
 pub fn response_difference(node: &Response, ours: &Response) -> Option<String> {
     let mut out = String::new();
     line(&mut out, "status", &node.status, &ours.status);

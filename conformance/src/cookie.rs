@@ -15,7 +15,6 @@ pub fn sign(id: &str, secret: &str) -> String {
     format!("{id}.{}", STANDARD_NO_PAD.encode(mac.finalize().into_bytes()))
 }
 
-/// Escapes as `encodeURIComponent` does.
 pub fn encode(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {

@@ -29,7 +29,6 @@ pub struct Departure {
 pub type Rule = fn(&Step<'_>) -> Result<(), String>;
 
 /// One request, and its outcome on both sides.
-#[expect(missing_debug_implementations, reason = "a closure has none")]
 pub struct Step<'a> {
     /// The request, alone: the seeds are the records before it.
     pub scenario: &'a Scenario,
@@ -81,22 +80,18 @@ impl Switches {
     /// All departures, the library's default.
     pub const ALL: Self = Self(u32::MAX);
 
-    /// Returns these without that one.
     pub const fn without(self, number: u8) -> Self {
         Self(self.0 & !(1 << number))
     }
 
-    /// Returns these with that one.
     pub const fn with(self, number: u8) -> Self {
         Self(self.0 | (1 << number))
     }
 
-    /// Returns the numbers of the departures that are on.
     pub fn numbers(self) -> Vec<u8> {
         TABLE.iter().map(|row| row.number).filter(|number| self.has(*number)).collect()
     }
 
-    /// Checks whether a departure is on.
     pub const fn has(self, number: u8) -> bool {
         self.0 & (1 << number) != 0
     }
@@ -855,8 +850,8 @@ fn clean(response: &Response) -> Response {
     response
 }
 
-/// A record's cookie.
-fn cookie_of(text: &str) -> Option<String> {
+/// A record's cookie, as `JSON.stringify` prints it.
+pub(crate) fn cookie_of(text: &str) -> Option<String> {
     let Ok(Value::Object(members)) = serde_json::from_str(&normal(text)) else { return None };
     members.into_iter().find(|(key, _)| key == "cookie").map(|(_, cookie)| cookie.js())
 }

@@ -14,7 +14,6 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Begins the series of a seed.
     pub fn new(seed: u64) -> Self {
         Self { seed, next: 0 }
     }
@@ -132,7 +131,6 @@ const ODD_RECORDS: [&str; 21] = [
     r#"{"a":1}"#,
 ];
 
-/// Draws one scenario.
 struct Draw(Rng);
 
 impl Draw {

@@ -13,9 +13,6 @@ use crate::outcome::{Outcome, Response};
 use crate::scenario::{Scenario, Seed};
 
 /// Plays a scenario on our side, with these departures.
-pub type Play = fn(&Scenario, Switches) -> Outcome;
-
-/// A way to play scenarios, with the values that it captures.
 type Ours = dyn Fn(&Scenario, Switches) -> Outcome + Send + Sync;
 
 /// Compares with express-session, and counts what the departures explain.
@@ -46,7 +43,6 @@ impl Judge {
         Self { ours: Arc::clone(&self.ours), explained: BTreeMap::new(), ..*self }
     }
 
-    /// Judges one scenario.
     pub fn judge(&mut self, scenario: &Scenario, node: &Outcome) -> Result<(), String> {
         let switches = if self.departures { Switches::ALL } else { Switches::NONE };
         let ours = (self.ours)(scenario, switches);
@@ -123,12 +119,6 @@ impl Judge {
             *self.explained.entry(number).or_default() += 1;
         }
         Ok(true)
-    }
-}
-
-impl std::fmt::Debug for Judge {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Judge").field("departures", &self.departures).finish_non_exhaustive()
     }
 }
 

@@ -8,6 +8,7 @@
     reason = "the judge asks for one kind out of many, and all others are treated alike"
 )]
 #![allow(
+    missing_debug_implementations,
     missing_docs,
     clippy::missing_errors_doc,
     clippy::missing_panics_doc,

@@ -43,7 +43,6 @@ impl<S> Log<S> {
         self.state().fail = verbs.to_vec();
     }
 
-    /// Takes the calls so far.
     pub fn take(&self) -> Vec<Call> {
         let mut state = std::mem::take(&mut *self.state());
         state.calls.extend(state.undecided);

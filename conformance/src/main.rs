@@ -37,10 +37,7 @@ struct Args {
     against: Side,
     /// Plays the scenario in this file instead
     #[arg(long, value_name = "FILE")]
-    scenario: Option<PathBuf>,
-    /// Plays this scenario instead
-    #[arg(long, value_name = "JSON", conflicts_with = "scenario")]
-    replay: Option<String>,
+    replay: Option<PathBuf>,
     /// Plays the vectors to express-session instead, to check that they are still right
     #[arg(long)]
     vectors: bool,
@@ -86,12 +83,8 @@ fn run(args: &Args, out: &mut impl io::Write) -> io::Result<usize> {
         writeln!(out, "{count} vectors, {} differences", differences.len())?;
         return Ok(differences.len());
     }
-    let one = match (&args.scenario, &args.replay) {
-        (Some(file), _) => Some(std::fs::read_to_string(file)?),
-        (None, replay) => replay.clone(),
-    };
-    if let Some(text) = one {
-        let scenario: Scenario = serde_json::from_str(&text)?;
+    if let Some(file) = &args.replay {
+        let scenario: Scenario = serde_json::from_str(&std::fs::read_to_string(file)?)?;
         return replay(&scenario, &mut node, &mut judge, out);
     }
 
@@ -143,7 +136,7 @@ fn show(
         return Err(error);
     }
     let reason = judge.judge(&small, &node.play(&small)?).err().unwrap_or_default();
-    writeln!(out, "\ndifference in\n--replay '{}'\n{reason}", small.line().replace('\'', "'\\''"))
+    writeln!(out, "\ndifference in\n{}\n{reason}", small.line())
 }
 
 /// Plays one scenario, and shows the outcome of both sides.

@@ -19,7 +19,6 @@ pub struct Scenario {
     /// The records in the store before the first request.
     #[serde(default, skip_serializing_if = "is_default")]
     pub seeds: Vec<Seed>,
-    /// The requests, in order.
     pub requests: Vec<Request>,
 }
 
@@ -137,7 +136,6 @@ pub struct Request {
     /// The headers; a character stands for a byte.
     #[serde(default, skip_serializing_if = "is_default")]
     pub headers: Vec<(String, String)>,
-    /// The connection itself is encrypted.
     #[serde(default, skip_serializing_if = "is_default")]
     pub encrypted: bool,
     /// The result of Express's `trust proxy`: `req.secure`.
@@ -164,7 +162,6 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "camelCase")]
 pub enum Op {
-    /// Reads a member.
     Get {
         key: String,
     },
@@ -173,7 +170,6 @@ pub enum Op {
         key: String,
         value: Value,
     },
-    /// Deletes a member.
     Remove {
         key: String,
     },
@@ -181,7 +177,6 @@ pub enum Op {
     Contains {
         key: String,
     },
-    /// Lists the members.
     Keys,
     /// Deletes all members.
     Clear,

@@ -6,6 +6,7 @@ use std::io;
 use serde::Deserialize;
 
 use crate::cookie;
+use crate::departures::cookie_of;
 use crate::outcome::{Call, Outcome, Response};
 use crate::scenario::{Attribute, Ids, Op, Request, Scenario, Seed, Server};
 use crate::value::Value;
@@ -17,7 +18,6 @@ const NOW: i64 = 1_700_000_000_123;
 /// A row of `requests.json`: one request with its outcome.
 #[derive(Debug, Deserialize)]
 pub struct Exchange {
-    /// Its subject.
     pub case: String,
     set_cookie: Option<Vec<String>>,
     calls: Vec<String>,
@@ -29,13 +29,11 @@ pub fn exchanges() -> serde_json::Result<Vec<(Exchange, Option<Scenario>)>> {
     let rows: Vec<Exchange> = serde_json::from_str(include_str!("../vectors/requests.json"))?;
     let mut scenarios: BTreeMap<String, Scenario> =
         serde_json::from_str(include_str!("../vectors/request-scenarios.json"))?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let scenario = scenarios.remove(&row.case);
-            (row, scenario)
-        })
-        .collect())
+    let with_scenario = |row: Exchange| {
+        let scenario = scenarios.remove(&row.case);
+        (row, scenario)
+    };
+    Ok(rows.into_iter().map(with_scenario).collect())
 }
 
 impl Exchange {
@@ -65,13 +63,8 @@ impl Exchange {
 
 /// A touch is logged with the cookie here, and with the whole session in the vectors.
 fn cookie_of_touch(call: &str) -> String {
-    let Some(text) = call.strip_prefix("touch:") else { return call.into() };
-    #[derive(Deserialize)]
-    struct Session {
-        cookie: Value,
-    }
-    serde_json::from_str(text)
-        .map_or_else(|_| call.into(), |session: Session| format!("touch:{}", session.cookie.js()))
+    let cookie = call.strip_prefix("touch:").and_then(cookie_of);
+    cookie.map_or_else(|| call.into(), |cookie| format!("touch:{cookie}"))
 }
 
 /// A row of `decision-matrix.jsonl`: a kind of request with its outcome.
@@ -96,7 +89,6 @@ pub fn decisions() -> serde_json::Result<Vec<Decision>> {
 }
 
 impl Decision {
-    /// Returns the request of the row.
     pub fn scenario(&self) -> Scenario {
         let modify = Op::Set { key: "a".into(), value: Value::Int(2) };
         let ops = match self.act.as_str() {
@@ -116,7 +108,6 @@ impl Decision {
             "badsig" => Some(cookie::value(STORED, "another")),
             _ => Some(cookie::value(STORED, SECRET)),
         };
-        let headers = value.map(|value| ("cookie".into(), format!("connect.sid={value}")));
         let age = if self.max_age {
             r#""originalMaxAge":60000,"expires":"2023-11-14T22:13:50.123Z""#
         } else {
@@ -132,22 +123,7 @@ impl Decision {
             cookie: if self.max_age { vec![Attribute::MaxAge(Some(60_000))] } else { Vec::new() },
             ..Server::default()
         };
-        Scenario {
-            servers: vec![server],
-            ids: Ids::default(),
-            seeds: if self.state == "found" {
-                vec![Seed { id: STORED.into(), text }]
-            } else {
-                Vec::new()
-            },
-            requests: vec![Request {
-                tag: "r0".into(),
-                at: NOW,
-                headers: headers.into_iter().collect(),
-                ops,
-                ..Request::default()
-            }],
-        }
+        request(server, (self.state == "found").then_some(text), value, ops)
     }
 
     /// Returns the differences between a response and the row.
@@ -167,6 +143,16 @@ impl Decision {
             && response.set_cookie.len() == usize::from(self.sc);
         (!same).then(|| format!("expected {self:?}\ngot {response:?}\n"))
     }
+}
+
+/// Returns one request with this cookie, and the record that the store has.
+fn request(server: Server, text: Option<String>, value: Option<String>, ops: Vec<Op>) -> Scenario {
+    let cookie = |value| ("cookie".into(), format!("connect.sid={value}"));
+    let headers = value.map(cookie).into_iter().collect();
+    let request = Request { tag: "r0".into(), at: NOW, headers, ops, ..Request::default() };
+    let seed = |text| Seed { id: STORED.into(), text };
+    let seeds = text.map(seed).into_iter().collect();
+    Scenario { servers: vec![server], ids: Ids::default(), seeds, requests: vec![request] }
 }
 
 /// Plays every vector, and returns the differences and the number of vectors.
@@ -232,19 +218,10 @@ pub fn normalisations() -> Vec<Normalisation> {
 impl Normalisation {
     /// Returns a request that loads the record and saves it, touched or not.
     pub fn scenario(&self, touch: bool) -> Scenario {
-        let cookie = format!("connect.sid={}", cookie::value(STORED, SECRET));
-        Scenario {
-            servers: vec![Server { secrets: vec![SECRET.into()], ..Server::default() }],
-            ids: Ids::default(),
-            seeds: vec![Seed { id: STORED.into(), text: self.stored.into() }],
-            requests: vec![Request {
-                tag: "r0".into(),
-                at: NOW,
-                headers: vec![("cookie".into(), cookie)],
-                ops: if touch { vec![Op::Touch, Op::Save] } else { vec![Op::Save] },
-                ..Request::default()
-            }],
-        }
+        let server = Server { secrets: vec![SECRET.into()], ..Server::default() };
+        let ops = if touch { vec![Op::Touch, Op::Save] } else { vec![Op::Save] };
+        let value = cookie::value(STORED, SECRET);
+        request(server, Some(self.stored.into()), Some(value), ops)
     }
 
     /// Returns the record that this request saved.
