@@ -55,13 +55,6 @@ struct Stage<'a> {
     generated: Arc<AtomicUsize>,
 }
 
-/// The extension of the request that the layer's functions read.
-#[derive(Clone)]
-struct Told {
-    tag: String,
-    alt: bool,
-}
-
 impl<'a> Stage<'a> {
     fn new(scenario: &'a Scenario) -> Self {
         Self {
@@ -131,7 +124,7 @@ impl<'a> Stage<'a> {
         layer = if server.cookie_function {
             let other = cookie(&server.alt_cookie);
             layer.cookie_with(move |request: &Parts| {
-                let alt = request.extensions.get::<Told>().is_some_and(|told| told.alt);
+                let alt = request.extensions.get::<Request>().is_some_and(|request| request.alt);
                 if alt { other.clone() } else { first.clone() }
             })
         } else {
@@ -153,7 +146,6 @@ impl<'a> Stage<'a> {
         let handler = Handler {
             request: Arc::new(request.clone()),
             store: self.store.clone(),
-            clock: Arc::clone(&self.clock),
             view: Arc::clone(&view),
         };
         let mut service = layer.layer(service_fn(move |request| {
@@ -189,7 +181,7 @@ impl<'a> Stage<'a> {
 
 fn genid(request: &Parts, ids: &Ids, generated: &AtomicUsize) -> String {
     let count = generated.fetch_add(1, Ordering::Relaxed);
-    let tag = request.extensions.get::<Told>().map(|told| told.tag.as_str());
+    let tag = request.extensions.get::<Request>().map(|request| request.tag.as_str());
     ids.name(tag.unwrap_or_default(), count)
 }
 
@@ -205,7 +197,8 @@ fn http_request(request: &Request) -> Result<http::Request<()>, String> {
         let bytes: Vec<u8> = text.chars().map(|c| c as u8).collect();
         builder = builder.header(name, bytes);
     }
-    builder = builder.extension(Told { tag: request.tag.clone(), alt: request.alt });
+    // The layer's functions read it.
+    builder = builder.extension(request.clone());
     if request.encrypted {
         builder = builder.extension(SecureConnection);
     }
@@ -260,7 +253,6 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 struct Handler {
     request: Arc<Request>,
     store: MemoryStore,
-    clock: Arc<AtomicI64>,
     view: Arc<Mutex<Vec<String>>>,
 }
 
@@ -396,7 +388,7 @@ impl Visit {
     }
 
     fn rival_set(&self, session: &Session, text: &str) {
-        let now = Timestamp::from_millis(self.handler.clock.load(Ordering::Relaxed));
+        let now = Timestamp::from_millis(self.handler.request.at);
         let record = Record { text: text.into(), deadline: deadline(text) };
         let _ = ready(self.handler.store.destroy(&session.id()));
         let _ = ready(self.handler.store.create(&session.id(), &record, now));
