@@ -26,13 +26,10 @@ pub enum Case {
 pub enum Work {
     /// Does not ask for the session.
     Ignore,
-    /// Reads one member.
     Read,
-    /// Reads one member, and writes it.
     Write,
     /// Writes the first member of a new session.
     Insert,
-    /// Reads one of many members.
     ReadOfMany,
     /// Makes a session of three members, of some 150 bytes.
     Seed,
@@ -83,12 +80,10 @@ impl Case {
         }
     }
 
-    /// Returns the case of that name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|case| case.name() == name)
     }
 
-    /// Returns the work of its handler.
     pub fn work(self) -> Work {
         match self {
             Self::NoCookie | Self::Ignore | Self::Forged | Self::Five => Work::Ignore,

@@ -47,7 +47,6 @@ impl Ours {
         Ok(Self { layer: layer.random(random).clock(clock).build()? })
     }
 
-    /// Uses this store.
     pub fn on(store: impl Store) -> Result<Self> {
         let layer = SessionLayer::new("keyboard cat").cookie(Cookie::new().secure(false));
         Ok(Self { layer: layer.store(store).build()? })

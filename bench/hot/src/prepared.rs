@@ -1,7 +1,5 @@
 //! A case, ready to be measured.
 
-use std::fmt;
-
 use anyhow::{Context as _, Result, ensure};
 use http::HeaderValue;
 use tokio::runtime::Runtime;
@@ -46,7 +44,6 @@ impl Prepared {
         Ok(prepared)
     }
 
-    /// Sends so many requests.
     pub fn run(&mut self, runtime: &Runtime, requests: u64) -> Result<()> {
         self.sent += requests.div_ceil(self.cookies.len().max(1) as u64);
         self.driver.run(runtime, &self.cookies, requests)
@@ -76,12 +73,6 @@ impl Prepared {
                 Ok(())
             }
         }
-    }
-}
-
-impl fmt::Debug for Prepared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Prepared").field(&self.case).finish()
     }
 }
 

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 use tower::Service;
 
-use crate::{Handle, Work, service};
+use crate::{Handle, Work, alter, service};
 
 /// The body of every response.
 pub type Body = Full<Bytes>;
@@ -24,8 +24,11 @@ pub trait Site {
     /// Returns a service whose handler does this work, on the site's store.
     fn driver(&self, work: Work) -> Box<dyn Driver>;
 
-    /// Returns the cookie with a wrong signature, or with an id that no session of this site has.
-    fn forged(&self, cookie: &str) -> String;
+    /// Returns the cookie with a wrong signature, or with an id that no session of this site has: in most libraries, the
+    /// signature comes first.
+    fn forged(&self, cookie: &str) -> String {
+        alter(cookie, cookie.find('=').map_or(0, |equals| equals + 3))
+    }
 }
 
 /// A service that receives requests.
@@ -37,12 +40,10 @@ pub trait Driver {
     fn run(&mut self, runtime: &Runtime, cookies: &[HeaderValue], requests: u64) -> Result<()>;
 }
 
-/// The reply to a request.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Reply {
     /// The names and values of its cookies, as a browser sends them back.
     pub cookie: String,
-    /// Its body.
     pub text: String,
 }
 
