@@ -851,7 +851,7 @@ fn clean(response: &Response) -> Response {
 }
 
 /// A record's cookie, as `JSON.stringify` prints it.
-pub(crate) fn cookie_of(text: &str) -> Option<String> {
+pub fn cookie_of(text: &str) -> Option<String> {
     let Ok(Value::Object(members)) = serde_json::from_str(&normal(text)) else { return None };
     members.into_iter().find(|(key, _)| key == "cookie").map(|(_, cookie)| cookie.js())
 }

@@ -30,4 +30,3 @@ pub mod package;
 pub mod scenario;
 pub mod shrink;
 pub mod value;
-pub mod vectors;

@@ -13,7 +13,6 @@ use conformance::ours;
 use conformance::package::Package;
 use conformance::scenario::Scenario;
 use conformance::shrink::shrink;
-use conformance::vectors;
 
 /// Plays generated scenarios to the real express-session 1.19.0 and to ours, and compares the
 /// Set-Cookie lines, the calls to the store, the records left behind and what the handler saw.
@@ -38,9 +37,6 @@ struct Args {
     /// Plays the scenario in this file instead
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
-    /// Plays the vectors to express-session instead, to check that they are still right
-    #[arg(long)]
-    vectors: bool,
     /// The number of differences to show, each shrunk as far as possible
     #[arg(long, default_value_t = 3)]
     show: usize,
@@ -75,14 +71,6 @@ fn main() -> ExitCode {
 fn run(args: &Args, out: &mut impl io::Write) -> io::Result<usize> {
     let mut node = Node::start()?;
     let mut judge = judge(args)?;
-    if args.vectors {
-        let (count, differences) = vectors::check(|scenario| node.play(scenario))?;
-        for difference in &differences {
-            writeln!(out, "{difference}")?;
-        }
-        writeln!(out, "{count} vectors, {} differences", differences.len())?;
-        return Ok(differences.len());
-    }
     if let Some(file) = &args.replay {
         let scenario: Scenario = serde_json::from_str(&std::fs::read_to_string(file)?)?;
         return replay(&scenario, &mut node, &mut judge, out);
