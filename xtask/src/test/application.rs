@@ -1,7 +1,7 @@
 //! The application as a newcomer meets it: `cargo run`, then a visitor who comes three times.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::process::{Child, ChildStdout, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -50,7 +50,7 @@ impl Server {
     /// Starts it on a free port and waits until it says that it is there.
     fn start(workspace: &Workspace) -> Result<Self> {
         let mut command = cargo(workspace, ["run", "--quiet"]);
-        command.env("PORT", free_port()?.to_string());
+        command.env("PORT", "0");
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         println!("$ {}", process::line(&command));
         // From here on the process ends when `server` does.
@@ -70,11 +70,6 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-fn free_port() -> Result<u16> {
-    let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
-    Ok(probe.local_addr()?.port())
 }
 
 /// Hands on the output line by line, even after its reader is gone: a full pipe would stop the
@@ -148,6 +143,7 @@ impl Visitor {
 mod tests {
     use super::*;
     use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
 
     #[test]
     fn the_port_is_read_from_the_line_that_announces_it() {
