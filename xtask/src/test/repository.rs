@@ -126,7 +126,7 @@ mod tests {
         violations(&rules().unwrap(), path, contents.as_bytes())
     }
 
-    /// What npm writes into a lock file.
+    /// A line of a lock file, as npm writes it.
     const DOWNLOADED: &str = r#""resolved": "https://mirror.example/express.tgz","#;
 
     #[test]
