@@ -92,7 +92,6 @@ enum Task {
 }
 
 /// Runs the program.
-#[must_use]
 pub fn main() -> ExitCode {
     let args = Args::parse();
     let done = match &args.task {

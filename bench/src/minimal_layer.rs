@@ -28,7 +28,6 @@ use tower::{Layer, Service};
 
 const NAME: &str = "connect.sid";
 
-/// The layer.
 #[derive(Clone, Debug)]
 pub(crate) struct MinimalLayer(Arc<Settings>);
 
@@ -42,7 +41,6 @@ struct Settings {
 }
 
 impl MinimalLayer {
-    /// Makes a layer with a store of its own.
     pub(crate) fn new() -> Result<Self> {
         let cookie = StoredCookie::new(&Cookie::new().secure(false), now(), false, true);
         Ok(Self(Arc::new(Settings {
@@ -82,7 +80,6 @@ impl<S> Layer<S> for MinimalLayer {
     }
 }
 
-/// The session of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct MinimalSession(Arc<Shared>);
 

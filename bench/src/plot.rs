@@ -7,7 +7,6 @@ use plotters::prelude::*;
 
 use crate::report::figure;
 
-/// A plot.
 #[derive(Debug)]
 pub(crate) struct Plot {
     /// The file's name, without ending.
@@ -16,7 +15,6 @@ pub(crate) struct Plot {
     pub(crate) data: Data,
 }
 
-/// The content of a plot.
 #[derive(Debug)]
 pub(crate) enum Data {
     /// A bar for each figure, one below the other, with the unit of all.
@@ -54,7 +52,6 @@ type Area<'s> = DrawingArea<SVGBackend<'s>, Shift>;
 type Drawn<'s> = Result<(), DrawingAreaErrorKind<<SVGBackend<'s> as DrawingBackend>::ErrorType>>;
 
 impl Plot {
-    /// Returns the name of its file.
     pub(crate) fn file(&self) -> String {
         format!("{}.svg", self.name)
     }

@@ -17,7 +17,6 @@ use serde_json::Value;
 pub(crate) struct Options {
     /// Measures less of everything.
     pub(crate) quick: bool,
-    /// How long the churn of the memory store runs, in real time.
     pub(crate) churn_minutes: Option<u32>,
 }
 
@@ -114,12 +113,10 @@ pub(crate) fn found_on_core<T: DeserializeOwned>(arguments: &[&str]) -> Result<T
     read(Core::Measured.command(itself()?).args(arguments))
 }
 
-/// Runs a command that prints JSON.
 pub(crate) fn read<T: DeserializeOwned>(command: &mut Command) -> Result<T> {
     serde_json::from_str(&output(command)?).context("the output has an unknown form")
 }
 
-/// Runs a command, and returns what it printed.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.stderr(Stdio::inherit()).output();
     let name = command.get_program().to_string_lossy().into_owned();

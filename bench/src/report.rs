@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use crate::machine::Machine;
 use crate::plot::Plot;
 
-/// The findings of one part.
 #[derive(Debug, Default)]
 pub(crate) struct Section {
     pub(crate) title: &'static str,
@@ -45,7 +44,6 @@ pub(crate) struct Row {
     pub(crate) peer: Option<f64>,
 }
 
-/// The limit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Target {
     AtMost(f64),
@@ -170,7 +168,6 @@ impl fmt::Display for Table {
     }
 }
 
-/// The whole run.
 #[derive(Debug)]
 pub(crate) struct Report {
     machine: Machine,
@@ -179,12 +176,10 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Begins the report of a run on this machine.
     pub(crate) fn new(machine: Machine, is_quick: bool) -> Self {
         Self { machine, is_quick, sections: Vec::new() }
     }
 
-    /// Adds the findings of a part.
     pub(crate) fn add(&mut self, part: &'static str, section: Section) {
         self.sections.push((part, section));
     }
@@ -199,7 +194,6 @@ impl Report {
         text
     }
 
-    /// Returns the table of targets.
     pub(crate) fn verdict(&self) -> String {
         let rows: Vec<_> = self.rows().collect();
         let head = ["case", "target", "ours", "peer", "ratio", "met"];
@@ -208,7 +202,6 @@ impl Report {
         format!("## Targets\n\n{table}\n{met} of {} met\n", rows.len())
     }
 
-    /// Returns the whole document.
     pub(crate) fn markdown(&self, plots: &str) -> String {
         let sections = self.sections.iter().map(|(_, section)| section.markdown(Some(plots)));
         let mut parts = vec![self.beginning(), self.verdict()];

@@ -1,13 +1,12 @@
 // Plays scenarios to the real express-session, or to the module that is named in its place: one scenario a
 // line in, one outcome a line out.
 //
-// No network: the real IncomingMessage and ServerResponse stand on a writable that keeps what is
-// written to it. The clock stands still during a request, and ids are counted, so that an outcome
+// There is no network. The clock stands still during a request, and ids are counted, so that an outcome
 // depends only on its scenario. The formats are those of conformance/src/scenario.rs.
 
-import http from 'node:http'
 import readline from 'node:readline'
-import { Writable } from 'node:stream'
+
+import { exchange } from '../../crates/node/testing/wire.mjs'
 
 const { default: session } = await import(process.argv[2] ?? 'express-session')
 
@@ -16,16 +15,6 @@ Date.now = () => clock
 
 let crashed = null
 process.on('uncaughtException', (error) => crashed?.(error))
-
-// The client's end of the connection.
-class Wire extends Writable {
-  bytes = ''
-
-  _write(chunk, _encoding, done) {
-    this.bytes += chunk.toString('latin1')
-    done()
-  }
-}
 
 const lines = readline.createInterface({ input: process.stdin, crlfDelay: Infinity })
 for await (const line of lines) {
@@ -97,25 +86,10 @@ async function answer(middleware, store, spy, request) {
   spy.calls = []
   spy.fail = request.fail ?? []
 
-  const wire = new Wire()
-  wire.encrypted = request.encrypted ?? false
-  const req = new http.IncomingMessage(wire)
-  req.httpVersionMajor = req.httpVersionMinor = 1
-  req.httpVersion = '1.1'
-  req.method = request.method ?? 'GET'
-  req.url = request.path ?? '/'
-  const raw = ['Host', 'localhost', ...(request.headers ?? []).flat()]
-  req._addHeaderLines(raw, raw.length)
-  req.complete = true
+  const { req, res, wire } = exchange(request)
+  Object.assign(req, { tag: request.tag, generated: 0, alt: request.alt ?? false })
   // The result of Express's `trust proxy`.
   if (request.secure) req.secure = true
-  req.tag = request.tag
-  req.generated = 0
-  req.alt = request.alt ?? false
-
-  const res = new http.ServerResponse(req)
-  res.sendDate = false
-  res.assignSocket(wire)
   const view = []
   const late = []
 
@@ -138,13 +112,9 @@ async function answer(middleware, store, spy, request) {
   // Errors that express-session defers come now, and are not part of the response.
   await new Promise((resolve) => setImmediate(resolve))
 
-  const [head] = wire.bytes.split('\r\n\r\n')
-  const [status, ...headers] = head.split('\r\n')
   return {
-    status: Number(status.split(' ')[1]),
-    setCookie: headers
-      .filter((line) => /^set-cookie:/i.test(line))
-      .map((line) => line.slice('set-cookie: '.length)),
+    status: Number(wire.head.split(' ')[1]),
+    setCookie: wire.cookies,
     calls: spy.calls,
     view,
     records: records(store),

@@ -7,7 +7,6 @@ use crate::outcome::{Outcome, Response};
 use crate::value::Value;
 
 /// Returns the differences of two outcomes, one line for each item and side, or `None` if they agree.
-#[must_use]
 pub fn difference(node: &Outcome, ours: &Outcome) -> Option<String> {
     let mut out = String::new();
     if node.crash.is_some() || ours.crash.is_some() {
@@ -25,8 +24,6 @@ pub fn difference(node: &Outcome, ours: &Outcome) -> Option<String> {
     (!out.is_empty()).then_some(out)
 }
 
-/// Returns the differences of two responses.
-#[must_use]
 pub fn response_difference(node: &Response, ours: &Response) -> Option<String> {
     let mut out = String::new();
     line(&mut out, "status", &node.status, &ours.status);
@@ -50,7 +47,6 @@ fn same_records(node: &BTreeMap<String, String>, ours: &BTreeMap<String, String>
 ///
 /// The records in the store are compared in this form: a touch of express-session's memory store writes the
 /// whole record again, ours writes only its cookie. The calls of the store are compared byte for byte.
-#[must_use]
 pub fn normal(text: &str) -> String {
     // A Rust string cannot hold a lone surrogate. The generator has only this one.
     let whole = text.replace("\\ud800", "\\ue000");

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use percent_encoding::percent_decode_str;
+
 use crate::compare::{normal, response_difference};
 use crate::cookie;
 use crate::log::deadline;
@@ -27,7 +29,6 @@ pub struct Departure {
 pub type Rule = fn(&Step<'_>) -> Result<(), String>;
 
 /// One request, and its outcome on both sides.
-#[expect(missing_debug_implementations, reason = "a closure has none")]
 pub struct Step<'a> {
     /// The request, alone: the seeds are the records before it.
     pub scenario: &'a Scenario,
@@ -79,26 +80,18 @@ impl Switches {
     /// All departures, the library's default.
     pub const ALL: Self = Self(u32::MAX);
 
-    /// Returns these without that one.
-    #[must_use]
     pub const fn without(self, number: u8) -> Self {
         Self(self.0 & !(1 << number))
     }
 
-    /// Returns these with that one.
-    #[must_use]
     pub const fn with(self, number: u8) -> Self {
         Self(self.0 | (1 << number))
     }
 
-    /// Returns the numbers of the departures that are on.
-    #[must_use]
     pub fn numbers(self) -> Vec<u8> {
         TABLE.iter().map(|row| row.number).filter(|number| self.has(*number)).collect()
     }
 
-    /// Checks whether a departure is on.
-    #[must_use]
     pub const fn has(self, number: u8) -> bool {
         self.0 & (1 << number) != 0
     }
@@ -191,6 +184,17 @@ impl<'a> Step<'a> {
         let mut expected = self.node.clone();
         allow(&mut expected, self.ours);
         same(&expected, self.ours)
+    }
+}
+
+impl Response {
+    /// Takes over what the handler of ours saw of some operations.
+    fn see(&mut self, ops: &[Op], ours: &Self, may_differ: impl Fn(&Op, &str, &str) -> bool) {
+        for ((op, seen), ours) in ops.iter().zip(&mut self.view).zip(&ours.view) {
+            if may_differ(op, seen, ours) {
+                seen.clone_from(ours);
+            }
+        }
     }
 }
 
@@ -509,12 +513,9 @@ fn single_destroy(step: &Step<'_>) -> Result<(), String> {
             expected.calls.push(Call::Destroy(id.clone()));
         }
         // A call that is not made cannot fail.
-        for ((op, seen), ours) in step.request().ops.iter().zip(&mut expected.view).zip(&ours.view)
-        {
-            if skipped && matches!(op, Op::Destroy | Op::Regenerate) && seen == "error: store" {
-                seen.clone_from(ours);
-            }
-        }
+        expected.see(&step.request().ops, ours, |op, seen, _| {
+            skipped && matches!(op, Op::Destroy | Op::Regenerate) && seen == "error: store"
+        });
     })
 }
 
@@ -559,13 +560,10 @@ fn save_before_response(step: &Step<'_>) -> Result<(), String> {
             }
         }
         // The session's expiry has been reset by then; a saved session can be loaded, and has to be destroyed.
-        for ((op, seen), ours) in step.request().ops.iter().zip(&mut expected.view).zip(&ours.view)
-        {
+        expected.see(&step.request().ops, ours, |op, _, ours| {
             let was_saved = matches!(op, Op::Regenerate | Op::Destroy) && ours == "error: store";
-            if was_saved || matches!(op, Op::Reload | Op::Cookie) {
-                seen.clone_from(ours);
-            }
-        }
+            was_saved || matches!(op, Op::Reload | Op::Cookie)
+        });
     })
 }
 
@@ -700,12 +698,9 @@ fn merge_changes(step: &Step<'_>) -> Result<(), String> {
         if calls_but_writes(expected) == calls_but_writes(ours) {
             expected.calls.clone_from(&ours.calls);
         }
-        for (at, (op, _)) in step.request().ops.iter().zip(&step.node.view).enumerate() {
-            if matches!(op, Op::Get { .. } | Op::Keys | Op::Contains { .. } | Op::Increment { .. })
-            {
-                expected.view[at].clone_from(&ours.view[at]);
-            }
-        }
+        expected.see(&step.request().ops, ours, |op, _, _| {
+            matches!(op, Op::Get { .. } | Op::Keys | Op::Contains { .. } | Op::Increment { .. })
+        });
     })
 }
 
@@ -736,12 +731,7 @@ fn touch_on_load(step: &Step<'_>) -> Result<(), String> {
         {
             text.clone_from(renewed);
         }
-        for ((op, seen), ours) in step.request().ops.iter().zip(&mut expected.view).zip(&ours.view)
-        {
-            if *op == Op::Cookie {
-                seen.clone_from(ours);
-            }
-        }
+        expected.see(&step.request().ops, ours, |op, _, _| *op == Op::Cookie);
         // Ours does not notice then that a record is gone since.
         if step.did(&Op::RivalDestroy)
             && expected.set_cookie.len() < ours.set_cookie.len()
@@ -819,37 +809,32 @@ fn is_signed(value: &str, secrets: &[String]) -> bool {
 
 /// Undoes percent-encoding, or returns an invalid text unchanged.
 fn decode(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let code = after.get(..2).and_then(|code| std::str::from_utf8(code).ok());
-        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
-            Some(byte) if *first == b'%' => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            _ if *first == b'%' => return text.into(),
-            _ => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
+    let is_code =
+        |part: &str| part.get(..2).is_some_and(|code| u8::from_str_radix(code, 16).is_ok());
+    let decoded = percent_decode_str(text).decode_utf8();
+    match decoded {
+        Ok(decoded) if text.split('%').skip(1).all(is_code) => decoded.into_owned(),
+        _ => text.into(),
     }
-    String::from_utf8(bytes).unwrap_or_else(|_| text.into())
 }
 
 /// The reserved names of members in the generator's records.
 const RESERVED: [&str; 4] = ["id", "save", "toString", "__proto__"];
 
-/// Returns a record without its members of reserved names, in Node's form.
-fn cleaned(text: &str) -> String {
+/// Returns a record in Node's form, with its members changed. Any other text stays as it is.
+fn rewritten(text: &str, change: impl FnOnce(&mut Vec<(String, Value)>)) -> String {
     match serde_json::from_str(&normal(text)) {
-        Ok(Value::Object(members)) => {
-            let kept = members.into_iter().filter(|(key, _)| !RESERVED.contains(&&**key));
-            Value::Object(kept.collect()).js()
+        Ok(Value::Object(mut members)) => {
+            change(&mut members);
+            Value::Object(members).js()
         }
         _ => text.into(),
     }
+}
+
+/// A record without its members of reserved names.
+fn cleaned(text: &str) -> String {
+    rewritten(text, |members| members.retain(|(key, _)| !RESERVED.contains(&&**key)))
 }
 
 fn clean(response: &Response) -> Response {
@@ -865,36 +850,26 @@ fn clean(response: &Response) -> Response {
     response
 }
 
-/// A record's cookie.
-fn cookie_of(text: &str) -> Option<String> {
+/// A record's cookie, as `JSON.stringify` prints it.
+pub fn cookie_of(text: &str) -> Option<String> {
     let Ok(Value::Object(members)) = serde_json::from_str(&normal(text)) else { return None };
     members.into_iter().find(|(key, _)| key == "cookie").map(|(_, cookie)| cookie.js())
 }
 
 /// A record without its cookie.
 fn members(text: &str) -> String {
-    match serde_json::from_str(&normal(text)) {
-        Ok(Value::Object(mut members)) => {
-            members.retain(|(key, _)| key != "cookie");
-            Value::Object(members).js()
-        }
-        _ => text.into(),
-    }
+    rewritten(text, |members| members.retain(|(key, _)| key != "cookie"))
 }
 
-/// A record without its cookie's expiry, in one form.
+/// A record without its cookie's expiry.
 fn timeless(text: &str) -> String {
-    match serde_json::from_str(&normal(text)) {
-        Ok(Value::Object(mut members)) => {
-            for (key, value) in &mut members {
-                if let ("cookie", Value::Object(cookie)) = (&**key, value) {
-                    cookie.retain(|(name, _)| name != "expires");
-                }
+    rewritten(text, |members| {
+        for (key, value) in members {
+            if let ("cookie", Value::Object(cookie)) = (&**key, value) {
+                cookie.retain(|(name, _)| name != "expires");
             }
-            Value::Object(members).js()
         }
-        _ => text.into(),
-    }
+    })
 }
 
 #[cfg(test)]

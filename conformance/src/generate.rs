@@ -14,8 +14,6 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Begins the series of a seed.
-    #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { seed, next: 0 }
     }
@@ -133,7 +131,6 @@ const ODD_RECORDS: [&str; 21] = [
     r#"{"a":1}"#,
 ];
 
-/// Draws one scenario.
 struct Draw(Rng);
 
 impl Draw {

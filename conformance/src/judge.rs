@@ -13,9 +13,6 @@ use crate::outcome::{Outcome, Response};
 use crate::scenario::{Scenario, Seed};
 
 /// Plays a scenario on our side, with these departures.
-pub type Play = fn(&Scenario, Switches) -> Outcome;
-
-/// A way to play scenarios, with the values that it captures.
 type Ours = dyn Fn(&Scenario, Switches) -> Outcome + Send + Sync;
 
 /// Compares with express-session, and counts what the departures explain.
@@ -28,7 +25,6 @@ pub struct Judge {
 
 impl Judge {
     /// Judges one way of playing, with departures on or off.
-    #[must_use]
     pub fn new(
         ours: impl Fn(&Scenario, Switches) -> Outcome + Send + Sync + 'static,
         departures: bool,
@@ -38,7 +34,6 @@ impl Judge {
 
     /// Demands equality with departures off: also of errors after the response has begun, and of records byte for
     /// byte.
-    #[must_use]
     pub fn exact(self) -> Self {
         Self { exact: true, ..self }
     }
@@ -48,11 +43,6 @@ impl Judge {
         Self { ours: Arc::clone(&self.ours), explained: BTreeMap::new(), ..*self }
     }
 
-    /// Judges one scenario.
-    ///
-    /// # Errors
-    ///
-    /// The differences that no departure explains, as text.
     pub fn judge(&mut self, scenario: &Scenario, node: &Outcome) -> Result<(), String> {
         let switches = if self.departures { Switches::ALL } else { Switches::NONE };
         let ours = (self.ours)(scenario, switches);
@@ -132,12 +122,6 @@ impl Judge {
     }
 }
 
-impl std::fmt::Debug for Judge {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Judge").field("departures", &self.departures).finish_non_exhaustive()
-    }
-}
-
 /// The counts of many scenarios.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -150,10 +134,6 @@ pub struct Report {
 }
 
 /// Judges many scenarios while Node plays on, and keeps the first `show` that differ.
-///
-/// # Errors
-///
-/// Node fails.
 pub fn judge_all(
     node: &mut Node,
     scenarios: impl Iterator<Item = Scenario> + Clone + Send,

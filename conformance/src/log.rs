@@ -34,7 +34,6 @@ struct State {
 
 impl<S> Log<S> {
     /// Logs the calls to `store`, which is said to have no `touch` unless `touches`.
-    #[must_use]
     pub fn new(store: S, touches: bool) -> Self {
         Self { store, touches, state: Arc::default() }
     }
@@ -44,8 +43,6 @@ impl<S> Log<S> {
         self.state().fail = verbs.to_vec();
     }
 
-    /// Takes the calls so far.
-    #[must_use]
     pub fn take(&self) -> Vec<Call> {
         let mut state = std::mem::take(&mut *self.state());
         state.calls.extend(state.undecided);
@@ -176,7 +173,6 @@ impl<S: Store> Store for Log<S> {
 }
 
 /// Returns a record's expiry, as express-session's memory store reads it from the text.
-#[must_use]
 pub fn deadline(text: &str) -> Option<Timestamp> {
     #[derive(Deserialize)]
     struct Session {

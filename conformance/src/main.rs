@@ -13,7 +13,6 @@ use conformance::ours;
 use conformance::package::Package;
 use conformance::scenario::Scenario;
 use conformance::shrink::shrink;
-use conformance::vectors;
 
 /// Plays generated scenarios to the real express-session 1.19.0 and to ours, and compares the
 /// Set-Cookie lines, the calls to the store, the records left behind and what the handler saw.
@@ -37,13 +36,7 @@ struct Args {
     against: Side,
     /// Plays the scenario in this file instead
     #[arg(long, value_name = "FILE")]
-    scenario: Option<PathBuf>,
-    /// Plays this scenario instead
-    #[arg(long, value_name = "JSON", conflicts_with = "scenario")]
-    replay: Option<String>,
-    /// Plays the vectors to express-session instead, to check that they are still right
-    #[arg(long)]
-    vectors: bool,
+    replay: Option<PathBuf>,
     /// The number of differences to show, each shrunk as far as possible
     #[arg(long, default_value_t = 3)]
     show: usize,
@@ -78,20 +71,8 @@ fn main() -> ExitCode {
 fn run(args: &Args, out: &mut impl io::Write) -> io::Result<usize> {
     let mut node = Node::start()?;
     let mut judge = judge(args)?;
-    if args.vectors {
-        let (count, differences) = vectors::check(|scenario| node.play(scenario))?;
-        for difference in &differences {
-            writeln!(out, "{difference}")?;
-        }
-        writeln!(out, "{count} vectors, {} differences", differences.len())?;
-        return Ok(differences.len());
-    }
-    let one = match (&args.scenario, &args.replay) {
-        (Some(file), _) => Some(std::fs::read_to_string(file)?),
-        (None, replay) => replay.clone(),
-    };
-    if let Some(text) = one {
-        let scenario: Scenario = serde_json::from_str(&text)?;
+    if let Some(file) = &args.replay {
+        let scenario: Scenario = serde_json::from_str(&std::fs::read_to_string(file)?)?;
         return replay(&scenario, &mut node, &mut judge, out);
     }
 
@@ -143,7 +124,7 @@ fn show(
         return Err(error);
     }
     let reason = judge.judge(&small, &node.play(&small)?).err().unwrap_or_default();
-    writeln!(out, "\ndifference in\n--replay '{}'\n{reason}", small.line().replace('\'', "'\\''"))
+    writeln!(out, "\ndifference in\n{}\n{reason}", small.line())
 }
 
 /// Plays one scenario, and shows the outcome of both sides.

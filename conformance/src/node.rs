@@ -8,59 +8,33 @@ use express_session_testkit::child::{self, Child};
 use crate::outcome::Outcome;
 use crate::scenario::Scenario;
 
-/// The library that runs on Node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Player {
-    /// The real express-session.
-    ExpressSession,
-    /// Our npm package.
-    Package,
-}
-
 /// A running judge. Dropping it ends the process.
 #[derive(Debug)]
 pub struct Node(Child);
 
 impl Node {
-    /// Starts the real express-session.
-    ///
-    /// # Errors
-    ///
-    /// `node` is not installed, or the packages are not (`npm ci`).
     pub fn start() -> io::Result<Self> {
-        Self::start_as(Player::ExpressSession)
+        Self::play_module("express-session")
     }
 
-    /// Starts either library.
-    ///
-    /// # Errors
-    ///
-    /// As [`start`](Self::start), or the npm package is not built.
-    pub fn start_as(player: Player) -> io::Result<Self> {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let package = here.with_file_name("crates").join("node");
-        let module = match player {
-            Player::ExpressSession => "express-session",
-            Player::Package if package.join("express-session.node").exists() => {
-                "../../crates/node/lib/index.mjs"
-            }
-            Player::Package => {
-                let folder = package.display();
-                let how = format!("run `npm ci && npm run build` in {folder} first");
-                return Err(io::Error::other(how));
-            }
-        };
-        let folder = here.join("node");
-        let how = format!("`npm ci` in {}", folder.display());
-        let mut command = child::node(&folder, &how)?;
+    /// Starts our npm package in its place.
+    pub fn start_package() -> io::Result<Self> {
+        let package = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("crates").join("node");
+        if !package.join("express-session.node").exists() {
+            let folder = package.display();
+            let how = format!("run `npm ci && npm run build` in {folder} first");
+            return Err(io::Error::other(how));
+        }
+        Self::play_module("../../crates/node/lib/index.mjs")
+    }
+
+    fn play_module(module: &str) -> io::Result<Self> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("node");
+        let mut command = child::node(&folder, &format!("`npm ci` in {}", folder.display()))?;
         Ok(Self(Child::start(command.args(["judge.mjs", module]).env_remove("NODE_ENV"))?))
     }
 
     /// Plays one scenario and waits for its outcome.
-    ///
-    /// # Errors
-    ///
-    /// The process has ended, or wrote no outcome.
     pub fn play(&mut self, scenario: &Scenario) -> io::Result<Outcome> {
         self.play_line(&scenario.line())
     }
@@ -71,10 +45,6 @@ impl Node {
     }
 
     /// Plays many scenarios, Node ahead of `judge`, which gets each with its outcome, in order.
-    ///
-    /// # Errors
-    ///
-    /// As [`play`](Self::play), and those of `judge`.
     pub fn play_all(
         &mut self,
         scenarios: impl Iterator<Item = Scenario> + Clone + Send,

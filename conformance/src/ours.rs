@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -15,10 +14,12 @@ use express_session::{
     Cookie, Departures, Error, ErrorKind, MemoryStore, Priority, SameSite, Secure,
     SecureConnection, Session, SessionId, SessionLayer, Timestamp, Unset,
 };
+use futures_util::{StreamExt as _, stream};
 use http::request::Parts;
 use http_body::Frame;
-use tower_layer::Layer as _;
-use tower_service::Service;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use tower::{Layer as _, Service as _, service_fn};
 
 use crate::departures::{Switches, TABLE};
 use crate::log::{Log, deadline};
@@ -27,14 +28,12 @@ use crate::scenario::{Attribute, Flag, Ids, Op, Request, Scenario, Server};
 use crate::value::{Value, js_texts};
 
 /// Plays a scenario, with these departures from express-session.
-#[must_use]
 pub fn play(scenario: &Scenario, departures: Switches) -> Outcome {
     play_over(scenario, departures, true)
 }
 
 /// Plays a scenario with the memory store itself, which the layer drives by a shorter path: no calls are logged, and
 /// none fails.
-#[must_use]
 pub fn play_directly(scenario: &Scenario, departures: Switches) -> Outcome {
     play_over(scenario, departures, false)
 }
@@ -54,13 +53,6 @@ struct Stage<'a> {
     store: MemoryStore,
     clock: Arc<AtomicI64>,
     generated: Arc<AtomicUsize>,
-}
-
-/// The extension of the request that the layer's functions read.
-#[derive(Clone)]
-struct Told {
-    tag: String,
-    alt: bool,
 }
 
 impl<'a> Stage<'a> {
@@ -132,7 +124,7 @@ impl<'a> Stage<'a> {
         layer = if server.cookie_function {
             let other = cookie(&server.alt_cookie);
             layer.cookie_with(move |request: &Parts| {
-                let alt = request.extensions.get::<Told>().is_some_and(|told| told.alt);
+                let alt = request.extensions.get::<Request>().is_some_and(|request| request.alt);
                 if alt { other.clone() } else { first.clone() }
             })
         } else {
@@ -154,14 +146,17 @@ impl<'a> Stage<'a> {
         let handler = Handler {
             request: Arc::new(request.clone()),
             store: self.store.clone(),
-            clock: Arc::clone(&self.clock),
             view: Arc::clone(&view),
         };
-        let mut service = layer.layer(handler);
+        let mut service = layer.layer(service_fn(move |request| {
+            let handler = handler.clone();
+            async move { Ok::<_, Infallible>(handler.handle(request).await) }
+        }));
         let response =
             ready(service.call(http_request(request)?)).unwrap_or_else(|never| match never {});
         let (parts, body) = response.into_parts();
-        drain(body);
+        // An error ends a body too.
+        drop(ready(body.collect()));
         let set_cookie = parts.headers.get_all("set-cookie");
         let view = std::mem::take(&mut *view.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(Response {
@@ -186,7 +181,7 @@ impl<'a> Stage<'a> {
 
 fn genid(request: &Parts, ids: &Ids, generated: &AtomicUsize) -> String {
     let count = generated.fetch_add(1, Ordering::Relaxed);
-    let tag = request.extensions.get::<Told>().map(|told| told.tag.as_str());
+    let tag = request.extensions.get::<Request>().map(|request| request.tag.as_str());
     ids.name(tag.unwrap_or_default(), count)
 }
 
@@ -202,7 +197,8 @@ fn http_request(request: &Request) -> Result<http::Request<()>, String> {
         let bytes: Vec<u8> = text.chars().map(|c| c as u8).collect();
         builder = builder.header(name, bytes);
     }
-    builder = builder.extension(Told { tag: request.tag.clone(), alt: request.alt });
+    // The layer's functions read it.
+    builder = builder.extension(request.clone());
     if request.encrypted {
         builder = builder.extension(SecureConnection);
     }
@@ -213,14 +209,9 @@ fn cookie(attributes: &[Attribute]) -> Cookie {
     attributes.iter().fold(Cookie::new(), |cookie, attribute| match attribute {
         Attribute::Path(path) => cookie.path(path),
         Attribute::Domain(domain) => cookie.domain(domain),
-        Attribute::MaxAge(age) => match age {
-            Some(age) => cookie.max_age(Duration::from_millis(*age)),
-            None => cookie,
-        },
-        Attribute::Expires(at) => match at {
-            Some(at) => cookie.expires(time(*at)),
-            None => cookie,
-        },
+        Attribute::MaxAge(Some(age)) => cookie.max_age(Duration::from_millis(*age)),
+        Attribute::Expires(Some(at)) => cookie.expires(time(*at)),
+        Attribute::MaxAge(None) | Attribute::Expires(None) => cookie,
         Attribute::HttpOnly(on) => cookie.http_only(*on),
         Attribute::Secure(Flag::Is(on)) => cookie.secure(*on),
         Attribute::Secure(Flag::Named(_)) => cookie.secure(Secure::Auto),
@@ -254,28 +245,15 @@ fn priority(name: &str) -> Priority {
     }
 }
 
+/// A response's body: whole, or in two halves, the second of which comes when the rest of the handler is done.
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
 /// The application behind the layer, which performs the request's operations.
 #[derive(Clone)]
 struct Handler {
     request: Arc<Request>,
     store: MemoryStore,
-    clock: Arc<AtomicI64>,
     view: Arc<Mutex<Vec<String>>>,
-}
-
-impl Service<http::Request<()>> for Handler {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<()>) -> Self::Future {
-        let handler = self.clone();
-        Box::pin(async move { Ok(handler.handle(request).await) })
-    }
 }
 
 impl Handler {
@@ -304,15 +282,20 @@ impl Handler {
         if ops.content_length {
             response = response.header("content-length", "2");
         }
-        let rest: Option<Rest> = if after.is_empty() {
-            None
+        let body = if after.is_empty() {
+            // It is sent whole, and has a known length, as one of `res.end(text)` has.
+            Full::from("ok").boxed_unsync()
         } else {
             let after = after.to_vec();
-            Some(Box::pin(async move { visit.perform(&after).await }))
+            let frame = |text: &'static str| Ok(Frame::data(Bytes::from_static(text.as_bytes())));
+            let rest = async move {
+                visit.perform(&after).await;
+                frame("k")
+            };
+            let halves = stream::iter([frame("o")]).chain(stream::once(rest));
+            StreamBody::new(halves).boxed_unsync()
         };
-        response
-            .body(Body { first: Some(if rest.is_some() { "o" } else { "ok" }), rest })
-            .unwrap_or_default()
+        response.body(body).unwrap_or_default()
     }
 }
 
@@ -405,7 +388,7 @@ impl Visit {
     }
 
     fn rival_set(&self, session: &Session, text: &str) {
-        let now = Timestamp::from_millis(self.handler.clock.load(Ordering::Relaxed));
+        let now = Timestamp::from_millis(self.handler.request.at);
         let record = Record { text: text.into(), deadline: deadline(text) };
         let _ = ready(self.handler.store.destroy(&session.id()));
         let _ = ready(self.handler.store.create(&session.id(), &record, now));
@@ -448,54 +431,6 @@ fn change(session: &Session, to: &Attribute) -> Result<(), Error> {
         Attribute::SameSite(flag) => cookie.set_same_site(same_site(flag)),
         Attribute::Partitioned(on) => cookie.set_partitioned(*on),
         Attribute::Priority(name) => cookie.set_priority(priority(name)),
-    }
-}
-
-type Rest = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// A response's body: one half, and the other when the rest of the handler is done.
-#[derive(Default)]
-struct Body {
-    first: Option<&'static str>,
-    rest: Option<Rest>,
-}
-
-impl http_body::Body for Body {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let piece = match (self.first.take(), &mut self.rest) {
-            (Some(first), _) => first,
-            (None, None) => return Poll::Ready(None),
-            (None, Some(rest)) => {
-                let Poll::Ready(()) = rest.as_mut().poll(context) else { return Poll::Pending };
-                self.rest = None;
-                "k"
-            }
-        };
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(piece.as_bytes())))))
-    }
-
-    /// A response that is sent whole has a known length, as one of `res.end(text)` has.
-    fn size_hint(&self) -> http_body::SizeHint {
-        match self.rest {
-            Some(_) => http_body::SizeHint::default(),
-            None => {
-                http_body::SizeHint::with_exact(self.first.map_or(0, |first| first.len() as u64))
-            }
-        }
-    }
-}
-
-fn drain<B: http_body::Body>(body: B) {
-    let mut body = Box::pin(body);
-    // An error ends a body too.
-    while let Some(Ok(_)) = ready(std::future::poll_fn(|context| body.as_mut().poll_frame(context)))
-    {
     }
 }
 

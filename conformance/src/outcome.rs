@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// The outcome of one scenario on one side.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Outcome {
     /// One for each request.
@@ -14,11 +13,9 @@ pub struct Outcome {
     pub crash: Option<String>,
 }
 
-/// The outcome of one request.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
-    /// The status code.
     pub status: u16,
     /// The `Set-Cookie` lines, in order.
     pub set_cookie: Vec<String>,
@@ -37,12 +34,10 @@ pub struct Response {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Call {
-    /// Of this id.
     Get(String),
     /// Of this id and record.
     Set(String, String),
     /// Of this id, with this JSON of the cookie.
     Touch(String, String),
-    /// Of this id.
     Destroy(String),
 }

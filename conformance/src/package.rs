@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use crate::departures::{Switches, TABLE};
-use crate::node::{Node, Player};
+use crate::node::Node;
 use crate::outcome::Outcome;
 use crate::scenario::Scenario;
 
@@ -19,12 +19,8 @@ pub struct Package(Mutex<Vec<Node>>);
 
 impl Package {
     /// Starts the first process, to check that it runs.
-    ///
-    /// # Errors
-    ///
-    /// `node` is not installed, or the package is not built.
     pub fn start() -> io::Result<Self> {
-        Ok(Self(Mutex::new(vec![Node::start_as(Player::Package)?])))
+        Ok(Self(Mutex::new(vec![Node::start_package()?])))
     }
 
     /// Plays a scenario, with those departures that the package supports.
@@ -42,7 +38,7 @@ impl Package {
         let idle = self.idle().pop();
         let mut node = match idle {
             Some(node) => node,
-            None => Node::start_as(Player::Package)?,
+            None => Node::start_package()?,
         };
         // A process that failed is not used again.
         let outcome = node.play_line(&line)?;
@@ -66,19 +62,10 @@ fn names(switches: Switches) -> Value {
 }
 
 fn camel(snake: &str) -> String {
-    let mut out = String::new();
-    let mut begins = false;
-    for letter in snake.chars() {
-        match letter {
-            '_' => begins = true,
-            _ if begins => {
-                out.push(letter.to_ascii_uppercase());
-                begins = false;
-            }
-            _ => out.push(letter),
-        }
-    }
-    out
+    let mut words = snake.split('_');
+    let first = words.next().map(str::to_owned);
+    let others = words.map(|word| word[..1].to_uppercase() + &word[1..]);
+    first.into_iter().chain(others).collect()
 }
 
 #[cfg(test)]

@@ -19,7 +19,6 @@ pub struct Scenario {
     /// The records in the store before the first request.
     #[serde(default, skip_serializing_if = "is_default")]
     pub seeds: Vec<Seed>,
-    /// The requests, in order.
     pub requests: Vec<Request>,
 }
 
@@ -32,16 +31,12 @@ pub struct Server {
     /// The cookie's name, or express-session's own.
     #[serde(default, skip_serializing_if = "is_default")]
     pub name: Option<String>,
-    /// `proxy`
     #[serde(default, skip_serializing_if = "is_default")]
     pub proxy: Option<bool>,
-    /// `resave`
     #[serde(default, skip_serializing_if = "is_default")]
     pub resave: bool,
-    /// `rolling`
     #[serde(default, skip_serializing_if = "is_default")]
     pub rolling: bool,
-    /// `saveUninitialized`
     #[serde(default, skip_serializing_if = "is_default")]
     pub save_uninitialized: bool,
     /// `unset: 'destroy'`
@@ -65,23 +60,16 @@ pub struct Server {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Attribute {
-    /// `path`
     Path(String),
-    /// `domain`
     Domain(String),
     /// `maxAge` in milliseconds
     MaxAge(Option<u64>),
     /// `expires` in milliseconds since 1970
     Expires(Option<i64>),
-    /// `httpOnly`
     HttpOnly(bool),
-    /// `secure`
     Secure(Flag),
-    /// `sameSite`
     SameSite(Flag),
-    /// `partitioned`
     Partitioned(bool),
-    /// `priority`
     Priority(String),
 }
 
@@ -113,7 +101,6 @@ pub struct Ids {
 
 impl Ids {
     /// Names the session that a request generates after `count` others.
-    #[must_use]
     pub fn name(&self, tag: &str, count: usize) -> String {
         let Self { prefix, suffix, fixed } = self;
         fixed.clone().unwrap_or_else(|| format!("{prefix}{tag}n{count}{suffix}"))
@@ -124,7 +111,6 @@ impl Ids {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seed {
-    /// Its id.
     pub id: String,
     /// Its text, as JSON.
     pub text: String,
@@ -150,7 +136,6 @@ pub struct Request {
     /// The headers; a character stands for a byte.
     #[serde(default, skip_serializing_if = "is_default")]
     pub headers: Vec<(String, String)>,
-    /// The connection itself is encrypted.
     #[serde(default, skip_serializing_if = "is_default")]
     pub encrypted: bool,
     /// The result of Express's `trust proxy`: `req.secure`.
@@ -177,72 +162,52 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "camelCase")]
 pub enum Op {
-    /// Reads a member.
     Get {
-        /// The member.
         key: String,
     },
     /// Writes a member.
     Set {
-        /// The member.
         key: String,
-        /// Its value.
         value: Value,
     },
-    /// Deletes a member.
     Remove {
-        /// The member.
         key: String,
     },
     /// Asks whether a member is there.
     Contains {
-        /// The member.
         key: String,
     },
-    /// Lists the members.
     Keys,
     /// Deletes all members.
     Clear,
     /// Writes a member with the value it has.
     Same {
-        /// The member.
         key: String,
     },
     /// Deletes a member and writes it again.
     Readd {
-        /// The member.
         key: String,
     },
-    /// Writes a member, and then its earlier value.
+    /// Writes this value to a member, and then its earlier one.
     Revert {
-        /// The member.
         key: String,
-        /// Its value in between.
         value: Value,
     },
     /// Adds one to a number; anything else counts as 0.
     Increment {
-        /// The member.
         key: String,
     },
-    /// Reads the session's id.
     Id,
     /// Reads the cookie's max age, original max age and expiry.
     Cookie,
     /// Changes an attribute of the session's cookie.
     SetCookie {
-        /// The attribute, and its new value.
         to: Attribute,
     },
-    /// `touch()`
     Touch,
-    /// `save()`
     Save,
-    /// `reload()`
     Reload,
-    /// `regenerate()`
     Regenerate,
-    /// `destroy()`
     Destroy,
     /// `req.session = null`
     Unset,
@@ -250,7 +215,6 @@ pub enum Op {
     Flush,
     /// Another request writes the session's record.
     RivalSet {
-        /// The record's new text.
         text: String,
     },
     /// Another request destroys the session's record.
@@ -259,13 +223,8 @@ pub enum Op {
 
 impl Scenario {
     /// Writes the scenario on one line, as Node reads it and `--replay` takes it.
-    ///
-    /// # Panics
-    ///
-    /// Never: all keys of a scenario are strings, and all its numbers are finite.
-    #[must_use]
     pub fn line(&self) -> String {
-        #[expect(clippy::unwrap_used, reason = "see the panics section")]
+        #[expect(clippy::unwrap_used, reason = "all keys are strings, and all numbers are finite")]
         serde_json::to_string(self).unwrap()
     }
 }

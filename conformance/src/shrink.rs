@@ -1,6 +1,6 @@
 //! Shrinks a scenario that fails, as long as it still fails.
 
-use crate::scenario::{Ids, Op, Request, Scenario, Server};
+use crate::scenario::{Op, Scenario};
 use crate::value::Value;
 
 /// Returns the smallest scenario that `fails`, found by trying ever smaller ones.
@@ -14,105 +14,83 @@ pub fn shrink(mut scenario: Scenario, mut fails: impl FnMut(&Scenario) -> bool) 
 /// Returns every scenario that is one step simpler, the simplest first.
 fn simpler(scenario: &Scenario) -> Vec<Scenario> {
     let mut all = Vec::new();
-    let mut propose = |change: &dyn Fn(&mut Scenario)| {
-        let mut changed = scenario.clone();
-        change(&mut changed);
-        if changed != *scenario && !changed.requests.is_empty() {
+    let mut propose = |changed: Scenario| {
+        if changed != *scenario && can_be_played(&changed) {
             all.push(changed);
         }
     };
-    for at in 0..scenario.requests.len() {
-        propose(&|scenario| drop(scenario.requests.remove(at)));
+    // The line has no defaults: without a member, its default counts.
+    let line: Option<Value> = serde_json::from_str(&scenario.line()).ok();
+    for less in line.iter().flat_map(without_one) {
+        let less = serde_json::to_string(&less).and_then(|line| serde_json::from_str(&line));
+        less.into_iter().for_each(&mut propose);
     }
-    for at in 0..scenario.seeds.len() {
-        propose(&|scenario| drop(scenario.seeds.remove(at)));
-    }
+    let mut change = |change: &dyn Fn(&mut Scenario)| {
+        let mut changed = scenario.clone();
+        change(&mut changed);
+        propose(changed);
+    };
     for at in 0..scenario.servers.len() {
-        propose(&|scenario| {
-            if scenario.servers.len() > 1 {
-                scenario.servers.remove(at);
-                for request in &mut scenario.requests {
-                    request.server = 0;
-                }
-            }
+        change(&|scenario| {
+            scenario.servers.remove(at);
+            scenario.requests.iter_mut().for_each(|request| request.server = 0);
         });
     }
-    for (at, server) in scenario.servers.iter().enumerate() {
-        for change in server_changes(server) {
-            propose(&|scenario| change(&mut scenario.servers[at]));
-        }
-    }
     for (at, request) in scenario.requests.iter().enumerate() {
-        for change in request_changes(request) {
-            propose(&|scenario| change(&mut scenario.requests[at]));
+        for (header, (name, text)) in request.headers.iter().enumerate() {
+            let parts: Vec<&str> = text.split(';').collect();
+            for part in 0..if name == "cookie" { parts.len() } else { 0 } {
+                let left = [&parts[..part], &parts[part + 1..]].concat().join(";");
+                change(&|scenario| {
+                    scenario.requests[at].headers[header].1 = left.trim().to_owned();
+                });
+            }
         }
-    }
-    for at in 1..scenario.requests.len() {
-        propose(&|scenario| scenario.requests[at].at = scenario.requests[at - 1].at);
+        for op in 0..request.ops.len() {
+            change(&|scenario| simplify(&mut scenario.requests[at].ops[op]));
+        }
+        let before = at.checked_sub(1).map_or(request.at, |before| scenario.requests[before].at);
+        change(&|scenario| scenario.requests[at].at = before);
     }
     for at in 0..scenario.seeds.len() {
         let plain =
             r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}}"#;
-        propose(&|scenario| scenario.seeds[at].text = plain.into());
-    }
-    propose(&|scenario| scenario.ids = Ids::default());
-    all
-}
-
-type Change<T> = Box<dyn Fn(&mut T)>;
-
-fn server_changes(server: &Server) -> Vec<Change<Server>> {
-    let mut all: Vec<Change<Server>> = vec![
-        Box::new(|server| server.name = None),
-        Box::new(|server| server.proxy = None),
-        Box::new(|server| server.resave = false),
-        Box::new(|server| server.rolling = false),
-        Box::new(|server| server.save_uninitialized = false),
-        Box::new(|server| server.unset_destroys = false),
-        Box::new(|server| server.cookie_function = false),
-        Box::new(|server| server.no_touch = false),
-        Box::new(|server| server.secrets.truncate(1)),
-    ];
-    for at in 0..server.cookie.len() {
-        all.push(Box::new(move |server| drop(server.cookie.remove(at))));
-    }
-    for at in 0..server.alt_cookie.len() {
-        all.push(Box::new(move |server| drop(server.alt_cookie.remove(at))));
+        change(&|scenario| scenario.seeds[at].text = plain.into());
     }
     all
 }
 
-fn request_changes(request: &Request) -> Vec<Change<Request>> {
-    let mut all: Vec<Change<Request>> = Vec::new();
-    for at in 0..request.ops.len() {
-        all.push(Box::new(move |request| drop(request.ops.remove(at))));
-    }
-    for (at, (name, text)) in request.headers.iter().enumerate() {
-        all.push(Box::new(move |request| drop(request.headers.remove(at))));
-        let parts: Vec<&str> = text.split(';').collect();
-        for part in 0..parts.len() {
-            if name == "cookie" && parts.len() > 1 {
-                let mut left = parts.clone();
-                left.remove(part);
-                let left = left.join(";").trim().to_owned();
-                all.push(Box::new(move |request| request.headers[at].1.clone_from(&left)));
-            }
+fn can_be_played(scenario: &Scenario) -> bool {
+    !scenario.requests.is_empty()
+        && scenario.requests.iter().all(|request| request.server < scenario.servers.len())
+        && scenario.servers.iter().all(|server| !server.secrets.is_empty())
+}
+
+/// Returns the value without one of the members or items in it, in all ways.
+fn without_one(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Object(members) => {
+            let less = |(key, value): &(String, Value)| {
+                without_one(value).into_iter().map(|less| (key.clone(), less)).collect()
+            };
+            without_one_of(members, less).map(Value::Object).collect()
         }
+        Value::List(items) => without_one_of(items, without_one).map(Value::List).collect(),
+        _ => Vec::new(),
     }
-    all.extend([
-        Box::new(|request: &mut Request| request.method = None) as Change<Request>,
-        Box::new(|request| request.path = None),
-        Box::new(|request| request.encrypted = false),
-        Box::new(|request| request.secure = false),
-        Box::new(|request| request.alt = false),
-        Box::new(|request| request.fail.clear()),
-        Box::new(|request| request.set_cookie.clear()),
-        Box::new(|request| request.content_length = false),
-    ]);
-    for at in 0..request.ops.len() {
-        all.push(Box::new(move |request| simplify(&mut request.ops[at])));
-    }
-    all
+}
+
+fn without_one_of<T: Clone>(
+    items: &[T],
+    less: impl Fn(&T) -> Vec<T>,
+) -> impl Iterator<Item = Vec<T>> {
+    items.iter().enumerate().flat_map(move |(at, item)| {
+        let news = [None].into_iter().chain(less(item).into_iter().map(Some));
+        news.map(move |new| {
+            let (before, after) = (items[..at].iter(), items[at + 1..].iter());
+            before.cloned().chain(new).chain(after.cloned()).collect()
+        })
+    })
 }
 
 fn simplify(op: &mut Op) {

@@ -1,25 +1,20 @@
 //! A JSON value that keeps what JavaScript makes visible: the order of members, and how numbers print.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use serde::de::{MapAccess, SeqAccess, Visitor};
-use serde::ser::{SerializeMap as _, SerializeSeq as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A value that a handler stores in a session and reads from it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// `null`
     Null,
-    /// `true` or `false`
     Bool(bool),
     /// A whole number, as Rust programs write most of theirs.
     Int(i64),
     /// Any other number, and also a whole one that a program keeps as a float.
     Float(f64),
-    /// A string
     Text(String),
-    /// An array
     List(Vec<Self>),
     /// An object, its members in the order they were written in
     Object(Vec<(String, Self)>),
@@ -29,7 +24,6 @@ impl Value {
     /// Prints as `JSON.stringify` does: integer-like members first, numbers as ECMAScript has them.
     ///
     /// The judge has a printer of its own, which does not share the library's bugs.
-    #[must_use]
     pub fn js(&self) -> String {
         let mut out = String::new();
         self.push_js(&mut out);
@@ -66,7 +60,6 @@ impl Value {
 }
 
 /// Prints a list of strings as `JSON.stringify` does.
-#[must_use]
 pub fn js_texts(texts: &[String]) -> String {
     Value::List(texts.iter().cloned().map(Value::Text).collect()).js()
 }
@@ -88,25 +81,9 @@ fn push_number(number: f64, out: &mut String) {
     out.push_str(ryu_js::Buffer::new().format(number));
 }
 
+/// Escapes what JavaScript escapes, as serde_json does.
 fn push_text(text: &str, out: &mut String) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\0'..='\u{1f}' => {
-                // Writing to a string cannot fail.
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            _ => out.push(c),
-        }
-    }
-    out.push('"');
+    out.push_str(&serde_json::Value::from(text).to_string());
 }
 
 impl Serialize for Value {
@@ -117,19 +94,9 @@ impl Serialize for Value {
             Self::Int(int) => serializer.serialize_i64(*int),
             Self::Float(float) => serializer.serialize_f64(*float),
             Self::Text(text) => serializer.serialize_str(text),
-            Self::List(items) => {
-                let mut list = serializer.serialize_seq(Some(items.len()))?;
-                for item in items {
-                    list.serialize_element(item)?;
-                }
-                list.end()
-            }
+            Self::List(items) => serializer.collect_seq(items),
             Self::Object(members) => {
-                let mut map = serializer.serialize_map(Some(members.len()))?;
-                for (key, value) in members {
-                    map.serialize_entry(key, value)?;
-                }
-                map.end()
+                serializer.collect_map(members.iter().map(|(key, value)| (key, value)))
             }
         }
     }

@@ -18,16 +18,11 @@ pub struct Input {
 }
 
 /// The folder of the stored inputs, with a folder for each target.
-#[must_use]
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")
 }
 
 /// Reads the inputs of one target, in the order of their files' names.
-///
-/// # Errors
-///
-/// If a file cannot be read.
 pub fn read(folder: &Path, target: Target) -> Result<Vec<Input>, Box<dyn Error>> {
     let folder = folder.join(target.name);
     let entries =
@@ -39,16 +34,11 @@ pub fn read(folder: &Path, target: Target) -> Result<Vec<Input>, Box<dyn Error>>
 }
 
 /// Runs an input. Returns `false` if an assertion failed, which is printed to standard error.
-#[must_use]
 pub fn holds(input: &Input) -> bool {
     panic::catch_unwind(|| (input.target.run)(&input.bytes)).is_ok()
 }
 
 /// Returns the inputs for which Node's answer differs, each with both answers, and the number of compared inputs.
-///
-/// # Errors
-///
-/// The errors of [`read`], and an error if Node cannot be started.
 pub fn differences(folder: &Path) -> Result<(Vec<String>, usize), Box<dyn Error>> {
     let mut files = Vec::new();
     let mut questions = Vec::new();

@@ -3,12 +3,12 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_bytes::ByteBuf;
 use serde_json::value::RawValue;
 
 /// The depth at which values are no longer compared, because this reader is recursive.
 const MAX_DEPTH: usize = 100;
 
-/// A value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Js {
     /// A finite number, or NaN or an infinity.
@@ -48,7 +48,7 @@ impl Js {
             b'n' => Self::Null,
             b't' => Self::Bool(true),
             b'f' => Self::Bool(false),
-            b'"' => Self::Text(serde_json::from_str::<Bytes>(text).ok()?.0),
+            b'"' => Self::Text(serde_json::from_str::<ByteBuf>(text).ok()?.into_vec()),
             b'[' => {
                 let items: Vec<&RawValue> = serde_json::from_str(text).ok()?;
                 Self::List(items.into_iter().map(inner).collect::<Option<_>>()?)
@@ -130,40 +130,14 @@ impl<'a> Deserialize<'a> for Members<'a> {
 
             fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::new();
-                while let Some((key, value)) = map.next_entry::<Bytes, &RawValue>()? {
-                    members.push((key.0, value));
+                // A key may contain lone surrogates.
+                while let Some((key, value)) = map.next_entry::<ByteBuf, &RawValue>()? {
+                    members.push((key.into_vec(), value));
                 }
                 Ok(Members(members))
             }
         }
 
         deserializer.deserialize_map(All)
-    }
-}
-
-/// A text that may contain lone surrogates.
-struct Bytes(Vec<u8>);
-
-impl<'a> Deserialize<'a> for Bytes {
-    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-
-        impl Visitor<'_> for Any {
-            type Value = Bytes;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
-                Ok(Bytes(bytes.to_vec()))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Bytes, E> {
-                Ok(Bytes(text.as_bytes().to_vec()))
-            }
-        }
-
-        deserializer.deserialize_bytes(Any)
     }
 }

@@ -17,10 +17,6 @@ pub struct Question {
 }
 
 /// Asks one Node process all questions. Returns its answers in order, with `None` if it has none to compare.
-///
-/// # Errors
-///
-/// If Node or the npm packages of `conformance/node` are missing.
 pub fn answers(questions: &[Question]) -> Result<Vec<Option<Value>>, Box<dyn Error>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("node/judge.mjs");
     let mut node = Command::new("node")

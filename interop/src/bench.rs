@@ -104,7 +104,6 @@ impl Ours {
     }
 }
 
-/// Returns the touch of a request at the present time.
 pub(crate) fn touch(text: &str) -> Result<Touch> {
     Touch::renewing(text, now()).context("no record")
 }

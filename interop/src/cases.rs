@@ -13,7 +13,6 @@ mod races;
 mod records;
 mod visitors;
 
-/// One case: the sentence that it proves, and its function.
 #[derive(Debug)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,

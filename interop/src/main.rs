@@ -72,7 +72,6 @@ fn run(args: &Args) -> Result<bool> {
     Ok(report.passed(args.allow_missing))
 }
 
-/// Plays the cases with one store.
 async fn play(
     setup: &Setup,
     number: usize,

@@ -56,7 +56,6 @@ impl Node {
         self.text("open", place.clone()).await
     }
 
-    /// Saves a new session with these members.
     pub(crate) async fn set(
         &mut self,
         id: &str,
@@ -78,7 +77,6 @@ impl Node {
         Ok(found.as_str().map(str::to_owned))
     }
 
-    /// Changes one member, as a request does.
     pub(crate) async fn change(&mut self, id: &str, key: &str, value: Value) -> Result<()> {
         self.ask("change", json!({ "id": id, "key": key, "value": value })).await.map(drop)
     }
@@ -97,7 +95,6 @@ impl Node {
         self.ask("destroy", json!({ "id": id })).await.map(drop)
     }
 
-    /// Returns the number of sessions.
     pub(crate) async fn length(&mut self) -> Result<u64> {
         self.ask("length", json!({})).await?.as_u64().context("no number")
     }

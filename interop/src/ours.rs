@@ -13,7 +13,6 @@ use express_session::store::{
 };
 use express_session::{SessionId, Timestamp};
 
-/// One of our stores.
 #[derive(Clone)]
 pub(crate) struct Ours {
     store: AnyStore,
@@ -21,7 +20,6 @@ pub(crate) struct Ours {
 }
 
 impl Ours {
-    /// Wraps a store.
     pub(crate) fn new(store: impl Admin + Clone) -> Self {
         Self { store: AnyStore::new(store.clone()), admin: Arc::new(store) }
     }
@@ -99,7 +97,6 @@ impl fmt::Debug for Ours {
     }
 }
 
-/// Returns the present time.
 pub(crate) fn now() -> Timestamp {
     #[expect(clippy::disallowed_methods, reason = "the stores on Node read this same clock")]
     let now = std::time::SystemTime::now();

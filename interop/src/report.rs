@@ -30,7 +30,6 @@ impl<W: Write> Report<W> {
         writeln!(self.out, "left out: {} ({why})", title(name, variant))
     }
 
-    /// Prints a row.
     pub(crate) fn case(&mut self, name: &str, result: &anyhow::Result<()>) -> io::Result<()> {
         self.cases += 1;
         match result {

@@ -9,6 +9,7 @@ use express_session::store::mysql::MySqlStore;
 use express_session::store::postgres::PostgresStore;
 use express_session::store::redis::RedisStore;
 use express_session::store::sqlite::{Dialect, SqliteStore};
+use express_session::store::{Admin, Error};
 use express_session_core::Document;
 use serde_json::{Value, json};
 
@@ -16,7 +17,6 @@ use crate::ours::Ours;
 use crate::servers::Server;
 
 /// One row: a store with its options, on both sides.
-#[derive(Debug)]
 pub(crate) struct Setup {
     /// The npm store.
     pub(crate) name: &'static str,
@@ -64,16 +64,17 @@ pub(crate) fn all() -> Vec<Setup> {
     [redis(), postgres(), mysql(), sqlite(), file(), memcached()].into_iter().flatten().collect()
 }
 
-type Open = fn(&str) -> Result<Ours>;
+type Open = Box<dyn Fn(&str) -> Result<Ours>>;
 
-/// Returns a function that makes the rows of an npm store: the options in words and as they are, and ours with them.
-fn rows(
+/// Returns a function that makes the rows of an npm store: the options in words and as they are, and the same of ours.
+fn rows<S: Admin + Clone>(
     name: &'static str,
     kind: &'static str,
     server: Server,
     facts: Facts,
-) -> impl Fn(&'static str, Value, Open) -> Setup {
-    move |variant, options, open| Setup {
+    open: fn(&str) -> Result<S, Error>,
+) -> impl Fn(&'static str, Value, fn(S) -> S) -> Setup {
+    move |variant, options, set| Setup {
         name,
         variant,
         kind,
@@ -82,9 +83,16 @@ fn rows(
         timezone: "",
         table: Maker::Node,
         facts,
-        open,
+        open: Box::new(move |url| Ok(Ours::new(set(open(url)?)))),
     }
 }
+
+/// The options of both sides are the defaults.
+fn same<S>(store: S) -> S {
+    store
+}
+
+const TEN_MINUTES: Duration = Duration::from_secs(600);
 
 impl Setup {
     fn table_by_rust(self) -> Self {
@@ -93,183 +101,131 @@ impl Setup {
 }
 
 fn redis() -> Vec<Setup> {
-    let row = rows("connect-redis", "redis", Server::Redis, Facts::default());
+    let facts = Facts::default();
+    let row = rows("connect-redis", "redis", Server::Redis, facts, RedisStore::new);
+    let cluster: fn(&str) -> _ = |urls| {
+        let nodes = urls.replace("redis://", "");
+        RedisStore::new(&format!("redis+cluster://{nodes}"))
+    };
+    let cluster = rows("connect-redis", "redis cluster", Server::RedisCluster, facts, cluster);
+    let sentinel: fn(&str) -> _ = |urls| {
+        let sentinels = urls.replace("redis://", "");
+        RedisStore::new(&format!("redis+sentinel://{sentinels}/mymaster"))
+    };
+    let sentinel = rows("connect-redis", "redis sentinel", Server::RedisSentinel, facts, sentinel);
     vec![
-        row("", json!({}), |url| Ok(Ours::new(RedisStore::new(url)?))),
-        row("prefix", json!({ "prefix": "it's {é}:" }), |url| {
-            Ok(Ours::new(RedisStore::new(url)?.prefix("it's {é}:")))
-        }),
-        row("an empty prefix", json!({ "prefix": "" }), |url| {
-            Ok(Ours::new(RedisStore::new(url)?.prefix("")))
-        }),
-        row("ttl", json!({ "ttl": 600 }), |url| {
-            Ok(Ours::new(RedisStore::new(url)?.ttl(Duration::from_secs(600))))
-        }),
-        row("ttl, a function", json!({ "ttl": "by member" }), |url| {
-            Ok(Ours::new(RedisStore::new(url)?.ttl_with(|record| {
+        row("", json!({}), same),
+        row("prefix", json!({ "prefix": "it's {é}:" }), |store| store.prefix("it's {é}:")),
+        row("an empty prefix", json!({ "prefix": "" }), |store| store.prefix("")),
+        row("ttl", json!({ "ttl": 600 }), |store| store.ttl(TEN_MINUTES)),
+        row("ttl, a function", json!({ "ttl": "by member" }), |store| {
+            store.ttl_with(|record| {
                 let views = Document::parse(&*record.text).map(|record| record.get("views"));
                 let is_short = matches!(views, Ok(Ok(Some(4_u32..))));
                 Duration::from_secs(if is_short { 60 } else { 7200 })
-            })))
-        }),
-        row("disableTTL", json!({ "disableTTL": true }), |url| {
-            Ok(Ours::new(RedisStore::new(url)?.disable_ttl(true)))
-        }),
-        row("disableTouch", json!({ "disableTouch": true }), |url| {
-            Ok(Ours::new(RedisStore::new(url)?.disable_touch(true)))
-        }),
-        Setup {
-            kind: "redis cluster",
-            server: Server::RedisCluster,
-            ..row("a cluster", json!({}), |urls| {
-                let nodes = urls.replace("redis://", "");
-                Ok(Ours::new(RedisStore::new(&format!("redis+cluster://{nodes}"))?))
             })
-        },
-        Setup {
-            kind: "redis sentinel",
-            server: Server::RedisSentinel,
-            ..row("sentinels", json!({}), |urls| {
-                let sentinels = urls.replace("redis://", "");
-                let url = format!("redis+sentinel://{sentinels}/mymaster");
-                Ok(Ours::new(RedisStore::new(&url)?))
-            })
-        },
+        }),
+        row("disableTTL", json!({ "disableTTL": true }), |store| store.disable_ttl(true)),
+        row("disableTouch", json!({ "disableTouch": true }), |store| store.disable_touch(true)),
+        cluster("a cluster", json!({}), same),
+        sentinel("sentinels", json!({}), same),
     ]
 }
 
 fn mysql() -> Vec<Setup> {
     let facts = Facts { ends_with_cookie: true, ..Facts::default() };
-    let row = rows("express-mysql-session", "mysql", Server::MariaDb, facts);
+    let row = rows("express-mysql-session", "mysql", Server::MariaDb, facts, MySqlStore::new);
     let names = json!({ "session_id": "the id", "expires": "until", "data": "json`" });
+    let schema = json!({ "schema": { "tableName": "my table", "columnNames": names } });
     vec![
-        row("", json!({}), |url| Ok(Ours::new(MySqlStore::new(url)?))),
-        row("table made by Rust", json!({ "createDatabaseTable": false }), |url| {
-            Ok(Ours::new(MySqlStore::new(url)?))
-        })
-        .table_by_rust(),
-        row(
-            "schema.tableName, schema.columnNames",
-            json!({ "schema": { "tableName": "my table", "columnNames": names } }),
-            |url| {
-                let store = MySqlStore::new(url)?.table_name("my table");
-                Ok(Ours::new(store.column_names("the id", "until", "json`")))
-            },
-        ),
-        row("expiration", json!({ "expiration": 600_000 }), |url| {
-            Ok(Ours::new(MySqlStore::new(url)?.expiration(Duration::from_secs(600))))
+        row("", json!({}), same),
+        row("table made by Rust", json!({ "createDatabaseTable": false }), same).table_by_rust(),
+        row("schema.tableName, schema.columnNames", schema, |store| {
+            store.table_name("my table").column_names("the id", "until", "json`")
         }),
-        row("disableTouch", json!({ "disableTouch": true }), |url| {
-            Ok(Ours::new(MySqlStore::new(url)?.disable_touch(true)))
-        }),
+        row("expiration", json!({ "expiration": 600_000 }), |store| store.expiration(TEN_MINUTES)),
+        row("disableTouch", json!({ "disableTouch": true }), |store| store.disable_touch(true)),
     ]
 }
 
 fn file() -> Vec<Setup> {
     let facts = Facts { touch_writes: true, stamps: true, lockless: true, ..Facts::default() };
-    let row = rows("session-file-store", "file", Server::Folder, facts);
+    let row =
+        rows("session-file-store", "file", Server::Folder, facts, |path| Ok(FileStore::new(path)));
     vec![
-        row("", json!({}), |path| Ok(Ours::new(FileStore::new(path)))),
-        row("ttl", json!({ "ttl": 600 }), |path| {
-            Ok(Ours::new(FileStore::new(path).ttl(Duration::from_secs(600))))
+        row("", json!({}), same),
+        row("ttl", json!({ "ttl": 600 }), |store| store.ttl(TEN_MINUTES)),
+        row("fileExtension", json!({ "fileExtension": ".session" }), |store| {
+            store.file_extension(".session")
         }),
-        row("fileExtension", json!({ "fileExtension": ".session" }), |path| {
-            Ok(Ours::new(FileStore::new(path).file_extension(".session")))
-        }),
-        row("no fileExtension", json!({ "fileExtension": "" }), |path| {
-            Ok(Ours::new(FileStore::new(path).file_extension("")))
-        }),
+        row("no fileExtension", json!({ "fileExtension": "" }), |store| store.file_extension("")),
     ]
 }
 
 fn memcached() -> Vec<Setup> {
     let facts = Facts { touch_writes: true, touch_leaves_cookie: true, ..Facts::default() };
-    let ttl = rows("connect-memcached", "memcached", Server::Memcached, facts);
+    let open: fn(&str) -> _ = MemcachedStore::new;
+    let ttl = rows("connect-memcached", "memcached", Server::Memcached, facts, open);
     let facts = Facts { loses_long_sessions: true, ..facts };
-    let row = rows("connect-memcached", "memcached", Server::Memcached, facts);
+    let row = rows("connect-memcached", "memcached", Server::Memcached, facts, open);
     vec![
-        row("", json!({}), |url| Ok(Ours::new(MemcachedStore::new(url)?))),
-        row("prefix", json!({ "prefix": "it's-é:" }), |url| {
-            Ok(Ours::new(MemcachedStore::new(url)?.prefix("it's-é:")))
-        }),
-        ttl("ttl", json!({ "ttl": 600 }), |url| {
-            Ok(Ours::new(MemcachedStore::new(url)?.ttl(Duration::from_secs(600))))
-        }),
+        row("", json!({}), same),
+        row("prefix", json!({ "prefix": "it's-é:" }), |store| store.prefix("it's-é:")),
+        ttl("ttl", json!({ "ttl": 600 }), |store| store.ttl(TEN_MINUTES)),
     ]
 }
 
 fn postgres() -> Vec<Setup> {
     let facts = Facts { ends_with_cookie: true, ..Facts::default() };
-    let row = rows("connect-pg-simple", "postgres", Server::Postgres, facts);
-    let create = json!({ "createTableIfMissing": true });
+    let row = rows("connect-pg-simple", "postgres", Server::Postgres, facts, PostgresStore::new);
+    let create = |mut options: Value| {
+        options["createTableIfMissing"] = true.into();
+        options
+    };
+    let names = json!({ "tableName": "my \"own\" table", "schemaName": "App" });
     vec![
-        row("", create.clone(), |url| Ok(Ours::new(PostgresStore::new(url)?))),
-        row("table made by Rust", json!({}), |url| {
-            Ok(Ours::new(PostgresStore::new(url)?.create_table_if_missing(true)))
-        })
-        .table_by_rust(),
-        row(
-            "tableName, schemaName",
-            json!({
-                "createTableIfMissing": true,
-                "tableName": "my \"own\" table",
-                "schemaName": "App",
-            }),
-            |url| {
-                let store = PostgresStore::new(url)?.table_name("my \"own\" table");
-                Ok(Ours::new(store.schema_name("App")))
-            },
-        ),
-        row("ttl", json!({ "createTableIfMissing": true, "ttl": 600 }), |url| {
-            Ok(Ours::new(PostgresStore::new(url)?.ttl(Duration::from_secs(600))))
+        row("", create(json!({})), same),
+        row("table made by Rust", json!({}), |store| store.create_table_if_missing(true))
+            .table_by_rust(),
+        row("tableName, schemaName", create(names), |store| {
+            store.table_name("my \"own\" table").schema_name("App")
         }),
-        row("disableTouch", json!({ "createTableIfMissing": true, "disableTouch": true }), |url| {
-            Ok(Ours::new(PostgresStore::new(url)?.disable_touch(true)))
+        row("ttl", create(json!({ "ttl": 600 })), |store| store.ttl(TEN_MINUTES)),
+        row("disableTouch", create(json!({ "disableTouch": true })), |store| {
+            store.disable_touch(true)
         }),
         Setup {
             timezone: "America/New_York",
-            ..row("time zone of New York", create, |url| Ok(Ours::new(PostgresStore::new(url)?)))
+            ..row("time zone of New York", create(json!({})), same)
         },
     ]
 }
 
 fn sqlite() -> Vec<Setup> {
     let [connect, better, knex] =
-        ["connect-sqlite3", "better-sqlite3-session-store", "connect-session-knex"]
-            .map(|name| rows(name, name, Server::Folder, Facts::default()));
+        ["connect-sqlite3", "better-sqlite3-session-store", "connect-session-knex"].map(|name| {
+            rows(name, name, Server::Folder, Facts::default(), |path| Ok(SqliteStore::new(path)))
+        });
     let none = || json!({});
     vec![
-        connect("", none(), |path| Ok(Ours::new(SqliteStore::new(path)))),
-        connect("table made by Rust", none(), |path| {
-            Ok(Ours::new(SqliteStore::new(path).dialect(Dialect::ConnectSqlite3)))
+        connect("", none(), same),
+        connect("table made by Rust", none(), |store| store.dialect(Dialect::ConnectSqlite3))
+            .table_by_rust(),
+        connect("table", json!({ "table": "visitors" }), |store| store.table("visitors")),
+        connect("concurrentDb", json!({ "concurrentDb": true }), same),
+        connect("without a write-ahead log", none(), |store| store.concurrent_db(false)),
+        better("", none(), same),
+        better("table made by Rust", none(), |store| {
+            store.dialect(Dialect::BetterSqlite3SessionStore)
         })
         .table_by_rust(),
-        connect("table", json!({ "table": "visitors" }), |path| {
-            Ok(Ours::new(SqliteStore::new(path).table("visitors")))
-        }),
-        connect("concurrentDb", json!({ "concurrentDb": true }), |path| {
-            Ok(Ours::new(SqliteStore::new(path)))
-        }),
-        connect("without a write-ahead log", none(), |path| {
-            Ok(Ours::new(SqliteStore::new(path).concurrent_db(false)))
-        }),
-        better("", none(), |path| Ok(Ours::new(SqliteStore::new(path)))),
-        better("table made by Rust", none(), |path| {
-            Ok(Ours::new(SqliteStore::new(path).dialect(Dialect::BetterSqlite3SessionStore)))
-        })
-        .table_by_rust(),
-        knex("", none(), |path| Ok(Ours::new(SqliteStore::new(path)))),
-        knex("table made by Rust", none(), |path| {
-            Ok(Ours::new(SqliteStore::new(path).dialect(Dialect::ConnectSessionKnex)))
-        })
-        .table_by_rust(),
+        knex("", none(), same),
+        knex("table made by Rust", none(), |store| store.dialect(Dialect::ConnectSessionKnex))
+            .table_by_rust(),
         knex(
             "tableName, sidFieldName",
             json!({ "tableName": "visitors", "sidFieldName": "visitor" }),
-            |path| {
-                let store = SqliteStore::new(path).table("visitors");
-                Ok(Ours::new(store.sid_field_name("visitor")))
-            },
+            |store| store.table("visitors").sid_field_name("visitor"),
         ),
     ]
 }

@@ -1,13 +1,15 @@
 //! The cases: the requests that overlap, and the members that the session must have afterwards.
 
 use anyhow::{Result, ensure};
+use clap::ValueEnum;
 use serde_json::{Map, Value};
 
 use crate::cluster::{Cluster, Timed};
+use crate::entrants::word;
 use crate::tally::Tally;
 
 /// One case, played on a new session in each round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Case {
     /// One request at a time: the other times are compared with its time.
     Alone,
@@ -24,52 +26,23 @@ pub(crate) enum Case {
     /// All concurrently read and set the same member under the session's lock.
     Lock,
     /// All are slow, and meanwhile Node answers a request.
+    #[value(name = "with node")]
     WithNode,
     /// Node is slow, and meanwhile all are answered.
+    #[value(name = "around node")]
     AroundNode,
 }
 
 impl Case {
-    /// Every case, in the order they are played.
-    pub(crate) const ALL: &[Self] = &[
-        Self::Alone,
-        Self::Apart,
-        Self::Members,
-        Self::Counter,
-        Self::Logout,
-        Self::Regenerate,
-        Self::Lock,
-        Self::WithNode,
-        Self::AroundNode,
-    ];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Alone => "alone",
-            Self::Apart => "apart",
-            Self::Members => "members",
-            Self::Counter => "counter",
-            Self::Logout => "logout",
-            Self::Regenerate => "regenerate",
-            Self::Lock => "lock",
-            Self::WithNode => "with node",
-            Self::AroundNode => "around node",
-        }
+    pub(crate) fn name(self) -> String {
+        word(&self)
     }
 
-    /// Checks whether a cluster can play it.
     pub(crate) fn suits(self, cluster: &Cluster) -> bool {
-        match self {
-            Self::Lock => cluster.store.is_some(),
-            Self::Alone
-            | Self::Apart
-            | Self::Members
-            | Self::Counter
-            | Self::Logout
-            | Self::Regenerate
-            | Self::WithNode
-            | Self::AroundNode => self.is_timed() || cluster.node.is_some(),
+        if self == Self::Lock {
+            return cluster.store.is_some();
         }
+        self.is_timed() || cluster.node.is_some()
     }
 
     /// Checks whether its times mean something: a request waits only for its own work and that of its rivals.
@@ -96,7 +69,7 @@ impl Case {
             Self::Members => members(cluster, writers).await,
             Self::Counter => counter(cluster, writers, "/count").await,
             Self::Lock => counter(cluster, writers, "/lock").await,
-            Self::Logout => logout(cluster, writers, &gate).await,
+            Self::Logout => Ok(overtaken(cluster, writers, &gate, "/logout").await?.0),
             Self::Regenerate => regenerate(cluster, writers, &gate).await,
             Self::WithNode => with_node(cluster, writers, &gate).await,
             Self::AroundNode => around_node(cluster, writers, &gate).await,
@@ -148,11 +121,6 @@ async fn counter(cluster: &Cluster, writers: usize, path: &str) -> Result<Tally>
     let found = cluster.read(&["n".to_owned()], &cookie).await?;
     let counted = found.get("n").and_then(Value::as_u64).unwrap_or(0);
     tally.lost = (tally.sent - tally.refused).saturating_sub(counted);
-    Ok(tally)
-}
-
-async fn logout(cluster: &Cluster, writers: usize, gate: &str) -> Result<Tally> {
-    let (tally, _) = overtaken(cluster, writers, gate, "/logout").await?;
     Ok(tally)
 }
 
@@ -299,8 +267,8 @@ mod tests {
         // With one application, and with two that share the store.
         for sites in [1, 2] {
             let cluster = cluster(&MemoryStore::new(), sites);
-            for case in Case::ALL.iter().copied().filter(|case| case.suits(&cluster)) {
-                assert_eq!(damage(case, &cluster).await, (0, 0), "{case:?} with {sites}");
+            for case in Case::value_variants().iter().filter(|case| case.suits(&cluster)) {
+                assert_eq!(damage(*case, &cluster).await, (0, 0), "{case:?} with {sites}");
             }
         }
     }

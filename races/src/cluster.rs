@@ -18,13 +18,11 @@ use crate::site::{Answer, Site};
 #[derive(Debug)]
 pub(crate) struct Cluster {
     pub(crate) sites: Vec<Site>,
-    /// Its store, if that is one of ours.
     pub(crate) store: Option<AnyStore>,
     /// An Express application on the same store, if there is one.
     pub(crate) node: Option<Site>,
 }
 
-/// An answer with its time.
 #[derive(Clone, Debug)]
 pub(crate) struct Timed {
     pub(crate) answer: Answer,
@@ -41,7 +39,6 @@ impl Cluster {
         &self.sites[writer % self.sites.len()]
     }
 
-    /// Starts a session, and returns its cookie.
     pub(crate) async fn start(&self) -> Result<String> {
         let answer = self.site(0).get("/start", None).await?;
         ensure!(answer.status.is_success(), "no session can be started: {}", answer.told());

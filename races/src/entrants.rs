@@ -35,7 +35,6 @@ pub(crate) enum Place {
     Memcached,
 }
 
-/// A library with a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entrant {
     pub(crate) maker: Maker,
@@ -80,26 +79,15 @@ impl Entrant {
             Maker::Ours => Some(self.place.open(url).await?),
             Maker::ExpressSession | Maker::TowerSessions => None,
         };
-        let mut sites = Vec::new();
-        match self.maker {
-            Maker::ExpressSession => {
-                for _ in 0..processes {
-                    sites.push(self.place.node(url, wait)?);
-                }
+        let many = 0..processes;
+        let sites = match &store {
+            _ if self.maker == Maker::ExpressSession => {
+                many.map(|_| self.place.node(url, wait)).collect::<Result<_>>()?
             }
-            Maker::Ours | Maker::TowerSessions if processes > 1 => {
-                for _ in 0..processes {
-                    sites.push(self.worker(url)?);
-                }
-            }
-            Maker::Ours | Maker::TowerSessions => {
-                let application = match &store {
-                    Some(store) => ours::application(store.clone(), wait),
-                    None => self.application(url, wait).await?,
-                };
-                sites.push(Site::Here(application));
-            }
-        }
+            _ if processes > 1 => many.map(|_| self.worker(url)).collect::<Result<_>>()?,
+            Some(store) => vec![Site::Here(ours::application(store.clone(), wait))],
+            None => vec![Site::Here(self.application(url, wait).await?)],
+        };
         let node = match (self.maker, self.place) {
             (Maker::Ours, Place::Redis | Place::Postgres) => Some(self.place.node(url, wait)?),
             _ => None,
@@ -122,27 +110,19 @@ impl Entrant {
     /// Starts this program again, as a worker.
     fn worker(self, url: &str) -> Result<Site> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["worker", &word(&self.maker), self.place.name(), url]);
+        command.args(["worker", &word(&self.maker), &word(&self.place), url]);
         Site::start(&mut command).context("a worker does not start")
     }
 }
 
-/// Returns the text of a value on the command line.
-fn word(value: &impl ValueEnum) -> String {
+/// Returns the name of a value, as on the command line.
+pub(crate) fn word(value: &impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 impl Place {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::Redis => "redis",
-            Self::Postgres => "postgres",
-            Self::Mysql => "mysql",
-            Self::Sqlite => "sqlite",
-            Self::File => "file",
-            Self::Memcached => "memcached",
-        }
+    pub(crate) fn name(self) -> String {
+        word(&self)
     }
 
     /// Starts its server and returns its URL, or `None` if the server is not installed.
@@ -158,7 +138,6 @@ impl Place {
         }
     }
 
-    /// Opens our store.
     async fn open(self, url: &str) -> Result<AnyStore> {
         let options = if self == Self::Postgres { "?create_table_if_missing=true" } else { "" };
         Ok(express_session::connect(&format!("{url}{options}")).await?)

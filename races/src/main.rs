@@ -1,14 +1,13 @@
 //! `cargo xtask races`: overlapping requests of one visitor, on every store, and the changes that they lose.
 
-use std::fs;
 use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum as _};
 use express_session_testkit::TemporaryFolder;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
@@ -68,12 +67,6 @@ struct Args {
     /// Spreads the requests over so many processes, with the stores that several can share
     #[arg(long, value_name = "P", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     processes: u16,
-    /// Plays only ours
-    #[arg(long)]
-    only_ours: bool,
-    /// Writes the table to a file too, as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
     /// Does not fail if the server of a store is not installed
     #[arg(long)]
     allow_missing: bool,
@@ -117,24 +110,13 @@ fn run(args: &Args) -> Result<bool> {
     let mut report = Report::new(io::stdout().lock());
     let folder = TemporaryFolder::new("races")?;
     report.begin()?;
-    for entrant in entrants::ALL.iter().copied().filter(|entrant| args.wants(*entrant)) {
-        runtime.block_on(play(entrant, args, folder.path(), &mut report))?;
-    }
-    if let Some(file) = &args.json {
-        let text = serde_json::to_string_pretty(&report.json())?;
-        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    let wanted = |entrant: &&Entrant| args.store.is_empty() || args.store.contains(&entrant.place);
+    for entrant in entrants::ALL.iter().filter(wanted) {
+        runtime.block_on(play(*entrant, args, folder.path(), &mut report))?;
     }
     Ok(report.end(args.allow_missing)?)
 }
 
-impl Args {
-    fn wants(&self, entrant: Entrant) -> bool {
-        (self.store.is_empty() || self.store.contains(&entrant.place))
-            && (!self.only_ours || entrant.maker == Maker::Ours)
-    }
-}
-
-/// Plays every case with one entrant.
 async fn play(
     entrant: Entrant,
     args: &Args,
@@ -153,7 +135,7 @@ async fn play(
         opened.with_context(|| format!("{} on {}", entrant.name(), entrant.place.name()))?;
     // The first round opens connections, and is not timed.
     one(Case::Apart, &cluster, writers, rounds).await?;
-    for case in Case::ALL.iter().copied().filter(|case| case.suits(&cluster)) {
+    for case in Case::value_variants().iter().copied().filter(|case| case.suits(&cluster)) {
         if case == Case::Lock && !cluster.has_locks().await? {
             report.say(entrant, "lock: the store has none")?;
             continue;
@@ -166,7 +148,6 @@ async fn play(
     Ok(())
 }
 
-/// Plays every round of a case.
 async fn all(case: Case, cluster: &Cluster, writers: usize, rounds: usize) -> Result<Tally> {
     let mut tally = Tally::default();
     for round in 0..if case == Case::Alone { 1 } else { rounds } {

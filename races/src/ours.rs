@@ -11,7 +11,6 @@ use express_session::{Error, ErrorKind, Session, SessionLayer};
 use crate::SECRET;
 use crate::routes::{Handle, routes};
 
-/// Returns the application on a store.
 pub(crate) fn application(store: impl Store, wait: Duration) -> Router {
     routes::<Session>(wait).layer(SessionLayer::new(SECRET).store(store))
 }

@@ -3,8 +3,6 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 use crate::cases::Case;
 use crate::entrants::{Entrant, Maker};
 use crate::tally::Tally;
@@ -24,8 +22,6 @@ struct Row {
     tally: Tally,
     /// The 99th percentile as a multiple of the median of one request at a time.
     by_alone: Option<f64>,
-    /// The same as a multiple of the 99th percentile of as many requests, each with its own session.
-    by_apart: Option<f64>,
 }
 
 impl<W: Write> Report<W> {
@@ -33,7 +29,6 @@ impl<W: Write> Report<W> {
         Self { output, rows: Vec::new(), is_missing: false }
     }
 
-    /// Prints the line above the table.
     pub(crate) fn begin(&mut self) -> io::Result<()> {
         let head =
             ["sent", "lost", "refused", "resurrected", "p50 ms", "p99 ms", "x alone", "x apart"];
@@ -49,7 +44,6 @@ impl<W: Write> Report<W> {
         writeln!(self.output)
     }
 
-    /// Adds the results of a case.
     pub(crate) fn add(&mut self, entrant: Entrant, case: Case, tally: Tally) -> io::Result<()> {
         let p99 = tally.within(99).filter(|_| case.is_timed());
         let of = |case: Case, percent| {
@@ -58,15 +52,16 @@ impl<W: Write> Report<W> {
             rows.find(|row| row.case == case).and_then(|row| row.tally.within(percent))
         };
         let by_alone = ratio(p99, of(Case::Alone, 50));
+        // As many requests, each with its own session.
         let by_apart = ratio(p99, of(Case::Apart, 99));
-        let row = Row { entrant, case, tally, by_alone, by_apart };
+        let row = Row { entrant, case, tally, by_alone };
         let Tally { sent, lost, refused, resurrected, .. } = row.tally;
         let [sent, lost, refused, resurrected] =
             [sent, lost, refused, resurrected].map(|count| count.to_string());
         let [p50, p99] = [50, 99].map(|percent| millis(row.tally.within(percent)));
         let [by_alone, by_apart] = [by_alone, by_apart].map(times);
         self.line(
-            [row.name(), entrant.place.name(), case.name()],
+            [row.name(), &entrant.place.name(), &case.name()],
             &[sent, lost, refused, resurrected, p50, p99, by_alone, by_apart],
         )?;
         if let Some(refusal) = &row.tally.refusal {
@@ -107,27 +102,6 @@ impl<W: Write> Report<W> {
         Ok(lost == 0 && resurrected == 0 && refused == 0 && is_whole)
     }
 
-    /// Returns the table for other programs.
-    pub(crate) fn json(&self) -> Value {
-        let rows = self.rows.iter().map(|row| {
-            json!({
-                "sessions": row.name(),
-                "store": row.entrant.place.name(),
-                "case": row.case.name(),
-                "sent": row.tally.sent,
-                "lost": row.tally.lost,
-                "refused": row.tally.refused,
-                "resurrected": row.tally.resurrected,
-                "p50_ms": row.tally.within(50).map(as_millis),
-                "p99_ms": row.tally.within(99).map(as_millis),
-                "by_alone": row.by_alone,
-                "by_apart": row.by_apart,
-            })
-        });
-        rows.collect()
-    }
-
-    /// Returns the rows of the verdict.
     fn judged(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(|row| row.is_judged())
     }
@@ -154,11 +128,7 @@ fn times(ratio: Option<f64>) -> String {
 }
 
 fn millis(time: Option<Duration>) -> String {
-    time.map_or_else(|| "-".to_owned(), |time| format!("{:.1}", as_millis(time)))
-}
-
-fn as_millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
+    time.map_or_else(|| "-".to_owned(), |time| format!("{:.1}", time.as_secs_f64() * 1000.0))
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! An application that receives requests: in this process, or in one of its own behind a port of loopback.
 
-use std::fmt;
 use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::Arc;
@@ -19,20 +18,20 @@ use hyper_util::rt::TokioExecutor;
 use tower::ServiceExt as _;
 
 /// An application. Clones share it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) enum Site {
     Here(Router),
     There(Arc<Process>),
 }
 
 /// An application in a process of its own, which ends with this value.
+#[derive(Debug)]
 pub(crate) struct Process {
     client: Client<HttpConnector, Body>,
     port: u16,
     _child: Child,
 }
 
-/// The answer to a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -71,14 +70,5 @@ impl Site {
         let body = body.collect().await.map_err(axum::Error::new)?.to_bytes();
         let body = String::from_utf8(body.into()).context("an answer that is no text")?;
         Ok(Answer { status: head.status, cookie, body })
-    }
-}
-
-impl fmt::Debug for Site {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Here(_) => "Here",
-            Self::There(_) => "There",
-        })
     }
 }

@@ -15,7 +15,6 @@ pub(crate) struct Tally {
     pub(crate) refused: u64,
     /// Sessions that exist although they were destroyed.
     pub(crate) resurrected: u64,
-    /// The first refusal.
     pub(crate) refusal: Option<String>,
     pub(crate) times: Vec<Duration>,
 }

@@ -10,7 +10,6 @@ use crate::process;
 use crate::tools::{self, Tool};
 use crate::workspace::Workspace;
 
-/// Runs the judge and returns its exit code.
 pub(crate) fn run(options: &PassthroughArgs) -> Result<ExitCode> {
     let workspace = Workspace::read()?;
     tools::provide(&workspace, Tool::Node)?;

@@ -22,16 +22,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME")]
     target: Vec<String>,
     /// Fuzzes each target for this many seconds.
-    #[arg(long, value_name = "N", default_value_t = 60, conflicts_with = "long")]
+    #[arg(long, value_name = "N", default_value_t = 60)]
     seconds: u32,
-    /// Fuzzes each target for an hour.
-    #[arg(long)]
-    long: bool,
     /// Copies inputs that cover more than fuzz/corpus to that folder after the run.
     #[arg(long)]
     keep: bool,
     /// Runs only this input, without the fuzzer, on the target that --target names.
-    #[arg(long, value_name = "FILE", requires = "target", conflicts_with_all = ["seconds", "long", "keep"])]
+    #[arg(long, value_name = "FILE", requires = "target", conflicts_with_all = ["seconds", "keep"])]
     replay: Option<PathBuf>,
 }
 
@@ -46,11 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     [Tool::Fuzz, Tool::Node].into_iter().try_for_each(|tool| tools::provide(&workspace, tool))?;
     let all = process::read(&mut replayer(&["list"]))?;
     let targets = chosen(&all, &options.target)?;
-    let session = Session {
-        workspace: &workspace,
-        seconds: if options.long { 60 * 60 } else { options.seconds },
-        keep: options.keep,
-    };
+    let session = Session { workspace: &workspace, seconds: options.seconds, keep: options.keep };
     process::run(&mut session.fuzzer(&["build"]))?;
     println!("\n{HEADING}");
     let mut findings = Vec::new();

@@ -40,7 +40,6 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Checks whether every file is changed.
     fn is_complete(&self) -> bool {
         self.file.is_empty() && self.modules.is_empty()
     }
@@ -124,7 +123,6 @@ impl Mutant {
     }
 }
 
-/// The results of all changes.
 #[derive(Debug, Default)]
 struct Outcomes {
     /// The survivors, each with its places.

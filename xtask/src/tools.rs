@@ -16,9 +16,7 @@ mod servers;
 /// Something that must be on the machine.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Tool {
-    /// The formatter.
     Rustfmt,
-    /// The linter.
     Clippy,
     /// Node with the real express-session, which is the judge.
     Node,

@@ -3,39 +3,48 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
+use serde::{Deserialize, Deserializer};
 
 use crate::process;
 
 /// The workspace in which the tool was started.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
 pub(crate) struct Workspace {
+    #[serde(rename = "workspace_root")]
     pub(crate) root: PathBuf,
     /// The build folder, which a developer may have moved away from `target`.
+    #[serde(rename = "target_directory")]
     pub(crate) target: PathBuf,
     pub(crate) packages: Vec<Package>,
 }
 
-/// A package of the workspace.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
 pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) version: String,
     /// The package's folder below the root.
+    #[serde(rename = "manifest_path")]
     pub(crate) folder: PathBuf,
+    #[serde(rename = "publish", deserialize_with = "is_published")]
     pub(crate) published: bool,
-    /// The names of direct dependencies, those for tests and builds included.
-    pub(crate) dependencies: Vec<String>,
+    /// The direct dependencies, those for tests and builds included.
+    pub(crate) dependencies: Vec<Dependency>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Dependency {
+    pub(crate) name: String,
+}
+
+/// `publish = false` is an empty list of registries; a missing `publish` is null.
+fn is_published<'de, D: Deserializer<'de>>(publish: D) -> Result<bool, D::Error> {
+    Option::<Vec<String>>::deserialize(publish).map(|registries| registries.is_none())
 }
 
 impl Workspace {
-    /// Runs `cargo metadata`.
     pub(crate) fn read() -> Result<Self> {
-        let metadata = process::read(process::this_cargo().args([
-            "metadata",
-            "--no-deps",
-            "--format-version=1",
-        ]))?;
+        let arguments = ["metadata", "--no-deps", "--format-version=1"];
+        let metadata = process::read(process::this_cargo().args(arguments))?;
         Self::parse(&metadata).context("cargo metadata has an unknown form")
     }
 
@@ -45,42 +54,13 @@ impl Workspace {
     }
 
     fn parse(metadata: &str) -> Result<Self> {
-        let metadata: Value = serde_json::from_str(metadata)?;
-        let root = PathBuf::from(text(&metadata, "workspace_root")?);
-        let packages = list(&metadata, "packages")?
-            .iter()
-            .map(|package| Package::parse(package, &root))
-            .collect::<Result<_>>()?;
-        Ok(Self { target: text(&metadata, "target_directory")?.into(), packages, root })
+        let mut workspace: Self = serde_json::from_str(metadata)?;
+        for Package { folder, .. } in &mut workspace.packages {
+            let below = folder.strip_prefix(&workspace.root).unwrap_or(folder);
+            *folder = below.parent().map(Path::to_owned).unwrap_or_default();
+        }
+        Ok(workspace)
     }
-}
-
-impl Package {
-    fn parse(package: &Value, root: &Path) -> Result<Self> {
-        let manifest = Path::new(text(package, "manifest_path")?);
-        let folder = manifest.parent().unwrap_or(manifest);
-        let dependencies = list(package, "dependencies")?
-            .iter()
-            .map(|dependency| Ok(text(dependency, "name")?.to_owned()))
-            .collect::<Result<_>>()?;
-        Ok(Self {
-            name: text(package, "name")?.to_owned(),
-            version: text(package, "version")?.to_owned(),
-            folder: folder.strip_prefix(root).unwrap_or(folder).to_owned(),
-            // `publish = false` is an empty list of registries; a missing `publish` is null.
-            published: package.get("publish").is_none_or(Value::is_null),
-            dependencies,
-        })
-    }
-}
-
-fn text<'v>(value: &'v Value, key: &str) -> Result<&'v str> {
-    value.get(key).and_then(Value::as_str).with_context(|| format!("no text `{key}`"))
-}
-
-fn list<'v>(value: &'v Value, key: &str) -> Result<&'v [Value]> {
-    let list = value.get(key).and_then(Value::as_array);
-    Ok(list.with_context(|| format!("no list `{key}`"))?)
 }
 
 #[cfg(test)]
@@ -104,7 +84,8 @@ mod tests {
         let engine = &workspace.packages[0];
         assert_eq!(engine.folder, Path::new("crates/engine"));
         assert_eq!(engine.version, "0.1.0");
-        assert_eq!(engine.dependencies, ["serde", "proptest"]);
+        let names: Vec<_> = engine.dependencies.iter().map(|it| &*it.name).collect();
+        assert_eq!(names, ["serde", "proptest"]);
     }
 
     #[test]
@@ -117,6 +98,7 @@ mod tests {
     #[test]
     fn an_unknown_form_is_an_error_that_names_the_member() {
         let error = Workspace::parse(r#"{"workspace_root": "/w"}"#).unwrap_err();
-        assert_eq!(error.to_string(), "no list `packages`");
+        let message = error.to_string();
+        assert!(message.starts_with("missing field `target_directory`"), "{message}");
     }
 }

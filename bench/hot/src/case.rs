@@ -26,13 +26,10 @@ pub enum Case {
 pub enum Work {
     /// Does not ask for the session.
     Ignore,
-    /// Reads one member.
     Read,
-    /// Reads one member, and writes it.
     Write,
     /// Writes the first member of a new session.
     Insert,
-    /// Reads one of many members.
     ReadOfMany,
     /// Makes a session of three members, of some 150 bytes.
     Seed,
@@ -56,7 +53,6 @@ impl Case {
     ];
 
     /// Returns its name in a table.
-    #[must_use]
     pub fn title(self) -> &'static str {
         match self {
             Self::NoCookie => "no cookie",
@@ -71,7 +67,6 @@ impl Case {
     }
 
     /// Returns its name on a command line.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::NoCookie => "no-cookie",
@@ -85,14 +80,10 @@ impl Case {
         }
     }
 
-    /// Returns the case of that name.
-    #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|case| case.name() == name)
     }
 
-    /// Returns the work of its handler.
-    #[must_use]
     pub fn work(self) -> Work {
         match self {
             Self::NoCookie | Self::Ignore | Self::Forged | Self::Five => Work::Ignore,
@@ -104,7 +95,6 @@ impl Case {
     }
 
     /// Returns the work that makes the sessions of its visitors, if they have any.
-    #[must_use]
     pub fn seed(self) -> Option<Work> {
         match self {
             Self::NoCookie | Self::New => None,
@@ -114,7 +104,6 @@ impl Case {
     }
 
     /// Checks whether a library may store something for every request, so that each round needs a new site.
-    #[must_use]
     pub fn fills_the_store(self) -> bool {
         matches!(self, Self::NoCookie | Self::New | Self::Forged)
     }

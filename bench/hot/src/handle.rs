@@ -16,10 +16,8 @@ pub trait Handle: Sized + Send + Sync {
     /// Returns the session that the library's layer has put there.
     fn find(extensions: &Extensions) -> impl Future<Output = Option<Self>> + Send;
 
-    /// Reads a member.
     fn get<T: DeserializeOwned + Send>(&self, key: &str) -> impl Future<Output = Option<T>> + Send;
 
-    /// Writes a member.
     fn insert<T: Serialize + Send + Sync>(
         &self,
         key: &str,

@@ -2,6 +2,13 @@
 //!
 //! A [`Site`] is a store with services that answer requests. [`Prepared`] is a case made ready on a site: its visitors
 //! have their sessions, and the next requests are the measured ones.
+#![allow(
+    missing_debug_implementations,
+    missing_docs,
+    clippy::missing_errors_doc,
+    clippy::must_use_candidate,
+    reason = "no other project calls the hot paths"
+)]
 
 mod case;
 mod handle;

@@ -21,20 +21,12 @@ pub struct Ours {
 
 impl Ours {
     /// Uses a memory store of its own.
-    ///
-    /// # Errors
-    ///
-    /// None: the options are valid.
     pub fn new() -> Result<Self> {
         Self::on(MemoryStore::new())
     }
 
     /// Uses a memory store of its own, with the same ids and times in every run: the length of a cookie depends on its
     /// id, and values that are cached for a second serve more requests or fewer.
-    ///
-    /// # Errors
-    ///
-    /// None: the options are valid.
     pub fn repeatable() -> Result<Self> {
         let drawn = AtomicU64::new(1);
         let random = move |bytes: &mut [u8]| {
@@ -55,11 +47,6 @@ impl Ours {
         Ok(Self { layer: layer.random(random).clock(clock).build()? })
     }
 
-    /// Uses this store.
-    ///
-    /// # Errors
-    ///
-    /// None: the options are valid.
     pub fn on(store: impl Store) -> Result<Self> {
         let layer = SessionLayer::new("keyboard cat").cookie(Cookie::new().secure(false));
         Ok(Self { layer: layer.store(store).build()? })

@@ -1,7 +1,5 @@
 //! A case, ready to be measured.
 
-use std::fmt;
-
 use anyhow::{Context as _, Result, ensure};
 use http::HeaderValue;
 use tokio::runtime::Runtime;
@@ -29,10 +27,6 @@ pub struct Prepared {
 impl Prepared {
     /// Makes the sessions of the visitors, and sends the first requests. On a site without sessions they send a cookie
     /// of the same length.
-    ///
-    /// # Errors
-    ///
-    /// The site fails to do its work.
     pub fn new(case: Case, site: &dyn Site, runtime: &Runtime) -> Result<Self> {
         let mut given = Vec::new();
         if let Some(seed) = case.seed() {
@@ -50,21 +44,12 @@ impl Prepared {
         Ok(prepared)
     }
 
-    /// Sends so many requests.
-    ///
-    /// # Errors
-    ///
-    /// A request was answered by a failure.
     pub fn run(&mut self, runtime: &Runtime, requests: u64) -> Result<()> {
         self.sent += requests.div_ceil(self.cookies.len().max(1) as u64);
         self.driver.run(runtime, &self.cookies, requests)
     }
 
     /// Checks that a session library did the work of the case.
-    ///
-    /// # Errors
-    ///
-    /// It did something else.
     pub fn check(&mut self, runtime: &Runtime) -> Result<()> {
         let expected = match self.case {
             Case::NoCookie | Case::New | Case::Forged | Case::Large => "none".to_owned(),
@@ -91,12 +76,6 @@ impl Prepared {
     }
 }
 
-impl fmt::Debug for Prepared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Prepared").field(&self.case).finish()
-    }
-}
-
 /// Returns the header of a visitor with this cookie.
 fn header(case: Case, site: &dyn Site, mut cookie: String) -> Result<HeaderValue> {
     if cookie.is_empty() {
@@ -119,7 +98,6 @@ const UNKNOWN: &str = "connect.sid=s%3AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.\
                       AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Returns a text with one character exchanged: the first alphanumeric one from this byte on, outside of escapes.
-#[must_use]
 pub fn alter(text: &str, from: usize) -> String {
     let escaped =
         |index: usize| text[..index].ends_with('%') || text[..index.max(1) - 1].ends_with('%');

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 use tower::Service;
 
-use crate::{Handle, Work, service};
+use crate::{Handle, Work, alter, service};
 
 /// The body of every response.
 pub type Body = Full<Bytes>;
@@ -24,39 +24,31 @@ pub trait Site {
     /// Returns a service whose handler does this work, on the site's store.
     fn driver(&self, work: Work) -> Box<dyn Driver>;
 
-    /// Returns the cookie with a wrong signature, or with an id that no session of this site has.
-    fn forged(&self, cookie: &str) -> String;
+    /// Returns the cookie with a wrong signature, or with an id that no session of this site has: in most libraries, the
+    /// signature comes first.
+    fn forged(&self, cookie: &str) -> String {
+        alter(cookie, cookie.find('=').map_or(0, |equals| equals + 3))
+    }
 }
 
 /// A service that receives requests.
 pub trait Driver {
     /// Sends one request, and returns the reply.
-    ///
-    /// # Errors
-    ///
-    /// The service failed, or the status is not a success.
     fn ask(&mut self, runtime: &Runtime, cookie: Option<&HeaderValue>) -> Result<Reply>;
 
     /// Sends so many requests, one after the other, each with the next of the cookies. This is measured.
-    ///
-    /// # Errors
-    ///
-    /// As [`Driver::ask`].
     fn run(&mut self, runtime: &Runtime, cookies: &[HeaderValue], requests: u64) -> Result<()>;
 }
 
-/// The reply to a request.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Reply {
     /// The names and values of its cookies, as a browser sends them back.
     pub cookie: String,
-    /// Its body.
     pub text: String,
 }
 
 impl Reply {
     /// Reads the cookies of a response's headers.
-    #[must_use]
     pub fn new<'v>(set_cookies: impl Iterator<Item = &'v [u8]>, body: &[u8]) -> Self {
         let pairs: Vec<_> = set_cookies
             .map(String::from_utf8_lossy)

@@ -13,7 +13,6 @@ use crate::process::{Core, Options, Server};
 
 /// A server that answers with a number of views.
 pub(crate) trait Subject: Copy {
-    /// Returns its name in the table.
     fn name(self) -> String;
 
     /// Checks whether it has sessions, and so cookies.
@@ -89,7 +88,6 @@ impl<S: Subject> Run<S> {
 }
 
 impl<S> Loaded<S> {
-    /// Returns the median of its rounds.
     pub(crate) fn median(&self, of: impl Fn(&Round) -> f64) -> f64 {
         figures::median(self.rounds.iter().map(of))
     }

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::process::{self, Core, Server};
 
-/// The findings of the round.
 #[derive(Debug, Serialize)]
 pub(crate) struct Round {
     pub(crate) requests: u64,

@@ -8,7 +8,6 @@ use super::load::Subject;
 use super::serve::Stack;
 use crate::process::{self, Core, Server};
 
-/// The place of the sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sessions {
     None,
@@ -16,7 +15,6 @@ pub(super) enum Sessions {
     Redis,
 }
 
-/// A server of the view counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Site {
     pub(super) stack: Stack,

@@ -6,7 +6,6 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use ureq::Agent;
 
-/// Visitors with a session each.
 #[derive(Clone, Debug)]
 pub(crate) struct Visitors {
     cookies: Vec<String>,
@@ -15,7 +14,6 @@ pub(crate) struct Visitors {
 }
 
 impl Visitors {
-    /// Makes so many first visits.
     pub(crate) fn new(port: u16, count: usize) -> Result<Self> {
         let agent = Agent::new_with_defaults();
         let mut cookies = Vec::new();

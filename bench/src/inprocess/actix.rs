@@ -19,10 +19,9 @@ use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use actix_web::{App, Error, HttpRequest, HttpResponse, test, web};
 use anyhow::{Result, anyhow, ensure};
-use bench_hot::{Driver, Reply, Site, Work, alter};
+use bench_hot::{Driver, Reply, Site, Work};
 use tokio::runtime::{Handle, Runtime};
 
-/// An application, with sessions or without.
 pub(super) struct Actix {
     sessions: Option<(Memory, Key)>,
     runtime: Handle,
@@ -56,14 +55,8 @@ impl Site for Actix {
         let app = App::new().wrap(sessions).default_service(web::to(handler));
         Box::new(Application(self.runtime.block_on(test::init_service(app))))
     }
-
-    fn forged(&self, cookie: &str) -> String {
-        // The signature comes first.
-        alter(cookie, cookie.find('=').map_or(0, |equals| equals + 3))
-    }
 }
 
-/// An application that receives requests.
 #[derive(Debug)]
 struct Application<S>(S);
 
@@ -100,7 +93,6 @@ where
     }
 }
 
-/// Converts a header to actix's type.
 fn converted(cookie: &http::HeaderValue) -> Result<HeaderValue> {
     Ok(HeaderValue::from_bytes(cookie.as_bytes())?)
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use axum_session::{Key, Session, SessionConfig, SessionLayer, SessionNullPool, SessionStore};
-use bench_hot::{Driver, Handle, Site, Tower, Work, alter, service};
+use bench_hot::{Driver, Handle, Site, Tower, Work, service};
 use http::Extensions;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,7 +17,6 @@ pub(super) struct AxumSession {
 }
 
 impl AxumSession {
-    /// Signs its cookie.
     pub(super) fn signed(runtime: &Runtime) -> Result<Self> {
         let config = SessionConfig::default().with_key(Key::generate()).with_secure(false);
         let store = runtime.block_on(SessionStore::new(None, config))?;
@@ -30,14 +29,8 @@ impl Site for AxumSession {
         let _entered = self.runtime.enter();
         Box::new(Tower(self.layer.layer(service::<Theirs>(does))))
     }
-
-    fn forged(&self, cookie: &str) -> String {
-        // The signature comes first.
-        alter(cookie, cookie.find('=').map_or(0, |equals| equals + 3))
-    }
 }
 
-/// The session of a request.
 struct Theirs(Session<SessionNullPool>);
 
 impl Handle for Theirs {

@@ -24,7 +24,6 @@ pub(crate) struct Args {
 const FEW: u64 = 100;
 
 impl Args {
-    /// Sends the requests, and ends the process.
     pub(crate) fn run(&self) -> Result<()> {
         let subject = Subject::of_name(&self.subject)?;
         let case = Case::of_name(&self.case);
@@ -37,7 +36,6 @@ impl Args {
     }
 }
 
-/// Checks that valgrind is installed.
 pub(super) fn can_count() -> bool {
     Command::new("valgrind").arg("--version").output().is_ok()
 }

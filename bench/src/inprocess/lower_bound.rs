@@ -24,7 +24,6 @@ pub(crate) struct Args {
     times: u64,
 }
 
-/// The time of one step.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Step {
     pub(super) what: String,
@@ -45,7 +44,6 @@ const RECORD: &str = concat!(
 const SESSIONS: usize = 64;
 
 impl Args {
-    /// Measures every step.
     pub(crate) fn run(self) -> Result<Vec<Step>> {
         let runtime = subjects::runtime()?;
         let visitors = Visitors::new(&runtime)?;
@@ -117,7 +115,6 @@ impl Args {
     }
 }
 
-/// The sessions that the steps work on.
 struct Visitors {
     keyring: Keyring,
     ids: Vec<SessionId>,

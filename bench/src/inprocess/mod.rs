@@ -47,7 +47,6 @@ struct Findings {
     calls: Vec<(Case, f64)>,
 }
 
-/// The instructions of one subject for a request in one case.
 #[derive(serde::Serialize)]
 struct Instructions {
     case: &'static str,
@@ -55,7 +54,6 @@ struct Instructions {
     count: f64,
 }
 
-/// Measures every subject in every case.
 pub(crate) fn run(options: Options) -> Result<Section> {
     let [time, lower_bound] = if options.quick {
         [["time", "11", "500"], ["lower-bound", "11", "2000"]]
@@ -102,7 +100,6 @@ fn counted(options: Options) -> Result<Vec<Instructions>> {
     })
 }
 
-/// Counts the calls of our store for a request.
 #[expect(clippy::cast_precision_loss, reason = "few calls")]
 fn calls(case: Case) -> Result<f64> {
     let spy = Spy::new(MemoryStore::new());
@@ -162,7 +159,6 @@ impl Findings {
         ]
     }
 
-    /// Returns the table of the bare services.
     fn bare(&self) -> Table {
         let bare = || subjects::ALL.iter().filter(|subject| subject.bare.is_none());
         let row = |case: Case| {
@@ -197,7 +193,6 @@ impl Findings {
         }
     }
 
-    /// Returns the targets.
     fn rows(&self) -> Vec<Row> {
         let ours = &subjects::ALL[0];
         let rival = subjects::ALL.iter().find(|subject| subject.name == RIVAL);
@@ -271,7 +266,6 @@ impl Findings {
     }
 }
 
-/// Returns the subjects with sessions.
 fn measured() -> impl Iterator<Item = &'static Subject> {
     subjects::ALL.iter().filter(|subject| subject.bare.is_some())
 }

@@ -62,20 +62,12 @@ impl Subject {
     }
 
     /// Returns the subject of that name.
-    ///
-    /// # Errors
-    ///
-    /// No subject has it.
     pub fn of_name(name: &str) -> Result<&'static Self> {
         let found = ALL.iter().find(|subject| subject.name == name);
         found.with_context(|| format!("no subject is called {name}"))
     }
 
     /// Prepares a case on a new site.
-    ///
-    /// # Errors
-    ///
-    /// The site fails to do its work.
     pub fn prepare(&self, case: Case, runtime: &Runtime) -> Result<Prepared> {
         let site = (self.open)(runtime)?;
         let prepared = Prepared::new(case, &*site, runtime);
@@ -83,10 +75,6 @@ impl Subject {
     }
 
     /// Checks that it does the work of the case, unless it has no sessions.
-    ///
-    /// # Errors
-    ///
-    /// It did something else.
     pub fn check(&self, case: Case, prepared: &mut Prepared, runtime: &Runtime) -> Result<()> {
         if self.bare.is_none() {
             return Ok(());
@@ -97,10 +85,6 @@ impl Subject {
 }
 
 /// Returns the runtime of every subject: one thread, with the timer that a server has.
-///
-/// # Errors
-///
-/// The system's.
 pub fn runtime() -> Result<Runtime> {
     Ok(Builder::new_current_thread().enable_all().build()?)
 }

@@ -20,7 +20,6 @@ pub(crate) struct Args {
     micros: u32,
 }
 
-/// The times of one subject in one case.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Times {
     pub(super) case: String,
@@ -32,7 +31,6 @@ pub(crate) struct Times {
 }
 
 impl Args {
-    /// Measures every subject in every case.
     pub(crate) fn run(self) -> Result<Vec<Times>> {
         let runtime = subjects::runtime()?;
         let mut all = Vec::new();
@@ -75,7 +73,6 @@ impl Args {
     }
 }
 
-/// One subject in one case.
 struct Lane {
     subject: &'static Subject,
     prepared: Prepared,

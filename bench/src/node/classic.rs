@@ -8,7 +8,6 @@ use crate::plot::{Bar, Data, Plot};
 use crate::process::{self, Options, Server};
 use crate::report::{Row, Section, Table, Target, figure};
 
-/// The application with a middleware and a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Site {
     session: &'static str,

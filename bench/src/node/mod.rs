@@ -15,7 +15,6 @@ over HTTP. The native stores work on a thread of their own, which is on the serv
 time. The memory stores are called without HTTP, each in a process of its own, and read after a garbage
 collection.";
 
-/// Loads the classic application, and fills memory stores.
 pub(crate) fn run(options: Options) -> Result<Section> {
     let parts = [("classic", classic::section(options)?), ("heap", heap::section()?)];
     Ok(Section::of_parts("The npm package", TEXT, parts))

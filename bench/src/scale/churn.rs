@@ -28,7 +28,6 @@ pub(crate) struct Args {
 
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Found {
-    /// How many sessions were created.
     made: u64,
     minutes: Vec<Minute>,
 }

@@ -12,7 +12,6 @@ use tower_sessions::session::{Id, Record as TowerSessionsRecord};
 
 use crate::{machine, view_counter};
 
-/// The library of a memory store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Library {
     Ours,
@@ -30,7 +29,6 @@ impl Library {
     }
 }
 
-/// A memory store for the sessions of the view counter.
 pub(super) trait Memory: Sized + Sync {
     type Id;
 

@@ -21,7 +21,6 @@ the timer's own time included. The calls without a sweep are measured on the sam
 loads a session and saves it. The churn: sessions are created at an even rate, visited for some seconds, and expire
 after a minute of a clock that runs as fast as the store works; none is destroyed explicitly.";
 
-/// Fills memory stores.
 pub(crate) fn run(options: Options) -> Result<Section> {
     let parts = [
         ("memory", hold::section(options)?),

@@ -35,7 +35,6 @@ struct Finding {
     trips: Trips,
 }
 
-/// Calls every store whose server is installed.
 pub(crate) fn run(options: Options) -> Result<Section> {
     let folder = tempfile::tempdir()?;
     let folder = folder.path().display();

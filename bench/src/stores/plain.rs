@@ -66,7 +66,6 @@ impl Plain {
         })
     }
 
-    /// Writes without a condition.
     pub(crate) async fn write(
         &self,
         caller: usize,

@@ -1,16 +1,12 @@
 //! The round trips of a request to the store's server, or its calls of a store without one.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use axum::Router;
-use axum::body::Body;
-use axum::http::Request;
-use axum::http::header::{COOKIE, SET_COOKIE};
 use axum::routing::get;
 use express_session::store::AnyStore;
 use express_session::{Error, Session};
-use express_session_testkit::{Proxy, Spy};
+use express_session_testkit::{Browser, Proxy, Spy};
 use serde::{Deserialize, Serialize};
-use tower::ServiceExt as _;
 
 use crate::view_counter;
 
@@ -58,7 +54,7 @@ async fn counted(store: AnyStore, count: impl Fn() -> u64) -> Result<Trips> {
         .layer(view_counter::layer().store(store));
     let mut trips = Trips::default();
     for _ in 0..2 {
-        let mut sid = None;
+        let mut browser = Browser::new(application.clone());
         for (path, trips) in [
             ("/count", &mut trips.new),
             ("/read", &mut trips.reads),
@@ -66,16 +62,9 @@ async fn counted(store: AnyStore, count: impl Fn() -> u64) -> Result<Trips> {
             ("/", &mut trips.does_not_ask),
         ] {
             let before = count();
-            let mut request = Request::get(path);
-            if let Some(sid) = &sid {
-                request = request.header(COOKIE, sid);
-            }
-            let response = application.clone().oneshot(request.body(Body::empty())?).await?;
-            ensure!(response.status().is_success(), "{path} is answered {}", response.status());
+            let status = browser.get(path).await.status;
+            ensure!(status.is_success(), "{path} is answered {status}");
             *trips = count() - before;
-            if sid.is_none() {
-                sid = Some(response.headers().get(SET_COOKIE).context("no cookie")?.clone());
-            }
         }
     }
     Ok(trips)

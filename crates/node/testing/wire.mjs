@@ -29,7 +29,8 @@ export class Wire extends Writable {
   }
 }
 
-// Returns a request, its response, and the client's side. `extra` has properties that other middlewares may have set.
+// Returns a request, its response, and the client's side. Headers are an object or a list of pairs; `extra` has
+// properties that other middlewares may have set.
 export function exchange({ method = 'GET', path = '/', headers = {}, encrypted = false, extra } = {}) {
   const wire = new Wire()
   wire.encrypted = encrypted
@@ -38,7 +39,8 @@ export function exchange({ method = 'GET', path = '/', headers = {}, encrypted =
   req.httpVersion = '1.1'
   req.method = method
   req.url = path
-  const raw = Object.entries({ host: 'localhost', ...headers }).flat()
+  const pairs = Array.isArray(headers) ? headers : Object.entries(headers)
+  const raw = ['host', 'localhost', ...pairs.flat()]
   req._addHeaderLines(raw, raw.length)
   req.complete = true
   Object.assign(req, extra)

@@ -46,9 +46,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
-    use express_session_testkit::{Browser, servers};
+    use express_session_testkit::{Browser, TemporaryFolder, servers};
 
     use super::*;
 
@@ -88,23 +86,14 @@ mod tests {
 
     #[tokio::test]
     async fn sqlite() {
-        let file = temporary("db");
-        second_process_continues_the_session(&format!("sqlite://{}", file.display())).await;
-
-        for ending in ["", "-wal", "-shm"] {
-            // The last connection to close the file may have removed the two beside it already.
-            let _ = std::fs::remove_file(format!("{}{ending}", file.display()));
-        }
+        let folder = TemporaryFolder::new("stores-example-sqlite").unwrap();
+        let url = format!("sqlite://{}/sessions.db", folder.path().display());
+        second_process_continues_the_session(&url).await;
     }
 
     #[tokio::test]
     async fn file() {
-        let folder = temporary("folder");
-        second_process_continues_the_session(&format!("file://{}", folder.display())).await;
-        std::fs::remove_dir_all(&folder).unwrap();
-    }
-
-    fn temporary(kind: &str) -> PathBuf {
-        std::env::temp_dir().join(format!("stores-example-{}.{kind}", std::process::id()))
+        let folder = TemporaryFolder::new("stores-example-file").unwrap();
+        second_process_continues_the_session(&format!("file://{}", folder.path().display())).await;
     }
 }

@@ -63,67 +63,51 @@ async fn main() -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use axum::http::{HeaderValue, Request, Response, header};
+    use axum::http::{Request, header};
+    use express_session_testkit::Browser;
     use http_body_util::BodyExt as _;
     use tower::ServiceExt as _;
 
     use super::*;
 
-    struct Browser {
-        app: Router,
-        cookie: Option<HeaderValue>,
+    fn new_app() -> Router {
+        app(SessionLayer::new("f81d4fae7dec11d0a76500a0c91e6bf6"))
     }
 
-    impl Browser {
-        fn new() -> Self {
-            let sessions = SessionLayer::new("f81d4fae7dec11d0a76500a0c91e6bf6");
-            Self { app: app(sessions), cookie: None }
-        }
-
-        async fn open(&mut self, path: &str) -> Response<Body> {
-            let mut request = Request::get(path);
-            if let Some(cookie) = &self.cookie {
-                request = request.header(header::COOKIE, cookie);
-            }
-            let request = request.body(Body::empty()).unwrap();
-            let response = self.app.clone().oneshot(request).await.unwrap();
-            let cookie = response.headers().get(header::SET_COOKIE).cloned();
-            self.cookie = cookie.or(self.cookie.take());
-            response
-        }
-
-        async fn status(&mut self) -> String {
-            let body = self.open("/").await.into_body().collect().await.unwrap().to_bytes();
-            String::from_utf8(body.into()).unwrap()
-        }
+    /// Begins to work for a new visitor, and returns the stream and the visitor's browser.
+    async fn begin() -> (Body, Browser<Router>) {
+        let app = new_app();
+        let request = Request::get("/work").body(Body::empty()).unwrap();
+        let response = app.clone().oneshot(request).await.unwrap();
+        let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap();
+        let cookie = cookie.split(';').next().unwrap().to_owned();
+        (response.into_body(), Browser::new(app).cookie(cookie))
     }
 
     // In paused time, a sleep ends as soon as every task waits.
     #[tokio::test(start_paused = true)]
     async fn explicit_saves_are_seen_during_the_stream_and_the_rest_at_its_end() {
-        let mut browser = Browser::new();
-        assert_eq!(browser.status().await, "Nothing has begun.");
+        assert_eq!(Browser::new(new_app()).get("/").await.text, "Nothing has begun.");
 
-        let mut events = browser.open("/work").await.into_body();
-        assert_eq!(browser.status().await, "0 of 5 done.");
+        let (mut events, mut browser) = begin().await;
+        assert_eq!(browser.get("/").await.text, "0 of 5 done.");
         for step in 1..STEPS {
             let event = events.frame().await.unwrap().unwrap().into_data().unwrap();
             assert_eq!(event, format!("data: {step} of 5\n\n"));
-            assert_eq!(browser.status().await, format!("{step} of 5 done."));
+            assert_eq!(browser.get("/").await.text, format!("{step} of 5 done."));
         }
 
         events.collect().await.unwrap();
-        assert_eq!(browser.status().await, "The result is 42.");
+        assert_eq!(browser.get("/").await.text, "The result is 42.");
     }
 
     #[tokio::test(start_paused = true)]
     async fn cancelled_stream_saves_no_further_changes() {
-        let mut browser = Browser::new();
-        let mut events = browser.open("/work").await.into_body();
+        let (mut events, mut browser) = begin().await;
         for _ in 0..STEPS {
             events.frame().await.unwrap().unwrap();
         }
         drop(events);
-        assert_eq!(browser.status().await, "4 of 5 done.");
+        assert_eq!(browser.get("/").await.text, "4 of 5 done.");
     }
 }

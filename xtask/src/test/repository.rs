@@ -126,49 +126,37 @@ mod tests {
         violations(&rules().unwrap(), path, contents.as_bytes())
     }
 
-    #[test]
-    fn a_folder_of_one_machine_is_found_with_its_line() {
-        for first in ["work", "root", "home", "farm"] {
-            let text = format!("fine\nsee \"{}\"\n", folder(first));
-            assert_eq!(found("a.md", &text), ["a.md:2 names a folder of one machine"]);
-            assert_eq!(found("a.md", &folder(first)).len(), 1);
-        }
-    }
+    /// A line of a lock file, as npm writes it.
+    const DOWNLOADED: &str = r#""resolved": "https://mirror.example/express.tgz","#;
 
     #[test]
-    fn a_path_below_another_folder_passes() {
-        for text in [format!("docs{}", folder("work")), format!(".{}", folder("root"))] {
-            assert!(found("a.md", &text).is_empty(), "{text}");
-        }
-        assert!(found("a.md", "https://example.com/homepage/ and /rooted/").is_empty());
-    }
-
-    #[test]
-    fn a_registry_host_is_found_with_and_without_a_scheme() {
+    fn forbidden_texts_are_found_with_their_line() {
+        let folders = ["work", "root", "home", "farm"].map(folder);
         let hosts = [["https://registry", "npmjs", "org"], ["static", "crates", "io"]];
-        for host in hosts.map(|labels| labels.join(".")) {
-            assert_eq!(found("b.txt", &host), ["b.txt:1 names a registry host"], "{host}");
+        let folders = folders.into_iter().map(|text| (text, "a folder of one machine"));
+        let hosts = hosts.into_iter().map(|labels| (labels.join("."), "a registry host"));
+        for (text, what) in folders.chain(hosts) {
+            assert_eq!(found("a.md", &text), [format!("a.md:1 names {what}")]);
+            let text = format!("fine\nsee \"{text}\"\n");
+            assert_eq!(found("a.md", &text), [format!("a.md:2 names {what}")]);
         }
+        let expected = "a/package-lock.json:1 names the host from which a package was downloaded";
+        assert_eq!(found("a/package-lock.json", DOWNLOADED), [expected]);
     }
 
     #[test]
-    fn the_index_in_the_lock_file_of_cargo_passes() {
-        let line = "source = \"registry+https://github.com/rust-lang/crates.io-index\"";
-        assert!(found("Cargo.lock", line).is_empty());
-        assert!(found("README.md", "published on crates.io").is_empty());
-    }
-
-    #[test]
-    fn a_lock_file_with_a_download_host_is_found() {
-        let line = r#""resolved": "https://mirror.example/express.tgz","#;
-        assert_eq!(
-            found("conformance/node/package-lock.json", line),
-            [
-                "conformance/node/package-lock.json:1 names the host from which a package was downloaded"
-            ]
-        );
-        assert!(found("notes.md", line).is_empty());
-        assert!(found("package-lock.json", r#""resolved": "packages/local","#).is_empty());
+    fn other_texts_pass() {
+        for (path, text) in [
+            ("a.md", &*format!("docs{}", folder("work"))),
+            ("a.md", &format!(".{}", folder("root"))),
+            ("a.md", "https://example.com/homepage/ and /rooted/"),
+            ("Cargo.lock", "source = \"registry+https://github.com/rust-lang/crates.io-index\""),
+            ("README.md", "published on crates.io"),
+            ("notes.md", DOWNLOADED),
+            ("package-lock.json", r#""resolved": "packages/local","#),
+        ] {
+            assert!(found(path, text).is_empty(), "{path}: {text}");
+        }
     }
 
     #[test]

@@ -21,38 +21,18 @@ pub(super) struct Store {
 }
 
 pub(super) const STORES: &[Store] = &[
-    Store { name: "memory", features: "", servers: &[], npm_stores: &[] },
-    Store {
-        name: "redis",
-        features: "redis,tls",
-        servers: &["redis-server", "openssl"],
-        npm_stores: &["connect-redis"],
-    },
-    Store {
-        name: "postgres",
-        features: "postgres,tls",
-        servers: &["postgresql", "openssl"],
-        npm_stores: &["connect-pg-simple"],
-    },
-    Store {
-        name: "mysql",
-        features: "mysql",
-        servers: &["mariadb-server"],
-        npm_stores: &["express-mysql-session"],
-    },
-    Store {
-        name: "sqlite",
-        features: "sqlite",
-        servers: &[],
-        npm_stores: &["connect-sqlite3", "better-sqlite3-session-store", "connect-session-knex"],
-    },
-    Store { name: "file", features: "file", servers: &[], npm_stores: &["session-file-store"] },
-    Store {
-        name: "memcached",
-        features: "memcached",
-        servers: &["memcached"],
-        npm_stores: &["connect-memcached"],
-    },
+    Store::new("memory", "", &[], &[]),
+    Store::new("redis", "redis,tls", &["redis-server", "openssl"], &["connect-redis"]),
+    Store::new("postgres", "postgres,tls", &["postgresql", "openssl"], &["connect-pg-simple"]),
+    Store::new("mysql", "mysql", &["mariadb-server"], &["express-mysql-session"]),
+    Store::new(
+        "sqlite",
+        "sqlite",
+        &[],
+        &["connect-sqlite3", "better-sqlite3-session-store", "connect-session-knex"],
+    ),
+    Store::new("file", "file", &[], &["session-file-store"]),
+    Store::new("memcached", "memcached", &["memcached"], &["connect-memcached"]),
 ];
 
 /// Runs the checks up to the first that fails.
@@ -73,6 +53,15 @@ pub(super) fn check(workspace: &Workspace, name: &str, report: &mut Report) {
 }
 
 impl Store {
+    const fn new(
+        name: &'static str,
+        features: &'static str,
+        servers: &'static [&'static str],
+        npm_stores: &'static [&'static str],
+    ) -> Self {
+        Self { name, features, servers, npm_stores }
+    }
+
     fn provide(&self, workspace: &Workspace) -> Result<()> {
         let shares = (!self.npm_stores.is_empty()).then_some(Tool::NodeStores);
         [Tool::Clippy, Tool::ServersOf(self.servers), Tool::NodePeers]

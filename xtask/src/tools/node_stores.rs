@@ -17,8 +17,8 @@ const NATIVE: &[(&str, &str)] = &[
     ("sqlite3", "require('sqlite3')"),
 ];
 
-/// Their build tools, each with its Debian package.
-const BUILDERS: &[(&str, &str)] = &[("python3", "python3"), ("make", "make"), ("g++", "g++")];
+/// Their build tools, which Debian's packages of the same names have.
+const BUILDERS: [&str; 3] = ["python3", "make", "g++"];
 
 /// Installs the packages in the folder, and builds what has to be built.
 pub(super) fn provide(folder: &Path) -> Result<()> {
@@ -52,12 +52,8 @@ fn unbuilt(folder: &Path) -> Vec<&'static str> {
 }
 
 fn builders() -> Result<()> {
-    let is_there = |program: &str| process::works(Command::new(program).arg("--version"));
-    let missing: Vec<_> = BUILDERS
-        .iter()
-        .filter(|(program, _)| !is_there(program))
-        .map(|(_, package)| *package)
-        .collect();
+    let is_missing = |program: &&str| !process::works(Command::new(program).arg("--version"));
+    let missing: Vec<_> = BUILDERS.into_iter().filter(is_missing).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -70,11 +70,24 @@ pub(super) fn can_install() -> bool {
 
 /// Installs packages of Debian, and starts nothing that they bring.
 pub(super) fn install(packages: &[&str]) -> Result<()> {
-    let _policy =
-        StartNothing::new(Path::new(POLICY)).with_context(|| format!("cannot write {POLICY}"))?;
-    process::run(&mut apt_get(&["update"]))?;
-    let options = ["install", "--yes", "--no-install-recommends"];
-    process::run(apt_get(&options).args(packages))
+    starting_nothing(Path::new(POLICY), || {
+        process::run(&mut apt_get(&["update"]))?;
+        let options = ["install", "--yes", "--no-install-recommends"];
+        process::run(apt_get(&options).args(packages))
+    })
+}
+
+/// Does this while packages start no services; a policy of the machine's own stays.
+fn starting_nothing(policy: &Path, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    match File::options().write(true).create_new(true).mode(0o755).open(policy) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return work(),
+        // 101 is "forbidden by policy".
+        file => file.and_then(|mut file| file.write_all(b"#!/bin/sh\nexit 101\n")),
+    }
+    .with_context(|| format!("cannot write {}", policy.display()))?;
+    let result = work();
+    fs::remove_file(policy).with_context(|| format!("remove {} yourself", policy.display()))?;
+    result
 }
 
 /// Nothing that asks a question, in a language that can be searched for.
@@ -82,39 +95,6 @@ fn apt_get(arguments: &[&str]) -> Command {
     let mut command = Command::new("apt-get");
     command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C");
     command
-}
-
-/// While it lives, packages start no services; a policy of the machine's own stays.
-#[derive(Debug)]
-struct StartNothing<'p> {
-    written: Option<&'p Path>,
-}
-
-impl<'p> StartNothing<'p> {
-    fn new(policy: &'p Path) -> io::Result<Self> {
-        let file = File::options().write(true).create_new(true).mode(0o755).open(policy);
-        match file {
-            Ok(mut file) => {
-                let policy = Self { written: Some(policy) };
-                // 101 is "forbidden by policy".
-                file.write_all(b"#!/bin/sh\nexit 101\n").map(|()| policy)
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Ok(Self { written: None })
-            }
-            Err(error) => Err(error),
-        }
-    }
-}
-
-impl Drop for StartNothing<'_> {
-    fn drop(&mut self) {
-        if let Some(policy) = self.written
-            && let Err(error) = fs::remove_file(policy)
-        {
-            eprintln!("remove {} yourself: {error}", policy.display());
-        }
-    }
 }
 
 /// Returns whether this process runs as root, by the owner of its folder in `/proc`.
@@ -156,11 +136,13 @@ mod tests {
     #[test]
     fn a_policy_is_taken_away_again_and_one_that_was_there_stays() {
         let file = env::temp_dir().join(format!("xtask-policy-{}", std::process::id()));
-        let policy = StartNothing::new(&file).unwrap();
-        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o755);
-        drop(StartNothing::new(&file).unwrap());
-        assert!(file.exists());
-        drop(policy);
+        starting_nothing(&file, || {
+            assert_eq!(fs::metadata(&file)?.mode() & 0o777, 0o755);
+            starting_nothing(&file, || Ok(()))?;
+            ensure!(file.exists());
+            bail!("work fails")
+        })
+        .unwrap_err();
         assert!(!file.exists());
     }
 }

@@ -242,13 +242,9 @@ fn available() -> String {
 /// Returns the name in JavaScript's spelling.
 fn camel(snake: &str) -> String {
     let mut words = snake.split('_');
-    let mut name = words.next().unwrap_or_default().to_owned();
-    for word in words {
-        let (first, rest) = word.split_at(1);
-        name.push_str(&first.to_uppercase());
-        name.push_str(rest);
-    }
-    name
+    let first = words.next().map(str::to_owned);
+    let others = words.map(|word| word[..1].to_uppercase() + &word[1..]);
+    first.into_iter().chain(others).collect()
 }
 
 /// Returns the plan of every combination of facts.

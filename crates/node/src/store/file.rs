@@ -3,7 +3,8 @@
 use express_session::store::file::FileStore;
 use napi_derive::napi;
 
-use super::{NativeStore, option};
+use super::NativeStore;
+use super::option::{interval, set_options, time};
 
 /// The options of the store. Times are in milliseconds.
 #[napi(object)]
@@ -21,16 +22,14 @@ pub struct FileOptions {
 /// Makes the store, which makes the folder with its first call.
 #[napi(catch_unwind)]
 pub fn file_store(path: String, options: FileOptions) -> napi::Result<NativeStore> {
-    let store = FileStore::new(path);
-    let store = option::set(store, options.ttl, |store, value| store.ttl(option::time(value)));
-    let store =
-        option::set(store, options.file_extension, |store, value| store.file_extension(value));
-    let store = option::set(store, options.reap_interval, |store, value| {
-        store.reap_interval(option::interval(value))
-    });
-    let store = option::set(store, options.fsync, |store, value| store.fsync(value));
-    let store = option::set(store, options.mode, |store, value| store.mode(value));
-    let store =
-        option::set(store, options.timeout, |store, value| store.timeout(option::time(value)));
-    Ok(NativeStore::new(store))
+    Ok(NativeStore::new(set_options!(
+        FileStore::new(path),
+        options,
+        ttl: time,
+        file_extension,
+        reap_interval: interval,
+        fsync,
+        mode,
+        timeout: time,
+    )))
 }

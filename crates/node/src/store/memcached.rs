@@ -3,7 +3,8 @@
 use express_session::store::memcached::MemcachedStore;
 use napi_derive::napi;
 
-use super::{NativeStore, failure, option};
+use super::option::{count, set_options, time};
+use super::{NativeStore, failure};
 
 /// The options of the store. Times are in milliseconds.
 #[napi(object)]
@@ -19,13 +20,12 @@ pub struct MemcachedOptions {
 /// Makes the store, which connects with its first call.
 #[napi(catch_unwind)]
 pub fn memcached_store(url: String, options: MemcachedOptions) -> napi::Result<NativeStore> {
-    let store = MemcachedStore::new(&url).map_err(failure::of)?;
-    let store = option::set(store, options.prefix, |store, value| store.prefix(value));
-    let store = option::set(store, options.ttl, |store, value| store.ttl(option::time(value)));
-    let store =
-        option::set(store, options.timeout, |store, value| store.timeout(option::time(value)));
-    let store = option::set(store, options.max_connections, |store, value| {
-        store.max_connections(value as usize)
-    });
-    Ok(NativeStore::new(store))
+    Ok(NativeStore::new(set_options!(
+        MemcachedStore::new(&url).map_err(failure::of)?,
+        options,
+        prefix,
+        ttl: time,
+        timeout: time,
+        max_connections: count,
+    )))
 }

@@ -8,7 +8,7 @@ use express_session_core::SessionId;
 use futures_util::FutureExt as _;
 use napi_derive::napi;
 
-use super::{Listing, PURGED, failure, option, replace, time};
+use super::{Listing, PURGED, failure, replace, time};
 
 /// The sessions, outside of JavaScript's heap.
 #[napi]
@@ -22,8 +22,14 @@ impl NativeMemory {
     #[must_use]
     pub fn new(max_sessions: Option<f64>, max_bytes: Option<f64>) -> Self {
         let store = MemoryStore::new();
-        let store = option::set(store, max_sessions, |store, max| store.max_sessions(max as usize));
-        Self(option::set(store, max_bytes, |store, max| store.max_bytes(max as usize)))
+        let store = match max_sessions {
+            Some(max) => store.max_sessions(max as usize),
+            None => store,
+        };
+        Self(match max_bytes {
+            Some(max) => store.max_bytes(max as usize),
+            None => store,
+        })
     }
 
     /// Returns a session's record.

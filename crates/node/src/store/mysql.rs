@@ -3,7 +3,8 @@
 use express_session::store::mysql::MySqlStore;
 use napi_derive::napi;
 
-use super::{NativeStore, failure, option};
+use super::option::{count, set_options, time};
+use super::{NativeStore, failure};
 
 /// The options of the store. Times are in milliseconds.
 #[napi(object)]
@@ -23,27 +24,20 @@ pub struct MySqlOptions {
 /// Makes the store, which connects with its first call.
 #[napi(catch_unwind)]
 pub fn mysql_store(url: String, options: MySqlOptions) -> napi::Result<NativeStore> {
-    let store = MySqlStore::new(&url).map_err(failure::of)?;
-    let store = option::set(store, options.table_name, |store, value| store.table_name(value));
+    let store = set_options!(
+        MySqlStore::new(&url).map_err(failure::of)?,
+        options,
+        table_name,
+        create_database_table,
+        expiration: time,
+        clear_expired,
+        check_expiration_interval: time,
+        connection_limit: count,
+        timeout: time,
+    );
     let store = match options.column_names.as_deref() {
         Some([id, expires, data]) => store.column_names(id, expires, data),
         _ => store,
     };
-    let store = option::set(store, options.create_database_table, |store, value| {
-        store.create_database_table(value)
-    });
-    let store = option::set(store, options.expiration, |store, value| {
-        store.expiration(option::time(value))
-    });
-    let store =
-        option::set(store, options.clear_expired, |store, value| store.clear_expired(value));
-    let store = option::set(store, options.check_expiration_interval, |store, value| {
-        store.check_expiration_interval(option::time(value))
-    });
-    let store = option::set(store, options.connection_limit, |store, value| {
-        store.connection_limit(value as usize)
-    });
-    let store =
-        option::set(store, options.timeout, |store, value| store.timeout(option::time(value)));
     Ok(NativeStore::new(store))
 }

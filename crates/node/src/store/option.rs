@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
-/// Sets an option, where it is given.
-pub(super) fn set<S, T>(store: S, option: Option<T>, method: impl FnOnce(S, T) -> S) -> S {
-    match option {
-        Some(value) => method(store, value),
-        None => store,
-    }
+/// Sets the options that are given, each by the method of its name, after a conversion if there is one.
+macro_rules! set_options {
+    ($store:expr, $options:expr, $($name:ident $(: $convert:path)?),+ $(,)?) => {{
+        let store = $store;
+        $(let store = match $options.$name {
+            Some(value) => store.$name($($convert)?(value)),
+            None => store,
+        };)+
+        store
+    }};
 }
+
+pub(super) use set_options;
 
 /// Converts milliseconds, which JavaScript has checked.
 pub(super) fn time(millis: f64) -> Duration {
@@ -18,4 +24,9 @@ pub(super) fn time(millis: f64) -> Duration {
 /// Converts milliseconds, where a negative number is never.
 pub(super) fn interval(millis: f64) -> Option<Duration> {
     (millis >= 0.0).then(|| time(millis))
+}
+
+/// Converts a whole number, which JavaScript has checked.
+pub(super) fn count(number: u32) -> usize {
+    number as usize
 }

@@ -3,7 +3,8 @@
 use express_session::store::redis::RedisStore;
 use napi_derive::napi;
 
-use super::{NativeStore, failure, option};
+use super::option::{count, set_options, time};
+use super::{NativeStore, failure};
 
 /// The options of the store. Times are in milliseconds.
 #[napi(object)]
@@ -21,13 +22,13 @@ pub struct RedisOptions {
 /// Makes the store, which connects with its first call.
 #[napi(catch_unwind)]
 pub fn redis_store(url: String, options: RedisOptions) -> napi::Result<NativeStore> {
-    let store = RedisStore::new(&url).map_err(failure::of)?;
-    let store = option::set(store, options.prefix, |store, value| store.prefix(value));
-    let store = option::set(store, options.ttl, |store, value| store.ttl(option::time(value)));
-    let store = option::set(store, options.disable_ttl, |store, value| store.disable_ttl(value));
-    let store =
-        option::set(store, options.scan_count, |store, value| store.scan_count(value as usize));
-    let store =
-        option::set(store, options.timeout, |store, value| store.timeout(option::time(value)));
-    Ok(NativeStore::new(store))
+    Ok(NativeStore::new(set_options!(
+        RedisStore::new(&url).map_err(failure::of)?,
+        options,
+        prefix,
+        ttl: time,
+        disable_ttl,
+        scan_count: count,
+        timeout: time,
+    )))
 }

@@ -3,7 +3,8 @@
 use express_session::store::sqlite::{Dialect, SqliteStore, Synchronous};
 use napi_derive::napi;
 
-use super::{NativeStore, option};
+use super::NativeStore;
+use super::option::{count, interval, set_options, time};
 
 /// The options of the store. Times are in milliseconds.
 #[napi(object)]
@@ -27,42 +28,33 @@ pub struct SqliteOptions {
 /// Makes the store, which opens the file with its first call.
 #[napi(catch_unwind)]
 pub fn sqlite_store(path: String, options: SqliteOptions) -> napi::Result<NativeStore> {
-    let store = SqliteStore::new(path);
-    let store = option::set(store, options.dialect, |store, value| store.dialect(dialect(&value)));
-    let store = option::set(store, options.table, |store, value| store.table(value));
-    let store =
-        option::set(store, options.sid_field_name, |store, value| store.sid_field_name(value));
-    let store = option::set(store, options.create_table, |store, value| store.create_table(value));
-    let store = option::set(store, options.create_dir_if_not_exists, |store, value| {
-        store.create_dir_if_not_exists(value)
-    });
-    let store = option::set(store, options.ttl, |store, value| store.ttl(option::time(value)));
-    let store = option::set(store, options.cleanup_interval, |store, value| {
-        store.cleanup_interval(option::interval(value))
-    });
-    let store =
-        option::set(store, options.concurrent_db, |store, value| store.concurrent_db(value));
-    let store = option::set(store, options.synchronous, |store, value| {
-        store.synchronous(synchronous(&value))
-    });
-    let store = option::set(store, options.busy_timeout, |store, value| {
-        store.busy_timeout(option::time(value))
-    });
-    let store =
-        option::set(store, options.timeout, |store, value| store.timeout(option::time(value)));
-    let store = option::set(store, options.readers, |store, value| store.readers(value as usize));
-    Ok(NativeStore::new(store))
+    Ok(NativeStore::new(set_options!(
+        SqliteStore::new(path),
+        options,
+        dialect: dialect,
+        table,
+        sid_field_name,
+        create_table,
+        create_dir_if_not_exists,
+        ttl: time,
+        cleanup_interval: interval,
+        concurrent_db,
+        synchronous: synchronous,
+        busy_timeout: time,
+        timeout: time,
+        readers: count,
+    )))
 }
 
 /// Takes an npm store's name; JavaScript lets no other through.
-fn dialect(name: &str) -> Dialect {
-    match name {
+fn dialect(name: String) -> Dialect {
+    match &*name {
         "better-sqlite3-session-store" => Dialect::BetterSqlite3SessionStore,
         "connect-session-knex" => Dialect::ConnectSessionKnex,
         _ => Dialect::ConnectSqlite3,
     }
 }
 
-fn synchronous(name: &str) -> Synchronous {
+fn synchronous(name: String) -> Synchronous {
     if name == "full" { Synchronous::Full } else { Synchronous::Normal }
 }

@@ -19,7 +19,6 @@ mod markdown;
 mod page;
 mod site;
 
-/// Builds, reads and measures all pages.
 pub(super) fn check(workspace: &Workspace) -> Result<()> {
     cargo::document(workspace)?;
     let crates: Vec<_> = workspace.published().map(|it| it.name.replace('-', "_")).collect();

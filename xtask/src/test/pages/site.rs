@@ -37,7 +37,6 @@ impl Site {
         Ok(site)
     }
 
-    /// Renders these documents.
     pub(super) fn of_markdown(root: &Path, packages: &[String], paths: &[String]) -> Result<Self> {
         let render = |path: &String| -> Result<_> {
             let page = Page::parse(markdown::render(&read(&root.join(path))?));

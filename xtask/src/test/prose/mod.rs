@@ -202,19 +202,18 @@ fn words(text: &str) -> Vec<Word<'_>> {
 mod tests {
     use super::*;
 
-    /// The phrases that the real list finds in a file of this name.
-    fn found(path: &str, text: &str) -> Vec<String> {
-        let rules = Rules::parse(include_str!("../../../prose.txt")).unwrap();
+    /// The phrases that a list finds in a file of this name, each with its finding.
+    fn findings(list: &str, path: &str, text: &str) -> Vec<(String, String)> {
+        let rules = Rules::parse(list).unwrap();
         let passages = passages::reader(path).expect("a file with prose")(text);
         let findings = passages.iter().flat_map(|passage| rules.findings(path, passage));
-        findings.map(|finding| finding.phrase.to_owned()).collect()
+        findings.map(|finding| (finding.phrase.to_owned(), finding.text)).collect()
     }
 
-    fn found_lines(text: &str) -> Vec<String> {
-        let rules = Rules::parse("at once | immediately\n^Whose | a clause\n").unwrap();
-        let passages = passages::reader("a.md").unwrap()(text);
-        let findings = passages.iter().flat_map(|passage| rules.findings("a.md", passage));
-        findings.map(|finding| finding.text).collect()
+    /// The phrases that the real list finds.
+    fn found(path: &str, text: &str) -> Vec<String> {
+        let findings = findings(include_str!("../../../prose.txt"), path, text);
+        findings.into_iter().map(|(phrase, _)| phrase).collect()
     }
 
     #[test]
@@ -287,8 +286,10 @@ mod tests {
     #[test]
     fn a_finding_names_its_line_and_the_better_phrase() {
         let text = "# A heading\n\nFirst line,\nall at\nonce.\n\n- Whose?\n";
-        let expected = ["4: `at once`: immediately", "7: `^Whose`: a clause"];
-        assert_eq!(found_lines(text), expected);
+        let list = "at once | immediately\n^Whose | a clause\n";
+        let texts: Vec<_> =
+            findings(list, "a.md", text).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(texts, ["4: `at once`: immediately", "7: `^Whose`: a clause"]);
     }
 
     #[test]
