@@ -212,8 +212,7 @@ async fn every_request_moves_the_end_in_the_store() {
 
 #[tokio::test]
 async fn cookie_with_an_expiry_is_sent_again_when_the_session_is_modified() {
-    let world = World::new();
-    world.keep(BOB, &record(MINUTE, r#""n":7"#)).await;
+    let world = World::holding(&record(MINUTE, r#""n":7"#)).await;
     world.clock.advance(Duration::from_secs(10));
     let answer = send(&app(&world.minute(), count), visit_as(BOB)).await;
     let line = format!(
@@ -273,8 +272,7 @@ async fn resave_does_not_store_an_untouched_first_visit() {
 
 #[tokio::test]
 async fn rolling_sends_the_cookie_with_every_response() {
-    let world = World::new();
-    world.keep(BOB, &record(MINUTE, r#""n":7"#)).await;
+    let world = World::holding(&record(MINUTE, r#""n":7"#)).await;
     world.clock.advance(Duration::from_secs(10));
     let app = app(&world.minute().rolling(true), look);
     let answer = send(&app, visit_as(BOB)).await;

@@ -27,7 +27,7 @@ struct Streaming {
 }
 
 async fn streaming(layer: &SessionLayer, response: (Frames, Response<Body>)) -> Streaming {
-    begun(Talk::begin(layer, visit_as(BOB)).await, response).await
+    begun(bob(layer).await, response).await
 }
 
 async fn begun(talk: Talk, (frames, response): (Frames, Response<Body>)) -> Streaming {
@@ -56,8 +56,7 @@ async fn session_changed_while_a_body_is_sent_is_saved_when_it_ends() {
 #[tokio::test]
 async fn end_of_a_body_waits_until_the_session_is_saved() {
     let world = World::with("").await;
-    let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());
-    let layer = world.layer().store(delayed_store.clone());
+    let (layer, delayed_store) = world.delayed(DelayedStore::before, Verb::Update);
     let Streaming { session, frames, response } = streaming(&layer, stream()).await;
     let mut body = response.into_body();
     session.insert("a", 1).unwrap();
@@ -87,8 +86,7 @@ async fn body_that_ended_is_not_asked_again() {
 #[tokio::test]
 async fn last_frame_of_a_known_length_is_held_back_until_the_session_is_saved() {
     let world = World::with("").await;
-    let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());
-    let layer = world.layer().store(delayed_store.clone());
+    let (layer, delayed_store) = world.delayed(DelayedStore::before, Verb::Update);
     let Streaming { session, frames, response } = streaming(&layer, sized(10)).await;
     let mut body = response.into_body();
     assert_eq!(body.size_hint().exact(), Some(10));
@@ -113,8 +111,7 @@ async fn length_of_the_header_counts_where_the_body_knows_none() {
     let world = World::with("").await;
     let (frames, mut response) = stream();
     response.headers_mut().insert(CONTENT_LENGTH, 10.into());
-    let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());
-    let layer = world.layer().store(delayed_store.clone());
+    let (layer, delayed_store) = world.delayed(DelayedStore::before, Verb::Update);
     let Streaming { session, frames, response } = streaming(&layer, (frames, response)).await;
     assert_eq!(response.headers()[CONTENT_LENGTH], "10");
     let mut body = response.into_body();
@@ -162,7 +159,7 @@ async fn body_that_gives_less_than_it_said_is_saved_at_its_end() {
 async fn trailers_come_behind_the_last_byte() {
     let world = World::with("").await;
     for (frames, response) in [stream(), sized(1)] {
-        let talk = Talk::begin(&world.layer(), visit_as(BOB)).await;
+        let talk = bob(&world.layer()).await;
         let Streaming { session, frames, response } = begun(talk, (frames, response)).await;
         session.insert("a", 1).unwrap();
         frames.data("x");
@@ -208,8 +205,7 @@ async fn body_that_breaks_off_saves_nothing_more() {
 
 #[tokio::test]
 async fn session_unchanged_while_it_is_sent_is_not_saved_again() {
-    let world = World::with(r#""n":1"#).await;
-    let talk = Talk::begin(&world.layer(), visit_as(BOB)).await;
+    let (world, talk) = World::visited(r#""n":1"#).await;
     talk.session.insert("n", 2).unwrap();
     let Streaming { session, frames, response } = begun(talk, stream()).await;
     assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update]);
@@ -222,8 +218,7 @@ async fn session_unchanged_while_it_is_sent_is_not_saved_again() {
 
 #[tokio::test]
 async fn change_before_and_change_while_it_is_sent_are_two_saves() {
-    let world = World::new();
-    let talk = Talk::begin(&world.layer(), visit()).await;
+    let (world, talk) = World::first_visit().await;
     talk.session.insert("a", 1).unwrap();
     let Streaming { session, frames, response } = begun(talk, stream()).await;
     assert!(response.headers().contains_key("set-cookie"));
@@ -260,8 +255,7 @@ async fn explicit_save_while_it_is_sent_is_enough() {
 #[tokio::test]
 async fn new_session_changed_only_while_it_is_sent_is_not_stored_and_logs_a_warning() {
     let log = Log::start();
-    let world = World::new();
-    let talk = Talk::begin(&world.layer(), visit()).await;
+    let (world, talk) = World::first_visit().await;
     log.warnings();
     let Streaming { session, frames, response } = begun(talk, stream()).await;
     session.insert("a", 1).unwrap();
@@ -275,11 +269,10 @@ async fn new_session_changed_only_while_it_is_sent_is_not_stored_and_logs_a_warn
 
 #[tokio::test]
 async fn stored_session_that_is_changed_while_it_is_sent_is_no_reason_for_a_warning() {
-    let world = World::new();
-    world.keep(BOB, &record(MINUTE, "")).await;
+    let world = World::holding(&record(MINUTE, "")).await;
     let layer = world.minute();
     let log = Log::start();
-    let talk = Talk::begin(&layer, visit_as(BOB)).await;
+    let talk = bob(&layer).await;
     log.warnings();
     let Streaming { session, frames, response } = begun(talk, stream()).await;
     session.insert("a", 1).unwrap();
@@ -325,7 +318,7 @@ async fn logout_while_it_is_sent_ends_the_record() {
 async fn logout_elsewhere_while_it_is_sent_is_final() {
     let world = World::with(r#""n":1"#).await;
     let Streaming { session, frames, response } = streaming(&world.layer(), stream()).await;
-    let logout = Talk::begin(&world.layer(), visit_as(BOB)).await;
+    let logout = bob(&world.layer()).await;
     logout.session.destroy().await.unwrap();
     logout.end().await;
     session.insert("n", 2).unwrap();
@@ -336,8 +329,7 @@ async fn logout_elsewhere_while_it_is_sent_is_final() {
 
 #[tokio::test]
 async fn regenerating_while_it_is_sent_leaves_no_unreachable_record() {
-    let world = World::new();
-    let talk = Talk::begin(&world.layer(), visit()).await;
+    let (world, talk) = World::first_visit().await;
     talk.session.insert("a", 1).unwrap();
     let Streaming { session, frames, response } = begun(talk, stream()).await;
     session.regenerate().await.unwrap();
@@ -349,8 +341,7 @@ async fn regenerating_while_it_is_sent_leaves_no_unreachable_record() {
 
 #[tokio::test]
 async fn touch_while_it_is_sent_reaches_the_store_immediately() {
-    let world = World::new();
-    world.keep(BOB, &record(MINUTE, "")).await;
+    let world = World::holding(&record(MINUTE, "")).await;
     let Streaming { session, frames, response } = streaming(&world.minute(), stream()).await;
     world.calls();
     for _ in 0..3 {
@@ -509,8 +500,7 @@ async fn events_are_sent_over_axum_and_what_changes_meanwhile_is_saved_at_the_en
 #[tokio::test]
 async fn body_of_known_length_over_axum_is_there_to_the_last_byte_only_when_it_is_saved() {
     let world = World::with("").await;
-    let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());
-    let layer = world.layer().store(delayed_store.clone());
+    let (layer, delayed_store) = world.delayed(DelayedStore::before, Verb::Update);
     let (hand, mut handed) = tokio::sync::mpsc::unbounded_channel();
     let handler = async move |session: Session| {
         let (frames, mut response) = stream();

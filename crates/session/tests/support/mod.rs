@@ -73,9 +73,35 @@ impl World {
 
     /// A world with one stored session, [`BOB`]'s.
     pub(crate) async fn with(members: &str) -> Self {
+        Self::holding(&record(PLAIN, members)).await
+    }
+
+    /// A world with one stored session, [`BOB`]'s, of this text.
+    pub(crate) async fn holding(text: &str) -> Self {
         let world = Self::new();
-        world.keep(BOB, &record(PLAIN, members)).await;
+        world.keep(BOB, text).await;
         world
+    }
+
+    /// A world with one stored session, and a request of [`BOB`]'s.
+    pub(crate) async fn visited(members: &str) -> (Self, Talk) {
+        let world = Self::with(members).await;
+        let talk = bob(&world.layer()).await;
+        (world, talk)
+    }
+
+    /// The same with two requests that overlap.
+    pub(crate) async fn visited_twice(members: &str) -> (Self, Talk, Talk) {
+        let (world, one) = Self::visited(members).await;
+        let two = bob(&world.layer()).await;
+        (world, one, two)
+    }
+
+    /// An empty world, and a request without a cookie.
+    pub(crate) async fn first_visit() -> (Self, Talk) {
+        let world = Self::new();
+        let talk = Talk::begin(&world.layer(), visit()).await;
+        (world, talk)
     }
 
     /// A layer over the spied store, with the clock and the ids of this world.
@@ -98,6 +124,12 @@ impl World {
     /// The same with a cookie of one minute.
     pub(crate) fn minute(&self) -> SessionLayer {
         self.layer().cookie(Cookie::new().max_age(Duration::from_secs(60)))
+    }
+
+    /// A layer over a store that delays the calls of one kind.
+    pub(crate) fn delayed(&self, stage: Delay, verb: Verb) -> (SessionLayer, Delayed) {
+        let store = stage(verb, self.store.clone());
+        (self.layer().store(store.clone()), store)
     }
 
     /// Puts a record into the store, past the spy.
@@ -125,6 +157,11 @@ impl World {
         self.store.take_calls().iter().map(Call::verb).collect()
     }
 }
+
+type Delayed = delayed_store::DelayedStore<Spy<MemoryStore>>;
+
+/// Where a call is delayed.
+pub(crate) type Delay = fn(Verb, Spy<MemoryStore>) -> Delayed;
 
 /// Writes a call down: what was done, for whom, and with which text.
 fn call(call: &Call) -> String {
@@ -301,6 +338,11 @@ impl Answer {
     pub(crate) fn pair(&self) -> &str {
         self.cookie().unwrap().split(';').next().unwrap()
     }
+}
+
+/// A request of [`BOB`]'s, up to where its handler has the session.
+pub(crate) async fn bob(layer: &SessionLayer) -> Talk {
+    Talk::begin(layer, visit_as(BOB)).await
 }
 
 /// Reads a response to its end.

@@ -21,6 +21,10 @@ impl Database for Db {
 
     const ID: &'static str = "sid";
     const QUOTED: &'static str = "the visitors' \"Session\"";
+    // On a second one, a call could overtake another.
+    const CONNECTIONS: usize = 2;
+    const PAST: &'static str = "clock_timestamp()";
+    const LET_GO: &'static str = "SELECT pg_advisory_unlock(77)";
 
     fn shared() -> Option<&'static Postgres> {
         servers::shared_postgres()
@@ -70,8 +74,36 @@ impl Database for Db {
         store.disable_touch(true)
     }
 
-    fn cleanup_interval(store: Self::Store, interval: Duration) -> Self::Store {
-        store.prune_session_interval(interval)
+    fn cleanup_interval(store: Self::Store, interval: Option<Duration>) -> Self::Store {
+        store.prune_session_interval(interval).prune_session_randomized_interval(false)
+    }
+
+    fn fill(table: &str) -> String {
+        format!(
+            "INSERT INTO {table} SELECT 'old-' || g, '{{}}', to_timestamp(0) \
+             FROM generate_series(1, 2500) g"
+        )
+    }
+
+    fn hold_up(table: &str) -> [String; 2] {
+        let trigger = format!(
+            "CREATE FUNCTION hold_{table}() RETURNS trigger LANGUAGE plpgsql AS \
+             'BEGIN PERFORM pg_advisory_xact_lock(77); RETURN NEW; END'; \
+             CREATE TRIGGER hold BEFORE UPDATE ON {table} \
+             FOR EACH ROW EXECUTE FUNCTION hold_{table}()"
+        );
+        [trigger, "SELECT pg_advisory_lock(77)".to_owned()]
+    }
+
+    fn waiting(table: &str) -> String {
+        format!(
+            "pg_stat_activity WHERE wait_event_type = 'Lock' \
+             AND query ~ '{table}(_lock)?\\M' AND query NOT LIKE '%pg_stat_activity%'"
+        )
+    }
+
+    async fn isolated(server: &'static Postgres) -> Vec<(PostgresStore, String)> {
+        vec![store(server).await]
     }
 
     async fn client(url: &str) -> Client {
@@ -90,10 +122,6 @@ impl Database for Db {
     }
 }
 
-pub(crate) fn on_server<F: Future<Output = ()>>(test: impl FnOnce(&'static Postgres) -> F) {
-    sql::on_server::<Db, F>(test);
-}
-
 pub(crate) async fn store(server: &Postgres) -> (PostgresStore, String) {
     sql::store::<Db>(server).await
 }
@@ -104,8 +132,4 @@ pub(crate) async fn store_at(url: &str) -> (PostgresStore, String) {
 
 pub(crate) async fn client(url: &str) -> <Db as Database>::Client {
     Db::client(url).await
-}
-
-pub(crate) fn on_own_server<F: Future<Output = ()>>(test: impl FnOnce(Postgres) -> F) {
-    sql::on_own_server::<Db, F>(test);
 }

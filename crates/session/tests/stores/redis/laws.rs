@@ -12,10 +12,14 @@ use express_session::store::ErrorKind;
 use express_session::store::redis::RedisStore;
 use express_session_core::SessionId;
 use express_session_testkit::servers::{self, Redis, RedisSentinel};
-use express_session_testkit::{Clock, Subject, Task, admin_laws, laws, lock_laws, store_laws};
-use redis::aio::{ConnectionLike, MultiplexedConnection};
+use express_session_testkit::{
+    Clock, Subject, Task, admin_laws, admin_model_laws, laws, lock_laws, store_laws,
+};
+use redis::aio::ConnectionLike;
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
+
+use super::support::plain;
 
 /// Where the sessions are, and how to get there. Each law connects again, in a runtime of its own.
 trait Way {
@@ -67,28 +71,20 @@ impl<W: Way> Subject for Under<W> {
 
 /// Makes a module with a test of each law, which passes untried where the server is not installed.
 macro_rules! laws {
-    ($module:ident, $way:ident at $server:expr) => {
+    ($module:ident, $way:ident at $server:expr $(, $model:ident)?) => {
         mod $module {
             use super::*;
 
-            store_laws!(
-                Under::new($way),
-                block_on = |law| if $server.is_some() {
-                    on_tokio(law)
+            fn on_tokio(law: impl Future<Output = ()>) {
+                if $server.is_some() {
+                    crate::on_tokio(law);
                 }
-            );
-            lock_laws!(
-                Under::new($way),
-                block_on = |law| if $server.is_some() {
-                    on_tokio(law)
-                }
-            );
-            admin_laws!(
-                Under::new($way),
-                block_on = |law| if $server.is_some() {
-                    on_tokio(law)
-                }
-            );
+            }
+
+            store_laws!(Under::new($way), block_on = on_tokio);
+            lock_laws!(Under::new($way), block_on = on_tokio);
+            admin_laws!(Under::new($way), block_on = on_tokio);
+            $( $model!(Under::new($way), block_on = on_tokio); )?
         }
     };
 }
@@ -109,7 +105,7 @@ impl Way for Alone {
     }
 }
 
-laws!(at_one_server, Alone at servers::shared_redis());
+laws!(at_one_server, Alone at servers::shared_redis(), admin_model_laws);
 
 /// In the older protocol, with a function for the time to live.
 struct Older;
@@ -304,10 +300,6 @@ async fn essential_laws(subject: impl Subject<Store = RedisStore>) {
     laws::locked_update_writes_as_an_update_does(&subject).await;
     laws::concurrent_critical_sections_lose_nothing(&subject).await;
     laws::clear_removes_everything_and_nothing_of_another_store(&subject).await;
-}
-
-async fn plain(url: &str) -> MultiplexedConnection {
-    redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
 }
 
 async fn cluster() -> ClusterConnection {
