@@ -118,7 +118,7 @@ async fn cve_2024_47764_nothing_breaks_out_of_a_cookie_attribute() {
     }
     assert!(World::new().layer().name("a=b; Path=/admin; c").build().is_err());
 
-    let (world, talk) = World::visited("").await;
+    let (_, talk) = World::visited("").await;
     assert!(talk.session.cookie().set_path(injected).is_err());
     assert!(talk.session.cookie().set_domain(injected).is_err());
 }
@@ -453,7 +453,7 @@ async fn tower_sessions_issue_195_a_session_saved_explicitly_gets_its_cookie() {
 async fn salvo_express_session_a_record_of_node_is_kept_to_the_byte() {
     // peers.md §5: dropped attributes, reordered members, nanoseconds, `sameSite: true` as an error.
     let stored = r#"{"z":1,"cookie":{"originalMaxAge":60000.5,"partitioned":true,"priority":"high","expires":null,"httpOnly":true,"domain":null,"path":"/","sameSite":true},"a":{"y":1.50,"x":[]}}"#;
-    let world = World::holding(&stored).await;
+    let world = World::holding(stored).await;
     let put = app(&world.layer(), async |session: Session| session.insert("n", 1));
     send(&put, visit_as(BOB)).await;
     let kept = world.kept(BOB).await.unwrap();

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use express_session::store::{self, ErrorKind as Failure};
 use express_session::{
-    Cookie, Departures, Error, ErrorKind, Priority, SameSite, Session, SessionLayer, Timestamp,
-    Unset,
+    Cookie, Departures, Error, ErrorKind, Priority, SameSite, Session, Timestamp, Unset,
 };
 use express_session_testkit::Verb;
 use http::StatusCode;
@@ -77,7 +76,7 @@ async fn clear_leaves_session_and_id() {
 
 #[tokio::test]
 async fn clones_are_one_session() {
-    let (world, talk) = World::visited("").await;
+    let (_, talk) = World::visited("").await;
     let clone = talk.session.clone();
     clone.insert("a", 1).unwrap();
     assert_eq!(talk.session.get::<u8>("a").unwrap(), Some(1));
@@ -85,7 +84,7 @@ async fn clones_are_one_session() {
 
 #[tokio::test]
 async fn new_session_keeps_its_id_from_the_start() {
-    let (world, talk) = World::first_visit().await;
+    let (_, talk) = World::first_visit().await;
     assert_eq!(talk.session.id().as_str(), drawn(1));
     assert_eq!(talk.session.id(), talk.session.id());
     talk.session.insert("a", 1).unwrap();
@@ -94,7 +93,7 @@ async fn new_session_keeps_its_id_from_the_start() {
 
 #[tokio::test]
 async fn value_that_is_no_json_is_refused_and_changes_nothing() {
-    let (world, talk) = World::visited(r#""a":1"#).await;
+    let (_, talk) = World::visited(r#""a":1"#).await;
     let no_json = BTreeMap::from([(vec![1, 2], 3)]);
     let error = talk.session.insert("a", &no_json).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Serialize);
@@ -137,7 +136,7 @@ async fn reserved_names_are_refused_for_writing() {
 
 #[tokio::test]
 async fn function_of_update_may_look_at_the_session() {
-    let (world, talk) = World::visited(r#""price":3,"n":2"#).await;
+    let (_, talk) = World::visited(r#""price":3,"n":2"#).await;
     let session = talk.session.clone();
     let total = move |_: Option<u32>| {
         session.get::<u32>("price").unwrap().unwrap() * session.get::<u32>("n").unwrap().unwrap()
@@ -1091,7 +1090,7 @@ async fn typed_session_of_a_first_visit_is_the_default() {
 
 #[tokio::test]
 async fn typed_session_that_does_not_fit_is_an_error() {
-    let (world, talk) = World::visited(r#""items":5"#).await;
+    let (_, talk) = World::visited(r#""items":5"#).await;
     let cart = express_session::Typed::<Cart>::new(talk.session.clone());
     assert_eq!(kind(cart.read()), ErrorKind::Deserialize);
     assert_eq!(kind(cart.update(|_| ())), ErrorKind::Deserialize);

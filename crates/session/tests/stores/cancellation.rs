@@ -22,7 +22,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::on_tokio;
 use crate::support::body::Broken;
 use crate::support::{Body, SECRET, raw, text};
 use bytes::Bytes;

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::on_tokio;
 #[allow(unused_imports, reason = "each store uses a part of it")]
 use express_session::store::{AnyStore, ConnectErrorKind, Created, Record, Store as _};
 use express_session::{SessionId, Timestamp, connect};

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use crate::on_tokio;
 use express_session::store::{Error, ErrorKind, Store};
 use express_session::{SessionId, Timestamp};
 use express_session_testkit::Proxy;

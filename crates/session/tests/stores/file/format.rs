@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::local::{Folder, NOW, id, later, record};
-use crate::on_tokio;
 use express_session::store::file::FileStore;
 use express_session::store::{
     Admin, Created, ErrorKind, Loaded, LockOutcome, LockToken, Record, Store, Touch, Touched,

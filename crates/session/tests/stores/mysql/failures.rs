@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
+use express_session::store::Admin as _;
 use express_session::store::mysql::mysql_async::prelude::Queryable as _;
-use express_session::store::{Admin as _, Store as _, Updated};
-use tokio::time::timeout;
 
-use super::support::{Db, NOW, client, create, id, load, store, store_at, text};
+use super::support::{Db, NOW, client, create, store};
 use crate::sql::Database as _;
-use crate::sql::failures::{count_in, counted, through};
+use crate::sql::failures::counted;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deadlock_is_tried_again() {

@@ -8,9 +8,8 @@ use express_session::store::mysql::mysql_async::{Opts, OptsBuilder, Pool};
 use express_session::store::{
     Admin as _, ErrorKind, Fenced, LockOutcome, Revision, Store as _, Updated,
 };
-use express_session_testkit::servers::MariaDb;
 
-use super::support::{Db, NOW, TEXT, after, client, create, id, load, record, shown, store, text};
+use super::support::{Db, NOW, TEXT, after, client, create, id, load, record, shown, store};
 use crate::sql::Database as _;
 use crate::sql::locks::{HOUR, ONE, OTHER, changes, lock, update};
 

@@ -1,14 +1,10 @@
 //! The effect of each option.
 
-use std::time::Duration;
-
 use express_session::store::mysql::MySqlStore;
 use express_session::store::mysql::mysql_async::prelude::Queryable as _;
 use express_session::store::{Admin as _, ErrorKind, Store as _};
 
-use super::support::{
-    Db, NOW, TEXT, after, client, create, fresh, id, load, record, shown, store, until,
-};
+use super::support::{Db, NOW, TEXT, after, client, create, fresh, id, load, record, shown, store};
 use crate::sql::Database as _;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,7 +11,7 @@ use express_session_testkit::servers::{self, MariaDb};
 use crate::sql::{self, Database};
 
 pub(crate) use crate::sql::{
-    NOW, TEXT, after, create, fresh, id, load, record, shown, text, touch, until,
+    NOW, TEXT, after, create, fresh, id, load, record, shown, text, touch,
 };
 
 pub(crate) struct Db;
@@ -133,10 +133,6 @@ pub(crate) fn pool(url: &str, sql: &str) -> Pool {
 
 pub(crate) async fn store(server: &MariaDb) -> (MySqlStore, String) {
     sql::store::<Db>(server).await
-}
-
-pub(crate) async fn store_at(url: &str) -> (MySqlStore, String) {
-    sql::store_at::<Db>(url).await
 }
 
 pub(crate) async fn client(url: &str) -> <Db as Database>::Client {

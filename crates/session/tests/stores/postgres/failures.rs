@@ -30,13 +30,7 @@ async fn update_that_waited_for_another_writer_returns_the_record_of_that_writer
         let ours = store.clone();
         let waiting =
             tokio::spawn(async move { ours.update(&id("a"), &counted(2), revision, NOW).await });
-        let watcher = client(&server.url()).await;
-        let waits = format!(
-            "SELECT count(*) FROM pg_stat_activity \
-             WHERE wait_event_type = 'Lock' AND query LIKE '%{table}\"%'"
-        );
-        until(|| async { watcher.query_one(&waits, &[]).await.unwrap().get::<_, i64>(0) == 1 })
-            .await;
+        until_waiting::<Db>(server, &table, 1).await;
         if is_committed {
             writing.commit().await.unwrap();
         } else {

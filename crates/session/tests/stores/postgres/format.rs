@@ -2,11 +2,10 @@
 
 use express_session::Timestamp;
 use express_session::store::postgres::PostgresStore;
-use express_session::store::{Created, ErrorKind, Revision, Store as _, Touched, Updated};
+use express_session::store::{Created, ErrorKind, Revision, Store as _, Updated};
 
 use super::support::{
     Db, NOW, TEXT, after, client, create, fresh, id, load, record, shown, store, store_at, text,
-    touch,
 };
 use crate::sql::Database as _;
 

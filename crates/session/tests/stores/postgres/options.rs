@@ -1,15 +1,11 @@
 //! The effect of each option.
 
-use std::time::Duration;
-
 use express_session::store::postgres::PostgresStore;
 use express_session::store::postgres::deadpool_postgres::tokio_postgres::NoTls;
 use express_session::store::postgres::deadpool_postgres::{Config, PoolConfig, Runtime};
 use express_session::store::{Admin as _, ErrorKind, Store as _};
 
-use super::support::{
-    Db, NOW, TEXT, after, client, create, fresh, id, load, record, shown, store, until,
-};
+use super::support::{Db, NOW, TEXT, after, client, create, fresh, id, load, record, shown, store};
 use crate::sql::Database as _;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

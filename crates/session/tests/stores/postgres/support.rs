@@ -9,7 +9,7 @@ use express_session_testkit::servers::{self, Postgres};
 use crate::sql::{self, Database};
 
 pub(crate) use crate::sql::{
-    NOW, TEXT, after, create, fresh, id, load, record, shown, text, touch, until,
+    NOW, TEXT, after, create, fresh, id, load, record, shown, text, until,
 };
 
 pub(crate) struct Db;

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::local::{Folder, NOW, id, later, record};
-use crate::on_tokio;
 use express_session::store::sqlite::{Dialect, SqliteStore, Synchronous};
 use express_session::store::{
     Admin, Created, ErrorKind, Fenced, Loaded, LockOutcome, LockToken, Record, Revision, Store,
@@ -58,7 +57,7 @@ fn tables() -> impl Iterator<Item = (Dialect, PathBuf, Folder)> {
 }
 
 /// Replaces the row of the session, as connect-sqlite3 does.
-fn replace(path: &Path, end: f64, text: Value) {
+fn replace(path: &Path, end: f64, text: &Value) {
     let sql = "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)";
     Connection::open(path).unwrap().execute(sql, params![a().as_str(), end, text]).unwrap();
 }
@@ -76,7 +75,7 @@ fn opened(options: fn(SqliteStore) -> SqliteStore) -> (SqliteStore, PathBuf, Fol
 }
 
 /// Puts a row into the table of a dialect, as the npm store does.
-fn insert(path: &Path, dialect: Dialect, end: Value, text: &str) {
+fn insert(path: &Path, dialect: Dialect, end: &Value, text: &str) {
     let sql = format!("INSERT INTO sessions (sid, sess, {}) VALUES (?, ?, ?)", end_column(dialect));
     let connection = Connection::open(path).unwrap();
     connection.execute(&sql, params![a().as_str(), text, end]).unwrap();
@@ -154,7 +153,7 @@ async fn table_decides_the_dialect() {
             }
         }
     }
-    let new = SqliteStore::new(folder.fresh()).open().await.unwrap();
+    let new = SqliteStore::new(Folder::new().fresh()).open().await.unwrap();
     assert_eq!(new, Dialect::ConnectSqlite3);
 }
 
@@ -179,7 +178,7 @@ async fn rows_are_those_of_the_npm_stores() {
 async fn rows_of_the_npm_stores_are_read() {
     for (dialect, path, _folder) in tables() {
         let (number, date) = (Value::Real(1_795_453_695_973.0), text("2026-11-23T17:08:15.973Z"));
-        insert(&path, dialect, if is_number(dialect) { number } else { date }, A);
+        insert(&path, dialect, if is_number(dialect) { &number } else { &date }, A);
         let store = SqliteStore::new(&path);
         let loaded = load(&store, &a(), saved()).await.unwrap();
         assert_eq!(loaded.record, record(A, end_of_a()), "{dialect:?}");
@@ -193,7 +192,7 @@ async fn meanwhile_a_write_of_node_is_a_conflict() {
     let (store, path, _folder) = opened(|store| store);
     create(&store, &a(), &record(A, end_of_a()), saved()).await;
     let loaded = load(&store, &a(), saved()).await.unwrap();
-    replace(&path, 1_795_453_695_973.0, text(B));
+    replace(&path, 1_795_453_695_973.0, &text(B));
     let update = store.update(&a(), &record(A, end_of_a()), loaded.revision, saved()).await;
     let Updated::Conflict(current) = update.unwrap() else { panic!("Node's save is lost") };
     assert_eq!(&*current.record.text, B);
@@ -257,7 +256,8 @@ async fn session_ends_when_it_does_in_the_npm_store() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn time_that_is_none_is_no_session_and_no_error() {
     for (dialect, path, _folder) in tables() {
-        insert(&path, dialect, if is_number(dialect) { Value::Null } else { text("soon") }, A);
+        let none = if is_number(dialect) { Value::Null } else { text("soon") };
+        insert(&path, dialect, &none, A);
         let store = SqliteStore::new(&path);
         assert_eq!(load(&store, &a(), NOW).await, None, "{dialect:?}");
         assert_eq!(store.count(NOW).await.unwrap(), 0);
@@ -298,9 +298,8 @@ async fn text_that_a_json_column_would_change_is_refused() {
 async fn row_without_a_text_is_corrupt_and_stays() {
     let (store, path, _folder) = opened(|store| store);
     create(&store, &b(), &record(B, None), NOW).await;
-    let connection = Connection::open(&path).unwrap();
     for planted in [Value::Null, Value::Integer(5), Value::Blob(A.as_bytes().to_vec())] {
-        replace(&path, 1e13, planted);
+        replace(&path, 1e13, &planted);
         assert_eq!(refusal(&store).await, ErrorKind::Corrupt);
         let renewed = store.load_and_touch(&a(), NOW).await.unwrap_err();
         assert_eq!(renewed.kind(), ErrorKind::Corrupt);
@@ -337,7 +336,7 @@ fn has_locks(path: &Path) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn locks_are_rows_of_another_table_which_the_first_lock_makes() {
-    for (dialect, path, _folder) in tables() {
+    for (_, path, _folder) in tables() {
         let store = SqliteStore::new(&path);
         create(&store, &a(), &record(A, later(60)), NOW).await;
         store.unlock(&a(), HOLDER).await.unwrap();
@@ -411,7 +410,7 @@ fn wait_until(what: impl Fn() -> bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn expired_sessions_are_removed_with_the_first_call_and_after_each_interval() {
-    for (dialect, path, _folder) in tables() {
+    for (_, path, _folder) in tables() {
         let hour = 3600;
         let interval = Duration::from_secs(3600);
         {
