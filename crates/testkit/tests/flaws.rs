@@ -1,4 +1,5 @@
-//! A law that no broken store breaks is no law: each flaw here is caught by the law it is named with.
+//! A law that no broken store breaks is no law: each flaw here is caught by the law it is named with. The model
+//! finds flaws too, and shows them with few operations.
 #![allow(
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
@@ -32,6 +33,10 @@ impl Flawed {
         let text = match self.flaw {
             IgnoresCase => id.as_str().to_lowercase(),
             IgnoresSpace => format!("{}.", id.as_str().trim_end_matches(' ')),
+            EndsAtZero => match id.as_str().split_once('\0') {
+                Some((text, _)) if !text.is_empty() => text.to_owned(),
+                _ => return id.clone(),
+            },
             _ => return id.clone(),
         };
         SessionId::new(text).unwrap()
@@ -104,6 +109,7 @@ impl Store for Flawed {
         record: &Record,
         now: Timestamp,
     ) -> Result<Created, Error> {
+        assert!(!self.is(Panics) || record.text.len() < 1000, "too long");
         let (id, record) = (self.id(id), self.record(record, now));
         if self.is(CreateOverwrites) {
             self.inner.destroy(&id).await?;
@@ -155,6 +161,10 @@ impl Store for Flawed {
                 };
                 return Ok(Updated::Done(revision));
             }
+            if self.is(ConflictWrites) && expected != current.revision {
+                self.inner.update(&id, &record, current.revision, now).await?;
+                return Ok(Updated::Conflict(current));
+            }
             if self.is(UpdateKeepsDeadline) {
                 record.deadline = current.record.deadline;
             }
@@ -176,6 +186,14 @@ impl Store for Flawed {
         {
             record.deadline = touch.deadline;
             self.inner.update(&id, &record, revision, now).await?;
+            return Ok(Touched::Done);
+        }
+        if self.is(TouchIsTwoSteps)
+            && let Some(Loaded { record, .. }) = self.inner.load(&id, now).await?
+        {
+            turn().await;
+            self.inner.destroy(&id).await?;
+            self.inner.create(&id, &record, now).await?;
             return Ok(Touched::Done);
         }
         self.inner.touch(&id, touch, self.time(now, TouchRevives)).await
@@ -310,7 +328,9 @@ impl Admin for Flawed {
         now: Timestamp,
     ) -> Result<Page, Error> {
         if !self.is(ListsByOffset) {
-            return self.inner.list(after, limit, self.time(now, CountsExpired)).await;
+            let mut page = self.inner.list(after, limit, self.time(now, CountsExpired)).await?;
+            page.next = page.next.filter(|_| !self.is(ListsOnePage));
+            return Ok(page);
         }
         let offset = after.map_or(0, |after| after.as_str().parse::<usize>().unwrap());
         let all = self.inner.list(None, usize::MAX, now).await?.sessions;
@@ -325,6 +345,9 @@ impl Admin for Flawed {
 
     async fn clear(&self) -> Result<(), Error> {
         let now = Timestamp::from_millis(1_700_000_060_000);
+        if self.is(ClearsNothing) {
+            return Ok(());
+        }
         let half = self.inner.list(None, 10, now).await?;
         self.inner.clear().await?;
         if self.is(ClearsHalf) {
@@ -336,6 +359,11 @@ impl Admin for Flawed {
     }
 
     async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
+        if self.is(PurgesLive)
+            && let Some((id, _)) = self.inner.list(None, 1, now).await?.sessions.first()
+        {
+            self.inner.destroy(id).await?;
+        }
         let limit = if self.is(PurgesAll) { usize::MAX } else { limit };
         self.inner.purge(limit, now).await
     }
@@ -372,7 +400,7 @@ macro_rules! holds {
 
 /// Makes a flaw of each line, and a test that the laws named with it catch it.
 macro_rules! flaws {
-    ($($(#[$doc:meta])* $flaw:ident: $($law:ident),+;)*) => {
+    ($($(#[$doc:meta])* $flaw:ident$(: $($law:ident),+)?;)*) => {
         /// A defect of a store.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         enum Flaw {
@@ -381,7 +409,7 @@ macro_rules! flaws {
 
         #[test]
         fn every_flaw_is_caught_by_its_law() {
-            $( $( assert!(!holds!($law, $flaw), "{:?} obeys {}", $flaw, stringify!($law)); )+ )*
+            $($( $( assert!(!holds!($law, $flaw), "{:?} obeys {}", $flaw, stringify!($law)); )+ )?)*
         }
     };
 }
@@ -451,6 +479,16 @@ flaws! {
     /// Looks at the revision first.
     FenceTellsOfConflicts: locked_update_without_the_lock_is_lost;
     FenceIsTwoSteps: locked_update_is_one_step_with_its_lock;
+    // Those that only the model is asked about.
+    ConflictWrites;
+    /// Leaves off what comes after a zero.
+    EndsAtZero;
+    PurgesLive;
+    ClearsNothing;
+    ListsOnePage;
+    /// Panics where a record has a certain size.
+    Panics;
+    TouchIsTwoSteps;
 }
 
 struct NoLocks;
@@ -481,4 +519,76 @@ fn store_without_locks_says_so_to_each_call_about_them() {
         laws::store_has_every_call_about_locks_or_none(&NoLocks).await;
         laws::locks_are_no_sessions(&NoLocks).await;
     });
+}
+
+#[cfg(feature = "model")]
+mod with_the_model {
+    use express_session_testkit::model;
+
+    use super::*;
+
+    express_session_testkit::admin_model_laws!(MapStore::default());
+
+    /// Returns the message of a failing test.
+    fn complaint(test: impl Future<Output = ()>) -> Option<String> {
+        let panic = catch_unwind(AssertUnwindSafe(|| block_on(test))).err()?;
+        Some(panic.downcast_ref::<String>().unwrap().clone())
+    }
+
+    /// Flaws that show one call after the other.
+    const ONE_BY_ONE: [Flaw; 18] = [
+        UpdateOverwrites,
+        ConflictWrites,
+        UpdateRevives,
+        CreateOverwrites,
+        ReturnsExpired,
+        TouchIsWriting,
+        TouchDoesNothing,
+        RenewDoesNothing,
+        RevisionBeginsAgain,
+        IgnoresCase,
+        EndsAtZero,
+        PurgesLive,
+        ClearsNothing,
+        CountsExpired,
+        ListsOnePage,
+        Panics,
+        LocksForAll,
+        FenceIsOpen,
+    ];
+
+    #[test]
+    fn every_flaw_is_found_and_shown_with_few_operations() {
+        for flaw in ONE_BY_ONE {
+            let case = Case(flaw, Mutex::default());
+            let test = model::random_operations_of_an_operator_too_agree_with_the_model(&case);
+            let complaint = complaint(test).unwrap_or_else(|| panic!("{flaw:?} is not found"));
+            let operations = complaint.lines().filter(|line| line.starts_with(' ')).count();
+            assert!(operations <= 4, "{flaw:?} is shown with {operations}:\n{complaint}");
+        }
+    }
+
+    #[test]
+    fn flaws_that_need_concurrency_are_found_and_shown_with_few_calls() {
+        for flaw in [UpdateIsTwoSteps, CreateIsTwoSteps, TouchIsTwoSteps] {
+            let case = Case(flaw, Mutex::default());
+            let test = model::concurrent_operations_are_linearizable(&case);
+            let complaint = complaint(test).unwrap_or_else(|| panic!("{flaw:?} is not found"));
+            let calls = complaint.lines().filter(|line| line.contains(" gave ")).count();
+            assert!(calls <= 5, "{flaw:?} is shown with {calls}:\n{complaint}");
+            if flaw != TouchIsTwoSteps {
+                block_on(model::random_operations_agree_with_the_model(&case));
+            }
+        }
+    }
+
+    #[test]
+    fn number_of_a_history_stands_for_the_same_one_each_time() {
+        let subject = Case(CreateIsTwoSteps, Mutex::default());
+        let tell = |number| complaint(model::one_history_is_linearizable(&subject, number));
+        let found = (0..64).find_map(|number| Some((number, tell(number)?)));
+        let (number, first) = found.expect("no history shows it");
+        assert_eq!(tell(number).as_ref(), Some(&first));
+        assert!(first.contains(&format!("history {number}")), "{first}");
+    }
 }

@@ -36,16 +36,13 @@ async fn memory() {
 #[cfg(any(feature = "sqlite", feature = "file"))]
 mod local_disk {
     use super::*;
-
-    fn folder(name: &str) -> std::path::PathBuf {
-        let name = format!("express-session-connect-{name}-{}", std::process::id());
-        std::env::temp_dir().join(name)
-    }
+    use crate::local::Folder;
 
     #[cfg(feature = "sqlite")]
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn sqlite() {
-        let folder = folder("sqlite");
+        let parent = Folder::new();
+        let folder = parent.path().join("made");
         let url = format!(
             "sqlite://{}/a%20b.db?ttl=90s&dialect=connect-session-knex&table=visits\
              &create_dir_if_not_exists=true&cleanup_interval=never&synchronous=full\
@@ -59,7 +56,6 @@ mod local_disk {
         assert_eq!(error.unwrap_err().kind(), ConnectErrorKind::Store);
         let error = connect(&url.replace("knex", "nex")).await.unwrap_err();
         assert_eq!(error.kind(), ConnectErrorKind::InvalidOption);
-        std::fs::remove_dir_all(folder).unwrap();
 
         save_and_load(connect("sqlite://:memory:?ttl=90s").await.unwrap()).await;
     }
@@ -67,7 +63,8 @@ mod local_disk {
     #[cfg(feature = "file")]
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn file() {
-        let folder = folder("file");
+        let parent = Folder::new();
+        let folder = parent.path().join("made");
         let url = format!(
             "file://{}?ttl=90s&file_extension=.sess&reap_interval=never&fsync=false&mode=640\
              &timeout=2s",
@@ -77,7 +74,6 @@ mod local_disk {
         assert!(folder.join("by-url.sess").is_file());
         let error = connect(&url.replace("=640", "=999")).await.unwrap_err();
         assert_eq!(error.kind(), ConnectErrorKind::InvalidOption);
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }
 
