@@ -206,16 +206,6 @@ impl<S> Spy<S> {
     }
 
     /// Returns the store inside. Calls to it are not recorded.
-    ///
-    /// ```
-    /// # use express_session_core::{SessionId, store::{Error, Store as _}};
-    /// # use express_session_testkit::{MapStore, Spy, block_on};
-    /// # fn main() -> Result<(), Error> { block_on(async {
-    /// let spy = Spy::new(MapStore::default());
-    /// spy.inner().destroy(&SessionId::from_random([0; 24])).await?;
-    /// assert!(spy.calls().is_empty());
-    /// # Ok(()) }) }
-    /// ```
     #[must_use]
     pub fn inner(&self) -> &S {
         &self.shared.store

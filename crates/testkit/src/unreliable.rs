@@ -145,12 +145,6 @@ impl Odds {
     };
 
     /// Makes a call's fate out of random bits.
-    ///
-    /// ```
-    /// # use express_session_testkit::{Fate, Odds};
-    /// let down = Odds { hang: 1000, ..Odds::NONE };
-    /// assert_eq!(down.draw(12345), Fate::Hang);
-    /// ```
     #[must_use]
     pub fn draw(&self, random: u64) -> Fate {
         let (lot, rest) = (random % 1000, random / 1000);
@@ -257,17 +251,6 @@ impl<S> Unreliable<S> {
     }
 
     /// Returns what became of the calls so far, in order.
-    ///
-    /// ```
-    /// # use express_session_core::{SessionId, store::{Error, Store as _}};
-    /// # use express_session_testkit::{Fate, MapStore, Unreliable, Verb, block_on};
-    /// # block_on(async {
-    /// let store = Unreliable::new(MapStore::default(), 7, |_| async {});
-    /// store.destroy(&SessionId::from_random([0; 24])).await?;
-    /// assert_eq!(store.fates(), [(Verb::Destroy, Fate::Pass)]);
-    /// # Ok::<(), Error>(())
-    /// # }).unwrap();
-    /// ```
     #[must_use]
     pub fn fates(&self) -> Vec<(Verb, Fate)> {
         self.state().fates.clone()
@@ -309,16 +292,6 @@ impl<S> Unreliable<S> {
     }
 
     /// Returns the store inside. Calls to it are reliable.
-    ///
-    /// ```
-    /// # use express_session_core::{SessionId, store::Store as _};
-    /// # use express_session_testkit::{MapStore, Odds, Unreliable, block_on};
-    /// # block_on(async {
-    /// let store = Unreliable::new(MapStore::default(), 7, |_| async {});
-    /// store.set_odds(Odds { fail: 1000, ..Odds::NONE });
-    /// assert!(store.inner().destroy(&SessionId::from_random([0; 24])).await.is_ok());
-    /// # });
-    /// ```
     #[must_use]
     pub fn inner(&self) -> &S {
         &self.shared.store

@@ -26,7 +26,7 @@ async fn ask(app: &Router, request: http::Request<()>) -> Answer {
 }
 
 fn to(path: &str) -> http::Request<()> {
-    request(path, &[("cookie", &format!("connect.sid={}", signed(BOB)))])
+    request(path, &[("cookie", &sid(BOB))])
 }
 
 async fn count(session: Session) -> Result<Html<String>, Error> {

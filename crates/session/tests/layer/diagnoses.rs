@@ -203,8 +203,7 @@ async fn session_that_ended_meanwhile_is_no_warning() {
     let layer = world.layer().build().unwrap();
     let slow = bob(&layer).await;
     let logout = bob(&layer).await;
-    logout.session.destroy().await.unwrap();
-    logout.end().await;
+    logout.destroy().await;
     let log = Log::start();
     slow.session.insert("a", 1).unwrap();
     slow.end().await;

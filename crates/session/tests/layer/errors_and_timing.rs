@@ -50,7 +50,7 @@ struct Seen {
 }
 
 fn pair(id: &str) -> Option<String> {
-    Some(format!("connect.sid={}", signed(id)))
+    Some(sid(id))
 }
 
 const FORGOTTEN: &str = "connect.sid=";

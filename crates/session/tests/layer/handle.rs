@@ -88,7 +88,7 @@ async fn new_session_keeps_its_id_from_the_start() {
     assert_eq!(talk.session.id().as_str(), drawn(1));
     assert_eq!(talk.session.id(), talk.session.id());
     talk.session.insert("a", 1).unwrap();
-    assert_eq!(talk.end().await.pair(), format!("connect.sid={}", signed(&drawn(1))));
+    assert_eq!(talk.end().await.pair(), sid(&drawn(1)));
 }
 
 #[tokio::test]
@@ -278,7 +278,7 @@ async fn new_session_saved_explicitly_gets_its_cookie() {
     let (world, talk) = World::first_visit().await;
     talk.session.save().await.unwrap();
     assert_eq!(world.calls(), format!("create({}, {})", drawn(1), record(PLAIN, "")));
-    assert_eq!(talk.end().await.pair(), format!("connect.sid={}", signed(&drawn(1))));
+    assert_eq!(talk.end().await.pair(), sid(&drawn(1)));
     assert_eq!(world.calls(), "");
 }
 
@@ -312,7 +312,7 @@ async fn failed_first_save_is_tried_again_at_the_end_and_gets_its_cookie() {
     talk.session.insert("a", 1).unwrap();
     world.store.fail_next(Verb::Create, Failure::TimedOut);
     assert_eq!(kind(talk.session.save().await), ErrorKind::Store(Failure::TimedOut));
-    assert_eq!(talk.end().await.pair(), format!("connect.sid={}", signed(&drawn(1))));
+    assert_eq!(talk.end().await.pair(), sid(&drawn(1)));
     assert_eq!(world.verbs(), [Verb::Create, Verb::Create]);
     assert_eq!(world.kept(&drawn(1)).await, Some(record(PLAIN, r#""a":1"#)));
 }
@@ -325,7 +325,7 @@ async fn first_save_with_a_lost_answer_is_found_again() {
     talk.session.insert("a", 1).unwrap();
     assert_eq!(kind(talk.session.save().await), ErrorKind::Store(Failure::TimedOut));
     talk.session.insert("b", 2).unwrap();
-    assert_eq!(talk.end().await.pair(), format!("connect.sid={}", signed(&drawn(1))));
+    assert_eq!(talk.end().await.pair(), sid(&drawn(1)));
     assert_eq!(world.verbs(), [Verb::Create, Verb::Create, Verb::Load, Verb::Update]);
     assert_eq!(world.kept(&drawn(1)).await, Some(record(PLAIN, r#""a":1,"b":2"#)));
 }
@@ -361,7 +361,7 @@ async fn save_dropped_midway_is_taken_up_at_the_end() {
             let answer = talk.end().await;
             assert_eq!(answer.status, StatusCode::OK);
             let (id, n) = if is_new { (drawn(1), 1) } else { (BOB.to_owned(), 2) };
-            assert!(!is_new || answer.pair() == format!("connect.sid={}", signed(&id)));
+            assert!(!is_new || answer.pair() == sid(&id));
             let kept = record(PLAIN, &format!(r#""n":{n}"#));
             assert_eq!(world.kept(&id).await, Some(kept), "{verb:?} {reached}");
         }
@@ -396,7 +396,7 @@ async fn change_made_while_a_save_is_under_way_is_kept() {
     let insert: Change = |session| session.insert("a", 2).unwrap();
     let rows: [(Change, Change, &[&str], &str); 4] = [
         (insert, |session| session.insert("b", 3).unwrap(), &["a", "b"], r#""a":2,"b":3"#),
-        // What is changed back, removed or put back meanwhile stays so.
+        // A change that is taken back meanwhile stays taken back.
         (insert, |session| session.insert("a", 1).unwrap(), &["a"], r#""a":1"#),
         (
             |session| session.insert("b", 2).unwrap(),
@@ -467,8 +467,7 @@ async fn reload_of_what_was_never_stored_or_is_gone_leaves_the_session_alone() {
 
     let slow = bob(&world.layer()).await;
     let logout = bob(&world.layer()).await;
-    logout.session.destroy().await.unwrap();
-    logout.end().await;
+    logout.destroy().await;
     let error = slow.session.reload().await.unwrap_err();
     assert_eq!(
         (error.kind(), error.to_string().as_str()),
@@ -498,7 +497,7 @@ async fn regenerate_goes_on_empty_under_a_new_id() {
     assert!(talk.session.is_empty());
     talk.session.insert("user", "bob").unwrap();
     let answer = talk.end().await;
-    assert_eq!(answer.pair(), format!("connect.sid={}", signed(&drawn(1))));
+    assert_eq!(answer.pair(), sid(&drawn(1)));
     assert_eq!(
         world.calls(),
         format!(
@@ -538,7 +537,7 @@ async fn regenerating_what_was_never_stored_destroys_nothing() {
     talk.session.regenerate().await.unwrap();
     talk.session.regenerate().await.unwrap();
     let answer = talk.end().await;
-    assert_eq!(answer.pair(), format!("connect.sid={}", signed(&drawn(3))));
+    assert_eq!(answer.pair(), sid(&drawn(3)));
     assert_eq!(world.calls(), format!("create({}, {})", drawn(3), record(PLAIN, "")));
 }
 
@@ -686,8 +685,7 @@ async fn destroy_that_fails_twice_replaces_the_response() {
 #[tokio::test]
 async fn logout_during_a_slow_request_is_final() {
     let (world, slow, logout) = World::visited_twice(r#""a":1"#).await;
-    logout.session.destroy().await.unwrap();
-    logout.end().await;
+    logout.destroy().await;
     world.calls();
 
     slow.session.insert("a", 2).unwrap();
@@ -706,8 +704,7 @@ async fn logout_is_final_for_a_rolling_slow_request_that_only_reads() {
     let departures = Departures::all().touch_on_load(false);
     let slow = bob(&world.minute().rolling(true).departures(departures)).await;
     let logout = bob(&world.layer()).await;
-    logout.session.destroy().await.unwrap();
-    logout.end().await;
+    logout.destroy().await;
     world.calls();
     let answer = slow.end().await;
     assert_eq!((answer.status, answer.cookie()), (StatusCode::OK, None));
@@ -972,8 +969,7 @@ async fn without_departure_16_a_slow_request_undoes_a_logout() {
     let world = World::with(r#""a":1"#).await;
     let layer = world.layer().departures(Departures::all().destroy_is_final(false));
     let (slow, logout) = (bob(&layer).await, bob(&layer).await);
-    logout.session.destroy().await.unwrap();
-    logout.end().await;
+    logout.destroy().await;
     slow.session.insert("a", 2).unwrap();
     slow.end().await;
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""a":2"#)));
@@ -1023,7 +1019,7 @@ async fn without_departure_17_a_new_session_overwrites_it() {
     let departures = Departures::all().unique_ids(false).merge_changes(false);
     let talk = Talk::begin(&layer.departures(departures), visit()).await;
     talk.session.insert("b", 2).unwrap();
-    assert_eq!(talk.end().await.pair(), format!("connect.sid={}", signed(BOB)));
+    assert_eq!(talk.end().await.pair(), sid(BOB));
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""b":2"#)));
 }
 

@@ -319,8 +319,7 @@ async fn logout_elsewhere_while_it_is_sent_is_final() {
     let world = World::with(r#""n":1"#).await;
     let Streaming { session, frames, response } = streaming(&world.layer(), stream()).await;
     let logout = bob(&world.layer()).await;
-    logout.session.destroy().await.unwrap();
-    logout.end().await;
+    logout.destroy().await;
     session.insert("n", 2).unwrap();
     drop(frames);
     assert_eq!(read(response).await.status, StatusCode::OK);
@@ -410,13 +409,24 @@ async fn without_departure_15_the_session_is_saved_at_the_end_of_the_body() {
 
 // On real connections.
 
-/// Serves an application of axum's on loopback.
+/// Serves an application of axum's on loopback, and asks it: returns the session of its handler, and the body
+/// that it sends.
 #[cfg(feature = "axum")]
-async fn serve(app: axum::Router) -> TcpStream {
+async fn served(layer: SessionLayer, length: Option<u64>) -> (TcpStream, Session, Frames) {
+    let (hand, mut handed) = tokio::sync::mpsc::unbounded_channel();
+    let handler = async move |session: Session| {
+        let (frames, mut response) = stream();
+        response.headers_mut().extend(length.map(|length| (CONTENT_LENGTH, length.into())));
+        hand.send((session, frames)).unwrap();
+        response.map(axum::body::Body::new)
+    };
+    let app = axum::Router::new().route("/", axum::routing::get(handler)).layer(layer);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let mut connection = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     tokio::spawn(async move { axum::serve(listener, app).await });
-    TcpStream::connect(address).await.unwrap()
+    ask(&mut connection, BOB).await;
+    let (session, frames) = handed.recv().await.unwrap();
+    (connection, session, frames)
 }
 
 /// Serves an application of hyper's, without axum, on loopback.
@@ -473,16 +483,7 @@ async fn read_rest(connection: &mut TcpStream) -> String {
 #[tokio::test]
 async fn events_are_sent_over_axum_and_what_changes_meanwhile_is_saved_at_the_end() {
     let world = World::with(r#""n":1"#).await;
-    let (hand, mut handed) = tokio::sync::mpsc::unbounded_channel();
-    let handler = async move |session: Session| {
-        let (frames, response) = stream();
-        hand.send((session, frames)).unwrap();
-        response.map(axum::body::Body::new)
-    };
-    let app = axum::Router::new().route("/", axum::routing::get(handler)).layer(world.layer());
-    let mut connection = serve(app).await;
-    ask(&mut connection, BOB).await;
-    let (session, frames) = handed.recv().await.unwrap();
+    let (mut connection, session, frames) = served(world.layer(), None).await;
     frames.data("data: one\n\n");
     let head = read_until(&mut connection, "data: one\n\n").await;
     assert!(head.contains("transfer-encoding: chunked"), "{head}");
@@ -501,17 +502,7 @@ async fn events_are_sent_over_axum_and_what_changes_meanwhile_is_saved_at_the_en
 async fn body_of_known_length_over_axum_is_there_to_the_last_byte_only_when_it_is_saved() {
     let world = World::with("").await;
     let (layer, delayed_store) = world.delayed(DelayedStore::before, Verb::Update);
-    let (hand, mut handed) = tokio::sync::mpsc::unbounded_channel();
-    let handler = async move |session: Session| {
-        let (frames, mut response) = stream();
-        response.headers_mut().insert(CONTENT_LENGTH, 10.into());
-        hand.send((session, frames)).unwrap();
-        response.map(axum::body::Body::new)
-    };
-    let app = axum::Router::new().route("/", axum::routing::get(handler)).layer(layer);
-    let mut connection = serve(app).await;
-    ask(&mut connection, BOB).await;
-    let (session, frames) = handed.recv().await.unwrap();
+    let (mut connection, session, frames) = served(layer, Some(10)).await;
     frames.data("hello");
     let head = read_until(&mut connection, "hello").await;
     assert!(head.contains("content-length: 10\r\n"), "{head}");

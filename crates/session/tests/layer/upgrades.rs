@@ -72,8 +72,7 @@ async fn upgraded_connection_sees_the_logout() {
     let world = World::with("").await;
     let session = upgraded(&world.layer(), visit_as(BOB), switching()).await;
     let logout = bob(&world.layer()).await;
-    logout.session.destroy().await.unwrap();
-    logout.end().await;
+    logout.destroy().await;
     let error = session.touch().await.unwrap_err();
     assert_eq!(error.kind(), express_session::ErrorKind::Ended);
     assert_eq!(world.kept(BOB).await, None);

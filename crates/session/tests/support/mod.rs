@@ -192,6 +192,11 @@ pub(crate) fn signed(id: &str) -> String {
     signed_with(id, SECRET)
 }
 
+/// The pair of name and value that a browser sends for an id.
+pub(crate) fn sid(id: &str) -> String {
+    format!("connect.sid={}", signed(id))
+}
+
 pub(crate) fn signed_with(id: &str, secret: &str) -> String {
     let keyring = Keyring::new([secret]).unwrap();
     let token = signing::sign(&SessionId::new(id).unwrap(), &keyring);
@@ -205,7 +210,7 @@ pub(crate) fn visit() -> Request<()> {
 
 /// A request for `/` with the cookie of an id.
 pub(crate) fn visit_as(id: &str) -> Request<()> {
-    visit_with(&format!("connect.sid={}", signed(id)))
+    visit_with(&sid(id))
 }
 
 /// A request for `/` with this `Cookie` header.
@@ -406,6 +411,12 @@ impl Talk {
     /// Lets the handler answer `ok`, and reads the response to its end.
     pub(crate) async fn end(self) -> Answer {
         self.end_with(text("ok")).await
+    }
+
+    /// Destroys the session, as a logout does, and ends.
+    pub(crate) async fn destroy(self) {
+        self.session.destroy().await.unwrap();
+        self.end().await;
     }
 
     /// Lets the handler answer, and reads the response to its end.

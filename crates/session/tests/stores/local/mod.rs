@@ -11,7 +11,7 @@ use express_session::store::{
     Store, Touch, Touched, Updated,
 };
 use express_session::{SessionId, Timestamp};
-use express_session_testkit::Call;
+use express_session_testkit::{Call, Subject, Task, laws};
 
 /// The time of the tests.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_449_702_645);
@@ -114,3 +114,29 @@ impl<S> Pair<S> {
 }
 
 express_session_testkit::__wrap_store! { (S: Store) Pair<S>, |this| this.next(), [records renewal locks] }
+
+/// Two stores on one place, which have nothing but its locks in common.
+struct Both<S>(Folder, fn(PathBuf) -> S);
+
+impl<S: Store> Subject for Both<S> {
+    type Store = Pair<S>;
+
+    async fn store(&self) -> Self::Store {
+        let path = self.0.fresh();
+        Pair::new((self.1)(path.clone()), (self.1)(path))
+    }
+
+    async fn parallel(&self, tasks: Vec<Task>) {
+        crate::spawned(tasks).await;
+    }
+}
+
+pub(crate) async fn two_stores_on_one_place_lose_nothing<S: Store>(open: fn(PathBuf) -> S) {
+    let both = Both(Folder::new(), open);
+    laws::one_of_many_concurrent_creates_is_done(&both).await;
+    laws::concurrent_updates_lose_nothing(&both).await;
+    laws::logout_is_final_while_others_write(&both).await;
+    laws::one_of_many_concurrent_locks_is_done(&both).await;
+    laws::locked_update_is_one_step_with_its_lock(&both).await;
+    laws::concurrent_critical_sections_lose_nothing(&both).await;
+}

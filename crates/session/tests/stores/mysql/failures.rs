@@ -5,7 +5,7 @@ use std::time::Duration;
 use express_session::store::Admin as _;
 use express_session::store::mysql::mysql_async::prelude::Queryable as _;
 
-use super::support::{Db, NOW, client, create, store};
+use super::support::{Db, NOW, create, store};
 use crate::sql::Database as _;
 use crate::sql::failures::counted;
 
@@ -18,7 +18,7 @@ async fn deadlock_is_tried_again() {
     for name in ["a", "b"] {
         create(&store, name, &counted(0)).await;
     }
-    let mut other = client(&server.url()).await;
+    let mut other = Db::client(&server.url()).await;
     for round in 0..20 {
         let sql = format!("UPDATE {table} SET data = data WHERE session_id = ?");
         other.query_drop("BEGIN").await.unwrap();

@@ -7,18 +7,14 @@ use express_session::store::{
 };
 
 use super::support::{
-    Db, NOW, TEXT, after, client, create, fresh, id, load, record, shown, store, text, touch,
+    Db, NOW, TEXT, after, create, fresh, id, load, record, shown, store, text, touch,
 };
-use crate::sql::Database as _;
+use crate::sql::{A, B, Database as _};
 
 /// The statements of `set` and `touch` of express-mysql-session.
 const SET: &str = "INSERT INTO `sessions` (`session_id`, `expires`, `data`) VALUES (?, ?, ?) \
      ON DUPLICATE KEY UPDATE `expires` = VALUES(`expires`), `data` = VALUES(`data`)";
 const TOUCH: &str = "UPDATE `sessions` SET `expires` = ? WHERE `session_id` = ?";
-
-/// The records that the real package was seen to write.
-const A: &str = r#"{"cookie":{"originalMaxAge":3600000,"expires":"2026-11-23T17:08:15.560Z","httpOnly":true,"path":"/"},"user":{"name":"bob"},"views":3}"#;
-const B: &str = r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"user":{"name":"bob"},"views":3}"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn table_and_rows_are_those_of_express_mysql_session() {
@@ -30,7 +26,7 @@ async fn table_and_rows_are_those_of_express_mysql_session() {
     assert!(matches!(store.create(&a, &record(A, hour), now).await, Ok(Created::Done(_))));
     assert!(matches!(store.create(&b, &record(B, None), now).await, Ok(Created::Done(_))));
 
-    let mut node = client(&server.url()).await;
+    let mut node = Db::client(&server.url()).await;
     let rows: Vec<(String, u64, String)> =
         node.query("SELECT session_id, expires, data FROM sessions ORDER BY 1").await.unwrap();
     assert_eq!(
@@ -75,7 +71,7 @@ async fn table_and_rows_are_those_of_express_mysql_session() {
 async fn expires_is_the_second_nearest_to_the_deadline() {
     let Some(server) = Db::shared() else { return };
     let (store, table) = store(server).await;
-    let mut client = client(&server.url()).await;
+    let mut client = Db::client(&server.url()).await;
     for (deadline, seconds) in [
         (NOW.millis() + 499, 1_700_000_000_u64),
         (NOW.millis() + 500, 1_700_000_001),
@@ -157,7 +153,7 @@ async fn id_or_text_that_the_table_cannot_keep_is_unsuitable() {
     assert_eq!(load(&store, "a", NOW).await, None);
 
     // Nothing is cut off, though the server would do that by itself.
-    let mut client = client(&server.url()).await;
+    let mut client = Db::client(&server.url()).await;
     client.query_drop("SET GLOBAL sql_mode = ''").await.unwrap();
     for column in ["varchar(20) CHARACTER SET utf8mb4", "mediumtext CHARACTER SET latin1"] {
         client.query_drop(format!("DELETE FROM {table}")).await.unwrap();
@@ -175,7 +171,7 @@ async fn id_or_text_that_the_table_cannot_keep_is_unsuitable() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn text_larger_than_a_packet_is_kept_or_refused() {
     let Some(server) = Db::own() else { return };
-    let mut client = client(&server.url()).await;
+    let mut client = Db::client(&server.url()).await;
     client.query_drop("SET GLOBAL max_allowed_packet = 1048576").await.unwrap();
     let (store, _) = store(&server).await;
     for (length, is_persisted) in [(1_000_000, true), (1_048_000, true), (1_048_576, false)] {
@@ -197,7 +193,7 @@ async fn text_larger_than_a_packet_is_kept_or_refused() {
 async fn garbage_is_corrupt_and_stays() {
     let Some(server) = Db::shared() else { return };
     let (store, table) = store(server).await;
-    let mut client = client(&server.url()).await;
+    let mut client = Db::client(&server.url()).await;
     for sql in [
         format!("ALTER TABLE {table} MODIFY data mediumblob"),
         format!("INSERT INTO {table} VALUES ('a', 4000000000, X'FFFE7B'), ('b', 4000000000, NULL)"),
@@ -218,7 +214,7 @@ async fn garbage_is_corrupt_and_stays() {
 async fn texts_in_columns_of_another_character_set_stay_distinct() {
     let Some(server) = Db::shared() else { return };
     let (store, table) = store(server).await;
-    let mut client = client(&server.url()).await;
+    let mut client = Db::client(&server.url()).await;
     let sql = format!("ALTER TABLE {table} MODIFY data mediumtext CHARACTER SET latin1");
     client.query_drop(sql).await.unwrap();
     let revision = create(&store, "a", &record("\"é\"", None)).await;

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use express_session::store::mysql::MySqlStore;
 use express_session::store::mysql::mysql_async::prelude::Queryable as _;
-use express_session::store::mysql::mysql_async::{Opts, OptsBuilder, Pool};
 use express_session::store::{
     Admin as _, ErrorKind, Fenced, LockOutcome, Revision, Store as _, Updated,
 };
 
-use super::support::{Db, NOW, TEXT, after, client, create, id, load, record, shown, store};
+use super::support::{Db, NOW, TEXT, after, create, id, load, pool, record, shown, store};
 use crate::sql::Database as _;
 use crate::sql::locks::{HOUR, ONE, OTHER, changes, lock, update};
 
@@ -37,10 +36,10 @@ async fn record_of_any_length_is_written_under_a_lock_as_without_one() {
 async fn error_for_a_user_without_the_right_to_create_the_table_shows_the_statement() {
     let Some(server) = Db::shared() else { return };
     // In `test` everybody may do everything.
-    client(&server.url()).await.query_drop("CREATE DATABASE locked").await.unwrap();
+    Db::client(&server.url()).await.query_drop("CREATE DATABASE locked").await.unwrap();
     let url = server.url().replace("/test", "/locked");
     create(&MySqlStore::new(&url).unwrap(), "a", &record(TEXT, after(60_000))).await;
-    let mut admin = client(&url).await;
+    let mut admin = Db::client(&url).await;
     let rights = "GRANT SELECT, INSERT, UPDATE, DELETE ON locked.sessions";
     admin.query_drop("CREATE USER locker@'127.0.0.1'").await.unwrap();
     admin.query_drop(format!("{rights} TO locker@'127.0.0.1'")).await.unwrap();
@@ -67,7 +66,7 @@ async fn clock_of_locks_has_no_time_zone() {
     let Some(server) = Db::shared() else { return };
     let (store, table) = store(server).await;
     assert_eq!(lock(&store, "a", ONE, HOUR).await, LockOutcome::Acquired);
-    let mut admin = client(&server.url()).await;
+    let mut admin = Db::client(&server.url()).await;
     let until: u64 =
         admin.query_first(format!("SELECT until FROM {table}_lock")).await.unwrap().unwrap();
     let now: u64 = admin
@@ -84,12 +83,6 @@ async fn clock_of_locks_has_no_time_zone() {
     assert_eq!(lock(&store, "b", ONE, HOUR).await, LockOutcome::Held);
     assert_eq!(lock(&elsewhere, "c", OTHER, Duration::ZERO).await, LockOutcome::Acquired);
     assert_eq!(lock(&store, "c", ONE, HOUR).await, LockOutcome::Acquired);
-}
-
-/// Connections that begin with a statement.
-fn pool(url: &str, sql: &str) -> Pool {
-    let opts = OptsBuilder::from_opts(Opts::from_url(url).unwrap());
-    Pool::new(opts.init(vec![sql]))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@ use express_session::store::mysql::MySqlStore;
 use express_session::store::mysql::mysql_async::prelude::Queryable as _;
 use express_session::store::{Admin as _, ErrorKind, Store as _};
 
-use super::support::{Db, NOW, TEXT, after, client, create, fresh, id, load, record, shown, store};
+use super::support::{Db, NOW, TEXT, after, create, fresh, id, load, record, shown, store};
 use crate::sql::Database as _;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -22,7 +22,7 @@ async fn missing_table_is_made_unless_that_is_not_wanted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn table_of_another_database_and_columns_of_other_names_are_used() {
     let Some(server) = Db::shared() else { return };
-    let mut client = client(&server.url()).await;
+    let mut client = Db::client(&server.url()).await;
     client.query_drop("CREATE DATABASE `other ``one`").await.unwrap();
     let open = || {
         let store = MySqlStore::new(&server.url()).unwrap();
@@ -38,7 +38,7 @@ async fn table_of_another_database_and_columns_of_other_names_are_used() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn user_who_may_not_create_tables_can_use_one() {
     let Some(server) = Db::shared() else { return };
-    let mut client = client(&server.url()).await;
+    let mut client = Db::client(&server.url()).await;
     // In `test` everybody may do everything.
     client.query_drop("CREATE DATABASE guarded").await.unwrap();
     let url = server.url().replace("/test", "/guarded");
@@ -64,7 +64,7 @@ async fn user_who_may_not_create_tables_can_use_one() {
 async fn recreated_table_is_used_without_reconnecting() {
     let Some(server) = Db::shared() else { return };
     let (store, table) = store(server).await;
-    let mut client = client(&server.url()).await;
+    let mut client = Db::client(&server.url()).await;
     for data in ["longtext", "mediumblob", "text"] {
         create(&store, "a", &record(TEXT, None)).await;
         assert!(load(&store, "a", NOW).await.is_some());

@@ -8,7 +8,7 @@ use express_session::store::mysql::mysql_async::prelude::Queryable as _;
 use express_session::store::mysql::mysql_async::{Conn, Opts, OptsBuilder, Pool};
 use express_session_testkit::servers::{self, MariaDb};
 
-use crate::sql::{self, Database};
+use crate::sql::{self, Database, database_parts};
 
 pub(crate) use crate::sql::{
     NOW, TEXT, after, create, fresh, id, load, record, shown, text, touch,
@@ -17,8 +17,8 @@ pub(crate) use crate::sql::{
 pub(crate) struct Db;
 
 impl Database for Db {
-    type Server = MariaDb;
-    type Store = MySqlStore;
+    database_parts!(MariaDb, MySqlStore);
+
     type Client = Conn;
 
     const ID: &'static str = "session_id";
@@ -39,24 +39,8 @@ impl Database for Db {
         servers::shared_mariadb().and_then(|_| servers::mariadb())
     }
 
-    fn url(server: &Self::Server) -> String {
-        server.url()
-    }
-
     fn url_at(address: &str) -> String {
         format!("mysql://root@{address}/test")
-    }
-
-    fn port(server: &Self::Server) -> u16 {
-        server.port()
-    }
-
-    fn kill(server: &Self::Server) {
-        server.kill();
-    }
-
-    fn restart(server: &Self::Server) {
-        server.restart();
     }
 
     fn open(url: &str, table: &str) -> Self::Store {
@@ -67,16 +51,8 @@ impl Database for Db {
         store.connection_limit(limit)
     }
 
-    fn timeout(store: Self::Store, timeout: Duration) -> Self::Store {
-        store.timeout(timeout)
-    }
-
     fn ttl(store: Self::Store, ttl: Duration) -> Self::Store {
         store.expiration(ttl)
-    }
-
-    fn disable_touch(store: Self::Store) -> Self::Store {
-        store.disable_touch(true)
     }
 
     fn cleanup_interval(store: Self::Store, interval: Option<Duration>) -> Self::Store {
@@ -133,8 +109,4 @@ pub(crate) fn pool(url: &str, sql: &str) -> Pool {
 
 pub(crate) async fn store(server: &MariaDb) -> (MySqlStore, String) {
     sql::store::<Db>(server).await
-}
-
-pub(crate) async fn client(url: &str) -> <Db as Database>::Client {
-    Db::client(url).await
 }

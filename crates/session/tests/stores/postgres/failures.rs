@@ -6,7 +6,7 @@ use express_session::store::postgres::PostgresStore;
 use express_session::store::{Admin as _, ErrorKind, Store as _, Updated};
 use tokio::time::timeout;
 
-use super::support::{Db, NOW, client, create, id, load, shown, store, store_at, text, until};
+use super::support::{Db, NOW, create, id, load, shown, store, store_at, text, until};
 use crate::sql::Database as _;
 use crate::sql::failures::{SHORT, count_in, counted, through};
 use crate::sql::locks::until_waiting;
@@ -15,7 +15,7 @@ use crate::sql::locks::until_waiting;
 async fn update_that_waited_for_another_writer_returns_the_record_of_that_writer() {
     let Some(server) = Db::shared() else { return };
     let (store, table) = store(server).await;
-    let mut other = client(&server.url()).await;
+    let mut other = Db::client(&server.url()).await;
     for (sql, is_committed) in [
         (format!(r#"UPDATE {table} SET sess = '{{"cookie":{{}},"n":7}}'"#), true),
         (format!(r#"UPDATE {table} SET sess = '{{"cookie":{{}},"n":7}}'"#), false),
@@ -86,7 +86,7 @@ async fn count_up(store: PostgresStore) {
 async fn server_that_says_no_is_refused() {
     let Some(server) = Db::shared() else { return };
     let (_, table) = store(server).await;
-    let owner = client(&server.url()).await;
+    let owner = Db::client(&server.url()).await;
     owner.batch_execute("CREATE ROLE visitor LOGIN").await.unwrap();
     let url = server.url().replace("//postgres@", "//visitor@");
     let denied = PostgresStore::new(&url).unwrap().table_name(&table);

@@ -5,9 +5,9 @@ use express_session::store::postgres::PostgresStore;
 use express_session::store::{Created, ErrorKind, Revision, Store as _, Updated};
 
 use super::support::{
-    Db, NOW, TEXT, after, client, create, fresh, id, load, record, shown, store, store_at, text,
+    Db, NOW, TEXT, after, create, fresh, id, load, record, shown, store, store_at, text,
 };
-use crate::sql::Database as _;
+use crate::sql::{A, B, Database as _};
 
 /// The statements of `set`, `get` and `touch` of connect-pg-simple.
 const SET: &str = "INSERT INTO \"session\" (sess, expire, sid) SELECT $1::text::json, to_timestamp($2), $3 \
@@ -15,10 +15,6 @@ const SET: &str = "INSERT INTO \"session\" (sess, expire, sid) SELECT $1::text::
 const GET: &str =
     "SELECT sess::text FROM \"session\" WHERE sid = $1 AND expire >= to_timestamp($2)";
 const TOUCH: &str = "UPDATE \"session\" SET expire = to_timestamp($1) WHERE sid = $2 RETURNING sid";
-
-/// The records that the real package was seen to write.
-const A: &str = r#"{"cookie":{"originalMaxAge":3600000,"expires":"2026-11-23T17:08:15.560Z","httpOnly":true,"path":"/"},"user":{"name":"bob"},"views":3}"#;
-const B: &str = r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"user":{"name":"bob"},"views":3}"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn table_and_rows_are_those_of_connect_pg_simple() {
@@ -30,7 +26,7 @@ async fn table_and_rows_are_those_of_connect_pg_simple() {
     assert!(matches!(store.create(&a, &record(A, hour), now).await, Ok(Created::Done(_))));
     assert!(matches!(store.create(&b, &record(B, None), now).await, Ok(Created::Done(_))));
 
-    let client = client(&server.url()).await;
+    let client = Db::client(&server.url()).await;
     let rows = client
         .query("SELECT sid, sess::text, expire::text FROM session ORDER BY sid", &[])
         .await
@@ -88,7 +84,7 @@ async fn either_side_reads_what_the_other_wrote_in_any_time_zone() {
     ] {
         let url = format!("{}?options=-c%20TimeZone%3D{zone}", server.url());
         let store = PostgresStore::new(&url).unwrap().create_table_if_missing(true);
-        let node = client(&url).await;
+        let node = Db::client(&url).await;
         let end = after(500);
         create(&store, "ours", &record(TEXT, end)).await;
         let row = node.query_one("SELECT expire::text FROM session", &[]).await.unwrap();
@@ -119,7 +115,7 @@ async fn either_side_reads_what_the_other_wrote_in_any_time_zone() {
 async fn expire_is_the_whole_second_after_the_deadline() {
     let Some(server) = Db::shared() else { return };
     let (store, table) = store(server).await;
-    let client = client(&server.url()).await;
+    let client = Db::client(&server.url()).await;
     for (deadline, seconds) in [
         (NOW.millis() + 1, 1_700_000_001.0),
         (NOW.millis(), 1_700_000_000.0),
@@ -179,7 +175,7 @@ async fn every_escape_and_every_order_is_kept_in_json() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn columns_of_other_types_work_as_well() {
     let Some(server) = Db::shared() else { return };
-    let client = client(&server.url()).await;
+    let client = Db::client(&server.url()).await;
     for (sess, expire) in [
         ("jsonb", "timestamp(6)"),
         ("text", "timestamptz"),
@@ -234,7 +230,7 @@ async fn id_or_text_that_the_table_cannot_keep_is_unsuitable() {
         assert_eq!(load(&store, refused, NOW).await, None);
         store.destroy(&id(refused)).await.unwrap();
     }
-    let client = client(&server.url()).await;
+    let client = Db::client(&server.url()).await;
     client.batch_execute(&format!("ALTER TABLE {table} ALTER sid TYPE varchar(5)")).await.unwrap();
     let shown = shown(store.create(&id("secret"), &kept, NOW).await, ErrorKind::Unsuitable);
     assert!(!shown.contains("secret"), "{shown}");
@@ -244,13 +240,13 @@ async fn id_or_text_that_the_table_cannot_keep_is_unsuitable() {
 async fn garbage_is_corrupt_and_stays() {
     let Some(server) = Db::shared() else { return };
     let name = fresh("raw");
-    let owner = client(&server.url()).await;
+    let owner = Db::client(&server.url()).await;
     let sql = format!("CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0");
     owner.batch_execute(&sql).await.unwrap();
     let url = server.url().replace("/postgres", &format!("/{name}"));
     let url = url.replace(&format!("//{name}@"), "//postgres@");
     let (store, table) = store_at(&url).await;
-    let client = client(&url).await;
+    let client = Db::client(&url).await;
     let sql = format!(
         "INSERT INTO {table} VALUES ('a', E'{{\"cookie\":{{}},\"a\":\"\\xff\"}}', '9999-01-01')"
     );

@@ -5,7 +5,7 @@ use express_session::store::{
     Admin as _, ErrorKind, Fenced, LockOutcome, Revision, Store as _, Updated,
 };
 
-use super::support::{Db, NOW, TEXT, after, client, create, fresh, id, load, record, shown, store};
+use super::support::{Db, NOW, TEXT, after, create, fresh, id, load, record, shown, store};
 use crate::sql::Database as _;
 use crate::sql::locks::{HOUR, ONE, OTHER, lock, until_waiting, update};
 
@@ -16,7 +16,7 @@ const THEIRS: &str = r#"{"cookie":{},"n":7}"#;
 async fn write_under_a_lock_waits_for_other_writers_of_the_record() {
     let Some(server) = Db::shared() else { return };
     let (store, table) = store(server).await;
-    let mut other = client(&server.url()).await;
+    let mut other = Db::client(&server.url()).await;
     for (sql, expected) in [
         (format!("UPDATE {table} SET sess = '{THEIRS}'"), "conflict"),
         (format!("UPDATE {table} SET expire = '2999-01-01'"), "done"),
@@ -53,7 +53,7 @@ async fn other_calls_about_locks_make_the_table_too() {
     let (store, table) = super::support::store(server).await;
     store.unlock(&id("a"), ONE).await.unwrap();
     let sql = format!("SELECT relpersistence::text FROM pg_class WHERE relname = '{table}_lock'");
-    let kind: String = client(&server.url()).await.query_one(&sql, &[]).await.unwrap().get(0);
+    let kind: String = Db::client(&server.url()).await.query_one(&sql, &[]).await.unwrap().get(0);
     assert_eq!(kind, "u", "it is not logged");
 }
 
@@ -62,7 +62,7 @@ async fn error_for_a_role_without_the_right_to_create_the_table_shows_the_statem
     let Some(server) = Db::shared() else { return };
     let (store, table) = store(server).await;
     create(&store, "a", &record(TEXT, after(60_000))).await;
-    let admin = client(&server.url()).await;
+    let admin = Db::client(&server.url()).await;
     let role = fresh("web");
     let grants = format!(
         "CREATE ROLE {role} LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {role}"

@@ -5,7 +5,7 @@ use express_session::store::postgres::deadpool_postgres::tokio_postgres::NoTls;
 use express_session::store::postgres::deadpool_postgres::{Config, PoolConfig, Runtime};
 use express_session::store::{Admin as _, ErrorKind, Store as _};
 
-use super::support::{Db, NOW, TEXT, after, client, create, fresh, id, load, record, shown, store};
+use super::support::{Db, NOW, TEXT, after, create, fresh, id, load, record, shown, store};
 use crate::sql::Database as _;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -26,7 +26,7 @@ async fn missing_table_is_refused_by_name_and_made_if_asked_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn schema_is_the_one_that_was_named() {
     let Some(server) = Db::shared() else { return };
-    let client = client(&server.url()).await;
+    let client = Db::client(&server.url()).await;
     client.batch_execute("CREATE SCHEMA \"other \"\" one\"").await.unwrap();
     let name = fresh("session");
     let open = || PostgresStore::new(&server.url()).unwrap().table_name(&name);
@@ -43,7 +43,7 @@ async fn schema_is_the_one_that_was_named() {
 async fn recreated_table_is_used_without_reconnecting() {
     let Some(server) = Db::shared() else { return };
     let (store, table) = store(server).await;
-    let client = client(&server.url()).await;
+    let client = Db::client(&server.url()).await;
     for sess in ["jsonb", "text", "json"] {
         create(&store, "a", &record(TEXT, None)).await;
         assert!(load(&store, "a", NOW).await.is_some());
@@ -79,7 +79,7 @@ async fn purge_passes_over_what_is_being_written() {
     let (store, table) = store(server).await;
     create(&store, "a", &record(TEXT, after(0))).await;
     create(&store, "b", &record(TEXT, after(0))).await;
-    let mut client = client(&server.url()).await;
+    let mut client = Db::client(&server.url()).await;
     let writing = client.transaction().await.unwrap();
     let sql = format!("UPDATE {table} SET expire = '2999-01-01' WHERE sid = 'a'");
     writing.execute(&sql, &[]).await.unwrap();

@@ -6,7 +6,7 @@ use express_session::store::postgres::PostgresStore;
 use express_session::store::postgres::deadpool_postgres::tokio_postgres::{Client, NoTls, connect};
 use express_session_testkit::servers::{self, Postgres};
 
-use crate::sql::{self, Database};
+use crate::sql::{self, Database, database_parts};
 
 pub(crate) use crate::sql::{
     NOW, TEXT, after, create, fresh, id, load, record, shown, text, until,
@@ -15,8 +15,8 @@ pub(crate) use crate::sql::{
 pub(crate) struct Db;
 
 impl Database for Db {
-    type Server = Postgres;
-    type Store = PostgresStore;
+    database_parts!(Postgres, PostgresStore);
+
     type Client = Client;
 
     const ID: &'static str = "sid";
@@ -34,24 +34,8 @@ impl Database for Db {
         servers::postgres()
     }
 
-    fn url(server: &Self::Server) -> String {
-        server.url()
-    }
-
     fn url_at(address: &str) -> String {
         format!("postgres://postgres@{address}/postgres")
-    }
-
-    fn port(server: &Self::Server) -> u16 {
-        server.port()
-    }
-
-    fn kill(server: &Self::Server) {
-        server.kill();
-    }
-
-    fn restart(server: &Self::Server) {
-        server.restart();
     }
 
     fn open(url: &str, table: &str) -> Self::Store {
@@ -62,16 +46,8 @@ impl Database for Db {
         store.max_connections(limit)
     }
 
-    fn timeout(store: Self::Store, timeout: Duration) -> Self::Store {
-        store.timeout(timeout)
-    }
-
     fn ttl(store: Self::Store, ttl: Duration) -> Self::Store {
         store.ttl(ttl)
-    }
-
-    fn disable_touch(store: Self::Store) -> Self::Store {
-        store.disable_touch(true)
     }
 
     fn cleanup_interval(store: Self::Store, interval: Option<Duration>) -> Self::Store {
@@ -128,8 +104,4 @@ pub(crate) async fn store(server: &Postgres) -> (PostgresStore, String) {
 
 pub(crate) async fn store_at(url: &str) -> (PostgresStore, String) {
     sql::store_at::<Db>(url).await
-}
-
-pub(crate) async fn client(url: &str) -> <Db as Database>::Client {
-    Db::client(url).await
 }

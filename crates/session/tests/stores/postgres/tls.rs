@@ -6,7 +6,7 @@ use express_session::store::postgres::PostgresStore;
 use express_session::store::{ErrorKind, Store as _};
 use express_session_testkit::servers;
 
-use super::support::{Db, NOW, TEXT, client, create, id, load, record, shown};
+use super::support::{Db, NOW, TEXT, create, id, load, record, shown};
 use crate::sql::Database as _;
 
 /// Run by the server in its own folder.
@@ -46,7 +46,7 @@ async fn connection_is_encrypted_where_the_url_asks_for_it() {
     // The server does not speak TLS yet.
     shown(PostgresStore::connect(&url).await, ErrorKind::Refused);
 
-    let owner = client(&server.url()).await;
+    let owner = Db::client(&server.url()).await;
     owner.batch_execute(&format!("COPY (SELECT 1) TO PROGRAM '{CERTIFY}'")).await.unwrap();
     owner.batch_execute(GUARD).await.unwrap();
     owner.batch_execute("ALTER SYSTEM SET ssl = on").await.unwrap();

@@ -1,4 +1,4 @@
-//! What the tests of the Redis store share.
+//! Shared parts of the tests of the Redis store.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -86,6 +86,39 @@ pub(crate) trait Database: 'static {
     fn texts(client: &mut Self::Client, sql: &str) -> impl Future<Output = Vec<String>> + Send;
 }
 
+/// The parts of a [`Database`] for which a server and its store have methods of the same name.
+macro_rules! database_parts {
+    ($server:ident, $store:ident) => {
+        type Server = $server;
+        type Store = $store;
+
+        fn url(server: &$server) -> String {
+            server.url()
+        }
+
+        fn port(server: &$server) -> u16 {
+            server.port()
+        }
+
+        fn kill(server: &$server) {
+            server.kill();
+        }
+
+        fn restart(server: &$server) {
+            server.restart();
+        }
+
+        fn timeout(store: $store, timeout: Duration) -> $store {
+            store.timeout(timeout)
+        }
+
+        fn disable_touch(store: $store) -> $store {
+            store.disable_touch(true)
+        }
+    };
+}
+pub(crate) use database_parts;
+
 /// Makes a test of each function of the suite, and of each law, of `support::Db`.
 macro_rules! sql_suite {
     () => {
@@ -182,6 +215,10 @@ pub(crate) fn with_server<D: Database>(law: impl Future<Output = ()>) {
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 pub(crate) const TEXT: &str = r#"{"cookie":{"originalMaxAge":3600000,"expires":"2023-11-14T23:13:20.000Z","httpOnly":true,"path":"/"},"user":{"name":"bob"},"views":3}"#;
+
+/// The records that the real packages were seen to write.
+pub(crate) const A: &str = r#"{"cookie":{"originalMaxAge":3600000,"expires":"2026-11-23T17:08:15.560Z","httpOnly":true,"path":"/"},"user":{"name":"bob"},"views":3}"#;
+pub(crate) const B: &str = r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"user":{"name":"bob"},"views":3}"#;
 
 pub(crate) fn after(millis: i64) -> Timestamp {
     Timestamp::from_millis(NOW.millis() + millis)
