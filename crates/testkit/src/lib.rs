@@ -80,6 +80,9 @@
 //! runtime.
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod wrap;
+
 mod block_on;
 #[cfg(feature = "browser")]
 mod browser;
@@ -112,3 +115,4 @@ pub use subject::{Clock, Subject, Task, join_all, on_threads};
 #[cfg(feature = "servers")]
 pub use temporary_folder::TemporaryFolder;
 pub use unreliable::{Fate, Odds, Unreliable};
+pub use wrap::WithoutLocks;

@@ -206,16 +206,6 @@ impl<S> Spy<S> {
     }
 
     /// Returns the store inside. Calls to it are not recorded.
-    ///
-    /// ```
-    /// # use express_session_core::{SessionId, store::{Error, Store as _}};
-    /// # use express_session_testkit::{MapStore, Spy, block_on};
-    /// # fn main() -> Result<(), Error> { block_on(async {
-    /// let spy = Spy::new(MapStore::default());
-    /// spy.inner().destroy(&SessionId::from_random([0; 24])).await?;
-    /// assert!(spy.calls().is_empty());
-    /// # Ok(()) }) }
-    /// ```
     #[must_use]
     pub fn inner(&self) -> &S {
         &self.shared.store
@@ -251,38 +241,18 @@ impl<S> fmt::Debug for Spy<S> {
     }
 }
 
-impl<S: Store> Store for Spy<S> {
-    async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
-        self.see(Call::Load { id: id.clone() })?;
-        self.shared.store.load(id, now).await
-    }
-
-    async fn create(
+impl<S: Store> Spy<S> {
+    async fn around<T>(
         &self,
-        id: &SessionId,
-        record: &Record,
-        now: Timestamp,
-    ) -> Result<Created, Error> {
-        self.see(Call::Create { id: id.clone(), record: record.clone() })?;
-        self.shared.store.create(id, record, now).await
+        call: Call,
+        answer: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.see(call)?;
+        answer.await
     }
+}
 
-    async fn update(
-        &self,
-        id: &SessionId,
-        record: &Record,
-        expected: Revision,
-        now: Timestamp,
-    ) -> Result<Updated, Error> {
-        self.see(Call::Update { id: id.clone(), record: record.clone(), expected })?;
-        self.shared.store.update(id, record, expected, now).await
-    }
-
-    async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
-        self.see(Call::Touch { id: id.clone(), touch: touch.clone() })?;
-        self.shared.store.touch(id, touch, now).await
-    }
-
+__wrap_store! { (S: Store) Spy<S>, |this| &this.shared.store, [records locks]
     async fn load_and_touch(
         &self,
         id: &SessionId,
@@ -296,66 +266,12 @@ impl<S: Store> Store for Spy<S> {
         Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }))
     }
 
-    async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
-        self.see(Call::Destroy { id: id.clone() })?;
-        self.shared.store.destroy(id).await
-    }
-
-    async fn lock(
-        &self,
-        id: &SessionId,
-        holder: LockToken,
-        lease: Duration,
-        now: Timestamp,
-    ) -> Result<LockOutcome, Error> {
-        self.see(Call::Lock { id: id.clone(), holder, lease })?;
-        self.shared.store.lock(id, holder, lease, now).await
-    }
-
-    async fn update_locked(
-        &self,
-        id: &SessionId,
-        record: &Record,
-        expected: Revision,
-        holder: LockToken,
-        now: Timestamp,
-    ) -> Result<Fenced, Error> {
-        self.see(Call::UpdateLocked { id: id.clone(), record: record.clone(), expected, holder })?;
-        self.shared.store.update_locked(id, record, expected, holder, now).await
-    }
-
-    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
-        self.see(Call::Unlock { id: id.clone(), holder })?;
-        self.shared.store.unlock(id, holder).await
-    }
-
     fn supports_touch(&self) -> bool {
         self.shared.touches && self.shared.store.supports_touch()
     }
 }
 
-impl<S: Admin> Admin for Spy<S> {
-    async fn list(
-        &self,
-        after: Option<Cursor>,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Page, Error> {
-        self.shared.store.list(after, limit, now).await
-    }
-
-    async fn count(&self, now: Timestamp) -> Result<u64, Error> {
-        self.shared.store.count(now).await
-    }
-
-    async fn clear(&self) -> Result<(), Error> {
-        self.shared.store.clear().await
-    }
-
-    async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
-        self.shared.store.purge(limit, now).await
-    }
-}
+__wrap_admin! { (S: Admin) Spy<S>, |this| this.shared.store }
 
 #[cfg(test)]
 mod tests {

@@ -145,12 +145,6 @@ impl Odds {
     };
 
     /// Makes a call's fate out of random bits.
-    ///
-    /// ```
-    /// # use express_session_testkit::{Fate, Odds};
-    /// let down = Odds { hang: 1000, ..Odds::NONE };
-    /// assert_eq!(down.draw(12345), Fate::Hang);
-    /// ```
     #[must_use]
     pub fn draw(&self, random: u64) -> Fate {
         let (lot, rest) = (random % 1000, random / 1000);
@@ -181,7 +175,7 @@ type Sleep = Box<dyn Fn(Duration) -> Unfinished + Send + Sync>;
 type Decide = Box<dyn FnMut(&Call) -> Option<Fate> + Send>;
 
 struct Shared<S> {
-    store: S,
+    store: Arc<S>,
     sleep: Sleep,
     state: Mutex<State>,
 }
@@ -217,7 +211,9 @@ impl<S: Store> Unreliable<S> {
             astray: Vec::new(),
         };
         let sleep: Sleep = Box::new(move |time| Box::pin(sleep(time)));
-        Self { shared: Arc::new(Shared { store, sleep, state: Mutex::new(state) }) }
+        Self {
+            shared: Arc::new(Shared { store: Arc::new(store), sleep, state: Mutex::new(state) }),
+        }
     }
 }
 
@@ -255,17 +251,6 @@ impl<S> Unreliable<S> {
     }
 
     /// Returns what became of the calls so far, in order.
-    ///
-    /// ```
-    /// # use express_session_core::{SessionId, store::{Error, Store as _}};
-    /// # use express_session_testkit::{Fate, MapStore, Unreliable, Verb, block_on};
-    /// # block_on(async {
-    /// let store = Unreliable::new(MapStore::default(), 7, |_| async {});
-    /// store.destroy(&SessionId::from_random([0; 24])).await?;
-    /// assert_eq!(store.fates(), [(Verb::Destroy, Fate::Pass)]);
-    /// # Ok::<(), Error>(())
-    /// # }).unwrap();
-    /// ```
     #[must_use]
     pub fn fates(&self) -> Vec<(Verb, Fate)> {
         self.state().fates.clone()
@@ -307,16 +292,6 @@ impl<S> Unreliable<S> {
     }
 
     /// Returns the store inside. Calls to it are reliable.
-    ///
-    /// ```
-    /// # use express_session_core::{SessionId, store::Store as _};
-    /// # use express_session_testkit::{MapStore, Odds, Unreliable, block_on};
-    /// # block_on(async {
-    /// let store = Unreliable::new(MapStore::default(), 7, |_| async {});
-    /// store.set_odds(Odds { fail: 1000, ..Odds::NONE });
-    /// assert!(store.inner().destroy(&SessionId::from_random([0; 24])).await.is_ok());
-    /// # });
-    /// ```
     #[must_use]
     pub fn inner(&self) -> &S {
         &self.shared.store
@@ -413,120 +388,11 @@ impl<S> fmt::Debug for Unreliable<S> {
     }
 }
 
-impl<S: Store> Store for Unreliable<S> {
-    async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
-        let (shared, id) = (Arc::clone(&self.shared), id.clone());
-        let call = Call::Load { id: id.clone() };
-        self.around(call, async move { shared.store.load(&id, now).await }).await
-    }
-
-    async fn create(
-        &self,
-        id: &SessionId,
-        record: &Record,
-        now: Timestamp,
-    ) -> Result<Created, Error> {
-        let (shared, id, record) = (Arc::clone(&self.shared), id.clone(), record.clone());
-        let call = Call::Create { id: id.clone(), record: record.clone() };
-        self.around(call, async move { shared.store.create(&id, &record, now).await }).await
-    }
-
-    async fn update(
-        &self,
-        id: &SessionId,
-        record: &Record,
-        expected: Revision,
-        now: Timestamp,
-    ) -> Result<Updated, Error> {
-        let (shared, id, record) = (Arc::clone(&self.shared), id.clone(), record.clone());
-        let call = Call::Update { id: id.clone(), record: record.clone(), expected };
-        self.around(call, async move { shared.store.update(&id, &record, expected, now).await })
-            .await
-    }
-
-    async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
-        let (shared, id, touch) = (Arc::clone(&self.shared), id.clone(), touch.clone());
-        let call = Call::Touch { id: id.clone(), touch: touch.clone() };
-        self.around(call, async move { shared.store.touch(&id, &touch, now).await }).await
-    }
-
-    async fn load_and_touch(
-        &self,
-        id: &SessionId,
-        now: Timestamp,
-    ) -> Result<Option<LoadedAndTouched>, Error> {
-        let (shared, id) = (Arc::clone(&self.shared), id.clone());
-        let call = Call::LoadAndTouch { id: id.clone() };
-        self.around(call, async move { shared.store.load_and_touch(&id, now).await }).await
-    }
-
-    async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
-        let (shared, id) = (Arc::clone(&self.shared), id.clone());
-        let call = Call::Destroy { id: id.clone() };
-        self.around(call, async move { shared.store.destroy(&id).await }).await
-    }
-
-    async fn lock(
-        &self,
-        id: &SessionId,
-        holder: LockToken,
-        lease: Duration,
-        now: Timestamp,
-    ) -> Result<LockOutcome, Error> {
-        let (shared, id) = (Arc::clone(&self.shared), id.clone());
-        let call = Call::Lock { id: id.clone(), holder, lease };
-        self.around(call, async move { shared.store.lock(&id, holder, lease, now).await }).await
-    }
-
-    async fn update_locked(
-        &self,
-        id: &SessionId,
-        record: &Record,
-        expected: Revision,
-        holder: LockToken,
-        now: Timestamp,
-    ) -> Result<Fenced, Error> {
-        let (shared, id, record) = (Arc::clone(&self.shared), id.clone(), record.clone());
-        let call = Call::UpdateLocked { id: id.clone(), record: record.clone(), expected, holder };
-        self.around(call, async move {
-            shared.store.update_locked(&id, &record, expected, holder, now).await
-        })
-        .await
-    }
-
-    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
-        let (shared, id) = (Arc::clone(&self.shared), id.clone());
-        let call = Call::Unlock { id: id.clone(), holder };
-        self.around(call, async move { shared.store.unlock(&id, holder).await }).await
-    }
-
-    fn supports_touch(&self) -> bool {
-        self.shared.store.supports_touch()
-    }
+__wrap_store! {
+    (S: Store) Unreliable<S>, |this| Arc::clone(&this.shared.store), [records renewal locks]
 }
 
-impl<S: Admin> Admin for Unreliable<S> {
-    async fn list(
-        &self,
-        after: Option<Cursor>,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Page, Error> {
-        self.shared.store.list(after, limit, now).await
-    }
-
-    async fn count(&self, now: Timestamp) -> Result<u64, Error> {
-        self.shared.store.count(now).await
-    }
-
-    async fn clear(&self) -> Result<(), Error> {
-        self.shared.store.clear().await
-    }
-
-    async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
-        self.shared.store.purge(limit, now).await
-    }
-}
+__wrap_admin! { (S: Admin) Unreliable<S>, |this| this.shared.store }
 
 #[cfg(test)]
 mod tests {
@@ -574,16 +440,17 @@ mod tests {
     #[test]
     fn fate_decides_what_is_done_and_what_is_answered() {
         let second = Duration::from_secs(1);
-        for fate in [
-            Fate::Pass,
-            Fate::Delay(second),
-            Fate::Linger(second),
-            Fate::Fail(ErrorKind::Refused),
-            Fate::Lose(ErrorKind::TimedOut),
-            Fate::Hang,
-            Fate::Mute,
-            Fate::Stray(2),
+        for (fate, reaches, answers) in [
+            (Fate::Pass, true, true),
+            (Fate::Delay(second), true, true),
+            (Fate::Linger(second), true, true),
+            (Fate::Fail(ErrorKind::Refused), false, false),
+            (Fate::Lose(ErrorKind::TimedOut), true, false),
+            (Fate::Hang, false, false),
+            (Fate::Mute, true, false),
+            (Fate::Stray(2), true, false),
         ] {
+            assert_eq!((fate.reaches_the_store(), fate.is_answered()), (reaches, answers));
             block_on(async {
                 let (store, slept) = with_record().await;
                 store.next(Verb::Destroy, fate);
@@ -593,7 +460,7 @@ mod tests {
                     call.as_mut().poll(&mut Context::from_waker(Waker::noop()))
                 };
                 let is_answered = matches!(answer, std::task::Poll::Ready(Ok(())));
-                assert_eq!(is_answered, fate.is_answered(), "{fate:?}");
+                assert_eq!(is_answered, answers, "{fate:?}");
                 if let Fate::Fail(kind) | Fate::Lose(kind) = fate {
                     let std::task::Poll::Ready(Err(error)) = answer else { panic!("no error") };
                     assert_eq!(error.kind(), kind);
@@ -607,7 +474,7 @@ mod tests {
                     assert!(!is_done().await);
                     assert_eq!(store.load(&id(), NOW).await.unwrap(), None);
                 }
-                assert_eq!(is_done().await, fate.reaches_the_store(), "{fate:?}");
+                assert_eq!(is_done().await, reaches, "{fate:?}");
                 assert_eq!(store.fates()[0], (Verb::Destroy, fate));
             });
         }
@@ -627,20 +494,6 @@ mod tests {
         };
         assert_eq!(fates(1), fates(1));
         assert_ne!(fates(1), fates(2));
-    }
-
-    #[test]
-    fn fate_says_whether_a_call_is_done_and_answered() {
-        for (fate, is_done, is_answered) in [
-            (Fate::Pass, true, true),
-            (Fate::Delay(Duration::from_secs(1)), true, true),
-            (Fate::Lose(ErrorKind::TimedOut), true, false),
-            (Fate::Stray(3), true, false),
-            (Fate::Mute, true, false),
-            (Fate::Hang, false, false),
-        ] {
-            assert_eq!((fate.reaches_the_store(), fate.is_answered()), (is_done, is_answered));
-        }
     }
 
     #[test]

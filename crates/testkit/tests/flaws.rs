@@ -1,4 +1,5 @@
-//! A law that no broken store breaks is no law: each flaw here is caught by the law it is named with.
+//! A law that no broken store breaks is no law: each flaw here is caught by the law it is named with. The model
+//! finds flaws too, and shows them with few operations.
 #![allow(
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
@@ -14,108 +15,7 @@ use express_session_core::store::{
     LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
-use express_session_testkit::{MapStore, Subject, block_on, laws};
-
-/// A defect of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flaw {
-    /// Formats numbers again, as a store does that parses and prints.
-    Reformats,
-    /// Cuts off what is too long, as MySQL did without its strict mode.
-    CutsOff,
-    /// Returns what has expired.
-    ReturnsExpired,
-    /// Ends a session without a deadline immediately.
-    EndsWithoutDeadline,
-    /// Creates over what is there.
-    CreateOverwrites,
-    /// Takes an expired record for one in use.
-    CreateSeesExpired,
-    /// Looks, lets others in, and then creates.
-    CreateIsTwoSteps,
-    /// Forgets to say which writing an update was.
-    UpdateGivesOldRevision,
-    /// Does not look at the revision.
-    UpdateOverwrites,
-    /// Counts the writings of a record, and begins again with each.
-    RevisionBeginsAgain,
-    /// Says that it renewed, and did not.
-    RenewDoesNothing,
-    /// Returns what has expired when asked to renew it.
-    RenewReturnsExpired,
-    /// Looks, lets others in, and then updates.
-    UpdateIsTwoSteps,
-    /// Keeps the deadline of the first writing.
-    UpdateKeepsDeadline,
-    /// Says that it touched, and did not.
-    TouchDoesNothing,
-    /// Counts a touch as a writing.
-    TouchIsWriting,
-    /// Writes back what was destroyed.
-    UpdateRevives,
-    /// Touches what has expired, and so brings it back.
-    TouchRevives,
-    /// Fails where there is nothing to destroy.
-    DestroyOfNothingFails,
-    /// Takes upper and lower case for the same, as a collation does.
-    IgnoresCase,
-    /// Takes an id with a space at its end for the same, as a padded column does.
-    IgnoresSpace,
-    /// Replaces a record by removing it first, which shows when the future is dropped in between.
-    TearsWhenAbandoned,
-    /// Reads what it should not, and says nothing of it.
-    ReadsGarbage,
-    /// Pages by counting, so that it skips when something before goes.
-    ListsByOffset,
-    /// Lists and counts what has expired.
-    CountsExpired,
-    /// Clears the whole server.
-    ClearsAll,
-    /// Clears half.
-    ClearsHalf,
-    /// Removes more than asked for.
-    PurgesAll,
-    /// Has a lock and no fence.
-    HasHalfALock,
-    /// Gives the lock to every token.
-    LocksForAll,
-    /// Refuses the lock to its own holder.
-    LockIsTakenFromItself,
-    /// Keeps the lease that a lock began with.
-    LockKeepsItsLease,
-    /// Makes a lease longer, and never shorter.
-    LockOnlyGetsLonger,
-    /// Holds a lock until it is given back.
-    LockHasNoEnd,
-    /// Counts a lease in minutes, rounded down.
-    LockEndsEarly,
-    /// Looks, lets others in, and then locks.
-    LockIsTwoSteps,
-    /// Locks a record, and so nothing where there is none.
-    LockNeedsARecord,
-    /// Keeps the lock in a record of its own.
-    LockIsARecord,
-    /// Keeps others from writing.
-    LockHinders,
-    /// Removes the lock with the record.
-    DestroyUnlocks,
-    /// Says that it unlocked, and did not.
-    UnlockDoesNothing,
-    /// Unlocks for every token.
-    UnlockAsksNobody,
-    /// Fails where there is nothing to unlock.
-    UnlockOfNothingFails,
-    /// Does not look at the lock.
-    FenceIsOpen,
-    /// Looks who had the lock last, and not until when.
-    FenceIgnoresTheLease,
-    /// Does not look at the revision, as there is a lock.
-    FenceIgnoresTheRevision,
-    /// Looks at the revision first.
-    FenceTellsOfConflicts,
-    /// Looks at the lock, lets others in, and then writes.
-    FenceIsTwoSteps,
-}
+use express_session_testkit::{MapStore, Subject, WithoutLocks, block_on, laws};
 
 use Flaw::*;
 
@@ -133,6 +33,10 @@ impl Flawed {
         let text = match self.flaw {
             IgnoresCase => id.as_str().to_lowercase(),
             IgnoresSpace => format!("{}.", id.as_str().trim_end_matches(' ')),
+            EndsAtZero => match id.as_str().split_once('\0') {
+                Some((text, _)) if !text.is_empty() => text.to_owned(),
+                _ => return id.clone(),
+            },
             _ => return id.clone(),
         };
         SessionId::new(text).unwrap()
@@ -205,6 +109,7 @@ impl Store for Flawed {
         record: &Record,
         now: Timestamp,
     ) -> Result<Created, Error> {
+        assert!(!self.is(Panics) || record.text.len() < 1000, "too long");
         let (id, record) = (self.id(id), self.record(record, now));
         if self.is(CreateOverwrites) {
             self.inner.destroy(&id).await?;
@@ -256,6 +161,10 @@ impl Store for Flawed {
                 };
                 return Ok(Updated::Done(revision));
             }
+            if self.is(ConflictWrites) && expected != current.revision {
+                self.inner.update(&id, &record, current.revision, now).await?;
+                return Ok(Updated::Conflict(current));
+            }
             if self.is(UpdateKeepsDeadline) {
                 record.deadline = current.record.deadline;
             }
@@ -277,6 +186,14 @@ impl Store for Flawed {
         {
             record.deadline = touch.deadline;
             self.inner.update(&id, &record, revision, now).await?;
+            return Ok(Touched::Done);
+        }
+        if self.is(TouchIsTwoSteps)
+            && let Some(Loaded { record, .. }) = self.inner.load(&id, now).await?
+        {
+            turn().await;
+            self.inner.destroy(&id).await?;
+            self.inner.create(&id, &record, now).await?;
             return Ok(Touched::Done);
         }
         self.inner.touch(&id, touch, self.time(now, TouchRevives)).await
@@ -411,7 +328,9 @@ impl Admin for Flawed {
         now: Timestamp,
     ) -> Result<Page, Error> {
         if !self.is(ListsByOffset) {
-            return self.inner.list(after, limit, self.time(now, CountsExpired)).await;
+            let mut page = self.inner.list(after, limit, self.time(now, CountsExpired)).await?;
+            page.next = page.next.filter(|_| !self.is(ListsOnePage));
+            return Ok(page);
         }
         let offset = after.map_or(0, |after| after.as_str().parse::<usize>().unwrap());
         let all = self.inner.list(None, usize::MAX, now).await?.sessions;
@@ -426,6 +345,9 @@ impl Admin for Flawed {
 
     async fn clear(&self) -> Result<(), Error> {
         let now = Timestamp::from_millis(1_700_000_060_000);
+        if self.is(ClearsNothing) {
+            return Ok(());
+        }
         let half = self.inner.list(None, 10, now).await?;
         self.inner.clear().await?;
         if self.is(ClearsHalf) {
@@ -437,6 +359,11 @@ impl Admin for Flawed {
     }
 
     async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
+        if self.is(PurgesLive)
+            && let Some((id, _)) = self.inner.list(None, 1, now).await?.sessions.first()
+        {
+            self.inner.destroy(id).await?;
+        }
         let limit = if self.is(PurgesAll) { usize::MAX } else { limit };
         self.inner.purge(limit, now).await
     }
@@ -471,137 +398,105 @@ macro_rules! holds {
     };
 }
 
-macro_rules! caught {
-    ($($flaw:ident by $law:ident,)*) => {
+/// Makes a flaw of each line, and a test that the laws named with it catch it.
+macro_rules! flaws {
+    ($($(#[$doc:meta])* $flaw:ident$(: $($law:ident),+)?;)*) => {
+        /// A defect of a store.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        enum Flaw {
+            $( $(#[$doc])* $flaw, )*
+        }
+
         #[test]
         fn every_flaw_is_caught_by_its_law() {
-            $( assert!(!holds!($law, $flaw), "{:?} obeys {}", $flaw, stringify!($law)); )*
+            $($( $( assert!(!holds!($law, $flaw), "{:?} obeys {}", $flaw, stringify!($law)); )+ )?)*
         }
     };
 }
 
-caught! {
-    Reformats by record_is_loaded_as_it_was_saved,
-    CutsOff by megabyte_is_loaded_as_it_was_saved_or_refused,
-    ReturnsExpired by record_is_never_returned_after_its_deadline,
-    EndsWithoutDeadline by record_without_a_deadline_is_kept,
-    CreateOverwrites by create_refuses_an_id_that_is_in_use,
-    CreateSeesExpired by create_takes_the_id_of_an_expired_record,
-    CreateIsTwoSteps by one_of_many_concurrent_creates_is_done,
-    UpdateGivesOldRevision by update_replaces_the_record_that_was_loaded,
-    UpdateOverwrites by update_after_another_is_a_conflict_and_changes_nothing,
-    RevisionBeginsAgain by update_of_an_earlier_life_of_the_id_is_a_conflict,
-    UpdateIsTwoSteps by concurrent_updates_lose_nothing,
-    UpdateKeepsDeadline by update_moves_the_deadline,
-    TouchDoesNothing by touch_moves_the_deadline,
-    TouchDoesNothing by destroyed_record_stays_gone,
-    TouchIsWriting by touch_keeps_the_data_and_the_revision,
-    RenewDoesNothing by renew_gives_the_record_and_moves_its_deadline,
-    RenewReturnsExpired by renew_brings_nothing_back,
-    UpdateRevives by destroyed_record_stays_gone,
-    UpdateRevives by logout_is_final_while_others_write,
-    TouchRevives by expired_record_stays_gone,
-    DestroyOfNothingFails by destroy_of_nothing_is_success,
-    IgnoresCase by every_id_keeps_its_own_record,
-    IgnoresSpace by every_id_keeps_its_own_record,
-    TearsWhenAbandoned by abandoned_call_happened_or_did_not,
-    ReadsGarbage by corrupt_record_is_an_error_and_stays,
-    ListsByOffset by listing_gives_each_session_once_while_others_write,
-    CountsExpired by listing_and_count_leave_out_what_has_expired,
-    ClearsAll by clear_removes_everything_and_nothing_of_another_store,
-    ClearsHalf by clear_removes_everything_and_nothing_of_another_store,
-    PurgesAll by purge_removes_what_has_expired_and_nothing_else,
-    HasHalfALock by store_has_every_call_about_locks_or_none,
-    LocksForAll by lock_is_taken_while_another_holds_it,
-    LockIsTakenFromItself by lock_is_taken_while_another_holds_it,
-    LockKeepsItsLease by locking_again_resets_the_lease_of_the_holder,
-    LockOnlyGetsLonger by locking_again_resets_the_lease_of_the_holder,
-    LockHasNoEnd by lock_is_free_after_its_lease,
-    LockEndsEarly by lock_is_free_after_its_lease,
-    UnlockDoesNothing by lock_is_free_once_its_holder_unlocks_it,
-    UnlockAsksNobody by unlock_by_another_changes_nothing,
-    UnlockOfNothingFails by unlock_by_another_changes_nothing,
-    LockIsTwoSteps by one_of_many_concurrent_locks_is_done,
-    IgnoresCase by every_id_has_its_own_lock,
-    IgnoresSpace by every_id_has_its_own_lock,
-    LockNeedsARecord by lock_needs_no_record_and_outlives_it,
-    DestroyUnlocks by lock_needs_no_record_and_outlives_it,
-    LockHinders by lock_does_not_affect_calls_without_it,
-    FenceIgnoresTheRevision by locked_update_writes_as_an_update_does,
-    FenceIsOpen by locked_update_without_the_lock_is_lost,
-    FenceTellsOfConflicts by locked_update_without_the_lock_is_lost,
-    FenceIgnoresTheLease by locked_update_after_the_lease_is_lost,
-    FenceIsTwoSteps by locked_update_is_one_step_with_its_lock,
-    LockIsTwoSteps by concurrent_critical_sections_lose_nothing,
-    TearsWhenAbandoned by abandoned_call_about_a_lock_happened_or_did_not,
-    LockIsARecord by locks_are_no_sessions,
-}
-
-/// A store that leaves the methods of locks alone.
-struct WithoutLocks(MapStore);
-
-impl Store for WithoutLocks {
-    async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
-        self.0.load(id, now).await
-    }
-
-    async fn create(
-        &self,
-        id: &SessionId,
-        record: &Record,
-        now: Timestamp,
-    ) -> Result<Created, Error> {
-        self.0.create(id, record, now).await
-    }
-
-    async fn update(
-        &self,
-        id: &SessionId,
-        record: &Record,
-        expected: Revision,
-        now: Timestamp,
-    ) -> Result<Updated, Error> {
-        self.0.update(id, record, expected, now).await
-    }
-
-    async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
-        self.0.touch(id, touch, now).await
-    }
-
-    async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
-        self.0.destroy(id).await
-    }
-}
-
-impl Admin for WithoutLocks {
-    async fn list(
-        &self,
-        after: Option<Cursor>,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Page, Error> {
-        self.0.list(after, limit, now).await
-    }
-
-    async fn count(&self, now: Timestamp) -> Result<u64, Error> {
-        self.0.count(now).await
-    }
-
-    async fn clear(&self) -> Result<(), Error> {
-        self.0.clear().await
-    }
-
-    async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
-        self.0.purge(limit, now).await
-    }
+flaws! {
+    /// Formats numbers again, as a store does that parses and prints.
+    Reformats: record_is_loaded_as_it_was_saved;
+    /// Cuts off what is too long, as MySQL did without its strict mode.
+    CutsOff: megabyte_is_loaded_as_it_was_saved_or_refused;
+    ReturnsExpired: record_is_never_returned_after_its_deadline;
+    EndsWithoutDeadline: record_without_a_deadline_is_kept;
+    CreateOverwrites: create_refuses_an_id_that_is_in_use;
+    CreateSeesExpired: create_takes_the_id_of_an_expired_record;
+    CreateIsTwoSteps: one_of_many_concurrent_creates_is_done;
+    /// Forgets to say which writing an update was.
+    UpdateGivesOldRevision: update_replaces_the_record_that_was_loaded;
+    UpdateOverwrites: update_after_another_is_a_conflict_and_changes_nothing;
+    /// Counts the writings of a record, and begins again with each.
+    RevisionBeginsAgain: update_of_an_earlier_life_of_the_id_is_a_conflict;
+    RenewDoesNothing: renew_gives_the_record_and_moves_its_deadline;
+    RenewReturnsExpired: renew_brings_nothing_back;
+    UpdateIsTwoSteps: concurrent_updates_lose_nothing;
+    UpdateKeepsDeadline: update_moves_the_deadline;
+    TouchDoesNothing: touch_moves_the_deadline, destroyed_record_stays_gone;
+    TouchIsWriting: touch_keeps_the_data_and_the_revision;
+    UpdateRevives: destroyed_record_stays_gone, logout_is_final_while_others_write;
+    /// Touches what has expired, and so brings it back.
+    TouchRevives: expired_record_stays_gone;
+    DestroyOfNothingFails: destroy_of_nothing_is_success;
+    /// Takes upper and lower case for the same, as a collation does.
+    IgnoresCase: every_id_keeps_its_own_record, every_id_has_its_own_lock;
+    /// Takes an id with a space at its end for the same, as a padded column does.
+    IgnoresSpace: every_id_keeps_its_own_record, every_id_has_its_own_lock;
+    /// Replaces a record by removing it first, which shows when the future is dropped in between.
+    TearsWhenAbandoned: abandoned_call_happened_or_did_not, abandoned_call_about_a_lock_happened_or_did_not;
+    /// Reads what it should not, and says nothing of it.
+    ReadsGarbage: corrupt_record_is_an_error_and_stays;
+    /// Pages by counting, so that it skips when something before goes.
+    ListsByOffset: listing_gives_each_session_once_while_others_write;
+    CountsExpired: listing_and_count_leave_out_what_has_expired;
+    ClearsAll: clear_removes_everything_and_nothing_of_another_store;
+    ClearsHalf: clear_removes_everything_and_nothing_of_another_store;
+    PurgesAll: purge_removes_what_has_expired_and_nothing_else;
+    /// Has a lock and no fence.
+    HasHalfALock: store_has_every_call_about_locks_or_none;
+    LocksForAll: lock_is_taken_while_another_holds_it;
+    LockIsTakenFromItself: lock_is_taken_while_another_holds_it;
+    LockKeepsItsLease: locking_again_resets_the_lease_of_the_holder;
+    LockOnlyGetsLonger: locking_again_resets_the_lease_of_the_holder;
+    LockHasNoEnd: lock_is_free_after_its_lease;
+    /// Counts a lease in minutes, rounded down.
+    LockEndsEarly: lock_is_free_after_its_lease;
+    LockIsTwoSteps: one_of_many_concurrent_locks_is_done, concurrent_critical_sections_lose_nothing;
+    LockNeedsARecord: lock_needs_no_record_and_outlives_it;
+    /// Keeps the lock in a record of its own.
+    LockIsARecord: locks_are_no_sessions;
+    LockHinders: lock_does_not_affect_calls_without_it;
+    DestroyUnlocks: lock_needs_no_record_and_outlives_it;
+    UnlockDoesNothing: lock_is_free_once_its_holder_unlocks_it;
+    UnlockAsksNobody: unlock_by_another_changes_nothing;
+    UnlockOfNothingFails: unlock_by_another_changes_nothing;
+    FenceIsOpen: locked_update_without_the_lock_is_lost;
+    /// Looks who had the lock last, and not until when.
+    FenceIgnoresTheLease: locked_update_after_the_lease_is_lost;
+    /// Does not look at the revision, as there is a lock.
+    FenceIgnoresTheRevision: locked_update_writes_as_an_update_does;
+    /// Looks at the revision first.
+    FenceTellsOfConflicts: locked_update_without_the_lock_is_lost;
+    FenceIsTwoSteps: locked_update_is_one_step_with_its_lock;
+    // Those that only the model is asked about.
+    ConflictWrites;
+    /// Leaves off what comes after a zero.
+    EndsAtZero;
+    PurgesLive;
+    ClearsNothing;
+    ListsOnePage;
+    /// Panics where a record has a certain size.
+    Panics;
+    TouchIsTwoSteps;
 }
 
 struct NoLocks;
 
 impl Subject for NoLocks {
-    type Store = WithoutLocks;
+    type Store = WithoutLocks<MapStore>;
 
-    async fn store(&self) -> WithoutLocks {
+    async fn store(&self) -> WithoutLocks<MapStore> {
         WithoutLocks(MapStore::default())
     }
 }
@@ -624,4 +519,76 @@ fn store_without_locks_says_so_to_each_call_about_them() {
         laws::store_has_every_call_about_locks_or_none(&NoLocks).await;
         laws::locks_are_no_sessions(&NoLocks).await;
     });
+}
+
+#[cfg(feature = "model")]
+mod with_the_model {
+    use express_session_testkit::model;
+
+    use super::*;
+
+    express_session_testkit::admin_model_laws!(MapStore::default());
+
+    /// Returns the message of a failing test.
+    fn complaint(test: impl Future<Output = ()>) -> Option<String> {
+        let panic = catch_unwind(AssertUnwindSafe(|| block_on(test))).err()?;
+        Some(panic.downcast_ref::<String>().unwrap().clone())
+    }
+
+    /// Flaws that show one call after the other.
+    const ONE_BY_ONE: [Flaw; 18] = [
+        UpdateOverwrites,
+        ConflictWrites,
+        UpdateRevives,
+        CreateOverwrites,
+        ReturnsExpired,
+        TouchIsWriting,
+        TouchDoesNothing,
+        RenewDoesNothing,
+        RevisionBeginsAgain,
+        IgnoresCase,
+        EndsAtZero,
+        PurgesLive,
+        ClearsNothing,
+        CountsExpired,
+        ListsOnePage,
+        Panics,
+        LocksForAll,
+        FenceIsOpen,
+    ];
+
+    #[test]
+    fn every_flaw_is_found_and_shown_with_few_operations() {
+        for flaw in ONE_BY_ONE {
+            let case = Case(flaw, Mutex::default());
+            let test = model::random_operations_of_an_operator_too_agree_with_the_model(&case);
+            let complaint = complaint(test).unwrap_or_else(|| panic!("{flaw:?} is not found"));
+            let operations = complaint.lines().filter(|line| line.starts_with(' ')).count();
+            assert!(operations <= 4, "{flaw:?} is shown with {operations}:\n{complaint}");
+        }
+    }
+
+    #[test]
+    fn flaws_that_need_concurrency_are_found_and_shown_with_few_calls() {
+        for flaw in [UpdateIsTwoSteps, CreateIsTwoSteps, TouchIsTwoSteps] {
+            let case = Case(flaw, Mutex::default());
+            let test = model::concurrent_operations_are_linearizable(&case);
+            let complaint = complaint(test).unwrap_or_else(|| panic!("{flaw:?} is not found"));
+            let calls = complaint.lines().filter(|line| line.contains(" gave ")).count();
+            assert!(calls <= 5, "{flaw:?} is shown with {calls}:\n{complaint}");
+            if flaw != TouchIsTwoSteps {
+                block_on(model::random_operations_agree_with_the_model(&case));
+            }
+        }
+    }
+
+    #[test]
+    fn number_of_a_history_stands_for_the_same_one_each_time() {
+        let subject = Case(CreateIsTwoSteps, Mutex::default());
+        let tell = |number| complaint(model::one_history_is_linearizable(&subject, number));
+        let found = (0..64).find_map(|number| Some((number, tell(number)?)));
+        let (number, first) = found.expect("no history shows it");
+        assert_eq!(tell(number).as_ref(), Some(&first));
+        assert!(first.contains(&format!("history {number}")), "{first}");
+    }
 }

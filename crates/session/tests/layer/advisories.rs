@@ -41,7 +41,7 @@ async fn fixation_a_signed_id_without_a_record_is_not_adopted() {
     let world = World::new();
     let put = app(&world.layer(), async |session: Session| session.insert("a", 1));
     let answer = send(&put, visit_as(BOB)).await;
-    assert_eq!(answer.pair(), format!("connect.sid={}", signed(&drawn(1))));
+    assert_eq!(answer.pair(), sid(&drawn(1)));
     assert_eq!(world.kept(BOB).await, None);
 }
 
@@ -50,7 +50,7 @@ async fn fixation_the_id_from_before_the_login_leads_nowhere_after_it() {
     // CVE-2022-25896 (passport), CVE-2023-29019 (@fastify/passport): the id stayed the same.
     let world = World::with(r#""cart":1"#).await;
     let answer = send(&app(&world.layer(), login), visit_as(BOB)).await;
-    assert_ne!(answer.pair(), format!("connect.sid={}", signed(BOB)));
+    assert_ne!(answer.pair(), sid(BOB));
     assert_eq!(world.kept(BOB).await, None);
     assert_eq!(send(&app(&world.layer(), user), visit_as(BOB)).await.body, "nobody");
     assert_eq!(send(&app(&world.layer(), user), visit_with(answer.pair())).await.body, "bob");
@@ -59,7 +59,7 @@ async fn fixation_the_id_from_before_the_login_leads_nowhere_after_it() {
 #[tokio::test]
 async fn fixation_a_request_of_the_old_id_cannot_follow_into_the_new_session() {
     let world = World::with("").await;
-    let attacker = Talk::begin(&world.layer(), visit_as(BOB)).await;
+    let attacker = bob(&world.layer()).await;
     send(&app(&world.layer(), login), visit_as(BOB)).await;
     attacker.session.insert("user", "mallory").unwrap();
     assert_eq!(attacker.session.save().await.unwrap_err().kind(), ErrorKind::Ended);
@@ -82,7 +82,7 @@ async fn tower_sessions_flush_then_insert_does_not_keep_the_id() {
 
     let world = World::with(r#""user":"mallory""#).await;
     let answer = send(&app(&world.layer(), login), visit_as(BOB)).await;
-    assert_eq!(answer.pair(), format!("connect.sid={}", signed(&drawn(1))));
+    assert_eq!(answer.pair(), sid(&drawn(1)));
     assert_eq!(world.calls().split(' ').filter(|call| call.contains("bob)")).count(), 2);
 }
 
@@ -118,8 +118,7 @@ async fn cve_2024_47764_nothing_breaks_out_of_a_cookie_attribute() {
     }
     assert!(World::new().layer().name("a=b; Path=/admin; c").build().is_err());
 
-    let world = World::with("").await;
-    let talk = Talk::begin(&world.layer(), visit_as(BOB)).await;
+    let (_, talk) = World::visited("").await;
     assert!(talk.session.cookie().set_path(injected).is_err());
     assert!(talk.session.cookie().set_domain(injected).is_err());
 }
@@ -128,8 +127,7 @@ async fn cve_2024_47764_nothing_breaks_out_of_a_cookie_attribute() {
 async fn cve_2024_47764_a_stored_attribute_does_not_break_out_either() {
     // Another program may have written the record.
     let evil = PLAIN.replace(r#""path":"/""#, r#""path":"/; Domain=evil.example\r\nX: y""#);
-    let world = World::new();
-    world.keep(BOB, &record(&evil, "")).await;
+    let world = World::holding(&record(&evil, "")).await;
     let answer = send(&raw(&world.layer().rolling(true), async |_| ()), visit_as(BOB)).await;
     assert_eq!((answer.status, answer.cookie()), (StatusCode::OK, None));
     assert!(!answer.headers.contains_key("x"));
@@ -151,7 +149,7 @@ async fn cookie_tossing_a_forged_duplicate_does_not_log_the_visitor_out() {
     // express-session #318, #448, #549; peers.md, finding 4.
     let world = World::with(r#""user":"bob""#).await;
     let app = app(&world.layer(), user);
-    let good = format!("connect.sid={}", signed(BOB));
+    let good = sid(BOB);
     for forged in
         ["connect.sid=", "connect.sid=x", "connect.sid=s%3Ax.y", "connect.sid=\"", "connect.sid"]
     {
@@ -166,7 +164,7 @@ async fn cookie_sandwich_quotes_do_not_swallow_other_cookies() {
     // PortSwigger: legacy quoted strings make one cookie's value span the next.
     let world = World::with(r#""user":"bob""#).await;
     let app = app(&world.layer(), user);
-    let good = format!("connect.sid={}", signed(BOB));
+    let good = sid(BOB);
     for header in [
         format!("$Version=1; a=\"x; {good}; b=y\""),
         format!("a=\"; {good}; b=\""),
@@ -276,7 +274,7 @@ async fn logout_race_a_request_under_way_does_not_bring_the_session_back() {
     // express-session #632, connect-redis #328, session-file-store PR 55.
     for save_by_hand in [false, true] {
         let world = World::with(r#""user":"bob""#).await;
-        let slow = Talk::begin(&world.layer(), visit_as(BOB)).await;
+        let slow = bob(&world.layer()).await;
         let logout = app(&world.layer(), async |session: Session| session.destroy().await);
         send(&logout, visit_as(BOB)).await;
         slow.session.insert("page", 2).unwrap();
@@ -364,13 +362,13 @@ async fn express_session_issue_492_a_store_that_never_answers_keeps_the_response
     // The response waits, and a client or a time-out that gives up leaves nothing half done.
     let world = World::with(r#""n":1"#).await;
     let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());
-    let talk = Talk::begin(&world.layer().store(delayed_store), visit_as(BOB)).await;
+    let talk = bob(&world.layer().store(delayed_store)).await;
     talk.session.insert("n", 2).unwrap();
     let (session, mut sent) = talk.hold(text("ok"));
     assert!(waits(sent.as_mut()).await);
     drop(sent);
     drop(session);
-    let other = Talk::begin(&world.layer(), visit_as(BOB)).await;
+    let other = bob(&world.layer()).await;
     assert_eq!(other.session.get::<u8>("n").unwrap(), Some(1));
 }
 
@@ -382,14 +380,14 @@ async fn express_session_issue_606_overlapping_requests_lose_no_change() {
     let layer = world.layer();
     let mut talks = Vec::new();
     for member in ["a", "b", "c", "d", "e", "f", "g", "h"] {
-        let talk = Talk::begin(&layer, visit_as(BOB)).await;
+        let talk = bob(&layer).await;
         talk.session.insert(member, 1).unwrap();
         talks.push(talk);
     }
     for talk in talks {
         talk.end().await;
     }
-    let talk = Talk::begin(&layer, visit_as(BOB)).await;
+    let talk = bob(&layer).await;
     assert_eq!(talk.session.keys(), ["a", "b", "c", "d", "e", "f", "g", "h"]);
 }
 
@@ -455,8 +453,7 @@ async fn tower_sessions_issue_195_a_session_saved_explicitly_gets_its_cookie() {
 async fn salvo_express_session_a_record_of_node_is_kept_to_the_byte() {
     // peers.md §5: dropped attributes, reordered members, nanoseconds, `sameSite: true` as an error.
     let stored = r#"{"z":1,"cookie":{"originalMaxAge":60000.5,"partitioned":true,"priority":"high","expires":null,"httpOnly":true,"domain":null,"path":"/","sameSite":true},"a":{"y":1.50,"x":[]}}"#;
-    let world = World::new();
-    world.keep(BOB, stored).await;
+    let world = World::holding(stored).await;
     let put = app(&world.layer(), async |session: Session| session.insert("n", 1));
     send(&put, visit_as(BOB)).await;
     let kept = world.kept(BOB).await.unwrap();

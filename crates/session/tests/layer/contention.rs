@@ -23,7 +23,7 @@ async fn counted_up(layers: Vec<SessionLayer>, world: &World) -> Vec<Talk> {
         layers.into_iter().map(|layer| layer.store(delayed_store.clone())).collect();
     let mut talks = Vec::new();
     for layer in layers.iter().cycle().take(WRITERS) {
-        let talk = Talk::begin(layer, visit_as(BOB)).await;
+        let talk = bob(layer).await;
         talk.session.update("n", |n: Option<usize>| n.unwrap_or(0) + 1).unwrap();
         talks.push(talk);
     }
@@ -126,7 +126,7 @@ async fn update_on_top_of_an_insert_is_made_again_once_the_insert_is_saved() {
         let world = World::with(r#""n":0"#).await;
         let delayed_store = DelayedStore::after(Verb::Update, world.store.clone());
         let setter = Talk::begin(&world.layer().store(delayed_store.clone()), visit_as(BOB)).await;
-        let counter = Talk::begin(&world.layer(), visit_as(BOB)).await;
+        let counter = bob(&world.layer()).await;
         setter.session.insert("n", 5).unwrap();
         if is_saved {
             // The store has it, and the answer is on its way.
@@ -221,7 +221,7 @@ async fn logout_ends_all_who_wait() {
     let world = World::with(r#""n":0"#).await;
     let layer = world.layer();
     let talks = counted_up(vec![layer.clone()], &world).await;
-    let leaving = Talk::begin(&layer, visit_as(BOB)).await;
+    let leaving = bob(&layer).await;
     let saves: JoinSet<_> = talks
         .iter()
         .map(|talk| {
@@ -274,7 +274,7 @@ async fn memory_store_refuses_none_of_the_requests_that_end_concurrently() {
         let layer = world.layer().store(world.store.inner().clone());
         let mut talks = Vec::new();
         for number in 0..WRITERS {
-            let talk = Talk::begin(&layer, visit_as(BOB)).await;
+            let talk = bob(&layer).await;
             talk.session.insert(&format!("m{number}"), number).unwrap();
             talks.push(talk);
         }

@@ -201,10 +201,9 @@ async fn each_failure_is_logged_as_an_error() {
 async fn session_that_ended_meanwhile_is_no_warning() {
     let world = World::with("").await;
     let layer = world.layer().build().unwrap();
-    let slow = Talk::begin(&layer, visit_as(BOB)).await;
-    let logout = Talk::begin(&layer, visit_as(BOB)).await;
-    logout.session.destroy().await.unwrap();
-    logout.end().await;
+    let slow = bob(&layer).await;
+    let logout = bob(&layer).await;
+    logout.destroy().await;
     let log = Log::start();
     slow.session.insert("a", 1).unwrap();
     slow.end().await;

@@ -96,7 +96,9 @@ fn named_tests(text: &str) -> impl Iterator<Item = (&str, &str)> {
 fn has_test(file: &str, test: &str) -> bool {
     ["", "crates/"].iter().any(|folder| {
         let source = fs::read_to_string(root().join(format!("{folder}{file}.rs")));
-        source.is_ok_and(|source| source.contains(&format!("fn {test}(")))
+        source.is_ok_and(|source| {
+            ["(", "<"].iter().any(|end| source.contains(&format!("fn {test}{end}")))
+        })
     })
 }
 

@@ -50,7 +50,7 @@ struct Seen {
 }
 
 fn pair(id: &str) -> Option<String> {
-    Some(format!("connect.sid={}", signed(id)))
+    Some(sid(id))
 }
 
 const FORGOTTEN: &str = "connect.sid=";
@@ -470,8 +470,7 @@ async fn rolling_sends_the_cookie_and_touches() {
         (Departures::none(), vec![Verb::Load, Verb::Touch]),
         (Departures::all(), vec![Verb::LoadAndTouch]),
     ] {
-        let world = World::new();
-        world.keep(BOB, &record(MINUTE, r#""a":1"#)).await;
+        let world = World::holding(&record(MINUTE, r#""a":1"#)).await;
         let layer = world.minute().rolling(true).departures(departures);
         let answer = send(&raw(&layer, async |_| ()), visit_as(BOB)).await;
         assert!(answer.cookie().unwrap().contains("Expires=Tue, 14 Nov 2023 22:14:20 GMT"));

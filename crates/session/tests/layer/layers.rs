@@ -23,6 +23,12 @@ async fn count(request: Request<()>) -> Result<String, Error> {
     Ok(format!("{} {}", user.update("n", add)?, admin.update("a", add)?))
 }
 
+async fn insert(request: Request<()>) -> Result<Response<Body>, Infallible> {
+    let session = Session::from_extensions(request.extensions()).unwrap().load().await.unwrap();
+    session.insert("a", 1).unwrap();
+    Ok(text("ok"))
+}
+
 /// A layer for users around a layer for administrators, on one store.
 fn both(world: &World) -> (SessionLayer, SessionLayer) {
     (world.layer().name("user"), world.layer().name("admin"))
@@ -73,12 +79,7 @@ async fn each_layer_keeps_its_own_session_alive() {
 async fn session_without_a_name_is_the_innermost() {
     let world = World::new();
     let (user, admin) = both(&world);
-    let handler = service_fn(async |request: Request<()>| {
-        let session = Session::from_extensions(request.extensions()).unwrap().load().await.unwrap();
-        session.insert("a", 1).unwrap();
-        Ok::<_, Infallible>(text("ok"))
-    });
-    let answer = send(&user.layer(admin.layer(handler)), visit()).await;
+    let answer = send(&user.layer(admin.layer(service_fn(insert))), visit()).await;
     assert!(answer.cookie().unwrap().starts_with("admin="));
     assert_eq!(world.verbs(), [Verb::Create]);
 }
@@ -104,12 +105,7 @@ async fn logout_of_one_leaves_the_other() {
 async fn layer_of_the_same_name_twice_is_one() {
     let world = World::new();
     let layer = world.layer();
-    let handler = service_fn(async |request: Request<()>| {
-        let session = Session::from_extensions(request.extensions()).unwrap().load().await.unwrap();
-        session.insert("a", 1).unwrap();
-        Ok::<_, Infallible>(text("ok"))
-    });
-    let answer = send(&layer.layer(layer.layer(handler)), visit()).await;
+    let answer = send(&layer.layer(layer.layer(service_fn(insert))), visit()).await;
     assert!(answer.cookie().is_some());
     assert_eq!(world.verbs(), [Verb::Create]);
 }
@@ -156,12 +152,8 @@ async fn without_departure_7_the_second_layer_does_nothing() {
     let world = World::new();
     let departures = Departures::all().layers_by_name(false);
     let (user, admin) = both(&world);
-    let handler = service_fn(async |request: Request<()>| {
-        let session = Session::from_extensions(request.extensions()).unwrap().load().await.unwrap();
-        session.insert("a", 1).unwrap();
-        Ok::<_, Infallible>(text("ok"))
-    });
-    let app = user.departures(departures).layer(admin.departures(departures).layer(handler));
+    let inner = admin.departures(departures).layer(service_fn(insert));
+    let app = user.departures(departures).layer(inner);
     let answer = send(&app, visit()).await;
     assert!(answer.cookie().unwrap().starts_with("user="));
     assert_eq!(world.verbs(), [Verb::Create]);

@@ -7,17 +7,12 @@ use std::time::Duration;
 
 use express_session::store::{self, AnyStore, Store as _};
 use express_session::{Departures, Error, ErrorKind, Session, SessionId, SessionLayer};
-use express_session_testkit::{MapStore, Verb};
+use express_session_testkit::{MapStore, Verb, WithoutLocks};
 use http::{Request, Response, StatusCode};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::support::delayed_store::DelayedStore;
 use crate::support::*;
-
-/// A request of [`BOB`]'s, up to where its handler has the session.
-async fn bob(layer: &SessionLayer) -> Talk {
-    Talk::begin(layer, visit_as(BOB)).await
-}
 
 fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
     result.unwrap_err().kind()
@@ -73,8 +68,7 @@ async fn layers_of_two_processes_take_turns_through_the_store() {
 
 #[tokio::test]
 async fn lock_costs_two_calls_and_one_to_give_it_back() {
-    let world = World::with("").await;
-    let talk = bob(&world.layer()).await;
+    let (world, talk) = World::visited("").await;
     world.calls();
     let held = lock(&talk.session).await;
     assert_eq!(world.verbs(), [Verb::Lock, Verb::Load]);
@@ -91,8 +85,7 @@ async fn lock_costs_two_calls_and_one_to_give_it_back() {
 
 #[tokio::test]
 async fn session_is_as_the_store_has_it_with_ones_own_changes_on_top() {
-    let world = World::with(r#""a":1,"b":1"#).await;
-    let talk = bob(&world.layer()).await;
+    let (world, talk) = World::visited(r#""a":1,"b":1"#).await;
     talk.session.insert("mine", 1).unwrap();
     world.keep(BOB, &record(PLAIN, r#""a":2,"b":1"#)).await;
     let held = lock(&talk.session).await;
@@ -245,8 +238,7 @@ async fn error_of_a_lock_is_answered_with_a_time_to_try_again() {
 
 #[tokio::test]
 async fn request_has_a_lock_once() {
-    let world = World::with("").await;
-    let talk = bob(&world.layer()).await;
+    let (world, talk) = World::visited("").await;
     let held = lock(&talk.session).await;
     assert_eq!(kind(talk.session.clone().lock().await), ErrorKind::Locked);
     // The one it has is untouched by that.
@@ -273,8 +265,7 @@ async fn request_that_is_dropped_gives_its_lock_back() {
 #[tokio::test(start_paused = true)]
 async fn request_that_stops_asking_gives_its_lock_back_even_if_the_store_had_given_it() {
     let world = World::with("").await;
-    let delayed_store = DelayedStore::after(Verb::Lock, world.store.clone());
-    let layer = world.layer().store(delayed_store.clone());
+    let (layer, delayed_store) = world.delayed(DelayedStore::after, Verb::Lock);
     let talk = bob(&layer).await;
     {
         let asking = pin!(talk.session.lock());
@@ -294,8 +285,8 @@ async fn request_that_stops_asking_gives_its_lock_back_even_if_the_store_had_giv
 #[tokio::test]
 async fn save_while_the_lock_is_still_asked_for_is_one_without_it() {
     let world = World::with("").await;
-    let delayed_store = DelayedStore::before(Verb::Lock, world.store.clone());
-    let talk = bob(&world.layer().store(delayed_store.clone())).await;
+    let (layer, delayed_store) = world.delayed(DelayedStore::before, Verb::Lock);
+    let talk = bob(&layer).await;
     let session = talk.session.clone();
     let mut asking = pin!(session.lock());
     assert!(asking.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
@@ -334,8 +325,7 @@ async fn session_that_ended_in_the_meantime_is_not_locked() {
 
 #[tokio::test]
 async fn session_that_was_regenerated_under_a_lock_is_saved_without_it() {
-    let world = World::with(r#""user":"bob""#).await;
-    let talk = bob(&world.layer()).await;
+    let (world, talk) = World::visited(r#""user":"bob""#).await;
     let held = lock(&talk.session).await;
     talk.session.regenerate().await.unwrap();
     talk.session.insert("user", "bob").unwrap();
@@ -361,8 +351,7 @@ async fn logout_needs_no_lock_and_the_holder_learns_of_it() {
 
 #[tokio::test]
 async fn new_session_can_be_locked_and_is_created_then() {
-    let world = World::new();
-    let talk = Talk::begin(&world.layer(), visit()).await;
+    let (world, talk) = World::first_visit().await;
     let held = lock(&talk.session).await;
     talk.session.insert("a", 1).unwrap();
     held.unlock().await.unwrap();
@@ -370,54 +359,9 @@ async fn new_session_can_be_locked_and_is_created_then() {
     talk.end().await;
 }
 
-/// A store that leaves the methods of locks alone.
-struct Lockless(MapStore);
-
-impl store::Store for Lockless {
-    async fn load(
-        &self,
-        id: &SessionId,
-        now: express_session::Timestamp,
-    ) -> Result<Option<store::Loaded>, store::Error> {
-        self.0.load(id, now).await
-    }
-
-    async fn create(
-        &self,
-        id: &SessionId,
-        record: &store::Record,
-        now: express_session::Timestamp,
-    ) -> Result<store::Created, store::Error> {
-        self.0.create(id, record, now).await
-    }
-
-    async fn update(
-        &self,
-        id: &SessionId,
-        record: &store::Record,
-        expected: store::Revision,
-        now: express_session::Timestamp,
-    ) -> Result<store::Updated, store::Error> {
-        self.0.update(id, record, expected, now).await
-    }
-
-    async fn touch(
-        &self,
-        id: &SessionId,
-        touch: &store::Touch,
-        now: express_session::Timestamp,
-    ) -> Result<store::Touched, store::Error> {
-        self.0.touch(id, touch, now).await
-    }
-
-    async fn destroy(&self, id: &SessionId) -> Result<(), store::Error> {
-        self.0.destroy(id).await
-    }
-}
-
 #[tokio::test]
 async fn store_without_locks_says_so_and_everything_else_goes_on() {
-    let layer = SessionLayer::new(SECRET).store(AnyStore::new(Lockless(MapStore::default())));
+    let layer = SessionLayer::new(SECRET).store(AnyStore::new(WithoutLocks(MapStore::default())));
     let talk = Talk::begin(&layer, visit()).await;
     let error = talk.session.lock().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Store(store::ErrorKind::Unsupported));

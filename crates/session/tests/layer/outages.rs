@@ -18,7 +18,7 @@ use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
-use crate::support::{BOB, PLAIN, World, record, signed};
+use crate::support::{BOB, PLAIN, World, record, sid};
 
 /// How long the layers of these tests wait for their store.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -106,7 +106,7 @@ struct Seen {
 async fn visit(layer: SessionLayer, network: &Network, path: &str, id: Option<&str>) -> Seen {
     let mut request = Request::get(path);
     if let Some(id) = id {
-        request = request.header("cookie", format!("connect.sid={}", signed(id)));
+        request = request.header("cookie", sid(id));
     }
     let before = network.fates().len();
     let begun = Instant::now();

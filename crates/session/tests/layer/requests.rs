@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use express_session::{Cookie, Error, MemoryStore, Session, Unset};
-use express_session_testkit::{Spy, Verb};
+use express_session::{Cookie, Error, Session, Unset};
+use express_session_testkit::Verb;
 use http::StatusCode;
 
 use crate::support::*;
@@ -134,7 +134,7 @@ async fn refused_cookie_is_replaced_once_something_is_stored() {
     let world = World::new();
     let forged = visit_with(&format!("connect.sid=s%3A{BOB}.forged"));
     let answer = send(&app(&world.layer(), count), forged).await;
-    assert_eq!(answer.pair(), format!("connect.sid={}", signed(&drawn(1))));
+    assert_eq!(answer.pair(), sid(&drawn(1)));
     assert_eq!(world.verbs(), [Verb::Create]);
 }
 
@@ -178,7 +178,7 @@ async fn forged_header_is_not_searched_without_end() {
 async fn id_that_the_store_does_not_know_is_never_used_again() {
     let world = World::new();
     let answer = send(&app(&world.layer(), count), visit_as(BOB)).await;
-    assert_eq!(answer.pair(), format!("connect.sid={}", signed(&drawn(1))));
+    assert_eq!(answer.pair(), sid(&drawn(1)));
     assert_eq!(
         world.calls(),
         format!("load_and_touch(bob) create({}, {})", drawn(1), record(PLAIN, r#""n":1"#))
@@ -194,7 +194,7 @@ async fn expired_session_is_a_new_visit() {
     world.calls();
     let answer = send(&app, visit_with(&pair)).await;
     assert_eq!(answer.body, "1");
-    assert_eq!(answer.pair(), format!("connect.sid={}", signed(&drawn(2))));
+    assert_eq!(answer.pair(), sid(&drawn(2)));
     assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Create]);
 }
 
@@ -212,8 +212,7 @@ async fn every_request_moves_the_end_in_the_store() {
 
 #[tokio::test]
 async fn cookie_with_an_expiry_is_sent_again_when_the_session_is_modified() {
-    let world = World::new();
-    world.keep(BOB, &record(MINUTE, r#""n":7"#)).await;
+    let world = World::holding(&record(MINUTE, r#""n":7"#)).await;
     world.clock.advance(Duration::from_secs(10));
     let answer = send(&app(&world.minute(), count), visit_as(BOB)).await;
     let line = format!(
@@ -248,7 +247,7 @@ async fn save_uninitialized_stores_every_first_visit() {
     let world = World::new();
     let layer = world.layer().save_uninitialized(true);
     let answer = send(&raw(&layer, async |_| ()), visit()).await;
-    assert_eq!(answer.pair(), format!("connect.sid={}", signed(&drawn(1))));
+    assert_eq!(answer.pair(), sid(&drawn(1)));
     assert_eq!(world.calls(), format!("create({}, {})", drawn(1), record(PLAIN, "")));
 
     let answer = send(&raw(&layer, async |_| ()), visit_with(answer.pair())).await;
@@ -273,8 +272,7 @@ async fn resave_does_not_store_an_untouched_first_visit() {
 
 #[tokio::test]
 async fn rolling_sends_the_cookie_with_every_response() {
-    let world = World::new();
-    world.keep(BOB, &record(MINUTE, r#""n":7"#)).await;
+    let world = World::holding(&record(MINUTE, r#""n":7"#)).await;
     world.clock.advance(Duration::from_secs(10));
     let app = app(&world.minute().rolling(true), look);
     let answer = send(&app, visit_as(BOB)).await;
@@ -324,14 +322,6 @@ async fn unset_destroy_leaves_a_session_that_was_not_unset_alone() {
 }
 
 #[tokio::test]
-async fn store_without_touch_is_not_touched() {
-    let world = World::over(Spy::without_touch(MemoryStore::new()));
-    world.keep(BOB, &record(PLAIN, r#""n":7"#)).await;
-    assert_eq!(send(&app(&world.layer(), look), visit_as(BOB)).await.body, "7");
-    assert_eq!(world.calls(), "load_and_touch(bob)");
-}
-
-#[tokio::test]
 async fn modified_and_changed_back_is_only_touched() {
     let world = World::with(r#""a":1,"b":1.0"#).await;
     let app = app(&world.layer(), async |session: Session| {
@@ -343,20 +333,6 @@ async fn modified_and_changed_back_is_only_touched() {
     });
     send(&app, visit_as(BOB)).await;
     assert_eq!(world.verbs(), [Verb::LoadAndTouch]);
-}
-
-#[tokio::test]
-async fn change_of_order_counts_as_modified() {
-    let world = World::with(r#""a":1,"z":2"#).await;
-    let app = app(&world.layer(), async |session: Session| {
-        session.remove("a")?;
-        session.insert("a", 1)
-    });
-    send(&app, visit_as(BOB)).await;
-    assert_eq!(
-        world.calls(),
-        format!("load_and_touch(bob) update(bob, {})", record(PLAIN, r#""z":2,"a":1"#))
-    );
 }
 
 #[tokio::test]
@@ -422,7 +398,7 @@ async fn path_outside_of_the_cookies_has_no_session() {
     let world = World::with(r#""n":7"#).await;
     let layer = world.layer().cookie(Cookie::new().path("/admin"));
     let app = app(&layer, look);
-    let pair = format!("connect.sid={}", signed(BOB));
+    let pair = sid(BOB);
     for (path, body) in [
         ("/admin", "7"),
         ("/admin/", "7"),
@@ -446,7 +422,7 @@ async fn without_departure_3_the_path_is_a_prefix() {
     let world = World::with(r#""n":7"#).await;
     let departures = express_session::Departures::all().path_match(false);
     let layer = world.layer().cookie(Cookie::new().path("/admin")).departures(departures);
-    let pair = format!("connect.sid={}", signed(BOB));
+    let pair = sid(BOB);
     let administrator = request("/administrator", &[("cookie", &pair)]);
     assert_eq!(send(&app(&layer, look), administrator).await.body, "7");
     assert_eq!(world.verbs(), [Verb::LoadAndTouch]);

@@ -198,13 +198,12 @@ async fn handler_that_panics_keeps_what_it_saved_explicitly() {
 
 #[tokio::test]
 async fn dropped_request_saves_nothing_and_explicit_saves_stay() {
-    let world = World::with("").await;
-    let talk = Talk::begin(&world.layer(), visit_as(BOB)).await;
+    let (world, talk) = World::visited("").await;
     talk.session.insert("a", 1).unwrap();
     drop(talk.abort());
     assert_eq!(world.calls(), "load_and_touch(bob)");
 
-    let talk = Talk::begin(&world.layer(), visit_as(BOB)).await;
+    let talk = bob(&world.layer()).await;
     talk.session.insert("a", 1).unwrap();
     talk.session.save().await.unwrap();
     talk.session.insert("b", 2).unwrap();
@@ -215,7 +214,7 @@ async fn dropped_request_saves_nothing_and_explicit_saves_stay() {
 #[tokio::test]
 async fn task_that_outlives_a_dropped_request_can_still_save() {
     let world = World::with("").await;
-    let session = Talk::begin(&world.layer(), visit_as(BOB)).await.abort();
+    let session = bob(&world.layer()).await.abort();
     session.insert("a", 1).unwrap();
     session.save().await.unwrap();
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""a":1"#)));
@@ -255,8 +254,7 @@ async fn change_made_by_a_task_while_the_response_is_being_saved_is_not_lost() {
 
 #[tokio::test]
 async fn handle_after_the_response_says_that_it_was_sent() {
-    let world = World::with(r#""a":1"#).await;
-    let talk = Talk::begin(&world.layer(), visit_as(BOB)).await;
+    let (world, talk) = World::visited(r#""a":1"#).await;
     let (session, sent) = talk.hold(empty(204));
     read(sent.await).await;
     world.calls();
@@ -370,7 +368,7 @@ async fn response_without_a_live_handle_is_the_handlers_own_body() {
     let response = app(&world.layer(), count).oneshot(visit_as(BOB)).await.unwrap();
     assert_eq!(format!("{:?}", response.body()), "SessionBody::Plain");
     let (_frames, streaming) = body::stream();
-    let talk = Talk::begin(&world.layer(), visit_as(BOB)).await;
+    let talk = bob(&world.layer()).await;
     let (_session, sent) = talk.hold(streaming);
     assert_eq!(format!("{:?}", sent.await.body()), "SessionBody::Guarded");
 }

@@ -27,7 +27,7 @@ struct Streaming {
 }
 
 async fn streaming(layer: &SessionLayer, response: (Frames, Response<Body>)) -> Streaming {
-    begun(Talk::begin(layer, visit_as(BOB)).await, response).await
+    begun(bob(layer).await, response).await
 }
 
 async fn begun(talk: Talk, (frames, response): (Frames, Response<Body>)) -> Streaming {
@@ -56,8 +56,7 @@ async fn session_changed_while_a_body_is_sent_is_saved_when_it_ends() {
 #[tokio::test]
 async fn end_of_a_body_waits_until_the_session_is_saved() {
     let world = World::with("").await;
-    let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());
-    let layer = world.layer().store(delayed_store.clone());
+    let (layer, delayed_store) = world.delayed(DelayedStore::before, Verb::Update);
     let Streaming { session, frames, response } = streaming(&layer, stream()).await;
     let mut body = response.into_body();
     session.insert("a", 1).unwrap();
@@ -87,8 +86,7 @@ async fn body_that_ended_is_not_asked_again() {
 #[tokio::test]
 async fn last_frame_of_a_known_length_is_held_back_until_the_session_is_saved() {
     let world = World::with("").await;
-    let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());
-    let layer = world.layer().store(delayed_store.clone());
+    let (layer, delayed_store) = world.delayed(DelayedStore::before, Verb::Update);
     let Streaming { session, frames, response } = streaming(&layer, sized(10)).await;
     let mut body = response.into_body();
     assert_eq!(body.size_hint().exact(), Some(10));
@@ -113,8 +111,7 @@ async fn length_of_the_header_counts_where_the_body_knows_none() {
     let world = World::with("").await;
     let (frames, mut response) = stream();
     response.headers_mut().insert(CONTENT_LENGTH, 10.into());
-    let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());
-    let layer = world.layer().store(delayed_store.clone());
+    let (layer, delayed_store) = world.delayed(DelayedStore::before, Verb::Update);
     let Streaming { session, frames, response } = streaming(&layer, (frames, response)).await;
     assert_eq!(response.headers()[CONTENT_LENGTH], "10");
     let mut body = response.into_body();
@@ -162,7 +159,7 @@ async fn body_that_gives_less_than_it_said_is_saved_at_its_end() {
 async fn trailers_come_behind_the_last_byte() {
     let world = World::with("").await;
     for (frames, response) in [stream(), sized(1)] {
-        let talk = Talk::begin(&world.layer(), visit_as(BOB)).await;
+        let talk = bob(&world.layer()).await;
         let Streaming { session, frames, response } = begun(talk, (frames, response)).await;
         session.insert("a", 1).unwrap();
         frames.data("x");
@@ -208,8 +205,7 @@ async fn body_that_breaks_off_saves_nothing_more() {
 
 #[tokio::test]
 async fn session_unchanged_while_it_is_sent_is_not_saved_again() {
-    let world = World::with(r#""n":1"#).await;
-    let talk = Talk::begin(&world.layer(), visit_as(BOB)).await;
+    let (world, talk) = World::visited(r#""n":1"#).await;
     talk.session.insert("n", 2).unwrap();
     let Streaming { session, frames, response } = begun(talk, stream()).await;
     assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update]);
@@ -222,8 +218,7 @@ async fn session_unchanged_while_it_is_sent_is_not_saved_again() {
 
 #[tokio::test]
 async fn change_before_and_change_while_it_is_sent_are_two_saves() {
-    let world = World::new();
-    let talk = Talk::begin(&world.layer(), visit()).await;
+    let (world, talk) = World::first_visit().await;
     talk.session.insert("a", 1).unwrap();
     let Streaming { session, frames, response } = begun(talk, stream()).await;
     assert!(response.headers().contains_key("set-cookie"));
@@ -260,8 +255,7 @@ async fn explicit_save_while_it_is_sent_is_enough() {
 #[tokio::test]
 async fn new_session_changed_only_while_it_is_sent_is_not_stored_and_logs_a_warning() {
     let log = Log::start();
-    let world = World::new();
-    let talk = Talk::begin(&world.layer(), visit()).await;
+    let (world, talk) = World::first_visit().await;
     log.warnings();
     let Streaming { session, frames, response } = begun(talk, stream()).await;
     session.insert("a", 1).unwrap();
@@ -275,11 +269,10 @@ async fn new_session_changed_only_while_it_is_sent_is_not_stored_and_logs_a_warn
 
 #[tokio::test]
 async fn stored_session_that_is_changed_while_it_is_sent_is_no_reason_for_a_warning() {
-    let world = World::new();
-    world.keep(BOB, &record(MINUTE, "")).await;
+    let world = World::holding(&record(MINUTE, "")).await;
     let layer = world.minute();
     let log = Log::start();
-    let talk = Talk::begin(&layer, visit_as(BOB)).await;
+    let talk = bob(&layer).await;
     log.warnings();
     let Streaming { session, frames, response } = begun(talk, stream()).await;
     session.insert("a", 1).unwrap();
@@ -325,9 +318,8 @@ async fn logout_while_it_is_sent_ends_the_record() {
 async fn logout_elsewhere_while_it_is_sent_is_final() {
     let world = World::with(r#""n":1"#).await;
     let Streaming { session, frames, response } = streaming(&world.layer(), stream()).await;
-    let logout = Talk::begin(&world.layer(), visit_as(BOB)).await;
-    logout.session.destroy().await.unwrap();
-    logout.end().await;
+    let logout = bob(&world.layer()).await;
+    logout.destroy().await;
     session.insert("n", 2).unwrap();
     drop(frames);
     assert_eq!(read(response).await.status, StatusCode::OK);
@@ -336,8 +328,7 @@ async fn logout_elsewhere_while_it_is_sent_is_final() {
 
 #[tokio::test]
 async fn regenerating_while_it_is_sent_leaves_no_unreachable_record() {
-    let world = World::new();
-    let talk = Talk::begin(&world.layer(), visit()).await;
+    let (world, talk) = World::first_visit().await;
     talk.session.insert("a", 1).unwrap();
     let Streaming { session, frames, response } = begun(talk, stream()).await;
     session.regenerate().await.unwrap();
@@ -349,8 +340,7 @@ async fn regenerating_while_it_is_sent_leaves_no_unreachable_record() {
 
 #[tokio::test]
 async fn touch_while_it_is_sent_reaches_the_store_immediately() {
-    let world = World::new();
-    world.keep(BOB, &record(MINUTE, "")).await;
+    let world = World::holding(&record(MINUTE, "")).await;
     let Streaming { session, frames, response } = streaming(&world.minute(), stream()).await;
     world.calls();
     for _ in 0..3 {
@@ -419,13 +409,24 @@ async fn without_departure_15_the_session_is_saved_at_the_end_of_the_body() {
 
 // On real connections.
 
-/// Serves an application of axum's on loopback.
+/// Serves an application of axum's on loopback, and asks it: returns the session of its handler, and the body
+/// that it sends.
 #[cfg(feature = "axum")]
-async fn serve(app: axum::Router) -> TcpStream {
+async fn served(layer: SessionLayer, length: Option<u64>) -> (TcpStream, Session, Frames) {
+    let (hand, mut handed) = tokio::sync::mpsc::unbounded_channel();
+    let handler = async move |session: Session| {
+        let (frames, mut response) = stream();
+        response.headers_mut().extend(length.map(|length| (CONTENT_LENGTH, length.into())));
+        hand.send((session, frames)).unwrap();
+        response.map(axum::body::Body::new)
+    };
+    let app = axum::Router::new().route("/", axum::routing::get(handler)).layer(layer);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let mut connection = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     tokio::spawn(async move { axum::serve(listener, app).await });
-    TcpStream::connect(address).await.unwrap()
+    ask(&mut connection, BOB).await;
+    let (session, frames) = handed.recv().await.unwrap();
+    (connection, session, frames)
 }
 
 /// Serves an application of hyper's, without axum, on loopback.
@@ -482,16 +483,7 @@ async fn read_rest(connection: &mut TcpStream) -> String {
 #[tokio::test]
 async fn events_are_sent_over_axum_and_what_changes_meanwhile_is_saved_at_the_end() {
     let world = World::with(r#""n":1"#).await;
-    let (hand, mut handed) = tokio::sync::mpsc::unbounded_channel();
-    let handler = async move |session: Session| {
-        let (frames, response) = stream();
-        hand.send((session, frames)).unwrap();
-        response.map(axum::body::Body::new)
-    };
-    let app = axum::Router::new().route("/", axum::routing::get(handler)).layer(world.layer());
-    let mut connection = serve(app).await;
-    ask(&mut connection, BOB).await;
-    let (session, frames) = handed.recv().await.unwrap();
+    let (mut connection, session, frames) = served(world.layer(), None).await;
     frames.data("data: one\n\n");
     let head = read_until(&mut connection, "data: one\n\n").await;
     assert!(head.contains("transfer-encoding: chunked"), "{head}");
@@ -509,19 +501,8 @@ async fn events_are_sent_over_axum_and_what_changes_meanwhile_is_saved_at_the_en
 #[tokio::test]
 async fn body_of_known_length_over_axum_is_there_to_the_last_byte_only_when_it_is_saved() {
     let world = World::with("").await;
-    let delayed_store = DelayedStore::before(Verb::Update, world.store.clone());
-    let layer = world.layer().store(delayed_store.clone());
-    let (hand, mut handed) = tokio::sync::mpsc::unbounded_channel();
-    let handler = async move |session: Session| {
-        let (frames, mut response) = stream();
-        response.headers_mut().insert(CONTENT_LENGTH, 10.into());
-        hand.send((session, frames)).unwrap();
-        response.map(axum::body::Body::new)
-    };
-    let app = axum::Router::new().route("/", axum::routing::get(handler)).layer(layer);
-    let mut connection = serve(app).await;
-    ask(&mut connection, BOB).await;
-    let (session, frames) = handed.recv().await.unwrap();
+    let (layer, delayed_store) = world.delayed(DelayedStore::before, Verb::Update);
+    let (mut connection, session, frames) = served(layer, Some(10)).await;
     frames.data("hello");
     let head = read_until(&mut connection, "hello").await;
     assert!(head.contains("content-length: 10\r\n"), "{head}");

@@ -56,8 +56,7 @@ async fn handle_saves_explicitly_after_an_upgrade_and_never_by_itself() {
 
 #[tokio::test]
 async fn upgraded_connection_keeps_its_session_alive_by_touching() {
-    let world = World::new();
-    world.keep(BOB, &record(MINUTE, "")).await;
+    let world = World::holding(&record(MINUTE, "")).await;
     let session = upgraded(&world.minute(), visit_as(BOB), switching()).await;
     world.calls();
     for _ in 0..3 {
@@ -72,9 +71,8 @@ async fn upgraded_connection_keeps_its_session_alive_by_touching() {
 async fn upgraded_connection_sees_the_logout() {
     let world = World::with("").await;
     let session = upgraded(&world.layer(), visit_as(BOB), switching()).await;
-    let logout = Talk::begin(&world.layer(), visit_as(BOB)).await;
-    logout.session.destroy().await.unwrap();
-    logout.end().await;
+    let logout = bob(&world.layer()).await;
+    logout.destroy().await;
     let error = session.touch().await.unwrap_err();
     assert_eq!(error.kind(), express_session::ErrorKind::Ended);
     assert_eq!(world.kept(BOB).await, None);

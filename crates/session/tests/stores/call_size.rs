@@ -23,34 +23,16 @@ fn assert_small(store: &impl Store) {
 }
 
 #[test]
-fn call_of_the_memory_store_is_small() {
+fn call_of_every_store_is_small() {
+    use express_session::store;
+
     assert_small(&express_session::MemoryStore::new());
-}
-
-#[cfg(feature = "redis")]
-#[test]
-fn call_of_the_redis_store_is_small() {
-    use express_session::store::redis::RedisStore;
-    assert_small(&RedisStore::new("redis://127.0.0.1").unwrap());
-}
-
-#[cfg(feature = "postgres")]
-#[test]
-fn call_of_the_postgres_store_is_small() {
-    use express_session::store::postgres::PostgresStore;
-    assert_small(&PostgresStore::new("postgres://127.0.0.1").unwrap());
-}
-
-#[cfg(feature = "mysql")]
-#[test]
-fn call_of_the_mysql_store_is_small() {
-    use express_session::store::mysql::MySqlStore;
-    assert_small(&MySqlStore::new("mysql://127.0.0.1/app").unwrap());
-}
-
-#[cfg(feature = "memcached")]
-#[test]
-fn call_of_the_memcached_store_is_small() {
-    use express_session::store::memcached::MemcachedStore;
-    assert_small(&MemcachedStore::new("memcached://127.0.0.1").unwrap());
+    #[cfg(feature = "redis")]
+    assert_small(&store::redis::RedisStore::new("redis://127.0.0.1").unwrap());
+    #[cfg(feature = "postgres")]
+    assert_small(&store::postgres::PostgresStore::new("postgres://127.0.0.1").unwrap());
+    #[cfg(feature = "mysql")]
+    assert_small(&store::mysql::MySqlStore::new("mysql://127.0.0.1/app").unwrap());
+    #[cfg(feature = "memcached")]
+    assert_small(&store::memcached::MemcachedStore::new("memcached://127.0.0.1").unwrap());
 }

@@ -22,7 +22,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::on_tokio;
 use crate::support::body::Broken;
 use crate::support::{Body, SECRET, raw, text};
 use bytes::Bytes;
@@ -578,11 +577,9 @@ fn drops(unless_told: u64) -> u64 {
     }
 }
 
-#[test]
-fn memory_store_survives_drops_at_any_await_point() {
-    on_tokio(async {
-        Harness::new(MemoryStore::new(), true).run(drops(500)).await;
-    });
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_store_survives_drops_at_any_await_point() {
+    Harness::new(MemoryStore::new(), true).run(drops(500)).await;
 }
 
 #[cfg(feature = "redis")]
@@ -609,17 +606,15 @@ mod redis {
         (clients.lines().count() - 1, received.unwrap().trim().parse::<u64>().unwrap())
     }
 
-    #[test]
-    fn redis_survives_drops_at_any_await_point() {
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn redis_survives_drops_at_any_await_point() {
         let Some(server) = servers::redis() else { return };
-        on_tokio(async {
-            let store = store(&server).await;
-            let (_, before) = connections(&server).await;
-            Harness::new(store.clone(), false).run(drops(8_000)).await;
-            // A call that is dropped costs no connection: there is the one it began with.
-            assert_eq!(connections(&server).await, (1, before + 1));
-            drop(store);
-        });
+        let store = store(&server).await;
+        let (_, before) = connections(&server).await;
+        Harness::new(store.clone(), false).run(drops(8_000)).await;
+        // A call that is dropped costs no connection: there is the one it began with.
+        assert_eq!(connections(&server).await, (1, before + 1));
+        drop(store);
     }
 }
 
@@ -634,25 +629,23 @@ mod postgres {
     /// So few that one which is stuck is missed.
     const CONNECTIONS: usize = 3;
 
-    #[test]
-    fn postgres_survives_drops_at_any_await_point() {
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn postgres_survives_drops_at_any_await_point() {
         let Some(server) = servers::shared_postgres() else { return };
-        on_tokio(async {
-            let store = PostgresStore::new(&server.url()).unwrap();
-            let store = store.create_table_if_missing(true).max_connections(CONNECTIONS);
-            let store = store.timeout(STUCK);
-            Harness::new(store.clone(), false).run(drops(5_000)).await;
+        let store = PostgresStore::new(&server.url()).unwrap();
+        let store = store.create_table_if_missing(true).max_connections(CONNECTIONS);
+        let store = store.timeout(STUCK);
+        Harness::new(store.clone(), false).run(drops(5_000)).await;
 
-            let (client, connection) = connect(&server.url(), NoTls).await.unwrap();
-            tokio::spawn(connection);
-            let others = "SELECT count(*) FILTER (WHERE state <> 'idle'), count(*) \
-                FROM pg_stat_activity \
-                WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
-            let row = client.query_one(others, &[]).await.unwrap();
-            let (busy, all): (i64, i64) = (row.get(0), row.get(1));
-            assert!(busy == 0 && all <= CONNECTIONS as i64, "{busy} busy of {all}");
-            drop(store);
-        });
+        let (client, connection) = connect(&server.url(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let others = "SELECT count(*) FILTER (WHERE state <> 'idle'), count(*) \
+            FROM pg_stat_activity \
+            WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        let row = client.query_one(others, &[]).await.unwrap();
+        let (busy, all): (i64, i64) = (row.get(0), row.get(1));
+        assert!(busy == 0 && all <= CONNECTIONS as i64, "{busy} busy of {all}");
+        drop(store);
     }
 }
 
@@ -663,36 +656,30 @@ mod mysql {
 
     use super::*;
 
-    #[test]
-    fn mysql_survives_drops_at_any_await_point() {
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn mysql_survives_drops_at_any_await_point() {
         let Some(server) = servers::shared_mariadb() else { return };
-        on_tokio(async {
-            let store = MySqlStore::new(&server.url()).unwrap().connection_limit(3);
-            Harness::new(store.timeout(STUCK), false).run(drops(1_000)).await;
-        });
+        let store = MySqlStore::new(&server.url()).unwrap().connection_limit(3);
+        Harness::new(store.timeout(STUCK), false).run(drops(1_000)).await;
     }
 }
 
 #[cfg(feature = "sqlite")]
-#[test]
-fn sqlite_survives_drops_at_any_await_point() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_survives_drops_at_any_await_point() {
     use express_session::store::sqlite::SqliteStore;
 
     let folder = crate::local::Folder::new();
-    on_tokio(async {
-        let store = SqliteStore::new(folder.fresh()).timeout(STUCK);
-        Harness::new(store, false).run(drops(2_500)).await;
-    });
+    let store = SqliteStore::new(folder.fresh()).timeout(STUCK);
+    Harness::new(store, false).run(drops(2_500)).await;
 }
 
 #[cfg(feature = "file")]
-#[test]
-fn file_store_survives_drops_at_any_await_point() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn file_store_survives_drops_at_any_await_point() {
     use express_session::store::file::FileStore;
 
     let folder = crate::local::Folder::new();
-    on_tokio(async {
-        let store = FileStore::new(folder.fresh()).fsync(false).timeout(STUCK);
-        Harness::new(store, false).run(drops(1_000)).await;
-    });
+    let store = FileStore::new(folder.fresh()).fsync(false).timeout(STUCK);
+    Harness::new(store, false).run(drops(1_000)).await;
 }

@@ -20,7 +20,6 @@ mod local;
 #[cfg(feature = "memcached")]
 mod memcached;
 mod memory;
-mod model;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]

@@ -1,15 +1,17 @@
-//! The memory store obeys every law of a store.
+//! The memory store obeys every law of a store, and does what the plain model does.
 
 use express_session::MemoryStore;
-use express_session_testkit::{Subject, Task, admin_laws, lock_laws, on_threads, store_laws};
+use express_session_testkit::{
+    Subject, Task, admin_laws, admin_model_laws, lock_laws, on_threads, store_laws,
+};
 
-struct Memory;
+struct Memory(fn(MemoryStore) -> MemoryStore);
 
 impl Subject for Memory {
     type Store = MemoryStore;
 
     async fn store(&self) -> MemoryStore {
-        MemoryStore::new()
+        (self.0)(MemoryStore::new())
     }
 
     async fn parallel(&self, tasks: Vec<Task>) {
@@ -17,29 +19,19 @@ impl Subject for Memory {
     }
 }
 
-store_laws!(Memory);
-lock_laws!(Memory);
-admin_laws!(Memory);
+store_laws!(Memory(|store| store));
+lock_laws!(Memory(|store| store));
+admin_laws!(Memory(|store| store));
+admin_model_laws!(Memory(|store| store));
 
 /// With caps that nothing reaches: other parts of the store, the same laws.
 mod capped {
     use super::*;
 
-    struct Capped;
+    const CAPPED: Memory = Memory(|store| store.max_sessions(50_000).max_bytes(256 << 20));
 
-    impl Subject for Capped {
-        type Store = MemoryStore;
-
-        async fn store(&self) -> MemoryStore {
-            MemoryStore::new().max_sessions(50_000).max_bytes(256 << 20)
-        }
-
-        async fn parallel(&self, tasks: Vec<Task>) {
-            on_threads(tasks).await;
-        }
-    }
-
-    store_laws!(Capped);
-    lock_laws!(Capped);
-    admin_laws!(Capped);
+    store_laws!(CAPPED);
+    lock_laws!(CAPPED);
+    admin_laws!(CAPPED);
+    admin_model_laws!(CAPPED);
 }

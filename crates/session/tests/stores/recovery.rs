@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use crate::on_tokio;
 use express_session::store::{Error, ErrorKind, Store};
 use express_session::{SessionId, Timestamp};
 use express_session_testkit::Proxy;
@@ -118,62 +117,54 @@ async fn suffer<S: Store + Clone>(within: impl Fn(Duration) -> S, most: u64, sit
 }
 
 #[cfg(feature = "redis")]
-#[test]
-fn redis_that_is_out_meets_no_herd() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_that_is_out_meets_no_herd() {
     use express_session::store::redis::RedisStore;
 
     let Some(server) = express_session_testkit::servers::redis() else { return };
-    on_tokio(async {
-        let proxy = proxy(server.port());
-        let store = RedisStore::new(&format!("redis://{}", proxy.address())).unwrap();
-        let site = Site { proxy, kill: &|| server.kill(), restart: &|| server.restart() };
-        suffer(|timeout| store.clone().timeout(timeout), 1, site).await;
-    });
+    let proxy = proxy(server.port());
+    let store = RedisStore::new(&format!("redis://{}", proxy.address())).unwrap();
+    let site = Site { proxy, kill: &|| server.kill(), restart: &|| server.restart() };
+    suffer(|timeout| store.clone().timeout(timeout), 1, site).await;
 }
 
 #[cfg(feature = "postgres")]
-#[test]
-fn postgres_that_is_out_meets_no_herd() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_that_is_out_meets_no_herd() {
     use express_session::store::postgres::PostgresStore;
 
     let Some(server) = express_session_testkit::servers::postgres() else { return };
-    on_tokio(async {
-        let proxy = proxy(server.port());
-        let url = format!("postgres://postgres@{}/postgres", proxy.address());
-        let store = PostgresStore::new(&url).unwrap().create_table_if_missing(true);
-        let store = store.max_connections(CONNECTIONS as usize);
-        let site = Site { proxy, kill: &|| server.kill(), restart: &|| server.restart() };
-        suffer(|timeout| store.clone().timeout(timeout), CONNECTIONS, site).await;
-    });
+    let proxy = proxy(server.port());
+    let url = format!("postgres://postgres@{}/postgres", proxy.address());
+    let store = PostgresStore::new(&url).unwrap().create_table_if_missing(true);
+    let store = store.max_connections(CONNECTIONS as usize);
+    let site = Site { proxy, kill: &|| server.kill(), restart: &|| server.restart() };
+    suffer(|timeout| store.clone().timeout(timeout), CONNECTIONS, site).await;
 }
 
 #[cfg(feature = "mysql")]
-#[test]
-fn mysql_that_is_out_meets_no_herd() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mysql_that_is_out_meets_no_herd() {
     use express_session::store::mysql::MySqlStore;
 
     let Some(server) = express_session_testkit::servers::mariadb() else { return };
-    on_tokio(async {
-        let proxy = proxy(server.port());
-        let url = server.url().replace(&server.port().to_string(), &proxy.port().to_string());
-        let store = MySqlStore::new(&url).unwrap();
-        let store = store.connection_limit(CONNECTIONS as usize);
-        let site = Site { proxy, kill: &|| server.kill(), restart: &|| server.restart() };
-        suffer(|timeout| store.clone().timeout(timeout), CONNECTIONS, site).await;
-    });
+    let proxy = proxy(server.port());
+    let url = server.url().replace(&server.port().to_string(), &proxy.port().to_string());
+    let store = MySqlStore::new(&url).unwrap();
+    let store = store.connection_limit(CONNECTIONS as usize);
+    let site = Site { proxy, kill: &|| server.kill(), restart: &|| server.restart() };
+    suffer(|timeout| store.clone().timeout(timeout), CONNECTIONS, site).await;
 }
 
 #[cfg(feature = "memcached")]
-#[test]
-fn memcached_that_is_out_meets_no_herd() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memcached_that_is_out_meets_no_herd() {
     use express_session::store::memcached::MemcachedStore;
 
     let Some(server) = express_session_testkit::servers::memcached() else { return };
-    on_tokio(async {
-        let proxy = proxy(server.port());
-        let store = MemcachedStore::new(&format!("memcached://{}", proxy.address())).unwrap();
-        let store = store.max_connections(CONNECTIONS as usize);
-        let site = Site { proxy, kill: &|| server.kill(), restart: &|| server.restart() };
-        suffer(|timeout| store.clone().timeout(timeout), CONNECTIONS, site).await;
-    });
+    let proxy = proxy(server.port());
+    let store = MemcachedStore::new(&format!("memcached://{}", proxy.address())).unwrap();
+    let store = store.max_connections(CONNECTIONS as usize);
+    let site = Site { proxy, kill: &|| server.kill(), restart: &|| server.restart() };
+    suffer(|timeout| store.clone().timeout(timeout), CONNECTIONS, site).await;
 }

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use express_session::store::AnyStore;
+use express_session::store::{AnyStore, Store};
 use express_session::{Cookie, Error, MemoryStore, Session, SessionLayer};
 use express_session_testkit::Spy;
 use http::header::{COOKIE, SET_COOKIE};
@@ -140,53 +140,31 @@ fn every_store_has_its_row() {
 #[tokio::test]
 async fn memory() {
     let store = MemoryStore::new();
+    assert_eq!(calls(store.clone(), hour()).await, documented("memory"));
+    assert_eq!(calls(store, Cookie::new()).await, documented("memory"));
+}
+
+/// Counts the calls of a store that is reached without a wire.
+async fn calls<S: Store + Clone>(store: S, cookie: Cookie) -> Trips {
     let spy = Spy::new(store.clone());
     let count = || spy.verbs().len() as u64;
     let bench =
         Bench { ours: AnyStore::new(spy.clone()), other: AnyStore::new(store), count: &count };
-    assert_eq!(bench.trips(hour()).await, documented("memory"));
-    assert_eq!(bench.trips(Cookie::new()).await, documented("memory"));
+    bench.trips(cookie).await
 }
 
 #[cfg(any(feature = "sqlite", feature = "file"))]
 mod embedded {
-    use express_session::store::Store;
-
     use super::*;
-
-    struct Folder(std::path::PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let name = format!("express-session-trips-{name}-{}", std::process::id());
-            let path = std::env::temp_dir().join(name);
-            std::fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            // A folder that stays is no failure of what is tested.
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
-
-    async fn calls<S: Store + Clone>(store: S, cookie: Cookie) -> Trips {
-        let spy = Spy::new(store.clone());
-        let count = || spy.verbs().len() as u64;
-        let bench =
-            Bench { ours: AnyStore::new(spy.clone()), other: AnyStore::new(store), count: &count };
-        bench.trips(cookie).await
-    }
+    use crate::local::Folder;
 
     #[cfg(feature = "sqlite")]
     #[tokio::test]
     async fn sqlite() {
         use express_session::store::sqlite::{Dialect, SqliteStore};
 
-        let folder = Folder::new("sqlite");
-        let store = SqliteStore::new(folder.0.join("sessions.db"));
+        let folder = Folder::new();
+        let store = SqliteStore::new(folder.path().join("sessions.db"));
         assert_eq!(calls(store.clone(), hour()).await, documented("sqlite"));
         let by_browser = documented("sqlite, cookie without max_age");
         assert_eq!(calls(store, Cookie::new()).await, by_browser);
@@ -201,8 +179,8 @@ mod embedded {
     async fn file() {
         use express_session::store::file::FileStore;
 
-        let folder = Folder::new("file");
-        let store = FileStore::new(&folder.0);
+        let folder = Folder::new();
+        let store = FileStore::new(folder.path());
         assert_eq!(calls(store.clone(), hour()).await, documented("file"));
         assert_eq!(calls(store, Cookie::new()).await, documented("file"));
     }
@@ -210,7 +188,6 @@ mod embedded {
 
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "memcached"))]
 mod servers {
-    use express_session::store::Store;
     use express_session_testkit::{Proxy, servers};
 
     use super::*;

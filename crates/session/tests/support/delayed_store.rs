@@ -9,7 +9,7 @@ use express_session::store::{
     Revision, Store, Touch, Touched, Updated,
 };
 use express_session::{SessionId, Timestamp};
-use express_session_testkit::Verb;
+use express_session_testkit::{Call, Verb};
 use tokio::sync::Semaphore;
 
 /// Where a call of one kind gets stuck.
@@ -84,85 +84,19 @@ impl<S: Store> DelayedStore<S> {
 
     async fn around<T>(
         &self,
-        verb: Verb,
-        call: impl Future<Output = Result<T, Error>>,
+        call: Call,
+        answer: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
+        let verb = call.verb();
         self.meet(verb, Stage::Before).await?;
         self.meet(verb, Stage::Slow).await?;
-        let done = call.await;
+        let done = answer.await;
         self.meet(verb, Stage::After).await?;
         self.meet(verb, Stage::Lost).await?;
         done
     }
 }
 
-impl<S: Store> Store for DelayedStore<S> {
-    async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
-        self.around(Verb::Load, self.store.load(id, now)).await
-    }
-
-    async fn create(
-        &self,
-        id: &SessionId,
-        record: &Record,
-        now: Timestamp,
-    ) -> Result<Created, Error> {
-        self.around(Verb::Create, self.store.create(id, record, now)).await
-    }
-
-    async fn update(
-        &self,
-        id: &SessionId,
-        record: &Record,
-        expected: Revision,
-        now: Timestamp,
-    ) -> Result<Updated, Error> {
-        self.around(Verb::Update, self.store.update(id, record, expected, now)).await
-    }
-
-    async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
-        self.around(Verb::Touch, self.store.touch(id, touch, now)).await
-    }
-
-    async fn load_and_touch(
-        &self,
-        id: &SessionId,
-        now: Timestamp,
-    ) -> Result<Option<LoadedAndTouched>, Error> {
-        self.around(Verb::LoadAndTouch, self.store.load_and_touch(id, now)).await
-    }
-
-    async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
-        self.around(Verb::Destroy, self.store.destroy(id)).await
-    }
-
-    async fn lock(
-        &self,
-        id: &SessionId,
-        holder: LockToken,
-        lease: Duration,
-        now: Timestamp,
-    ) -> Result<LockOutcome, Error> {
-        self.around(Verb::Lock, self.store.lock(id, holder, lease, now)).await
-    }
-
-    async fn update_locked(
-        &self,
-        id: &SessionId,
-        record: &Record,
-        expected: Revision,
-        holder: LockToken,
-        now: Timestamp,
-    ) -> Result<Fenced, Error> {
-        let call = self.store.update_locked(id, record, expected, holder, now);
-        self.around(Verb::UpdateLocked, call).await
-    }
-
-    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
-        self.around(Verb::Unlock, self.store.unlock(id, holder)).await
-    }
-
-    fn supports_touch(&self) -> bool {
-        self.store.supports_touch()
-    }
+express_session_testkit::__wrap_store! {
+    (S: Store) DelayedStore<S>, |this| &this.store, [records renewal locks]
 }

@@ -73,9 +73,35 @@ impl World {
 
     /// A world with one stored session, [`BOB`]'s.
     pub(crate) async fn with(members: &str) -> Self {
+        Self::holding(&record(PLAIN, members)).await
+    }
+
+    /// A world with one stored session, [`BOB`]'s, of this text.
+    pub(crate) async fn holding(text: &str) -> Self {
         let world = Self::new();
-        world.keep(BOB, &record(PLAIN, members)).await;
+        world.keep(BOB, text).await;
         world
+    }
+
+    /// A world with one stored session, and a request of [`BOB`]'s.
+    pub(crate) async fn visited(members: &str) -> (Self, Talk) {
+        let world = Self::with(members).await;
+        let talk = bob(&world.layer()).await;
+        (world, talk)
+    }
+
+    /// The same with two requests that overlap.
+    pub(crate) async fn visited_twice(members: &str) -> (Self, Talk, Talk) {
+        let (world, one) = Self::visited(members).await;
+        let two = bob(&world.layer()).await;
+        (world, one, two)
+    }
+
+    /// An empty world, and a request without a cookie.
+    pub(crate) async fn first_visit() -> (Self, Talk) {
+        let world = Self::new();
+        let talk = Talk::begin(&world.layer(), visit()).await;
+        (world, talk)
     }
 
     /// A layer over the spied store, with the clock and the ids of this world.
@@ -98,6 +124,12 @@ impl World {
     /// The same with a cookie of one minute.
     pub(crate) fn minute(&self) -> SessionLayer {
         self.layer().cookie(Cookie::new().max_age(Duration::from_secs(60)))
+    }
+
+    /// A layer over a store that delays the calls of one kind.
+    pub(crate) fn delayed(&self, stage: Delay, verb: Verb) -> (SessionLayer, Delayed) {
+        let store = stage(verb, self.store.clone());
+        (self.layer().store(store.clone()), store)
     }
 
     /// Puts a record into the store, past the spy.
@@ -125,6 +157,11 @@ impl World {
         self.store.take_calls().iter().map(Call::verb).collect()
     }
 }
+
+type Delayed = delayed_store::DelayedStore<Spy<MemoryStore>>;
+
+/// Where a call is delayed.
+pub(crate) type Delay = fn(Verb, Spy<MemoryStore>) -> Delayed;
 
 /// Writes a call down: what was done, for whom, and with which text.
 fn call(call: &Call) -> String {
@@ -155,6 +192,11 @@ pub(crate) fn signed(id: &str) -> String {
     signed_with(id, SECRET)
 }
 
+/// The pair of name and value that a browser sends for an id.
+pub(crate) fn sid(id: &str) -> String {
+    format!("connect.sid={}", signed(id))
+}
+
 pub(crate) fn signed_with(id: &str, secret: &str) -> String {
     let keyring = Keyring::new([secret]).unwrap();
     let token = signing::sign(&SessionId::new(id).unwrap(), &keyring);
@@ -168,7 +210,7 @@ pub(crate) fn visit() -> Request<()> {
 
 /// A request for `/` with the cookie of an id.
 pub(crate) fn visit_as(id: &str) -> Request<()> {
-    visit_with(&format!("connect.sid={}", signed(id)))
+    visit_with(&sid(id))
 }
 
 /// A request for `/` with this `Cookie` header.
@@ -303,6 +345,11 @@ impl Answer {
     }
 }
 
+/// A request of [`BOB`]'s, up to where its handler has the session.
+pub(crate) async fn bob(layer: &SessionLayer) -> Talk {
+    Talk::begin(layer, visit_as(BOB)).await
+}
+
 /// Reads a response to its end.
 pub(crate) async fn read<B>(response: Response<B>) -> Answer
 where
@@ -364,6 +411,12 @@ impl Talk {
     /// Lets the handler answer `ok`, and reads the response to its end.
     pub(crate) async fn end(self) -> Answer {
         self.end_with(text("ok")).await
+    }
+
+    /// Destroys the session, as a logout does, and ends.
+    pub(crate) async fn destroy(self) {
+        self.session.destroy().await.unwrap();
+        self.end().await;
     }
 
     /// Lets the handler answer, and reads the response to its end.

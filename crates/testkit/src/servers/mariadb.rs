@@ -23,29 +23,9 @@ impl MariaDb {
     pub fn url(&self) -> String {
         format!("mysql://root@127.0.0.1:{}/test", self.port())
     }
-
-    /// Returns the port that it listens on.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.0.port()
-    }
-
-    /// Returns the number of its process, unless it was killed.
-    #[must_use]
-    pub fn process(&self) -> Option<u32> {
-        self.0.process()
-    }
-
-    /// Kills it immediately, as a crash would.
-    pub fn kill(&self) {
-        self.0.kill();
-    }
-
-    /// Starts it again at the same port with its data.
-    pub fn restart(&self) {
-        self.0.restart();
-    }
 }
+
+process_of!(MariaDb, 0, "Starts it again at the same port with its data.");
 
 fn launch([mariadbd, install]: &[PathBuf; 2], folder: &Path, port: u16) -> Result<Launch, String> {
     let mut command = user::without_root(folder, &["mysql", "nobody"])?;

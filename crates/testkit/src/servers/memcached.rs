@@ -27,29 +27,9 @@ impl Memcached {
     pub fn url(&self) -> String {
         format!("memcached://{}", self.address())
     }
-
-    /// Returns the port that it listens on.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.0.port()
-    }
-
-    /// Returns the number of its process, unless it was killed.
-    #[must_use]
-    pub fn process(&self) -> Option<u32> {
-        self.0.process()
-    }
-
-    /// Kills it immediately, as a crash would.
-    pub fn kill(&self) {
-        self.0.kill();
-    }
-
-    /// Starts it again at the same port, empty.
-    pub fn restart(&self) {
-        self.0.restart();
-    }
 }
+
+process_of!(Memcached, 0, "Starts it again at the same port, empty.");
 
 fn launch(program: &Path, port: u16) -> Launch {
     // The user counts only where root starts it, and then it demands one.

@@ -33,6 +33,35 @@
 //!
 //! All that start a server panic where it is installed and does not come up, with the end of its log.
 
+/// Gives a server what every [`launch::Server`] has.
+macro_rules! process_of {
+    ($server:ident, $inner:tt, $again:literal) => {
+        impl $server {
+            /// Returns the port that it listens on.
+            #[must_use]
+            pub fn port(&self) -> u16 {
+                self.$inner.port()
+            }
+
+            /// Returns the number of its first process, unless it was killed.
+            #[must_use]
+            pub fn process(&self) -> Option<u32> {
+                self.$inner.process()
+            }
+
+            /// Kills it immediately, as a crash would.
+            pub fn kill(&self) {
+                self.$inner.kill();
+            }
+
+            #[doc = $again]
+            pub fn restart(&self) {
+                self.$inner.restart();
+            }
+        }
+    };
+}
+
 mod launch;
 mod mariadb;
 mod memcached;
@@ -82,37 +111,27 @@ pub fn left_out(what: &str, why: &str) {
     eprintln!("left out: {what} ({why})");
 }
 
-/// Returns this process's Redis, started at the first call.
-#[must_use]
-pub fn shared_redis() -> Option<&'static Redis> {
-    static SHARED: OnceLock<Option<Redis>> = OnceLock::new();
-    SHARED.get_or_init(redis).as_ref()
+/// Makes a function that returns this process's server of one kind, started at the first call.
+macro_rules! shared {
+    ($($(#[$doc:meta])* $shared:ident: $start:ident -> $server:ident;)*) => {$(
+        $(#[$doc])*
+        #[must_use]
+        pub fn $shared() -> Option<&'static $server> {
+            static SHARED: OnceLock<Option<$server>> = OnceLock::new();
+            SHARED.get_or_init($start).as_ref()
+        }
+    )*};
 }
 
-/// Returns this process's Redis cluster, started at the first call.
-#[must_use]
-pub fn shared_redis_cluster() -> Option<&'static RedisCluster> {
-    static SHARED: OnceLock<Option<RedisCluster>> = OnceLock::new();
-    SHARED.get_or_init(redis_cluster).as_ref()
-}
-
-/// Returns this process's PostgreSQL, started at the first call.
-#[must_use]
-pub fn shared_postgres() -> Option<&'static Postgres> {
-    static SHARED: OnceLock<Option<Postgres>> = OnceLock::new();
-    SHARED.get_or_init(postgres).as_ref()
-}
-
-/// Returns this process's MariaDB, started at the first call.
-#[must_use]
-pub fn shared_mariadb() -> Option<&'static MariaDb> {
-    static SHARED: OnceLock<Option<MariaDb>> = OnceLock::new();
-    SHARED.get_or_init(mariadb).as_ref()
-}
-
-/// Returns this process's Memcached, started at the first call.
-#[must_use]
-pub fn shared_memcached() -> Option<&'static Memcached> {
-    static SHARED: OnceLock<Option<Memcached>> = OnceLock::new();
-    SHARED.get_or_init(memcached).as_ref()
+shared! {
+    /// Returns this process's Redis, started at the first call.
+    shared_redis: redis -> Redis;
+    /// Returns this process's Redis cluster, started at the first call.
+    shared_redis_cluster: redis_cluster -> RedisCluster;
+    /// Returns this process's PostgreSQL, started at the first call.
+    shared_postgres: postgres -> Postgres;
+    /// Returns this process's MariaDB, started at the first call.
+    shared_mariadb: mariadb -> MariaDb;
+    /// Returns this process's Memcached, started at the first call.
+    shared_memcached: memcached -> Memcached;
 }

@@ -27,29 +27,9 @@ impl Postgres {
     pub fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port())
     }
-
-    /// Returns the port that it listens on.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.0.port()
-    }
-
-    /// Returns the number of its first process, unless it was killed.
-    #[must_use]
-    pub fn process(&self) -> Option<u32> {
-        self.0.process()
-    }
-
-    /// Kills it immediately, as a crash would.
-    pub fn kill(&self) {
-        self.0.kill();
-    }
-
-    /// Starts it again at the same port with its data.
-    pub fn restart(&self) {
-        self.0.restart();
-    }
 }
+
+process_of!(Postgres, 0, "Starts it again at the same port with its data.");
 
 fn launch([postgres, initdb]: &[PathBuf; 2], folder: &Path, port: u16) -> Result<Launch, String> {
     // It refuses to run as root.

@@ -1,13 +1,13 @@
-//! The file store obeys every law of a store.
+//! The file store obeys every law of a store, and does what the plain model does.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use crate::local::{Folder, Pair};
+use crate::local::{Folder, two_stores_on_one_place_lose_nothing};
 use crate::{on_tokio, spawned};
 use express_session::SessionId;
 use express_session::store::file::FileStore;
-use express_session_testkit::{Subject, Task, admin_laws, lock_laws, store_laws};
+use express_session_testkit::{Subject, Task, admin_laws, admin_model_laws, lock_laws, store_laws};
 
 /// A folder for each store.
 struct Folders {
@@ -45,34 +45,9 @@ store_laws!(folders(true), block_on = on_tokio);
 lock_laws!(folders(true), block_on = on_tokio);
 // Ten thousand sessions are many to wait for the disk with.
 admin_laws!(folders(false), block_on = on_tokio);
+admin_model_laws!(folders(false), block_on = on_tokio);
 
-/// Two stores on one folder, which have nothing but the locks of the files in common.
-struct Both(Folder);
-
-impl Subject for Both {
-    type Store = Pair<FileStore>;
-
-    async fn store(&self) -> Self::Store {
-        let path = self.0.fresh();
-        let open = || FileStore::new(&path).fsync(false);
-        Pair::new(open(), open())
-    }
-
-    async fn parallel(&self, tasks: Vec<Task>) {
-        spawned(tasks).await;
-    }
-}
-
-#[test]
-fn two_stores_on_one_folder_lose_nothing_of_each_other() {
-    use express_session_testkit::laws;
-    on_tokio(async {
-        let both = Both(Folder::new());
-        laws::one_of_many_concurrent_creates_is_done(&both).await;
-        laws::concurrent_updates_lose_nothing(&both).await;
-        laws::logout_is_final_while_others_write(&both).await;
-        laws::one_of_many_concurrent_locks_is_done(&both).await;
-        laws::locked_update_is_one_step_with_its_lock(&both).await;
-        laws::concurrent_critical_sections_lose_nothing(&both).await;
-    });
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_stores_on_one_folder_lose_nothing_of_each_other() {
+    two_stores_on_one_place_lose_nothing(|place| FileStore::new(place).fsync(false)).await;
 }

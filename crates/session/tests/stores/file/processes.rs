@@ -1,54 +1,7 @@
 //! Several processes on one folder lose no update of each other, and one that is killed while it saves
 //! leaves every session whole, and loses none that was saved.
 
-use crate::local::processes::{
-    count_in_turns, count_together, count_under_the_lock, count_up, kill_and_look, place,
-    save_for_ever,
-};
-use crate::on_tokio;
+use crate::local::processes::process_tests;
 use express_session::store::file::FileStore;
 
-/// The process that the test below starts. By itself it does nothing.
-#[test]
-fn child_counts_up() {
-    if let Some(place) = place() {
-        on_tokio(count_up(FileStore::new(place).fsync(false)));
-    }
-}
-
-#[test]
-fn concurrent_processes_lose_no_update() {
-    on_tokio(count_together(concat!(module_path!(), "::child_counts_up"), FileStore::new));
-}
-
-/// The process that the test below starts. By itself it does nothing.
-#[test]
-fn child_counts_up_under_the_lock() {
-    if let Some(place) = place() {
-        on_tokio(count_under_the_lock(FileStore::new(place).fsync(false)));
-    }
-}
-
-#[test]
-fn processes_that_take_the_lock_have_no_conflict() {
-    on_tokio(count_in_turns(
-        concat!(module_path!(), "::child_counts_up_under_the_lock"),
-        FileStore::new,
-    ));
-}
-
-/// The process that the test below starts and kills. By itself it does nothing.
-#[test]
-fn child_saves_until_it_is_killed() {
-    if let Some(place) = place() {
-        on_tokio(save_for_ever(FileStore::new(place).fsync(false)));
-    }
-}
-
-#[test]
-fn killed_process_leaves_every_session_whole() {
-    on_tokio(kill_and_look(
-        concat!(module_path!(), "::child_saves_until_it_is_killed"),
-        FileStore::new,
-    ));
-}
+process_tests!(FileStore::new, |place| FileStore::new(place).fsync(false));

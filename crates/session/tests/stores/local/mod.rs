@@ -5,13 +5,13 @@ pub(crate) mod processes;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use express_session::store::{
     Created, Error, Fenced, Loaded, LoadedAndTouched, LockOutcome, LockToken, Record, Revision,
     Store, Touch, Touched, Updated,
 };
 use express_session::{SessionId, Timestamp};
+use express_session_testkit::{Call, Subject, Task, laws};
 
 /// The time of the tests.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_449_702_645);
@@ -107,70 +107,36 @@ impl<S> Pair<S> {
         let turn = self.2.fetch_add(1, Ordering::Relaxed);
         if turn.is_multiple_of(2) { &self.0 } else { &self.1 }
     }
+
+    async fn around<T>(&self, _: Call, answer: impl Future<Output = T>) -> T {
+        answer.await
+    }
 }
 
-impl<S: Store> Store for Pair<S> {
-    async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
-        self.next().load(id, now).await
+express_session_testkit::__wrap_store! { (S: Store) Pair<S>, |this| this.next(), [records renewal locks] }
+
+/// Two stores on one place, which have nothing but its locks in common.
+struct Both<S>(Folder, fn(PathBuf) -> S);
+
+impl<S: Store> Subject for Both<S> {
+    type Store = Pair<S>;
+
+    async fn store(&self) -> Self::Store {
+        let path = self.0.fresh();
+        Pair::new((self.1)(path.clone()), (self.1)(path))
     }
 
-    async fn create(
-        &self,
-        id: &SessionId,
-        record: &Record,
-        now: Timestamp,
-    ) -> Result<Created, Error> {
-        self.next().create(id, record, now).await
+    async fn parallel(&self, tasks: Vec<Task>) {
+        crate::spawned(tasks).await;
     }
+}
 
-    async fn update(
-        &self,
-        id: &SessionId,
-        record: &Record,
-        expected: Revision,
-        now: Timestamp,
-    ) -> Result<Updated, Error> {
-        self.next().update(id, record, expected, now).await
-    }
-
-    async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
-        self.next().touch(id, touch, now).await
-    }
-
-    async fn load_and_touch(
-        &self,
-        id: &SessionId,
-        now: Timestamp,
-    ) -> Result<Option<LoadedAndTouched>, Error> {
-        self.next().load_and_touch(id, now).await
-    }
-
-    async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
-        self.next().destroy(id).await
-    }
-
-    async fn lock(
-        &self,
-        id: &SessionId,
-        holder: LockToken,
-        lease: Duration,
-        now: Timestamp,
-    ) -> Result<LockOutcome, Error> {
-        self.next().lock(id, holder, lease, now).await
-    }
-
-    async fn update_locked(
-        &self,
-        id: &SessionId,
-        record: &Record,
-        expected: Revision,
-        holder: LockToken,
-        now: Timestamp,
-    ) -> Result<Fenced, Error> {
-        self.next().update_locked(id, record, expected, holder, now).await
-    }
-
-    async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
-        self.next().unlock(id, holder).await
-    }
+pub(crate) async fn two_stores_on_one_place_lose_nothing<S: Store>(open: fn(PathBuf) -> S) {
+    let both = Both(Folder::new(), open);
+    laws::one_of_many_concurrent_creates_is_done(&both).await;
+    laws::concurrent_updates_lose_nothing(&both).await;
+    laws::logout_is_final_while_others_write(&both).await;
+    laws::one_of_many_concurrent_locks_is_done(&both).await;
+    laws::locked_update_is_one_step_with_its_lock(&both).await;
+    laws::concurrent_critical_sections_lose_nothing(&both).await;
 }

@@ -178,3 +178,39 @@ fn number_in(text: &str) -> u64 {
     let number = text.split_once(r#""n":"#).unwrap().1.split_once(',').unwrap().0;
     number.parse().unwrap()
 }
+
+/// Makes the tests of several processes, each with the test that runs in the processes that it starts. These
+/// do nothing by themselves.
+macro_rules! process_tests {
+    ($open:expr, $child:expr) => {
+        process_tests! { $open, $child,
+            concurrent_processes_lose_no_update: count_together child_counts_up: count_up
+        }
+        process_tests! { $open, $child,
+            processes_that_take_the_lock_have_no_conflict: count_in_turns
+            child_counts_up_under_the_lock: count_under_the_lock
+        }
+        process_tests!(killed $open, $child);
+    };
+    (killed $open:expr, $child:expr) => {
+        process_tests! { $open, $child,
+            killed_process_leaves_every_session_whole: kill_and_look
+            child_saves_until_it_is_killed: save_for_ever
+        }
+    };
+    ($open:expr, $child:expr, $test:ident: $start:ident $child_test:ident: $run:ident) => {
+        #[test]
+        fn $child_test() {
+            if let Some(place) = crate::local::processes::place() {
+                crate::on_tokio(crate::local::processes::$run($child(place)));
+            }
+        }
+
+        #[test]
+        fn $test() {
+            let child = concat!(module_path!(), "::", stringify!($child_test));
+            crate::on_tokio(crate::local::processes::$start(child, $open));
+        }
+    };
+}
+pub(crate) use process_tests;

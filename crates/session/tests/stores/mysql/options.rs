@@ -1,151 +1,107 @@
 //! The effect of each option.
 
-use std::time::Duration;
-
 use express_session::store::mysql::MySqlStore;
 use express_session::store::mysql::mysql_async::prelude::Queryable as _;
 use express_session::store::{Admin as _, ErrorKind, Store as _};
 
-use super::support::{
-    NOW, TEXT, after, client, create, fresh, id, load, on_server, record, shown, store, until,
-};
+use super::support::{Db, NOW, TEXT, after, create, fresh, id, load, record, shown, store};
+use crate::sql::Database as _;
 
-#[test]
-fn missing_table_is_made_unless_that_is_not_wanted() {
-    on_server(|server| async move {
-        let name = fresh("missing ` one");
-        let open = || MySqlStore::new(&server.url()).unwrap().table_name(&name);
-        let told = shown(
-            open().create_database_table(false).load(&id("a"), NOW).await,
-            ErrorKind::Refused,
-        );
-        assert!(told.contains("1146"), "{told}");
-        create(&open(), "a", &record(TEXT, None)).await;
-        assert!(load(&open().create_database_table(false), "a", NOW).await.is_some());
-    });
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn missing_table_is_made_unless_that_is_not_wanted() {
+    let Some(server) = Db::shared() else { return };
+    let name = fresh("missing ` one");
+    let open = || MySqlStore::new(&server.url()).unwrap().table_name(&name);
+    let told =
+        shown(open().create_database_table(false).load(&id("a"), NOW).await, ErrorKind::Refused);
+    assert!(told.contains("1146"), "{told}");
+    create(&open(), "a", &record(TEXT, None)).await;
+    assert!(load(&open().create_database_table(false), "a", NOW).await.is_some());
 }
 
-#[test]
-fn table_of_another_database_and_columns_of_other_names_are_used() {
-    on_server(|server| async move {
-        let mut client = client(&server.url()).await;
-        client.query_drop("CREATE DATABASE `other ``one`").await.unwrap();
-        let open = || {
-            let store = MySqlStore::new(&server.url()).unwrap();
-            store.table_name("other `one.sessions").column_names("i d", "until`", "order")
-        };
-        create(&open(), "a", &record(TEXT, after(60_000))).await;
-        let sql = "SELECT `order` FROM `other ``one`.sessions WHERE `i d` = 'a' AND `until``` > 0";
-        assert_eq!(client.query_first(sql).await.unwrap(), Some(TEXT.to_owned()));
-        assert_eq!(open().list(None, 10, NOW).await.unwrap().sessions.len(), 1);
-        assert_eq!(open().purge(10, after(60_000)).await.unwrap(), 1);
-    });
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn table_of_another_database_and_columns_of_other_names_are_used() {
+    let Some(server) = Db::shared() else { return };
+    let mut client = Db::client(&server.url()).await;
+    client.query_drop("CREATE DATABASE `other ``one`").await.unwrap();
+    let open = || {
+        let store = MySqlStore::new(&server.url()).unwrap();
+        store.table_name("other `one.sessions").column_names("i d", "until`", "order")
+    };
+    create(&open(), "a", &record(TEXT, after(60_000))).await;
+    let sql = "SELECT `order` FROM `other ``one`.sessions WHERE `i d` = 'a' AND `until``` > 0";
+    assert_eq!(client.query_first(sql).await.unwrap(), Some(TEXT.to_owned()));
+    assert_eq!(open().list(None, 10, NOW).await.unwrap().sessions.len(), 1);
+    assert_eq!(open().purge(10, after(60_000)).await.unwrap(), 1);
 }
 
-#[test]
-fn user_who_may_not_create_tables_can_use_one() {
-    on_server(|server| async move {
-        let mut client = client(&server.url()).await;
-        // In `test` everybody may do everything.
-        client.query_drop("CREATE DATABASE guarded").await.unwrap();
-        let url = server.url().replace("/test", "/guarded");
-        load(&MySqlStore::new(&url).unwrap(), "a", NOW).await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn user_who_may_not_create_tables_can_use_one() {
+    let Some(server) = Db::shared() else { return };
+    let mut client = Db::client(&server.url()).await;
+    // In `test` everybody may do everything.
+    client.query_drop("CREATE DATABASE guarded").await.unwrap();
+    let url = server.url().replace("/test", "/guarded");
+    load(&MySqlStore::new(&url).unwrap(), "a", NOW).await;
+    for sql in [
+        "CREATE USER visitor@'127.0.0.1' IDENTIFIED BY 'hunter2'",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON guarded.sessions TO visitor@'127.0.0.1'",
+    ] {
+        client.query_drop(sql).await.unwrap();
+    }
+    let url = url.replace("//root@", "//visitor:hunter2@");
+    let visitor = MySqlStore::new(&url).unwrap();
+    create(&visitor, "a", &record(TEXT, None)).await;
+    let told =
+        shown(visitor.table_name("nothing").load(&id("secret"), NOW).await, ErrorKind::Refused);
+    assert!(!told.contains("secret") && !told.contains("hunter2"), "{told}");
+    let url = url.replace("hunter2", "hunter3");
+    let told = shown(MySqlStore::new(&url).unwrap().load(&id("a"), NOW).await, ErrorKind::Refused);
+    assert!(told.contains("1045") && !told.contains("hunter3"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recreated_table_is_used_without_reconnecting() {
+    let Some(server) = Db::shared() else { return };
+    let (store, table) = store(server).await;
+    let mut client = Db::client(&server.url()).await;
+    for data in ["longtext", "mediumblob", "text"] {
+        create(&store, "a", &record(TEXT, None)).await;
+        assert!(load(&store, "a", NOW).await.is_some());
         for sql in [
-            "CREATE USER visitor@'127.0.0.1' IDENTIFIED BY 'hunter2'",
-            "GRANT SELECT, INSERT, UPDATE, DELETE ON guarded.sessions TO visitor@'127.0.0.1'",
+            format!("DROP TABLE {table}"),
+            format!(
+                "CREATE TABLE {table} (more int, session_id varchar(128) PRIMARY KEY, \
+                 data {data}, expires bigint)"
+            ),
         ] {
             client.query_drop(sql).await.unwrap();
         }
-        let url = url.replace("//root@", "//visitor:hunter2@");
-        let visitor = MySqlStore::new(&url).unwrap();
-        create(&visitor, "a", &record(TEXT, None)).await;
-        let told =
-            shown(visitor.table_name("nothing").load(&id("secret"), NOW).await, ErrorKind::Refused);
-        assert!(!told.contains("secret") && !told.contains("hunter2"), "{told}");
-        let url = url.replace("hunter2", "hunter3");
-        let told =
-            shown(MySqlStore::new(&url).unwrap().load(&id("a"), NOW).await, ErrorKind::Refused);
-        assert!(told.contains("1045") && !told.contains("hunter3"), "{told}");
-    });
+    }
+    create(&store, "a", &record(TEXT, None)).await;
 }
 
-#[test]
-fn recreated_table_is_used_without_reconnecting() {
-    on_server(|server| async move {
-        let (store, table) = store(server).await;
-        let mut client = client(&server.url()).await;
-        for data in ["longtext", "mediumblob", "text"] {
-            create(&store, "a", &record(TEXT, None)).await;
-            assert!(load(&store, "a", NOW).await.is_some());
-            for sql in [
-                format!("DROP TABLE {table}"),
-                format!(
-                    "CREATE TABLE {table} (more int, session_id varchar(128) PRIMARY KEY, \
-                     data {data}, expires bigint)"
-                ),
-            ] {
-                client.query_drop(sql).await.unwrap();
-            }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_go_from_end_to_end_with_any_first_character_of_ids() {
+    let Some(server) = Db::shared() else { return };
+    let (store, _) = store(server).await;
+    let mut names = ["\u{1}", "\t", "\n\n", "!", "a", "a\t", "a\u{1}", "é", "🦀"];
+    for name in names {
+        create(&store, name, &record(TEXT, None)).await;
+    }
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.list(after, 2, NOW).await.unwrap();
+        seen.extend(page.sessions.iter().map(|(id, _)| id.as_str().to_owned()));
+        after = page.next;
+        if after.is_none() {
+            break;
         }
-        create(&store, "a", &record(TEXT, None)).await;
-    });
-}
-
-#[test]
-fn expired_sessions_are_removed_after_each_interval_by_the_next_call() {
-    on_server(|server| async move {
-        let (opened, table) = store(server).await;
-        let mut client = client(&server.url()).await;
-        let count = format!("SELECT COUNT(*) FROM {table}");
-        // More than one step of the removal.
-        let fill =
-            format!("INSERT INTO {table} SELECT CONCAT('old-', seq), 0, '{{}}' FROM seq_1_to_600");
-        client.query_drop(&fill).await.unwrap();
-
-        let store = opened.clone().check_expiration_interval(Duration::from_secs(60));
-        create(&store, "live", &record(TEXT, after(120_000))).await;
-        load(&store, "live", after(59_999)).await.unwrap();
-        assert_eq!(client.query_first(&count).await.unwrap(), Some(601));
-        load(&store, "live", after(60_000)).await.unwrap();
-        let client = tokio::sync::Mutex::new(client);
-        until(|| async { client.lock().await.query_first(&count).await.unwrap() == Some(1) }).await;
-
-        let mut client = client.into_inner();
-        client.query_drop(&fill).await.unwrap();
-        let never = opened.clear_expired(false);
-        load(&never, "live", NOW).await;
-        load(&never, "live", after(100_000_000)).await;
-        assert_eq!(never.count(NOW).await.unwrap(), 1);
-        assert_eq!(client.query_first(&count).await.unwrap(), Some(601));
-        assert_eq!(never.purge(10, NOW).await.unwrap(), 10);
-        assert_eq!(never.purge(usize::MAX, NOW).await.unwrap(), 590);
-        never.clear().await.unwrap();
-        assert_eq!(client.query_first(&count).await.unwrap(), Some(0));
-    });
-}
-
-#[test]
-fn pages_go_from_end_to_end_with_any_first_character_of_ids() {
-    on_server(|server| async move {
-        let (store, _) = store(server).await;
-        let mut names = ["\u{1}", "\t", "\n\n", "!", "a", "a\t", "a\u{1}", "é", "🦀"];
-        for name in names {
-            create(&store, name, &record(TEXT, None)).await;
-        }
-        let mut seen = Vec::new();
-        let mut after = None;
-        loop {
-            let page = store.list(after, 2, NOW).await.unwrap();
-            seen.extend(page.sessions.iter().map(|(id, _)| id.as_str().to_owned()));
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
-        seen.sort();
-        names.sort();
-        assert_eq!(seen, names);
-    });
+    }
+    seen.sort();
+    names.sort();
+    assert_eq!(seen, names);
 }
 
 #[test]
@@ -171,13 +127,12 @@ fn encryption_that_is_not_built_in_is_never_left_out_silently() {
     assert!(told.contains("`tls`"), "{told}");
 }
 
-#[test]
-fn connecting_explicitly_shows_what_is_wrong() {
-    on_server(|server| async move {
-        MySqlStore::connect(&server.url()).await.unwrap();
-        let nobody = server.url().replace("//root@", "//nobody:hunter2@");
-        let told = shown(MySqlStore::connect(&nobody).await, ErrorKind::Refused);
-        assert!(told.contains("1045") && !told.contains("hunter2"), "{told}");
-        shown(MySqlStore::connect("mysql://root@127.0.0.1:1/").await, ErrorKind::Unavailable);
-    });
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connecting_explicitly_shows_what_is_wrong() {
+    let Some(server) = Db::shared() else { return };
+    MySqlStore::connect(&server.url()).await.unwrap();
+    let nobody = server.url().replace("//root@", "//nobody:hunter2@");
+    let told = shown(MySqlStore::connect(&nobody).await, ErrorKind::Refused);
+    assert!(told.contains("1045") && !told.contains("hunter2"), "{told}");
+    shown(MySqlStore::connect("mysql://root@127.0.0.1:1/").await, ErrorKind::Unavailable);
 }

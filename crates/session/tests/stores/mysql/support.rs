@@ -5,24 +5,27 @@ use std::time::Duration;
 
 use express_session::store::mysql::MySqlStore;
 use express_session::store::mysql::mysql_async::prelude::Queryable as _;
-use express_session::store::mysql::mysql_async::{Conn, Opts};
+use express_session::store::mysql::mysql_async::{Conn, Opts, OptsBuilder, Pool};
 use express_session_testkit::servers::{self, MariaDb};
 
-use crate::sql::{self, Database};
+use crate::sql::{self, Database, database_parts};
 
 pub(crate) use crate::sql::{
-    NOW, TEXT, after, create, fresh, id, load, record, shown, text, touch, until,
+    NOW, TEXT, after, create, fresh, id, load, record, shown, text, touch,
 };
 
 pub(crate) struct Db;
 
 impl Database for Db {
-    type Server = MariaDb;
-    type Store = MySqlStore;
+    database_parts!(MariaDb, MySqlStore);
+
     type Client = Conn;
 
     const ID: &'static str = "session_id";
     const QUOTED: &'static str = "the visitors` \"Sessions\"";
+    const CONNECTIONS: usize = 1;
+    const PAST: &'static str = "1";
+    const LET_GO: &'static str = "ROLLBACK";
 
     fn shared() -> Option<&'static MariaDb> {
         servers::shared_mariadb()
@@ -36,24 +39,8 @@ impl Database for Db {
         servers::shared_mariadb().and_then(|_| servers::mariadb())
     }
 
-    fn url(server: &Self::Server) -> String {
-        server.url()
-    }
-
     fn url_at(address: &str) -> String {
         format!("mysql://root@{address}/test")
-    }
-
-    fn port(server: &Self::Server) -> u16 {
-        server.port()
-    }
-
-    fn kill(server: &Self::Server) {
-        server.kill();
-    }
-
-    fn restart(server: &Self::Server) {
-        server.restart();
     }
 
     fn open(url: &str, table: &str) -> Self::Store {
@@ -64,20 +51,41 @@ impl Database for Db {
         store.connection_limit(limit)
     }
 
-    fn timeout(store: Self::Store, timeout: Duration) -> Self::Store {
-        store.timeout(timeout)
-    }
-
     fn ttl(store: Self::Store, ttl: Duration) -> Self::Store {
         store.expiration(ttl)
     }
 
-    fn disable_touch(store: Self::Store) -> Self::Store {
-        store.disable_touch(true)
+    fn cleanup_interval(store: Self::Store, interval: Option<Duration>) -> Self::Store {
+        match interval {
+            Some(interval) => store.check_expiration_interval(interval),
+            None => store.clear_expired(false),
+        }
     }
 
-    fn cleanup_interval(store: Self::Store, interval: Duration) -> Self::Store {
-        store.check_expiration_interval(interval)
+    fn fill(table: &str) -> String {
+        format!("INSERT INTO {table} SELECT CONCAT('old-', seq), 0, '{{}}' FROM seq_1_to_2500")
+    }
+
+    fn hold_up(table: &str) -> [String; 2] {
+        ["BEGIN".to_owned(), format!("SELECT 1 FROM {table} FOR UPDATE")]
+    }
+
+    fn waiting(table: &str) -> String {
+        format!(
+            "information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT' \
+             AND trx_query REGEXP '{table}(_lock)?([^0-9_]|$)'"
+        )
+    }
+
+    async fn isolated(server: &'static MariaDb) -> Vec<(MySqlStore, String)> {
+        let mut stores = Vec::new();
+        for isolation in ["REPEATABLE READ", "READ COMMITTED"] {
+            let (_, table) = store(server).await;
+            let isolated = format!("SET SESSION TRANSACTION ISOLATION LEVEL {isolation}");
+            let store = MySqlStore::with_pool(pool(&server.url(), &isolated)).table_name(&table);
+            stores.push((store.timeout(Duration::from_secs(60)), table));
+        }
+        stores
     }
 
     async fn client(url: &str) -> Conn {
@@ -93,22 +101,12 @@ impl Database for Db {
     }
 }
 
-pub(crate) fn on_server<F: Future<Output = ()>>(test: impl FnOnce(&'static MariaDb) -> F) {
-    sql::on_server::<Db, F>(test);
+/// Connections that begin with a statement.
+pub(crate) fn pool(url: &str, sql: &str) -> Pool {
+    let opts = OptsBuilder::from_opts(Opts::from_url(url).unwrap());
+    Pool::new(opts.init(vec![sql]))
 }
 
 pub(crate) async fn store(server: &MariaDb) -> (MySqlStore, String) {
     sql::store::<Db>(server).await
-}
-
-pub(crate) async fn store_at(url: &str) -> (MySqlStore, String) {
-    sql::store_at::<Db>(url).await
-}
-
-pub(crate) async fn client(url: &str) -> <Db as Database>::Client {
-    Db::client(url).await
-}
-
-pub(crate) fn on_own_server<F: Future<Output = ()>>(test: impl FnOnce(MariaDb) -> F) {
-    sql::on_own_server::<Db, F>(test);
 }

@@ -6,78 +6,68 @@ use express_session::store::postgres::PostgresStore;
 use express_session::store::{Admin as _, ErrorKind, Store as _, Updated};
 use tokio::time::timeout;
 
-use super::support::{
-    Db, NOW, client, create, id, load, on_server, shown, store, store_at, text, until,
-};
+use super::support::{Db, NOW, create, id, load, shown, store, store_at, text, until};
+use crate::sql::Database as _;
 use crate::sql::failures::{SHORT, count_in, counted, through};
+use crate::sql::locks::until_waiting;
 
-#[test]
-fn update_that_waited_for_another_writer_returns_the_record_of_that_writer() {
-    on_server(|server| async move {
-        let (store, table) = store(server).await;
-        let mut other = client(&server.url()).await;
-        for (sql, is_committed) in [
-            (format!(r#"UPDATE {table} SET sess = '{{"cookie":{{}},"n":7}}'"#), true),
-            (format!(r#"UPDATE {table} SET sess = '{{"cookie":{{}},"n":7}}'"#), false),
-            (format!("UPDATE {table} SET expire = '2999-01-01'"), true),
-            (format!("UPDATE {table} SET expire = '1999-01-01'"), true),
-            (format!("DELETE FROM {table}"), true),
-        ] {
-            store.clear().await.unwrap();
-            let revision = create(&store, "a", &counted(1)).await;
-            let writing = other.transaction().await.unwrap();
-            writing.execute(&sql, &[]).await.unwrap();
-            let ours = store.clone();
-            let waiting =
-                tokio::spawn(
-                    async move { ours.update(&id("a"), &counted(2), revision, NOW).await },
-                );
-            let watcher = client(&server.url()).await;
-            let waits = format!(
-                "SELECT count(*) FROM pg_stat_activity \
-                 WHERE wait_event_type = 'Lock' AND query LIKE '%{table}\"%'"
-            );
-            until(|| async { watcher.query_one(&waits, &[]).await.unwrap().get::<_, i64>(0) == 1 })
-                .await;
-            if is_committed {
-                writing.commit().await.unwrap();
-            } else {
-                writing.rollback().await.unwrap();
-            }
-            let updated = waiting.await.unwrap().unwrap();
-            let is_theirs = is_committed && sql.contains("SET sess");
-            if is_theirs {
-                let current = load(&store, "a", NOW).await.unwrap();
-                assert_eq!(count_in(&current.record.text), 7);
-                assert_eq!(updated, Updated::Conflict(current), "{sql}");
-            } else if sql.contains("1999") || sql.contains("DELETE") {
-                assert_eq!(updated, Updated::Gone, "{sql}");
-            } else {
-                assert!(matches!(updated, Updated::Done(_)), "{sql}: {updated:?}");
-                assert_eq!(count_in(&text(&store, "a", NOW).await), 2);
-            }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn update_that_waited_for_another_writer_returns_the_record_of_that_writer() {
+    let Some(server) = Db::shared() else { return };
+    let (store, table) = store(server).await;
+    let mut other = Db::client(&server.url()).await;
+    for (sql, is_committed) in [
+        (format!(r#"UPDATE {table} SET sess = '{{"cookie":{{}},"n":7}}'"#), true),
+        (format!(r#"UPDATE {table} SET sess = '{{"cookie":{{}},"n":7}}'"#), false),
+        (format!("UPDATE {table} SET expire = '2999-01-01'"), true),
+        (format!("UPDATE {table} SET expire = '1999-01-01'"), true),
+        (format!("DELETE FROM {table}"), true),
+    ] {
+        store.clear().await.unwrap();
+        let revision = create(&store, "a", &counted(1)).await;
+        let writing = other.transaction().await.unwrap();
+        writing.execute(&sql, &[]).await.unwrap();
+        let ours = store.clone();
+        let waiting =
+            tokio::spawn(async move { ours.update(&id("a"), &counted(2), revision, NOW).await });
+        until_waiting::<Db>(server, &table, 1).await;
+        if is_committed {
+            writing.commit().await.unwrap();
+        } else {
+            writing.rollback().await.unwrap();
         }
-    });
+        let updated = waiting.await.unwrap().unwrap();
+        let is_theirs = is_committed && sql.contains("SET sess");
+        if is_theirs {
+            let current = load(&store, "a", NOW).await.unwrap();
+            assert_eq!(count_in(&current.record.text), 7);
+            assert_eq!(updated, Updated::Conflict(current), "{sql}");
+        } else if sql.contains("1999") || sql.contains("DELETE") {
+            assert_eq!(updated, Updated::Gone, "{sql}");
+        } else {
+            assert!(matches!(updated, Updated::Done(_)), "{sql}: {updated:?}");
+            assert_eq!(count_in(&text(&store, "a", NOW).await), 2);
+        }
+    }
 }
 
-#[test]
-fn nothing_is_lost_under_any_isolation() {
-    on_server(|server| async move {
-        for isolation in ["repeatable read", "serializable"] {
-            let options = isolation.replace(' ', "%5C%20");
-            let url =
-                format!("{}?options=-c%20default_transaction_isolation%3D{options}", server.url());
-            let (store, _) = store_at(&url).await;
-            let store = store.timeout(Duration::from_secs(60));
-            create(&store, "a", &counted(0)).await;
-            let task = |_| tokio::spawn(count_up(store.clone()));
-            let tasks: Vec<_> = (0..16).map(task).collect();
-            for task in tasks {
-                task.await.unwrap();
-            }
-            assert_eq!(count_in(&text(&store, "a", NOW).await), 16, "{isolation}");
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_under_any_isolation() {
+    let Some(server) = Db::shared() else { return };
+    for isolation in ["repeatable read", "serializable"] {
+        let options = isolation.replace(' ', "%5C%20");
+        let url =
+            format!("{}?options=-c%20default_transaction_isolation%3D{options}", server.url());
+        let (store, _) = store_at(&url).await;
+        let store = store.timeout(Duration::from_secs(60));
+        create(&store, "a", &counted(0)).await;
+        let task = |_| tokio::spawn(count_up(store.clone()));
+        let tasks: Vec<_> = (0..16).map(task).collect();
+        for task in tasks {
+            task.await.unwrap();
         }
-    });
+        assert_eq!(count_in(&text(&store, "a", NOW).await), 16, "{isolation}");
+    }
 }
 
 async fn count_up(store: PostgresStore) {
@@ -92,91 +82,59 @@ async fn count_up(store: PostgresStore) {
     }
 }
 
-#[test]
-fn server_that_says_no_is_refused() {
-    on_server(|server| async move {
-        let (_, table) = store(server).await;
-        let owner = client(&server.url()).await;
-        owner.batch_execute("CREATE ROLE visitor LOGIN").await.unwrap();
-        let url = server.url().replace("//postgres@", "//visitor@");
-        let denied = PostgresStore::new(&url).unwrap().table_name(&table);
-        let told = shown(denied.load(&id("secret"), NOW).await, ErrorKind::Refused);
-        assert!(told.contains("42501") && !told.contains("secret"), "{told}");
-        let no_such = server.url().replace("//postgres@", "//nobody:hunter2@");
-        let no_such = PostgresStore::new(&no_such).unwrap();
-        let told = shown(no_such.load(&id("secret"), NOW).await, ErrorKind::Refused);
-        assert!(told.contains("28000") && !told.contains("hunter2"), "{told}");
-        let no_base = server.url().replace("/postgres", "/nothing");
-        let no_base = no_base.replace("//nothing@", "//postgres@");
-        let told =
-            shown(PostgresStore::new(&no_base).unwrap().count(NOW).await, ErrorKind::Refused);
-        assert!(told.contains("3D000"), "{told}");
-        let reading = format!("{}?options=-c%20default_transaction_read_only%3Don", server.url());
-        let reading = PostgresStore::new(&reading).unwrap().table_name(&table);
-        assert_eq!(load(&reading, "a", NOW).await, None);
-        shown(reading.create(&id("a"), &counted(0), NOW).await, ErrorKind::Refused);
-    });
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn server_that_says_no_is_refused() {
+    let Some(server) = Db::shared() else { return };
+    let (_, table) = store(server).await;
+    let owner = Db::client(&server.url()).await;
+    owner.batch_execute("CREATE ROLE visitor LOGIN").await.unwrap();
+    let url = server.url().replace("//postgres@", "//visitor@");
+    let denied = PostgresStore::new(&url).unwrap().table_name(&table);
+    let told = shown(denied.load(&id("secret"), NOW).await, ErrorKind::Refused);
+    assert!(told.contains("42501") && !told.contains("secret"), "{told}");
+    let no_such = server.url().replace("//postgres@", "//nobody:hunter2@");
+    let no_such = PostgresStore::new(&no_such).unwrap();
+    let told = shown(no_such.load(&id("secret"), NOW).await, ErrorKind::Refused);
+    assert!(told.contains("28000") && !told.contains("hunter2"), "{told}");
+    let no_base = server.url().replace("/postgres", "/nothing");
+    let no_base = no_base.replace("//nothing@", "//postgres@");
+    let told = shown(PostgresStore::new(&no_base).unwrap().count(NOW).await, ErrorKind::Refused);
+    assert!(told.contains("3D000"), "{told}");
+    let reading = format!("{}?options=-c%20default_transaction_read_only%3Don", server.url());
+    let reading = PostgresStore::new(&reading).unwrap().table_name(&table);
+    assert_eq!(load(&reading, "a", NOW).await, None);
+    shown(reading.create(&id("a"), &counted(0), NOW).await, ErrorKind::Refused);
 }
 
-#[test]
-fn abandoned_call_costs_no_connection_unless_it_is_never_answered() {
-    on_server(|server| async move {
-        let (proxy, url) = through::<Db>(server);
-        let (store, _) = store_at(&url).await;
-        let store = store.max_connections(1);
-        create(&store, "a", &counted(1)).await;
-        create(&store, "b", &counted(2)).await;
-        load(&store, "a", NOW).await.unwrap();
-        let connections = proxy.connections();
-        for _ in 0..10 {
-            proxy.stall();
-            let abandoned = timeout(Duration::from_millis(20), store.load(&id("a"), NOW)).await;
-            assert!(abandoned.is_err());
-            proxy.resume();
-            assert_eq!(count_in(&text(&store, "b", NOW).await), 2);
-        }
-        assert_eq!(proxy.connections(), connections);
-
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn abandoned_call_costs_no_connection_unless_it_is_never_answered() {
+    let Some(server) = Db::shared() else { return };
+    let (proxy, url) = through::<Db>(server);
+    let (store, _) = store_at(&url).await;
+    let store = store.max_connections(1);
+    create(&store, "a", &counted(1)).await;
+    create(&store, "b", &counted(2)).await;
+    load(&store, "a", NOW).await.unwrap();
+    let connections = proxy.connections();
+    for _ in 0..10 {
         proxy.stall();
-        let hurried = store.clone().timeout(SHORT);
-        let abandoned = timeout(Duration::from_millis(20), hurried.load(&id("a"), NOW)).await;
+        let abandoned = timeout(Duration::from_millis(20), store.load(&id("a"), NOW)).await;
         assert!(abandoned.is_err());
-        // The connection is given up, and the place taken by a new one.
-        until(|| async {
-            let _ = hurried.load(&id("a"), NOW).await;
-            proxy.connections() > connections
-        })
-        .await;
         proxy.resume();
         assert_eq!(count_in(&text(&store, "b", NOW).await), 2);
-    });
-}
+    }
+    assert_eq!(proxy.connections(), connections);
 
-#[test]
-fn abandoned_call_is_carried_out_before_the_next_of_its_session() {
-    on_server(|server| async move {
-        let (proxy, url) = through::<Db>(server);
-        let (store, _) = store_at(&url).await;
-        // A second one, on which a call could overtake another.
-        let store = store.max_connections(2);
-        let mut revision = create(&store, "a", &counted(0)).await;
-        create(&store, "b", &counted(100)).await;
-        // The statement is prepared by now.
-        let updated = store.update(&id("a"), &counted(0), revision, NOW).await.unwrap();
-        assert_eq!(updated, Updated::Done(revision));
-        for number in 1..20 {
-            proxy.stall();
-            let next = counted(number);
-            let a = id("a");
-            let call = store.update(&a, &next, revision, NOW);
-            assert!(timeout(Duration::from_millis(20), call).await.is_err());
-            proxy.resume();
-            if number % 2 == 0 {
-                assert_eq!(count_in(&text(&store, "b", NOW).await), 100);
-            }
-            let current = load(&store, "a", NOW).await.unwrap();
-            assert_eq!(count_in(&current.record.text), number);
-            revision = current.revision;
-        }
-    });
+    proxy.stall();
+    let hurried = store.clone().timeout(SHORT);
+    let abandoned = timeout(Duration::from_millis(20), hurried.load(&id("a"), NOW)).await;
+    assert!(abandoned.is_err());
+    // The connection is given up, and the place taken by a new one.
+    until(|| async {
+        let _ = hurried.load(&id("a"), NOW).await;
+        proxy.connections() > connections
+    })
+    .await;
+    proxy.resume();
+    assert_eq!(count_in(&text(&store, "b", NOW).await), 2);
 }

@@ -1,139 +1,91 @@
 //! The effect of each option.
 
-use std::time::Duration;
-
 use express_session::store::postgres::PostgresStore;
 use express_session::store::postgres::deadpool_postgres::tokio_postgres::NoTls;
 use express_session::store::postgres::deadpool_postgres::{Config, PoolConfig, Runtime};
 use express_session::store::{Admin as _, ErrorKind, Store as _};
 
-use super::support::{
-    NOW, TEXT, after, client, create, fresh, id, load, on_server, record, shown, store, until,
-};
+use super::support::{Db, NOW, TEXT, after, create, fresh, id, load, record, shown, store};
+use crate::sql::Database as _;
 
-#[test]
-fn missing_table_is_refused_by_name_and_made_if_asked_for() {
-    on_server(|server| async move {
-        let name = fresh("missing \"one\"");
-        let store = PostgresStore::new(&server.url()).unwrap().table_name(&name);
-        let told = shown(store.load(&id("a"), NOW).await, ErrorKind::Refused);
-        assert!(told.contains("create_table_if_missing"), "{told}");
-        assert!(told.contains("42P01"), "{told}");
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn missing_table_is_refused_by_name_and_made_if_asked_for() {
+    let Some(server) = Db::shared() else { return };
+    let name = fresh("missing \"one\"");
+    let store = PostgresStore::new(&server.url()).unwrap().table_name(&name);
+    let told = shown(store.load(&id("a"), NOW).await, ErrorKind::Refused);
+    assert!(told.contains("create_table_if_missing"), "{told}");
+    assert!(told.contains("42P01"), "{told}");
 
-        let making = store.create_table_if_missing(true);
-        create(&making, "a", &record(TEXT, None)).await;
-        let existing = PostgresStore::new(&server.url()).unwrap().table_name(&name);
-        assert!(load(&existing, "a", NOW).await.is_some());
-    });
+    let making = store.create_table_if_missing(true);
+    create(&making, "a", &record(TEXT, None)).await;
+    let existing = PostgresStore::new(&server.url()).unwrap().table_name(&name);
+    assert!(load(&existing, "a", NOW).await.is_some());
 }
 
-#[test]
-fn schema_is_the_one_that_was_named() {
-    on_server(|server| async move {
-        let client = client(&server.url()).await;
-        client.batch_execute("CREATE SCHEMA \"other \"\" one\"").await.unwrap();
-        let name = fresh("session");
-        let open = || PostgresStore::new(&server.url()).unwrap().table_name(&name);
-        let there = open().schema_name("other \" one").create_table_if_missing(true);
-        create(&there, "a", &record(TEXT, None)).await;
-        shown(open().load(&id("a"), NOW).await, ErrorKind::Refused);
-        shown(open().schema_name("none").load(&id("a"), NOW).await, ErrorKind::Refused);
-        let none = open().schema_name("none").create_table_if_missing(true);
-        shown(none.load(&id("a"), NOW).await, ErrorKind::Refused);
-        assert!(load(&there, "a", NOW).await.is_some());
-    });
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn schema_is_the_one_that_was_named() {
+    let Some(server) = Db::shared() else { return };
+    let client = Db::client(&server.url()).await;
+    client.batch_execute("CREATE SCHEMA \"other \"\" one\"").await.unwrap();
+    let name = fresh("session");
+    let open = || PostgresStore::new(&server.url()).unwrap().table_name(&name);
+    let there = open().schema_name("other \" one").create_table_if_missing(true);
+    create(&there, "a", &record(TEXT, None)).await;
+    shown(open().load(&id("a"), NOW).await, ErrorKind::Refused);
+    shown(open().schema_name("none").load(&id("a"), NOW).await, ErrorKind::Refused);
+    let none = open().schema_name("none").create_table_if_missing(true);
+    shown(none.load(&id("a"), NOW).await, ErrorKind::Refused);
+    assert!(load(&there, "a", NOW).await.is_some());
 }
 
-#[test]
-fn recreated_table_is_used_without_reconnecting() {
-    on_server(|server| async move {
-        let (store, table) = store(server).await;
-        let client = client(&server.url()).await;
-        for sess in ["jsonb", "text", "json"] {
-            create(&store, "a", &record(TEXT, None)).await;
-            assert!(load(&store, "a", NOW).await.is_some());
-            assert_eq!(store.list(None, 10, NOW).await.unwrap().sessions.len(), 1);
-            let sql = format!(
-                "DROP TABLE {table}; CREATE TABLE {table} \
-                 (more int, sid text PRIMARY KEY, sess {sess}, expire timestamptz(3))"
-            );
-            client.batch_execute(&sql).await.unwrap();
-        }
-    });
-}
-
-#[test]
-fn forgotten_statements_are_prepared_again() {
-    on_server(|server| async move {
-        let (_, table) = store(server).await;
-        let mut config = Config::new();
-        config.url = Some(server.url());
-        config.pool = Some(PoolConfig::new(1));
-        let pool = config.create_pool(Some(Runtime::Tokio1), NoTls).unwrap();
-        let store = PostgresStore::with_pool(pool.clone()).table_name(table);
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recreated_table_is_used_without_reconnecting() {
+    let Some(server) = Db::shared() else { return };
+    let (store, table) = store(server).await;
+    let client = Db::client(&server.url()).await;
+    for sess in ["jsonb", "text", "json"] {
         create(&store, "a", &record(TEXT, None)).await;
-        for _ in 0..2 {
-            assert!(load(&store, "a", NOW).await.is_some());
-            pool.get().await.unwrap().batch_execute("DEALLOCATE ALL").await.unwrap();
-        }
         assert!(load(&store, "a", NOW).await.is_some());
-    });
-}
-
-#[test]
-fn expired_sessions_are_removed_after_each_interval_by_the_next_call() {
-    on_server(|server| async move {
-        let (opened, table) = store(server).await;
-        let client = client(&server.url()).await;
-        let count = || async {
-            let row =
-                client.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await.unwrap();
-            row.get::<_, i64>(0)
-        };
-        // More than one step of the removal.
+        assert_eq!(store.list(None, 10, NOW).await.unwrap().sessions.len(), 1);
         let sql = format!(
-            "INSERT INTO {table} SELECT 'old-' || g, '{{}}', to_timestamp(0) \
-             FROM generate_series(1, 2500) g"
+            "DROP TABLE {table}; CREATE TABLE {table} \
+             (more int, sid text PRIMARY KEY, sess {sess}, expire timestamptz(3))"
         );
         client.batch_execute(&sql).await.unwrap();
-
-        let store = opened
-            .clone()
-            .prune_session_interval(Duration::from_secs(60))
-            .prune_session_randomized_interval(false);
-        create(&store, "live", &record(TEXT, after(120_000))).await;
-        load(&store, "live", after(59_999)).await.unwrap();
-        assert_eq!(count().await, 2501);
-        load(&store, "live", after(60_000)).await.unwrap();
-        until(|| async { count().await == 1 }).await;
-
-        client.batch_execute(&sql).await.unwrap();
-        let never = opened.prune_session_interval(None);
-        load(&never, "live", NOW).await;
-        load(&never, "live", after(100_000)).await;
-        assert_eq!(never.count(NOW).await.unwrap(), 1);
-        assert_eq!(count().await, 2501);
-        assert_eq!(never.purge(10, NOW).await.unwrap(), 10);
-        assert_eq!(never.purge(usize::MAX, NOW).await.unwrap(), 2490);
-        never.clear().await.unwrap();
-        assert_eq!(count().await, 0);
-    });
+    }
 }
 
-#[test]
-fn purge_passes_over_what_is_being_written() {
-    on_server(|server| async move {
-        let (store, table) = store(server).await;
-        create(&store, "a", &record(TEXT, after(0))).await;
-        create(&store, "b", &record(TEXT, after(0))).await;
-        let mut client = client(&server.url()).await;
-        let writing = client.transaction().await.unwrap();
-        let sql = format!("UPDATE {table} SET expire = '2999-01-01' WHERE sid = 'a'");
-        writing.execute(&sql, &[]).await.unwrap();
-        assert_eq!(store.purge(10, after(1000)).await.unwrap(), 1);
-        writing.commit().await.unwrap();
-        assert!(load(&store, "a", after(1000)).await.is_some());
-    });
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forgotten_statements_are_prepared_again() {
+    let Some(server) = Db::shared() else { return };
+    let (_, table) = store(server).await;
+    let mut config = Config::new();
+    config.url = Some(server.url());
+    config.pool = Some(PoolConfig::new(1));
+    let pool = config.create_pool(Some(Runtime::Tokio1), NoTls).unwrap();
+    let store = PostgresStore::with_pool(pool.clone()).table_name(table);
+    create(&store, "a", &record(TEXT, None)).await;
+    for _ in 0..2 {
+        assert!(load(&store, "a", NOW).await.is_some());
+        pool.get().await.unwrap().batch_execute("DEALLOCATE ALL").await.unwrap();
+    }
+    assert!(load(&store, "a", NOW).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn purge_passes_over_what_is_being_written() {
+    let Some(server) = Db::shared() else { return };
+    let (store, table) = store(server).await;
+    create(&store, "a", &record(TEXT, after(0))).await;
+    create(&store, "b", &record(TEXT, after(0))).await;
+    let mut client = Db::client(&server.url()).await;
+    let writing = client.transaction().await.unwrap();
+    let sql = format!("UPDATE {table} SET expire = '2999-01-01' WHERE sid = 'a'");
+    writing.execute(&sql, &[]).await.unwrap();
+    assert_eq!(store.purge(10, after(1000)).await.unwrap(), 1);
+    writing.commit().await.unwrap();
+    assert!(load(&store, "a", after(1000)).await.is_some());
 }
 
 #[test]
@@ -158,13 +110,12 @@ fn encryption_that_is_not_built_in_is_never_left_out_silently() {
     assert!(told.contains("`tls`"), "{told}");
 }
 
-#[test]
-fn connecting_explicitly_shows_what_is_wrong() {
-    on_server(|server| async move {
-        PostgresStore::connect(&server.url()).await.unwrap();
-        let nobody = server.url().replace("//postgres@", "//nobody@");
-        shown(PostgresStore::connect(&nobody).await, ErrorKind::Refused);
-        let nothing = "postgres://postgres@127.0.0.1:1/postgres";
-        shown(PostgresStore::connect(nothing).await, ErrorKind::Unavailable);
-    });
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connecting_explicitly_shows_what_is_wrong() {
+    let Some(server) = Db::shared() else { return };
+    PostgresStore::connect(&server.url()).await.unwrap();
+    let nobody = server.url().replace("//postgres@", "//nobody@");
+    shown(PostgresStore::connect(&nobody).await, ErrorKind::Refused);
+    let nothing = "postgres://postgres@127.0.0.1:1/postgres";
+    shown(PostgresStore::connect(nothing).await, ErrorKind::Unavailable);
 }

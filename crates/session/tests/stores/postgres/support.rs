@@ -6,21 +6,25 @@ use express_session::store::postgres::PostgresStore;
 use express_session::store::postgres::deadpool_postgres::tokio_postgres::{Client, NoTls, connect};
 use express_session_testkit::servers::{self, Postgres};
 
-use crate::sql::{self, Database};
+use crate::sql::{self, Database, database_parts};
 
 pub(crate) use crate::sql::{
-    NOW, TEXT, after, create, fresh, id, load, record, shown, text, touch, until,
+    NOW, TEXT, after, create, fresh, id, load, record, shown, text, until,
 };
 
 pub(crate) struct Db;
 
 impl Database for Db {
-    type Server = Postgres;
-    type Store = PostgresStore;
+    database_parts!(Postgres, PostgresStore);
+
     type Client = Client;
 
     const ID: &'static str = "sid";
     const QUOTED: &'static str = "the visitors' \"Session\"";
+    // On a second one, a call could overtake another.
+    const CONNECTIONS: usize = 2;
+    const PAST: &'static str = "clock_timestamp()";
+    const LET_GO: &'static str = "SELECT pg_advisory_unlock(77)";
 
     fn shared() -> Option<&'static Postgres> {
         servers::shared_postgres()
@@ -30,24 +34,8 @@ impl Database for Db {
         servers::postgres()
     }
 
-    fn url(server: &Self::Server) -> String {
-        server.url()
-    }
-
     fn url_at(address: &str) -> String {
         format!("postgres://postgres@{address}/postgres")
-    }
-
-    fn port(server: &Self::Server) -> u16 {
-        server.port()
-    }
-
-    fn kill(server: &Self::Server) {
-        server.kill();
-    }
-
-    fn restart(server: &Self::Server) {
-        server.restart();
     }
 
     fn open(url: &str, table: &str) -> Self::Store {
@@ -58,20 +46,40 @@ impl Database for Db {
         store.max_connections(limit)
     }
 
-    fn timeout(store: Self::Store, timeout: Duration) -> Self::Store {
-        store.timeout(timeout)
-    }
-
     fn ttl(store: Self::Store, ttl: Duration) -> Self::Store {
         store.ttl(ttl)
     }
 
-    fn disable_touch(store: Self::Store) -> Self::Store {
-        store.disable_touch(true)
+    fn cleanup_interval(store: Self::Store, interval: Option<Duration>) -> Self::Store {
+        store.prune_session_interval(interval).prune_session_randomized_interval(false)
     }
 
-    fn cleanup_interval(store: Self::Store, interval: Duration) -> Self::Store {
-        store.prune_session_interval(interval)
+    fn fill(table: &str) -> String {
+        format!(
+            "INSERT INTO {table} SELECT 'old-' || g, '{{}}', to_timestamp(0) \
+             FROM generate_series(1, 2500) g"
+        )
+    }
+
+    fn hold_up(table: &str) -> [String; 2] {
+        let trigger = format!(
+            "CREATE FUNCTION hold_{table}() RETURNS trigger LANGUAGE plpgsql AS \
+             'BEGIN PERFORM pg_advisory_xact_lock(77); RETURN NEW; END'; \
+             CREATE TRIGGER hold BEFORE UPDATE ON {table} \
+             FOR EACH ROW EXECUTE FUNCTION hold_{table}()"
+        );
+        [trigger, "SELECT pg_advisory_lock(77)".to_owned()]
+    }
+
+    fn waiting(table: &str) -> String {
+        format!(
+            "pg_stat_activity WHERE wait_event_type = 'Lock' \
+             AND query ~ '{table}(_lock)?\\M' AND query NOT LIKE '%pg_stat_activity%'"
+        )
+    }
+
+    async fn isolated(server: &'static Postgres) -> Vec<(PostgresStore, String)> {
+        vec![store(server).await]
     }
 
     async fn client(url: &str) -> Client {
@@ -90,22 +98,10 @@ impl Database for Db {
     }
 }
 
-pub(crate) fn on_server<F: Future<Output = ()>>(test: impl FnOnce(&'static Postgres) -> F) {
-    sql::on_server::<Db, F>(test);
-}
-
 pub(crate) async fn store(server: &Postgres) -> (PostgresStore, String) {
     sql::store::<Db>(server).await
 }
 
 pub(crate) async fn store_at(url: &str) -> (PostgresStore, String) {
     sql::store_at::<Db>(url).await
-}
-
-pub(crate) async fn client(url: &str) -> <Db as Database>::Client {
-    Db::client(url).await
-}
-
-pub(crate) fn on_own_server<F: Future<Output = ()>>(test: impl FnOnce(Postgres) -> F) {
-    sql::on_own_server::<Db, F>(test);
 }

@@ -3,43 +3,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use express_session::store::redis::RedisStore;
 use express_session::store::{
-    Created, Error, ErrorKind, Fenced, Loaded, LockOutcome, LockToken, Record, Revision,
-    Store as _, Touch, Touched, Updated,
+    Error, ErrorKind, Fenced, Loaded, LockOutcome, Revision, Store as _, Touch, Touched, Updated,
 };
-use express_session_core::{SessionId, Timestamp};
-use express_session_testkit::{Proxy, servers};
+use express_session_testkit::servers;
 use redis::aio::MultiplexedConnection;
 
-fn now() -> Timestamp {
-    SystemTime::now().into()
-}
-
-fn record(text: impl Into<Arc<str>>) -> Record {
-    Record { text: text.into(), deadline: Some(now().saturating_add(Duration::from_secs(3600))) }
-}
-
-fn id(text: &str) -> SessionId {
-    SessionId::new(text).unwrap()
-}
-
-async fn create(store: &RedisStore, name: &str, text: &str) -> Revision {
-    match store.create(&id(name), &record(text), now()).await.unwrap() {
-        Created::Done(revision) => revision,
-        Created::Taken => panic!("taken"),
-    }
-}
+use super::support::{HOUR, ONE, create, id, now, plain, proxied, record};
 
 async fn text(store: &RedisStore, name: &str) -> Option<String> {
     let loaded = store.load(&id(name), now()).await.unwrap();
     loaded.map(|loaded| String::from(&*loaded.record.text))
-}
-
-async fn plain(url: &str) -> MultiplexedConnection {
-    redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
 }
 
 async fn order(connection: &mut MultiplexedConnection, words: &str) {
@@ -206,8 +183,7 @@ async fn application_that_starts_before_its_server_waits_for_nothing() {
 #[tokio::test]
 async fn connection_can_break_at_any_byte_of_an_answer() {
     let Some(server) = servers::shared_redis() else { return };
-    let proxy = Proxy::start(&format!("127.0.0.1:{}", server.port()));
-    let url = format!("redis://{}", proxy.address());
+    let (proxy, url) = proxied(server);
     let store = RedisStore::connect(&url).await.unwrap().prefix("break:");
     create(&store, "a", r#"{"cookie":{},"n":0}"#).await;
     create(&store, "b", "another").await;
@@ -245,8 +221,7 @@ async fn connection_can_break_at_any_byte_of_an_answer() {
 #[tokio::test]
 async fn create_with_a_lost_answer_is_not_sent_again() {
     let Some(server) = servers::shared_redis() else { return };
-    let proxy = Proxy::start(&format!("127.0.0.1:{}", server.port()));
-    let url = format!("redis://{}", proxy.address());
+    let (proxy, url) = proxied(server);
     let store = RedisStore::connect(&url).await.unwrap().prefix("lost:");
     proxy.cut_after(0);
     let created = store.create(&id("a"), &record("1"), now()).await;
@@ -257,8 +232,7 @@ async fn create_with_a_lost_answer_is_not_sent_again() {
 #[tokio::test]
 async fn connection_without_answers_is_given_up() {
     let Some(server) = servers::shared_redis() else { return };
-    let proxy = Proxy::start(&format!("127.0.0.1:{}", server.port()));
-    let url = format!("redis://{}", proxy.address());
+    let (proxy, url) = proxied(server);
     let timeout = Duration::from_millis(200);
     for protocol in [2, 3] {
         let store = RedisStore::connect(&format!("{url}?protocol={protocol}")).await.unwrap();
@@ -287,8 +261,7 @@ async fn connection_without_answers_is_given_up() {
 #[tokio::test]
 async fn abandoned_calls_leave_the_answers_of_others_where_they_belong() {
     let Some(server) = servers::shared_redis() else { return };
-    let proxy = Proxy::start(&format!("127.0.0.1:{}", server.port()));
-    let url = format!("redis://{}", proxy.address());
+    let (proxy, url) = proxied(server);
     let store = RedisStore::connect(&url).await.unwrap().prefix("abandoned:");
     for number in 0..20 {
         create(&store, &number.to_string(), &format!("text-{number}")).await;
@@ -356,10 +329,9 @@ async fn login_without_the_right_is_refused() {
     let store = store.prefix("other:");
     create(&store, "a", "1").await;
     // A lock is no key that begins with the prefix.
-    let (holder, lease) = (LockToken::from_random([1; 16]), Duration::from_secs(60));
-    assert_eq!(kind(store.lock(&id("a"), holder, lease, now()).await), ErrorKind::Refused);
+    assert_eq!(kind(store.lock(&id("a"), ONE, HOUR, now()).await), ErrorKind::Refused);
     order(&mut plain(server.url()).await, "ACL SETUSER reader ~lock:*").await;
-    assert_eq!(store.lock(&id("a"), holder, lease, now()).await.unwrap(), LockOutcome::Acquired);
+    assert_eq!(store.lock(&id("a"), ONE, HOUR, now()).await.unwrap(), LockOutcome::Acquired);
 }
 
 #[tokio::test]
@@ -367,11 +339,10 @@ async fn holder_of_a_lock_that_was_lost_with_its_server_cannot_write() {
     let Some(server) = servers::redis() else { return };
     let store = RedisStore::connect(server.url()).await.unwrap();
     let revision = create(&store, "a", "1").await;
-    let (holder, lease) = (LockToken::from_random([1; 16]), Duration::from_secs(60));
-    assert_eq!(store.lock(&id("a"), holder, lease, now()).await.unwrap(), LockOutcome::Acquired);
+    assert_eq!(store.lock(&id("a"), ONE, HOUR, now()).await.unwrap(), LockOutcome::Acquired);
     // As after a failover to a replica that had the record, and not yet the lock.
     order(&mut plain(server.url()).await, "DEL lock:{sess:a}").await;
-    let fenced = store.update_locked(&id("a"), &record("2"), revision, holder, now()).await;
+    let fenced = store.update_locked(&id("a"), &record("2"), revision, ONE, now()).await;
     assert_eq!(fenced.unwrap(), Fenced::Lost);
     assert_eq!(text(&store, "a").await.as_deref(), Some("1"));
 }

@@ -12,10 +12,14 @@ use express_session::store::ErrorKind;
 use express_session::store::redis::RedisStore;
 use express_session_core::SessionId;
 use express_session_testkit::servers::{self, Redis, RedisSentinel};
-use express_session_testkit::{Clock, Subject, Task, admin_laws, laws, lock_laws, store_laws};
-use redis::aio::{ConnectionLike, MultiplexedConnection};
+use express_session_testkit::{
+    Clock, Subject, Task, admin_laws, admin_model_laws, laws, lock_laws, store_laws,
+};
+use redis::aio::ConnectionLike;
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
+
+use super::support::plain;
 
 /// Where the sessions are, and how to get there. Each law connects again, in a runtime of its own.
 trait Way {
@@ -23,6 +27,22 @@ trait Way {
 
     /// Returns a connection beside the store.
     async fn beside(&self) -> impl ConnectionLike;
+}
+
+macro_rules! way {
+    ($way:ident: open $open:block beside $beside:block) => {
+        struct $way;
+
+        impl Way for $way {
+            async fn open(&self) -> RedisStore {
+                $open
+            }
+
+            async fn beside(&self) -> impl ConnectionLike {
+                $beside
+            }
+        }
+    };
 }
 
 struct Under<W> {
@@ -67,28 +87,32 @@ impl<W: Way> Subject for Under<W> {
 
 /// Makes a module with a test of each law, which passes untried where the server is not installed.
 macro_rules! laws {
-    ($module:ident, $way:ident at $server:expr) => {
+    ($module:ident, $way:ident at $server:expr $(, $model:ident)?) => {
         mod $module {
             use super::*;
 
-            store_laws!(
-                Under::new($way),
-                block_on = |law| if $server.is_some() {
-                    on_tokio(law)
+            fn on_tokio(law: impl Future<Output = ()>) {
+                if $server.is_some() {
+                    crate::on_tokio(law);
                 }
-            );
-            lock_laws!(
-                Under::new($way),
-                block_on = |law| if $server.is_some() {
-                    on_tokio(law)
-                }
-            );
-            admin_laws!(
-                Under::new($way),
-                block_on = |law| if $server.is_some() {
-                    on_tokio(law)
-                }
-            );
+            }
+
+            store_laws!(Under::new($way), block_on = on_tokio);
+            lock_laws!(Under::new($way), block_on = on_tokio);
+            admin_laws!(Under::new($way), block_on = on_tokio);
+            $( $model!(Under::new($way), block_on = on_tokio); )?
+        }
+    };
+}
+
+/// Makes a test of the laws for what differs from another only in how the bytes get there.
+macro_rules! essential {
+    ($test:ident, $way:ident at $server:expr) => {
+        #[test]
+        fn $test() {
+            if $server.is_some() {
+                on_tokio(essential_laws(Under::new($way)));
+            }
         }
     };
 }
@@ -97,25 +121,16 @@ fn alone() -> &'static Redis {
     servers::shared_redis().unwrap()
 }
 
-struct Alone;
-
-impl Way for Alone {
-    async fn open(&self) -> RedisStore {
-        RedisStore::connect(alone().url()).await.unwrap()
-    }
-
-    async fn beside(&self) -> impl ConnectionLike {
-        plain(alone().url()).await
-    }
+way! { Alone:
+    open { RedisStore::connect(alone().url()).await.unwrap() }
+    beside { plain(alone().url()).await }
 }
 
-laws!(at_one_server, Alone at servers::shared_redis());
+laws!(at_one_server, Alone at servers::shared_redis(), admin_model_laws);
 
-/// In the older protocol, with a function for the time to live.
-struct Older;
-
-impl Way for Older {
-    async fn open(&self) -> RedisStore {
+// In the older protocol, with a function for the time to live.
+way! { Older:
+    open {
         let store = RedisStore::connect(&format!("{}?protocol=2", alone().url())).await.unwrap();
         store.scan_count(7).ttl_with(|record| {
             let now = std::time::SystemTime::now();
@@ -125,82 +140,50 @@ impl Way for Older {
             })
         })
     }
-
-    async fn beside(&self) -> impl ConnectionLike {
-        plain(alone().url()).await
-    }
+    beside { plain(alone().url()).await }
 }
 
 laws!(with_a_function_for_the_ttl, Older at servers::shared_redis());
 
-/// Over a connection of the application's.
-struct Managed;
-
-impl Way for Managed {
-    async fn open(&self) -> RedisStore {
+// Over a connection of the application's.
+way! { Managed:
+    open {
         let client = redis::Client::open(alone().url()).unwrap();
         RedisStore::with_connection(client.get_connection_manager().await.unwrap())
     }
-
-    async fn beside(&self) -> impl ConnectionLike {
-        plain(alone().url()).await
-    }
+    beside { plain(alone().url()).await }
 }
 
-#[test]
-fn application_can_share_its_connection() {
-    if servers::shared_redis().is_some() {
-        on_tokio(essential_laws(Under::new(Managed)));
-    }
-}
+essential! { application_can_share_its_connection, Managed at servers::shared_redis() }
 
-struct Clustered;
-
-impl Way for Clustered {
-    async fn open(&self) -> RedisStore {
-        RedisStore::connect(&cluster_url()).await.unwrap()
-    }
-
-    async fn beside(&self) -> impl ConnectionLike {
-        cluster().await
-    }
+way! { Clustered:
+    open { RedisStore::connect(&cluster_url()).await.unwrap() }
+    beside { cluster().await }
 }
 
 laws!(at_a_cluster, Clustered at servers::shared_redis_cluster());
 
-/// Over an application's connection to a cluster.
-struct GivenCluster;
-
-impl Way for GivenCluster {
-    async fn open(&self) -> RedisStore {
-        RedisStore::with_connection(cluster().await)
-    }
-
-    async fn beside(&self) -> impl ConnectionLike {
-        cluster().await
-    }
+// Over an application's connection to a cluster.
+way! { GivenCluster:
+    open { RedisStore::with_connection(cluster().await) }
+    beside { cluster().await }
 }
 
-#[test]
-fn application_can_share_its_connection_to_a_cluster() {
-    if servers::shared_redis_cluster().is_some() {
-        on_tokio(essential_laws(Under::new(GivenCluster)));
-    }
+essential! {
+    application_can_share_its_connection_to_a_cluster,
+    GivenCluster at servers::shared_redis_cluster()
 }
 
 static SENTINEL: LazyLock<Option<RedisSentinel>> = LazyLock::new(servers::redis_sentinel);
 
-struct Watched;
-
-impl Way for Watched {
-    async fn open(&self) -> RedisStore {
+way! { Watched:
+    open {
         let sentinel = SENTINEL.as_ref().unwrap();
         let hosts = hosts(&sentinel.sentinel_urls());
         let url = format!("redis+sentinel://{hosts}/{}?db=3", sentinel.master_name());
         RedisStore::connect(&url).await.unwrap()
     }
-
-    async fn beside(&self) -> impl ConnectionLike {
+    beside {
         let port = SENTINEL.as_ref().unwrap().master_port().unwrap();
         plain(&format!("redis://127.0.0.1:{port}/3")).await
     }
@@ -208,43 +191,22 @@ impl Way for Watched {
 
 laws!(with_sentinels, Watched at SENTINEL.as_ref());
 
-/// With each change on the replica too before it counts.
-struct Replicated;
-
-impl Way for Replicated {
-    async fn open(&self) -> RedisStore {
-        Watched.open().await.wait_for_replicas(1, Duration::from_secs(4))
-    }
-
-    async fn beside(&self) -> impl ConnectionLike {
-        Watched.beside().await
-    }
+// With each change on the replica too before it counts.
+way! { Replicated:
+    open { Watched.open().await.wait_for_replicas(1, Duration::from_secs(4)) }
+    beside { Watched.beside().await }
 }
 
-#[test]
-fn changes_can_wait_for_the_replica_of_a_master() {
-    if SENTINEL.is_some() {
-        on_tokio(essential_laws(Under::new(Replicated)));
-    }
+essential! { changes_can_wait_for_the_replica_of_a_master, Replicated at SENTINEL }
+
+way! { ReplicatedCluster:
+    open { Clustered.open().await.wait_for_replicas(1, Duration::from_secs(4)) }
+    beside { Clustered.beside().await }
 }
 
-struct ReplicatedCluster;
-
-impl Way for ReplicatedCluster {
-    async fn open(&self) -> RedisStore {
-        Clustered.open().await.wait_for_replicas(1, Duration::from_secs(4))
-    }
-
-    async fn beside(&self) -> impl ConnectionLike {
-        Clustered.beside().await
-    }
-}
-
-#[test]
-fn changes_can_wait_for_the_replicas_of_a_cluster() {
-    if servers::shared_redis_cluster().is_some() {
-        on_tokio(essential_laws(Under::new(ReplicatedCluster)));
-    }
+essential! {
+    changes_can_wait_for_the_replicas_of_a_cluster,
+    ReplicatedCluster at servers::shared_redis_cluster()
 }
 
 #[cfg(feature = "tls")]
@@ -275,12 +237,7 @@ mod tls {
         }
     }
 
-    #[test]
-    fn server_with_a_trusted_certificate_is_used() {
-        if TLS.is_some() {
-            on_tokio(essential_laws(Under::new(Encrypted)));
-        }
-    }
+    essential! { server_with_a_trusted_certificate_is_used, Encrypted at TLS }
 
     /// A server without a trusted certificate is refused.
     #[test]
@@ -293,7 +250,6 @@ mod tls {
     }
 }
 
-/// For what differs from another only in how the bytes get there.
 async fn essential_laws(subject: impl Subject<Store = RedisStore>) {
     laws::megabyte_is_loaded_as_it_was_saved_or_refused(&subject).await;
     laws::create_refuses_an_id_that_is_in_use(&subject).await;
@@ -304,10 +260,6 @@ async fn essential_laws(subject: impl Subject<Store = RedisStore>) {
     laws::locked_update_writes_as_an_update_does(&subject).await;
     laws::concurrent_critical_sections_lose_nothing(&subject).await;
     laws::clear_removes_everything_and_nothing_of_another_store(&subject).await;
-}
-
-async fn plain(url: &str) -> MultiplexedConnection {
-    redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
 }
 
 async fn cluster() -> ClusterConnection {

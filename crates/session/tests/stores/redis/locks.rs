@@ -1,35 +1,17 @@
 //! Where the Redis store keeps its locks: beside the sessions, and in their slots of a cluster.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use express_session::store::redis::RedisStore;
-use express_session::store::{
-    Admin as _, Created, ErrorKind, Fenced, LockOutcome, LockToken, Record, Store as _, Updated,
-};
-use express_session_core::{SessionId, Timestamp};
+use express_session::store::{Admin as _, ErrorKind, Fenced, LockOutcome, Store as _, Updated};
 use express_session_testkit::servers;
 
-const ONE: LockToken = LockToken::from_random([0xA1; 16]);
-const OTHER: LockToken = LockToken::from_random([0xA2; 16]);
-const HOUR: Duration = Duration::from_secs(3600);
-
-fn now() -> Timestamp {
-    SystemTime::now().into()
-}
-
-fn id(text: &str) -> SessionId {
-    SessionId::new(text).unwrap()
-}
-
-fn record(text: &str) -> Record {
-    Record { text: text.into(), deadline: Some(now().saturating_add(HOUR)) }
-}
+use super::support::{HOUR, ONE, OTHER, create, id, now, plain, record};
 
 #[tokio::test]
 async fn lock_is_no_session_with_any_prefix() {
     let Some(server) = servers::redis() else { return };
-    let client = redis::Client::open(server.url()).unwrap();
-    let mut plain = client.get_multiplexed_async_connection().await.unwrap();
+    let mut plain = plain(server.url()).await;
     // With none, and with what locks begin with, every key of the server is looked at.
     for prefix in ["sess:", "", "lock:", "l"] {
         let store = RedisStore::connect(server.url()).await.unwrap().prefix(prefix);
@@ -70,10 +52,7 @@ async fn lock_is_where_its_record_is_in_a_cluster() {
         // In all parts of the cluster.
         for number in 0..20 {
             let id = id(&format!("{number}"));
-            let Created::Done(revision) = store.create(&id, &record("1"), now()).await.unwrap()
-            else {
-                panic!("taken")
-            };
+            let revision = create(&store, id.as_str(), "1").await;
             assert_eq!(store.lock(&id, ONE, HOUR, now()).await.unwrap(), LockOutcome::Acquired);
             let fenced = store.update_locked(&id, &record("2"), revision, ONE, now()).await;
             assert!(matches!(fenced.unwrap(), Fenced::Held(Updated::Done(_))), "{prefix}{number}");
@@ -92,9 +71,7 @@ async fn key_that_cannot_have_a_lock_in_a_cluster_is_an_error_that_says_so() {
     let url = format!("redis+cluster://{}", urls[0].strip_prefix("redis://").unwrap());
     let store = RedisStore::connect(&url).await.unwrap().prefix("locks:");
     let id = id("a}b");
-    let Created::Done(revision) = store.create(&id, &record("1"), now()).await.unwrap() else {
-        panic!("taken")
-    };
+    let revision = create(&store, id.as_str(), "1").await;
     let errors = [
         store.lock(&id, ONE, HOUR, now()).await.map(drop),
         store.update_locked(&id, &record("2"), revision, ONE, now()).await.map(drop),

@@ -6,3 +6,4 @@ mod laws;
 mod locks;
 mod replicas;
 mod round_trips;
+mod support;

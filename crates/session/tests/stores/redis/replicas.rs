@@ -1,39 +1,21 @@
 //! Changes that count once a replica has them, with a replica whose way to the master can be blocked.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use express_session::store::redis::RedisStore;
 use express_session::store::{
-    Created, Error, ErrorKind, Fenced, LockOutcome, LockToken, Record, Revision, Store as _,
-    Updated,
+    Created, Error, ErrorKind, Fenced, LockOutcome, Revision, Store as _, Updated,
 };
-use express_session_core::{SessionId, Timestamp};
 use express_session_testkit::Proxy;
 use express_session_testkit::servers::{self, Redis};
 use redis::aio::MultiplexedConnection;
 
-const HOUR: Duration = Duration::from_secs(3600);
-const ONE: LockToken = LockToken::from_random([1; 16]);
+use super::support::{HOUR, ONE, create, id, now, plain, proxied, record};
+
 /// How long a replica is waited for that does not come.
 const SHORT: Duration = Duration::from_millis(100);
 /// How long one is waited for that does come, on a busy machine.
 const LONG: Duration = Duration::from_secs(20);
-
-fn now() -> Timestamp {
-    SystemTime::now().into()
-}
-
-fn id(text: &str) -> SessionId {
-    SessionId::new(text).unwrap()
-}
-
-fn record(text: &str) -> Record {
-    Record { text: text.into(), deadline: Some(now().saturating_add(HOUR)) }
-}
-
-async fn plain(url: &str) -> MultiplexedConnection {
-    redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
-}
 
 /// A master with one replica.
 struct Group {
@@ -74,13 +56,6 @@ impl Group {
     /// The replica's record, at this moment.
     async fn replicated(&self, key: &str) -> Option<String> {
         redis::cmd("GET").arg(key).query_async(&mut self.replica.clone()).await.unwrap()
-    }
-}
-
-async fn create(store: &RedisStore, name: &str, text: &str) -> Revision {
-    match store.create(&id(name), &record(text), now()).await.unwrap() {
-        Created::Done(revision) => revision,
-        Created::Taken => panic!("taken"),
     }
 }
 
@@ -148,8 +123,8 @@ async fn change_that_no_replica_has_in_time_is_timed_out_and_on_the_master() {
 #[tokio::test]
 async fn nothing_waits_but_changes() {
     let Some(group) = Group::start().await else { return };
-    let proxy = Proxy::start(&format!("127.0.0.1:{}", group.master.port()));
-    let store = RedisStore::connect(&format!("redis://{}", proxy.address())).await.unwrap();
+    let (proxy, url) = proxied(&group.master);
+    let store = RedisStore::connect(&url).await.unwrap();
     let store = store.wait_for_replicas(1, LONG).timeout(2 * LONG);
     create(&store, "a", "1").await;
     assert_eq!(proxy.connections(), 2);
@@ -173,8 +148,8 @@ async fn nothing_waits_but_changes() {
 #[tokio::test]
 async fn waiting_makes_no_round_trip_more() {
     let Some(group) = Group::start().await else { return };
-    let proxy = Proxy::start(&format!("127.0.0.1:{}", group.master.port()));
-    let store = RedisStore::connect(&format!("redis://{}", proxy.address())).await.unwrap();
+    let (proxy, url) = proxied(&group.master);
+    let store = RedisStore::connect(&url).await.unwrap();
     let store = store.wait_for_replicas(1, LONG).timeout(2 * LONG);
     // The server learns the script.
     store.update(&id("none"), &record("1"), Revision::new(0), now()).await.unwrap();

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use express_session::store::redis::RedisStore;
 use express_session::store::{
-    Admin as _, Created, Error, Fenced, LockOutcome, LockToken, Record, Store as _, Touch, Updated,
+    Admin as _, Created, Error, Fenced, LockOutcome, Record, Store as _, Touch, Updated,
 };
-use express_session_core::{SessionId, Timestamp};
+use express_session_core::Timestamp;
 use express_session_testkit::{Proxy, servers};
+
+use super::support::{HOUR, ONE, id, plain, proxied};
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -20,10 +22,6 @@ fn touch() -> Touch {
     Touch { cookie: "{}".into(), deadline: record("").deadline }
 }
 
-fn id(text: &str) -> SessionId {
-    SessionId::new(text).unwrap()
-}
-
 /// Returns how many round trips a call makes.
 async fn trips<T>(proxy: &Proxy, call: impl Future<Output = Result<T, Error>>) -> (T, u64) {
     let before = proxy.round_trips();
@@ -34,8 +32,7 @@ async fn trips<T>(proxy: &Proxy, call: impl Future<Output = Result<T, Error>>) -
 #[tokio::test]
 async fn every_verb_is_one_round_trip() {
     let Some(redis) = servers::shared_redis() else { return };
-    let proxy = Proxy::start(&format!("127.0.0.1:{}", redis.port()));
-    let url = format!("redis://{}", proxy.address());
+    let (proxy, url) = proxied(redis);
     let store = RedisStore::connect(&url).await.unwrap().prefix("trips:");
     let (a, none) = (id("a"), id("none"));
     // The server learns the scripts.
@@ -56,19 +53,18 @@ async fn every_verb_is_one_round_trip() {
     assert_eq!(gone, (Updated::Gone, 1));
     assert_eq!(trips(&proxy, store.touch(&a, &touch(), NOW)).await.1, 1, "touch");
     assert_eq!(trips(&proxy, store.load_and_touch(&a, NOW)).await.1, 1, "load_and_touch");
-    let holder = LockToken::from_random([1; 16]);
     // The server learns these scripts too.
-    store.lock(&none, holder, Duration::from_secs(60), NOW).await.unwrap();
-    store.unlock(&none, holder).await.unwrap();
-    let lock = store.lock(&a, holder, Duration::from_secs(60), NOW);
+    store.lock(&none, ONE, HOUR, NOW).await.unwrap();
+    store.unlock(&none, ONE).await.unwrap();
+    let lock = store.lock(&a, ONE, HOUR, NOW);
     assert_eq!(trips(&proxy, lock).await, (LockOutcome::Acquired, 1));
     let next = record("2");
-    let lost = store.update_locked(&none, &next, revision, holder, NOW);
+    let lost = store.update_locked(&none, &next, revision, ONE, NOW);
     assert_eq!(trips(&proxy, lost).await, (Fenced::Lost, 1));
-    let conflict = store.update_locked(&a, &next, revision, holder, NOW);
+    let conflict = store.update_locked(&a, &next, revision, ONE, NOW);
     let conflict = trips(&proxy, conflict).await;
     assert!(matches!(conflict, (Fenced::Held(Updated::Conflict(_)), 1)), "{conflict:?}");
-    assert_eq!(trips(&proxy, store.unlock(&a, holder)).await.1, 1, "unlock");
+    assert_eq!(trips(&proxy, store.unlock(&a, ONE)).await.1, 1, "unlock");
     assert_eq!(trips(&proxy, store.destroy(&a)).await.1, 1, "destroy");
     assert_eq!(trips(&proxy, store.purge(10, NOW)).await, (0, 0));
 
@@ -83,11 +79,9 @@ async fn every_verb_is_one_round_trip() {
 async fn script_is_sent_again_to_a_server_that_lost_it() {
     // One of its own, as the others' scripts would be lost too.
     let Some(redis) = servers::redis() else { return };
-    let proxy = Proxy::start(&format!("127.0.0.1:{}", redis.port()));
-    let url = format!("redis://{}", proxy.address());
+    let (proxy, url) = proxied(&redis);
     let store = RedisStore::connect(&url).await.unwrap();
-    let client = redis::Client::open(redis.url()).unwrap();
-    let mut plain = client.get_multiplexed_async_connection().await.unwrap();
+    let mut plain = plain(redis.url()).await;
     let a = id("a");
     store.create(&a, &record(r#"{"cookie":{"originalMaxAge":60000}}"#), NOW).await.unwrap();
     for _ in 0..2 {
@@ -100,8 +94,7 @@ async fn script_is_sent_again_to_a_server_that_lost_it() {
 #[tokio::test]
 async fn listing_takes_two_round_trips_for_each_step() {
     let Some(redis) = servers::redis() else { return };
-    let proxy = Proxy::start(&format!("127.0.0.1:{}", redis.port()));
-    let url = format!("redis://{}", proxy.address());
+    let (proxy, url) = proxied(&redis);
     let store = RedisStore::connect(&url).await.unwrap().scan_count(1000);
     for number in 0..100 {
         store.create(&id(&number.to_string()), &record("{}"), NOW).await.unwrap();

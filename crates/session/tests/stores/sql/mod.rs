@@ -25,6 +25,12 @@ pub(crate) trait Database: 'static {
     const ID: &'static str;
     /// A table name that has to be quoted.
     const QUOTED: &'static str;
+    /// How many connections the test of abandoned calls allows.
+    const CONNECTIONS: usize;
+    /// A time of a lease that is over.
+    const PAST: &'static str;
+    /// Ends what [`Database::hold_up`] began.
+    const LET_GO: &'static str;
 
     /// Returns this process's server, or `None` where it is not installed.
     fn shared() -> Option<&'static Self::Server>;
@@ -54,7 +60,22 @@ pub(crate) trait Database: 'static {
 
     fn disable_touch(store: Self::Store) -> Self::Store;
 
-    fn cleanup_interval(store: Self::Store, interval: Duration) -> Self::Store;
+    /// Sets the interval of the cleanup, or turns it off.
+    fn cleanup_interval(store: Self::Store, interval: Option<Duration>) -> Self::Store;
+
+    /// Returns the statement that adds 2500 expired sessions.
+    fn fill(table: &str) -> String;
+
+    /// Returns the statements that hold up each write to a table before it is committed.
+    fn hold_up(table: &str) -> [String; 2];
+
+    /// Returns the condition of a statement about a table that waits for another transaction's lock.
+    fn waiting(table: &str) -> String;
+
+    /// Returns a store, with its table, for each isolation that reads what others have committed.
+    fn isolated(
+        server: &'static Self::Server,
+    ) -> impl Future<Output = Vec<(Self::Store, String)>> + Send;
 
     /// Opens a connection beside the store.
     fn client(url: &str) -> impl Future<Output = Self::Client> + Send;
@@ -64,6 +85,39 @@ pub(crate) trait Database: 'static {
     /// Returns the only column of each row.
     fn texts(client: &mut Self::Client, sql: &str) -> impl Future<Output = Vec<String>> + Send;
 }
+
+/// The parts of a [`Database`] for which a server and its store have methods of the same name.
+macro_rules! database_parts {
+    ($server:ident, $store:ident) => {
+        type Server = $server;
+        type Store = $store;
+
+        fn url(server: &$server) -> String {
+            server.url()
+        }
+
+        fn port(server: &$server) -> u16 {
+            server.port()
+        }
+
+        fn kill(server: &$server) {
+            server.kill();
+        }
+
+        fn restart(server: &$server) {
+            server.restart();
+        }
+
+        fn timeout(store: $store, timeout: Duration) -> $store {
+            store.timeout(timeout)
+        }
+
+        fn disable_touch(store: $store) -> $store {
+            store.disable_touch(true)
+        }
+    };
+}
+pub(crate) use database_parts;
 
 /// Makes a test of each function of the suite, and of each law, of `support::Db`.
 macro_rules! sql_suite {
@@ -75,21 +129,26 @@ macro_rules! sql_suite {
             killed_server_is_used_again_when_it_is_back_and_nothing_is_lost,
             every_verb_is_one_round_trip,
             lock_of_another_is_waited_for_in_time_only,
+            abandoned_call_is_carried_out_before_the_next_of_its_session,
         );
         sql_suite!(options:
             concurrent_first_calls_that_create_the_table_all_succeed,
             disabled_touch_moves_nothing,
+            touch_leaves_the_text_alone,
+            expired_sessions_are_removed_after_each_interval_by_the_next_call,
             ttl_is_for_sessions_without_an_expiry_of_their_own,
         );
         sql_suite!(locks:
             first_locks_of_many_processes_make_one_table,
             locks_with_an_expired_lease_are_removed_with_the_sessions,
+            write_after_a_takeover_is_lost_although_it_began_before,
+            takeover_waits_for_a_write_that_has_begun,
         );
 
         mod laws {
             use std::marker::PhantomData;
 
-            use express_session_testkit::{admin_laws, lock_laws, store_laws};
+            use express_session_testkit::{admin_laws, admin_model_laws, lock_laws, store_laws};
 
             use super::support::Db;
             use crate::sql::{Leased, Tables, with_server};
@@ -97,13 +156,14 @@ macro_rules! sql_suite {
             store_laws!(Tables::<Db>(PhantomData), block_on = with_server::<Db>);
             lock_laws!(Leased::<Db>(PhantomData), block_on = with_server::<Db>);
             admin_laws!(Tables::<Db>(PhantomData), block_on = with_server::<Db>);
+            admin_model_laws!(Tables::<Db>(PhantomData), block_on = with_server::<Db>);
         }
     };
     ($module:ident: $($name:ident,)+) => {
         $(
-            #[test]
-            fn $name() {
-                crate::sql::$module::$name::<support::Db>();
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                crate::sql::$module::$name::<support::Db>().await;
             }
         )+
     };
@@ -156,6 +216,10 @@ pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 pub(crate) const TEXT: &str = r#"{"cookie":{"originalMaxAge":3600000,"expires":"2023-11-14T23:13:20.000Z","httpOnly":true,"path":"/"},"user":{"name":"bob"},"views":3}"#;
 
+/// The records that the real packages were seen to write.
+pub(crate) const A: &str = r#"{"cookie":{"originalMaxAge":3600000,"expires":"2026-11-23T17:08:15.560Z","httpOnly":true,"path":"/"},"user":{"name":"bob"},"views":3}"#;
+pub(crate) const B: &str = r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"user":{"name":"bob"},"views":3}"#;
+
 pub(crate) fn after(millis: i64) -> Timestamp {
     Timestamp::from_millis(NOW.millis() + millis)
 }
@@ -170,24 +234,6 @@ pub(crate) fn record(text: &str, deadline: impl Into<Option<Timestamp>>) -> Reco
 
 pub(crate) fn touch(deadline: impl Into<Option<Timestamp>>) -> Touch {
     Touch { cookie: r#"{"path":"/touched"}"#.into(), deadline: deadline.into() }
-}
-
-/// Runs a test with this process's server; without one it is left out.
-pub(crate) fn on_server<D: Database, F: Future<Output = ()>>(
-    test: impl FnOnce(&'static D::Server) -> F,
-) {
-    if let Some(server) = D::shared() {
-        on_tokio(test(server));
-    }
-}
-
-/// Runs a test with a server of its own; without one it is left out.
-pub(crate) fn on_own_server<D: Database, F: Future<Output = ()>>(
-    test: impl FnOnce(D::Server) -> F,
-) {
-    if let Some(server) = D::own() {
-        on_tokio(test(server));
-    }
 }
 
 /// A name that no other test uses.

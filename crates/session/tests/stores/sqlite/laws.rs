@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::local::{Folder, Pair};
+use crate::local::{Folder, two_stores_on_one_place_lose_nothing};
 use crate::{on_tokio, spawned};
 use express_session::SessionId;
 use express_session::store::sqlite::{Dialect, SqliteStore};
-use express_session_testkit::{Subject, Task, admin_laws, laws, lock_laws, store_laws};
+use express_session_testkit::{Subject, Task, admin_laws, admin_model_laws, lock_laws, store_laws};
 
 /// Puts bytes into the column of the text, as text.
 fn plant(path: &Path, end: &str, id: &SessionId, garbage: &[u8]) {
@@ -59,20 +59,25 @@ impl Subject for Table {
 }
 
 macro_rules! laws {
-    ($module:ident, $subject:expr) => {
+    ($module:ident, $subject:expr $(, $model:ident)?) => {
         mod $module {
             use super::*;
 
             store_laws!($subject, block_on = on_tokio);
             lock_laws!($subject, block_on = on_tokio);
             admin_laws!($subject, block_on = on_tokio);
+            $( $model!($subject, block_on = on_tokio); )?
         }
     };
 }
 
-laws!(connect_sqlite3, table(Dialect::ConnectSqlite3, |store| store));
-laws!(better_sqlite3_session_store, table(Dialect::BetterSqlite3SessionStore, |store| store));
-laws!(connect_session_knex, table(Dialect::ConnectSessionKnex, |store| store));
+laws!(connect_sqlite3, table(Dialect::ConnectSqlite3, |store| store), admin_model_laws);
+laws!(
+    better_sqlite3_session_store,
+    table(Dialect::BetterSqlite3SessionStore, |store| store),
+    admin_model_laws
+);
+laws!(connect_session_knex, table(Dialect::ConnectSessionKnex, |store| store), admin_model_laws);
 
 // Other ways through the threads and SQLite's locks.
 laws!(without_a_log, table(Dialect::ConnectSqlite3, |store| store.concurrent_db(false)));
@@ -102,31 +107,7 @@ impl Subject for Memory {
 
 laws!(in_memory, Memory);
 
-/// Two stores on one file, which have nothing but SQLite's locks in common.
-struct Both(Folder);
-
-impl Subject for Both {
-    type Store = Pair<SqliteStore>;
-
-    async fn store(&self) -> Self::Store {
-        let path = self.0.fresh();
-        Pair::new(SqliteStore::new(&path), SqliteStore::new(&path))
-    }
-
-    async fn parallel(&self, tasks: Vec<Task>) {
-        spawned(tasks).await;
-    }
-}
-
-#[test]
-fn two_stores_on_one_file_lose_nothing_of_each_other() {
-    on_tokio(async {
-        let both = Both(Folder::new());
-        laws::one_of_many_concurrent_creates_is_done(&both).await;
-        laws::concurrent_updates_lose_nothing(&both).await;
-        laws::logout_is_final_while_others_write(&both).await;
-        laws::one_of_many_concurrent_locks_is_done(&both).await;
-        laws::locked_update_is_one_step_with_its_lock(&both).await;
-        laws::concurrent_critical_sections_lose_nothing(&both).await;
-    });
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_stores_on_one_file_lose_nothing_of_each_other() {
+    two_stores_on_one_place_lose_nothing(SqliteStore::new).await;
 }

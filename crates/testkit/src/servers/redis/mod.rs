@@ -67,35 +67,15 @@ impl Redis {
         &self.url
     }
 
-    /// Returns the port that it listens on.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.server.port()
-    }
-
     /// Returns the file with the certificate of the authority that a client is to trust. There is one
     /// only with TLS.
     #[must_use]
     pub fn ca_path(&self) -> PathBuf {
         self.server.folder().join(tls::AUTHORITY)
     }
-
-    /// Returns the number of its process, unless it was killed.
-    #[must_use]
-    pub fn process(&self) -> Option<u32> {
-        self.server.process()
-    }
-
-    /// Kills it immediately, as a crash would.
-    pub fn kill(&self) {
-        self.server.kill();
-    }
-
-    /// Starts it again at the same port with its data.
-    pub fn restart(&self) {
-        self.server.restart();
-    }
 }
+
+process_of!(Redis, server, "Starts it again at the same port with its data.");
 
 /// A node for a group of servers: the groups speak to each other without passwords.
 fn start_node(program: &Path, settings: &str) -> Result<Server, String> {
