@@ -40,7 +40,7 @@ pub struct Step<'a> {
 }
 
 /// All departures, by number.
-pub const TABLE: [Departure; 20] = [
+pub const TABLE: [Departure; 22] = [
     // The defaults of two options. Scenarios give every option.
     Departure { number: 1, field: None, rule: nothing },
     Departure { number: 2, field: Some("lazy_load"), rule: lazy_load },
@@ -66,6 +66,9 @@ pub const TABLE: [Departure; 20] = [
     Departure { number: 18, field: Some("report_store_errors"), rule: report_store_errors },
     Departure { number: 19, field: Some("merge_changes"), rule: merge_changes },
     Departure { number: 20, field: Some("touch_on_load"), rule: touch_on_load },
+    Departure { number: 21, field: Some("browser_rules"), rule: browser_rules },
+    // Only `Set-Cookie` is compared.
+    Departure { number: 22, field: Some("cache_headers"), rule: nothing },
 ];
 
 /// The departures that are on, by number.
@@ -707,6 +710,43 @@ fn merge_changes(step: &Step<'_>) -> Result<(), String> {
             }
         }
     })
+}
+
+/// A cookie that browsers drop is not sent. Without it, a new session is not stored.
+fn browser_rules(step: &Step<'_>) -> Result<(), String> {
+    let is_dropped = |line: &String| step.is_ours(line) && browsers_drop(line);
+    demand(step.node.set_cookie.iter().any(is_dropped), "browsers accept the cookie")?;
+    step.differs_only(|expected, ours| {
+        expected.set_cookie.retain(|line| !is_dropped(line));
+        let Some(Call::Set(id, _)) = expected.calls.last().cloned() else { return };
+        if ours.calls.len() < expected.calls.len() && !step.is_loaded(&id) {
+            expected.calls.pop();
+            expected.records.remove(&id);
+            if let Some(left) = ours.records.get(&id)
+                && (step.is_rivals(left) || records(step.scenario).get(&id) == Some(left))
+            {
+                expected.records.insert(id, left.clone());
+            }
+        }
+    })
+}
+
+/// Checks whether browsers drop a `Set-Cookie` line, or ignore its path.
+fn browsers_drop(line: &str) -> bool {
+    let mut parts = line.split("; ");
+    let name = parts.next().unwrap_or_default().to_lowercase();
+    let attributes: Vec<_> = parts.map(str::to_lowercase).collect();
+    let has = |attribute: &str| attributes.iter().any(|own| own == attribute);
+    let begins = |attribute: &str| attributes.iter().any(|own| own.starts_with(attribute));
+    let is_host = name.starts_with("__host-");
+    let needs_secure = is_host
+        || name.starts_with("__secure-")
+        || name.starts_with("__http-")
+        || has("samesite=none")
+        || has("partitioned");
+    (needs_secure && !has("secure"))
+        || (is_host && (!has("path=/") || begins("domain=")))
+        || (begins("path=") && !begins("path=/"))
 }
 
 /// The touch comes with the read, even if the session is saved later.

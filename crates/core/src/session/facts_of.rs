@@ -18,6 +18,8 @@ pub enum Withheld {
     Insecure,
     /// It has an attribute that no header can carry.
     Unprintable,
+    /// Browsers would drop it: its attributes do not fit its name, or one another.
+    Dropped,
     /// The headers of a new session's response have left.
     Late,
 }
@@ -48,9 +50,14 @@ impl SessionState {
     ) -> Option<(Plan, Option<Withheld>)> {
         let mut facts = self.facts(context)?;
         let mut plan = decide::plan(facts, context.policy);
+        let mut is_dropped = false;
         if matches!(plan.cookie, CookieAction::Send | CookieAction::Expire)
             && let Some(session) = &mut self.session
-            && !is_printable(session, context, now)
+            && {
+                is_dropped = context.policy.follows_browser_rules()
+                    && cookie::check_browser_rules(context.name, &session.cookie).is_err();
+                is_dropped || !is_printable(session, context, now)
+            }
         {
             // express-session finds out when it prints, and has reset the expiry by then.
             if plan.cookie == CookieAction::Send && !session.is_expiry_reset {
@@ -59,7 +66,11 @@ impl SessionState {
             facts.reach = Reach::Unprintable;
             plan = decide::plan(facts, context.policy);
         }
-        Some((plan, withheld(facts, plan)))
+        let withheld = withheld(facts, plan).map(|withheld| match withheld {
+            Withheld::Unprintable if is_dropped => Withheld::Dropped,
+            withheld => withheld,
+        });
+        Some((plan, withheld))
     }
 
     #[inline]

@@ -109,7 +109,7 @@ mod servers {
             );
             save_and_load(connect(&url).await.unwrap()).await;
             let error = connect(&format!("{}?db=1", server.url())).await.unwrap_err();
-            assert_eq!(error.to_string(), "redis:// has no option db");
+            assert_eq!(error.to_string(), "redis:// does not have option 1 of the URL");
 
             let with = |options: &str| format!("{}?{options}", server.url());
             let both = with("ttl=90s&replicas=0&replicas_timeout=250ms");
