@@ -142,7 +142,9 @@ impl<'a> Stage<'a> {
         let lenient = layer.clone().departures(switches.browser_rules(false));
         if layer.clone().build().is_err() && lenient.build().is_ok() {
             // Departure 21 refuses the options. Of a function's, it refuses the cookie.
-            layer = layer.cookie_with(move |_| of_any_request.clone());
+            layer = layer
+                .departures(switches.cookie_function_auto(true))
+                .cookie_with(move |_| of_any_request.clone());
         }
         layer.build().map_err(|error| error.to_string())
     }

@@ -771,7 +771,8 @@ mod tests {
 
     #[test]
     fn options_of_the_driver_are_passed_on_as_they_are() {
-        let address = Address::parse("postgres://u:p%40@h/d?ttl=1h&sslmode=require&x=%41&table=a%26b");
+        let address =
+            Address::parse("postgres://u:p%40@h/d?ttl=1h&sslmode=require&x=%41&table=a%26b");
         let (url, options) = address.unwrap().for_driver(&["sslmode", "x"]).unwrap();
         assert_eq!(url, "postgres://u:p%40@h/d?sslmode=require&x=%41");
         let options: Vec<_> =
