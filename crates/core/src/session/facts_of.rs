@@ -66,11 +66,7 @@ impl SessionState {
             facts.reach = Reach::Unprintable;
             plan = decide::plan(facts, context.policy);
         }
-        let withheld = withheld(facts, plan).map(|withheld| match withheld {
-            Withheld::Unprintable if is_dropped => Withheld::Dropped,
-            withheld => withheld,
-        });
-        Some((plan, withheld))
+        Some((plan, withheld(facts, plan, is_dropped)))
     }
 
     #[inline]
@@ -184,12 +180,13 @@ fn is_printable(session: &LoadedSession, context: &Context<'_>, now: Timestamp) 
         || cookie::print(context.name, "", &cookie).is_ok()
 }
 
-fn withheld(facts: Facts, plan: Plan) -> Option<Withheld> {
+fn withheld(facts: Facts, plan: Plan, is_dropped: bool) -> Option<Withheld> {
     if plan.cookie != CookieAction::Withhold {
         return None;
     }
     match facts.reach {
         Reach::Insecure => Some(Withheld::Insecure),
+        Reach::Unprintable if is_dropped => Some(Withheld::Dropped),
         Reach::Unprintable => Some(Withheld::Unprintable),
         Reach::Open | Reach::Sent | Reach::Late => {
             // A session that the browser knows goes on as it is.

@@ -6,7 +6,7 @@ use crate::{Keyring, SessionId, cookie};
 /// How many cookies of the name a request may have verified.
 ///
 /// [`FIRST`](Self::FIRST) is express-session. [`ALL`](Self::ALL) verifies every one, so that cookies planted beside the
-/// session's log no visitor out. What a hostile header costs is bounded by three checks before a signature is computed:
+/// session's log no visitor out. Three checks before a signature is computed bound the cost of a hostile header:
 ///
 /// 1. A value of more than 4096 bytes is skipped: no browser stores one (RFC 6265bis §5.6).
 /// 2. A value that is not `s:` + id + `.` + 43 characters is refused by its form.

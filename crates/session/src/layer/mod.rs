@@ -596,7 +596,7 @@ impl SessionLayer {
         self.with(|options| options.key_per_name = key_per_name)
     }
 
-    /// Gives stored sessions the attributes of this layer's cookie when they are loaded. Default `false`: a stored session
+    /// Sets whether stored sessions get the attributes of this layer's cookie when they are loaded. Default `false`: a stored session
     /// keeps the attributes it was stored with, as in express-session.
     ///
     /// For a layer that became stricter, or a store that others write to: a record with `httpOnly: false`, or with a foreign
