@@ -45,8 +45,8 @@ where
 ///     let take = |value: &str| value.strip_prefix("s:").map(str::to_owned);
 ///     cookie::find([&header[..]], "sid", longest, take)
 /// };
-/// assert_eq!(signed(8).as_deref(), Some("abc"));
-/// assert_eq!(signed(7), None);
+/// assert_eq!(signed(7).as_deref(), Some("abc"));
+/// assert_eq!(signed(6), None);
 /// ```
 pub fn find<'h, H, T>(
     headers: H,

@@ -53,7 +53,7 @@ pub fn check_secret(secret: &[u8]) -> Result<(), WeakSecret> {
     };
     let own = letters(secret);
     let is_published = |text: &&str| !own.is_empty() && letters(text.as_bytes()) == own;
-    if PUBLISHED.iter().any(|text| is_published(text)) {
+    if PUBLISHED.iter().any(is_published) {
         Err(WeakSecret::Published)
     } else if secret.len() < SHORTEST {
         Err(WeakSecret::Short)

@@ -617,7 +617,7 @@ impl SessionLayer {
     /// # let keyring = express_session_core::Keyring::new(["keyboard cat"])?;
     /// # let cookie = express_session_core::signing::sign(&id, &keyring);
     /// let layer = SessionLayer::new("keyboard cat").store(store).harden_stored_cookies(true);
-    /// # let layer = layer.rolling(true);
+    /// # let layer = layer.rolling(true).clock(move || now.into());
     /// # let request = http::Request::builder().header("cookie", format!("connect.sid={cookie}"));
     /// # let set_cookie = on::Browser::new(layer).send(request.body(())?, async |_| Ok(())).unwrap();
     /// // The cookie that is sent for this record:
