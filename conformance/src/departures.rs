@@ -41,7 +41,7 @@ pub struct Step<'a> {
 }
 
 /// All departures, by number.
-pub const TABLE: [Departure; 20] = [
+pub const TABLE: [Departure; 22] = [
     // The defaults of two options. Scenarios give every option.
     Departure { number: 1, field: None, rule: nothing },
     Departure { number: 2, field: Some("lazy_load"), rule: lazy_load },
@@ -67,6 +67,9 @@ pub const TABLE: [Departure; 20] = [
     Departure { number: 18, field: Some("report_store_errors"), rule: report_store_errors },
     Departure { number: 19, field: Some("merge_changes"), rule: merge_changes },
     Departure { number: 20, field: Some("touch_on_load"), rule: touch_on_load },
+    Departure { number: 21, field: Some("browser_rules"), rule: browser_rules },
+    // Only `Set-Cookie` is compared.
+    Departure { number: 22, field: Some("cache_headers"), rule: nothing },
 ];
 
 /// The departures that are on, by number.
@@ -702,6 +705,63 @@ fn merge_changes(step: &Step<'_>) -> Result<(), String> {
             matches!(op, Op::Get { .. } | Op::Keys | Op::Contains { .. } | Op::Increment { .. })
         });
     })
+}
+
+/// A cookie that browsers drop is not sent. Without it, a new session is not stored, and no failure to store it is seen.
+fn browser_rules(step: &Step<'_>) -> Result<(), String> {
+    let is_dropped = |line: &String| step.is_ours(line) && browsers_drop(line);
+    demand(!step.ours.set_cookie.iter().any(is_dropped), "browsers drop the cookie")?;
+    let needs_others = |attribute: &Attribute| {
+        matches!(attribute, Attribute::SameSite(_) | Attribute::Partitioned(_) | Attribute::Path(_))
+    };
+    let may_be_dropped = step.node.set_cookie.iter().any(is_dropped)
+        || step.name().starts_with("__")
+        || chosen(step.server(), step.request()).iter().any(needs_others);
+    demand(may_be_dropped, "browsers accept the cookie")?;
+    step.differs_only(|expected, ours| {
+        if ours.set_cookie == step.request().set_cookie {
+            expected.set_cookie.clone_from(&ours.set_cookie);
+            expected.status = ours.status;
+        }
+        let mut kept = ours.calls.iter().peekable();
+        let (mut calls, mut left_out) = (Vec::new(), Vec::new());
+        for call in std::mem::take(&mut expected.calls) {
+            if kept.next_if(|next| **next == call).is_some() {
+                calls.push(call);
+            } else if let Call::Set(id, _) | Call::Destroy(id) = &call
+                && !step.is_loaded(id)
+            {
+                left_out.push(id.clone());
+            } else {
+                calls.push(call);
+            }
+        }
+        expected.calls = calls;
+        for id in left_out {
+            match ours.records.get(&id) {
+                Some(left) => expected.records.insert(id, left.clone()),
+                None => expected.records.remove(&id),
+            };
+        }
+    })
+}
+
+/// Checks whether browsers drop a `Set-Cookie` line, or ignore its path.
+fn browsers_drop(line: &str) -> bool {
+    let mut parts = line.split("; ");
+    let name = parts.next().unwrap_or_default().to_lowercase();
+    let attributes: Vec<_> = parts.map(str::to_lowercase).collect();
+    let has = |attribute: &str| attributes.iter().any(|own| own == attribute);
+    let begins = |attribute: &str| attributes.iter().any(|own| own.starts_with(attribute));
+    let is_host = name.starts_with("__host-");
+    let needs_secure = is_host
+        || name.starts_with("__secure-")
+        || name.starts_with("__http-")
+        || has("samesite=none")
+        || has("partitioned");
+    (needs_secure && !has("secure"))
+        || (is_host && (!has("path=/") || begins("domain=")))
+        || (begins("path=") && !begins("path=/"))
 }
 
 /// The touch comes with the read, even if the session is saved later.

@@ -121,6 +121,7 @@ impl<'a> Stage<'a> {
             layer = layer.name(name.as_str());
         }
         let first = cookie(&server.cookie);
+        let of_any_request = first.clone();
         layer = if server.cookie_function {
             let other = cookie(&server.alt_cookie);
             layer.cookie_with(move |request: &Parts| {
@@ -130,6 +131,13 @@ impl<'a> Stage<'a> {
         } else {
             layer.cookie(first)
         };
+        let lenient = layer.clone().departures(switches.browser_rules(false));
+        if layer.clone().build().is_err() && lenient.build().is_ok() {
+            // Departure 21 refuses the options. Of a function's, it refuses the cookie.
+            layer = layer
+                .departures(switches.cookie_function_auto(true))
+                .cookie_with(move |_| of_any_request.clone());
+        }
         layer.build().map_err(|error| error.to_string())
     }
 

@@ -11,8 +11,8 @@ use crate::store;
 ///
 /// The message says what to do; it names no id, no secret and no data. The cause, where there is one,
 /// is the [source](StdError::source). In an axum handler an error is a response too: 503 with
-/// `Retry-After` where the store cannot be reached, 409 where the session has ended meanwhile, 500
-/// otherwise, with a body that says nothing more.
+/// `Retry-After` where the store cannot be reached, 409 where the session has ended meanwhile, 400 where the
+/// cookies name two sessions, 500 otherwise, with a body that says nothing more.
 ///
 /// ```
 /// use express_session::{ErrorKind, Session};
@@ -61,6 +61,8 @@ pub enum ErrorKind {
     Deserialize,
     /// A cookie attribute cannot be written into a header.
     InvalidCookie,
+    /// The request's cookies name two different sessions, and the layer refuses that.
+    AmbiguousCookie,
     /// `reload` found no record.
     NotFound,
     /// The new session's id is in use: `genid` gives ids that are not unique.
@@ -143,6 +145,7 @@ impl Error {
             | ErrorKind::Serialize
             | ErrorKind::Deserialize
             | ErrorKind::InvalidCookie
+            | ErrorKind::AmbiguousCookie
             | ErrorKind::NotFound
             | ErrorKind::IdTaken
             | ErrorKind::EmptyId
@@ -189,6 +192,9 @@ impl fmt::Display for Error {
                 write!(f, "the member {member:?} is not of the type that was asked for")
             }
             ErrorKind::InvalidCookie => f.write_str("the cookie attribute cannot be sent"),
+            ErrorKind::AmbiguousCookie => f.write_str(
+                "the request's cookies name two different sessions, and ambiguous_cookie refuses them",
+            ),
             ErrorKind::NotFound => f.write_str("failed to load session"),
             ErrorKind::IdTaken => {
                 f.write_str("the new session's id is in use: genid has to give unique ids")

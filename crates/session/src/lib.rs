@@ -56,7 +56,8 @@ pub mod store;
 pub use error::{ConfigError, Error, ErrorKind};
 pub use express_session_core::cookie::{Cookie, Priority, SameSite, Secure};
 pub use express_session_core::{
-    Clock, Departures, LateWrite, Outage, Random, SessionId, Timestamp, Unset,
+    AmbiguousCookie, CacheHeaders, Clock, Departures, LateWrite, Outage, Random, SessionId,
+    Timestamp, Unset,
 };
 pub use handle::lock::SessionLock;
 pub use handle::session::{LazySession, Session, SessionCookie};

@@ -1,6 +1,7 @@
 //! The cookie: read from the request, stored in the record, written to the response.
 
 mod attribute;
+mod browser;
 mod field;
 mod header;
 mod options;
@@ -11,6 +12,7 @@ mod template;
 mod tests;
 
 pub use attribute::{InvalidAttribute, check_domain, check_name, check_path};
+pub use browser::check_browser_rules;
 pub use header::{find, values};
 pub use options::{Cookie, Lifetime, Priority, SameSite, Secure};
 pub use set_cookie::{print, print_expired};

@@ -3,6 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use super::attribute::{InvalidAttribute, check_domain, check_path};
+use super::browser::check_browser_rules;
+use super::stored::StoredCookie;
 use crate::Timestamp;
 
 /// The settings of the session cookie: express-session's `cookie` option.
@@ -317,10 +319,24 @@ impl Cookie {
         self.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/")
     }
 
-    /// Checks whether browsers refuse this cookie: `SameSite=None` without `Secure`.
-    #[must_use]
-    pub fn is_same_site_none_without_secure(&self) -> bool {
-        self.same_site == Some(SameSite::None) && matches!(self.secure, None | Some(Secure::Never))
+    /// Checks that browsers accept the cookie of a session that begins over HTTPS: the rules of
+    /// [`check_browser_rules`](super::check_browser_rules). `Secure::Auto` and `SameSite::Auto` count as they are
+    /// resolved there.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidAttribute`] names the first setting to change, and the rule.
+    ///
+    /// ```
+    /// use express_session_core::cookie::{Cookie, SameSite};
+    ///
+    /// let cookie = Cookie::new().same_site(SameSite::None);
+    /// assert_eq!(cookie.check_browser_rules("sid").unwrap_err().attribute(), "secure");
+    /// assert!(cookie.secure(true).check_browser_rules("sid").is_ok());
+    /// ```
+    pub fn check_browser_rules(&self, name: &str) -> Result<(), InvalidAttribute> {
+        let cookie = StoredCookie::new(self, Timestamp::from_millis(0), true, true);
+        check_browser_rules(name, &cookie)
     }
 
     /// Checks that every setting can be written into a cookie.
@@ -364,18 +380,25 @@ mod tests {
     }
 
     #[test]
-    fn only_same_site_none_needs_secure() {
-        for (same_site, secure, is_refused) in [
-            (Some(SameSite::None), None, true),
-            (Some(SameSite::None), Some(Secure::Never), true),
-            (Some(SameSite::None), Some(Secure::Always), false),
-            (Some(SameSite::None), Some(Secure::Auto), false),
-            (Some(SameSite::Lax), None, false),
+    fn audit_m6_auto_counts_as_it_is_resolved_over_https() {
+        for (same_site, secure, is_accepted) in [
+            (Some(SameSite::None), None, false),
+            (Some(SameSite::None), Some(Secure::Never), false),
+            (Some(SameSite::None), Some(Secure::Always), true),
+            (Some(SameSite::None), Some(Secure::Auto), true),
+            (Some(SameSite::Lax), None, true),
+            // `None` over HTTPS, and not Secure there.
             (Some(SameSite::Auto), Some(Secure::Never), false),
-            (None, None, false),
+            (Some(SameSite::Auto), None, false),
+            (Some(SameSite::Auto), Some(Secure::Auto), true),
+            (None, None, true),
         ] {
             let cookie = Cookie { same_site, secure, ..Cookie::new() };
-            assert_eq!(cookie.is_same_site_none_without_secure(), is_refused, "{cookie:?}");
+            assert_eq!(cookie.check_browser_rules("sid").is_ok(), is_accepted, "{cookie:?}");
+        }
+        for (secure, is_accepted) in [(Secure::Auto, true), (Secure::Never, false)] {
+            let cookie = Cookie::new().secure(secure);
+            assert_eq!(cookie.check_browser_rules("__Host-sid").is_ok(), is_accepted);
         }
     }
 

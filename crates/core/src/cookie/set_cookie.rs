@@ -5,6 +5,8 @@
 //! 2. The value is encoded like `encodeURIComponent`.
 //! 3. A value that would break out of its attribute (CVE-2024-47764) is refused.
 
+use std::borrow::Cow;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::attribute::{InvalidAttribute, check_domain, check_path};
@@ -138,18 +140,19 @@ fn invalid(attribute: &'static str, field: &Field) -> InvalidAttribute {
 }
 
 /// Returns a value as JavaScript converts it to a string, or `None` if JavaScript treats it as false.
-fn attribute_text(field: &Field) -> Option<String> {
+pub(super) fn attribute_text(field: &Field) -> Option<Cow<'_, str>> {
     field.is_truthy().then(|| match field {
-        Field::Text(text) => text.clone().into_owned(),
-        Field::Bool(_) => "true".to_owned(),
+        Field::Text(text) => Cow::Borrowed(&**text),
+        Field::Bool(_) => Cow::Borrowed("true"),
         Field::Number(number) => {
             let mut text = String::new();
             json::push_number(*number, &mut text);
-            text
+            Cow::Owned(text)
         }
-        Field::Date(date) => date.map_or_else(|| "Invalid Date".to_owned(), Timestamp::iso),
-        Field::Json(text) => text.clone().into_string(),
-        Field::Undefined | Field::Null => String::new(),
+        Field::Date(None) => Cow::Borrowed("Invalid Date"),
+        Field::Date(Some(date)) => Cow::Owned(date.iso()),
+        Field::Json(text) => Cow::Borrowed(&**text),
+        Field::Undefined | Field::Null => Cow::Borrowed(""),
     })
 }
 

@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use super::field::{Field, known};
 use super::options::{Cookie, Lifetime, Priority, SameSite, Secure};
+use super::template::CookieTemplate;
 use crate::Timestamp;
 use crate::record::Corrupt;
 use crate::record::json;
@@ -409,6 +410,28 @@ impl StoredCookie {
     pub fn set_priority(&mut self, priority: Option<Priority>) {
         self.settings_mut().priority = priority
             .map_or(Field::Undefined, |priority| Field::Text(priority_text(priority).into()));
+    }
+
+    /// Replaces the attributes by those of a template. The times stay, and so does `secure` if it is set: a session that
+    /// began over HTTPS is not sent over plain HTTP.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::cookie::{Cookie, CookieTemplate, StoredCookie};
+    ///
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let template = CookieTemplate::new(&StoredCookie::new(&Cookie::new(), now, false, true));
+    /// let mut cookie = StoredCookie::parse(r#"{"httpOnly":false,"domain":"a.example"}"#, now)?;
+    /// cookie.harden(&template);
+    /// assert!(cookie.http_only() && cookie.domain().is_none());
+    /// # Ok::<(), express_session_core::Corrupt>(())
+    /// ```
+    pub fn harden(&mut self, template: &CookieTemplate) {
+        let keeps_secure = self.secure();
+        self.settings = Arc::clone(&template.settings);
+        if keeps_secure && !self.secure() {
+            self.set_secure(true);
+        }
     }
 
     fn settings_mut(&mut self) -> &mut Settings {

@@ -27,7 +27,7 @@ use crate::record::json;
 /// ```
 #[derive(Clone, Debug)]
 pub struct CookieTemplate {
-    settings: Arc<Settings>,
+    pub(super) settings: Arc<Settings>,
     /// The JSON before and after the expiry.
     front: Box<str>,
     back: Box<str>,

@@ -85,7 +85,7 @@ departures! {
     2 lazy_load,
     /// Matches the cookie's path as browsers do (RFC 6265 §5.1.4), instead of by prefix.
     3 path_match,
-    /// Uses the first validly signed cookie of the name, instead of only looking at the first one.
+    /// Uses the first validly signed cookie of the name, of all of them, instead of only looking at the first one.
     4 duplicate_cookies,
     /// Under `proxy` reads `Forwarded` (RFC 7239) if there is no `X-Forwarded-Proto`.
     5 forwarded,
@@ -119,6 +119,10 @@ departures! {
     19 merge_changes,
     /// Touches the record in the call that loads it, instead of in a second call at the end.
     20 touch_on_load,
+    /// Refuses a cookie that browsers drop: when the layer is built, or else before it is sent.
+    21 browser_rules,
+    /// Keeps responses that set the session's cookie out of shared caches.
+    22 cache_headers,
 }
 
 impl Default for Departures {

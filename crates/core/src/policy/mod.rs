@@ -7,6 +7,8 @@ mod departures;
 
 pub use departures::Departures;
 
+use crate::signing::{Attempts, Presented};
+
 /// The treatment of the record when a handler unsets the session: express-session's `unset` option.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unset {
@@ -40,6 +42,26 @@ pub enum LateWrite {
     Refuse,
 }
 
+/// How a request continues whose cookies name two different sessions, both validly signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AmbiguousCookie {
+    /// The first one counts. The default.
+    #[default]
+    First,
+    /// None counts: using the session is an error, answered by 400.
+    Refuse,
+}
+
+/// The directive for caches of a response that sets the session's cookie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheHeaders {
+    /// `Cache-Control: private`: the browser may store the response, shared caches may not. The default.
+    #[default]
+    Private,
+    /// `Cache-Control: no-store`: no cache may store it. The browser reloads the page when the visitor goes back.
+    NoStore,
+}
+
 /// The options that [`decide::plan`](crate::decide::plan) and the methods here decide by.
 ///
 /// ```
@@ -71,6 +93,10 @@ pub struct Policy {
     pub outage: Outage,
     /// The treatment of changes to a session that has ended.
     pub late_write: LateWrite,
+    /// The outcome of a request whose cookies name two sessions.
+    pub ambiguous_cookie: AmbiguousCookie,
+    /// The directive for caches of a response that sets the cookie.
+    pub cache_headers: CacheHeaders,
     /// The differences from express-session.
     pub departures: Departures,
 }
@@ -232,19 +258,44 @@ impl Policy {
         is_sending && self.departures.save_before_response
     }
 
-    /// Returns how many cookies of the name to check for a valid signature (departure 4): one, or enough for every
-    /// path and domain of an application. The limit bounds the cost of a forged header.
+    /// Returns which cookies of the name to verify (departure 4).
     ///
     /// ```
     /// use express_session_core::{Departures, Policy};
     ///
     /// let express = Policy { departures: Departures::none(), ..Policy::default() };
-    /// assert_eq!(Policy::default().cookie_candidates(), 8);
-    /// assert_eq!(express.cookie_candidates(), 1);
+    /// assert!(!Policy::default().cookie_attempts().is_first_only());
+    /// assert!(express.cookie_attempts().is_first_only());
     /// ```
     #[must_use]
-    pub fn cookie_candidates(&self) -> usize {
-        if self.departures.duplicate_cookies { 8 } else { 1 }
+    pub fn cookie_attempts(&self) -> Attempts {
+        if self.departures.duplicate_cookies { Attempts::ALL } else { Attempts::FIRST }
+    }
+
+    /// Checks whether a request with these cookies may not use its session.
+    #[must_use]
+    pub fn refuses(&self, presented: &Presented) -> bool {
+        presented.is_ambiguous && self.ambiguous_cookie == AmbiguousCookie::Refuse
+    }
+
+    /// Checks whether a cookie that browsers drop is refused (departure 21).
+    #[must_use]
+    pub fn follows_browser_rules(&self) -> bool {
+        self.departures.browser_rules
+    }
+
+    /// Returns the directive for caches of a response that sets the session's cookie (departure 22).
+    ///
+    /// ```
+    /// use express_session_core::{CacheHeaders, Departures, Policy};
+    ///
+    /// let express = Policy { departures: Departures::none(), ..Policy::default() };
+    /// assert_eq!(Policy::default().cache_headers(), Some(CacheHeaders::Private));
+    /// assert_eq!(express.cache_headers(), None);
+    /// ```
+    #[must_use]
+    pub fn cache_headers(&self) -> Option<CacheHeaders> {
+        self.departures.cache_headers.then_some(self.cache_headers)
     }
 
     /// Checks whether the cookie's path is matched as in browsers (departure 3), or else by prefix.

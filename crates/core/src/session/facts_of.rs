@@ -18,6 +18,8 @@ pub enum Withheld {
     Insecure,
     /// It has an attribute that no header can carry.
     Unprintable,
+    /// Browsers would drop it: its attributes do not fit its name, or one another.
+    Dropped,
     /// The headers of a new session's response have left.
     Late,
 }
@@ -48,9 +50,14 @@ impl SessionState {
     ) -> Option<(Plan, Option<Withheld>)> {
         let mut facts = self.facts(context)?;
         let mut plan = decide::plan(facts, context.policy);
+        let mut is_dropped = false;
         if matches!(plan.cookie, CookieAction::Send | CookieAction::Expire)
             && let Some(session) = &mut self.session
-            && !is_printable(session, context, now)
+            && {
+                is_dropped = context.policy.follows_browser_rules()
+                    && cookie::check_browser_rules(context.name, &session.cookie).is_err();
+                is_dropped || !is_printable(session, context, now)
+            }
         {
             // express-session finds out when it prints, and has reset the expiry by then.
             if plan.cookie == CookieAction::Send && !session.is_expiry_reset {
@@ -59,7 +66,7 @@ impl SessionState {
             facts.reach = Reach::Unprintable;
             plan = decide::plan(facts, context.policy);
         }
-        Some((plan, withheld(facts, plan)))
+        Some((plan, withheld(facts, plan, is_dropped)))
     }
 
     #[inline]
@@ -173,12 +180,13 @@ fn is_printable(session: &LoadedSession, context: &Context<'_>, now: Timestamp) 
         || cookie::print(context.name, "", &cookie).is_ok()
 }
 
-fn withheld(facts: Facts, plan: Plan) -> Option<Withheld> {
+fn withheld(facts: Facts, plan: Plan, is_dropped: bool) -> Option<Withheld> {
     if plan.cookie != CookieAction::Withhold {
         return None;
     }
     match facts.reach {
         Reach::Insecure => Some(Withheld::Insecure),
+        Reach::Unprintable if is_dropped => Some(Withheld::Dropped),
         Reach::Unprintable => Some(Withheld::Unprintable),
         Reach::Open | Reach::Sent | Reach::Late => {
             // A session that the browser knows goes on as it is.

@@ -21,6 +21,8 @@ pub struct Context<'a> {
     pub name: &'a str,
     /// The usual cookie of a record; `None` where the settings differ from request to request.
     pub template: Option<&'a CookieTemplate>,
+    /// Whether a loaded session gets the attributes of the template.
+    pub hardens: bool,
     /// The id in the request's cookie, its signature checked.
     pub presented: Option<&'a SessionId>,
     /// Whether the request came over HTTPS.
@@ -37,6 +39,7 @@ impl<'a> Context<'a> {
             policy,
             name,
             template: None,
+            hardens: false,
             presented: None,
             is_secure: false,
             supports_touch: true,
@@ -46,6 +49,18 @@ impl<'a> Context<'a> {
     /// Reads a record.
     #[inline]
     pub(super) fn parse(
+        &self,
+        loaded: &Loaded,
+        now: Timestamp,
+    ) -> Result<(Document, StoredCookie), Corrupt> {
+        let (document, mut cookie) = self.parse_stored(loaded, now)?;
+        if let Some(template) = self.template.filter(|_| self.hardens) {
+            cookie.harden(template);
+        }
+        Ok((document, cookie))
+    }
+
+    fn parse_stored(
         &self,
         loaded: &Loaded,
         now: Timestamp,

@@ -75,6 +75,30 @@ impl Keyring {
         if keys.is_empty() { Err(NoSecret) } else { Ok(Self(keys)) }
     }
 
+    /// Creates a keyring for one purpose, whose signatures are valid for no other: each secret is replaced by
+    /// HMAC-SHA256(secret, purpose), in base64 without padding (RFC 5869 §3.2 on separate keys).
+    ///
+    /// # Errors
+    ///
+    /// [`NoSecret`] if there is no secret.
+    ///
+    /// ```
+    /// use express_session_core::{Keyring, NoSecret, SessionId};
+    ///
+    /// let id = SessionId::from_random([0; 24]);
+    /// let sign = |purpose| Ok::<_, NoSecret>(Keyring::derived(["keyboard cat"], purpose)?.sign(&id));
+    /// assert_ne!(sign("cookie:shop.sid")?, sign("cookie:admin.sid")?);
+    /// # Ok::<(), NoSecret>(())
+    /// ```
+    pub fn derived<I>(secrets: I, purpose: &str) -> Result<Self, NoSecret>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<[u8]>,
+    {
+        let keys = Self::new(secrets)?.0;
+        Self::new(keys.iter().map(|key| signature(key, purpose)))
+    }
+
     /// Signs an id with the first secret: HMAC-SHA256 in base64 without padding, 43 characters (item 30).
     ///
     /// ```

@@ -76,6 +76,8 @@ pub enum Refusal {
     BadSignature,
     /// The signature is valid, but the id is empty (item 29).
     EmptyId,
+    /// The value is too long, or the request has caused enough work: it was not checked ([`Attempts`](super::Attempts)).
+    Unchecked,
 }
 
 /// Returns the value of the cookie for an id, before percent-encoding.
@@ -116,15 +118,20 @@ pub fn sign(id: &SessionId, keyring: &Keyring) -> String {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn verify(value: &str, keyring: &Keyring) -> Result<Verified<SessionId>, Refusal> {
-    let signed = value.strip_prefix("s:").ok_or(Refusal::Unsigned)?;
-    // The signature follows the last dot, because an id may contain dots.
-    let dot = signed.len().checked_sub(SIGNATURE + 1).ok_or(Refusal::BadSignature)?;
-    let (id, signature) = signed.split_at_checked(dot).ok_or(Refusal::BadSignature)?;
-    let signature = signature.strip_prefix('.').ok_or(Refusal::BadSignature)?;
+    let (id, signature) = split(value)?;
     if !keyring.verify(id, signature) {
         return Err(Refusal::BadSignature);
     }
     SessionId::new(id).map(Verified).ok_or(Refusal::EmptyId)
+}
+
+/// Splits a value into its id and its signature, without checking the signature.
+pub(super) fn split(value: &str) -> Result<(&str, &str), Refusal> {
+    let signed = value.strip_prefix("s:").ok_or(Refusal::Unsigned)?;
+    // The signature follows the last dot, because an id may contain dots.
+    let dot = signed.len().checked_sub(SIGNATURE + 1).ok_or(Refusal::BadSignature)?;
+    let (id, signature) = signed.split_at_checked(dot).ok_or(Refusal::BadSignature)?;
+    Ok((id, signature.strip_prefix('.').ok_or(Refusal::BadSignature)?))
 }
 
 #[cfg(test)]

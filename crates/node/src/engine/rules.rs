@@ -65,7 +65,7 @@ const COOKIES: [(&str, CookieAction); 4] = [
 ];
 
 /// The departures that are not available for Node, each with the reason.
-const ELSEWHERE: [(&str, &str); 8] = [
+const ELSEWHERE: [(&str, &str); 10] = [
     ("lazyLoad", "req.session is loaded before the handler runs"),
     ("forwarded", "of the proxy headers, only X-Forwarded-Proto is read"),
     ("layersByName", "a request has only one req.session"),
@@ -74,6 +74,8 @@ const ELSEWHERE: [(&str, &str); 8] = [
     ("uniqueIds", "the store interface has no conditional writes"),
     ("mergeChanges", "the store interface has no conditional writes"),
     ("touchOnLoad", "the store interface has no combined read and touch"),
+    ("browserRules", "the cookie may change until the response ends"),
+    ("cacheHeaders", "the headers belong to the application"),
 ];
 
 /// Numbers by name, which lib/request-session.js looks up.
@@ -190,7 +192,7 @@ pub fn rules(options: Options) -> Result<Rules> {
         save_renews: policy.save_resets_expiry(),
         commits_early: policy.when_to_save() == SaveTime::Early,
         path_match: policy.matches_path_like_browsers(),
-        candidates: policy.cookie_candidates() as u32,
+        candidates: if policy.cookie_attempts().is_first_only() { 1 } else { u32::MAX },
         cookie_function_auto: policy.resolves_auto_from_function(),
         cookie_changes_saved: policy.saves_cookie_changes(),
         skip_unreachable_sessions: policy.skips_unreachable_sessions(),

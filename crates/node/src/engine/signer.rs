@@ -8,6 +8,7 @@
 use express_session_core::cookie::{
     self, Cookie, InvalidAttribute, Priority, SameSite, Secure, StoredCookie,
 };
+use express_session_core::signing::Attempts;
 use express_session_core::{Keyring, SessionId, Timestamp, signing};
 use napi::bindgen_prelude::{Either4, Latin1String, Null, Uint8Array};
 use napi::{Error, Result, Status};
@@ -19,13 +20,13 @@ use napi_derive::napi;
 pub struct Signer {
     name: String,
     keyring: Keyring,
-    candidates: usize,
+    attempts: Attempts,
 }
 
 #[napi]
 impl Signer {
     /// Creates a signer from the cookie's name, the secrets' bytes, and the number of cookies of that name
-    /// to read.
+    /// to read: one, or as many as [`Attempts::ALL`] verifies.
     ///
     /// # Errors
     ///
@@ -34,7 +35,8 @@ impl Signer {
     pub fn new(name: String, secrets: Vec<Uint8Array>, candidates: u32) -> Result<Self> {
         let keyring = Keyring::new(secrets.iter().map(|secret| secret.as_ref()))
             .map_err(|error| invalid(format!("secret option: {error}")))?;
-        Ok(Self { name, keyring, candidates: candidates as usize })
+        let attempts = if candidates == 1 { Attempts::FIRST } else { Attempts::ALL };
+        Ok(Self { name, keyring, attempts })
     }
 
     /// Returns the id that a `Cookie` header names; `null` for an unsigned cookie, `false` for one with an
@@ -43,8 +45,10 @@ impl Signer {
     #[must_use]
     pub fn read(&self, header: Latin1String) -> Either4<String, bool, Null, ()> {
         let mut refusal = Either4::D(());
-        for value in cookie::values([&header[..]], &self.name).take(self.candidates) {
-            let refused = match signing::verify(&value, &self.keyring) {
+        let mut attempts = self.attempts;
+        let most = if attempts.is_first_only() { 1 } else { usize::MAX };
+        for value in cookie::values([&header[..]], &self.name).take(most) {
+            let refused = match attempts.verify(&value, &self.keyring) {
                 Ok(id) => return Either4::A(id.get().as_str().to_owned()),
                 // As in express-session, an empty value or an empty id counts as no cookie.
                 Err(refusal) if value.is_empty() || refusal == signing::Refusal::EmptyId => {

@@ -67,6 +67,8 @@ pub(crate) struct Config {
     /// How long a lock is waited for, and how long it lasts.
     pub(crate) lock_wait: Duration,
     pub(crate) lock_lease: Duration,
+    /// Whether stored sessions get the attributes of this layer's cookie.
+    pub(crate) harden_stored_cookies: bool,
     /// Those who save the same session, and those who want its lock.
     pub(crate) writers: Arc<KeyedMutex<WriteBatcher>>,
     pub(crate) lockers: Arc<KeyedMutex<()>>,
@@ -93,6 +95,21 @@ impl Config {
             Cookies::Fixed(fixed) => Some(fixed.template(secure)),
             Cookies::Of(_) => None,
         }
+    }
+
+    /// Makes the template of a request, where a function returns the settings and stored cookies get them.
+    pub(crate) fn template_of_request(
+        &self,
+        options: &Cookie,
+        secure: bool,
+    ) -> Option<Box<CookieTemplate>> {
+        let is_needed = self.harden_stored_cookies && matches!(self.cookies, Cookies::Of(_));
+        // A template's cookie can be printed.
+        (is_needed && options.validate().is_ok()).then(|| {
+            let auto = self.policy.resolves_auto_from_function();
+            let cookie = StoredCookie::new(options, Timestamp::from_millis(0), secure, auto);
+            Box::new(CookieTemplate::new(&cookie))
+        })
     }
 
     /// Returns the cookie settings for a request.

@@ -9,8 +9,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use express_session_core::cookie::{Cookie, check_name};
-use express_session_core::{Clock, Departures, Keyring, LateWrite, Outage, Policy, Random, Unset};
+use express_session_core::cookie::{Cookie, InvalidAttribute, check_name};
+use express_session_core::signing::check_secret;
+use express_session_core::{
+    AmbiguousCookie, CacheHeaders, Clock, Departures, Keyring, LateWrite, Outage, Policy, Random,
+    Unset,
+};
 use http::Response;
 use http::request::Parts;
 use tower_layer::Layer;
@@ -22,7 +26,7 @@ use crate::layer::config::{Config, Cookies, Genid, Secret};
 use crate::middleware::https::Connection;
 use crate::middleware::{ErrorResponse, SessionService};
 use crate::runtime::system::Sources;
-use crate::store::{AnyStore, Store};
+use crate::store::{AnyStore, BoundStore, Store};
 
 /// Adds a session to every request: express-session's middleware, as a [`tower`](https://docs.rs/tower) layer.
 ///
@@ -45,6 +49,12 @@ use crate::store::{AnyStore, Store};
 /// | [`store_timeout`](Self::store_timeout) | 5 s | – |
 /// | [`outage`](Self::outage) | [`Outage::Fail`] | – |
 /// | [`late_write`](Self::late_write) | [`LateWrite::Drop`] | – |
+/// | [`ambiguous_cookie`](Self::ambiguous_cookie) | [`AmbiguousCookie::First`] | – |
+/// | [`cache_headers`](Self::cache_headers) | [`CacheHeaders::Private`] | – |
+/// | [`refuse_weak_secrets`](Self::refuse_weak_secrets) | `false` | – |
+/// | [`key_per_name`](Self::key_per_name) | `false` | – |
+/// | [`harden_stored_cookies`](Self::harden_stored_cookies) | `false` | – |
+/// | [`bind_records`](Self::bind_records) | `false` | – |
 /// | [`lock_wait`](Self::lock_wait), [`lock_lease`](Self::lock_lease) | 10 s, 30 s | – |
 /// | [`clock`](Self::clock), [`random`](Self::random) | the system's | – |
 /// | [`departures`](Self::departures) | all | – |
@@ -93,6 +103,10 @@ struct Options {
     store_timeout: Duration,
     lock_wait: Duration,
     lock_lease: Duration,
+    refuse_weak_secrets: bool,
+    key_per_name: bool,
+    harden_stored_cookies: bool,
+    bind_records: bool,
     sources: Sources,
 }
 
@@ -128,6 +142,10 @@ impl SessionLayer {
                 store_timeout: Duration::from_secs(5),
                 lock_wait: Duration::from_secs(10),
                 lock_lease: Duration::from_secs(30),
+                refuse_weak_secrets: false,
+                key_per_name: false,
+                harden_stored_cookies: false,
+                bind_records: false,
                 sources: Sources::default(),
             },
             config: Arc::default(),
@@ -469,6 +487,179 @@ impl SessionLayer {
         self.with(|options| options.policy.late_write = late_write)
     }
 
+    /// Sets the outcome of a request whose cookies name two different sessions, both validly signed. Default
+    /// [`AmbiguousCookie::First`].
+    ///
+    /// A subdomain, or a page under another path, can plant the attacker's own session beside the visitor's ("cookie
+    /// tossing"); which cookie comes first is the browser's choice (RFC 6265 §4.2.2). In both cases the layer logs a
+    /// warning, once a minute at most. With [`AmbiguousCookie::Refuse`] none of them counts: using the session is an
+    /// error ([`ErrorKind::AmbiguousCookie`](crate::ErrorKind::AmbiguousCookie)), whose response is a 400; a request that does not
+    /// use it is not affected. An attacker can then log the visitor out, but not in. A name that begins with `__Host-`
+    /// prevents both.
+    ///
+    /// ```
+    /// use express_session::{AmbiguousCookie, ErrorKind, MemoryStore, Session, SessionLayer};
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let store = MemoryStore::new();
+    /// let layer = SessionLayer::new("keyboard cat").store(store)
+    ///     .ambiguous_cookie(AmbiguousCookie::Refuse);
+    /// # let pair = |layer: &SessionLayer| {
+    /// #     let line = on::Browser::new(layer.clone()).visit(on::change).unwrap();
+    /// #     line.split(';').next().unwrap().to_owned()
+    /// # };
+    /// # let both = format!("{}; {}", pair(&layer), pair(&layer));
+    /// # let request = http::Request::builder().header("cookie", both).body(()).unwrap();
+    /// # let handler = tower::service_fn(async |request: http::Request<()>| {
+    /// #     let session = Session::from_extensions(request.extensions())?.load().await;
+    /// // A browser sends the cookies of two sessions:
+    /// assert_eq!(session.unwrap_err().kind(), ErrorKind::AmbiguousCookie);
+    /// #     Ok::<_, express_session::Error>(http::Response::new(String::new()))
+    /// # });
+    /// # let service = tower::Layer::layer(&layer, handler);
+    /// # express_session_testkit::block_on(tower::ServiceExt::oneshot(service, request)).unwrap();
+    /// ```
+    pub fn ambiguous_cookie(self, ambiguous_cookie: AmbiguousCookie) -> Self {
+        self.with(|options| options.policy.ambiguous_cookie = ambiguous_cookie)
+    }
+
+    /// Sets the directive for caches of a response that sets or expires the session's cookie. Default
+    /// [`CacheHeaders::Private`] (departure 22; with it off, no header is added).
+    ///
+    /// `Set-Cookie` alone keeps no cache from storing a response (RFC 9111 §7.3), and a shared cache that stores it hands one
+    /// visitor's session to the next. `Cache-Control` gets `private` or `no-store`; a stricter directive of the handler
+    /// stays, and directives that permit shared caches (`public`, `s-maxage`, `CDN-Cache-Control`) are taken back.
+    /// Responses without the cookie are not changed, also where the handler read the session.
+    ///
+    /// ```
+    /// use express_session::{CacheHeaders, Session, SessionLayer};
+    /// # use http::{Request, Response};
+    ///
+    /// let layer = SessionLayer::new("keyboard cat").cache_headers(CacheHeaders::NoStore);
+    /// # let handler = tower::service_fn(async |request: Request<()>| {
+    /// #     let session = Session::from_extensions(request.extensions())?.load().await?;
+    /// #     session.insert("a", 1)?;
+    /// #     Ok::<_, express_session::Error>(Response::new(String::new()))
+    /// # });
+    /// # let service = tower::Layer::layer(&layer, handler);
+    /// # let call = tower::ServiceExt::oneshot(service, Request::new(()));
+    /// # let response = express_session_testkit::block_on(call)?;
+    /// // The response to a visitor whose session is new:
+    /// assert!(response.headers().contains_key("set-cookie"));
+    /// assert_eq!(response.headers()["cache-control"], "no-store");
+    /// # Ok::<(), express_session::Error>(())
+    /// ```
+    pub fn cache_headers(self, cache_headers: CacheHeaders) -> Self {
+        self.with(|options| options.policy.cache_headers = cache_headers)
+    }
+
+    /// Refuses weak secrets when the layer is built, old ones in the list as well. Default `false`: the layer logs a
+    /// warning.
+    ///
+    /// Weak are secrets of fewer than 16 bytes, those that documentation has published, and those of less than 80 bits by
+    /// [an estimate](express_session_core::signing::check_secret). Costs some 100 µs when the layer is built.
+    ///
+    /// ```
+    /// use express_session::SessionLayer;
+    ///
+    /// let layer = SessionLayer::new("passwordpassword").refuse_weak_secrets(true);
+    /// let error = layer.build().unwrap_err();
+    /// assert_eq!(error.to_string(), r#"session option secret is invalid: "easy to guess""#);
+    /// ```
+    pub fn refuse_weak_secrets(self, refuse: bool) -> Self {
+        self.with(|options| options.refuse_weak_secrets = refuse)
+    }
+
+    /// Signs with a key of this cookie's name alone. Default `false`, as express-session.
+    ///
+    /// By default a signature does not cover the cookie's name: of two layers with one secret and one store, each takes
+    /// the other's cookie under its own name. With `true`, it does not. Cookies from before the change are no longer valid, and
+    /// Express can share the sessions only if its secret is the derived key, HMAC-SHA256(secret, `cookie:` + name) in
+    /// base64 without padding:
+    /// `createHmac('sha256', secret).update('cookie:shop.sid').digest('base64').replace(/=+$/, '')`.
+    ///
+    /// ```
+    /// use express_session::SessionLayer;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let layer = |name| {
+    ///     let layer = SessionLayer::new("keyboard cat").name(name).key_per_name(true);
+    ///     layer.random(|bytes: &mut [u8]| bytes.fill(0))
+    /// };
+    /// # let [shop, admin] = ["shop.sid", "admin.sid"].map(|name| {
+    /// #     on::Browser::new(layer(name)).visit(on::change).unwrap().replace(name, "")
+    /// # });
+    /// // The values of the cookies `shop.sid` and `admin.sid` of one id:
+    /// assert_ne!(shop, admin);
+    /// ```
+    pub fn key_per_name(self, key_per_name: bool) -> Self {
+        self.with(|options| options.key_per_name = key_per_name)
+    }
+
+    /// Sets whether stored sessions get the attributes of this layer's cookie when they are loaded. Default `false`: a stored session
+    /// keeps the attributes it was stored with, as in express-session.
+    ///
+    /// For a layer that became stricter, or a store that others write to: a record with `httpOnly: false`, or with a foreign
+    /// path or domain, is sent like a new session's cookie. Only its times stay, and `Secure` where it was set. Changes by
+    /// [`session.cookie()`](crate::Session::cookie) last for one request then. The record itself changes with its next
+    /// write.
+    ///
+    /// ```
+    /// use express_session::store::{Record, Store as _};
+    /// use express_session::{MemoryStore, SessionId, SessionLayer, Timestamp};
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let record = r#"{"cookie":{"httpOnly":false,"path":"/"},"user":"bob"}"#;
+    /// # let (store, now) = (MemoryStore::new(), Timestamp::from_millis(1_700_000_000_000));
+    /// # let id = SessionId::new("bob").ok_or("empty")?;
+    /// # let stored = Record { text: record.into(), deadline: None };
+    /// # express_session_testkit::block_on(store.create(&id, &stored, now))?;
+    /// # let keyring = express_session_core::Keyring::new(["keyboard cat"])?;
+    /// # let cookie = express_session_core::signing::sign(&id, &keyring);
+    /// let layer = SessionLayer::new("keyboard cat").store(store).harden_stored_cookies(true);
+    /// # let layer = layer.rolling(true).clock(move || now.into());
+    /// # let request = http::Request::builder().header("cookie", format!("connect.sid={cookie}"));
+    /// # let set_cookie = on::Browser::new(layer).send(request.body(())?, async |_| Ok(())).unwrap();
+    /// // The cookie that is sent for this record:
+    /// assert!(set_cookie.ends_with("; Path=/; HttpOnly"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn harden_stored_cookies(self, harden: bool) -> Self {
+        self.with(|options| options.harden_stored_cookies = harden)
+    }
+
+    /// Binds each record to its id: a record that the store returns for another id is an error, and not another visitor's
+    /// session. Default `false`, as express-session.
+    ///
+    /// Against answers that reach the wrong call, caches and proxies that mix up keys, collations that take two ids for one,
+    /// and records that were copied. Each record has one more member, `__boundTo`, an HMAC of the id under a key
+    /// derived from the secret; handlers do not see it, and Node keeps it. It does not cover the data: an attacker that writes
+    /// to the store can still change a session. **Sessions that began before, or in Express, have no such member and are not
+    /// used**; Express does read those that begin here.
+    ///
+    /// Costs an HMAC and a copy of the text for each load and write, and 59 bytes for each record. With a
+    /// [`MemoryStore`], calls take the longer way of other stores.
+    ///
+    /// ```
+    /// use express_session::store::Store as _;
+    /// use express_session::{MemoryStore, SessionLayer};
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let store = MemoryStore::new();
+    /// let layer = SessionLayer::new("keyboard cat").store(store.clone()).bind_records(true);
+    /// # let layer = layer.random(|bytes: &mut [u8]| bytes.fill(0));
+    /// # on::Browser::new(layer).visit(on::change);
+    /// # let id = express_session::SessionId::from_random([0; 24]);
+    /// # let now = std::time::SystemTime::now().into();
+    /// # let loaded = express_session_testkit::block_on(store.load(&id, now))?.ok_or("none")?;
+    /// // The record of a visitor:
+    /// assert!(loaded.record.text.contains(r#","views":1,"__boundTo":""#));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn bind_records(self, bind: bool) -> Self {
+        self.with(|options| options.bind_records = bind)
+    }
+
     /// Sets how long [`Session::lock`](crate::Session::lock) waits while another request has the lock.
     /// Default 10 s.
     pub fn lock_wait(self, limit: Duration) -> Self {
@@ -554,7 +745,9 @@ impl SessionLayer {
     /// # Errors
     ///
     /// [`ConfigError`] names the option and the value: a list of secrets that is empty, a name, path or
-    /// domain that no cookie can have, a time that is no date.
+    /// domain that no cookie can have, a time that is no date; or the option and the rule, for a cookie that browsers would
+    /// drop (RFC 6265bis §4.1.3; departure 21), and a weak secret under
+    /// [`refuse_weak_secrets`](Self::refuse_weak_secrets).
     pub fn build(self) -> Result<Self, ConfigError> {
         self.config()?;
         Ok(self)
@@ -577,17 +770,27 @@ impl SessionLayer {
 impl Options {
     fn check(&self) -> Result<Config, ConfigError> {
         let secrets = &self.secret.0;
-        let keyring = Keyring::new(secrets.iter())
-            .map_err(|_| ConfigError::new("secret", "a list without a secret"))?;
+        let keyring = if self.key_per_name {
+            Keyring::derived(secrets.iter(), &["cookie:", &self.name].concat())
+        } else {
+            Keyring::new(secrets.iter())
+        };
+        let keyring = keyring.map_err(|_| ConfigError::new("secret", "a list without a secret"))?;
+        if self.refuse_weak_secrets {
+            let check = secrets.iter().try_for_each(|secret| check_secret(secret));
+            check.map_err(|weak| ConfigError::new("secret", weak.to_string()))?;
+        }
         check_name(&self.name).map_err(|_| ConfigError::new("name", self.name.as_str()))?;
         let fixed = match &self.cookies {
             Cookies::Fixed(fixed) => Some(&fixed.options),
             Cookies::Of(_) => None,
         };
         if let Some(cookie) = fixed {
-            cookie.validate().map_err(|invalid| {
-                ConfigError::new(option_of(invalid.attribute()), invalid.value())
-            })?;
+            cookie.validate().map_err(|invalid| refused(&invalid))?;
+        }
+        let dropped = fixed.and_then(|cookie| cookie.check_browser_rules(&self.name).err());
+        if let Some(dropped) = dropped.as_ref().filter(|_| self.policy.follows_browser_rules()) {
+            return Err(refused(dropped));
         }
         for (option, value) in
             [("store_timeout", self.store_timeout), ("lock_lease", self.lock_lease)]
@@ -596,10 +799,17 @@ impl Options {
                 return Err(ConfigError::new(option, format!("{value:?}")));
             }
         }
-        let store = self.store.clone().unwrap_or_else(|| AnyStore::new(MemoryStore::new()));
+        let mut store = self.store.clone().unwrap_or_else(|| AnyStore::new(MemoryStore::new()));
+        if self.bind_records
+            && let Ok(keyring) = Keyring::derived(secrets.iter(), "record")
+        {
+            store = AnyStore::new(BoundStore::new(store, keyring));
+        }
         let warnings = Warnings::default();
         let touches = store.supports_touch();
-        for warning in warnings::of_options(secrets, &self.policy, fixed, self.in_memory, touches) {
+        let dropped = dropped.is_some();
+        for warning in warnings::of_options(secrets, &self.policy, dropped, self.in_memory, touches)
+        {
             warnings.warn_once(warning);
         }
         Ok(Config {
@@ -615,6 +825,7 @@ impl Options {
             store_timeout: self.store_timeout,
             lock_wait: self.lock_wait,
             lock_lease: self.lock_lease,
+            harden_stored_cookies: self.harden_stored_cookies,
             writers: Arc::default(),
             lockers: Arc::default(),
             sources: self.sources.clone(),
@@ -624,14 +835,17 @@ impl Options {
 }
 
 /// Names a cookie setting as the option it is.
-fn option_of(attribute: &str) -> &'static str {
-    match attribute {
+fn refused(invalid: &InvalidAttribute) -> ConfigError {
+    let option = match invalid.attribute() {
+        "secure" => "cookie.secure",
+        "http_only" => "cookie.http_only",
         "path" => "cookie.path",
         "domain" => "cookie.domain",
         "max_age" => "cookie.max_age",
         "expires" => "cookie.expires",
         _ => "cookie",
-    }
+    };
+    ConfigError::new(option, invalid.value())
 }
 
 impl<S> Layer<S> for SessionLayer {

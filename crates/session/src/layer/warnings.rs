@@ -1,13 +1,15 @@
 //! The classic mistakes, explained once each through `tracing`.
 //!
 //! 1. A warning is one event, on the target `express_session`, at the level `WARN`.
-//! 2. Each kind is logged once in the life of a layer, so that it never fills a log.
+//! 2. Each kind is logged once in the life of a layer, and a sign of an attack once a minute, so that it never fills a
+//!    log.
 //! 3. It names the mistake, its effect, and the option to change. It names no secret, no id.
 
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use express_session_core::Policy;
-use express_session_core::cookie::Cookie;
+use express_session_core::signing::check_secret;
+use express_session_core::{Policy, Timestamp};
 
 /// The mistakes that are warned of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +18,8 @@ pub(crate) enum Warning {
     Resave,
     SaveUninitialized,
     MemoryStore,
-    SameSiteNone,
+    DroppedCookie,
+    AmbiguousCookie,
     InsecureConnection,
     UnprintableCookie,
     LateSession,
@@ -27,7 +30,7 @@ impl Warning {
     const fn message(self) -> &'static str {
         match self {
             Self::WeakSecret => {
-                "the secret is empty, short or easy to guess: an attacker who guesses it can sign any session \
+                "the secret is short, published or easy to guess: an attacker who guesses it can sign any session \
                  id. Use at least 32 random characters, from the environment and not from the source"
             }
             Self::Resave => {
@@ -42,8 +45,15 @@ impl Warning {
                 "the memory store is in use in a release build: its sessions end with this process and \
                  are not shared with another. Give the layer a store with .store(…)"
             }
-            Self::SameSiteNone => {
-                "the cookie is SameSite=None without Secure: browsers refuse it. Add .secure(true)"
+            Self::DroppedCookie => {
+                "browsers drop the session cookie: __Host-, __Secure-, __Http-, SameSite=None and Partitioned \
+                 need secure(true), __Host- also path / and no domain, __Http- also http_only. The layer does \
+                 not send such a cookie unless departure 21 (browser_rules) is off"
+            }
+            Self::AmbiguousCookie => {
+                "a request had two validly signed session cookies that name different sessions: a subdomain or \
+                 another page may have planted one. The first counts; refuse both with ambiguous_cookie, and keep \
+                 others from planting with a name that begins with __Host-"
             }
             Self::InsecureConnection => {
                 "the session cookie was not sent: it is secure, and the request came over plain HTTP. \
@@ -67,17 +77,40 @@ impl Warning {
 
 /// The warnings that have been logged.
 #[derive(Debug, Default)]
-pub(crate) struct Warnings(AtomicU16);
+pub(crate) struct Warnings {
+    once: AtomicU16,
+    /// The time of the last rare warning, in milliseconds, and how many were left out since.
+    rare: Mutex<Option<(i64, u64)>>,
+}
+
+/// The shortest time between two rare warnings: a minute, in milliseconds.
+const RARELY: u64 = 60_000;
 
 impl Warnings {
     /// Logs a warning once.
     pub(crate) fn warn_once(&self, warning: Warning) {
         let bit = 1 << warning as u16;
-        if self.0.load(Ordering::Relaxed) & bit == 0
-            && self.0.fetch_or(bit, Ordering::Relaxed) & bit == 0
+        if self.once.load(Ordering::Relaxed) & bit == 0
+            && self.once.fetch_or(bit, Ordering::Relaxed) & bit == 0
         {
             tracing::warn!(target: "express_session", "{}", warning.message());
         }
+    }
+
+    /// Logs a warning that may mean an attack: once a minute at most, with the number of those left out since.
+    pub(crate) fn warn_rarely(&self, warning: Warning, now: Timestamp) {
+        let now = now.millis();
+        let left_out = {
+            let mut rare = self.rare.lock().unwrap_or_else(PoisonError::into_inner);
+            match &mut *rare {
+                Some((last, left_out)) if now.abs_diff(*last) < RARELY => {
+                    *left_out += 1;
+                    return;
+                }
+                last => last.replace((now, 0)).map_or(0, |(_, left_out)| left_out),
+            }
+        };
+        tracing::warn!(target: "express_session", left_out, "{}", warning.message());
     }
 }
 
@@ -85,38 +118,20 @@ impl Warnings {
 pub(crate) fn of_options(
     secrets: &[Vec<u8>],
     policy: &Policy,
-    cookie: Option<&Cookie>,
+    is_dropped: bool,
     in_memory: bool,
     touches: bool,
 ) -> Vec<Warning> {
     [
-        (secrets.iter().any(|secret| is_weak(secret)), Warning::WeakSecret),
+        (secrets.iter().any(|secret| check_secret(secret).is_err()), Warning::WeakSecret),
         (policy.resave && touches, Warning::Resave),
         (policy.save_uninitialized, Warning::SaveUninitialized),
         (in_memory && !cfg!(debug_assertions), Warning::MemoryStore),
-        (cookie.is_some_and(Cookie::is_same_site_none_without_secure), Warning::SameSiteNone),
+        (is_dropped, Warning::DroppedCookie),
     ]
     .into_iter()
     .filter_map(|(seen, warning)| seen.then_some(warning))
     .collect()
-}
-
-/// Checks whether a secret is short, or made of few different bytes.
-///
-/// Weak is below 16 bytes, or below 40 bits as estimated from how often each byte occurs. That is far
-/// less than a good secret has, so that a random one is never taken for weak.
-fn is_weak(secret: &[u8]) -> bool {
-    let mut counts = [0_u32; 256];
-    for byte in secret {
-        counts[usize::from(*byte)] += 1;
-    }
-    let length = secret.len() as f64;
-    let bits: f64 = counts
-        .iter()
-        .filter(|count| **count > 0)
-        .map(|count| f64::from(*count) * (length / f64::from(*count)).log2())
-        .sum();
-    secret.len() < 16 || bits < 40.0
 }
 
 #[cfg(test)]
@@ -124,46 +139,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn weak_secrets_are_the_short_and_the_monotonous() {
-        for weak in [
-            "",
-            "secret",
-            "keyboard cat",
-            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-            "abababababababababababababababab",
-        ] {
-            assert!(is_weak(weak.as_bytes()), "{weak}");
-        }
-        for strong in
-            ["c0rrect horse battery staple", "f81d4fae7dec11d0a76500a0c91e6bf6", "0123456789012345"]
-        {
-            assert!(!is_weak(strong.as_bytes()), "{strong}");
-        }
-    }
-
-    #[test]
     fn good_options_have_no_diagnosis() {
-        let secrets = [b"f81d4fae7dec11d0a76500a0c91e6bf6".to_vec()];
-        let seen = of_options(&secrets, &Policy::default(), Some(&Cookie::new()), false, true);
+        let secrets = [b"9cf0c1b2d7e84a5f6b3d2e1f0a9b8c7d".to_vec()];
+        let seen = of_options(&secrets, &Policy::default(), false, false, true);
         assert_eq!(seen, []);
     }
 
     #[test]
     fn each_mistake_has_its_diagnosis() {
-        let cookie = Cookie::new().same_site(crate::SameSite::None);
         let policy = Policy { resave: true, save_uninitialized: true, ..Policy::default() };
-        let seen = of_options(&[b"short".to_vec()], &policy, Some(&cookie), false, true);
+        let seen = of_options(&[b"short".to_vec()], &policy, true, false, true);
         assert_eq!(
             seen,
             [
                 Warning::WeakSecret,
                 Warning::Resave,
                 Warning::SaveUninitialized,
-                Warning::SameSiteNone
+                Warning::DroppedCookie
             ]
         );
         let untouchable =
-            of_options(&[], &Policy { resave: true, ..Policy::default() }, None, false, false);
+            of_options(&[], &Policy { resave: true, ..Policy::default() }, false, false, false);
         assert_eq!(untouchable, []);
     }
 }

@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
-use express_session_core::{SessionId, Verified, cookie, signing};
+use express_session_core::signing::Presented;
 use http::HeaderValue;
 use http::header::COOKIE;
 
 use super::request_view::RequestView;
 use crate::layer::config::Config;
+use crate::layer::warnings::Warning;
 use crate::request::RequestSession;
 
 /// The sessions of a request in its extensions: that of the innermost layer, and behind it those of the outer ones.
@@ -79,11 +80,13 @@ impl Config {
             policy.matches_path_like_browsers(),
         );
         let admission = if is_inside {
-            let presented = self.presented(request).map(Verified::into_inner);
+            let presented = self.presented(request);
             let is_secure = self.connection.is_secure(request, policy.reads_forwarded());
             let parts = request.parts.filter(|_| self.keeps_request());
             let parts = parts.map(|parts| Box::new(parts.clone()));
-            let session = RequestSession::new(Arc::clone(self), presented, is_secure, parts);
+            let template = self.template_of_request(&cookie, is_secure);
+            let session =
+                RequestSession::new(Arc::clone(self), presented, is_secure, parts, template);
             Admission::Session(Arc::new(session))
         } else {
             Admission::OutsidePath(Arc::clone(self))
@@ -91,12 +94,14 @@ impl Config {
         Some(SessionExtension { admission, outer: outer.cloned().map(Arc::new) })
     }
 
-    /// Returns the id of the request's cookie, if its signature is valid.
-    fn presented(&self, request: &RequestView<'_>) -> Option<Verified<SessionId>> {
+    /// Finds the ids of the request's cookies whose signatures are valid.
+    fn presented(&self, request: &RequestView<'_>) -> Presented {
         let headers = request.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
-        cookie::find(headers, &self.name, self.policy.cookie_candidates(), |value| {
-            signing::verify(value, &self.keyring).ok()
-        })
+        let presented = self.policy.cookie_attempts().find(headers, &self.name, &self.keyring);
+        if presented.is_ambiguous {
+            self.warnings.warn_rarely(Warning::AmbiguousCookie, self.sources.now());
+        }
+        presented
     }
 }
 

@@ -3,6 +3,7 @@
 //! | error | status | headers |
 //! |---|---|---|
 //! | the session has ended | 409 | |
+//! | the cookies name two sessions | 400 | |
 //! | temporary: the store is unavailable, others hold the session | 503 | `Retry-After: 1` |
 //! | any other | 500 | |
 //!
@@ -25,6 +26,9 @@ pub(crate) type ErrorResponse = Arc<dyn Fn(&Error, &Parts) -> Response<Bytes> + 
 pub(crate) fn default_response(error: &Error) -> Response<Bytes> {
     let (status, text) = if error.kind() == ErrorKind::Ended {
         (StatusCode::CONFLICT, "The session has ended.\n")
+    } else if error.kind() == ErrorKind::AmbiguousCookie {
+        let text = "The browser sent two sessions. Please delete the cookies of this site.\n";
+        (StatusCode::BAD_REQUEST, text)
     } else if error.is_temporary() {
         (StatusCode::SERVICE_UNAVAILABLE, "The session is unavailable. Please try again.\n")
     } else {

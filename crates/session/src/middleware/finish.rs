@@ -6,10 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use express_session_core::session::BodyKind;
 use http::header::{CONTENT_LENGTH, SET_COOKIE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 
 use super::body::SessionBody;
+use super::cache::keep_out_of_shared_caches;
 use super::error_response::error_response;
 use crate::error::Error;
 use crate::request::{Commit, Committed, RequestSession};
@@ -121,6 +122,7 @@ impl CommitMode {
         let is_sent = set_cookie.is_some();
         if let Some(set_cookie) = set_cookie {
             response.headers_mut().append(SET_COOKIE, set_cookie);
+            restrict_caches(session, response.headers_mut());
         }
         if self.is_upgrade {
             session.detach();
@@ -165,6 +167,9 @@ impl Outcome {
             session.close();
             let cookies: Vec<_> = response.headers().get_all(SET_COOKIE).iter().cloned().collect();
             let mut replaced = failed(&session, error);
+            if !cookies.is_empty() {
+                restrict_caches(&session, replaced.headers_mut());
+            }
             cookies.into_iter().for_each(|cookie| {
                 replaced.headers_mut().append(SET_COOKIE, cookie);
             });
@@ -185,6 +190,12 @@ impl Outcome {
                 response.map(|body| SessionBody::guarded(body, length, session))
             }
         }
+    }
+}
+
+fn restrict_caches(session: &RequestSession, headers: &mut HeaderMap) {
+    if let Some(cache) = session.config.policy.cache_headers() {
+        keep_out_of_shared_caches(headers, cache);
     }
 }
 

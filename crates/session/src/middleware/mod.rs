@@ -3,6 +3,7 @@
 
 mod admission;
 pub(crate) mod body;
+mod cache;
 mod error_response;
 mod finish;
 mod future;

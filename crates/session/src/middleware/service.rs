@@ -1,6 +1,6 @@
 //! The service around an application.
 //!
-//! 1. It attaches the session to the request ([`admission`](super::admission)).
+//! 1. It attaches the session to the request ([`admission`](super::admission)), and marks its cookies as sensitive.
 //! 2. When the inner service has answered, the session is committed: saved, touched or destroyed, as core decides. Its
 //!    cookie is appended behind the handler's own `Set-Cookie` headers (item 37).
 //! 3. Where a handle is still held when the response is ready, by its body or by a task, the body becomes guarded: what
@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::{COOKIE, Entry};
+use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
@@ -77,6 +78,7 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        mark_sensitive(request.headers_mut());
         let extension = if self.config.needs_parts() {
             let (head, body) = request.into_parts();
             let extension = self.config.attach_session(&RequestView::from(&head));
@@ -99,5 +101,12 @@ where
             }
             context => ResponseFuture::inner(self.inner.call(request), context),
         }
+    }
+}
+
+/// Keeps the request's cookies, which hold ids, out of `Debug` output of the application and its layers.
+fn mark_sensitive(headers: &mut HeaderMap) {
+    if let Entry::Occupied(mut cookies) = headers.entry(COOKIE) {
+        cookies.iter_mut().for_each(|cookie| cookie.set_sensitive(true));
     }
 }

@@ -133,7 +133,7 @@ impl RequestSession {
     }
 
     fn is_to_be_loaded_unasked(&self, state: &SessionState) -> bool {
-        state.is_unloaded() && self.load_plan() != LoadTime::Asked
+        !self.is_refused && state.is_unloaded() && self.load_plan() != LoadTime::Asked
     }
 
     /// Loads the session if the request needs it unasked.
@@ -172,6 +172,7 @@ impl RequestSession {
             self.config.warnings.warn_once(match withheld {
                 Withheld::Insecure => Warning::InsecureConnection,
                 Withheld::Unprintable => Warning::UnprintableCookie,
+                Withheld::Dropped => Warning::DroppedCookie,
                 Withheld::Late => Warning::LateSession,
             });
         }
@@ -232,7 +233,10 @@ impl RequestSession {
             self.config.warnings.warn_once(Warning::LargeCookie);
         }
         // `print` lets nothing through that a header cannot carry.
-        HeaderValue::from_maybe_shared(bytes::Bytes::from(printed)).ok()
+        let mut value = HeaderValue::from_maybe_shared(bytes::Bytes::from(printed)).ok()?;
+        // It has the id: `Debug` shows nothing of it, and HPACK puts it into no table (RFC 7541 §7.1.3).
+        value.set_sensitive(true);
+        Some(value)
     }
 
     fn print(&self, state: &mut SessionState, plan: Plan, now: Timestamp) -> Option<String> {

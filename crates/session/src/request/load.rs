@@ -9,7 +9,7 @@ use express_session_core::{Timestamp, decide};
 use futures_util::FutureExt as _;
 
 use super::commit::log_unavailable;
-use super::{Error, RequestSession};
+use super::{Error, ErrorKind, RequestSession};
 
 impl RequestSession {
     /// Returns when the session is to be loaded.
@@ -49,6 +49,7 @@ impl RequestSession {
         let found = match load {
             Load::Done => return Ok(()),
             Load::Open(found) => Ok(Some(found)),
+            Load::Fetch if self.is_refused => Err(Error::new(ErrorKind::AmbiguousCookie)),
             Load::Fetch => self.call_store(self.fetch(now)).await,
         };
         let policy = &self.config.policy;

@@ -25,10 +25,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use express_session_core::cookie::StoredCookie;
+use express_session_core::cookie::{CookieTemplate, StoredCookie};
 use express_session_core::record::Json;
 use express_session_core::session::{Context, LoadedSession, Reapply, SessionState};
-use express_session_core::{Document, InsertError, SessionId, Timestamp, store};
+use express_session_core::signing::Presented;
+use express_session_core::{Document, InsertError, SessionId, Timestamp, Verified, store};
 use http::request::Parts;
 use tokio::sync::Semaphore;
 
@@ -43,10 +44,14 @@ pub(crate) struct RequestSession {
     pub(crate) config: Arc<Config>,
     /// The id of the request's cookie, its signature checked.
     presented: Option<SessionId>,
+    /// Whether its cookies name two sessions, and the policy refuses that.
+    is_refused: bool,
     /// Whether the request came over HTTPS.
     is_secure: bool,
     /// The request, where the application's own functions take it.
     request: Option<Box<Parts>>,
+    /// The usual cookie, where a function returns its settings and stored cookies get them.
+    template: Option<Box<CookieTemplate>>,
     state: Mutex<RequestState>,
     /// How many calls in a row the store has not answered in time: a request waits `store_timeout` once for a store that
     /// hangs, and a tenth longer.
@@ -83,15 +88,19 @@ impl RequestSession {
     #[inline]
     pub(crate) fn new(
         config: Arc<Config>,
-        presented: Option<SessionId>,
+        presented: Presented,
         is_secure: bool,
         request: Option<Box<Parts>>,
+        template: Option<Box<CookieTemplate>>,
     ) -> Self {
+        let is_refused = config.policy.refuses(&presented);
         Self {
             config,
-            presented,
+            presented: presented.id.map(Verified::into_inner).filter(|_| !is_refused),
+            is_refused,
             is_secure,
             request,
+            template,
             state: Mutex::default(),
             unanswered: AtomicU32::new(0),
             operation: Semaphore::new(1),
@@ -107,7 +116,8 @@ impl RequestSession {
         Context {
             policy: &self.config.policy,
             name: &self.config.name,
-            template: self.config.template(self.is_secure),
+            template: self.template.as_deref().or_else(|| self.config.template(self.is_secure)),
+            hardens: self.config.harden_stored_cookies,
             presented: self.presented.as_ref(),
             is_secure: self.is_secure,
             supports_touch: self.config.supports_touch,

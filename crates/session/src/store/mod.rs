@@ -17,6 +17,7 @@
 //! A store of your own implements [`Store`]; `express-session-testkit` has the laws to test it with.
 
 mod any;
+mod bound;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod cleanup;
 mod connect;
@@ -38,6 +39,7 @@ pub mod redis;
 pub mod sqlite;
 
 pub use any::AnyStore;
+pub(crate) use bound::BoundStore;
 #[cfg(fuzzing)]
 pub(crate) use connect::prepare;
 pub use connect::{ConnectError, ConnectErrorKind, connect};

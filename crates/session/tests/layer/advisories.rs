@@ -180,7 +180,7 @@ async fn cookie_sandwich_quotes_do_not_swallow_other_cookies() {
 async fn cookie_chaos_unicode_white_space_is_not_part_of_nothing() {
     // A name that only looks like `__Host-…` once white space is trimmed is another name.
     let world = World::with(r#""user":"bob""#).await;
-    let layer = world.layer().name("__Host-sid");
+    let layer = world.layer().name("__Host-sid").cookie(Cookie::new().secure(true));
     let app = app(&layer, user);
     let value = signed(BOB);
     for space in ["\u{2000}", "\u{a0}", "\u{85}", "\u{3000}", "\u{feff}"] {

@@ -165,7 +165,8 @@ async fn function_of_update_that_panics_leaves_the_session_as_it_was() {
 async fn cookie_is_read_and_written() {
     let world = World::holding(&record(MINUTE, r#""a":1"#)).await;
     world.clock.advance(Duration::from_secs(10));
-    let talk = bob(&world.minute()).await;
+    let layer = world.minute().departures(Departures::all().browser_rules(false));
+    let talk = bob(&layer).await;
     let cookie = talk.session.cookie();
     assert_eq!(cookie.original_max_age(), Some(Duration::from_secs(60)));
     assert_eq!(cookie.max_age(), Some(Duration::from_secs(60)));

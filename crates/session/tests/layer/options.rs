@@ -78,7 +78,7 @@ fn good_values_are_taken() {
     for layer in [
         SessionLayer::new(SECRET),
         SessionLayer::new([""]),
-        SessionLayer::new(SECRET).name("__Host-sid"),
+        SessionLayer::new(SECRET).name("__Host-sid").cookie(Cookie::new().secure(true)),
         SessionLayer::new(SECRET).name("!#$%&'*+-.^_`|~"),
         SessionLayer::new(SECRET).cookie(Cookie::new().domain(".example.com").path("")),
         SessionLayer::new(SECRET).cookie(Cookie::new().max_age(Duration::ZERO)),
@@ -277,7 +277,9 @@ async fn same_site_is_sent_as_it_is_set() {
         (SameSite::None, "; SameSite=None"),
         (SameSite::Auto, "; SameSite=Lax"),
     ] {
-        let layer = World::new().layer().cookie(Cookie::new().same_site(same_site));
+        let departures = Departures::all().browser_rules(false);
+        let layer = World::new().layer().departures(departures);
+        let layer = layer.cookie(Cookie::new().same_site(same_site));
         let expected = format!("Path=/; HttpOnly{sent}");
         assert_eq!(attributes(&layer, visit()).await, expected, "{same_site:?}");
     }

@@ -123,10 +123,9 @@ impl<'a> Parts<'a> {
     }
 
     fn expect_parameters(&self, known: &[&str]) -> Result<(), Error> {
-        match self.parameters().find(|(key, _)| !known.contains(key)) {
-            Some((key, _)) => Err(bad(&format!("it has a parameter that is not known, {key}"))),
-            None => Ok(()),
-        }
+        // The parameter itself may be a part of a password.
+        let is_known = self.parameters().all(|(key, _)| known.contains(&key));
+        if is_known { Ok(()) } else { Err(bad("it has a parameter that is not known")) }
     }
 
     fn protocol(&self) -> ProtocolVersion {
