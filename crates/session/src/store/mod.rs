@@ -36,6 +36,7 @@ pub mod postgres;
 pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod steady;
 
 pub use any::AnyStore;
 #[cfg(fuzzing)]

@@ -1,7 +1,9 @@
 //! The memory store obeys every law of a store.
 
 use express_session::MemoryStore;
-use express_session_testkit::{Subject, Task, admin_laws, lock_laws, on_threads, store_laws};
+use express_session_testkit::{
+    Subject, Task, admin_laws, clock_laws, lock_laws, on_threads, store_laws,
+};
 
 struct Memory;
 
@@ -20,6 +22,7 @@ impl Subject for Memory {
 store_laws!(Memory);
 lock_laws!(Memory);
 admin_laws!(Memory);
+clock_laws!(Memory);
 
 /// With caps that nothing reaches: other parts of the store, the same laws.
 mod capped {
@@ -42,4 +45,5 @@ mod capped {
     store_laws!(Capped);
     lock_laws!(Capped);
     admin_laws!(Capped);
+    clock_laws!(Capped);
 }

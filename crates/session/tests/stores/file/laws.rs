@@ -7,7 +7,7 @@ use crate::local::{Folder, Pair};
 use crate::{on_tokio, spawned};
 use express_session::SessionId;
 use express_session::store::file::FileStore;
-use express_session_testkit::{Subject, Task, admin_laws, lock_laws, store_laws};
+use express_session_testkit::{Subject, Task, admin_laws, clock_laws, lock_laws, store_laws};
 
 /// A folder for each store.
 struct Folders {
@@ -45,6 +45,7 @@ store_laws!(folders(true), block_on = on_tokio);
 lock_laws!(folders(true), block_on = on_tokio);
 // Ten thousand sessions are many to wait for the disk with.
 admin_laws!(folders(false), block_on = on_tokio);
+clock_laws!(folders(false), block_on = on_tokio);
 
 /// Two stores on one folder, which have nothing but the locks of the files in common.
 struct Both(Folder);

@@ -12,7 +12,9 @@ use express_session::store::ErrorKind;
 use express_session::store::redis::RedisStore;
 use express_session_core::SessionId;
 use express_session_testkit::servers::{self, Redis, RedisSentinel};
-use express_session_testkit::{Clock, Subject, Task, admin_laws, laws, lock_laws, store_laws};
+use express_session_testkit::{
+    Clock, Subject, Task, admin_laws, clock_laws, laws, lock_laws, store_laws,
+};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
@@ -84,6 +86,12 @@ macro_rules! laws {
                 }
             );
             admin_laws!(
+                Under::new($way),
+                block_on = |law| if $server.is_some() {
+                    on_tokio(law)
+                }
+            );
+            clock_laws!(
                 Under::new($way),
                 block_on = |law| if $server.is_some() {
                     on_tokio(law)

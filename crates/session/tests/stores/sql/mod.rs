@@ -89,7 +89,7 @@ macro_rules! sql_suite {
         mod laws {
             use std::marker::PhantomData;
 
-            use express_session_testkit::{admin_laws, lock_laws, store_laws};
+            use express_session_testkit::{admin_laws, clock_laws, lock_laws, store_laws};
 
             use super::support::Db;
             use crate::sql::{Leased, Tables, with_server};
@@ -97,6 +97,7 @@ macro_rules! sql_suite {
             store_laws!(Tables::<Db>(PhantomData), block_on = with_server::<Db>);
             lock_laws!(Leased::<Db>(PhantomData), block_on = with_server::<Db>);
             admin_laws!(Tables::<Db>(PhantomData), block_on = with_server::<Db>);
+            clock_laws!(Leased::<Db>(PhantomData), block_on = with_server::<Db>);
         }
     };
     ($module:ident: $($name:ident,)+) => {

@@ -8,7 +8,7 @@ use crate::local::{Folder, Pair};
 use crate::{on_tokio, spawned};
 use express_session::SessionId;
 use express_session::store::sqlite::{Dialect, SqliteStore};
-use express_session_testkit::{Subject, Task, admin_laws, laws, lock_laws, store_laws};
+use express_session_testkit::{Subject, Task, admin_laws, clock_laws, laws, lock_laws, store_laws};
 
 /// Puts bytes into the column of the text, as text.
 fn plant(path: &Path, end: &str, id: &SessionId, garbage: &[u8]) {
@@ -66,6 +66,7 @@ macro_rules! laws {
             store_laws!($subject, block_on = on_tokio);
             lock_laws!($subject, block_on = on_tokio);
             admin_laws!($subject, block_on = on_tokio);
+            clock_laws!($subject, block_on = on_tokio);
         }
     };
 }
