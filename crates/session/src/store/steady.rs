@@ -42,6 +42,12 @@ impl Times {
         self.now.min(self.steady)
     }
 
+    /// Returns whether the caller's clock is behind by more than a second.
+    #[cfg(feature = "file")]
+    pub(super) fn are_behind(self) -> bool {
+        self.steady.millis().saturating_sub(self.now.millis()) > TOLERANCE
+    }
+
     /// Returns the end that a record gets instead of `old`: `new`, unless that would end a live record only
     /// because the caller's clock is behind.
     #[inline]
