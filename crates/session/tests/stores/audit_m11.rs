@@ -20,7 +20,8 @@ use crate::on_tokio;
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const TEXT: &str = r#"{"cookie":{"originalMaxAge":60000},"user":"victim"}"#;
-const FILE: &str = r#"{"cookie":{"originalMaxAge":60000},"user":"victim","__lastAccess":1700000000000}"#;
+const FILE: &str =
+    r#"{"cookie":{"originalMaxAge":60000},"user":"victim","__lastAccess":1700000000000}"#;
 const OTHER_USER: u32 = 54_321;
 
 fn id() -> SessionId {

@@ -189,7 +189,8 @@ mod handles {
             let old = old.filter(|old| self.distrusts(old).is_none());
             let mode = old.as_ref().map_or(mode, bits) & 0o777;
             let own = fs::fstat(new)?;
-            if let Some(old) = old.filter(|old| (old.st_uid, old.st_gid) != (own.st_uid, own.st_gid))
+            if let Some(old) =
+                old.filter(|old| (old.st_uid, old.st_gid) != (own.st_uid, own.st_gid))
             {
                 // Only root may change the owner. For other users the failure does not matter.
                 let _ = std::os::unix::fs::fchown(new, Some(old.st_uid), Some(old.st_gid));
@@ -201,7 +202,11 @@ mod handles {
         }
 
         /// Moves a file into another folder, in the place of whatever is there.
-        pub(in crate::store::file) fn rename(&self, from: &str, to: (&Self, &str)) -> io::Result<()> {
+        pub(in crate::store::file) fn rename(
+            &self,
+            from: &str,
+            to: (&Self, &str),
+        ) -> io::Result<()> {
             Ok(fs::renameat(&self.handle, from, &to.0.handle, to.1)?)
         }
 
@@ -236,9 +241,11 @@ mod handles {
         fn next(&mut self) -> Option<Self::Item> {
             let entry = self.0.next()?;
             // A name that is no text is no session's.
-            Some(entry.map_err(io::Error::from).map(|entry| {
-                entry.file_name().to_str().ok().map(String::from)
-            }))
+            Some(
+                entry
+                    .map_err(io::Error::from)
+                    .map(|entry| entry.file_name().to_str().ok().map(String::from)),
+            )
         }
     }
 
@@ -250,8 +257,7 @@ mod handles {
         Ok((stat.st_mtime as i64).saturating_mul(1000) + stat.st_mtime_nsec as i64 / 1_000_000)
     }
 
-    const FOLDER: OFlags =
-        OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+    const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
     /// Why a file is not used.
     #[derive(Clone, Copy)]
@@ -351,7 +357,11 @@ mod paths {
             Ok(())
         }
 
-        pub(in crate::store::file) fn rename(&self, from: &str, to: (&Self, &str)) -> io::Result<()> {
+        pub(in crate::store::file) fn rename(
+            &self,
+            from: &str,
+            to: (&Self, &str),
+        ) -> io::Result<()> {
             fs::rename(self.0.join(from), to.0.0.join(to.1))
         }
 

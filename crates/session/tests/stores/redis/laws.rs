@@ -91,12 +91,6 @@ macro_rules! laws {
                     on_tokio(law)
                 }
             );
-            clock_laws!(
-                Under::new($way),
-                block_on = |law| if $server.is_some() {
-                    on_tokio(law)
-                }
-            );
         }
     };
 }
@@ -117,7 +111,24 @@ impl Way for Alone {
     }
 }
 
+/// The same for the laws about wrong clocks: a function for the TTL has a clock of its own.
+macro_rules! clocks {
+    ($module:ident, $way:ident at $server:expr) => {
+        mod $module {
+            use super::*;
+
+            clock_laws!(
+                Under::new($way),
+                block_on = |law| if $server.is_some() {
+                    on_tokio(law)
+                }
+            );
+        }
+    };
+}
+
 laws!(at_one_server, Alone at servers::shared_redis());
+clocks!(wrong_clocks_at_one_server, Alone at servers::shared_redis());
 
 /// In the older protocol, with a function for the time to live.
 struct Older;
@@ -175,6 +186,7 @@ impl Way for Clustered {
 }
 
 laws!(at_a_cluster, Clustered at servers::shared_redis_cluster());
+clocks!(wrong_clocks_at_a_cluster, Clustered at servers::shared_redis_cluster());
 
 /// Over an application's connection to a cluster.
 struct GivenCluster;

@@ -1,5 +1,6 @@
 //! The suite that the stores over SQL servers share, and what its tests need.
 
+pub(crate) mod audit_m1;
 pub(crate) mod failures;
 pub(crate) mod locks;
 pub(crate) mod options;
@@ -84,6 +85,11 @@ macro_rules! sql_suite {
         sql_suite!(locks:
             first_locks_of_many_processes_make_one_table,
             locks_with_an_expired_lease_are_removed_with_the_sessions,
+        );
+
+        sql_suite!(audit_m1:
+            audit_m1_machine_that_is_ahead_deletes_nothing_and_goes_on_cleaning,
+            audit_m1_end_that_is_meant_is_kept_and_one_of_a_slow_clock_is_not,
         );
 
         mod laws {
