@@ -14,6 +14,10 @@
 //! 6. No id leads out of the folder. An id that is not a plain file name has no session, and creating one is
 //!    [`ErrorKind::Unsuitable`]. session-file-store uses it as a path.
 //! 7. A file that holds no session is [`ErrorKind::Corrupt`], and stays. session-file-store deletes it.
+//! 8. On Unix no link is followed, and a folder or file that another user made is refused; the guide's page has the
+//!    table.
+//! 9. A file is removed only if it has ended by the call's time, this process's monotonic clock and the clock of the
+//!    file system.
 //!
 //! session-file-store's `secret` is not supported: an encrypted file is corrupt. There are no retries: a missing
 //! file is a missing session.
@@ -65,8 +69,8 @@ mod leases;
 /// |---|---|
 /// | `Unavailable` | the folder cannot be read or written |
 /// | `TimedOut` | no answer within the [`timeout`](Self::timeout): a slow disk, or a process that holds a lock |
-/// | `Refused` | the disk is full, or the permissions do not allow it |
-/// | `Corrupt` | the file holds no session |
+/// | `Refused` | the disk is full, the permissions do not allow it, or others could have made the folder or a lock |
+/// | `Corrupt` | the file holds no session, is a link or no regular file, or is another user's |
 /// | `Unsuitable` | the id is not a file name, or the record is not a JSON object with a cookie |
 ///
 /// ```
@@ -178,7 +182,8 @@ impl FileStore {
     /// Sets the mode of new files, as in `chmod`. The default is `0o600`: only the owner can read and write
     /// them. In session-file-store every user can read them, subject to the umask.
     ///
-    /// For an Express application of another user in the same group, use `0o660`. A file that is replaced keeps
+    /// For an Express application of another user in the same group, use `0o660`. A mode that lets the group write
+    /// also makes the store accept folders and files of other users, if their group is one of this process's. A file that is replaced keeps
     /// its mode and, if this process may set it, its owner. On Windows this does nothing.
     #[must_use]
     pub fn mode(self, mode: u32) -> Self {
@@ -195,6 +200,8 @@ impl FileStore {
     }
 
     /// Creates the folder and checks that it can be used, so that a failure shows when the application starts.
+    ///
+    /// It logs a warning if other users of the machine may enter the folder.
     ///
     /// # Errors
     ///

@@ -608,7 +608,7 @@ impl Admin for MySqlStore {
         Ok(())
     }
 
-    /// Finds expired records without locking, since without an index that would lock every record. Locks whose
+    /// Removes what has ended by `now` and by the server's clock. It finds expired records without locking, since without an index that would lock every record. Locks whose
     /// lease has ended are removed too, and not counted.
     async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
         let mut purged = 0;

@@ -511,7 +511,8 @@ impl Admin for SqliteStore {
     }
 
     /// Removes the sessions that the npm store would remove: better-sqlite3-session-store and
-    /// connect-session-knex keep a session that ended within this second until the next.
+    /// connect-session-knex keep a session that ended within this second until the next. A session that has
+    /// ended by `now` but not by the process's monotonic clock stays.
     async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
         let mut purged = 0;
         while purged < limit {
