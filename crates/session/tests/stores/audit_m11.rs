@@ -142,7 +142,8 @@ fn audit_m11_link_to_nowhere_is_not_written_through() {
 #[test]
 fn audit_m11_fifo_socket_device_and_folder_are_no_sessions_and_hold_nobody_up() {
     on_tokio(async {
-        let plant: [(&str, fn(&Path) -> bool); 4] = [
+        type Plant = fn(&Path) -> bool;
+        let plant: [(&str, Plant); 4] = [
             ("FIFO", |path| run("mkfifo", &[path.as_os_str()])),
             ("socket", |path| std::os::unix::net::UnixListener::bind(path).is_ok()),
             ("folder", |path| fs::create_dir(path).is_ok()),

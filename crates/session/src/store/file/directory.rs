@@ -105,7 +105,8 @@ mod handles {
         fn judged(handle: OwnedFd, is_shared: bool) -> io::Result<Self> {
             let stat = fs::fstat(&handle)?;
             let (owner, group, mode) = (stat.st_uid, stat.st_gid, bits(&stat));
-            if !is_own(owner) && !(is_shared && is_in(group)) {
+            let is_trusted = is_own(owner) || (is_shared && is_in(group));
+            if !is_trusted {
                 return Err(distrust("the folder of the sessions is another user's"));
             }
             // Under the sticky bit others can add files, but neither replace nor remove any.

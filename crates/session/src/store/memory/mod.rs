@@ -958,7 +958,7 @@ mod tests {
             block_on(store.create(&id(users + number), &huge, NOW)).unwrap();
         }
         assert!((0..users).all(|user| store.get(user, NOW).is_some()));
-        let small = store.clone().max_record_bytes(1 << 20);
+        let small = store.max_record_bytes(1 << 20);
         let refused = block_on(small.create(&id(0), &huge, NOW)).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Unsuitable);
         assert!(refused.to_string().contains("max_record_bytes"), "{refused}");
