@@ -144,7 +144,7 @@ macro_rules! admin_laws {
 /// Makes one test of each law of [`laws`](crate::laws) that is about wrong clocks, in a module `clock_laws`:
 /// for a store that judges what it deletes by a second clock, its server's or the machine's.
 ///
-/// The arguments are those of [`store_laws!`](crate::store_laws). The laws use the real time, whatever the
+/// The arguments are those of [`store_laws!`](crate::store_laws). The laws use the real time with every
 /// [clock](crate::Subject::clock) of the subject.
 ///
 /// ```
@@ -1175,7 +1175,7 @@ pub async fn locks_are_no_sessions(subject: &impl Subject<Store: Admin>) {
 
 /// Rule 9: a clock that is 25 hours ahead or behind ends no record that is live by the right one, in any call.
 ///
-/// What a call with a wrong clock returns is the store's own affair, but for `create`: the id is in use.
+/// The result of a call with a wrong clock is the store's own affair, but for `create`: the id is in use.
 pub async fn wrong_clock_ends_no_record(subject: &impl Subject) {
     let trial = Trial::of(subject).await;
     let right = real_time();

@@ -63,7 +63,7 @@ impl Place {
     }
 }
 
-/// Gives a path to another user, or says that this user may not.
+/// Makes a path another user's, or says that this user may not.
 fn give_away(path: &Path) -> bool {
     let is_given = chown(path, Some(OTHER_USER), Some(OTHER_USER)).is_ok();
     if !is_given {
@@ -140,7 +140,7 @@ fn audit_m11_link_to_nowhere_is_not_written_through() {
 }
 
 #[test]
-fn audit_m11_fifo_socket_device_and_folder_are_no_sessions_and_hold_nobody_up() {
+fn audit_m11_fifo_socket_device_and_folder_are_no_sessions_and_block_no_call() {
     on_tokio(async {
         type Plant = fn(&Path) -> bool;
         let plant: [(&str, Plant); 4] = [
@@ -255,7 +255,7 @@ fn audit_m11_folder_of_another_user_is_refused() {
         let place = Place::new();
         if give_away(&place.sessions()) {
             assert_refused(place.store(), "another user's").await;
-            // Not even where the group is trusted: it is none of this process's.
+            // Not even where the group is trusted: this process is not in it.
             assert_refused(place.store().mode(0o660), "another user's").await;
         }
         let place = Place::new();
@@ -266,7 +266,7 @@ fn audit_m11_folder_of_another_user_is_refused() {
     });
 }
 
-/// What is refused, and what a service that came from Node meets: folders of 0755 and files of 0644.
+/// A service that came from Node has folders of 0755 and files of 0644.
 #[test]
 fn audit_m11_modes_of_folders_are_judged_by_a_table() {
     on_tokio(async {

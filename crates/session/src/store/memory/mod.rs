@@ -8,7 +8,7 @@
 //! 2. A session without `max_age` expires after [`ttl`](MemoryStore::ttl), a day by default.
 //! 3. [`max_sessions`](MemoryStore::max_sessions) and [`max_bytes`](MemoryStore::max_bytes) limit the memory.
 //!    A session that no request has loaded since its creation is evicted before one whose visitor came back, so
-//!    that a flood of new sessions logs nobody out.
+//!    that a flood of new sessions logs no user out.
 //! 4. It keeps sessions as text, as every other store does, so that an application can change the store.
 //!
 //! Sessions end with the process, and other processes do not see them.
@@ -97,7 +97,7 @@ struct Shared {
     totals: Option<Totals>,
 }
 
-/// What all parts hold together, and may hold.
+/// The sessions and bytes of all parts together, and their caps.
 struct Totals {
     max_sessions: usize,
     max_bytes: usize,
