@@ -11,7 +11,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use express_session_core::Timestamp;
 
@@ -71,12 +71,19 @@ static ANCHOR: Mutex<Option<Anchor>> = Mutex::new(None);
 #[cold]
 #[expect(clippy::disallowed_methods, reason = "the adapter of the clocks that cleanup judges by")]
 pub(super) fn ask() -> i64 {
-    let (wall, monotonic) = (Timestamp::from(SystemTime::now()).millis(), Instant::now());
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
+    let monotonic = Instant::now();
     let mut anchor = ANCHOR.lock().unwrap_or_else(PoisonError::into_inner);
     let anchor = anchor.get_or_insert(Anchor { wall, monotonic, differs_since: None });
     let steady = anchor.observe(wall, monotonic);
     KNOWN.store(steady, Ordering::Relaxed);
     steady
+}
+
+/// Without a division of 128 bits, since a clock that is ahead is asked about in each call.
+fn millis(time: Duration) -> i64 {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    seconds.saturating_mul(1000).saturating_add(i64::from(time.subsec_millis()))
 }
 
 /// A time of the machine's clock that was believed, and the monotonic time then.
@@ -89,8 +96,8 @@ struct Anchor {
 impl Anchor {
     /// Returns the steady time, and believes a machine's clock that has differed for long.
     fn observe(&mut self, wall: i64, monotonic: Instant) -> i64 {
-        let passed = monotonic.saturating_duration_since(self.monotonic).as_millis();
-        let steady = self.wall.saturating_add(i64::try_from(passed).unwrap_or(i64::MAX));
+        let passed = millis(monotonic.saturating_duration_since(self.monotonic));
+        let steady = self.wall.saturating_add(passed);
         let since = match self.differs_since {
             _ if steady.abs_diff(wall) <= TOLERANCE.unsigned_abs() => {
                 self.differs_since = None;
