@@ -141,6 +141,33 @@ macro_rules! admin_laws {
     };
 }
 
+/// Makes one test of each law of [`laws`](crate::laws) that is about wrong clocks, in a module `clock_laws`:
+/// for a store that judges what it deletes by a second clock, its server's or the machine's.
+///
+/// The arguments are those of [`store_laws!`](crate::store_laws). The laws use the real time with every
+/// [clock](crate::Subject::clock) of the subject.
+///
+/// ```
+/// use express_session_testkit::{MapStore, clock_laws};
+///
+/// clock_laws!(MapStore::default());
+/// # // Tests are left out where there is no harness.
+/// # fn main() { assert!(!cfg!(test)); }
+/// ```
+#[macro_export]
+macro_rules! clock_laws {
+    ($subject:expr $(,)?) => {
+        $crate::clock_laws!($subject, block_on = $crate::block_on);
+    };
+    ($subject:expr, block_on = $block_on:expr $(,)?) => {
+        $crate::__law_tests! { clock_laws, $subject, $block_on, [
+            wrong_clock_ends_no_record
+            wrong_clock_purges_nothing
+            wrong_clock_takes_no_lock
+        ] }
+    };
+}
+
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __law_tests {
@@ -1146,6 +1173,85 @@ pub async fn locks_are_no_sessions(subject: &impl Subject<Store: Admin>) {
     );
 }
 
+/// Rule 9: a clock that is 25 hours ahead or behind ends no record that is live by the right one, in any call.
+///
+/// The result of a call with a wrong clock is the store's own affair, but for `create`: the id is in use.
+pub async fn wrong_clock_ends_no_record(subject: &impl Subject) {
+    let trial = Trial::of(subject).await;
+    let right = real_time();
+    let deadline = right.saturating_add(HOUR);
+    for number in 0..5 {
+        let record = Record { text: counted(number).into(), deadline: Some(deadline) };
+        let created = trial.store.create(&id(format!("live-{number}")), &record, right).await;
+        assert!(matches!(ok(created), Created::Done(_)), "an unused id was taken");
+    }
+    for wrong in wrong_clocks(right) {
+        let deadline = Some(wrong.saturating_add(HOUR));
+        for number in 0..5 {
+            let id = id(format!("live-{number}"));
+            ok(trial.store.load(&id, wrong).await);
+            ok(trial.store.load_and_touch(&id, wrong).await);
+            let other = Record { text: counted(100).into(), deadline };
+            assert_eq!(ok(trial.store.create(&id, &other, wrong).await), Created::Taken);
+            if trial.store.supports_touch() {
+                let touch = Touch { cookie: COOKIE.into(), deadline };
+                ok(trial.store.touch(&id, &touch, wrong).await);
+            }
+            let loaded = ok(trial.store.load(&id, real_time()).await);
+            let loaded = loaded.unwrap_or_else(|| panic!("a clock of {wrong:?} ended it"));
+            let own = Record { text: counted(number).into(), deadline };
+            ok(trial.store.update(&id, &own, loaded.revision, wrong).await);
+        }
+        for number in 0..5 {
+            let loaded = ok(trial.store.load(&id(format!("live-{number}")), real_time()).await);
+            let text = loaded.map(|loaded| count_in(&loaded.record.text));
+            assert_eq!(text, Some(number), "after calls with a clock of {wrong:?}");
+        }
+    }
+}
+
+/// Rule 9, for cleanup: a purge by a wrong clock removes nothing that is live by the right one.
+pub async fn wrong_clock_purges_nothing(subject: &impl Subject<Store: Admin>) {
+    let trial = Trial::of(subject).await;
+    let right = real_time();
+    for number in 0..5 {
+        let deadline = Some(right.saturating_add(HOUR));
+        let record = Record { text: counted(number).into(), deadline };
+        ok(trial.store.create(&id(format!("live-{number}")), &record, right).await);
+    }
+    for wrong in wrong_clocks(right) {
+        assert_eq!(ok(trial.store.purge(100, wrong).await), 0, "a live session was purged");
+        ok(trial.store.count(wrong).await);
+        ok(trial.store.list(None, 100, wrong).await);
+        assert_eq!(ok(trial.store.count(real_time()).await), 5);
+    }
+}
+
+/// Rule 9, for locks: a clock that is wrong takes no lock that is held.
+///
+/// It does nothing for a store that has no locks.
+pub async fn wrong_clock_takes_no_lock(subject: &impl Subject) {
+    let trial = Trial::of(subject).await;
+    let (right, id) = (real_time(), id("locked"));
+    let revision = trial.create(&id, &counted(0), right.saturating_add(HOUR)).await;
+    match trial.store.lock(&id, ONE, HOUR, right).await {
+        Err(error) if error.kind() == ErrorKind::Unsupported => return,
+        locked => assert_eq!(ok(locked), LockOutcome::Acquired),
+    }
+    for wrong in wrong_clocks(right) {
+        assert_eq!(ok(trial.store.lock(&id, OTHER, HOUR, wrong).await), LockOutcome::Held);
+    }
+    let record = Record { text: counted(1).into(), deadline: Some(right.saturating_add(HOUR)) };
+    let fenced = ok(trial.store.update_locked(&id, &record, revision, ONE, right).await);
+    assert!(matches!(fenced, Fenced::Held(Updated::Done(_))), "{fenced:?}");
+}
+
+fn wrong_clocks(right: Timestamp) -> [Timestamp; 2] {
+    let by = Duration::from_secs(25 * 60 * 60);
+    let behind = right.millis().saturating_sub_unsigned(by.as_millis() as u64);
+    [right.saturating_add(by), Timestamp::from_millis(behind)]
+}
+
 const WRITERS: usize = 64;
 /// Fewer than writers: all but one do nothing but ask for the lock.
 const SECTIONS: usize = 16;
@@ -1439,7 +1545,7 @@ async fn abandon<T>(call: impl Future<Output = T>, polls: usize) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a server's clock can only be waited for")]
-fn real_time() -> Timestamp {
+pub(crate) fn real_time() -> Timestamp {
     SystemTime::now().into()
 }
 
@@ -1451,7 +1557,7 @@ mod tests {
     fn every_law_is_in_the_list_that_tests_are_made_of() {
         let laws = SOURCE.split("\npub async fn ").skip(1);
         let laws: Vec<_> = laws.filter_map(|rest| rest.split('(').next()).collect();
-        assert_eq!(laws.len(), 44);
+        assert_eq!(laws.len(), 47);
         for law in laws {
             assert!(SOURCE.contains(&format!("\n            {law}\n")), "{law} is not tested");
         }

@@ -11,6 +11,7 @@ use express_session_core::store::{
 use express_session_core::{SessionId, Timestamp};
 
 use crate::Subject;
+use crate::laws::real_time;
 
 /// The simplest store that obeys every law: one map behind one lock.
 ///
@@ -49,6 +50,14 @@ impl Map {
         self.records.get_mut(id.as_str()).filter(|loaded| loaded.record.is_live(now))
     }
 
+    /// Returns the end that a record gets, which no clock that is behind ends.
+    fn end(&self, id: &SessionId, new: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+        let old = self.records.get(id.as_str()).and_then(|loaded| loaded.record.deadline);
+        let real = real_time();
+        let is_over = new.is_some_and(|new| now < new && new <= real);
+        if is_over && old.is_some_and(|old| old > real) { old } else { new }
+    }
+
     fn put(&mut self, id: &SessionId, record: &Record) -> Revision {
         self.writings += 1;
         let revision = Revision::new(self.writings);
@@ -66,7 +75,10 @@ impl Map {
         match self.live(id, now) {
             None => Updated::Gone,
             Some(current) if current.revision != expected => Updated::Conflict(current.clone()),
-            Some(_) => Updated::Done(self.put(id, record)),
+            Some(_) => {
+                let deadline = self.end(id, record.deadline, now);
+                Updated::Done(self.put(id, &Record { deadline, ..record.clone() }))
+            }
         }
     }
 
@@ -74,6 +86,11 @@ impl Map {
         let (holder, until) = self.locks.get(id.as_str())?;
         (*until > now).then_some(*holder)
     }
+}
+
+/// Returns the earlier of the call's clock and the machine's: what has ended by both may be removed.
+fn ended(now: Timestamp) -> Timestamp {
+    now.min(real_time())
 }
 
 impl MapStore {
@@ -101,7 +118,7 @@ impl Store for MapStore {
         now: Timestamp,
     ) -> Result<Created, Error> {
         let mut map = self.map();
-        match map.live(id, now) {
+        match map.live(id, ended(now)) {
             Some(_) => Ok(Created::Taken),
             None => Ok(Created::Done(map.put(id, record))),
         }
@@ -118,10 +135,12 @@ impl Store for MapStore {
     }
 
     async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
-        match self.map().live(id, now) {
+        let mut map = self.map();
+        let deadline = map.end(id, touch.deadline, now);
+        match map.live(id, now) {
             None => Ok(Touched::Gone),
             Some(current) => {
-                current.record.deadline = touch.deadline;
+                current.record.deadline = deadline;
                 Ok(Touched::Done)
             }
         }
@@ -139,7 +158,7 @@ impl Store for MapStore {
         lease: Duration,
         now: Timestamp,
     ) -> Result<LockOutcome, Error> {
-        let mut map = self.map();
+        let (mut map, now) = (self.map(), ended(now));
         map.locks.retain(|_, (_, until)| *until > now);
         if map.holder(id, now).is_some_and(|other| other != holder) {
             return Ok(LockOutcome::Held);
@@ -157,7 +176,7 @@ impl Store for MapStore {
         now: Timestamp,
     ) -> Result<Fenced, Error> {
         let mut map = self.map();
-        if map.holder(id, now) != Some(holder) {
+        if map.holder(id, ended(now)) != Some(holder) {
             return Ok(Fenced::Lost);
         }
         Ok(Fenced::Held(map.update(id, record, expected, now)))
@@ -211,7 +230,7 @@ impl Admin for MapStore {
     }
 
     async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
-        let mut left = limit;
+        let (mut left, now) = (limit, ended(now));
         self.map().records.retain(|_, loaded| {
             let keep = left == 0 || loaded.record.is_live(now);
             left -= usize::from(!keep);
@@ -244,6 +263,7 @@ mod tests {
     crate::store_laws!(OnThreads);
     crate::lock_laws!(OnThreads);
     crate::admin_laws!(OnThreads);
+    crate::clock_laws!(OnThreads);
 
     mod taking_turns {
         use super::*;

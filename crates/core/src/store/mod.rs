@@ -13,6 +13,9 @@
 //! 6. [`destroy`](Store::destroy) of an absent record is success.
 //! 7. A record that cannot be read is an error of kind [`ErrorKind::Corrupt`], and stays where it is.
 //! 8. A store that has [locks](Store::lock) checks them in the same atomic step that writes.
+//! 9. No call with a wrong `now` ends a record that is live by the server's clock or, without a server, the
+//!    machine's: `create` and `purge` remove only what has ended by both, and a `touch` or `update` by a clock
+//!    that is behind does not end a live record. The `clock_laws!` check it, for a store that has such a clock.
 
 use std::error::Error as StdError;
 use std::fmt;

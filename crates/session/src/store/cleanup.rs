@@ -26,7 +26,11 @@ impl Schedule {
     fn is_due(&self, now: Timestamp) -> bool {
         let Some(every) = self.every else { return false };
         let next = self.next.load(Ordering::Relaxed);
-        if next != UNARMED && now.millis() < next {
+        // Further off than any delay, it was set by a clock that was ahead.
+        let longest = if self.is_randomized { every.saturating_mul(2) } else { every };
+        let is_to_come =
+            now.millis() < next && u128::from(next.abs_diff(now.millis())) <= longest.as_millis();
+        if next != UNARMED && is_to_come {
             return false;
         }
         let later = now.saturating_add(self.delay(every)).millis();
@@ -76,6 +80,19 @@ mod tests {
         let schedule = Schedule::new(Some(Duration::from_millis(100)), false);
         let due = [0, 99, 100, 101, 199, 200, 1000].map(|millis| schedule.is_due(at(millis)));
         assert_eq!(due, [false, false, true, false, false, true, true]);
+    }
+
+    #[test]
+    fn audit_m1_it_goes_on_after_a_clock_that_was_wrong() {
+        for is_randomized in [false, true] {
+            for step in [25 * 60 * 60 * 1000, -25 * 60 * 60 * 1000] {
+                let schedule = Schedule::new(Some(Duration::from_secs(60)), is_randomized);
+                assert!(!schedule.is_due(at(0)));
+                let _ = schedule.is_due(at(step));
+                let rounds = (0..60).filter(|minute| schedule.is_due(at(minute * 60_000)));
+                assert!(rounds.count() >= 30, "{step}");
+            }
+        }
     }
 
     #[test]

@@ -116,6 +116,7 @@ fn memory(address: Address<'_>) -> Result<AnyStore, ConnectError> {
             "ttl" => store.ttl(option.duration_or_never()?),
             "max_sessions" => store.max_sessions(option.number()?),
             "max_bytes" => store.max_bytes(option.number()?),
+            "max_record_bytes" => store.max_record_bytes(option.number()?),
             _ => return Err(option.unknown()),
         };
     }
@@ -629,7 +630,7 @@ mod tests {
             "memory://",
             "memory://?",
             "memory://?ttl=never",
-            "memory://?ttl=30m&max_sessions=10&max_bytes=1000000",
+            "memory://?ttl=30m&max_sessions=10&max_bytes=1000000&max_record_bytes=1000",
         ] {
             assert!(block_on(connect(url)).is_ok(), "{url}");
         }

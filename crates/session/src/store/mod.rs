@@ -37,6 +37,7 @@ pub mod postgres;
 pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod steady;
 
 pub use any::AnyStore;
 pub(crate) use bound::BoundStore;

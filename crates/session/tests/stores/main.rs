@@ -9,6 +9,8 @@
     allow(clippy::disallowed_methods, reason = "a server follows the clock of the machine")
 )]
 
+#[cfg(all(unix, feature = "file"))]
+mod audit_m11;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "memcached"))]
 mod call_size;
 mod cancellation;

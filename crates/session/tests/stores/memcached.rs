@@ -17,7 +17,9 @@ use express_session::store::{
 };
 use express_session_core::{SessionId, Timestamp};
 use express_session_testkit::servers::{self, Memcached};
-use express_session_testkit::{Clock, Subject, Task, admin_laws, admin_model_laws, store_laws};
+use express_session_testkit::{
+    Clock, Subject, Task, admin_laws, admin_model_laws, clock_laws, store_laws,
+};
 
 struct Shared;
 
@@ -47,6 +49,7 @@ impl Subject for Shared {
 store_laws!(Shared, block_on = on_a_runtime);
 admin_laws!(Shared, block_on = on_a_runtime);
 admin_model_laws!(Shared, block_on = on_a_runtime);
+clock_laws!(Shared, block_on = on_a_runtime);
 
 fn on_a_runtime(law: impl Future<Output = ()>) {
     if servers::shared_memcached().is_some() {

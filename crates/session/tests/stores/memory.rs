@@ -2,7 +2,7 @@
 
 use express_session::MemoryStore;
 use express_session_testkit::{
-    Subject, Task, admin_laws, admin_model_laws, lock_laws, on_threads, store_laws,
+    Subject, Task, admin_laws, admin_model_laws, clock_laws, lock_laws, on_threads, store_laws,
 };
 
 struct Memory(fn(MemoryStore) -> MemoryStore);
@@ -23,6 +23,7 @@ store_laws!(Memory(|store| store));
 lock_laws!(Memory(|store| store));
 admin_laws!(Memory(|store| store));
 admin_model_laws!(Memory(|store| store));
+clock_laws!(Memory(|store| store));
 
 /// With caps that nothing reaches: other parts of the store, the same laws.
 mod capped {
@@ -34,4 +35,5 @@ mod capped {
     lock_laws!(CAPPED);
     admin_laws!(CAPPED);
     admin_model_laws!(CAPPED);
+    clock_laws!(CAPPED);
 }

@@ -53,6 +53,10 @@ impl Content {
         Ok(format!("{},{LAST_ACCESS}:{last_access}{}", &text[..end], &text[end..]))
     }
 
+    pub(super) fn is_live(&self, now: Timestamp) -> bool {
+        self.deadline.is_none_or(|deadline| deadline > now)
+    }
+
     /// Returns the revision: a digest of the text without its cookie, which a touch replaces.
     pub(super) fn revision(&self) -> Revision {
         revision(&self.text)

@@ -6,19 +6,22 @@
 //!    refused.
 //! 2. A writer holds the lock of the id: a file in `.lock`, one of [`LOCKS`], locked for all processes.
 //! 3. A file is written in `.lock` and then renamed, so that a reader sees the old one or the new one. The
-//!    next holder of the lock overwrites a file that a killed process left there.
+//!    next holder of the lock removes a file that a killed process left there.
+//! 4. Every name is looked up in a folder that is held open and was [judged](super::directory).
 
-use std::fs::{self, File, ReadDir};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use express_session_core::store::{Error, ErrorKind};
 use express_session_core::{Corrupt, SessionId, Timestamp};
 
+use super::super::steady::Times;
 use super::Options;
 use super::content::Content;
+use super::directory::{Directory, Distrust, Names, Role, time_by};
 
 /// How many locks the ids share.
 pub(super) const LOCKS: usize = 64;
@@ -29,7 +32,7 @@ const LOCK_FOLDER: &str = ".lock";
 
 /// The file of a session.
 pub(super) struct Place {
-    pub(super) path: PathBuf,
+    pub(super) name: String,
     /// Which lock is the id's.
     pub(super) lock: usize,
 }
@@ -39,12 +42,23 @@ pub(super) struct Place {
 pub(super) struct Lock {
     file: File,
     number: usize,
+    /// The folder of the sessions.
+    pub(super) sessions: Directory,
+    /// The folder of the locks.
+    pub(super) locks: Directory,
 }
 
 impl Lock {
     /// Which of the [`LOCKS`] it is.
     pub(super) fn number(&self) -> usize {
         self.number
+    }
+
+    /// Returns the time by which a record must have ended to be removed or replaced: the earliest of the call's,
+    /// this process's and the file system's.
+    pub(super) fn ended(&self, now: Timestamp) -> Result<Timestamp, Error> {
+        let time = time_by(&self.file).map_err(failed)?;
+        Ok(Times::of(now).ended().min(Timestamp::from_millis(time)))
     }
 }
 
@@ -68,12 +82,12 @@ impl Options {
         } else if id.len() + self.file_extension.len() > LONGEST_NAME {
             "the id is too long for the name of a file"
         } else {
-            let path = self.path.join(format!("{id}{}", self.file_extension));
+            let name = format!("{id}{}", self.file_extension);
             // The same in every process of every build: FNV-1a.
             let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
                 (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
             });
-            return Ok(Place { path, lock: (hash >> 32) as usize % LOCKS });
+            return Ok(Place { name, lock: (hash >> 32) as usize % LOCKS });
         };
         Err(Error::new(ErrorKind::Unsuitable, message))
     }
@@ -84,42 +98,55 @@ impl Options {
         self.place(&id).is_ok().then_some(id)
     }
 
-    /// Makes the folder, if it is not there.
-    pub(super) fn make_folder(&self) -> Result<(), Error> {
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&self.path).and_then(|()| builder.create(self.locks())).map_err(failed)
+    /// Opens the folder of the sessions; `None` where there is none.
+    pub(super) fn folder(&self) -> Result<Option<Directory>, Error> {
+        match Directory::open(&self.path, self.is_shared()) {
+            Ok(folder) => Ok(Some(folder)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
     }
 
-    /// Where the locks lie: among the sessions, or beside their folder where session-file-store, told of no
-    /// extension, takes every name for a session, and clears it.
-    pub(super) fn locks(&self) -> PathBuf {
-        if self.file_extension.is_empty() {
+    /// Opens the folders of the sessions and of the locks, and makes what is missing.
+    ///
+    /// The locks lie among the sessions, or beside their folder where session-file-store, told of no extension,
+    /// takes every name for a session, and clears it.
+    pub(super) fn make_folders(&self) -> Result<(Directory, Directory), Error> {
+        let make = |path: &PathBuf| {
+            let mut builder = fs::DirBuilder::new();
+            builder.recursive(true);
+            #[cfg(unix)]
+            std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+            builder.create(path).and_then(|()| Directory::open(path, self.is_shared()))
+        };
+        let folder = match self.folder()? {
+            Some(folder) => folder,
+            None => make(&self.path).map_err(failed)?,
+        };
+        let locks = if self.file_extension.is_empty() {
             let mut beside = self.path.clone().into_os_string();
             beside.push(LOCK_FOLDER);
-            return beside.into();
-        }
-        self.path.join(LOCK_FOLDER)
+            make(&beside.into())
+        } else {
+            folder.open_or_make(LOCK_FOLDER)
+        };
+        Ok((folder, locks.map_err(failed)?))
+    }
+
+    /// Returns whether the group may write: then its other users are trusted.
+    fn is_shared(&self) -> bool {
+        self.mode & 0o020 != 0
     }
 
     /// Waits for a lock, for as long as a call may take.
     pub(super) fn lock(&self, number: usize) -> Result<Lock, Error> {
-        let path = self.locks().join(format!("{number:02}"));
-        let file = match open_lock(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.make_folder()?;
-                open_lock(&path)
-            }
-            opened => opened,
-        };
-        let file = file.map_err(failed)?;
+        let (sessions, locks) = self.make_folders()?;
+        let file = locks.open_lock(&format!("{number:02}")).map_err(failed)?;
         let (mut waited, mut pause) = (Duration::ZERO, Duration::from_micros(100));
         loop {
             // By its path: `File` has a method of that name since Rust 1.89.
             match fs4::FileExt::try_lock(&file) {
-                Ok(()) => return Ok(Lock { file, number }),
+                Ok(()) => return Ok(Lock { file, number, sessions, locks }),
                 Err(fs4::TryLockError::Error(error)) => return Err(failed(error)),
                 Err(fs4::TryLockError::WouldBlock) if waited < self.timeout => {}
                 Err(fs4::TryLockError::WouldBlock) => {
@@ -135,16 +162,29 @@ impl Options {
     }
 
     /// Reads a session's file; `None` where there is none, or its time has passed.
-    pub(super) fn read(&self, path: &Path, now: Timestamp) -> Result<Option<Content>, Error> {
-        let content = self.read_any(path)?;
-        Ok(content.filter(|content| content.deadline.is_none_or(|deadline| deadline > now)))
+    pub(super) fn read(
+        &self,
+        folder: &Directory,
+        place: &Place,
+        now: Timestamp,
+    ) -> Result<Option<Content>, Error> {
+        Ok(self.read_any(folder, place)?.filter(|content| content.is_live(now)))
     }
 
-    fn read_any(&self, path: &Path) -> Result<Option<Content>, Error> {
-        let bytes = match fs::read(path) {
+    pub(super) fn read_any(
+        &self,
+        folder: &Directory,
+        place: &Place,
+    ) -> Result<Option<Content>, Error> {
+        let bytes = match folder.read(&place.name, Role::Session) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(error)),
+            Err(error) => {
+                return Err(match Distrust::of(&error) {
+                    Some(reason) => Error::new(ErrorKind::Corrupt, reason).with_source(error),
+                    None => failed(error),
+                });
+            }
         };
         let text = String::from_utf8(bytes)
             .map_err(|_| Error::new(ErrorKind::Corrupt, "the session's file is no UTF-8"))?;
@@ -154,130 +194,105 @@ impl Options {
         Ok(Some(content))
     }
 
-    /// Puts a record in the place of whatever is there, as one step.
+    /// Puts a record in the place of the file that ends at `old`, or of none, as one step. Returns the deadline
+    /// that it has instead of `deadline` where the clock is behind.
     pub(super) fn replace(
         &self,
         lock: &Lock,
-        path: &Path,
-        text: &str,
-        deadline: Option<Timestamp>,
+        place: &Place,
+        (text, deadline): (&str, Option<Timestamp>),
+        old: Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<(), Error> {
-        let file = Content::write(text, deadline, self.ttl_millis(), now).map_err(unsuitable)?;
-        self.put(lock, path, &file, self.fsync)
+    ) -> Result<Option<Timestamp>, Error> {
+        let ttl = self.ttl_millis();
+        let mut file = Content::write(text, deadline, ttl, now).map_err(unsuitable)?;
+        let mut kept = deadline;
+        if let Some(old) = old.filter(|_| Times::of(now).are_behind()) {
+            let new = Content::read(&file, ttl).map_err(unsuitable)?.deadline;
+            if new.is_some_and(|new| new != old && Times::of(now).end(old, new) == old) {
+                kept = Some(old);
+                file = Content::write(text, kept, ttl, now).map_err(unsuitable)?;
+            }
+        }
+        self.put(lock, &lock.sessions, &place.name, &file, self.fsync)?;
+        Ok(kept)
     }
 
     /// Puts a file in the place of whatever is there, as one step.
     pub(super) fn put(
         &self,
         lock: &Lock,
-        path: &Path,
-        file: &str,
+        folder: &Directory,
+        name: &str,
+        text: &str,
         fsync: bool,
     ) -> Result<(), Error> {
-        let new = self.locks().join(format!("{:02}.new", lock.number));
-        let done = self.write(&new, file, path, fsync).and_then(|()| fs::rename(&new, path));
+        let new = format!("{:02}.new", lock.number);
+        let write = || {
+            let mut file = lock.locks.make_new(&new)?;
+            folder.keep_ownership(&file, name, self.mode)?;
+            file.write_all(text.as_bytes())?;
+            if fsync {
+                file.sync_all()?;
+            }
+            lock.locks.rename(&new, (folder, name))
+        };
+        let done = write();
         if done.is_err() {
             // It may be half of it that filled the disk.
-            let _ = fs::remove_file(&new);
+            let _ = lock.locks.remove(&new);
         }
         done.map_err(failed)
     }
 
-    fn write(&self, new: &Path, text: &str, old: &Path, fsync: bool) -> io::Result<()> {
-        let mut options = File::options();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(new)?;
-        keep_ownership(&file, old, self.mode)?;
-        file.write_all(text.as_bytes())?;
-        if fsync {
-            file.sync_all()?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn remove(&self, _lock: &Lock, path: &Path) -> Result<(), Error> {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
-            Ok(()) | Err(_) => Ok(()),
-        }
-    }
-
     /// Removes a session's file if its time has passed, and says whether it had.
-    pub(super) fn remove_expired(&self, id: &SessionId, now: Timestamp) -> Result<bool, Error> {
+    pub(super) fn remove_expired(
+        &self,
+        folder: &Directory,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
         let place = self.place(id)?;
-        let has_expired = || -> Result<bool, Error> {
-            let content = self.read_any(&place.path)?;
-            Ok(content.is_some_and(|content| content.deadline.is_some_and(|end| end <= now)))
+        let has_ended = |folder: &Directory, by| -> Result<bool, Error> {
+            Ok(self.read_any(folder, &place)?.is_some_and(|content| !content.is_live(by)))
         };
-        if !has_expired()? {
+        if !has_ended(folder, Times::of(now).ended())? {
             return Ok(false);
         }
         // It may have been touched in the meantime.
         let lock = self.lock(place.lock)?;
-        if !has_expired()? {
+        if !has_ended(&lock.sessions, lock.ended(now)?)? {
             return Ok(false);
         }
-        self.remove(&lock, &place.path)?;
+        lock.sessions.remove(&place.name).map_err(failed)?;
         Ok(true)
     }
 
     /// Goes through the folder.
     pub(super) fn sessions(&self) -> Result<Sessions, Error> {
-        match fs::read_dir(&self.path) {
-            Ok(entries) => Ok(Sessions(Some(entries))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Sessions(None)),
-            Err(error) => Err(failed(error)),
-        }
+        let folder = self.folder()?.map(|folder| folder.names().map(|names| (folder, names)));
+        Ok(Sessions(folder.transpose().map_err(failed)?))
     }
 }
 
 /// The ids that there are files of, in no order.
-pub(super) struct Sessions(Option<ReadDir>);
+pub(super) struct Sessions(Option<(Directory, Names)>);
 
 impl Sessions {
-    pub(super) fn next(&mut self, options: &Options) -> Result<Option<SessionId>, Error> {
-        for entry in self.0.iter_mut().flatten() {
-            let entry = entry.map_err(failed)?;
-            let id = entry.file_name().to_str().and_then(|name| options.id_of(name));
-            if id.is_some() {
-                return Ok(id);
+    /// Returns the next id, and the folder.
+    pub(super) fn next(
+        &mut self,
+        options: &Options,
+    ) -> Result<Option<(SessionId, &Directory)>, Error> {
+        let Some((folder, names)) = &mut self.0 else { return Ok(None) };
+        for name in names {
+            let name = name.map_err(failed)?;
+            if let Some(id) = name.and_then(|name| options.id_of(&name)) {
+                return Ok(Some((id, folder)));
             }
         }
         Ok(None)
     }
-}
-
-fn open_lock(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-/// Sets the owner and the mode of a file to those of the file that it replaces, or the mode to that of new files.
-#[cfg(unix)]
-fn keep_ownership(file: &File, old: &Path, mode: u32) -> io::Result<()> {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt as _, fchown};
-    let old = fs::metadata(old).ok();
-    let mode = old.as_ref().map_or(mode, MetadataExt::mode) & 0o777;
-    let own = file.metadata()?;
-    if let Some(old) = old.filter(|old| (old.uid(), old.gid()) != (own.uid(), own.gid())) {
-        // Only root may change the owner. For other users the failure does not matter.
-        let _ = fchown(file, Some(old.uid()), Some(old.gid()));
-    }
-    if own.mode() & 0o777 == mode {
-        return Ok(());
-    }
-    file.set_permissions(fs::Permissions::from_mode(mode))
-}
-
-#[cfg(not(unix))]
-fn keep_ownership(_file: &File, _old: &Path, _mode: u32) -> io::Result<()> {
-    Ok(())
 }
 
 /// Returns whether Windows gives a name a special meaning, or drops a part of it.
@@ -299,6 +314,9 @@ pub(super) fn unsuitable(corrupt: Corrupt) -> Error {
 
 /// Maps an error of the system.
 pub(super) fn failed(error: io::Error) -> Error {
+    if let Some(reason) = Distrust::of(&error) {
+        return Error::new(ErrorKind::Refused, reason).with_source(error);
+    }
     let found = KINDS.iter().find(|(kinds, ..)| kinds.contains(&error.kind()));
     let unknown = (ErrorKind::Unavailable, "the folder of the sessions cannot be used");
     let (kind, message) = found.map_or(unknown, |(_, kind, message)| (*kind, *message));

@@ -7,15 +7,15 @@
 //! A file that cannot be read holds no lock: a power cut left it, and ended the holders too.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::time::Duration;
 
 use express_session_core::store::{Error, LockOutcome, LockToken};
 use express_session_core::{SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Options;
+use super::directory::Role;
 use super::folder::{LOCKS, Lock, failed};
 
 /// The locks of some ids.
@@ -44,9 +44,12 @@ impl Options {
         lock: &Lock,
         id: &SessionId,
         holder: LockToken,
-        until: Timestamp,
+        length: Duration,
         now: Timestamp,
     ) -> Result<LockOutcome, Error> {
+        // By all clocks, so that one that is ahead neither takes a lock nor keeps one for long.
+        let now = lock.ended(now)?;
+        let until = now.saturating_add(length);
         let mut leases = self.leases(lock)?;
         leases.retain(|_, lease| !lease.is_over(now));
         if leases.get(id.as_str()).is_some_and(|lease| !lease.is_of(holder)) {
@@ -65,7 +68,7 @@ impl Options {
         holder: LockToken,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        let leases = self.leases(lock)?;
+        let (leases, now) = (self.leases(lock)?, lock.ended(now)?);
         let lease = leases.get(id.as_str());
         Ok(lease.is_some_and(|lease| lease.is_of(holder) && !lease.is_over(now)))
     }
@@ -86,12 +89,14 @@ impl Options {
 
     /// Removes every lock whose lease has ended.
     pub(super) fn drop_leases(&self, now: Timestamp) -> Result<(), Error> {
+        let (_, locks) = self.make_folders()?;
         for number in 0..LOCKS {
             // Without the store's lock, which is rarely needed.
-            if !self.leases_path(number).try_exists().map_err(failed)? {
+            if !locks.has(&name(number)).map_err(failed)? {
                 continue;
             }
             let lock = self.lock(number)?;
+            let now = lock.ended(now)?;
             let mut leases = self.leases(&lock)?;
             let before = leases.len();
             leases.retain(|_, lease| !lease.is_over(now));
@@ -103,7 +108,7 @@ impl Options {
     }
 
     fn leases(&self, lock: &Lock) -> Result<Leases, Error> {
-        match fs::read(self.leases_path(lock.number())) {
+        match lock.locks.read(&name(lock.number()), Role::Lock) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Leases::new()),
             Err(error) => Err(failed(error)),
@@ -111,16 +116,16 @@ impl Options {
     }
 
     fn keep(&self, lock: &Lock, leases: &Leases) -> Result<(), Error> {
-        let path = self.leases_path(lock.number());
+        let name = name(lock.number());
         if leases.is_empty() {
-            return self.remove(lock, &path);
+            return lock.locks.remove(&name).map_err(failed);
         }
         // Strings and numbers alone, of which each has a JSON.
         let text = serde_json::to_string(leases).map_err(|error| failed(error.into()))?;
-        self.put(lock, &path, &text, false)
+        self.put(lock, &lock.locks, &name, &text, false)
     }
+}
 
-    fn leases_path(&self, number: usize) -> PathBuf {
-        self.locks().join(format!("{number:02}.leases"))
-    }
+fn name(number: usize) -> String {
+    format!("{number:02}.leases")
 }

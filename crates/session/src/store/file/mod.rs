@@ -14,6 +14,10 @@
 //! 6. No id leads out of the folder. An id that is not a plain file name has no session, and creating one is
 //!    [`ErrorKind::Unsuitable`]. session-file-store uses it as a path.
 //! 7. A file that holds no session is [`ErrorKind::Corrupt`], and stays. session-file-store deletes it.
+//! 8. On Unix no link is followed, and a folder or file that another user made is refused; the guide's page has the
+//!    table.
+//! 9. A file is removed only if it has ended by the call's time, this process's monotonic clock and the clock of the
+//!    file system.
 //!
 //! session-file-store's `secret` is not supported: an encrypted file is corrupt. There are no retries: a missing
 //! file is a missing session.
@@ -41,6 +45,7 @@ use self::content::{Content, revision};
 use self::folder::{LOCKS, Lock, Place, Sessions};
 
 mod content;
+mod directory;
 mod folder;
 mod leases;
 
@@ -64,8 +69,8 @@ mod leases;
 /// |---|---|
 /// | `Unavailable` | the folder cannot be read or written |
 /// | `TimedOut` | no answer within the [`timeout`](Self::timeout): a slow disk, or a process that holds a lock |
-/// | `Refused` | the disk is full, or the permissions do not allow it |
-/// | `Corrupt` | the file holds no session |
+/// | `Refused` | the disk is full, the permissions do not allow it, or others could have made the folder or a lock |
+/// | `Corrupt` | the file holds no session, is a link or no regular file, or is another user's |
 /// | `Unsuitable` | the id is not a file name, or the record is not a JSON object with a cookie |
 ///
 /// ```
@@ -177,7 +182,8 @@ impl FileStore {
     /// Sets the mode of new files, as in `chmod`. The default is `0o600`: only the owner can read and write
     /// them. In session-file-store every user can read them, subject to the umask.
     ///
-    /// For an Express application of another user in the same group, use `0o660`. A file that is replaced keeps
+    /// For an Express application of another user in the same group, use `0o660`. A mode that lets the group write
+    /// also makes the store accept folders and files of other users, if their group is one of this process's. A file that is replaced keeps
     /// its mode and, if this process may set it, its owner. On Windows this does nothing.
     #[must_use]
     pub fn mode(self, mode: u32) -> Self {
@@ -194,6 +200,8 @@ impl FileStore {
     }
 
     /// Creates the folder and checks that it can be used, so that a failure shows when the application starts.
+    ///
+    /// It logs a warning if other users of the machine may enter the folder.
     ///
     /// # Errors
     ///
@@ -213,8 +221,14 @@ impl FileStore {
     /// ```
     pub async fn open(&self) -> Result<(), Error> {
         let work = |options: &Options| {
-            options.make_folder()?;
-            options.lock(0).map(drop)
+            let lock = options.lock(0)?;
+            if lock.sessions.is_open_to_others() {
+                tracing::warn!(
+                    target: "express_session",
+                    "other users of this machine may open the folder of the sessions",
+                );
+            }
+            Ok(())
         };
         self.blocking(work).await
     }
@@ -327,12 +341,12 @@ fn purge_step(
             if removed == limit {
                 break;
             }
-            let Some(id) = sessions.next(options)? else {
+            let Some((id, folder)) = sessions.next(options)? else {
                 // Locks are not counted.
                 options.drop_leases(now)?;
                 return Ok((None, removed));
             };
-            match options.remove_expired(&id, now) {
+            match options.remove_expired(folder, &id, now) {
                 Ok(is_removed) => removed += usize::from(is_removed),
                 // It stays for an operator to examine.
                 Err(error) if error.kind() == ErrorKind::Corrupt => {}
@@ -382,7 +396,11 @@ impl Store for FileStore {
     async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
         let Some(place) = self.place(id) else { return Ok(None) };
         self.reap_if_due(now);
-        self.blocking(move |options| Ok(options.read(&place.path, now)?.map(loaded))).await
+        let read = move |options: &Options| {
+            let Some(folder) = options.folder()? else { return Ok(None) };
+            Ok(options.read(&folder, &place, now)?.map(loaded))
+        };
+        self.blocking(read).await
     }
 
     async fn create(
@@ -395,10 +413,12 @@ impl Store for FileStore {
         self.reap_if_due(now);
         let Record { text, deadline } = record.clone();
         self.locked(place, move |options, place, lock| {
-            if options.read(&place.path, now)?.is_some() {
+            if let Some(content) = options.read_any(&lock.sessions, place)?
+                && content.is_live(lock.ended(now)?)
+            {
                 return Ok(Created::Taken);
             }
-            options.replace(lock, &place.path, &text, deadline, now)?;
+            options.replace(lock, place, (&text, deadline), None, now)?;
             Ok(Created::Done(revision(&text)))
         })
         .await
@@ -426,12 +446,12 @@ impl Store for FileStore {
         self.reap_if_due(now);
         let touch = touch.clone();
         self.locked(place, move |options, place, lock| {
-            let Some(content) = options.read(&place.path, now)? else {
+            let Some(content) = options.read(&lock.sessions, place, now)? else {
                 return Ok(Touched::Gone);
             };
             let text = with_cookie(&content.text, &touch.cookie);
             let text = text.as_deref().unwrap_or(&content.text);
-            options.replace(lock, &place.path, text, touch.deadline, now)?;
+            options.replace(lock, place, (text, touch.deadline), content.deadline, now)?;
             Ok(Touched::Done)
         })
         .await
@@ -445,7 +465,7 @@ impl Store for FileStore {
         let Some(place) = self.place(id) else { return Ok(None) };
         self.reap_if_due(now);
         self.locked(place, move |options, place, lock| {
-            let Some(content) = options.read(&place.path, now)? else { return Ok(None) };
+            let Some(content) = options.read(&lock.sessions, place, now)? else { return Ok(None) };
             let touch = Touch::renewing(&content.text, now);
             let is_touched = touch.is_some();
             let renewed = touch.and_then(|touch| {
@@ -454,7 +474,8 @@ impl Store for FileStore {
             let Some((text, deadline)) = renewed else {
                 return Ok(Some(LoadedAndTouched { loaded: loaded(content), is_touched: false }));
             };
-            options.replace(lock, &place.path, &text, deadline, now)?;
+            let deadline =
+                options.replace(lock, place, (&text, deadline), content.deadline, now)?;
             let deadline = deadline.or_else(|| Some(now.saturating_add(options.ttl)));
             let content = Content { text: text.into(), deadline };
             Ok(Some(LoadedAndTouched { loaded: loaded(content), is_touched }))
@@ -464,7 +485,10 @@ impl Store for FileStore {
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
         let Some(place) = self.place(id) else { return Ok(()) };
-        self.locked(place, |options, place, lock| options.remove(lock, &place.path)).await
+        self.locked(place, |_, place, lock| {
+            lock.sessions.remove(&place.name).map_err(folder::failed)
+        })
+        .await
     }
 
     async fn lock(
@@ -476,9 +500,9 @@ impl Store for FileStore {
     ) -> Result<LockOutcome, Error> {
         let place = self.shared.options.place(id)?;
         self.reap_if_due(now);
-        let (id, until) = (id.clone(), now.saturating_add(lease));
+        let id = id.clone();
         let take = move |options: &Options, _: &Place, lock: &Lock| {
-            options.take(lock, &id, holder, until, now)
+            options.take(lock, &id, holder, lease, now)
         };
         self.locked(place, take).await
     }
@@ -531,9 +555,10 @@ impl Admin for FileStore {
             let some = some.to_vec();
             let read = move |options: &Options| {
                 let mut read = Vec::with_capacity(some.len());
+                let Some(folder) = options.folder()? else { return Ok(read) };
                 for id in some {
-                    let path = options.place(&id)?.path;
-                    if let Some(content) = live(options.read(&path, now))? {
+                    let place = options.place(&id)?;
+                    if let Some(content) = live(options.read(&folder, &place, now))? {
                         read.push((id, loaded(content).record));
                     }
                 }
@@ -552,9 +577,11 @@ impl Admin for FileStore {
                 let mut sessions: Sessions = sessions.map_or_else(|| options.sessions(), Ok)?;
                 let mut count = 0;
                 for _ in 0..STEP {
-                    let Some(id) = sessions.next(options)? else { return Ok((None, count)) };
-                    let path = options.place(&id)?.path;
-                    count += u64::from(live(options.read(&path, now))?.is_some());
+                    let Some((id, folder)) = sessions.next(options)? else {
+                        return Ok((None, count));
+                    };
+                    let place = options.place(&id)?;
+                    count += u64::from(live(options.read(folder, &place, now))?.is_some());
                 }
                 Ok((Some(sessions), count))
             };
@@ -574,9 +601,10 @@ impl Admin for FileStore {
             let step = move |options: &Options| {
                 let mut sessions: Sessions = sessions.map_or_else(|| options.sessions(), Ok)?;
                 for _ in 0..STEP {
-                    let Some(id) = sessions.next(options)? else { return Ok(None) };
+                    let Some((id, _)) = sessions.next(options)? else { return Ok(None) };
                     let place = options.place(&id)?;
-                    options.remove(&options.lock(place.lock)?, &place.path)?;
+                    let lock = options.lock(place.lock)?;
+                    lock.sessions.remove(&place.name).map_err(folder::failed)?;
                 }
                 Ok(Some(sessions))
             };
@@ -612,7 +640,7 @@ fn first_ids(
     let mut sessions = options.sessions()?;
     // A set, as a file system may show a file twice that is replaced meanwhile.
     let mut first: BTreeSet<String> = BTreeSet::new();
-    while let Some(id) = sessions.next(options)? {
+    while let Some((id, _)) = sessions.next(options)? {
         let id = id.as_str();
         if id <= after || (first.len() == limit && first.last().is_some_and(|last| id > &**last)) {
             continue;
@@ -634,13 +662,14 @@ fn update(
     expected: Revision,
     now: Timestamp,
 ) -> Result<Updated, Error> {
-    let Some(current) = options.read(&place.path, now)?.map(loaded) else {
+    let Some(current) = options.read(&lock.sessions, place, now)?.map(loaded) else {
         return Ok(Updated::Gone);
     };
     if current.revision != expected {
         return Ok(Updated::Conflict(current));
     }
-    options.replace(lock, &place.path, &record.text, record.deadline, now)?;
+    let old = current.record.deadline;
+    options.replace(lock, place, (&record.text, record.deadline), old, now)?;
     Ok(Updated::Done(revision(&record.text)))
 }
 

@@ -244,7 +244,6 @@ fn bytes_are_counted_to_the_last_one() {
                     2 => block_on(store.clear()).unwrap(),
                     _ => block_on(store.destroy(&shared)).unwrap(),
                 }
-                assert!(bytes(&store) <= 500);
                 create(&store, &own, &counted(7));
             })
         }));

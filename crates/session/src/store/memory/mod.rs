@@ -6,13 +6,19 @@
 //!
 //! 1. Each call removes a few expired sessions; see [`MemoryStore`] for the cost.
 //! 2. A session without `max_age` expires after [`ttl`](MemoryStore::ttl), a day by default.
-//! 3. [`max_sessions`](MemoryStore::max_sessions) and [`max_bytes`](MemoryStore::max_bytes) limit the memory;
-//!    the least recently used session is evicted first.
+//! 3. [`max_sessions`](MemoryStore::max_sessions) and [`max_bytes`](MemoryStore::max_bytes) limit the memory.
+//!    A session that no request has loaded since its creation is evicted before one whose visitor came back, so
+//!    that a flood of new sessions logs no user out.
 //! 4. It keeps sessions as text, as every other store does, so that an application can change the store.
 //!
 //! Sessions end with the process, and other processes do not see them.
+//!
+//! A clock that is wrong deletes nothing: a session is removed only if its time has passed by the `now` of the
+//! call and by the process's monotonic clock. After a forward step of the machine's clock the sessions are not
+//! returned, and are back with the clock if that is corrected within an hour; then the new time is believed.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -24,8 +30,9 @@ use express_session_core::{SessionId, Timestamp};
 
 use self::key::Probe;
 use self::lock::Locks;
-use self::shard::{Caps, Shard, TooLarge};
+use self::shard::{Limits, Shard, TooLarge, Victim};
 use self::sync::{Mutex, MutexGuard, RandomState};
+use super::steady::{self, Times};
 
 mod chain;
 #[cfg(all(test, shuttle))]
@@ -86,6 +93,18 @@ struct Shared {
     options: Options,
     hasher: RandomState,
     parts: Box<[Part]>,
+    /// `None` without caps.
+    totals: Option<Totals>,
+}
+
+/// The sessions and bytes of all parts together, and their caps.
+struct Totals {
+    max_sessions: usize,
+    max_bytes: usize,
+    sessions: AtomicUsize,
+    bytes: AtomicUsize,
+    /// Held by the call that evicts, so that no two evict for the same excess.
+    evicting: Mutex<()>,
 }
 
 /// A shard behind its lock, in cache lines of its own.
@@ -95,6 +114,8 @@ struct Part(Mutex<Guarded>);
 struct Guarded {
     shard: Shard,
     locks: Locks,
+    /// The sessions and bytes of this part that the totals include.
+    counted: (usize, usize),
     /// Counts the calls to this part, to visit another now and then.
     calls: u32,
 }
@@ -104,6 +125,7 @@ struct Options {
     ttl: Option<Duration>,
     max_sessions: Option<usize>,
     max_bytes: Option<usize>,
+    max_record_bytes: Option<usize>,
 }
 
 impl MemoryStore {
@@ -123,7 +145,12 @@ impl MemoryStore {
     /// Makes an empty store, without caps and with a [`ttl`](Self::ttl) of a day.
     #[must_use]
     pub fn new() -> Self {
-        Self::with(Options { ttl: Some(DAY), max_sessions: None, max_bytes: None })
+        Self::with(Options {
+            ttl: Some(DAY),
+            max_sessions: None,
+            max_bytes: None,
+            max_record_bytes: None,
+        })
     }
 
     /// Sets the TTL of sessions without `max_age`. The default is 24 hours, as in npm's memorystore.
@@ -139,13 +166,17 @@ impl MemoryStore {
 
     /// Keeps at most this many sessions, at least one. The default is any number.
     ///
-    /// A session over the cap evicts expired ones if a short search finds some, and otherwise the least
-    /// recently used one, whose visitor is logged out. Leave room for all visitors, and for the sessions of
-    /// bots.
+    /// A session over the cap evicts the first of these that there is:
     ///
-    /// The order is exact below 4,096 sessions. Above, the store has up to 64 parts of at least 2,048 each,
-    /// which have their own share of the cap and their own order. Since the parts fill unevenly, eviction
-    /// begins some per cent before the whole is full.
+    /// 1. an expired session, if a short search finds one;
+    /// 2. the oldest session that no request has loaded or touched since its creation, the new one last;
+    /// 3. the least recently used one, whose visitor is logged out.
+    ///
+    /// So a flood of visitors who do not come back ends no session of one who did. Sessions that came back and
+    /// fill the whole cap leave no room for a new one until one ends: leave room for all visitors.
+    ///
+    /// The cap counts all sessions exactly. The order is exact below 4,096 sessions; above, the store has up to
+    /// 64 parts, which have an order each, and rule 2 holds over all parts.
     ///
     /// Like the other options, it returns a new, empty store, so set it before the store is used.
     ///
@@ -177,9 +208,9 @@ impl MemoryStore {
     /// Keeps at most this many bytes: ids, texts and [`RECORD_OVERHEAD`](Self::RECORD_OVERHEAD) for
     /// each session. The default is any number.
     ///
-    /// Eviction is that of [`max_sessions`](Self::max_sessions). The order is exact below 16 MiB; above, each
-    /// part has a share of at least 8 MiB. A record larger than the share of its part is
-    /// [`ErrorKind::Unsuitable`].
+    /// Eviction is that of [`max_sessions`](Self::max_sessions), with an exact order below 16 MiB. A record
+    /// larger than the cap is [`ErrorKind::Unsuitable`]; see also
+    /// [`max_record_bytes`](Self::max_record_bytes).
     ///
     /// Like the other options, it returns a new, empty store, so set it before the store is used.
     ///
@@ -202,22 +233,58 @@ impl MemoryStore {
         Self::with(Options { max_bytes: Some(bytes), ..self.shared.options })
     }
 
+    /// Refuses a record whose text has more bytes, with [`ErrorKind::Unsuitable`]. The default is any size up to
+    /// [`max_bytes`](Self::max_bytes).
+    ///
+    /// It keeps the few sessions of one visitor from taking the room of many.
+    ///
+    /// Like the other options, it returns a new, empty store, so set it before the store is used.
+    ///
+    /// ```
+    /// use express_session::store::memory::MemoryStore;
+    /// use express_session::store::{ErrorKind, Record, Store as _};
+    /// # use express_session_core::{SessionId, Timestamp};
+    /// # use express_session_testkit::block_on;
+    ///
+    /// # block_on(async {
+    /// let store = MemoryStore::new().max_record_bytes(64 << 10);
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let record = Record { text: "x".repeat(100_000).into(), deadline: None };
+    /// let refused = store.create(&SessionId::from_random([0; 24]), &record, now).await;
+    /// assert_eq!(refused.map_err(|error| error.kind()), Err(ErrorKind::Unsuitable));
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn max_record_bytes(self, bytes: usize) -> Self {
+        Self::with(Options { max_record_bytes: Some(bytes), ..self.shared.options })
+    }
+
     fn with(options: Options) -> Self {
         let hasher = RandomState::default();
         let sessions = options.max_sessions.unwrap_or(usize::MAX);
         let bytes = options.max_bytes.unwrap_or(usize::MAX);
         let parts = (sessions / PART_SESSIONS).min(bytes / PART_BYTES).clamp(1, MOST_PARTS);
         let parts = 1 << parts.ilog2();
-        let part = |at| {
-            let shares = Caps {
-                sessions: options.max_sessions.map_or(usize::MAX, |all| share(all, parts, at)),
-                bytes: options.max_bytes.map_or(usize::MAX, |all| share(all, parts, at)),
-            };
-            let shard = Shard::new(hasher.clone(), shares);
-            Part(Mutex::new(Guarded { shard, locks: Locks::default(), calls: 0 }))
+        let totals =
+            (options.max_sessions.is_some() || options.max_bytes.is_some()).then(|| Totals {
+                max_sessions: sessions,
+                max_bytes: bytes,
+                sessions: AtomicUsize::new(0),
+                bytes: AtomicUsize::new(0),
+                evicting: Mutex::new(()),
+            });
+        let limits = Limits {
+            record: options.max_record_bytes.unwrap_or(usize::MAX),
+            weight: bytes,
+            evicts: totals.is_some(),
+        };
+        let part = |_| {
+            let shard = Shard::new(hasher.clone(), limits);
+            let locks = Locks::default();
+            Part(Mutex::new(Guarded { shard, locks, counted: (0, 0), calls: 0 }))
         };
         let parts = (0..parts).map(part).collect();
-        Self { shared: Arc::new(Shared { options, hasher, parts }) }
+        Self { shared: Arc::new(Shared { options, hasher, parts, totals }) }
     }
 
     fn deadline(&self, deadline: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
@@ -233,32 +300,78 @@ impl MemoryStore {
         &self,
         id: &SessionId,
         now: Timestamp,
-        work: impl FnOnce(&mut Guarded, Probe) -> T,
+        work: impl FnOnce(&mut Guarded, Probe, Times) -> T,
     ) -> T {
         let parts = &self.shared.parts;
         let probe = Probe::new(id, &self.shared.hasher);
         let at = self.part_of(&probe);
+        let times = Times::of(now);
         let mut part = parts[at].lock();
-        let done = work(&mut part, probe);
-        part.reap(OWN_STEPS, now);
+        let done = work(&mut part, probe, times);
+        part.reap(OWN_STEPS, times.ended());
         part.calls = part.calls.wrapping_add(1);
         let calls = part.calls;
+        let is_over = self.count_in(&mut part);
         drop(part);
 
         if calls.is_multiple_of(VISIT_EVERY) {
+            steady::ask();
             let other = (calls / VISIT_EVERY) as usize % parts.len();
             // A part that is being used cleans itself.
             if let Some(mut part) = parts[other].try_lock() {
-                part.reap(VISIT_STEPS, now);
+                part.reap(VISIT_STEPS, times.ended());
+                self.count_in(&mut part);
             }
         }
+        if is_over {
+            self.make_room(at, times.ended());
+        }
         done
+    }
+
+    /// Adds the changes of a part to the totals, and returns whether they are over a cap now.
+    fn count_in(&self, part: &mut Guarded) -> bool {
+        let Some(totals) = &self.shared.totals else { return false };
+        let held = (part.shard.held(), part.shard.bytes());
+        if held == part.counted {
+            return false;
+        }
+        let counted = std::mem::replace(&mut part.counted, held);
+        totals.sessions.fetch_add(held.0.wrapping_sub(counted.0), Ordering::Relaxed);
+        totals.bytes.fetch_add(held.1.wrapping_sub(counted.1), Ordering::Relaxed);
+        totals.are_over()
+    }
+
+    /// Evicts until the store is within its caps. It locks one part at a time, and looks at each a few times at
+    /// most for one eviction.
+    #[cold]
+    fn make_room(&self, own: usize, ended: Timestamp) {
+        let Some(totals) = &self.shared.totals else { return };
+        let parts = &self.shared.parts;
+        let _alone = totals.evicting.lock().unwrap_or_else(PoisonError::into_inner);
+        let evict = |at: usize, victim| {
+            let mut part = parts[at].lock();
+            let is_done = part.shard.evict(victim, ended);
+            self.count_in(&mut part);
+            is_done
+        };
+        let others = || (1..parts.len()).map(|step| (own + step) % parts.len());
+        while totals.are_over() {
+            let is_done = evict(own, Victim::Older)
+                || others().any(|at| evict(at, Victim::Fresh))
+                || evict(own, Victim::Any)
+                || others().any(|at| evict(at, Victim::Any));
+            if !is_done {
+                return;
+            }
+        }
     }
 
     /// Touches a record without loading it, and returns whether it did.
     pub(super) fn touch_only(&self, id: &SessionId, now: Timestamp) -> bool {
         let ttl = |deadline| self.deadline(deadline, now);
-        let renewed = self.within(id, now, |part, probe| part.shard.touch_only(&probe, ttl, now));
+        let renewed =
+            self.within(id, now, |part, probe, times| part.shard.touch_only(&probe, ttl, times));
         renewed.unwrap_or(false)
     }
 
@@ -277,13 +390,14 @@ impl Default for MemoryStore {
 impl fmt::Debug for MemoryStore {
     /// Counts what is held, expired or not, and shows no session.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Options { ttl, max_sessions, max_bytes } = self.shared.options;
+        let Options { ttl, max_sessions, max_bytes, max_record_bytes } = self.shared.options;
         let sessions = self.shared.parts.iter().map(|part| part.lock().shard.held());
         f.debug_struct("MemoryStore")
             .field("sessions", &sessions.sum::<usize>())
             .field("ttl", &ttl)
             .field("max_sessions", &max_sessions)
             .field("max_bytes", &max_bytes)
+            .field("max_record_bytes", &max_record_bytes)
             .finish()
     }
 }
@@ -291,7 +405,7 @@ impl fmt::Debug for MemoryStore {
 impl Store for MemoryStore {
     /// Returns the record with this store's deadline, which includes the `ttl`.
     async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
-        Ok(self.within(id, now, |part, probe| part.shard.load(&probe, now)))
+        Ok(self.within(id, now, |part, probe, times| part.shard.load(&probe, times)))
     }
 
     async fn create(
@@ -301,7 +415,7 @@ impl Store for MemoryStore {
         now: Timestamp,
     ) -> Result<Created, Error> {
         let record = self.record(record, now);
-        Ok(self.within(id, now, |part, probe| part.shard.create(probe, record, now))?)
+        Ok(self.within(id, now, |part, probe, times| part.shard.create(probe, record, times))?)
     }
 
     async fn update(
@@ -312,14 +426,17 @@ impl Store for MemoryStore {
         now: Timestamp,
     ) -> Result<Updated, Error> {
         let record = self.record(record, now);
-        Ok(self.within(id, now, |part, probe| part.shard.update(&probe, record, expected, now))?)
+        let update =
+            |part: &mut Guarded, probe, times| part.shard.update(&probe, record, expected, times);
+        Ok(self.within(id, now, update)?)
     }
 
     /// Moves the deadline, and puts the cookie into the text, as express-session's own store does.
     async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
         let deadline = self.deadline(touch.deadline, now);
-        let touch =
-            |part: &mut Guarded, probe| part.shard.touch(&probe, &touch.cookie, deadline, now);
+        let touch = |part: &mut Guarded, probe, times| {
+            part.shard.touch(&probe, &touch.cookie, deadline, times)
+        };
         Ok(self.within(id, now, touch)?)
     }
 
@@ -329,13 +446,16 @@ impl Store for MemoryStore {
         now: Timestamp,
     ) -> Result<Option<LoadedAndTouched>, Error> {
         let ttl = |deadline| self.deadline(deadline, now);
-        Ok(self.within(id, now, |part, probe| part.shard.load_and_touch(&probe, ttl, now))?)
+        let load = |part: &mut Guarded, probe, times| part.shard.load_and_touch(&probe, ttl, times);
+        Ok(self.within(id, now, load)?)
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
         // This call has no `now`, so that it removes no expired sessions.
         let probe = Probe::new(id, &self.shared.hasher);
-        self.shared.parts[self.part_of(&probe)].lock().shard.destroy(&probe);
+        let mut part = self.shared.parts[self.part_of(&probe)].lock();
+        part.shard.destroy(&probe);
+        self.count_in(&mut part);
         Ok(())
     }
 
@@ -346,8 +466,11 @@ impl Store for MemoryStore {
         lease: Duration,
         now: Timestamp,
     ) -> Result<LockOutcome, Error> {
-        let until = now.saturating_add(lease);
-        Ok(self.within(id, now, |part, probe| part.locks.lock(probe, holder, until, now)))
+        Ok(self.within(id, now, |part, probe, times| {
+            // By both clocks, so that one that is ahead neither takes a lock nor keeps one for long.
+            let now = times.ended();
+            part.locks.lock(probe, holder, now.saturating_add(lease), now)
+        }))
     }
 
     async fn update_locked(
@@ -359,11 +482,11 @@ impl Store for MemoryStore {
         now: Timestamp,
     ) -> Result<Fenced, Error> {
         let record = self.record(record, now);
-        let update = |part: &mut Guarded, probe: Probe| {
-            if !part.locks.is_held(&probe, holder, now) {
+        let update = |part: &mut Guarded, probe: Probe, times: Times| {
+            if !part.locks.is_held(&probe, holder, times.ended()) {
                 return Ok(Fenced::Lost);
             }
-            part.shard.update(&probe, record, expected, now).map(Fenced::Held)
+            part.shard.update(&probe, record, expected, times).map(Fenced::Held)
         };
         Ok(self.within(id, now, update)?)
     }
@@ -407,27 +530,37 @@ impl Admin for MemoryStore {
 
     async fn clear(&self) -> Result<(), Error> {
         for part in &self.shared.parts {
-            let old = part.lock().shard.clear();
+            let mut part = part.lock();
+            let old = part.shard.clear();
+            self.count_in(&mut part);
+            drop(part);
             // After the lock: dropping many texts takes its time.
             drop(old);
         }
         Ok(())
     }
 
-    /// Removes what has expired, however recently, in steps that hold no lock for long.
+    /// Removes what has expired, however recently, in steps that hold no lock for long: by `now`, and by this
+    /// process's own clock.
     async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
         let mut purged = 0;
+        let ended = Times::of(now).ended();
         for part in &self.shared.parts {
             loop {
                 let steps = PURGE_STEPS.min(limit - purged);
-                let reaped = part.lock().shard.reap(steps, now);
+                let mut part = part.lock();
+                let reaped = part.shard.reap(steps, ended);
+                self.count_in(&mut part);
                 purged += reaped.removed;
                 if reaped.steps < steps || purged == limit {
                     break;
                 }
             }
-            purged += part.lock().shard.reap_begun(limit - purged, now);
-            while part.lock().locks.reap(PURGE_STEPS, now) == PURGE_STEPS {}
+            let mut begun = part.lock();
+            purged += begun.shard.reap_begun(limit - purged, ended);
+            self.count_in(&mut begun);
+            drop(begun);
+            while part.lock().locks.reap(PURGE_STEPS, ended) == PURGE_STEPS {}
         }
         Ok(purged as u64)
     }
@@ -438,6 +571,13 @@ impl Guarded {
     fn reap(&mut self, steps: usize, now: Timestamp) {
         let _ = self.shard.reap(steps, now);
         self.locks.reap(steps, now);
+    }
+}
+
+impl Totals {
+    fn are_over(&self) -> bool {
+        self.sessions.load(Ordering::Relaxed) > self.max_sessions
+            || self.bytes.load(Ordering::Relaxed) > self.max_bytes
     }
 }
 
@@ -458,13 +598,9 @@ impl Part {
 }
 
 impl From<TooLarge> for Error {
-    fn from(_: TooLarge) -> Self {
-        Self::new(ErrorKind::Unsuitable, "the record is larger than max_bytes allows")
+    fn from(TooLarge(message): TooLarge) -> Self {
+        Self::new(ErrorKind::Unsuitable, message)
     }
-}
-
-fn share(all: usize, parts: usize, at: usize) -> usize {
-    all / parts + usize::from(at < all % parts)
 }
 
 fn place(cursor: &Cursor) -> Option<(usize, usize)> {
@@ -551,12 +687,17 @@ mod tests {
         let shown = |store: MemoryStore| format!("{store:?}");
         assert_eq!(
             shown(MemoryStore::new()),
-            "MemoryStore { sessions: 0, ttl: Some(86400s), max_sessions: None, max_bytes: None }",
+            "MemoryStore { sessions: 0, ttl: Some(86400s), max_sessions: None, max_bytes: None, "
+                .to_owned()
+                + "max_record_bytes: None }",
         );
         let store = MemoryStore::new().ttl(Duration::from_secs(1800)).max_sessions(5).max_bytes(9);
+        let store = store.max_record_bytes(7);
         assert_eq!(
             shown(store.clone()),
-            "MemoryStore { sessions: 0, ttl: Some(1800s), max_sessions: Some(5), max_bytes: Some(9) }",
+            "MemoryStore { sessions: 0, ttl: Some(1800s), max_sessions: Some(5), max_bytes: Some(9), "
+                .to_owned()
+                + "max_record_bytes: Some(7) }",
         );
         assert!(shown(store.ttl(None)).contains("ttl: None"));
     }
@@ -717,8 +858,9 @@ mod tests {
 
         store.put(4, None, NOW);
         assert_eq!(store.present(NOW), [0, 1, 2, 4]);
+        // 4 was never loaded, and goes before 2, 0 and 1.
         store.put(5, None, NOW);
-        assert_eq!(store.present(NOW), [1, 2, 4, 5]);
+        assert_eq!(store.present(NOW), [0, 1, 2, 5]);
     }
 
     #[test]
@@ -750,8 +892,9 @@ mod tests {
         assert_eq!(store.present(NOW), [2, 3]);
         store.put(4, None, NOW);
         assert_eq!(store.present(NOW), [3, 4]);
+        // 3 was loaded, and 4 was not.
         store.put(5, None, NOW);
-        assert_eq!(store.present(NOW), [4, 5]);
+        assert_eq!(store.present(NOW), [3, 5]);
     }
 
     #[test]
@@ -772,18 +915,109 @@ mod tests {
     }
 
     #[test]
-    fn large_cap_is_shared_out_to_the_last_session() {
+    fn large_cap_is_used_to_the_last_session() {
         for (cap, parts) in [(1, 1), (4095, 1), (4096, 2), (100_001, 32), (10_000_000, 64)] {
             let store = MemoryStore::new().max_sessions(cap);
             assert_eq!(store.shared.parts.len(), parts, "{cap}");
-            let shares = (0..parts).map(|at| share(cap, parts, at));
-            assert_eq!(shares.sum::<usize>(), cap);
         }
         let store = MemoryStore::new().max_sessions(5000);
         for number in 0..20_000 {
             store.put(number, None, NOW);
         }
         assert_eq!(store.held(), 5000);
+    }
+
+    /// Returns a store with users who came back, `0..users`.
+    fn with_returned(store: MemoryStore, users: usize) -> MemoryStore {
+        for user in 0..users {
+            store.put(user, None, NOW);
+        }
+        for user in 0..users {
+            assert!(block_on(store.load_and_touch(&id(user), NOW)).unwrap().is_some(), "{user}");
+        }
+        store
+    }
+
+    #[test]
+    fn audit_m4_flood_of_anonymous_sessions_ends_none_that_came_back() {
+        let (users, cap) = (1_000, 100_000);
+        let store = with_returned(MemoryStore::new().max_sessions(cap), users);
+        for anonymous in 0..cap + 10_000 {
+            store.put(users + anonymous, None, NOW);
+        }
+        assert_eq!(store.held(), cap);
+        assert!((0..users).all(|user| store.get(user, NOW).is_some()));
+    }
+
+    #[test]
+    fn audit_m4_few_huge_sessions_end_none_that_came_back() {
+        let users = 10_000;
+        let store = with_returned(MemoryStore::new().max_bytes(16 << 20), users);
+        let huge = record(&format!(r#"{{"cookie":{{}},"x":"{}"}}"#, "x".repeat(8 << 20)), None);
+        for number in 0..8 {
+            block_on(store.create(&id(users + number), &huge, NOW)).unwrap();
+        }
+        assert!((0..users).all(|user| store.get(user, NOW).is_some()));
+        let small = store.max_record_bytes(1 << 20);
+        let refused = block_on(small.create(&id(0), &huge, NOW)).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unsuitable);
+        assert!(refused.to_string().contains("max_record_bytes"), "{refused}");
+    }
+
+    /// Also where the sessions that came back are all in few of the parts.
+    #[test]
+    fn audit_m4_skewed_parts_end_no_session_that_came_back() {
+        let cap = 4 * PART_SESSIONS;
+        let store = MemoryStore::new().max_sessions(cap);
+        assert_eq!(store.shared.parts.len(), 4);
+        let is_in_first =
+            |number: &usize| store.part_of(&Probe::new(&id(*number), &store.shared.hasher)) == 0;
+        let users: Vec<usize> = (0..).filter(is_in_first).take(cap).collect();
+        for user in &users {
+            store.put(*user, None, NOW);
+            assert!(store.touch_only(&id(*user), NOW));
+        }
+        for anonymous in 0..1000 {
+            store.put(1_000_000_000 + anonymous, None, NOW);
+        }
+        assert_eq!(store.present(NOW), users, "the whole cap, all in one part");
+        // One more that came back: then those alone exceed the cap, and the least recently used goes.
+        block_on(store.destroy(&id(users[0]))).unwrap();
+        store.put(2_000_000_000, None, NOW);
+        assert!(store.get(2_000_000_000, NOW).is_some());
+        let grown = record(&"x".repeat(100), None);
+        let revision = store.get(users[7], NOW).unwrap().revision;
+        block_on(store.update(&id(users[7]), &grown, revision, NOW)).unwrap();
+        assert_eq!(store.held(), cap);
+    }
+
+    #[test]
+    fn audit_m4_request_that_creates_and_saves_again_is_no_return() {
+        let store = with_returned(MemoryStore::new().max_sessions(10), 5);
+        for anonymous in 5..100 {
+            let created = block_on(store.create(&id(anonymous), &record("{}", None), NOW)).unwrap();
+            let Created::Done(revision) = created else { panic!("taken") };
+            block_on(store.update(&id(anonymous), &record("[]", None), revision, NOW)).unwrap();
+        }
+        assert_eq!(store.present(NOW), [0, 1, 2, 3, 4, 95, 96, 97, 98, 99]);
+    }
+
+    #[test]
+    fn audit_m1_forward_step_that_is_corrected_drops_nothing() {
+        let real = Timestamp::from_millis(steady::ask());
+        let hours = |hours: u64| Duration::from_secs(hours * 60 * 60);
+        for store in [MemoryStore::new(), MemoryStore::new().max_sessions(300)] {
+            for number in 0..300 {
+                store.put(number, real.saturating_add(hours(1)), real);
+            }
+            let ahead = real.saturating_add(hours(25));
+            for round in 0..20_000 {
+                assert!(store.get(round % 300, ahead).is_none());
+            }
+            assert_eq!(block_on(store.purge(usize::MAX, ahead)).unwrap(), 0);
+            assert_eq!(store.live(real), 300);
+            assert!((0..300).all(|number| store.get(number, real).is_some()));
+        }
     }
 
     #[test]
@@ -1041,37 +1275,82 @@ mod tests {
             }
         }
 
+        /// Against the plainest model of a segmented LRU: two lists, the newest first.
         #[test]
-        fn capped_store_keeps_the_most_recently_used(
-            ops in prop::collection::vec((0..9_usize, 0..4_u8), 1..200),
+        fn audit_m4_capped_store_is_a_segmented_lru(
+            ops in prop::collection::vec((0..9_usize, 0..5_u8), 1..200),
         ) {
-            let store = MemoryStore::new().max_sessions(4);
-            let mut used: Vec<usize> = Vec::new();
+            const CAP: usize = 4;
+            let store = MemoryStore::new().max_sessions(CAP);
+            let (mut fresh, mut returned) = (Vec::<usize>::new(), Vec::<usize>::new());
             for (number, op) in ops {
-                let known = used.contains(&number);
-                let use_it = match op {
+                let known = fresh.contains(&number) || returned.contains(&number);
+                let is_used = match op {
                     0 => store.get(number, NOW).is_some(),
                     1 => store.move_to(number, None, NOW) == Touched::Done,
                     2 => {
                         block_on(store.destroy(&id(number))).unwrap();
-                        used.retain(|other| *other != number);
+                        fresh.retain(|other| *other != number);
+                        returned.retain(|other| *other != number);
                         continue;
                     }
+                    3 => store.touch_only(&id(number), NOW),
                     _ if known => continue,
                     _ => {
                         store.put(number, None, NOW);
-                        true
+                        fresh.insert(0, number);
+                        if fresh.len() + returned.len() > CAP {
+                            fresh.pop();
+                        }
+                        false
                     }
                 };
-                prop_assert!(op == 3 || use_it == known);
-                if use_it {
-                    used.retain(|other| *other != number);
-                    used.insert(0, number);
-                    used.truncate(4);
+                prop_assert!(op == 4 || is_used == known);
+                if is_used {
+                    fresh.retain(|other| *other != number);
+                    returned.retain(|other| *other != number);
+                    returned.insert(0, number);
                 }
-                let mut present = used.clone();
+                let mut present: Vec<_> = fresh.iter().chain(&returned).copied().collect();
                 present.sort_unstable();
                 prop_assert_eq!(store.present(NOW), present);
+            }
+        }
+
+    }
+
+    proptest! {
+        // A case holds 16 MiB.
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// The totals are the sums of the parts after any calls, and never over the caps.
+        #[test]
+        fn audit_m4_accounting_is_exact(
+            ops in prop::collection::vec((0..60_usize, 0..6_u8, 0..3000_usize), 1..300),
+        ) {
+            let (sessions, bytes) = (2 * PART_SESSIONS, 2 * PART_BYTES);
+            let store = MemoryStore::new().max_sessions(sessions).max_bytes(bytes);
+            for (number, op, size) in ops {
+                let text = format!(r#"{{"cookie":{{}},"x":"{}"}}"#, "x".repeat(size * 500));
+                let text = record(&text, after(1000));
+                let now = after(if op == 5 { 60_000 } else { 0 });
+                match op {
+                    0..=2 => drop(block_on(store.create(&id(number), &text, now))),
+                    3 => {
+                        if let Some(loaded) = store.get(number, now) {
+                            let (id, seen) = (id(number), loaded.revision);
+                            drop(block_on(store.update(&id, &text, seen, now)));
+                        }
+                    }
+                    4 => block_on(store.destroy(&id(number))).unwrap(),
+                    _ => drop(block_on(store.purge(size, now))),
+                }
+                let totals = store.shared.totals.as_ref().unwrap();
+                let held = totals.bytes.load(Ordering::Relaxed);
+                let parts = store.shared.parts.iter();
+                prop_assert_eq!(held, parts.map(|part| part.lock().shard.bytes()).sum::<usize>());
+                prop_assert_eq!(totals.sessions.load(Ordering::Relaxed), store.held());
+                prop_assert!(held <= bytes, "{} bytes", held);
             }
         }
     }

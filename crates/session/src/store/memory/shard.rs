@@ -1,5 +1,8 @@
 //! One part of the store: a table of records, when each is due, and which was used last.
 //!
+//! Recency: two rings, as in a segmented LRU. A record that no request has loaded since its creation is in the
+//! ring `fresh`, and moves to `returned` with the first load or touch. The store evicts fresh ones first.
+//!
 //! A record lives in a slot of a vector. The hash table holds slot numbers only; expiry and recency
 //! are rings of slot numbers beside the vector, so that a session costs one slot, one table entry and
 //! its text, and nothing is allocated for keeping it in order.
@@ -22,6 +25,7 @@ use express_session_core::store::{
 use express_session_core::{SessionId, Timestamp};
 use hashbrown::HashTable;
 
+use super::super::steady::Times;
 use super::MemoryStore;
 use super::chain::{Chain, NONE};
 use super::key::{Key, Probe};
@@ -38,25 +42,35 @@ const BUCKET_BITS: u32 = 14;
 /// The bucket of what is not filed: it has no deadline, or one after the year 3000.
 const NEVER: i32 = i32::MAX;
 
-/// The most that a shard keeps.
+/// The largest record that a shard takes, and whether it keeps the order of eviction.
 #[derive(Clone, Copy)]
-pub(super) struct Caps {
-    pub(super) sessions: usize,
-    pub(super) bytes: usize,
+pub(super) struct Limits {
+    /// In bytes of the text.
+    pub(super) record: usize,
+    /// In bytes with the id and the overhead.
+    pub(super) weight: usize,
+    pub(super) evicts: bool,
 }
 
-impl Caps {
+impl Limits {
     #[cfg(test)]
-    const NONE: Self = Self { sessions: usize::MAX, bytes: usize::MAX };
-
-    fn any(self) -> bool {
-        self.sessions != usize::MAX || self.bytes != usize::MAX
-    }
+    const NONE: Self = Self { record: usize::MAX, weight: usize::MAX, evicts: false };
 }
 
-/// The record is larger than all that the shard may keep.
+/// The record is larger than the option of this name allows.
 #[derive(Debug)]
-pub(super) struct TooLarge;
+pub(super) struct TooLarge(pub(super) &'static str);
+
+/// The records that may be evicted.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Victim {
+    /// One that was not loaded since its creation, and is not the newest of these.
+    Older,
+    /// One that was not loaded since its creation.
+    Fresh,
+    /// Any.
+    Any,
+}
 
 /// The result of a search for expired records.
 #[derive(Default)]
@@ -69,7 +83,7 @@ pub(super) struct Reaped {
 
 pub(super) struct Shard {
     hasher: RandomState,
-    caps: Caps,
+    limits: Limits,
     /// Counts every writing in this shard. Being the shard's and not the record's, a number is not
     /// given again when an id is destroyed and created; it wraps after
     /// four billion writes, which matters only to a request that loads before and saves after just that many.
@@ -81,9 +95,12 @@ pub(super) struct Shard {
     /// The rings of `free` and of the buckets.
     filing: Chain,
     buckets: BTreeMap<i32, u32>,
-    /// The ring of recency; without caps it is not kept.
+    /// The rings of `fresh` and `returned`; without caps they are not kept.
     recency: Chain,
-    recent: u32,
+    /// Not loaded since their creation, the newest first.
+    fresh: u32,
+    /// Loaded or touched since then, the most recently used first.
+    returned: u32,
     bytes: usize,
     /// The cookie that the last renewed record had, and most others have.
     template: Option<CookieTemplate>,
@@ -120,10 +137,10 @@ impl Slot {
 }
 
 impl Shard {
-    pub(super) fn new(hasher: RandomState, caps: Caps) -> Self {
+    pub(super) fn new(hasher: RandomState, limits: Limits) -> Self {
         Self {
             hasher,
-            caps,
+            limits,
             revision: 0,
             table: HashTable::new(),
             slots: Vec::new(),
@@ -131,14 +148,15 @@ impl Shard {
             filing: Chain::default(),
             buckets: BTreeMap::new(),
             recency: Chain::default(),
-            recent: NONE,
+            fresh: NONE,
+            returned: NONE,
             bytes: 0,
             template: None,
         }
     }
 
-    pub(super) fn load(&mut self, probe: &Probe, now: Timestamp) -> Option<Loaded> {
-        let slot = self.live(probe, now)?;
+    pub(super) fn load(&mut self, probe: &Probe, times: Times) -> Option<Loaded> {
+        let slot = self.live(probe, times)?;
         self.used(slot);
         self.slots[slot as usize].loaded()
     }
@@ -147,27 +165,29 @@ impl Shard {
         &mut self,
         probe: Probe,
         record: Record,
-        now: Timestamp,
+        times: Times,
     ) -> Result<Created, TooLarge> {
-        if self.live(&probe, now).is_some() {
-            return Ok(Created::Taken);
+        if let Some(slot) = self.find(&probe) {
+            if self.slots[slot as usize].is_live(times.ended()) {
+                return Ok(Created::Taken);
+            }
+            self.remove(slot);
         }
         self.fits(&probe.key, &record.text)?;
         let revision = self.next_revision();
         self.insert(probe, record, revision);
-        self.make_room(now);
         Ok(Created::Done(Revision::new(revision.into())))
     }
 
+    /// Replaces a record. It does not count as a use: a request may create a record and update it.
     pub(super) fn update(
         &mut self,
         probe: &Probe,
         record: Record,
         expected: Revision,
-        now: Timestamp,
+        times: Times,
     ) -> Result<Updated, TooLarge> {
-        let Some(slot) = self.live(probe, now) else { return Ok(Updated::Gone) };
-        self.used(slot);
+        let Some(slot) = self.live(probe, times) else { return Ok(Updated::Gone) };
         let held = &self.slots[slot as usize];
         if u128::from(held.revision) != expected.get() {
             return Ok(held.loaded().map_or(Updated::Gone, Updated::Conflict));
@@ -176,8 +196,7 @@ impl Shard {
         let revision = self.next_revision();
         self.slots[slot as usize].revision = revision;
         self.replace_text(slot, record.text);
-        self.move_deadline(slot, record.deadline);
-        self.make_room(now);
+        self.move_deadline(slot, record.deadline, times);
         Ok(Updated::Done(Revision::new(revision.into())))
     }
 
@@ -188,17 +207,16 @@ impl Shard {
         probe: &Probe,
         cookie: &str,
         deadline: Option<Timestamp>,
-        now: Timestamp,
+        times: Times,
     ) -> Result<Touched, TooLarge> {
-        let Some(slot) = self.live(probe, now) else { return Ok(Touched::Gone) };
+        let Some(slot) = self.live(probe, times) else { return Ok(Touched::Gone) };
         self.used(slot);
         let text = self.slots[slot as usize].text.as_deref().unwrap_or_default();
         if let Some(text) = with_cookie(text, cookie) {
             self.fits(&probe.key, &text)?;
             self.replace_text(slot, text.into());
         }
-        self.move_deadline(slot, deadline);
-        self.make_room(now);
+        self.move_deadline(slot, deadline, times);
         Ok(Touched::Done)
     }
 
@@ -208,14 +226,12 @@ impl Shard {
         &mut self,
         probe: &Probe,
         ttl: impl Fn(Option<Timestamp>) -> Option<Timestamp>,
-        now: Timestamp,
+        times: Times,
     ) -> Result<Option<LoadedAndTouched>, TooLarge> {
-        let Some((slot, is_touched)) = self.extend_expiry(probe, ttl, now)? else {
+        let Some((slot, is_touched)) = self.extend_expiry(probe, ttl, times)? else {
             return Ok(None);
         };
-        // Taken before room is made: with a cap in bytes that may be at the record's own cost.
         let loaded = self.slots[slot as usize].loaded();
-        self.make_room(now);
         Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched }))
     }
 
@@ -224,30 +240,28 @@ impl Shard {
         &mut self,
         probe: &Probe,
         ttl: impl Fn(Option<Timestamp>) -> Option<Timestamp>,
-        now: Timestamp,
+        times: Times,
     ) -> Result<bool, TooLarge> {
-        let Some((_, is_touched)) = self.extend_expiry(probe, ttl, now)? else { return Ok(false) };
-        self.make_room(now);
-        Ok(is_touched)
+        Ok(self.extend_expiry(probe, ttl, times)?.is_some_and(|(_, is_touched)| is_touched))
     }
 
     fn extend_expiry(
         &mut self,
         probe: &Probe,
         ttl: impl Fn(Option<Timestamp>) -> Option<Timestamp>,
-        now: Timestamp,
+        times: Times,
     ) -> Result<Option<(u32, bool)>, TooLarge> {
-        let Some(slot) = self.live(probe, now) else { return Ok(None) };
+        let Some(slot) = self.live(probe, times) else { return Ok(None) };
         self.used(slot);
         let text = self.slots[slot as usize].text.as_deref().unwrap_or_default();
-        let renewed = with_expiry_reset_as(text, &mut self.template, now);
+        let renewed = with_expiry_reset_as(text, &mut self.template, times.now);
         let is_touched = renewed.is_some();
         if let Some((text, deadline)) = renewed {
             if let Some(text) = text {
                 self.fits(&probe.key, &text)?;
                 self.replace_text(slot, text.into());
             }
-            self.move_deadline(slot, ttl(deadline));
+            self.move_deadline(slot, ttl(deadline), times);
         }
         Ok(Some((slot, is_touched)))
     }
@@ -294,10 +308,15 @@ impl Shard {
         self.table.len()
     }
 
+    /// Returns the bytes of ids, texts and overhead.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Removes everything, and gives it to be dropped where the lock is not held.
     #[must_use]
     pub(super) fn clear(&mut self) -> Self {
-        let mut empty = Self::new(self.hasher.clone(), self.caps);
+        let mut empty = Self::new(self.hasher.clone(), self.limits);
         // A number from before must not stand for anything that comes after.
         empty.revision = self.revision;
         std::mem::replace(self, empty)
@@ -347,28 +366,39 @@ impl Shard {
         assert_eq!(filed, due, "what is in a bucket");
         let free = self.filing.iter(self.free).count();
         assert_eq!(free + used.len(), self.slots.len(), "what is free, and what is not");
-        if self.caps.any() {
-            assert_eq!(self.recency.iter(self.recent).count(), used.len(), "the ring of recency");
+        if self.limits.evicts {
+            let rings = [self.fresh, self.returned].map(|head| self.recency.iter(head).count());
+            assert_eq!(rings[0] + rings[1], used.len(), "the rings of recency");
         }
         self.bytes
     }
 
-    fn make_room(&mut self, now: Timestamp) {
-        while self.table.len() > self.caps.sessions || self.bytes > self.caps.bytes {
-            if self.reap(EVICT_STEPS, now).removed > 0 {
-                continue;
-            }
-            let mut few = self.begun(now).take(EVICT_STEPS);
-            let expired = few.find(|slot| !self.slots[*slot as usize].is_live(now));
-            drop(few);
-            // A shard over its cap is not empty, so that the ring has a last slot.
-            let slot = expired.unwrap_or_else(|| self.recency.last(self.recent));
-            self.remove(slot);
+    /// Evicts a record: one that has expired, if a short search finds it, and otherwise the least recently used
+    /// of those that may go. Returns whether there was one.
+    pub(super) fn evict(&mut self, victim: Victim, ended: Timestamp) -> bool {
+        if self.reap(EVICT_STEPS, ended).removed > 0 {
+            return true;
         }
+        let mut few = self.begun(ended).take(EVICT_STEPS);
+        let expired = few.find(|slot| !self.slots[*slot as usize].is_live(ended));
+        drop(few);
+        let last = |head| (head != NONE).then(|| self.recency.last(head));
+        let slot = expired.or_else(|| match victim {
+            Victim::Older => last(self.fresh).filter(|slot| *slot != self.fresh),
+            Victim::Fresh => last(self.fresh),
+            Victim::Any => last(self.fresh).or_else(|| last(self.returned)),
+        });
+        slot.inspect(|slot| self.remove(*slot)).is_some()
     }
 
     fn fits(&self, key: &Key, text: &str) -> Result<(), TooLarge> {
-        if weight(key, text) <= self.caps.bytes { Ok(()) } else { Err(TooLarge) }
+        if text.len() > self.limits.record {
+            return Err(TooLarge("the record is larger than max_record_bytes allows"));
+        }
+        if weight(key, text) > self.limits.weight {
+            return Err(TooLarge("the record is larger than max_bytes allows"));
+        }
+        Ok(())
     }
 
     fn next_revision(&mut self) -> u32 {
@@ -380,21 +410,30 @@ impl Shard {
         self.table.find(*hash, |slot| self.slots[*slot as usize].key == *key).copied()
     }
 
-    /// Finds a live record, and removes an expired one.
-    fn live(&mut self, probe: &Probe, now: Timestamp) -> Option<u32> {
+    /// Finds a live record, and removes one that has expired by both clocks.
+    fn live(&mut self, probe: &Probe, times: Times) -> Option<u32> {
         let slot = self.find(probe)?;
-        if self.slots[slot as usize].is_live(now) {
+        let held = &self.slots[slot as usize];
+        if held.is_live(times.now) {
             return Some(slot);
         }
-        self.remove(slot);
+        if !held.is_live(times.ended()) {
+            self.remove(slot);
+        }
         None
     }
 
     fn used(&mut self, slot: u32) {
-        if self.caps.any() && self.recent != slot {
-            self.recency.unlink(&mut self.recent, slot);
-            self.recency.push(&mut self.recent, slot);
+        if self.limits.evicts && self.returned != slot {
+            self.unlink_recency(slot);
+            self.recency.push(&mut self.returned, slot);
         }
+    }
+
+    fn unlink_recency(&mut self, slot: u32) {
+        // Only the head of a ring has to be known to be in it.
+        let head = if self.fresh == slot { &mut self.fresh } else { &mut self.returned };
+        self.recency.unlink(head, slot);
     }
 
     fn insert(&mut self, Probe { key, hash }: Probe, record: Record, revision: u32) {
@@ -404,8 +443,8 @@ impl Shard {
         *held = Slot { key, text: Some(record.text), deadline, revision, filed: NEVER };
         self.bytes += held.weight();
         self.file(slot);
-        if self.caps.any() {
-            self.recency.push(&mut self.recent, slot);
+        if self.limits.evicts {
+            self.recency.push(&mut self.fresh, slot);
         }
         let Self { table, slots, hasher, .. } = self;
         table.insert_unique(hash, slot, |slot| {
@@ -420,8 +459,8 @@ impl Shard {
         }
         self.bytes -= self.slots[slot as usize].weight();
         self.unfile(slot);
-        if self.caps.any() {
-            self.recency.unlink(&mut self.recent, slot);
+        if self.limits.evicts {
+            self.unlink_recency(slot);
         }
         let held = &mut self.slots[slot as usize];
         held.key = Key::FREE;
@@ -445,7 +484,7 @@ impl Shard {
             self.slots.reserve_exact(spare);
         }
         self.filing.grow(spare);
-        if self.caps.any() {
+        if self.limits.evicts {
             self.recency.grow(spare);
         }
         self.slots.push(Slot {
@@ -466,9 +505,14 @@ impl Shard {
         self.bytes += held.weight();
     }
 
-    fn move_deadline(&mut self, slot: u32, deadline: Option<Timestamp>) {
+    fn move_deadline(&mut self, slot: u32, deadline: Option<Timestamp>, times: Times) {
         let held = &mut self.slots[slot as usize];
-        held.deadline = deadline.map_or(FOREVER, Timestamp::millis);
+        held.deadline = match deadline {
+            Some(new) if held.deadline != FOREVER => {
+                times.end(Timestamp::from_millis(held.deadline), new).millis()
+            }
+            deadline => deadline.map_or(FOREVER, Timestamp::millis),
+        };
         if bucket(held.deadline) < held.filed {
             self.unfile(slot);
             self.file(slot);
@@ -512,6 +556,10 @@ mod tests {
         Timestamp::from_millis(NOW.millis() + millis)
     }
 
+    fn times(now: Timestamp) -> Times {
+        Times::new(now, now)
+    }
+
     fn id(number: usize) -> SessionId {
         SessionId::new(format!("id-{number}")).unwrap()
     }
@@ -526,18 +574,19 @@ mod tests {
         }
 
         fn create_due(&mut self, number: usize, deadline: Timestamp) {
-            let made = self.create(self.probe(number), record(deadline), NOW).unwrap();
+            let made = self.create(self.probe(number), record(deadline), times(NOW)).unwrap();
             assert!(matches!(made, Created::Done(_)));
         }
 
         fn touch_due(&mut self, number: usize, deadline: Timestamp) {
-            let touched = self.touch(&self.probe(number), "{}", Some(deadline), NOW).unwrap();
+            let touched =
+                self.touch(&self.probe(number), "{}", Some(deadline), times(NOW)).unwrap();
             assert_eq!(touched, Touched::Done);
         }
     }
 
     fn shard(records: usize, deadline: Timestamp) -> Shard {
-        let mut shard = Shard::new(RandomState::default(), Caps::NONE);
+        let mut shard = Shard::new(RandomState::default(), Limits::NONE);
         for number in 0..records {
             shard.create_due(number, deadline);
         }
@@ -601,25 +650,25 @@ mod tests {
     #[test]
     fn revision_of_a_cleared_or_destroyed_record_is_never_given_again() {
         let mut shard = shard(1, after(1000));
-        let old = shard.load(&shard.probe(0), NOW).unwrap().revision;
+        let old = shard.load(&shard.probe(0), times(NOW)).unwrap().revision;
         drop(shard.clear());
         shard.create_due(0, after(1000));
         assert!(matches!(
-            shard.update(&shard.probe(0), record(after(1000)), old, NOW),
+            shard.update(&shard.probe(0), record(after(1000)), old, times(NOW)),
             Ok(Updated::Conflict(_)),
         ));
     }
 
     #[test]
     fn distant_times_are_kept_apart_from_expired_ones() {
-        let mut shard = Shard::new(RandomState::default(), Caps::NONE);
+        let mut shard = Shard::new(RandomState::default(), Limits::NONE);
         for (number, deadline) in [Timestamp::MIN, NOW, Timestamp::MAX].into_iter().enumerate() {
             shard.create_due(number, deadline);
         }
         assert_eq!(shard.count(after(BUCKET * 2)), 1);
         assert_eq!(shard.reap(9, after(BUCKET * 2)).removed, 2);
-        assert!(shard.load(&shard.probe(2), NOW).is_some());
-        assert!(shard.load(&shard.probe(2), Timestamp::MAX).is_none());
+        assert!(shard.load(&shard.probe(2), times(NOW)).is_some());
+        assert!(shard.load(&shard.probe(2), times(Timestamp::MAX)).is_none());
     }
 
     #[test]

@@ -353,7 +353,8 @@ impl MySqlStore {
         }
         let from = sql::from(now);
         loop {
-            let mut parameters = vec![text.into(), expires.into(), sid.into()];
+            let checked_end = sql::checked_end(expires, now);
+            let mut parameters = vec![text.into(), checked_end.into(), expires.into(), sid.into()];
             let answer = match holder {
                 None => {
                     parameters.extend([from.into(), digest.as_str().into()]);
@@ -482,7 +483,9 @@ impl Store for MySqlStore {
         self.shared.clearing.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(Touched::Gone) };
         let expires = self.expires(touch.deadline, now);
-        let parameters = vec![expires.into(), sid.into(), sql::from(now).into()];
+        let checked_end = sql::checked_end(expires, now);
+        let parameters =
+            vec![checked_end.into(), expires.into(), sid.into(), sql::from(now).into()];
         let answer = self.ask(Some(sid), |sql| &sql.touch, parameters).await?;
         Ok(if answer.is_marked { Touched::Done } else { Touched::Gone })
     }
@@ -605,7 +608,7 @@ impl Admin for MySqlStore {
         Ok(())
     }
 
-    /// Finds expired records without locking, since without an index that would lock every record. Locks whose
+    /// Removes what has ended by `now` and by the server's clock. It finds expired records without locking, since without an index that would lock every record. Locks whose
     /// lease has ended are removed too, and not counted.
     async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
         let mut purged = 0;

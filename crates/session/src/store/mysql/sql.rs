@@ -4,6 +4,10 @@
 //! the rows found or the rows changed, and an insert that finds a row counts as zero, one or two. So a
 //! statement marks the rows that matter with `LAST_INSERT_ID(1)`, which is evaluated for these alone. Its
 //! argument comes back as the id of the last insert, which is 0 in a table without numbered rows.
+//!
+//! The client's clock alone decides what is returned, and never what is deleted: a record is removed or
+//! replaced only if it has ended by the server's clock too, and keeps its end where the new one is over only
+//! because the client's clock is behind.
 
 use express_session_core::Timestamp;
 use express_session_core::store::LockToken;
@@ -44,9 +48,9 @@ pub(super) struct Statements {
     pub(super) load: String,
     /// Id, end, text, live from, live from. Leaves a mark for a live record.
     pub(super) create: String,
-    /// Text, end, id, live from, the digest expected. Leaves a mark if that is there.
+    /// Text, [end to check](checked_end), end, id, live from, the digest expected. Leaves a mark if that is there.
     pub(super) update: String,
-    /// End, id, live from. Leaves a mark if there is a record.
+    /// [End to check](checked_end), end, id, live from. Leaves a mark if there is a record.
     pub(super) touch: String,
     pub(super) destroy: String,
     /// Live from, how many. Gives text, end, id.
@@ -71,7 +75,7 @@ pub(super) struct Locks {
     pub(super) create_table: String,
     /// Id, holder, lease in milliseconds. Leaves a mark if another holder has it.
     pub(super) lock: String,
-    /// Text, end, id, id, holder, live from, the digest expected. Leaves a mark if that is there, and the
+    /// Text, [end to check](checked_end), end, id, id, holder, live from, the digest expected. Leaves a mark if that is there, and the
     /// lock is held.
     pub(super) update: String,
     /// Id, holder, id, live from. Gives whether the lock is held, and the text and its end.
@@ -112,17 +116,20 @@ impl Statements {
             // The assignments are made in this order: the first still sees the old end.
             create: format!(
                 "INSERT INTO {table} ({session_id}, {expires}, {data}) VALUES (?, ?, ?) \
-                 ON DUPLICATE KEY UPDATE {data} = IF({expires} < ?, VALUES({data}), {data}), \
-                 {expires} = IF({expires} < ?, VALUES({expires}), {expires} + 0 * LAST_INSERT_ID(1))"
+                 ON DUPLICATE KEY UPDATE \
+                 {data} = IF({expires} < LEAST(?, {NOW}), VALUES({data}), {data}), \
+                 {expires} = IF({expires} < LEAST(?, {NOW}), VALUES({expires}), {expires} + 0 * LAST_INSERT_ID(1))"
             ),
             update: format!(
-                "UPDATE {table} SET {data} = ?, {expires} = ? + 0 * LAST_INSERT_ID(1) \
+                "UPDATE {table} SET {data} = ?, {expires} = {} + 0 * LAST_INSERT_ID(1) \
                  WHERE {session_id} = ? AND {expires} >= ? \
-                 AND LEFT(SHA2(CONVERT({data} USING utf8mb4), 256), 32) = ?"
+                 AND LEFT(SHA2(CONVERT({data} USING utf8mb4), 256), 32) = ?",
+                kept(&expires, "?", "?")
             ),
             touch: format!(
-                "UPDATE {table} SET {expires} = ? + 0 * LAST_INSERT_ID(1) \
-                 WHERE {session_id} = ? AND {expires} >= ?"
+                "UPDATE {table} SET {expires} = {} + 0 * LAST_INSERT_ID(1) \
+                 WHERE {session_id} = ? AND {expires} >= ?",
+                kept(&expires, "?", "?")
             ),
             destroy: format!("DELETE FROM {table} WHERE {session_id} = ?"),
             // No lower bound on the first page: to the collation, a control character is less than
@@ -131,8 +138,12 @@ impl Statements {
             list_on: list(&format!("{session_id} > ? AND ")),
             count: format!("SELECT COUNT(*) FROM {table} WHERE {expires} >= ?"),
             clear: format!("DELETE FROM {table} ORDER BY {session_id} LIMIT ?"),
-            expired: format!("SELECT {session_id} FROM {table} WHERE {expires} < ? LIMIT ?"),
-            purge: format!("DELETE FROM {table} WHERE {session_id} IN ({ids}) AND {expires} < ?"),
+            expired: format!(
+                "SELECT {session_id} FROM {table} WHERE {expires} < LEAST(?, {NOW}) LIMIT ?"
+            ),
+            purge: format!(
+                "DELETE FROM {table} WHERE {session_id} IN ({ids}) AND {expires} < LEAST(?, {NOW})"
+            ),
             table,
             locks,
             columns: Columns { session_id, expires, data },
@@ -159,10 +170,11 @@ impl Locks {
             ),
             update: format!(
                 "UPDATE {table} AS l, {records} AS s \
-                 SET s.{data} = ?, s.{expires} = ? + 0 * LAST_INSERT_ID(1), l.until = l.until \
+                 SET s.{data} = ?, s.{expires} = {} + 0 * LAST_INSERT_ID(1), l.until = l.until \
                  WHERE s.{session_id} = ? AND l.session_id = ? AND l.holder = ? \
                  AND l.until > {MILLIS} AND s.{expires} >= ? \
-                 AND LEFT(SHA2(CONVERT(s.{data} USING utf8mb4), 256), 32) = ?"
+                 AND LEFT(SHA2(CONVERT(s.{data} USING utf8mb4), 256), 32) = ?",
+                kept(&format!("s.{expires}"), "?", "?")
             ),
             load: format!(
                 "SELECT (SELECT COUNT(*) FROM {table} \
@@ -175,6 +187,20 @@ impl Locks {
             table,
         }
     }
+}
+
+/// The server's clock, in whole seconds since 1970.
+const NOW: &str = "UNIX_TIMESTAMP()";
+
+/// The end of a record that has the one of `column`, and is to have `new`.
+fn kept(column: &str, checked: &str, new: &str) -> String {
+    format!("IF({checked} < {NOW} AND {column} >= {NOW}, {column}, {new})")
+}
+
+/// Returns the end that is compared with the server's clock: one that has come by the client's clock is meant,
+/// and is never over for it.
+pub(super) fn checked_end(end: i64, now: Timestamp) -> i64 {
+    if end < from(now) { i64::from(MAX_END) } else { end }
 }
 
 /// The milliseconds since 1970 by the server's clock, in any time zone of the connection.
@@ -198,16 +224,21 @@ impl Statements {
         let Columns { session_id, expires, data } = &self.columns;
         let table = &self.table;
         let this = format!("{session_id} = {} AND {expires} >= {}", literal(sid), from(now));
+        let from = from(now);
         // Math.round, as for any other end.
         let now = now.millis() + 500;
-        format!(
-            "UPDATE {table} SET {expires} = \
-             CASE WHEN LEFT({data}, {MAX_AGE_AT}) <> '{BEFORE_MAX_AGE}' THEN {expires} \
+        let new = format!(
+            "CASE WHEN LEFT({data}, {MAX_AGE_AT}) <> '{BEFORE_MAX_AGE}' THEN {expires} \
              WHEN SUBSTRING({data}, {MAX_AGE_AT} + 1, 5) = 'null,' THEN {default_end} \
              WHEN SUBSTRING({data}, {MAX_AGE_AT} + 1, 14) REGEXP '^[0-9]+,' \
              THEN LEAST({MAX_END}, ({now} + CAST(SUBSTRING_INDEX(SUBSTRING({data}, \
              {MAX_AGE_AT} + 1, 14), ',', 1) AS UNSIGNED)) DIV 1000) \
-             ELSE {expires} END WHERE {this}; \
+             ELSE {expires} END"
+        );
+        // As `kept`, and without a second look at the text while the clocks agree.
+        format!(
+            "UPDATE {table} SET {expires} = IF({NOW} > {from} AND {expires} >= {NOW} \
+             AND {new} < {NOW} AND {new} >= {from}, {expires}, {new}) WHERE {this}; \
              SELECT {data}, {expires} FROM {table} WHERE {this}"
         )
     }
@@ -226,6 +257,8 @@ impl Statements {
     ) -> String {
         let Columns { session_id, expires, data } = &self.columns;
         let (table, locks) = (&self.table, &self.locks.table);
+        let expires_of = format!("s.{expires}");
+        let end = kept(&expires_of, &checked_end(end, now).to_string(), &end.to_string());
         let (sid, text, from) = (literal(sid), literal(text), from(now));
         // Writing the lock's row locks it under any isolation, so that no other request takes the lock meanwhile.
         let (also, touched, held, is_held) = match holder {

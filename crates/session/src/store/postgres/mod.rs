@@ -559,8 +559,8 @@ impl Admin for PostgresStore {
         }
     }
 
-    /// Removes a thousand at a time, and skips those that another transaction is writing. Locks whose lease
-    /// has ended are removed too, and not counted.
+    /// Removes what has ended by `now` and by the server's clock, a thousand at a time, and skips those that
+    /// another transaction is writing. Locks whose lease has ended are removed too, and not counted.
     async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut purged = 0;

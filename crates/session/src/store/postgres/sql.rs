@@ -2,6 +2,10 @@
 //!
 //! They use connect-pg-simple's expressions, so that both sides round alike and see the same time zone:
 //! `expire` is written as `to_timestamp($n)`, and compared with one.
+//!
+//! The client's clock alone decides what is returned, and never what is deleted: a record is removed or
+//! replaced only if it has ended by the server's clock too, and keeps its end where the new one is over only
+//! because the client's clock is behind.
 
 use express_session_core::Timestamp;
 
@@ -98,8 +102,10 @@ impl Statements {
             "seen AS (SELECT sid, sess::text AS text, expire FROM {table} \
              WHERE sid = $1 AND expire >= to_timestamp($2) FOR NO KEY UPDATE)"
         );
-        let replaced =
-            format!("UPDATE {table} AS s SET sess = $3::text::json, expire = to_timestamp($4)");
+        let replaced = format!(
+            "UPDATE {table} AS s SET sess = $3::text::json, expire = {}",
+            kept("to_timestamp($4)")
+        );
         let is_expected = format!("s.sid = seen.sid AND {seen} = $5");
         let returning = format!("RETURNING {stored} AS digest");
         let outcome =
@@ -150,7 +156,7 @@ impl Statements {
                 "INSERT INTO {table} AS s (sess, expire, sid) \
                  SELECT $2::text::json, to_timestamp($3), $1 \
                  ON CONFLICT (sid) DO UPDATE SET sess = EXCLUDED.sess, expire = EXCLUDED.expire \
-                 WHERE s.expire < to_timestamp($4) RETURNING {stored}"
+                 WHERE s.expire < least(to_timestamp($4), {NOW}) RETURNING {stored}"
             ),
             // Under READ COMMITTED a statement sees the table as it was when it began, but for the
             // rows that it locks: of these it sees the newest version. So the row is locked first,
@@ -160,13 +166,15 @@ impl Statements {
                  SELECT {outcome} FROM seen LEFT JOIN done ON true"
             ),
             touch: format!(
-                "UPDATE {table} SET expire = to_timestamp($3) \
-                 WHERE sid = $1 AND expire >= to_timestamp($2) RETURNING 1"
+                "UPDATE {table} AS s SET expire = {} \
+                 WHERE sid = $1 AND expire >= to_timestamp($2) RETURNING 1",
+                kept("to_timestamp($3)")
             ),
             renew: format!(
-                "UPDATE {table} \
-                 SET expire = coalesce(to_timestamp(({renewed})), expire::timestamptz) \
-                 WHERE sid = $1 AND expire >= to_timestamp($2) RETURNING sess::text, {epoch}"
+                "UPDATE {table} AS s SET expire = (SELECT {} FROM (SELECT \
+                 coalesce(to_timestamp(({renewed})), s.expire::timestamptz) AS new OFFSET 0) AS given) \
+                 WHERE sid = $1 AND expire >= to_timestamp($2) RETURNING sess::text, {epoch}",
+                kept("given.new")
             ),
             destroy: format!("DELETE FROM {table} WHERE sid = $1"),
             list: format!(
@@ -181,7 +189,7 @@ impl Statements {
             ),
             // A row that is locked is being written, which may well make it live again.
             purge: format!(
-                "WITH expired AS (SELECT sid FROM {table} WHERE expire < to_timestamp($1) \
+                "WITH expired AS (SELECT sid FROM {table} WHERE expire < least(to_timestamp($1), {NOW}) \
                  LIMIT $2 FOR UPDATE SKIP LOCKED), \
                  gone AS (DELETE FROM {table} AS s USING expired WHERE s.sid = expired.sid RETURNING 1) \
                  SELECT count(*) FROM gone"
@@ -190,6 +198,17 @@ impl Statements {
             locks,
         }
     }
+}
+
+/// The server's clock, as a value that an index can be searched for.
+const NOW: &str = "statement_timestamp()";
+
+/// The end of a record of `s` that is to be `new`, where `$2` is live from. One before that is meant.
+fn kept(new: &str) -> String {
+    format!(
+        "CASE WHEN {new} >= to_timestamp($2) AND {new} < {NOW} AND s.expire >= {NOW} \
+         THEN s.expire::timestamptz ELSE {new} END"
+    )
 }
 
 /// The table of connect-pg-simple's table.sql. Only the one called `session` has the names of its key

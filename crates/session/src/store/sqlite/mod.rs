@@ -38,6 +38,7 @@ use express_session_core::{SessionId, Timestamp};
 use self::database::{Database, Stored};
 pub use self::dialect::Dialect;
 use self::worker::{Answer, Task, Workers};
+use super::steady::Times;
 
 mod database;
 mod dialect;
@@ -347,7 +348,7 @@ impl Store for SqliteStore {
             }
             let stored = database.find(&id)?;
             let is_there = stored.is_some();
-            if live(stored, database.dialect(), now).is_some() {
+            if live(stored, database.dialect(), Times::of(now).ended()).is_some() {
                 return Ok(Ok(Created::Taken));
             }
             if is_there {
@@ -379,9 +380,10 @@ impl Store for SqliteStore {
         let (id, wanted) = (id.clone(), touch.deadline);
         let deadline = self.deadline(wanted, now);
         let work = move |database: &Database| {
-            if live(database.find(&id)?, database.dialect(), now).is_none() {
+            let Some(stored) = live(database.find(&id)?, database.dialect(), now) else {
                 return Ok(Ok(Touched::Gone));
-            }
+            };
+            let deadline = end(stored.deadline, deadline, now);
             if wanted.is_some() || database.dialect().touches_browser_sessions() {
                 database.touch(&id, deadline)?;
             }
@@ -403,14 +405,15 @@ impl Store for SqliteStore {
                 Some(Err(error)) => return Ok(Err(error)),
                 Some(Ok(loaded)) => loaded,
             };
-            let end = Touch::renewing(&loaded.record.text, now).and_then(|touch| {
+            let renewed = Touch::renewing(&loaded.record.text, now).and_then(|touch| {
                 let touches_all = database.dialect().touches_browser_sessions();
                 touch.deadline.or_else(|| touches_all.then(|| now.saturating_add(ttl)))
             });
-            if let Some(deadline) = end {
+            if let Some(deadline) = renewed {
+                let deadline = end(loaded.record.deadline, deadline, now);
                 loaded.record.deadline = Some(database.touch(&id, deadline)?);
             }
-            let is_touched = end.is_some();
+            let is_touched = renewed.is_some();
             Ok(Ok(Some(LoadedAndTouched { loaded, is_touched })))
         };
         self.shared.workers.call(Task::Write, Some(now), work).await
@@ -429,9 +432,11 @@ impl Store for SqliteStore {
         lease: Duration,
         now: Timestamp,
     ) -> Result<LockOutcome, Error> {
-        let (id, until) = (id.clone(), now.saturating_add(lease));
+        let id = id.clone();
         let work = move |database: &Database| {
-            let is_done = database.lock(&id, holder, until, now)?;
+            // By both clocks, so that one that is ahead neither takes a lock nor keeps one for long.
+            let ended = Times::of(now).ended();
+            let is_done = database.lock(&id, holder, ended.saturating_add(lease), ended)?;
             Ok(Ok(if is_done { LockOutcome::Acquired } else { LockOutcome::Held }))
         };
         self.shared.workers.call(Task::Write, Some(now), work).await
@@ -448,7 +453,7 @@ impl Store for SqliteStore {
         let (id, text) = (id.clone(), Arc::clone(&record.text));
         let deadline = self.deadline(record.deadline, now);
         let work = move |database: &Database| {
-            if !database.is_held(&id, holder, now)? {
+            if !database.is_held(&id, holder, Times::of(now).ended())? {
                 return Ok(Ok(Fenced::Lost));
             }
             Ok(update(database, &id, &text, deadline, expected, now)?.map(Fenced::Held))
@@ -506,15 +511,17 @@ impl Admin for SqliteStore {
     }
 
     /// Removes the sessions that the npm store would remove: better-sqlite3-session-store and
-    /// connect-session-knex keep a session that ended within this second until the next.
+    /// connect-session-knex keep a session that ended within this second until the next. A session that has
+    /// ended by `now` but not by the process's monotonic clock stays.
     async fn purge(&self, limit: usize, now: Timestamp) -> Result<u64, Error> {
         let mut purged = 0;
         while purged < limit {
             let some = PURGE_STEP.min(limit - purged);
             let work = move |database: &Database| {
+                let ended = Times::of(now).ended();
                 // Locks are not counted.
-                database.clean_locks(now)?;
-                Ok(Ok(database.purge(some, now)?))
+                database.clean_locks(ended)?;
+                Ok(Ok(database.purge(some, ended)?))
             };
             let gone = self.shared.workers.call(Task::Write, None, work).await?;
             purged += gone;
@@ -547,13 +554,18 @@ fn update(
     if current.revision != expected {
         return Ok(Ok(Updated::Conflict(current)));
     }
-    database.replace(id, text, deadline)?;
+    database.replace(id, text, end(current.record.deadline, deadline, now))?;
     Ok(Ok(Updated::Done(Revision::of_text(text))))
 }
 
 /// Returns the record if it has not expired.
 fn live(stored: Option<Stored>, dialect: Dialect, now: Timestamp) -> Option<Stored> {
     stored.filter(|stored| stored.deadline.is_some_and(|deadline| dialect.is_live(deadline, now)))
+}
+
+/// Returns the deadline that a record gets, which no clock that is behind ends.
+fn end(old: Option<Timestamp>, new: Timestamp, now: Timestamp) -> Timestamp {
+    old.map_or(new, |old| Times::of(now).end(old, new))
 }
 
 fn loaded(Stored { text, deadline }: Stored) -> Answer<Loaded> {

@@ -21,6 +21,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::oneshot;
 
+use super::super::steady::Times;
 use super::Options;
 use super::database::{Database, Failure, Result, busy};
 
@@ -323,7 +324,8 @@ impl Cleaner {
 
     fn step(&mut self, connection: &mut Connection) {
         let Some((now, after)) = self.round.take() else { return };
-        match connection.transaction(|database| database.clean(&after, now)) {
+        let ended = Times::of(now).ended();
+        match connection.transaction(|database| database.clean(&after, ended)) {
             Ok(Some(next)) => self.round = Some((now, next)),
             Ok(None) => {}
             Err(failure) => tracing::warn!(

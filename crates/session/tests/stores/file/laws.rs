@@ -7,7 +7,9 @@ use crate::local::{Folder, two_stores_on_one_place_lose_nothing};
 use crate::{on_tokio, spawned};
 use express_session::SessionId;
 use express_session::store::file::FileStore;
-use express_session_testkit::{Subject, Task, admin_laws, admin_model_laws, lock_laws, store_laws};
+use express_session_testkit::{
+    Subject, Task, admin_laws, admin_model_laws, clock_laws, lock_laws, store_laws,
+};
 
 /// A folder for each store.
 struct Folders {
@@ -46,6 +48,7 @@ lock_laws!(folders(true), block_on = on_tokio);
 // Ten thousand sessions are many to wait for the disk with.
 admin_laws!(folders(false), block_on = on_tokio);
 admin_model_laws!(folders(false), block_on = on_tokio);
+clock_laws!(folders(false), block_on = on_tokio);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_stores_on_one_folder_lose_nothing_of_each_other() {

@@ -13,7 +13,7 @@ use express_session::store::redis::RedisStore;
 use express_session_core::SessionId;
 use express_session_testkit::servers::{self, Redis, RedisSentinel};
 use express_session_testkit::{
-    Clock, Subject, Task, admin_laws, admin_model_laws, laws, lock_laws, store_laws,
+    Clock, Subject, Task, admin_laws, admin_model_laws, clock_laws, laws, lock_laws, store_laws,
 };
 use redis::aio::ConnectionLike;
 use redis::cluster::ClusterClient;
@@ -126,7 +126,24 @@ way! { Alone:
     beside { plain(alone().url()).await }
 }
 
+/// The same for the laws about wrong clocks: a function for the TTL has a clock of its own.
+macro_rules! clocks {
+    ($module:ident, $way:ident at $server:expr) => {
+        mod $module {
+            use super::*;
+
+            clock_laws!(
+                Under::new($way),
+                block_on = |law| if $server.is_some() {
+                    on_tokio(law)
+                }
+            );
+        }
+    };
+}
+
 laws!(at_one_server, Alone at servers::shared_redis(), admin_model_laws);
+clocks!(wrong_clocks_at_one_server, Alone at servers::shared_redis());
 
 // In the older protocol, with a function for the time to live.
 way! { Older:
@@ -162,6 +179,7 @@ way! { Clustered:
 }
 
 laws!(at_a_cluster, Clustered at servers::shared_redis_cluster());
+clocks!(wrong_clocks_at_a_cluster, Clustered at servers::shared_redis_cluster());
 
 // Over an application's connection to a cluster.
 way! { GivenCluster:

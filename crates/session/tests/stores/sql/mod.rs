@@ -1,5 +1,6 @@
 //! The suite that the stores over SQL servers share, and what its tests need.
 
+pub(crate) mod audit_m1;
 pub(crate) mod failures;
 pub(crate) mod locks;
 pub(crate) mod options;
@@ -145,10 +146,15 @@ macro_rules! sql_suite {
             takeover_waits_for_a_write_that_has_begun,
         );
 
+        sql_suite!(audit_m1:
+            audit_m1_machine_that_is_ahead_deletes_nothing_and_goes_on_cleaning,
+            audit_m1_end_that_is_meant_is_kept_and_one_of_a_slow_clock_is_not,
+        );
+
         mod laws {
             use std::marker::PhantomData;
 
-            use express_session_testkit::{admin_laws, admin_model_laws, lock_laws, store_laws};
+            use express_session_testkit::{admin_laws, admin_model_laws, clock_laws, lock_laws, store_laws};
 
             use super::support::Db;
             use crate::sql::{Leased, Tables, with_server};
@@ -157,6 +163,7 @@ macro_rules! sql_suite {
             lock_laws!(Leased::<Db>(PhantomData), block_on = with_server::<Db>);
             admin_laws!(Tables::<Db>(PhantomData), block_on = with_server::<Db>);
             admin_model_laws!(Tables::<Db>(PhantomData), block_on = with_server::<Db>);
+            clock_laws!(Leased::<Db>(PhantomData), block_on = with_server::<Db>);
         }
     };
     ($module:ident: $($name:ident,)+) => {

@@ -8,7 +8,9 @@ use crate::local::{Folder, two_stores_on_one_place_lose_nothing};
 use crate::{on_tokio, spawned};
 use express_session::SessionId;
 use express_session::store::sqlite::{Dialect, SqliteStore};
-use express_session_testkit::{Subject, Task, admin_laws, admin_model_laws, lock_laws, store_laws};
+use express_session_testkit::{
+    Subject, Task, admin_laws, admin_model_laws, clock_laws, lock_laws, store_laws,
+};
 
 /// Puts bytes into the column of the text, as text.
 fn plant(path: &Path, end: &str, id: &SessionId, garbage: &[u8]) {
@@ -67,6 +69,7 @@ macro_rules! laws {
             lock_laws!($subject, block_on = on_tokio);
             admin_laws!($subject, block_on = on_tokio);
             $( $model!($subject, block_on = on_tokio); )?
+            clock_laws!($subject, block_on = on_tokio);
         }
     };
 }
