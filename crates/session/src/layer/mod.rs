@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use express_session_core::cookie::{Cookie, check_name};
+use express_session_core::record::RecordLimits;
 use express_session_core::{Clock, Departures, Keyring, LateWrite, Outage, Policy, Random, Unset};
 use http::Response;
 use http::request::Parts;
@@ -45,6 +46,7 @@ use crate::store::{AnyStore, Store};
 /// | [`store_timeout`](Self::store_timeout) | 5 s | – |
 /// | [`outage`](Self::outage) | [`Outage::Fail`] | – |
 /// | [`late_write`](Self::late_write) | [`LateWrite::Drop`] | – |
+/// | [`record_limits`](Self::record_limits) | 10,000 members, 4 MiB, 127 deep | – |
 /// | [`lock_wait`](Self::lock_wait), [`lock_lease`](Self::lock_lease) | 10 s, 30 s | – |
 /// | [`clock`](Self::clock), [`random`](Self::random) | the system's | – |
 /// | [`departures`](Self::departures) | all | – |
@@ -467,6 +469,30 @@ impl SessionLayer {
     /// client does not take for done what has been dropped.
     pub fn late_write(self, late_write: LateWrite) -> Self {
         self.with(|options| options.policy.late_write = late_write)
+    }
+
+    /// Sets how large the record of a session may be. Default 10,000 members, 4 MiB, and values 127 levels deep.
+    ///
+    /// A stored record that is larger is not loaded, and a session that has become larger is not saved: the request fails
+    /// with [`ErrorKind::RecordLimit`](crate::ErrorKind::RecordLimit), answered 500, which names the limit. The store
+    /// keeps what it has, and a higher limit makes the session usable again. A check takes one pass over the values that
+    /// this request has set.
+    ///
+    /// ```
+    /// use express_session::{LimitExceeded, ErrorKind, RecordLimits, SessionLayer};
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let layer = SessionLayer::new("keyboard cat").record_limits(RecordLimits::default().bytes(1_000));
+    /// # let mut browser = on::Browser::new(layer);
+    /// # browser.visit(async |session| {
+    /// session.insert("comment", "a".repeat(1_000))?;
+    /// let error = session.save().await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::RecordLimit(LimitExceeded::Bytes));
+    /// # session.remove("comment")?;
+    /// # Ok(()) });
+    /// ```
+    pub fn record_limits(self, limits: RecordLimits) -> Self {
+        self.with(|options| options.policy.record_limits = limits)
     }
 
     /// Sets how long [`Session::lock`](crate::Session::lock) waits while another request has the lock.

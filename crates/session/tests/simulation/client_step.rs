@@ -283,6 +283,7 @@ impl ClientStep {
     }
 
     async fn step(&self, session: &Session, step: Step, token: u64) -> Result<(), Error> {
+        self.follow(session.id().as_str());
         match step {
             Step::Work(time) => {
                 self.work(time).await;
@@ -320,7 +321,7 @@ impl ClientStep {
                 self.change(session, Change::Remove(token))?;
                 session.remove(&format!("m{token}")).map(drop)
             }
-            Step::Save => self.settled(session.save()).await,
+            Step::Save => self.settled(session, session.save()).await,
             Step::Reload => {
                 self.step_begins();
                 session.reload().await?;
@@ -388,7 +389,7 @@ impl ClientStep {
         self.change(session, Change::Till)?;
         session.insert("till", till + 1)?;
         if unlocks {
-            self.settled(lock.unlock()).await?;
+            self.settled(session, lock.unlock()).await?;
             self.lock().has_lock = false;
         }
         Ok(())
@@ -405,11 +406,16 @@ impl ClientStep {
     }
 
     /// Waits for a save. Changes that it acknowledges are kept.
-    async fn settled(&self, save: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    async fn settled(
+        &self,
+        session: &Session,
+        save: impl Future<Output = Result<(), Error>>,
+    ) -> Result<(), Error> {
         self.step_begins();
         let before = self.notes();
         self.retries();
         let saved = save.await;
+        self.follow(session.id().as_str());
         match &saved {
             Ok(()) => {
                 let mut notes = self.lock();
@@ -424,6 +430,27 @@ impl ClientStep {
             Err(_) => {}
         }
         saved
+    }
+
+    /// Notes that the session has another id by now: its first record was in doubt, and was written again under a new
+    /// one. The browser never got the id before.
+    pub(crate) fn follow(&self, id: &str) {
+        let mut notes = self.lock();
+        if notes.adrift || notes.unset || notes.id.as_deref().is_none_or(|known| known == id) {
+            return;
+        }
+        let before = notes.id.replace(id.to_owned());
+        let pending = notes.pending.clone();
+        drop(notes);
+        let visitor = self.visit.visitor;
+        let known = self.world.with_ledger(|ledger| {
+            pending.iter().for_each(|change| ledger.sent(id, visitor, *change));
+            before.and_then(|before| ledger.account(&before).and_then(|account| account.known))
+        });
+        self.note(format_args!("goes on as {}", self.world.name(id)));
+        if known.is_some() {
+            self.violation("an id that a browser has was given up");
+        }
     }
 
     /// Notes that a write in doubt is made again.
