@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
 
 use super::codec::splice;
-use super::edited::{Edited, FEW, Member, Piece, index, is_key, normal_key};
+use super::edited::{Edited, FEW, Member, Piece, is_key, normal_key};
 use super::error::{Corrupt, InsertError};
 use super::json;
 use super::order;
@@ -601,12 +601,14 @@ impl Base {
             return Err(Corrupt::NotJson(0));
         }
         let mut members = Spans::new();
+        let mut normal = NormalKeys::default();
         let mut cookie = front.map(|span| (0, span));
         let (mut indexed, mut has_escapes) = (false, false);
         let bytes = text.as_bytes();
         let member = |json::Member { key, value, is_escaped }| {
             let is_cookie = if is_escaped {
-                is_key(&text[key.clone()], COOKIE)
+                normal.push(members.len(), &text[key.clone()])[1..].strip_suffix('"')
+                    == Some(COOKIE)
             } else {
                 bytes[key.start + 1..key.end - 1] == *COOKIE.as_bytes()
             };
@@ -614,10 +616,16 @@ impl Base {
                 // Of two cookies, the last value counts, at the place of the first, as for any key.
                 let at = cookie.map_or(members.len(), |(at, _)| at);
                 cookie = Some((at, (value.start, value.end)));
+                normal.spans.truncate(members.len());
                 return;
             }
             has_escapes |= is_escaped;
-            indexed |= is_escaped || bytes[key.start + 1].is_ascii_digit();
+            let first = if is_escaped {
+                normal.get(members.len()).map_or(0, |normal| normal.as_bytes()[1])
+            } else {
+                bytes[key.start + 1]
+            };
+            indexed |= first.is_ascii_digit();
             members.push(Span {
                 key: (narrow(key.start), narrow(key.end)),
                 value: (narrow(value.start), narrow(value.end)),
@@ -629,16 +637,21 @@ impl Base {
         }
         .map_err(|malformed| Corrupt::NotJson(malformed.at))?;
         let (mut cookie_at, (start, end)) = cookie.ok_or(Corrupt::NoCookie)?;
-        let key = |at: usize| slice(&text, members[at].key);
-        if has_escapes || order::has_repeats(members.len(), key) {
-            drop_duplicates(&text, &mut members, &mut cookie_at);
-        }
-        if indexed {
-            let index = |span: &Span| index(slice(&text, span.key));
-            let behind = members[cookie_at..].iter().filter(|span| index(span).is_some()).count();
-            cookie_at += behind;
-            members
-                .sort_by_cached_key(|span| index(span).map_or((true, 0), |index| (false, index)));
+        let key = |at: usize| normal.get(at).unwrap_or_else(|| slice(&text, members[at].key));
+        if indexed || order::has_repeats(members.len(), key) {
+            let key = |at: usize| {
+                let quoted = key(at);
+                &quoted[1..quoted.len() - 1]
+            };
+            let order = order::in_javascript_order(members.len(), key);
+            // The cookie is behind the array indices, and the members that came before it.
+            let is_before =
+                |place: usize| place < cookie_at || json::array_index(key(place)).is_some();
+            cookie_at = order.iter().filter(|(place, _)| is_before(*place)).count();
+            members = order
+                .into_iter()
+                .map(|(place, value)| Span { key: members[place].key, value: members[value].value })
+                .collect();
         }
         let (searches, index) = (AtomicU32::new(0), OnceLock::new());
         let cookie = start..end;
@@ -723,29 +736,28 @@ impl Base {
     }
 }
 
-/// Merges members with equal keys into one, at the place of the first and with the value of the last, as `JSON.parse`
-/// does. JavaScript never writes such a text.
-fn drop_duplicates(text: &str, members: &mut Spans, cookie_at: &mut usize) {
-    // The normal keys, one after the other. A key may contain a lone surrogate, which no Rust string can hold.
-    let mut normal = String::with_capacity(text.len());
-    let ends: Vec<usize> = members
-        .iter()
-        .map(|span| {
-            json::push_normal_string(slice(text, span.key), &mut normal);
-            normal.len()
-        })
-        .collect();
-    let key = |at: usize| &normal[at.checked_sub(1).map_or(0, |before| ends[before])..ends[at]];
-    if !order::has_repeats(members.len(), key) {
-        return;
+/// The normal forms of the keys that have escapes, one after the other. A key may contain a lone surrogate, which no Rust
+/// string can hold.
+#[derive(Default)]
+struct NormalKeys {
+    text: String,
+    /// The places in the text; the empty one of a key without escapes.
+    spans: Vec<Range<usize>>,
+}
+
+impl NormalKeys {
+    /// Adds the key of a member, and returns its normal form.
+    fn push(&mut self, member: usize, quoted: &str) -> &str {
+        let start = self.text.len();
+        json::push_normal_string(quoted, &mut self.text);
+        self.spans.resize(member, 0..0);
+        self.spans.push(start..self.text.len());
+        &self.text[start..]
     }
-    let mut order = order::without_repeats(members.len(), key);
-    order.sort_unstable();
-    *cookie_at = order.partition_point(|(place, _)| place < cookie_at);
-    *members = order
-        .into_iter()
-        .map(|(place, value)| Span { key: members[place].key, value: members[value].value })
-        .collect();
+
+    fn get(&self, member: usize) -> Option<&str> {
+        self.spans.get(member).filter(|span| !span.is_empty()).map(|span| &self.text[span.clone()])
+    }
 }
 
 /// Converts a place in a text. [`Base::parse`] refuses texts that are too long for this.

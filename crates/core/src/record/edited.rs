@@ -188,7 +188,7 @@ fn find(members: &[Member], key: &str, base: &str) -> Option<usize> {
 }
 
 /// Returns the array index that a quoted key is.
-pub(super) fn index(quoted: &str) -> Option<u32> {
+fn index(quoted: &str) -> Option<u32> {
     json::unquote(quoted).and_then(|key| json::array_index(&key))
 }
 

@@ -31,22 +31,12 @@ pub(super) fn has_repeats<'a>(length: usize, key: impl Fn(usize) -> &'a str) -> 
     })
 }
 
-/// Returns the members in JavaScript's order: array indices first, in numeric order. Each is a pair, as
-/// [`without_repeats`] returns it. The keys are normal, without their quotes.
+/// Returns the members in JavaScript's order: array indices first, in numeric order. Of members with equal keys there is
+/// one, at the place of the first and with the value of the last, as `JSON.parse` has it. Each member is a pair: the place
+/// of its key and the place of its value.
+///
+/// The keys are normal, without their quotes.
 pub(super) fn in_javascript_order<'a>(
-    length: usize,
-    key: impl Fn(usize) -> &'a str,
-) -> Vec<(usize, usize)> {
-    let mut members = without_repeats(length, &key);
-    members.sort_by_cached_key(|(place, _)| {
-        json::array_index(key(*place)).map_or((true, *place), |index| (false, index as usize))
-    });
-    members
-}
-
-/// Returns each key once, in any order: the place of the first member that has it, and the place of the last, whose value
-/// counts, as `JSON.parse` has it.
-pub(super) fn without_repeats<'a>(
     length: usize,
     key: impl Fn(usize) -> &'a str,
 ) -> Vec<(usize, usize)> {
@@ -54,10 +44,14 @@ pub(super) fn without_repeats<'a>(
     let equal = |one: &(u64, u32), other: &(u64, u32)| {
         one.0 == other.0 && is_equal(key(one.1 as usize), key(other.1 as usize))
     };
-    sort(&places, &key)
+    let mut members: Vec<(usize, usize)> = sort(&places, &key)
         .chunk_by(equal)
         .map(|equal| (equal[0].1 as usize, equal[equal.len() - 1].1 as usize))
-        .collect()
+        .collect();
+    members.sort_by_cached_key(|(place, _)| {
+        json::array_index(key(*place)).map_or((true, *place), |index| (false, index as usize))
+    });
+    members
 }
 
 /// Sorts places by the hash of their key, then by the key itself, then by place.

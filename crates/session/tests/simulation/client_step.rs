@@ -63,7 +63,8 @@ pub(crate) struct Notes {
     pub(crate) steps: u64,
     /// The session that the handler has.
     id: Option<String>,
-    /// The changes to it that were not acknowledged.
+    /// The changes to it, and those that were not acknowledged.
+    sent: Vec<Change>,
     pending: Vec<Change>,
     /// Whether a write in doubt is followed by another.
     unsure: bool,
@@ -344,6 +345,7 @@ impl ClientStep {
                 self.note(format_args!("has {} by regenerate", self.world.name(&id)));
                 let mut notes = self.lock();
                 notes.id = Some(id);
+                notes.sent.clear();
                 notes.pending.clear();
                 notes.adrift = false;
                 notes.stored = false;
@@ -440,11 +442,11 @@ impl ClientStep {
             return;
         }
         let before = notes.id.replace(id.to_owned());
-        let pending = notes.pending.clone();
+        let sent = notes.sent.clone();
         drop(notes);
         let visitor = self.visit.visitor;
         let known = self.world.with_ledger(|ledger| {
-            pending.iter().for_each(|change| ledger.sent(id, visitor, *change));
+            sent.iter().for_each(|change| ledger.sent(id, visitor, *change));
             before.and_then(|before| ledger.account(&before).and_then(|account| account.known))
         });
         self.note(format_args!("goes on as {}", self.world.name(id)));
@@ -471,6 +473,7 @@ impl ClientStep {
         }
         let mut notes = self.lock();
         notes.pending.push(change);
+        notes.sent.push(change);
         let id = notes.id.clone().unwrap();
         drop(notes);
         self.world.with_ledger(|ledger| ledger.sent(&id, self.visit.visitor, change));

@@ -9,41 +9,30 @@ const MANY: usize = 4_000;
 /// More than twice n log₂ n, and far less than the n²/2 of a search from one end to the other.
 const STEPS: u64 = 30 * MANY as u64;
 
-/// FNV-1a of 32 bits.
-fn fnv(key: &[u8]) -> u32 {
-    key.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+/// FNV-1a of 32 bits, from a state on.
+fn fnv(state: u32, text: &str) -> u32 {
+    text.bytes().fold(state, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// Keys whose bytes between quotes all have the same hash as `aaaaaaa`: six free bytes are hashed from one end, and four
-/// closing bytes are found by going backwards.
+/// Keys that all have one hash. Of each block of letters there are two that lead to one state: n blocks make 2ⁿ keys.
 fn colliding() -> Vec<String> {
-    // The inverse of the multiplier modulo 2³².
-    const INVERSE: u32 = 0x359c_449b;
-    let quoted = |key: &str| format!("\"{key}\"");
-    let target = fnv(quoted("aaaaaaa").as_bytes());
-    // The states from which two letters and the quote lead to the target.
-    let letters = || b'a'..=b'z';
-    let back = |state: u32, byte: u8| state.wrapping_mul(INVERSE) ^ u32::from(byte);
-    let mut ends = std::collections::HashMap::new();
-    let before_quote = back(target, b'"');
-    for one in letters() {
-        for two in letters() {
-            for three in letters() {
-                let state = back(back(back(before_quote, three), two), one);
-                ends.entry(state).or_insert([one, two, three]);
-            }
-        }
+    let mut keys = vec![String::new()];
+    let mut state = fnv(0x811c_9dc5, "\"");
+    while keys.len() < MANY {
+        let mut known = std::collections::HashMap::new();
+        let (next, one, other) = (0_u64..)
+            .find_map(|number| {
+                let block = format!("{number:05x}");
+                let next = fnv(state, &block);
+                known.insert(next, block.clone()).map(|other| (next, block, other))
+            })
+            .unwrap();
+        keys =
+            keys.iter().flat_map(|key| [format!("{key}{one}"), format!("{key}{other}")]).collect();
+        state = next;
     }
-    let mut found = Vec::new();
-    let mut number = 0_u64;
-    while found.len() < 40 {
-        let front = format!("\"{number:x}");
-        number += 1;
-        if let Some(end) = ends.get(&fnv(front.as_bytes())) {
-            found.push(format!("{}{}", &front[1..], std::str::from_utf8(end).unwrap()));
-        }
-    }
-    found
+    keys.truncate(MANY);
+    keys
 }
 
 /// The names of a visitor's choice.
@@ -51,6 +40,7 @@ fn hostile() -> Vec<(&'static str, Vec<String>)> {
     let all = |key: &dyn Fn(usize) -> String| (0..MANY).map(key).collect::<Vec<_>>();
     vec![
         ("plain", all(&|at| format!("member{at}"))),
+        ("all collide", colliding()),
         ("two that collide", {
             let mut keys = all(&|at| format!("member{at}"));
             (keys[0], keys[1]) = ("cd8ae".to_owned(), "c58f38".to_owned());
@@ -87,14 +77,14 @@ fn bounded(what: &str, work: impl FnOnce()) {
 fn audit_h3_keys_that_collide_are_found() {
     let keys = colliding();
     let hashes: std::collections::HashSet<_> =
-        keys.iter().map(|key| fnv(format!("\"{key}\"").as_bytes())).collect();
-    assert_eq!((hashes.len(), keys.len()), (1, 40));
+        keys.iter().map(|key| fnv(0x811c_9dc5, &format!("\"{key}\""))).collect();
+    assert_eq!((hashes.len(), keys.len()), (1, MANY));
     let text = text_of(&keys);
     let document = parse(&text);
     assert_eq!(document.keys().collect::<Vec<_>>(), keys);
     let twice = text.replace("{\"cookie\"", &format!("{{{:?}:0,\"cookie\"", keys[7]));
     let mut document = parse(&twice);
-    assert_eq!((document.len(), document.get_raw(&keys[7])), (40, Some("1")));
+    assert_eq!((document.len(), document.get_raw(&keys[7])), (MANY, Some("1")));
     document.insert("new", &1).unwrap();
     assert_eq!(document.keys().next().as_deref(), Some(&*keys[7]), "at the place of the first");
 }
