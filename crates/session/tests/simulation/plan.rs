@@ -239,7 +239,10 @@ fn steps(rng: &mut Rng) -> Vec<Step> {
 /// Draws a handler that counts and saves, again after an error, and sometimes ends its session.
 fn counting(rng: &mut Rng) -> Vec<Step> {
     let end = rng.chance(20).then_some(Step::Destroy);
-    [Step::Count, Step::Save, Step::Work(rng.below(40)), Step::Save].into_iter().chain(end).collect()
+    [Step::Count, Step::Save, Step::Work(rng.below(40)), Step::Save]
+        .into_iter()
+        .chain(end)
+        .collect()
 }
 
 fn step(rng: &mut Rng) -> Step {
