@@ -1,4 +1,5 @@
 mod audit;
+mod facts;
 
 use std::fmt::Debug;
 use std::sync::Arc;
