@@ -11,6 +11,7 @@
 //! 6. The `cookie` member is not data. It keeps its place in the text, and rule 4 ignores it.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -331,7 +332,8 @@ impl Document {
 
     /// Returns how deep the values are nested at most: 0 if all are scalars.
     pub(super) fn depth(&self) -> usize {
-        let own = self.edited.iter().flat_map(Edited::iter).map(|member| match &member.value {
+        let Some(edited) = &self.edited else { return self.base.depth };
+        let own = edited.iter().map(|member| match &member.value {
             Piece::Own(value) if value.starts_with(['{', '[']) => json::depth(value),
             Piece::Own(_) | Piece::Base(..) => 0,
         });
@@ -552,8 +554,9 @@ impl Document {
         let edited = self.edited.as_ref();
         let base = if edited.is_none() { &self.base.members[..] } else { &[] };
         let base = base.iter().map(|span| (slice(text, span.key), slice(text, span.value)));
-        let own = edited.into_iter().flat_map(Edited::iter);
-        base.chain(own.map(|member| (member.key.text(text), member.value.text(text))))
+        let (few, many) = edited.map_or((&[][..], None), Edited::members);
+        let own = few.iter().chain(many.into_iter().flat_map(BTreeMap::values));
+        base.chain(own.map(move |member| (member.key.text(text), member.value.text(text))))
     }
 
     fn edit(&mut self) -> &mut Edited {
@@ -637,8 +640,14 @@ impl Base {
         }
         .map_err(|malformed| Corrupt::NotJson(malformed.at))?;
         let (mut cookie_at, (start, end)) = cookie.ok_or(Corrupt::NoCookie)?;
-        let key = |at: usize| normal.get(at).unwrap_or_else(|| slice(&text, members[at].key));
-        if indexed || order::has_repeats(members.len(), key) {
+        let plain = |at: usize| slice(&text, members[at].key);
+        let key = |at: usize| normal.get(at).unwrap_or_else(|| plain(at));
+        let has_repeats = if has_escapes {
+            order::has_repeats(members.len(), key)
+        } else {
+            order::has_repeats(members.len(), plain)
+        };
+        if indexed || has_repeats {
             let key = |at: usize| {
                 let quoted = key(at);
                 &quoted[1..quoted.len() - 1]

@@ -78,11 +78,16 @@ impl Edited {
         }
     }
 
+    /// Returns the members in order: those of the list, or else those of the tree.
+    pub(super) fn members(&self) -> (&[Member], Option<&BTreeMap<u64, Member>>) {
+        match self {
+            Self::Few { members, .. } => (members, None),
+            Self::Many(many) => (&[], Some(&many.members)),
+        }
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Member> {
-        let (few, many) = match self {
-            Self::Few { members, .. } => (&members[..], None),
-            Self::Many(many) => (&[][..], Some(&many.members)),
-        };
+        let (few, many) = self.members();
         few.iter().chain(many.into_iter().flat_map(BTreeMap::values))
     }
 

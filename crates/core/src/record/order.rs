@@ -14,21 +14,14 @@ pub(super) fn has_repeats<'a>(length: usize, key: impl Fn(usize) -> &'a str) -> 
     if length <= FEW {
         return (1..length).any(|at| (0..at).any(|before| is_equal(key(before), key(at))));
     }
-    let places = 0..u32::try_from(length).unwrap_or(u32::MAX);
-    let mut hashes: Vec<u64> =
-        places.map(|at| u64::from(quick_hash(key(at as usize))) << 32 | u64::from(at)).collect();
+    let mut hashes: Vec<u32> = (0..length).map(|at| quick_hash(key(at))).collect();
     hashes.sort_unstable();
-    let mut suspects = Vec::new();
-    for pair in hashes.windows(2).filter(|pair| pair[0] >> 32 == pair[1] >> 32) {
-        suspects.extend(pair.iter().map(|hash| *hash as u32));
+    hashes.windows(2).any(|pair| pair[0] == pair[1]) && {
+        let sorted = sort(length, &key);
+        sorted.windows(2).any(|pair| {
+            pair[0].0 == pair[1].0 && is_equal(key(pair[0].1 as usize), key(pair[1].1 as usize))
+        })
     }
-    if suspects.is_empty() {
-        return false;
-    }
-    suspects.dedup();
-    sort(&suspects, &key).windows(2).any(|pair| {
-        pair[0].0 == pair[1].0 && is_equal(key(pair[0].1 as usize), key(pair[1].1 as usize))
-    })
 }
 
 /// Returns the members in JavaScript's order: array indices first, in numeric order. Of members with equal keys there is
@@ -40,11 +33,10 @@ pub(super) fn in_javascript_order<'a>(
     length: usize,
     key: impl Fn(usize) -> &'a str,
 ) -> Vec<(usize, usize)> {
-    let places: Vec<u32> = (0..u32::try_from(length).unwrap_or(u32::MAX)).collect();
     let equal = |one: &(u64, u32), other: &(u64, u32)| {
         one.0 == other.0 && is_equal(key(one.1 as usize), key(other.1 as usize))
     };
-    let mut members: Vec<(usize, usize)> = sort(&places, &key)
+    let mut members: Vec<(usize, usize)> = sort(length, &key)
         .chunk_by(equal)
         .map(|equal| (equal[0].1 as usize, equal[equal.len() - 1].1 as usize))
         .collect();
@@ -55,9 +47,9 @@ pub(super) fn in_javascript_order<'a>(
 }
 
 /// Sorts places by the hash of their key, then by the key itself, then by place.
-fn sort<'a>(places: &[u32], key: &impl Fn(usize) -> &'a str) -> Vec<(u64, u32)> {
+fn sort<'a>(length: usize, key: &impl Fn(usize) -> &'a str) -> Vec<(u64, u32)> {
     let mut sorted: Vec<(u64, u32)> =
-        places.iter().map(|place| (hash(key(*place as usize)), *place)).collect();
+        (0..length).zip(0..).map(|(at, place)| (hash(key(at)), place)).collect();
     sorted.sort_unstable_by(|one, other| {
         one.0.cmp(&other.0).then_with(|| {
             compare(key(one.1 as usize), key(other.1 as usize)).then(one.1.cmp(&other.1))

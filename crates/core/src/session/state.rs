@@ -53,7 +53,7 @@ impl<'a> Context<'a> {
         let text = &loaded.record.text;
         let limits = &self.policy.record_limits;
         limits.check_bytes(text.len())?;
-        let (document, cookie) = match self.template {
+        let parsed = match self.template {
             Some(template) if self.policy.keeps_records_verbatim() => {
                 Document::parse_as(Arc::clone(text), template, now)?
             }
@@ -67,8 +67,8 @@ impl<'a> Context<'a> {
                 (document, cookie)
             }
         };
-        limits.check(&document, text.len())?;
-        Ok((document, cookie))
+        limits.check(&parsed.0, text.len())?;
+        Ok(parsed)
     }
 
     /// Returns the document that is loaded when the session is written now, and the record for it.

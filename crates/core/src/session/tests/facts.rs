@@ -41,11 +41,8 @@ fn unchanged_record_is_touched_where_that_is_of_use() {
         (false, false, StoreAction::Keep),
         (false, true, StoreAction::Keep),
     ] {
-        let context = Context {
-            presented: Some(&presented),
-            supports_touch,
-            ..Context::new(&policy, "sid")
-        };
+        let context =
+            Context { presented: Some(&presented), supports_touch, ..Context::new(&policy, "sid") };
         let mut state = SessionState::default();
         let found = LoadedAndTouched { loaded: loaded(&minutes()), is_touched };
         state.begin_loaded(&context, id(), &found, NOW).unwrap();
