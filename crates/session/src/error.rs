@@ -74,7 +74,7 @@ pub enum ErrorKind {
     Locked,
     /// The lease of the session's lock ran out: what was changed under it is not written.
     LockLost,
-    /// The session is larger than [`record_limits`](crate::SessionLayer::record_limits) allow. What the store has stays as
+    /// The session is larger than [`record_limits`](crate::SessionLayer::record_limits) allow. The stored record stays as
     /// it is.
     RecordLimit(LimitExceeded),
     /// The store failed in this way.

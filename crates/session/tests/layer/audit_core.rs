@@ -119,7 +119,7 @@ async fn audit_m10_equal_count_of_another_process_is_not_taken_for_ones_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn audit_m10_value_that_was_set_is_stored_whoever_wrote_it() {
+async fn audit_m10_value_that_was_set_is_recognised_by_its_text() {
     let world = World::with(r#""step":0"#).await;
     let network = network(&world);
     let layer = world.layer().store(network.clone());

@@ -263,7 +263,7 @@ fn audit_h3_session_beyond_a_limit_is_not_written_and_not_lost() {
             }
             if limit.is_some() {
                 assert!(state.is_unsaved() && state.readable().unwrap().document.contains(key));
-                // What is too much is taken out again, and the rest is saved.
+                // Without the member that is too much, the rest is saved.
                 state.change(|session| session.document.remove(key)).unwrap();
                 insert(&mut state, "b", 2);
                 let mut world = World::new(Some(text(r#""a":1,"b":1"#)), Vec::new());
