@@ -183,7 +183,7 @@ pub(super) struct PendingWrite {
     pub(super) snapshot: Arc<Snapshot>,
     /// The session's version that is written.
     pub(super) version: u64,
-    /// Whether the write has updates: a store with the same text may have got them from another request, and lack those of this request.
+    /// Whether the write has updates: a store with the same text may have the updates of another request in their place.
     pub(super) has_updates: bool,
     /// The text that was written for several requests, this one among them.
     pub(super) batch_text: Option<Arc<OnceLock<Arc<str>>>>,
