@@ -168,7 +168,8 @@ impl SessionState {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`](super::Error::Corrupt) where the record before it is none.
+    /// [`Error::Corrupt`](super::Error::Corrupt) where the record before it is none;
+    /// [`Error::Conflict`](super::Error::Conflict) where it may contain a write of this request that is in doubt.
     pub fn begin_batch_entry(
         &mut self,
         context: &Context<'_>,
@@ -182,6 +183,9 @@ impl SessionState {
         let mut rebase = None;
         let mut expected = known;
         if let Some(before) = batch.before(known) {
+            if session.log.has_writes_in_doubt() {
+                return Err(super::Error::Conflict);
+            }
             let (theirs, mut their_cookie): (Document, StoredCookie) =
                 context.parse(&before, now)?;
             their_cookie.reset_expiry(now);

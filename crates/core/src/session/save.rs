@@ -478,11 +478,14 @@ impl SaveMachine {
     }
 }
 
-/// Checks whether the request may write together with others. A request under a lock writes alone.
+/// Checks whether the request may write together with others. A request under a lock writes alone, and so does one with
+/// a write in doubt, which the record of the others may contain.
 fn can_join(state: &SessionState, context: &Context<'_>, id: &SessionId) -> Result<bool> {
     let merges = context.policy.on_conflict() == OnConflict::Merge;
+    let is_in_doubt =
+        state.session.as_ref().is_some_and(|session| session.log.has_writes_in_doubt());
     match state.fence(id) {
-        _ if !merges => Ok(false),
+        _ if !merges || is_in_doubt => Ok(false),
         Fence::Open => Ok(true),
         Fence::Locked(_) => Ok(false),
         Fence::Lost => Err(Error::LockLost),

@@ -15,32 +15,30 @@ fn fnv(state: u32, text: &str) -> u32 {
 }
 
 /// Keys that all have one hash. Of each block of letters there are two that lead to one state: n blocks make 2ⁿ keys.
-fn colliding() -> Vec<String> {
+static COLLIDING: std::sync::LazyLock<Vec<String>> = std::sync::LazyLock::new(|| {
+    let block = |number: u32| format!("{:08x}", number.wrapping_mul(0x9e37_79b1));
     let mut keys = vec![String::new()];
     let mut state = fnv(0x811c_9dc5, "\"");
     while keys.len() < MANY {
-        let mut known = std::collections::HashMap::new();
-        let (next, one, other) = (0_u64..)
-            .find_map(|number| {
-                let block = format!("{number:05x}");
-                let next = fnv(state, &block);
-                known.insert(next, block.clone()).map(|other| (next, block, other))
-            })
-            .unwrap();
+        let mut states: Vec<_> =
+            (0..0x60000).map(|number| (fnv(state, &block(number)), number)).collect();
+        states.sort_unstable();
+        let pair = states.windows(2).find(|pair| pair[0].0 == pair[1].0).unwrap();
+        let ends = [block(pair[0].1), block(pair[1].1)];
+        state = pair[0].0;
         keys =
-            keys.iter().flat_map(|key| [format!("{key}{one}"), format!("{key}{other}")]).collect();
-        state = next;
+            keys.iter().flat_map(|key| ends.each_ref().map(|end| format!("{key}{end}"))).collect();
     }
     keys.truncate(MANY);
     keys
-}
+});
 
 /// The names of a visitor's choice.
 fn hostile() -> Vec<(&'static str, Vec<String>)> {
     let all = |key: &dyn Fn(usize) -> String| (0..MANY).map(key).collect::<Vec<_>>();
     vec![
         ("plain", all(&|at| format!("member{at}"))),
-        ("all collide", colliding()),
+        ("all collide", COLLIDING.clone()),
         ("two that collide", {
             let mut keys = all(&|at| format!("member{at}"));
             (keys[0], keys[1]) = ("cd8ae".to_owned(), "c58f38".to_owned());
@@ -75,7 +73,7 @@ fn bounded(what: &str, work: impl FnOnce()) {
 
 #[test]
 fn audit_h3_keys_that_collide_are_found() {
-    let keys = colliding();
+    let keys = COLLIDING.clone();
     let hashes: std::collections::HashSet<_> =
         keys.iter().map(|key| fnv(0x811c_9dc5, &format!("\"{key}\""))).collect();
     assert_eq!((hashes.len(), keys.len()), (1, MANY));

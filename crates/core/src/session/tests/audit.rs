@@ -232,6 +232,26 @@ fn audit_m10_equal_text_of_a_batch_is_decided_by_each_entry() {
 }
 
 #[test]
+fn audit_m10_request_with_a_write_in_doubt_is_not_put_onto_the_batch_of_others() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let mut state = session_of(&text(r#""views":1"#), &context);
+    increment(&mut state, "views");
+    save_in_doubt(&mut state, &context);
+    // It writes alone, although others of its process write now.
+    let next = SaveMachine::new(NOW).start(&mut state, &context, true).unwrap();
+    assert!(matches!(next, Next::Call(StoreCall::Update { .. })), "{next:?}");
+    // The record of the others may contain its update.
+    let mut batch = WriteBatch::default();
+    let mut other = session_of(&text(r#""views":2"#), &context);
+    increment(&mut other, "views");
+    let draft = other.begin_batch_entry(&context, &batch, NOW).unwrap().unwrap();
+    draft.add_to(&mut batch, &context).unwrap();
+    let error = state.begin_batch_entry(&context, &batch, NOW).unwrap_err();
+    assert!(matches!(error, Error::Conflict), "{error:?}");
+}
+
+#[test]
 fn audit_h3_session_beyond_a_limit_is_not_written_and_not_lost() {
     let deep = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
     let limits = RecordLimits::default().members(3).bytes(300).depth(4);
