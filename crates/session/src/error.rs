@@ -3,7 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use express_session_core::{decide, session};
+use express_session_core::record::LimitExceeded;
+use express_session_core::{Corrupt, decide, session};
 
 use crate::store;
 
@@ -75,6 +76,9 @@ pub enum ErrorKind {
     Locked,
     /// The lease of the session's lock ran out: what was changed under it is not written.
     LockLost,
+    /// The session is larger than [`record_limits`](crate::SessionLayer::record_limits) allow. The stored record stays as
+    /// it is.
+    RecordLimit(LimitExceeded),
     /// The store failed in this way.
     Store(store::ErrorKind),
 }
@@ -151,7 +155,8 @@ impl Error {
             | ErrorKind::EmptyId
             | ErrorKind::Conflict
             | ErrorKind::Locked
-            | ErrorKind::LockLost => decide::Fault::Session,
+            | ErrorKind::LockLost
+            | ErrorKind::RecordLimit(_) => decide::Fault::Session,
         }
     }
 }
@@ -211,6 +216,7 @@ impl fmt::Display for Error {
                 "the lease of the session's lock ran out, and nothing is written under it: a longer \
                  lock_lease, or a renewal, keeps it",
             ),
+            ErrorKind::RecordLimit(limit) => write!(f, "the session is too large: {limit}"),
             // The source's own message begins with what the store did.
             ErrorKind::Store(_) => f.write_str("the session store failed"),
         }
@@ -274,6 +280,7 @@ impl From<session::Error> for Error {
             session::Error::Conflict => Self::new(ErrorKind::Conflict),
             session::Error::LockLost => Self::new(ErrorKind::LockLost),
             session::Error::Corrupt(source) => source.into(),
+            session::Error::Limit(limit) => Self::new(ErrorKind::RecordLimit(limit)),
             session::Error::Store(source) => source.into(),
             // The layer's own updates fail with its own errors.
             session::Error::Update(source) => match source.downcast::<Self>() {
@@ -295,8 +302,11 @@ impl From<store::Error> for Error {
     }
 }
 
-impl From<express_session_core::Corrupt> for Error {
-    fn from(source: express_session_core::Corrupt) -> Self {
+impl From<Corrupt> for Error {
+    fn from(source: Corrupt) -> Self {
+        if let Corrupt::Limit(limit) = source {
+            return Self::new(ErrorKind::RecordLimit(limit));
+        }
         Self::new(ErrorKind::Store(store::ErrorKind::Corrupt)).with_source(source)
     }
 }

@@ -55,6 +55,7 @@ pub mod store;
 
 pub use error::{ConfigError, Error, ErrorKind};
 pub use express_session_core::cookie::{Cookie, Priority, SameSite, Secure};
+pub use express_session_core::record::{LimitExceeded, RecordLimits};
 pub use express_session_core::{
     AmbiguousCookie, CacheHeaders, Clock, Departures, LateWrite, Outage, Random, SessionId,
     Timestamp, Unset,

@@ -7,6 +7,7 @@ mod departures;
 
 pub use departures::Departures;
 
+use crate::record::RecordLimits;
 use crate::signing::{Attempts, Presented};
 
 /// The treatment of the record when a handler unsets the session: express-session's `unset` option.
@@ -97,6 +98,8 @@ pub struct Policy {
     pub ambiguous_cookie: AmbiguousCookie,
     /// The directive for caches of a response that sets the cookie.
     pub cache_headers: CacheHeaders,
+    /// How large a record may be.
+    pub record_limits: RecordLimits,
     /// The differences from express-session.
     pub departures: Departures,
 }
@@ -207,6 +210,22 @@ impl Policy {
     #[must_use]
     pub fn on_missing_record(&self) -> OnMismatch {
         if self.departures.destroy_is_final { OnMismatch::Refuse } else { OnMismatch::Overwrite }
+    }
+
+    /// Checks whether a new session gets another id if the outcome of its first write is not known (departures 15 and 16).
+    /// The write may arrive after the session has ended, and must not bring it back under an id that a browser has. With
+    /// departure 15 off the cookie may have left before.
+    ///
+    /// ```
+    /// use express_session_core::{Departures, Policy};
+    ///
+    /// let departures = Departures::all().destroy_is_final(false);
+    /// assert!(Policy::default().renews_id_in_doubt());
+    /// assert!(!Policy { departures, ..Policy::default() }.renews_id_in_doubt());
+    /// ```
+    #[must_use]
+    pub fn renews_id_in_doubt(&self) -> bool {
+        self.departures.destroy_is_final && self.departures.save_before_response
     }
 
     /// Decides what a write does if the id of a new session is already in use (departure 17).

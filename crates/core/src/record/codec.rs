@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::document::{COOKIE, FRONT, is_key};
+use super::document::{COOKIE, FRONT};
+use super::edited::is_key;
 use super::json;
 use crate::Timestamp;
 use crate::cookie::{CookieTemplate, StoredCookie};

@@ -6,20 +6,26 @@
 //!    escapes (item 66). A new key is added at the end; a key that is set again keeps its place.
 //! 4. "Changed" is exact: a member that was changed and changed back counts as unchanged. A member that was removed and
 //!    added again in another place counts as changed (item 52).
-//! 5. The `cookie` member is not data. It keeps its place in the text, and rule 4 ignores it.
+//! 5. The cost of reading and editing is O(n log n) in the members, whatever their names: short records are searched from
+//!    one end to the other, long ones by an index.
+//! 6. The `cookie` member is not data. It keeps its place in the text, and rule 4 ignores it.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, LazyLock};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
 
 use super::codec::splice;
+use super::edited::{Edited, FEW, Member, Piece, is_key, normal_key};
 use super::error::{Corrupt, InsertError};
 use super::json;
+use super::order;
 use super::value::Json;
 use crate::Timestamp;
 use crate::cookie::{CookieTemplate, StoredCookie};
@@ -84,7 +90,6 @@ pub struct Document {
 }
 
 /// The text that a document was loaded from, with the places of its members.
-#[derive(PartialEq)]
 pub(super) struct Base {
     text: Arc<str>,
     /// All members except the cookie, in JavaScript's order.
@@ -95,44 +100,22 @@ pub(super) struct Base {
     cookie_at: usize,
     /// Whether a key has escapes, so that its text differs from the bytes between its quotes.
     has_escapes: bool,
+    /// How deep the values are nested at most.
+    depth: usize,
+    /// The searches so far, if there are many members.
+    searches: AtomicU32,
+    /// The hashes of the keys, sorted, and their places.
+    index: OnceLock<Box<[(u64, u32)]>>,
 }
 
 /// The members of most sessions fit without a heap allocation.
 type Spans = SmallVec<[Span; 6]>;
-
-#[derive(Clone)]
-struct Edited {
-    members: Vec<Member>,
-    cookie_at: usize,
-}
 
 /// The key (with its quotes) and the value of a member in the base's text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Span {
     key: (u32, u32),
     value: (u32, u32),
-}
-
-#[derive(Clone)]
-struct Member {
-    key: Piece,
-    value: Piece,
-}
-
-/// A piece of JSON: a span of the base's text, or new text.
-#[derive(Clone, PartialEq, Eq)]
-enum Piece {
-    Base(u32, u32),
-    Own(Box<str>),
-}
-
-impl Piece {
-    fn text<'a>(&'a self, base: &'a str) -> &'a str {
-        match self {
-            Self::Base(start, end) => &base[*start as usize..*end as usize],
-            Self::Own(text) => text,
-        }
-    }
 }
 
 /// The start of a record that JavaScript or this crate has written.
@@ -146,6 +129,9 @@ static EMPTY: LazyLock<Arc<Base>> = LazyLock::new(|| {
         cookie: 10..12,
         cookie_at: 0,
         has_escapes: false,
+        depth: 0,
+        searches: AtomicU32::new(0),
+        index: OnceLock::new(),
     })
 });
 
@@ -257,7 +243,7 @@ impl Document {
         let text = &*self.base.text;
         match &self.edited {
             None => self.base.find(key).map(|span| slice(text, span.value)),
-            Some(edited) => edited.find(key, text).map(|at| edited.members[at].value.text(text)),
+            Some(edited) => edited.get(key, text).map(|member| member.value.text(text)),
         }
     }
 
@@ -284,7 +270,7 @@ impl Document {
     /// Counts the members, without the cookie.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.edited.as_ref().map_or(self.base.members.len(), |edited| edited.members.len())
+        self.edited.as_ref().map_or(self.base.members.len(), Edited::len)
     }
 
     /// Checks whether the document has no member except the cookie.
@@ -332,32 +318,34 @@ impl Document {
 
     /// Removes a member. Returns `false` if there is none.
     pub fn remove(&mut self, key: &str) -> bool {
-        let mut removed = false;
-        // A text that other software wrote may contain a key twice.
-        while let Some(at) = self.position(key) {
-            let edited = self.edit();
-            edited.members.remove(at);
-            edited.cookie_at -= usize::from(at < edited.cookie_at);
-            removed = true;
-        }
-        removed
+        // An unchanged document stays unchanged.
+        let base = Arc::clone(&self.base);
+        self.contains(key) && self.edit().remove(key, &base.text)
     }
 
     /// Removes every member.
     pub fn clear(&mut self) {
         if !self.is_empty() {
-            let edited = self.edit();
-            edited.members.clear();
-            edited.cookie_at = 0;
+            self.edited = Some(Edited::Few { members: Vec::new(), cookie_at: 0 });
         }
+    }
+
+    /// Returns how deep the values are nested at most: 0 if all are scalars.
+    pub(super) fn depth(&self) -> usize {
+        let Some(edited) = &self.edited else { return self.base.depth };
+        let own = edited.iter().map(|member| match &member.value {
+            Piece::Own(value) if value.starts_with(['{', '[']) => json::depth(value),
+            Piece::Own(_) | Piece::Base(..) => 0,
+        });
+        own.fold(self.base.depth, usize::max)
     }
 
     /// Checks whether the members differ from the loaded ones, in value or order.
     #[must_use]
     pub fn is_changed(&self) -> bool {
         let Some(edited) = &self.edited else { return false };
-        let same = edited.members.len() == self.base.members.len()
-            && edited.members.iter().zip(&self.base.members).all(|(member, span)| {
+        let same = edited.len() == self.base.members.len()
+            && edited.iter().zip(&self.base.members).all(|(member, span)| {
                 member.key == Piece::Base(span.key.0, span.key.1)
                     && member.value == Piece::Base(span.value.0, span.value.1)
             });
@@ -442,7 +430,7 @@ impl Document {
     fn is_composed(&self) -> bool {
         // A member that was removed and added again may be on the other side of the cookie, which does not change the data.
         let moved =
-            self.edited.as_ref().is_some_and(|edited| edited.cookie_at != self.base.cookie_at);
+            self.edited.as_ref().is_some_and(|edited| edited.cookie_at() != self.base.cookie_at);
         moved || self.is_changed()
     }
 
@@ -462,15 +450,24 @@ impl Document {
                 value: (narrow(value_at), narrow(end)),
             });
         });
-        let cookie_at = self.edited.as_ref().map_or(0, |edited| edited.cookie_at);
+        let cookie_at = self.edited.as_ref().map_or(0, Edited::cookie_at);
         let has_escapes = self.pieces().any(|(key, _)| key.contains('\\'));
-        Base { text: text.into(), members, cookie: span, cookie_at, has_escapes }
+        Base {
+            text: text.into(),
+            members,
+            cookie: span,
+            cookie_at,
+            has_escapes,
+            depth: self.depth(),
+            searches: AtomicU32::new(0),
+            index: OnceLock::new(),
+        }
     }
 
     /// Composes the text from all members. Calls `note` with the end of each member and of the cookie.
     fn compose(&self, cookie: &str, mut note: impl FnMut(usize, Option<(&str, &str)>)) -> String {
         let mut out = String::with_capacity(self.base.text.len() + cookie.len() + 64);
-        let cookie_at = self.edited.as_ref().map_or(0, |edited| edited.cookie_at);
+        let cookie_at = self.edited.as_ref().map_or(0, Edited::cookie_at);
         out.push('{');
         for (at, (key, value)) in self.pieces().enumerate() {
             if at == cookie_at {
@@ -534,8 +531,9 @@ impl Document {
             }
             _ => Piece::Own(value.into()),
         };
-        if let Some(at) = self.position(key) {
-            let member = &mut self.edit().members[at];
+        if (self.edited.is_some() || base.is_some())
+            && let Some(member) = self.edit().get_mut(key, &text)
+        {
             member.value = value;
             return;
         }
@@ -547,10 +545,7 @@ impl Document {
             },
             |span| Piece::Base(span.key.0, span.key.1),
         );
-        let edited = self.edit();
-        let at = edited.place(key, &text);
-        edited.cookie_at += usize::from(json::array_index(key).is_some());
-        edited.members.insert(at, Member { key: key_piece, value });
+        self.edit().insert(key, Member { key: key_piece, value }, &text);
     }
 
     /// Returns the raw key and value of each member.
@@ -559,30 +554,19 @@ impl Document {
         let edited = self.edited.as_ref();
         let base = if edited.is_none() { &self.base.members[..] } else { &[] };
         let base = base.iter().map(|span| (slice(text, span.key), slice(text, span.value)));
-        let own = edited.map_or(&[][..], |edited| &edited.members);
-        base.chain(own.iter().map(|member| (member.key.text(text), member.value.text(text))))
-    }
-
-    fn position(&self, key: &str) -> Option<usize> {
-        let text = &*self.base.text;
-        match &self.edited {
-            None => self.base.position(key),
-            Some(edited) => edited.find(key, text),
-        }
+        let (few, many) = edited.map_or((&[][..], None), Edited::members);
+        let own = few.iter().chain(many.into_iter().flat_map(BTreeMap::values));
+        base.chain(own.map(move |member| (member.key.text(text), member.value.text(text))))
     }
 
     fn edit(&mut self) -> &mut Edited {
         let base = &self.base;
-        self.edited.get_or_insert_with(|| Edited {
-            members: base
-                .members
-                .iter()
-                .map(|span| Member {
-                    key: Piece::Base(span.key.0, span.key.1),
-                    value: Piece::Base(span.value.0, span.value.1),
-                })
-                .collect(),
-            cookie_at: base.cookie_at,
+        self.edited.get_or_insert_with(|| {
+            let members = base.members.iter().map(|span| Member {
+                key: Piece::Base(span.key.0, span.key.1),
+                value: Piece::Base(span.value.0, span.value.1),
+            });
+            Edited::new(members, base.cookie_at, &base.text)
         })
     }
 }
@@ -600,6 +584,15 @@ impl fmt::Debug for Document {
 }
 
 impl Base {
+    /// Checks whether two bases have the same text, and the same places in it.
+    #[cfg(test)]
+    pub(super) fn is_equal(&self, other: &Self) -> bool {
+        let parts = |base: &Self| {
+            (base.cookie.clone(), base.cookie_at, base.has_escapes, base.members.clone())
+        };
+        self.text == other.text && parts(self) == parts(other)
+    }
+
     fn parse(text: Arc<str>) -> Result<Self, Corrupt> {
         Self::parse_behind(text, None)
     }
@@ -611,12 +604,14 @@ impl Base {
             return Err(Corrupt::NotJson(0));
         }
         let mut members = Spans::new();
+        let mut normal = NormalKeys::default();
         let mut cookie = front.map(|span| (0, span));
         let (mut indexed, mut has_escapes) = (false, false);
         let bytes = text.as_bytes();
         let member = |json::Member { key, value, is_escaped }| {
             let is_cookie = if is_escaped {
-                is_key(&text[key.clone()], COOKIE)
+                normal.push(members.len(), &text[key.clone()])[1..].strip_suffix('"')
+                    == Some(COOKIE)
             } else {
                 bytes[key.start + 1..key.end - 1] == *COOKIE.as_bytes()
             };
@@ -624,31 +619,52 @@ impl Base {
                 // Of two cookies, the last value counts, at the place of the first, as for any key.
                 let at = cookie.map_or(members.len(), |(at, _)| at);
                 cookie = Some((at, (value.start, value.end)));
+                normal.spans.truncate(members.len());
                 return;
             }
             has_escapes |= is_escaped;
-            indexed |= is_escaped || bytes[key.start + 1].is_ascii_digit();
+            let first = if is_escaped {
+                normal.get(members.len()).map_or(0, |normal| normal.as_bytes()[1])
+            } else {
+                bytes[key.start + 1]
+            };
+            indexed |= first.is_ascii_digit();
             members.push(Span {
                 key: (narrow(key.start), narrow(key.end)),
                 value: (narrow(value.start), narrow(value.end)),
             });
         };
-        match front {
+        let depth = match front {
             None => json::members(&text, member),
             Some((_, end)) => json::members_behind(&text, end, member),
         }
         .map_err(|malformed| Corrupt::NotJson(malformed.at))?;
         let (mut cookie_at, (start, end)) = cookie.ok_or(Corrupt::NoCookie)?;
-        if has_escapes || may_repeat(&text, &members) {
-            drop_duplicates(&text, &mut members, &mut cookie_at);
+        let plain = |at: usize| slice(&text, members[at].key);
+        let key = |at: usize| normal.get(at).unwrap_or_else(|| plain(at));
+        let has_repeats = if has_escapes {
+            order::has_repeats(members.len(), key)
+        } else {
+            order::has_repeats(members.len(), plain)
+        };
+        if indexed || has_repeats {
+            let key = |at: usize| {
+                let quoted = key(at);
+                &quoted[1..quoted.len() - 1]
+            };
+            let order = order::in_javascript_order(members.len(), key);
+            // The cookie is behind the array indices, and the members that came before it.
+            let is_before =
+                |place: usize| place < cookie_at || json::array_index(key(place)).is_some();
+            cookie_at = order.iter().filter(|(place, _)| is_before(*place)).count();
+            members = order
+                .into_iter()
+                .map(|(place, value)| Span { key: members[place].key, value: members[value].value })
+                .collect();
         }
-        if indexed {
-            let index = |span: &Span| index(slice(&text, span.key));
-            let behind = members[cookie_at..].iter().filter(|span| index(span).is_some()).count();
-            cookie_at += behind;
-            members.sort_by_key(|span| index(span).map_or((true, 0), |index| (false, index)));
-        }
-        Ok(Self { text, members, cookie: start..end, cookie_at, has_escapes })
+        let (searches, index) = (AtomicU32::new(0), OnceLock::new());
+        let cookie = start..end;
+        Ok(Self { text, members, cookie, cookie_at, has_escapes, depth, searches, index })
     }
 
     /// Replaces the cookie, and keeps every other byte.
@@ -665,85 +681,92 @@ impl Base {
             .map(|span| Span { key: moved(span.key), value: moved(span.value) })
             .collect();
         let text = splice(&self.text, self.cookie.clone(), cookie).into();
-        Self { text, members, cookie: start..end, ..*self }
+        let Self { cookie_at, has_escapes, depth, .. } = *self;
+        let (searches, cookie) = (AtomicU32::new(0), start..end);
+        // The members are the same, and in the same order.
+        let index = self.index.clone();
+        Self { text, members, cookie, cookie_at, has_escapes, depth, searches, index }
     }
 
-    /// Finds a member. Of two with the same key it returns the last, as JavaScript does.
+    /// Finds a member.
     fn find(&self, key: &str) -> Option<&Span> {
-        self.position(key).map(|at| &self.members[at])
-    }
-
-    fn position(&self, key: &str) -> Option<usize> {
+        let is_long = self.members.len() > FEW;
+        if let Some(index) = is_long.then(|| self.index()).flatten() {
+            let normal = normal_key(key);
+            let hash = order::hash(&normal);
+            let first = index.partition_point(|(other, _)| *other < hash);
+            return index[first..]
+                .iter()
+                .take_while(|(other, _)| *other == hash)
+                .map(|(_, at)| &self.members[*at as usize])
+                .find(|span| is_key(slice(&self.text, span.key), key));
+        }
         if self.has_escapes {
-            return self.members.iter().rposition(|span| is_key(slice(&self.text, span.key), key));
+            return self.members.iter().rfind(|span| is_key(slice(&self.text, span.key), key));
         }
         let text = self.text.as_bytes();
-        self.members.iter().rposition(|Span { key: (start, end), .. }| {
+        self.members.iter().rfind(|Span { key: (start, end), .. }| {
+            #[cfg(test)]
+            order::steps::count();
             let (start, end) = (*start as usize + 1, *end as usize - 1);
             end - start == key.len() && text[start..end] == *key.as_bytes()
         })
     }
-}
 
-impl Edited {
-    fn find(&self, key: &str, base: &str) -> Option<usize> {
-        self.members.iter().rposition(|member| is_key(member.key.text(base), key))
-    }
-
-    /// Returns the place of a new key in JavaScript's order: an array index by its number, any other key at the end.
-    fn place(&self, key: &str, base: &str) -> usize {
-        let Some(new) = json::array_index(key) else { return self.members.len() };
-        self.members
-            .iter()
-            .position(|member| index(member.key.text(base)).is_none_or(|other| other > new))
-            .unwrap_or(self.members.len())
-    }
-}
-
-/// Checks whether two of the keys may be equal. Long lists compare hashes. The keys have no escapes.
-fn may_repeat(text: &str, members: &[Span]) -> bool {
-    const FEW: usize = 8;
-    if members.len() <= FEW {
-        let key = |span: &Span| &text.as_bytes()[span.key.0 as usize..span.key.1 as usize];
-        return members
-            .iter()
-            .enumerate()
-            .any(|(at, span)| members[..at].iter().any(|other| key(span) == key(other)));
-    }
-    let mut hashes: Vec<u32> = members.iter().map(|span| hash(slice(text, span.key))).collect();
-    hashes.sort_unstable();
-    hashes.windows(2).any(|pair| pair[0] == pair[1])
-}
-
-/// Merges members with equal keys into one, at the place of the first and with the value of the last, as `JSON.parse`
-/// does. JavaScript never writes such a text.
-fn drop_duplicates(text: &str, members: &mut Spans, cookie_at: &mut usize) {
-    let mut at = 0;
-    while at < members.len() {
-        let key = slice(text, members[at].key);
-        // `unquote` does not help, because a key may contain a lone surrogate.
-        let same = |span: &Span| {
-            let other = slice(text, span.key);
-            let has_escapes = key.contains('\\') || other.contains('\\');
-            other == key || (has_escapes && json::normalise(other) == json::normalise(key))
-        };
-        if let Some(later) = members[at + 1..].iter().rposition(same) {
-            members[at].value = members[at + 1 + later].value;
-            let (mut place, cookie) = (0, *cookie_at);
-            members.retain(|span| {
-                let keep = place <= at || !same(span);
-                *cookie_at -= usize::from(!keep && place < cookie);
-                place += 1;
-                keep
-            });
+    /// Returns the index. It costs as much as several searches without one, which are made first.
+    fn index(&self) -> Option<&[(u64, u32)]> {
+        const SEARCHES_WITHOUT: u32 = 8;
+        if let Some(index) = self.index.get() {
+            return Some(index);
         }
-        at += 1;
+        if self.searches.fetch_add(1, Ordering::Relaxed) < SEARCHES_WITHOUT {
+            return None;
+        }
+        Some(self.index.get_or_init(|| {
+            let mut index: Vec<(u64, u32)> = self
+                .members
+                .iter()
+                .zip(0..)
+                .map(|(span, at)| {
+                    let mut normal = String::new();
+                    let quoted = slice(&self.text, span.key);
+                    let quoted = if self.has_escapes {
+                        json::push_normal_string(quoted, &mut normal);
+                        &normal
+                    } else {
+                        quoted
+                    };
+                    (order::hash(&quoted[1..quoted.len() - 1]), at)
+                })
+                .collect();
+            index.sort_unstable();
+            index.into()
+        }))
     }
 }
 
-/// FNV-1a, which is fast for short keys. Collisions only cost time.
-fn hash(key: &str) -> u32 {
-    key.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+/// The normal forms of the keys that have escapes, one after the other. A key may contain a lone surrogate, which no Rust
+/// string can hold.
+#[derive(Default)]
+struct NormalKeys {
+    text: String,
+    /// The places in the text; the empty one of a key without escapes.
+    spans: Vec<Range<usize>>,
+}
+
+impl NormalKeys {
+    /// Adds the key of a member, and returns its normal form.
+    fn push(&mut self, member: usize, quoted: &str) -> &str {
+        let start = self.text.len();
+        json::push_normal_string(quoted, &mut self.text);
+        self.spans.resize(member, 0..0);
+        self.spans.push(start..self.text.len());
+        &self.text[start..]
+    }
+
+    fn get(&self, member: usize) -> Option<&str> {
+        self.spans.get(member).filter(|span| !span.is_empty()).map(|span| &self.text[span.clone()])
+    }
 }
 
 /// Converts a place in a text. [`Base::parse`] refuses texts that are too long for this.
@@ -753,20 +776,6 @@ fn narrow(at: usize) -> u32 {
 
 fn slice(text: &str, (start, end): (u32, u32)) -> &str {
     &text[start as usize..end as usize]
-}
-
-/// Returns the array index that a quoted key is.
-fn index(quoted: &str) -> Option<u32> {
-    json::unquote(quoted).and_then(|key| json::array_index(&key))
-}
-
-/// Checks whether a quoted key, which may have escapes, equals `key`.
-pub(super) fn is_key(quoted: &str, key: &str) -> bool {
-    let inner = &quoted[1..quoted.len() - 1];
-    if inner == key {
-        return !inner.contains('\\');
-    }
-    inner.contains('\\') && json::unquote(quoted).is_some_and(|text| text == key)
 }
 
 /// Checks whether two JSON texts are equal to JavaScript and to a reader of 64-bit integers.

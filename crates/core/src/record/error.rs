@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::limits::LimitExceeded;
+
 /// The reason why a stored text is not a session. It names the place of the error, and never the content.
 ///
 /// ```
@@ -21,6 +23,8 @@ pub enum Corrupt {
     NoCookie,
     /// A field of the `cookie` member has a value for which express-session throws.
     BadCookie(&'static str),
+    /// The record is larger than the [limits](super::RecordLimits) allow.
+    Limit(LimitExceeded),
 }
 
 impl fmt::Display for Corrupt {
@@ -29,11 +33,18 @@ impl fmt::Display for Corrupt {
             Self::NotJson(at) => write!(f, "not a JSON object, at byte {at}"),
             Self::NoCookie => f.write_str("no cookie object in the record"),
             Self::BadCookie(field) => write!(f, "unusable cookie.{field} in the record"),
+            Self::Limit(limit) => limit.fmt(f),
         }
     }
 }
 
 impl std::error::Error for Corrupt {}
+
+impl From<LimitExceeded> for Corrupt {
+    fn from(limit: LimitExceeded) -> Self {
+        Self::Limit(limit)
+    }
+}
 
 /// The reason why a member could not be set.
 ///

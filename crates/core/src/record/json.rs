@@ -9,6 +9,8 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use super::order;
+
 /// The place of the first byte that is not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed {
@@ -23,20 +25,18 @@ pub(crate) struct Member {
     pub(crate) is_escaped: bool,
 }
 
-/// The depth at which the recursion of [`normalise`] ends. A deeper value is copied unchanged.
-const MAX_DEPTH: usize = 512;
-
 /// Calls `member` for each member of the object that `text` is, in the order of the text.
 ///
-/// Checks that the whole text is JSON, by the grammar of `JSON.parse` (ECMA-404).
-pub(crate) fn members(text: &str, member: impl FnMut(Member)) -> Result<(), Malformed> {
+/// Checks that the whole text is JSON, by the grammar of `JSON.parse` (ECMA-404). Returns the depth of its deepest value:
+/// 0 for an object of scalars.
+pub(crate) fn members(text: &str, member: impl FnMut(Member)) -> Result<usize, Malformed> {
     let mut scanner = Scanner::new(text);
     scanner.space();
     scanner.eat(b'{')?;
     scanner.space();
     if scanner.peek() == Some(b'}') {
         scanner.at += 1;
-        return scanner.end();
+        return scanner.end().map(|()| 0);
     }
     scanner.members(member)
 }
@@ -47,9 +47,16 @@ pub(crate) fn members_behind(
     text: &str,
     at: usize,
     member: impl FnMut(Member),
-) -> Result<(), Malformed> {
+) -> Result<usize, Malformed> {
     let mut scanner = Scanner { at, ..Scanner::new(text) };
-    if scanner.comma_or(b'}')? { scanner.end() } else { scanner.members(member) }
+    if scanner.comma_or(b'}')? { scanner.end().map(|()| 0) } else { scanner.members(member) }
+}
+
+/// Returns how deep the containers of a value are nested: 0 for a scalar. The text is known to be JSON.
+pub(crate) fn depth(value: &str) -> usize {
+    let mut scanner = Scanner::new(value);
+    let _ = scanner.value();
+    scanner.deepest
 }
 
 /// Checks that `text` is one JSON value.
@@ -66,16 +73,18 @@ struct Scanner<'a> {
     at: usize,
     /// Whether the last string had escapes.
     is_escaped: bool,
+    /// The depth of the deepest value so far.
+    deepest: usize,
 }
 
 impl<'a> Scanner<'a> {
     fn new(text: &'a str) -> Self {
-        Self { bytes: text.as_bytes(), at: 0, is_escaped: false }
+        Self { bytes: text.as_bytes(), at: 0, is_escaped: false, deepest: 0 }
     }
 
     /// Reads the members of an object that has at least one more, to the end of the text.
     #[inline]
-    fn members(&mut self, mut member: impl FnMut(Member)) -> Result<(), Malformed> {
+    fn members(&mut self, mut member: impl FnMut(Member)) -> Result<usize, Malformed> {
         loop {
             self.space();
             let key = self.string()?;
@@ -84,7 +93,7 @@ impl<'a> Scanner<'a> {
             let value = self.value()?;
             member(Member { key, value, is_escaped });
             if self.comma_or(b'}')? {
-                return self.end();
+                return self.end().map(|()| self.deepest);
             }
         }
     }
@@ -183,6 +192,7 @@ impl<'a> Scanner<'a> {
                         self.at += 1;
                     } else {
                         open.push(true);
+                        self.deepest = self.deepest.max(open.depth);
                         self.string()?;
                         self.colon()?;
                         continue;
@@ -195,6 +205,7 @@ impl<'a> Scanner<'a> {
                         self.at += 1;
                     } else {
                         open.push(false);
+                        self.deepest = self.deepest.max(open.depth);
                         continue;
                     }
                 }
@@ -358,6 +369,11 @@ fn plain(bytes: &[u8]) -> usize {
     rest.map_or(bytes.len(), |at| done + at)
 }
 
+/// Checks whether a text is the same between the quotes of a JSON string.
+pub(crate) fn is_plain(text: &str) -> bool {
+    plain(text.as_bytes()) == text.len()
+}
+
 /// Reads a JSON string, including its quotes. Returns `None` if it has a lone surrogate, which a Rust string cannot
 /// hold.
 pub(crate) fn unquote(quoted: &str) -> Option<Cow<'_, str>> {
@@ -459,72 +475,161 @@ pub(crate) fn normalise_exactly(text: &str) -> String {
 }
 
 /// Writes a value with its keys in JavaScript's order. `scalar` writes the values that are not containers.
+///
+/// Takes O(n log n) steps, and no recursion: neither many keys nor deep nesting costs more.
 fn ordered(value: &str, scalar: fn(&str, &mut String)) -> String {
     let mut out = String::with_capacity(value.len());
-    push_ordered(value, 0, scalar, &mut out);
+    if !value.starts_with(['{', '[']) {
+        scalar(value, &mut out);
+    } else if let Ok((root, children)) = read(value) {
+        write(value, root, &children, scalar, &mut out);
+    }
     out
 }
 
-fn push_ordered(value: &str, depth: usize, scalar: fn(&str, &mut String), out: &mut String) {
-    match value.as_bytes().first() {
-        Some(b'{' | b'[') if depth == MAX_DEPTH => out.push_str(value),
-        Some(b'{') => {
-            out.push('{');
-            for (at, (key, member)) in ordered_members(value).into_iter().enumerate() {
-                if at > 0 {
-                    out.push(',');
+/// A value in a text.
+#[derive(Clone, Copy)]
+enum Node {
+    /// Its place in the text.
+    Scalar(usize, usize),
+    /// The place of its children in the list of all.
+    Container { is_object: bool, first: usize, end: usize },
+}
+
+/// A member or an element, whose key is empty.
+struct Child<'a> {
+    /// As [`normalise`] writes it, with its quotes.
+    key: Cow<'a, str>,
+    node: Node,
+}
+
+/// Reads a container. Returns it, and the children of all containers in it, each in JavaScript's order.
+fn read(text: &str) -> Result<(Node, Vec<Child<'_>>), Malformed> {
+    let mut scanner = Scanner::new(text);
+    let (mut children, mut pending) = (Vec::new(), Vec::new());
+    // The containers that are being read: their keys, and where their children begin among the pending ones.
+    let mut open = Vec::new();
+    let mut key = Cow::Borrowed("");
+    loop {
+        let mut node = match scanner.peek() {
+            Some(byte @ (b'{' | b'[')) => {
+                let is_object = byte == b'{';
+                scanner.at += 1;
+                scanner.space();
+                if scanner.peek() == Some(if is_object { b'}' } else { b']' }) {
+                    scanner.at += 1;
+                    Node::Container { is_object, first: 0, end: 0 }
+                } else {
+                    open.push((is_object, pending.len(), std::mem::take(&mut key)));
+                    if is_object {
+                        key = normal_key(text, &mut scanner)?;
+                    }
+                    continue;
                 }
-                out.push_str(&key);
-                out.push(':');
-                push_ordered(&value[member], depth + 1, scalar, out);
             }
-            out.push('}');
-        }
-        Some(b'[') => {
-            let mut scanner = Scanner { at: 1, ..Scanner::new(value) };
-            out.push('[');
-            scanner.space();
-            // An empty array has no value; in any other, a comma or the end follows each value.
-            while let Ok(element) = scanner.value() {
-                push_ordered(&value[element], depth + 1, scalar, out);
-                if scanner.comma_or(b']') != Ok(false) {
-                    break;
+            _ => {
+                let start = scanner.at;
+                scanner.scalar()?;
+                Node::Scalar(start, scanner.at)
+            }
+        };
+        while let Some((is_object, start, outer)) = open.last_mut() {
+            pending.push(Child { key: std::mem::take(&mut key), node });
+            let (is_object, start) = (*is_object, *start);
+            if !scanner.comma_or(if is_object { b'}' } else { b']' })? {
+                if is_object {
+                    key = normal_key(text, &mut scanner)?;
                 }
-                out.push(',');
+                break;
             }
-            out.push(']');
+            key = std::mem::take(outer);
+            open.pop();
+            let first = children.len();
+            if is_object {
+                push_in_order(&mut pending, start, &mut children);
+            } else {
+                children.extend(pending.drain(start..));
+            }
+            node = Node::Container { is_object, first, end: children.len() };
         }
-        _ => scalar(value, out),
+        if open.is_empty() {
+            return Ok((node, children));
+        }
     }
 }
 
-/// Returns the members in the order of a JavaScript object: array indices first, in numeric order. Equal keys become
-/// one member, at the place of the first and with the value of the last.
-fn ordered_members(object: &str) -> Vec<(String, Range<usize>)> {
-    let mut entries: Vec<(String, usize, Range<usize>)> = Vec::new();
-    // The text is JSON: every caller has checked it.
-    let _ = members(object, |Member { key, value, .. }| {
-        let mut normal = String::with_capacity(key.len());
-        push_normal_string(&object[key], &mut normal);
-        entries.push((normal, entries.len(), value));
-    });
-    entries.sort_by(|one, other| one.0.cmp(&other.0));
-    entries.dedup_by(|later, first| {
-        let same = later.0 == first.0;
-        if same {
-            first.2 = later.2.clone();
+/// Reads a key and the colon after it.
+fn normal_key<'a>(text: &'a str, scanner: &mut Scanner<'_>) -> Result<Cow<'a, str>, Malformed> {
+    let quoted = &text[scanner.string()?];
+    let is_escaped = scanner.is_escaped;
+    scanner.colon()?;
+    if !is_escaped {
+        return Ok(Cow::Borrowed(quoted));
+    }
+    let mut normal = String::with_capacity(quoted.len());
+    push_normal_string(quoted, &mut normal);
+    Ok(Cow::Owned(normal))
+}
+
+/// Moves the members of an object from the pending children to the others.
+fn push_in_order<'a>(pending: &mut Vec<Child<'a>>, start: usize, children: &mut Vec<Child<'a>>) {
+    let members = &pending[start..];
+    let key = |at: usize| {
+        let key: &str = &members[at].key;
+        &key[1..key.len() - 1]
+    };
+    let has_index = members.iter().any(|member| member.key.as_bytes()[1].is_ascii_digit());
+    if !has_index && !order::has_repeats(members.len(), key) {
+        return children.extend(pending.drain(start..));
+    }
+    let order = order::in_javascript_order(members.len(), key);
+    for (place, value) in order {
+        let node = pending[start + value].node;
+        children.push(Child { key: std::mem::take(&mut pending[start + place].key), node });
+    }
+    pending.truncate(start);
+}
+
+fn write(
+    text: &str,
+    root: Node,
+    children: &[Child<'_>],
+    scalar: fn(&str, &mut String),
+    out: &mut String,
+) {
+    let mut open = Vec::new();
+    let mut node = root;
+    loop {
+        match node {
+            Node::Scalar(start, end) => scalar(&text[start..end], out),
+            Node::Container { is_object, first, end } => {
+                out.push(if is_object { '{' } else { '[' });
+                open.push((is_object, &children[first..end]));
+            }
         }
-        same
-    });
-    entries.sort_by_key(|(key, place, _)| {
-        array_index(&key[1..key.len() - 1]).map_or((true, 0, *place), |index| (false, index, 0))
-    });
-    entries.into_iter().map(|(key, _, value)| (key, value)).collect()
+        loop {
+            let Some((is_object, rest)) = open.last_mut() else { return };
+            if let Some((child, others)) = rest.split_first() {
+                *rest = others;
+                if !out.ends_with(['{', '[']) {
+                    out.push(',');
+                }
+                if *is_object {
+                    out.push_str(&child.key);
+                    out.push(':');
+                }
+                node = child.node;
+                break;
+            }
+            out.push(if *is_object { '}' } else { ']' });
+            open.pop();
+        }
+    }
 }
 
 /// Writes a string with normalised escapes. Lone surrogates stay escaped, as `JSON.stringify` writes them (ECMA-262
 /// §25.5.2.3).
-fn push_normal_string(quoted: &str, out: &mut String) {
+pub(super) fn push_normal_string(quoted: &str, out: &mut String) {
     if !quoted.contains('\\') {
         return out.push_str(quoted);
     }
@@ -703,22 +808,26 @@ mod tests {
     fn any_depth_is_read_without_recursion() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(check(&nested(200_000)).is_ok());
-        // Deep enough to overflow a stack. Each normalised level reads the levels below it again.
-        let deep = nested(10_000);
-        assert_eq!(normalise(&deep), deep);
+        assert_eq!(normalise(&nested(200_000)), nested(200_000));
+        let objects =
+            format!("{}1{}", r#"{"b":0,"1":0,"a": "#.repeat(100_000), "}".repeat(100_000));
+        let normal = format!("{}1{}", r#"{"1":0,"b":0,"a":"#.repeat(100_000), "}".repeat(100_000));
+        assert_eq!(normalise(&objects), normal);
     }
 
     #[test]
-    fn value_below_the_depth_limit_is_copied_unchanged() {
-        for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
-            let nested = |depth: usize, inner: &str| {
-                format!("{}{inner}{}", open.repeat(depth), close.repeat(depth))
-            };
-            let left = nested(MAX_DEPTH, "[ 1 ]");
-            assert_eq!(normalise(&left), left);
-            let last = nested(MAX_DEPTH - 1, "[ 1 ]");
-            assert_eq!(normalise(&last), nested(MAX_DEPTH - 1, "[1]"));
+    fn depth_counts_the_containers_around_the_innermost_value() {
+        for (value, expected) in [
+            ("1", 0),
+            ("\"[[\"", 0),
+            ("[]", 0),
+            ("[1]", 1),
+            ("{\"a\":[1,{\"b\":2}]}", 3),
+            ("[[],[]]", 1),
+        ] {
+            assert_eq!(depth(value), expected, "{value}");
         }
+        assert_eq!(members(r#"{"a":{"b":[1]},"c":[1]}"#, drop), Ok(2));
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //!
 //! 1. No entry counts as stored before the outcome is there.
 //! 2. A request can stop at any point. If it had begun the write, the next request in the queue writes the same text
-//!    again before it adds an entry, and recognises the text if the first write was applied.
+//!    again before it adds an entry. If the store has another revision then, each entry decides for itself by
+//!    [`Resolution::of`](super::Resolution::of): even an equal text may be another process's.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -80,6 +81,7 @@ pub struct BatchDraft {
     rebase: Option<Rebase>,
     snapshot: Arc<Snapshot>,
     version: u64,
+    has_updates: bool,
     expected: Revision,
 }
 
@@ -130,8 +132,6 @@ impl WriteBatch {
     /// Begins to write. `None` where there is nothing to write.
     pub fn begin_flush(&mut self) -> Option<Flush> {
         let write = self.write.as_ref()?;
-        // Two processes may write the same text, each for itself: only a write that was begun here before is
-        // recognised by its text.
         let may_be_applied = write.begun.set(Arc::clone(&write.record.text)).is_err();
         Some(Flush { record: write.record.clone(), expected: write.expected, may_be_applied })
     }
@@ -146,11 +146,6 @@ impl WriteBatch {
         let outcome = match answer {
             Ok(Updated::Done(revision)) => {
                 BatchOutcome::Stored(Loaded { record: flush.record, revision })
-            }
-            Ok(Updated::Conflict(theirs))
-                if flush.may_be_applied && theirs.record.text == flush.record.text =>
-            {
-                BatchOutcome::Stored(theirs)
             }
             Ok(Updated::Conflict(theirs)) => {
                 BatchOutcome::Overtaken { theirs, is_certain: !flush.may_be_applied }
@@ -173,7 +168,8 @@ impl SessionState {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`](super::Error::Corrupt) where the record before it is none.
+    /// [`Error::Corrupt`](super::Error::Corrupt) where the record before it is none;
+    /// [`Error::Conflict`](super::Error::Conflict) where it may contain a write of this request that is in doubt.
     pub fn begin_batch_entry(
         &mut self,
         context: &Context<'_>,
@@ -187,6 +183,9 @@ impl SessionState {
         let mut rebase = None;
         let mut expected = known;
         if let Some(before) = batch.before(known) {
+            if session.log.has_writes_in_doubt() {
+                return Err(super::Error::Conflict);
+            }
             let (theirs, mut their_cookie): (Document, StoredCookie) =
                 context.parse(&before, now)?;
             their_cookie.reset_expiry(now);
@@ -197,7 +196,8 @@ impl SessionState {
             expected = before.revision;
         }
         let snapshot = Arc::new(Snapshot { document: session.document.clone(), cookie });
-        Ok(Some(BatchDraft { rebase, snapshot, version: session.log.version, expected }))
+        let (version, has_updates) = (session.log.version, session.log.has_updates());
+        Ok(Some(BatchDraft { rebase, snapshot, version, has_updates, expected }))
     }
 
     /// Notes that the entry's write is on its way.
@@ -220,13 +220,14 @@ impl BatchDraft {
     ///
     /// # Errors
     ///
-    /// Those of [`Rebase::run`].
+    /// Those of [`Rebase::run`]; [`Error::Limit`](super::Error::Limit), and the batch stays as it was.
     pub fn add_to(self, batch: &mut WriteBatch, context: &Context<'_>) -> Result<BatchEntry> {
-        let Self { rebase, snapshot, version, expected } = self;
-        let record = match rebase {
-            None => context.as_saved(&snapshot.document, &snapshot.cookie).1,
-            Some(rebase) => context.as_saved(&rebase.run()?.document, &snapshot.cookie).1,
+        let Self { rebase, snapshot, version, has_updates, expected } = self;
+        let (saved, record) = match rebase {
+            None => context.as_saved(&snapshot.document, &snapshot.cookie),
+            Some(rebase) => context.as_saved(&rebase.run()?.document, &snapshot.cookie),
         };
+        context.policy.record_limits.check(&saved, record.text.len())?;
         let begun = match &mut batch.write {
             Some(write) => {
                 write.record = record.clone();
@@ -240,7 +241,8 @@ impl BatchDraft {
             }
         };
         let batch_text = Some(begun);
-        Ok(BatchEntry(Arc::new(PendingWrite { record, snapshot, version, batch_text })))
+        let write = PendingWrite { record, snapshot, version, has_updates, batch_text };
+        Ok(BatchEntry(Arc::new(write)))
     }
 }
 

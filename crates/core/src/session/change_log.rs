@@ -1,5 +1,6 @@
 //! The changes of one request: their order, the ones that can be applied again, and the writes in doubt.
 
+use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -24,16 +25,18 @@ pub(super) struct ChangeLog {
     pub(super) version: u64,
     /// The version of the last change that overwrote a member.
     overwritten: u64,
-    /// The updates since the document's base, in order.
-    updates: Vec<Update>,
+    /// The updates since the document's base.
+    updates: Updates,
     /// The writes that the store may or may not have applied.
     in_doubt: Vec<Arc<PendingWrite>>,
 }
 
+/// The updates of each member, in order.
+type Updates = BTreeMap<Box<str>, Vec<Update>>;
+
 /// One update.
 #[derive(Clone)]
 struct Update {
-    key: Box<str>,
     /// The session's version with this change.
     version: u64,
     /// The version of the change that overwrote the member before, while the store does not have that change. On
@@ -46,7 +49,7 @@ impl ChangeLog {
     /// Notes a change that overwrites a member. Earlier updates of it are not applied again.
     pub(super) fn overwrite(&mut self, key: &str) {
         self.overwritten = self.version;
-        self.updates.retain(|update| &*update.key != key);
+        self.updates.remove(key);
     }
 
     /// Returns the version of the change by which a member was overwritten since the document's base, if it was
@@ -55,7 +58,7 @@ impl ChangeLog {
         if !document.is_member_changed(key) {
             return None;
         }
-        match self.updates.iter().rfind(|update| &*update.key == key) {
+        match self.updates.get(key).and_then(|updates| updates.last()) {
             Some(update) => update.overwrites_since,
             None => Some(self.overwritten),
         }
@@ -65,20 +68,41 @@ impl ChangeLog {
     pub(super) fn update(&mut self, key: &str, reapply: Reapply, overwrites_since: Option<u64>) {
         self.version += 1;
         let version = self.version;
-        self.updates.push(Update { key: key.into(), version, overwrites_since, reapply });
+        let update = Update { version, overwrites_since, reapply };
+        match self.updates.get_mut(key) {
+            Some(updates) => updates.push(update),
+            None => drop(self.updates.insert(key.into(), vec![update])),
+        }
+    }
+
+    /// Checks whether an update was applied to a value that the store has, so that applying it twice, or not at all, is
+    /// another result.
+    pub(super) fn has_updates(&self) -> bool {
+        self.updates.values().flatten().any(|update| update.overwrites_since.is_none())
     }
 
     /// Returns the updates that are not part of the state of this version.
-    fn updates_since(&self, version: u64) -> Vec<Update> {
-        let later = self.updates.iter().filter(|update| update.version > version);
-        let since = |update: &Update| update.overwrites_since.filter(|since| *since > version);
-        later.map(|update| Update { overwrites_since: since(update), ..update.clone() }).collect()
+    fn updates_since(&self, version: u64) -> Updates {
+        let mut later = self.updates.clone();
+        later.retain(|_, updates| {
+            updates.retain(|update| update.version > version);
+            for update in &mut *updates {
+                update.overwrites_since = update.overwrites_since.filter(|since| *since > version);
+            }
+            !updates.is_empty()
+        });
+        later
     }
 
     /// Forgets all updates and writes: the document has been loaded again.
     pub(super) fn clear(&mut self) {
         self.version += 1;
         self.updates.clear();
+        self.in_doubt.clear();
+    }
+
+    /// Notes that the session has no record under its new id yet.
+    pub(super) fn forget_writes(&mut self) {
         self.in_doubt.clear();
     }
 
@@ -94,8 +118,8 @@ impl ChangeLog {
         self.in_doubt.retain(|other| !Arc::ptr_eq(other, write));
     }
 
-    /// Returns the latest write in doubt that wrote this text.
-    pub(super) fn find_own_write(&self, text: &str) -> Option<Arc<PendingWrite>> {
+    /// Returns the latest write in doubt of this text. Another request may have written the same text.
+    pub(super) fn find_write_in_doubt(&self, text: &str) -> Option<Arc<PendingWrite>> {
         self.in_doubt.iter().rfind(|write| write.has_written(text)).cloned()
     }
 
@@ -159,6 +183,8 @@ pub(super) struct PendingWrite {
     pub(super) snapshot: Arc<Snapshot>,
     /// The session's version that is written.
     pub(super) version: u64,
+    /// Whether the write has updates: a store with the same text may have the updates of another request in their place.
+    pub(super) has_updates: bool,
     /// The text that was written for several requests, this one among them.
     pub(super) batch_text: Option<Arc<OnceLock<Arc<str>>>>,
 }
@@ -178,14 +204,14 @@ pub struct Rebase {
     base: Document,
     ours: Document,
     theirs: Document,
-    updates: Vec<Update>,
+    updates: Updates,
     version: u64,
 }
 
 /// A document with the changes of two requests.
 pub struct Rebased {
     pub(super) document: Document,
-    updates: Vec<Update>,
+    updates: Updates,
     /// The version of the session whose changes are in the document.
     pub(super) version: u64,
 }
@@ -199,15 +225,18 @@ impl Rebase {
     pub fn run(self) -> Result<Rebased> {
         let Self { base, ours, theirs, updates, version } = self;
         let mut document = merge_since(&base, &ours, &theirs).document;
-        let is_contested = |update: &&Update| {
-            update.overwrites_since.is_none()
-                && base.get_raw(&update.key) != theirs.get_raw(&update.key)
-        };
-        for update in updates.iter().filter(is_contested) {
-            document.revert_member(&update.key);
+        let mut contested: Vec<(&str, &Update)> = updates
+            .iter()
+            .filter(|(key, _)| base.get_raw(key) != theirs.get_raw(key))
+            .flat_map(|(key, updates)| updates.iter().map(|update| (&**key, update)))
+            .filter(|(_, update)| update.overwrites_since.is_none())
+            .collect();
+        contested.sort_by_key(|(_, update)| update.version);
+        for (key, _) in &contested {
+            document.revert_member(key);
         }
-        for update in updates.iter().filter(is_contested) {
-            (update.reapply)(&mut document, &update.key).map_err(Error::Update)?;
+        for (key, update) in contested {
+            (update.reapply)(&mut document, key).map_err(Error::Update)?;
         }
         Ok(Rebased { document, updates, version })
     }

@@ -62,6 +62,7 @@ pub use state::{
     SessionState, Snapshot, StoreView,
 };
 
+use crate::record::LimitExceeded;
 use crate::{Corrupt, store};
 
 /// Why a session cannot be used or saved.
@@ -82,6 +83,8 @@ pub enum Error {
     LockLost,
     /// The stored text is no record.
     Corrupt(Corrupt),
+    /// The session is larger than a record may be. Nothing is written.
+    Limit(LimitExceeded),
     /// The store failed.
     Store(store::Error),
     /// An update failed on the value that another request has stored.
@@ -102,6 +105,7 @@ impl fmt::Display for Error {
             Self::Conflict => "other requests changed the session at every attempt to save it",
             Self::LockLost => "the lease of the session's lock has run out",
             Self::Corrupt(_) => "the stored session is no record",
+            Self::Limit(_) => "the session is larger than a record may be",
             Self::Store(_) => "the session store failed",
             Self::Update(_) => "an update failed on the stored value",
             Self::OutOfOrder => "a save was resumed with the answer to another question",
@@ -113,6 +117,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Corrupt(source) => Some(source),
+            Self::Limit(source) => Some(source),
             Self::Store(source) => Some(source),
             Self::Update(source) => Some(&**source),
             Self::Ended
@@ -129,6 +134,12 @@ impl std::error::Error for Error {
 impl From<Corrupt> for Error {
     fn from(source: Corrupt) -> Self {
         Self::Corrupt(source)
+    }
+}
+
+impl From<LimitExceeded> for Error {
+    fn from(source: LimitExceeded) -> Self {
+        Self::Limit(source)
     }
 }
 

@@ -66,6 +66,8 @@ pub enum Next {
     BackOff(u32),
     /// Write together with the other requests of this process.
     JoinBatch,
+    /// Draw a new id: the record under the id that the session has may appear at any time.
+    NewId,
     /// Nothing: the session is saved.
     Done,
 }
@@ -93,6 +95,8 @@ pub enum Answer {
         /// Whether the session is saved. If not, its record is gone and may be created again.
         is_saved: bool,
     },
+    /// The outcome of [`Next::NewId`].
+    NewId(SessionId),
 }
 
 /// The save of one session.
@@ -102,6 +106,8 @@ pub enum Answer {
 ///   │                                   ▲             │
 ///   └───────────────────────────────────┴── BackOff ◀─┴──▶ JoinBatch
 /// ```
+///
+/// A create of unknown outcome is followed by one under a new id ([`Next::NewId`]), unless the id has left.
 pub struct SaveMachine {
     now: Timestamp,
     attempts: u32,
@@ -117,6 +123,7 @@ enum Stage {
     },
     Finding {
         write: Write,
+        was_absent: bool,
     },
     Updating {
         write: Write,
@@ -128,6 +135,7 @@ enum Stage {
     },
     Waiting,
     Joining,
+    Renaming,
 }
 
 /// One attempt.
@@ -157,7 +165,7 @@ impl SaveMachine {
     ///
     /// # Errors
     ///
-    /// [`Error::Ended`] where there is no session; [`Error::LockLost`].
+    /// [`Error::Ended`] where there is no session; [`Error::LockLost`]; [`Error::Limit`], with nothing changed.
     #[inline]
     pub fn start(
         &mut self,
@@ -171,19 +179,28 @@ impl SaveMachine {
             self.stage = Stage::Joining;
             return Ok(Next::JoinBatch);
         }
+        if state.needs_new_id(context) {
+            self.stage = Stage::Renaming;
+            return Ok(Next::NewId);
+        }
         let Some(session) = &mut state.session else { return Err(Error::Ended) };
+        let limits = &context.policy.record_limits;
         let write = if self.is_observed {
-            session.begin_write(context.policy);
             let (saved, record) = context.as_saved(&session.document, &session.cookie);
+            limits.check(&session.document, record.text.len())?;
+            session.begin_write(context.policy);
             let pending = session.pending_write(record.clone());
             Write { record, noted: Some(Box::new((saved, pending))) }
         } else {
-            Write { record: context.record(&session.document, &session.cookie), noted: None }
+            let record = context.record(&session.document, &session.cookie);
+            limits.check(&session.document, record.text.len())?;
+            Write { record, noted: None }
         };
         match view {
             StoreView::At(expected) => self.update(state, write, id, expected),
             StoreView::Absent | StoreView::InDoubt => {
                 session.view = StoreView::InDoubt;
+                begin(state, &write);
                 let record = write.record.clone();
                 self.stage = Stage::Creating { write, was_absent: view == StoreView::Absent };
                 Ok(Next::Call(StoreCall::Create { id, record }))
@@ -218,20 +235,34 @@ impl SaveMachine {
     ) -> Result<Next> {
         match (std::mem::replace(&mut self.stage, Stage::Start), answer) {
             (Stage::Creating { write, was_absent }, Answer::Created(answer)) => {
+                let was_noted = write.noted.is_some();
                 let write =
                     self.note(state, context, write, !matches!(answer, Ok(Created::Done(_))));
-                match answer? {
-                    Created::Done(revision) => self.stored(state, context, write, revision),
-                    Created::Taken => self.taken(state, context, write, was_absent),
+                if !was_noted {
+                    begin(state, &write);
+                }
+                match answer.map_err(Error::Store) {
+                    Ok(Created::Done(revision)) => self.stored(state, context, write, revision),
+                    Ok(Created::Taken) => self.taken(state, context, write, was_absent),
+                    Err(error) => {
+                        if error.is_definite() {
+                            revoke(state, &write);
+                            state.session.iter_mut().filter(|_| was_absent).for_each(|session| {
+                                session.view = StoreView::Absent;
+                            });
+                        }
+                        Err(error)
+                    }
                 }
             }
-            (Stage::Finding { write }, Answer::Loaded(found)) => match (found?, state.id()) {
-                (Some(current), Some(id)) => {
-                    let id = id.clone();
-                    self.update(state, write, id, current.revision)
-                }
-                _ => self.retry(state, context),
-            },
+            (Stage::Finding { write, was_absent }, Answer::Loaded(found)) => {
+                self.found(state, context, write, was_absent, found?)
+            }
+            (Stage::Renaming, Answer::NewId(id)) => {
+                let Some(session) = &mut state.session else { return Err(Error::Ended) };
+                session.take_id(id);
+                self.start(state, context, false)
+            }
             (Stage::Updating { write }, Answer::Updated(answer)) => {
                 self.updated(state, context, write, answer.map_err(Error::Store))
             }
@@ -319,11 +350,37 @@ impl SaveMachine {
         // A record of a write in doubt is this request's own.
         if was_absent && context.policy.on_id_collision() == OnMismatch::Refuse {
             session.view = StoreView::Absent;
+            revoke(state, &write);
             return Err(Error::IdTaken);
         }
         let id = session.id.clone();
-        self.stage = Stage::Finding { write };
+        self.stage = Stage::Finding { write, was_absent };
         Ok(Next::Call(StoreCall::Load { id }))
+    }
+
+    /// Goes on with the record that is there already. After a create in doubt it is this request's own, but its id has left:
+    /// another request may have written on top of it.
+    fn found(
+        &mut self,
+        state: &mut SessionState,
+        context: &Context<'_>,
+        write: Write,
+        was_absent: bool,
+        found: Option<Loaded>,
+    ) -> Result<Next> {
+        let (Some(current), Some(session)) = (found, &state.session) else {
+            return self.retry(state, context);
+        };
+        let text = &current.record.text;
+        let overwrites = was_absent
+            || context.policy.on_conflict() == OnConflict::Overwrite
+            || *text == write.record.text
+            || session.log.find_write_in_doubt(text).is_some();
+        if !overwrites {
+            return Err(Error::Conflict);
+        }
+        let id = session.id.clone();
+        self.update(state, write, id, current.revision)
     }
 
     #[inline]
@@ -421,11 +478,14 @@ impl SaveMachine {
     }
 }
 
-/// Checks whether the request may write together with others. A request under a lock writes alone.
+/// Checks whether the request may write together with others. A request under a lock writes alone, and so does one with
+/// a write in doubt, which the record of the others may contain.
 fn can_join(state: &SessionState, context: &Context<'_>, id: &SessionId) -> Result<bool> {
     let merges = context.policy.on_conflict() == OnConflict::Merge;
+    let is_in_doubt =
+        state.session.as_ref().is_some_and(|session| session.log.has_writes_in_doubt());
     match state.fence(id) {
-        _ if !merges => Ok(false),
+        _ if !merges || is_in_doubt => Ok(false),
         Fence::Open => Ok(true),
         Fence::Locked(_) => Ok(false),
         Fence::Lost => Err(Error::LockLost),
@@ -462,6 +522,7 @@ impl Error {
             | Self::IdTaken
             | Self::Conflict
             | Self::Corrupt(_)
+            | Self::Limit(_)
             | Self::Update(_)
             | Self::OutOfOrder => false,
         }
@@ -484,9 +545,11 @@ enum Target {
 impl Resolution {
     /// Compares what the store has with the writes in doubt.
     ///
-    /// It may be a write of this request whose answer was lost: its text shows that. The text that others have written on top of such
-    /// a write may contain it or not, and no text tells: it is neither applied twice nor put back where another
-    /// request has removed it.
+    /// It may be a write of this request whose answer was lost: then its text is the same. Another request may have
+    /// written the same text, which makes no difference if the write only set and removed members. With updates in it,
+    /// the outcome is unknown: each of two requests may have counted once. The text that others have written on top of a
+    /// write in doubt may contain it or not: it is neither applied twice nor put back where another request has removed
+    /// it.
     ///
     /// # Errors
     ///
@@ -500,13 +563,15 @@ impl Resolution {
     ) -> Result<Self> {
         let Some(session) = &state.session else { return Err(Error::Ended) };
         let revision = theirs.revision;
-        if let Some(write) = session.log.find_own_write(&theirs.record.text) {
-            let stored = Document::parse(Arc::clone(&theirs.record.text))?;
-            return Ok(Self(Target::Own { write, stored, revision, in_batch: false }));
-        }
         let merges = context.policy.on_conflict() == OnConflict::Merge;
-        if merges && session.log.has_writes_in_doubt() {
-            return Err(Error::Conflict);
+        match session.log.find_write_in_doubt(&theirs.record.text) {
+            Some(write) if !(merges && write.has_updates) => {
+                let stored = Document::parse(Arc::clone(&theirs.record.text))?;
+                let in_batch = write.batch_text.is_some();
+                return Ok(Self(Target::Own { write, stored, revision, in_batch }));
+            }
+            _ if merges && session.log.has_writes_in_doubt() => return Err(Error::Conflict),
+            _ => {}
         }
         // A record that cannot be read is not overwritten either.
         let (theirs, mut cookie) = context.parse(theirs, now)?;

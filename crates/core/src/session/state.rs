@@ -66,17 +66,24 @@ impl<'a> Context<'a> {
         now: Timestamp,
     ) -> Result<(Document, StoredCookie), Corrupt> {
         let text = &loaded.record.text;
-        if !self.policy.keeps_records_verbatim() {
-            let document = Document::parse_normalised(text)?;
-            let cookie = StoredCookie::parse(document.cookie_text(), now)?;
-            return Ok((document, cookie));
-        }
-        if let Some(template) = self.template {
-            return Document::parse_as(Arc::clone(text), template, now);
-        }
-        let document = Document::parse(Arc::clone(text))?;
-        let cookie = StoredCookie::parse(document.cookie_text(), now)?;
-        Ok((document, cookie))
+        let limits = &self.policy.record_limits;
+        limits.check_bytes(text.len())?;
+        let parsed = match self.template {
+            Some(template) if self.policy.keeps_records_verbatim() => {
+                Document::parse_as(Arc::clone(text), template, now)?
+            }
+            _ => {
+                let document = if self.policy.keeps_records_verbatim() {
+                    Document::parse(Arc::clone(text))?
+                } else {
+                    Document::parse_normalised(text)?
+                };
+                let cookie = StoredCookie::parse(document.cookie_text(), now)?;
+                (document, cookie)
+            }
+        };
+        limits.check(&parsed.0, text.len())?;
+        Ok(parsed)
     }
 
     /// Returns the document that is loaded when the session is written now, and the record for it.
@@ -340,10 +347,21 @@ impl LoadedSession {
         }
     }
 
+    /// Takes another id, under which the store has no record yet. The one before may still get a record.
+    pub(super) fn take_id(&mut self, id: SessionId) {
+        if self.baseline.id == self.id {
+            self.baseline.id = id.clone();
+        }
+        self.id = id;
+        self.view = StoreView::Absent;
+        self.log.forget_writes();
+    }
+
     /// Returns the write of the session as it is.
     pub(super) fn pending_write(&self, record: Record) -> Arc<PendingWrite> {
         let (snapshot, version) = (Snapshot::of(self), self.log.version);
-        Arc::new(PendingWrite { record, snapshot, version, batch_text: None })
+        let has_updates = self.log.has_updates();
+        Arc::new(PendingWrite { record, snapshot, version, has_updates, batch_text: None })
     }
 
     /// Takes the cookie of the stored record, unless this request has changed the cookie itself.
@@ -766,6 +784,21 @@ impl LoadedSession {
         } else {
             Ending::Nothing
         }
+    }
+}
+
+/// The id.
+impl SessionState {
+    /// Checks whether the session has to get another id before it is created again: the outcome of an earlier create is
+    /// not known, so that the record may appear at any time, even after a logout. An id that has left is kept.
+    pub(super) fn needs_new_id(&self, context: &Context<'_>) -> bool {
+        self.session.as_ref().is_some_and(|session| {
+            session.view == StoreView::InDoubt
+                && context.policy.renews_id_in_doubt()
+                && context.presented != Some(&session.id)
+                && self.progress != Progress::Detached
+                && self.progress != Progress::Streaming { cookie_of: Some(session.id.clone()) }
+        })
     }
 }
 

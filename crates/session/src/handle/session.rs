@@ -205,7 +205,9 @@ impl Session {
 
     /// Returns the session's id. It is a secret: a client that knows it and the layer's secret can act as the visitor.
     ///
-    /// A new session has its id from the start, though it is stored only when something is put into it.
+    /// A new session has its id from the start, though it is stored only when something is put into it. If the outcome of
+    /// its first save is not known, the next save gives it another id (see [concurrency](crate::guide::concurrency)): keep
+    /// the id elsewhere only after a save has succeeded.
     ///
     /// ```
     /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {

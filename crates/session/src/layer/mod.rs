@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use express_session_core::cookie::{Cookie, InvalidAttribute, check_name};
+use express_session_core::record::RecordLimits;
 use express_session_core::signing::check_secret;
 use express_session_core::{
     AmbiguousCookie, CacheHeaders, Clock, Departures, Keyring, LateWrite, Outage, Policy, Random,
@@ -55,6 +56,7 @@ use crate::store::{AnyStore, BoundStore, Store};
 /// | [`key_per_name`](Self::key_per_name) | `false` | – |
 /// | [`harden_stored_cookies`](Self::harden_stored_cookies) | `false` | – |
 /// | [`bind_records`](Self::bind_records) | `false` | – |
+/// | [`record_limits`](Self::record_limits) | 10,000 members, 4 MiB, 127 deep | – |
 /// | [`lock_wait`](Self::lock_wait), [`lock_lease`](Self::lock_lease) | 10 s, 30 s | – |
 /// | [`clock`](Self::clock), [`random`](Self::random) | the system's | – |
 /// | [`departures`](Self::departures) | all | – |
@@ -658,6 +660,30 @@ impl SessionLayer {
     /// ```
     pub fn bind_records(self, bind: bool) -> Self {
         self.with(|options| options.bind_records = bind)
+    }
+
+    /// Sets how large the record of a session may be. Default 10,000 members, 4 MiB, and values 127 levels deep.
+    ///
+    /// A stored record that is larger is not loaded, and a session that has become larger is not saved: the request fails
+    /// with [`ErrorKind::RecordLimit`](crate::ErrorKind::RecordLimit), answered 500, which names the limit. The store
+    /// keeps what it has, and a higher limit makes the session usable again. A check takes one pass over the values that
+    /// this request has set.
+    ///
+    /// ```
+    /// use express_session::{LimitExceeded, ErrorKind, RecordLimits, SessionLayer};
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let layer = SessionLayer::new("keyboard cat").record_limits(RecordLimits::default().bytes(1_000));
+    /// # let mut browser = on::Browser::new(layer);
+    /// # browser.visit(async |session| {
+    /// session.insert("comment", "a".repeat(1_000))?;
+    /// let error = session.save().await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::RecordLimit(LimitExceeded::Bytes));
+    /// # session.remove("comment")?;
+    /// # Ok(()) });
+    /// ```
+    pub fn record_limits(self, limits: RecordLimits) -> Self {
+        self.with(|options| options.policy.record_limits = limits)
     }
 
     /// Sets how long [`Session::lock`](crate::Session::lock) waits while another request has the lock.

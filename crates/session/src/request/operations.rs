@@ -122,6 +122,8 @@ impl RequestSession {
                 // Without a lock: it calls the application's own functions.
                 Next::Rebase(rebase) => Answer::Rebased(Box::new(rebase.run()?)),
                 Next::BackOff(_) | Next::JoinBatch if !may_wait => std::future::pending().await,
+                // Calls the application's own function.
+                Next::NewId => Answer::NewId(self.generate(now)?.0),
                 Next::BackOff(attempts) => {
                     self.back_off(attempts).await;
                     Answer::BackedOff { is_contended: self.is_contended() }

@@ -4,6 +4,7 @@
 
 mod advisories;
 mod audit_cookies;
+mod audit_core;
 #[cfg(feature = "axum")]
 mod axum;
 mod contention;

@@ -63,7 +63,8 @@ pub(crate) struct Notes {
     pub(crate) steps: u64,
     /// The session that the handler has.
     id: Option<String>,
-    /// The changes to it that were not acknowledged.
+    /// The changes to it, and those that were not acknowledged.
+    sent: Vec<Change>,
     pending: Vec<Change>,
     /// Whether a write in doubt is followed by another.
     unsure: bool,
@@ -283,6 +284,7 @@ impl ClientStep {
     }
 
     async fn step(&self, session: &Session, step: Step, token: u64) -> Result<(), Error> {
+        self.follow(session.id().as_str());
         match step {
             Step::Work(time) => {
                 self.work(time).await;
@@ -320,7 +322,7 @@ impl ClientStep {
                 self.change(session, Change::Remove(token))?;
                 session.remove(&format!("m{token}")).map(drop)
             }
-            Step::Save => self.settled(session.save()).await,
+            Step::Save => self.settled(session, session.save()).await,
             Step::Reload => {
                 self.step_begins();
                 session.reload().await?;
@@ -343,6 +345,7 @@ impl ClientStep {
                 self.note(format_args!("has {} by regenerate", self.world.name(&id)));
                 let mut notes = self.lock();
                 notes.id = Some(id);
+                notes.sent.clear();
                 notes.pending.clear();
                 notes.adrift = false;
                 notes.stored = false;
@@ -388,7 +391,7 @@ impl ClientStep {
         self.change(session, Change::Till)?;
         session.insert("till", till + 1)?;
         if unlocks {
-            self.settled(lock.unlock()).await?;
+            self.settled(session, lock.unlock()).await?;
             self.lock().has_lock = false;
         }
         Ok(())
@@ -405,11 +408,16 @@ impl ClientStep {
     }
 
     /// Waits for a save. Changes that it acknowledges are kept.
-    async fn settled(&self, save: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    async fn settled(
+        &self,
+        session: &Session,
+        save: impl Future<Output = Result<(), Error>>,
+    ) -> Result<(), Error> {
         self.step_begins();
         let before = self.notes();
         self.retries();
         let saved = save.await;
+        self.follow(session.id().as_str());
         match &saved {
             Ok(()) => {
                 let mut notes = self.lock();
@@ -424,6 +432,27 @@ impl ClientStep {
             Err(_) => {}
         }
         saved
+    }
+
+    /// Notes that the session has another id by now: its first record was in doubt, and was written again under a new
+    /// one. The browser never got the id before.
+    pub(crate) fn follow(&self, id: &str) {
+        let mut notes = self.lock();
+        if notes.adrift || notes.unset || notes.id.as_deref().is_none_or(|known| known == id) {
+            return;
+        }
+        let before = notes.id.replace(id.to_owned());
+        let sent = notes.sent.clone();
+        drop(notes);
+        let visitor = self.visit.visitor;
+        let known = self.world.with_ledger(|ledger| {
+            sent.iter().for_each(|change| ledger.sent(id, visitor, *change));
+            before.and_then(|before| ledger.account(&before).and_then(|account| account.known))
+        });
+        self.note(format_args!("goes on as {}", self.world.name(id)));
+        if known.is_some() {
+            self.violation("an id that a browser has was given up");
+        }
     }
 
     /// Notes that a write in doubt is made again.
@@ -444,6 +473,7 @@ impl ClientStep {
         }
         let mut notes = self.lock();
         notes.pending.push(change);
+        notes.sent.push(change);
         let id = notes.id.clone().unwrap();
         drop(notes);
         self.world.with_ledger(|ledger| ledger.sent(&id, self.visit.visitor, change));

@@ -12,7 +12,8 @@
 //! otherwise, and `EXPRESS_SESSION_SIMULATION_FIRST=…` others.
 //!
 //! 1. An acknowledged change is kept unless its session was ended, and a count is counted once.
-//! 2. A session that was ended, by `destroy`, `unset` or `regenerate`, never comes back under its id.
+//! 2. A session that was ended, by `destroy`, `unset` or `regenerate`, never comes back under an id that a browser has,
+//!    even where its first record arrives late.
 //! 3. No visitor sees another visitor's data.
 //! 4. No request waits longer than `store_timeout` and a tenth for a store that does not answer, and everybody
 //!    is served when it has been back for a second.

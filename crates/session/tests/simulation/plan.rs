@@ -37,6 +37,8 @@ pub(crate) struct Setup {
     pub(crate) late_write: LateWrite,
     pub(crate) lock_wait: Duration,
     pub(crate) lock_lease: Duration,
+    /// Whether the visitors only count, without an expiry in the text: many texts are equal.
+    pub(crate) counts: bool,
 }
 
 /// One request.
@@ -155,7 +157,11 @@ impl Plan {
 impl Setup {
     fn draw(rng: &mut Rng) -> Self {
         let ages = [None, None, Some(Duration::from_secs(2)), Some(Duration::from_secs(3600))];
+        let counts = rng.chance(20);
+        let max_age = rng.pick(&ages).filter(|_| !counts);
         Self {
+            counts,
+            max_age,
             processes: usize::try_from(1 + rng.below(3)).unwrap(),
             digests: rng.chance(50),
             renews: rng.chance(70),
@@ -164,7 +170,6 @@ impl Setup {
             resave: rng.chance(15),
             save_uninitialized: rng.chance(25),
             unset: rng.pick(&[Unset::Keep, Unset::Destroy]),
-            max_age: rng.pick(&ages),
             timeout: Duration::from_millis(rng.pick(&[500, 1_000, 5_000])),
             outage: rng.pick(&[Outage::Fail, Outage::Fail, Outage::Continue]),
             late_write: rng.pick(&[LateWrite::Drop, LateWrite::Refuse]),
@@ -214,9 +219,9 @@ impl Visit {
             process: usize::try_from(rng.below(setup.processes as u64)).unwrap(),
             cookie: if rng.chance(10) { Which::Old(rng.next()) } else { Which::Current },
             gives_up: rng.chance(12).then(|| rng.below(150)),
-            stubborn: rng.chance(25),
+            stubborn: rng.chance(if setup.counts { 75 } else { 25 }),
             lazy: rng.chance(12),
-            steps: steps(rng),
+            steps: if setup.counts { counting(rng) } else { steps(rng) },
             end: match rng.below(10) {
                 0 | 1 => End::Stream(steps(rng)),
                 2 => End::Empty,
@@ -229,6 +234,15 @@ impl Visit {
 fn steps(rng: &mut Rng) -> Vec<Step> {
     let count = rng.below(6);
     (0..count).map(|_| step(rng)).collect()
+}
+
+/// Draws a handler that counts and saves, again after an error, and sometimes ends its session.
+fn counting(rng: &mut Rng) -> Vec<Step> {
+    let end = rng.chance(20).then_some(Step::Destroy);
+    [Step::Count, Step::Save, Step::Work(rng.below(40)), Step::Save]
+        .into_iter()
+        .chain(end)
+        .collect()
 }
 
 fn step(rng: &mut Rng) -> Step {

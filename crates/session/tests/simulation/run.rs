@@ -205,6 +205,9 @@ async fn exchange(
         if !cookies(&head.headers).any(|cookie| cookie == "seen=yes") {
             wrong("the handler's cookie is lost");
         }
+        if let Some(cookie) = session_cookie(&head.headers) {
+            client_step.follow(id_of(cookie));
+        }
         client_step.response_left();
     } else {
         if head.headers.contains_key(SET_COOKIE) {
@@ -229,13 +232,21 @@ fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     headers.get_all(SET_COOKIE).iter().map(|line| line.to_str().unwrap())
 }
 
+/// Returns the value of the session cookie, if this line sets it.
+fn value_of(line: &str) -> Option<&str> {
+    line.strip_prefix("connect.sid=")?.split(';').next()
+}
+
+fn session_cookie(headers: &HeaderMap) -> Option<&str> {
+    cookies(headers).filter_map(value_of).find(|value| !value.is_empty())
+}
+
 /// Does what a browser does with the session cookie.
 fn keep_cookie(world: &World, client_step: &ClientStep, headers: &HeaderMap) {
     // A thief has a jar of his own, and an old tab that is answered late may well be overtaken.
     let is_persisted = client_step.visit.cookie == Which::Current;
     for line in cookies(headers) {
-        let Some(rest) = line.strip_prefix("connect.sid=") else { continue };
-        let value = rest.split(';').next().unwrap();
+        let Some(value) = value_of(line) else { continue };
         let new = (!value.is_empty()).then(|| value.to_owned());
         if let Some(new) = &new {
             world.with_ledger(|ledger| {

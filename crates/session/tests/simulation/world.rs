@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use express_session::{Clock, Cookie, SessionLayer, Timestamp};
-use express_session_testkit::{Call, Fate, Unreliable, Verb};
+use express_session_testkit::{Call, Fate, Unreliable};
 use tokio::time::Instant;
 
 use crate::audit::Audited;
@@ -137,12 +137,6 @@ impl World {
             }
         };
         let fate = odds.draw(mixed(&[self.plan.seed, visit, nth]));
-        // A first record that comes when its session has ended makes it again: a store cannot tell it from
-        // one of a new session, and no law asks it to.
-        let fate = match (call.verb(), fate) {
-            (Verb::Create, Fate::Stray(_)) => Fate::Hang,
-            (_, fate) => fate,
-        };
         let is_answered = match fate {
             // A step may make several calls before its time is up.
             Fate::Delay(time) | Fate::Linger(time) => time * 4 <= self.plan.setup.timeout,

@@ -1,0 +1,112 @@
+//! The facts at the end of a response, one by one.
+
+use super::*;
+
+const LATER: Timestamp = Timestamp::from_millis(1_700_000_060_000);
+
+/// A record that began at [`NOW`] and lives for ten minutes.
+fn minutes() -> String {
+    text(r#""views":1"#).replace(
+        r#""originalMaxAge":null,"expires":null"#,
+        r#""originalMaxAge":600000,"expires":"2023-11-14T22:23:20.000Z""#,
+    )
+}
+
+fn deadline(state: &SessionState) -> Option<Timestamp> {
+    state.session.as_ref().unwrap().cookie.deadline()
+}
+
+#[test]
+fn only_a_complete_response_resets_the_expiry_before_the_plan_and_once() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    for (body, is_reset) in [(BodyKind::Complete, true), (BodyKind::Streaming, false)] {
+        let mut state = session_of(&minutes(), &context);
+        let before = deadline(&state);
+        state.begin_end(body, LATER);
+        let after = deadline(&state);
+        assert_eq!(after != before, is_reset, "{body:?}");
+        state.begin_end(body, Timestamp::from_millis(LATER.millis() + 1));
+        assert_eq!(deadline(&state), after, "{body:?}");
+    }
+}
+
+#[test]
+fn unchanged_record_is_touched_where_that_is_of_use() {
+    let policy = Policy::default();
+    let presented = id();
+    for (supports_touch, is_touched, store) in [
+        (true, false, StoreAction::Touch),
+        (true, true, StoreAction::Keep),
+        (false, false, StoreAction::Keep),
+        (false, true, StoreAction::Keep),
+    ] {
+        let context =
+            Context { presented: Some(&presented), supports_touch, ..Context::new(&policy, "sid") };
+        let mut state = SessionState::default();
+        let found = LoadedAndTouched { loaded: loaded(&minutes()), is_touched };
+        state.begin_loaded(&context, id(), &found, NOW).unwrap();
+        let (plan, _) = state.plan(&context, LATER).unwrap();
+        assert_eq!(plan.store, store, "{supports_touch} {is_touched}");
+        // A change of the cookie needs the touch all the same, if the store can.
+        let express = express();
+        let context = Context { policy: &express, ..context };
+        state.change(|session| session.cookie.set_path("/shop")).unwrap();
+        let (plan, _) = state.plan(&context, LATER).unwrap();
+        let store = if supports_touch { StoreAction::Touch } else { StoreAction::Keep };
+        assert_eq!(plan.store, store, "{supports_touch} {is_touched}, another path");
+    }
+}
+
+#[test]
+fn cookie_that_has_left_is_that_of_one_id() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    for (with_cookie, regenerates, cookie, withheld) in [
+        (true, false, CookieAction::Keep, None),
+        (true, true, CookieAction::Withhold, Some(Withheld::Late)),
+        (false, false, CookieAction::Withhold, Some(Withheld::Late)),
+    ] {
+        let mut state = SessionState::default();
+        state.begin_new(id(), super::cookie());
+        state.headers_left(with_cookie);
+        if regenerates {
+            let other = SessionId::from_random([8; 24]);
+            state.finish_regenerate(other, super::cookie()).unwrap();
+        }
+        increment(&mut state, "views");
+        let (plan, found) = state.plan(&context, NOW).unwrap();
+        assert_eq!((plan.cookie, found), (cookie, withheld), "{with_cookie} {regenerates}");
+    }
+}
+
+#[test]
+fn cookie_that_cannot_be_printed_resets_the_expiry_where_it_was_to_be_sent() {
+    let policy = Policy::default();
+    let presented = id();
+    let context = Context { presented: Some(&presented), ..Context::new(&policy, "sid") };
+    for (domain, destroys, was_reset, is_reset) in [
+        ("not a domain\n", false, false, true),
+        ("not a domain\n", false, true, false),
+        ("not a domain\n", true, false, false),
+        ("example.com", false, false, false),
+    ] {
+        let row = (domain, destroys, was_reset);
+        let mut state = session_of(&minutes(), &context);
+        state.change(|session| session.cookie.set_domain(Some(domain.to_owned()))).unwrap();
+        increment(&mut state, "views");
+        if destroys {
+            state.begin_destroy(&policy).unwrap();
+        }
+        if was_reset {
+            state.begin_end(BodyKind::Complete, NOW);
+        }
+        let before = deadline(&state);
+        let (plan, withheld) = state.plan(&context, LATER).unwrap();
+        assert_eq!(deadline(&state) != before, is_reset, "{row:?}");
+        let is_printable = domain == "example.com";
+        assert_eq!(plan.cookie == CookieAction::Send, is_printable, "{row:?}");
+        let expected = (!is_printable && !destroys).then_some(Withheld::Unprintable);
+        assert_eq!(withheld, expected, "{row:?}");
+    }
+}
