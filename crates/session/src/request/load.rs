@@ -7,8 +7,9 @@ use express_session_core::session::Load;
 use express_session_core::store::{self, LoadedAndTouched, Store as _};
 use express_session_core::{Timestamp, decide};
 use futures_util::FutureExt as _;
+use tracing::Level;
 
-use super::commit::log_unavailable;
+use super::commit::UNAVAILABLE;
 use super::{Error, RequestSession};
 
 impl RequestSession {
@@ -49,7 +50,7 @@ impl RequestSession {
         let found = match load {
             Load::Done => return Ok(()),
             Load::Open(found) => Ok(Some(found)),
-            Load::Fetch => self.call_store(self.fetch(now)).await,
+            Load::Fetch => self.call_store_for(step, self.fetch(now)).await,
         };
         let policy = &self.config.policy;
         let opened = match found {
@@ -78,7 +79,7 @@ impl RequestSession {
             self.state().session.load_failed();
             return Err(error);
         }
-        log_unavailable(&error);
+        self.log(Level::ERROR, UNAVAILABLE, &error);
         let (id, cookie) = self.generate(now)?;
         self.state().session.begin_degraded(&self.context(), id, cookie);
         Ok(())

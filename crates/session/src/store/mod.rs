@@ -17,6 +17,8 @@
 //! A store of your own implements [`Store`]; `express-session-testkit` has the laws to test it with.
 
 mod any;
+#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "memcached"))]
+mod breaker;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod cleanup;
 mod connect;

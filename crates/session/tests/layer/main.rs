@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a failure here fails a test")]
 
 mod advisories;
+mod audit_drain;
+mod audit_m2;
+#[cfg(feature = "axum")]
+mod audit_m3;
 #[cfg(feature = "axum")]
 mod axum;
 mod contention;

@@ -10,6 +10,8 @@
 )]
 
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "memcached"))]
+mod audit_m3;
+#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "memcached"))]
 mod call_size;
 mod cancellation;
 mod connect;
