@@ -65,7 +65,8 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         if !matches!(self.kind(), ErrorKind::Ended) {
             let what = "a handler failed for its session";
-            OF_HANDLERS.log(Level::ERROR, what, &self, System.now().into());
+            let now = System.now().into();
+            OF_HANDLERS.with(|failures| failures.log(Level::ERROR, what, &self, now));
         }
         error_response(Arc::new(self), None).map(Body::from)
     }

@@ -1,7 +1,7 @@
 //! The log of failures, limited by rate: an outage is a line in ten seconds, not a line for each request.
 
 use std::collections::HashMap;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use express_session_core::Timestamp;
@@ -21,8 +21,10 @@ struct Repeated {
     left_out: u64,
 }
 
-/// Those of handlers, which no layer knows.
-pub(crate) static OF_HANDLERS: LazyLock<Failures> = LazyLock::new(Failures::default);
+thread_local! {
+    /// Those of handlers, which may have no layer: a line for each thread.
+    pub(crate) static OF_HANDLERS: Failures = Failures::default();
+}
 
 impl Failures {
     /// Logs the first failure of a kind, and after each interval the next one, with the number of those in between.

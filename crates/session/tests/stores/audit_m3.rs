@@ -227,23 +227,53 @@ mod postgres {
 }
 
 #[cfg(feature = "mysql")]
-#[test]
-fn audit_m3_silent_mysql_is_tried_three_times_a_second_at_most() {
+mod mysql {
     use express_session::store::mysql::MySqlStore;
 
-    never_answered(|port| {
-        let url = format!("mysql://root@127.0.0.1:{port}/shop");
-        AnyStore::new(MySqlStore::new(&url).unwrap().timeout(TIMEOUT))
-    });
+    use super::*;
+
+    fn store(url: &str) -> AnyStore {
+        AnyStore::new(MySqlStore::new(url).unwrap().timeout(TIMEOUT))
+    }
+
+    #[test]
+    fn audit_m3_silent_mysql_is_tried_three_times_a_second_at_most() {
+        never_answered(|port| store(&format!("mysql://root@127.0.0.1:{port}/shop")));
+    }
+
+    #[test]
+    fn audit_m3_mysql_that_falls_silent_is_served_again_soon_after_its_return() {
+        let Some(server) = express_session_testkit::servers::mariadb() else { return };
+        on_tokio(async {
+            let proxy = Proxy::start(&format!("127.0.0.1:{}", server.port()));
+            let port = (server.port().to_string(), proxy.port().to_string());
+            falls_silent(&store(&server.url().replace(&port.0, &port.1)), &proxy).await;
+        });
+    }
 }
 
 #[cfg(feature = "memcached")]
-#[test]
-fn audit_m3_silent_memcached_is_tried_three_times_a_second_at_most() {
+mod memcached {
     use express_session::store::memcached::MemcachedStore;
 
-    never_answered(|port| {
-        let url = format!("memcached://127.0.0.1:{port}");
+    use super::*;
+
+    fn store(address: &str) -> AnyStore {
+        let url = format!("memcached://{address}");
         AnyStore::new(MemcachedStore::new(&url).unwrap().timeout(TIMEOUT))
-    });
+    }
+
+    #[test]
+    fn audit_m3_silent_memcached_is_tried_three_times_a_second_at_most() {
+        never_answered(|port| store(&format!("127.0.0.1:{port}")));
+    }
+
+    #[test]
+    fn audit_m3_memcached_that_falls_silent_is_served_again_soon_after_its_return() {
+        let Some(server) = express_session_testkit::servers::memcached() else { return };
+        on_tokio(async {
+            let proxy = Proxy::start(&format!("127.0.0.1:{}", server.port()));
+            falls_silent(&store(&proxy.address()), &proxy).await;
+        });
+    }
 }

@@ -126,7 +126,8 @@ impl Breaker {
             connected
         };
         let mut circuit = self.0.circuit.subscribe();
-        let opened = pin!(circuit.wait_for(Circuit::is_open));
+        // It ends without the reference to the state, which would lock the state.
+        let opened = pin!(async { drop(circuit.wait_for(Circuit::is_open).await) });
         // The outage first: a call that gets its turn by the failure of another must not begin to connect.
         match select(opened, pin!(attempt)).await {
             Either::Left(_) => Err(self.refused()),
@@ -142,7 +143,7 @@ impl Breaker {
         self.probe_if_due(server);
         let mut circuit = self.0.circuit.subscribe();
         let grace = circuit.borrow().grace().map(|grace| self.0.created + grace);
-        let closed = circuit.wait_for(|circuit| !circuit.is_open());
+        let closed = async { drop(circuit.wait_for(|circuit| !circuit.is_open()).await) };
         match grace.filter(|grace| *grace > Instant::now()) {
             Some(grace) if timeout_at(grace, closed).await.is_ok() => return Ok(()),
             Some(_) => {}

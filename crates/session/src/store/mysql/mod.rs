@@ -312,13 +312,14 @@ impl MySqlStore {
             if let Some(sid) = sid {
                 calls.settled(sid).await;
             }
-            let pool = pool.clone();
-            // Never dropped: the driver's pool wakes one waiter for each connection that is returned,
-            // and if that waiter is gone, the others keep waiting.
-            let connection = calls.run(None, async move {
-                let connection = timeout_at(until, pool.get_conn()).await;
+            let connection = async {
+                let pool = pool.clone();
+                // Once begun, never dropped: the driver's pool wakes one waiter for each connection that is
+                // returned, and if that waiter is gone, the others keep waiting.
+                let connection = async move { timeout_at(until, pool.get_conn()).await };
+                let connection = calls.run(None, connection).await;
                 connection.map_err(|_| late())?.map_err(error::of_driver)
-            });
+            };
             breaker.connect(&self.shared, connection).await
         };
         let work = async {
