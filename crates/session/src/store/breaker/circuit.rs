@@ -21,7 +21,7 @@ const JITTER: Duration = Duration::from_millis(100);
 
 /// A call waits this long for the answer to a probe that has just begun, so that one lost answer of a healthy server
 /// fails no other call.
-const GRACE: Duration = Duration::from_millis(30);
+const GRACE: Duration = Duration::from_millis(40);
 
 /// Closed, or open during an outage.
 #[derive(Debug, Default)]
@@ -182,7 +182,7 @@ mod tests {
         let mut circuit = open(at(0));
         assert_eq!(circuit.grace(), None);
         circuit.begin_probe(at(100), 0.0);
-        assert_eq!(circuit.grace(), Some(at(130)));
+        assert_eq!(circuit.grace(), Some(at(140)));
         circuit.close(at(110));
         assert_eq!(circuit.grace(), None);
     }

@@ -91,7 +91,10 @@ impl Breaker {
         work: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Error> {
         let mut call = Waiting::enter(server, max_waiting)?;
-        self.admit(server).await?;
+        if self.0.circuit.borrow().is_open() {
+            // Boxed as is all that is seldom: each call would have to carry it.
+            Box::pin(self.admit(server)).await?;
+        }
         call.begun = Some(self.now());
         let done = work.await;
         let begun = call.begun.take().unwrap_or_default();
@@ -137,9 +140,6 @@ impl Breaker {
 
     /// Fails while the circuit is open, unless a probe that has just begun is answered.
     async fn admit<S: Server>(&self, server: &Arc<S>) -> Result<(), Error> {
-        if !self.0.circuit.borrow().is_open() {
-            return Ok(());
-        }
         self.probe_if_due(server);
         let mut circuit = self.0.circuit.subscribe();
         let grace = circuit.borrow().grace().map(|grace| self.0.created + grace);

@@ -64,7 +64,7 @@ impl Pool {
             lease.finish();
             Ok(reply)
         };
-        self.breaker.call(self, options.max_waiting, work).await
+        self.breaker.call(self, options.max_waiting, Box::pin(work)).await
     }
 
     /// Returns a connection for more than one request.

@@ -68,9 +68,9 @@ pub(crate) fn answer_that_never_comes_is_timed_out_and_not_taken_for_another<D: 
 
         // All connections are in use, which is not a fault of the server.
         proxy.stall();
-        let slow = store.clone();
+        let (slow, asked) = (store.clone(), proxy.round_trips());
         let waiting = tokio::spawn(async move { load(&slow, "a", NOW).await });
-        tokio::task::yield_now().await;
+        until(|| async { proxy.round_trips() > asked }).await;
         until(|| async { hurried.load(&id("b"), NOW).await.is_err() }).await;
         shown(hurried.load(&id("b"), NOW).await, ErrorKind::Unavailable);
         proxy.resume();
