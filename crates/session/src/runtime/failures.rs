@@ -65,9 +65,9 @@ mod tests {
     #[test]
     fn audit_m3_thousand_failures_are_one_line_and_a_count() {
         let failures = Failures::default();
-        let at = |millis| Timestamp::from_millis(1_700_000_000_000 + millis);
+        let at = |millis: i64| Timestamp::from_millis(1_700_000_000_000 + millis);
         let lines: Vec<_> =
-            (0..1000).filter_map(|at_| failures.note("a", ErrorKind::Ended, at(at_))).collect();
+            (0..1000).filter_map(|time| failures.note("a", ErrorKind::Ended, at(time))).collect();
         assert_eq!(lines, [0]);
         // Another kind and another message have their own.
         assert_eq!(failures.note("a", ErrorKind::Locked, at(999)), Some(0));

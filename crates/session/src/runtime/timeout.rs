@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn call_that_never_ends_is_left_at_the_limit() {
         on_paused_tokio(async {
-            let start = tokio::time::Instant::now();
+            let start = Instant::now();
             assert_eq!(within(LIMIT, pending::<()>()).await, None);
             assert_eq!(start.elapsed(), LIMIT);
         });
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn call_that_ends_before_the_limit_is_not_held_up() {
         on_paused_tokio(async {
-            let start = tokio::time::Instant::now();
+            let start = Instant::now();
             let call = async {
                 tokio::time::sleep(LIMIT / 2).await;
                 7

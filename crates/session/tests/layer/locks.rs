@@ -238,7 +238,7 @@ async fn error_of_a_lock_is_answered_with_a_time_to_try_again() {
     }));
     let response = service.oneshot(visit_as(BOB)).await.unwrap();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert!(answer.headers.contains_key("retry-after"));
+    assert!(response.headers().contains_key("retry-after"));
     held.unlock().await.unwrap();
     holder.end().await;
 }

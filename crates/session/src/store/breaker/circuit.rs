@@ -154,10 +154,13 @@ mod tests {
         for random in [0.0, 0.3, 1.0] {
             let mut circuit = open(at(0));
             // The call that failed connected too.
-            let mut connections = vec![0];
+            let mut connections: Vec<u64> = vec![0];
             connections.extend((0..10_000).filter(|now| circuit.begin_probe(at(*now), random)));
-            let within = |from| connections.iter().filter(|at| (from..from + 1000).contains(*at));
-            assert!((0..9000).all(|from| (1..=3).contains(&within(from).count())));
+            let within = |from: u64| {
+                let second = from..from + 1000;
+                connections.iter().filter(|at| second.contains(at)).count()
+            };
+            assert!((0..9000).all(|from| (1..=3).contains(&within(from))));
             assert!(connections.windows(2).all(|two| two[1] - two[0] <= 600));
         }
     }

@@ -83,7 +83,7 @@ impl Pool {
                 Some(connection) => connection,
                 None => Connection::open(&self.host, self.port).await?,
             };
-            Ok(Lease { connection, pool: &**self, _permit: permit })
+            Ok(Lease { connection, pool: self, _permit: permit })
         };
         let connected = async { timeout_at(until, connected).await.map_err(late)? };
         timeout_at(until, self.breaker.connect(self, connected)).await.map_err(late)?
