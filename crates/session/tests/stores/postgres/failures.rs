@@ -148,6 +148,7 @@ fn abandoned_call_costs_no_connection_unless_it_is_never_answered() {
         })
         .await;
         proxy.resume();
+        until(|| async { store.load(&id("b"), NOW).await.is_ok() }).await;
         assert_eq!(count_in(&text(&store, "b", NOW).await), 2);
     });
 }

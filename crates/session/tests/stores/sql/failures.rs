@@ -64,6 +64,7 @@ pub(crate) fn answer_that_never_comes_is_timed_out_and_not_taken_for_another<D: 
         shown(hurried.load(&id("a"), NOW).await, ErrorKind::TimedOut);
         assert!(begun.elapsed() < SHORT + GRACE);
         proxy.resume();
+        until(|| async { store.load(&id("b"), NOW).await.is_ok() }).await;
         assert_eq!(count_in(&text(&store, "b", NOW).await), 2);
 
         // All connections are in use, which is not a fault of the server.
