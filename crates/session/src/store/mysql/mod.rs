@@ -767,11 +767,12 @@ mod tests {
             .check_expiration_interval(Duration::from_secs(60))
             .disable_touch(true)
             .timeout(Duration::from_secs(1))
+            .max_waiting(9)
             .connection_limit(50);
         assert_eq!(
             format!("{store:?}"),
             "MySqlStore { table: `web`.`visitors```, create_database_table: false, expiration: 1800s, \
-             clear_expired: false, check_expiration_interval: 60s, disable_touch: true, timeout: 1s, \
+             clear_expired: false, check_expiration_interval: 60s, disable_touch: true, timeout: 1s, max_waiting: 9, \
              connection_limit: Some(50) }",
         );
         assert!(!store.supports_touch());

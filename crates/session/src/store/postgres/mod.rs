@@ -704,12 +704,13 @@ mod tests {
             .disable_touch(true)
             .prune_session_interval(None)
             .timeout(Duration::from_secs(1))
+            .max_waiting(9)
             .max_connections(50);
         assert_eq!(
             format!("{store:?}"),
             r#"PostgresStore { table: "web"."visitor's ""session""", create_table_if_missing: true, "#
                 .to_owned()
-                + "ttl: 1800s, disable_touch: true, prune_session_interval: None, timeout: 1s, "
+                + "ttl: 1800s, disable_touch: true, prune_session_interval: None, timeout: 1s, max_waiting: 9, "
                 + "max_connections: 50 }",
         );
         assert!(!store.supports_touch());
