@@ -40,7 +40,7 @@ struct Outage {
     refused: u64,
 }
 
-/// What ended with an outage.
+/// The figures of an outage that is over.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Ended {
     pub(super) lasted: Duration,
