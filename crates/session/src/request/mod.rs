@@ -178,13 +178,18 @@ impl RequestSession {
         if step.is_asked() {
             return self.call_store(call).await;
         }
-        match self.unasked.within(self.config.touch_timeout, call).await {
+        let unanswered = self.unanswered.load(Ordering::Relaxed);
+        let limit = reduced_timeout(self.config.store_timeout, unanswered);
+        match self.unasked.within(limit.min(self.config.touch_timeout), call).await {
             Some(done) => done.map_err(Into::into),
-            None => Err(store::Error::new(
-                store::ErrorKind::TimedOut,
-                "no answer within the layer's touch_timeout",
-            )
-            .into()),
+            None => {
+                self.unanswered.store(unanswered.saturating_add(1), Ordering::Relaxed);
+                Err(store::Error::new(
+                    store::ErrorKind::TimedOut,
+                    "no answer within the layer's touch_timeout",
+                )
+                .into())
+            }
         }
     }
 

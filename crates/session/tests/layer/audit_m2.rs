@@ -145,3 +145,14 @@ async fn audit_m2_calls_that_the_handler_asked_for_have_store_timeout() {
         assert_eq!((&*answer.body, took), ("ok", STORE.mul_f64(0.9)), "{verb:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn audit_m2_request_whose_load_was_not_answered_hardly_waits_for_what_it_did_not_ask_for() {
+    let world = World::with(r#""n":1"#).await;
+    let network = Unreliable::new(world.store.clone(), 0, tokio::time::sleep);
+    network.decide(|_| Some(Fate::Hang));
+    let departures = Departures::all().touch_on_load(false);
+    let layer = world.layer().store(network).resave(true).departures(departures);
+    let (_, took) = asked(&layer, async |_| Ok(())).await;
+    assert!(took >= STORE && took <= STORE.mul_f64(1.1), "{took:?}");
+}
