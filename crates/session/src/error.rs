@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 use express_session_core::record::LimitExceeded;
 use express_session_core::{Corrupt, decide, session};
@@ -133,6 +134,23 @@ impl Error {
                 | ErrorKind::Locked
                 | ErrorKind::LockLost
         )
+    }
+
+    /// Returns in how long a retry may help: when the store is tried next, or else a second. `None` where the failure is
+    /// not [temporary](Self::is_temporary).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session::{Error, store};
+    ///
+    /// let error = store::Error::new(store::ErrorKind::Unavailable, "the server does not answer");
+    /// let error = Error::from(error.with_retry_after(Duration::from_millis(400)));
+    /// assert_eq!(error.retry_after(), Some(Duration::from_millis(400)));
+    /// ```
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let of_store = || self.source.as_ref()?.downcast_ref::<store::Error>()?.retry_after();
+        self.is_temporary().then(|| of_store().unwrap_or(Duration::from_secs(1)))
     }
 
     /// Returns the kind of fault, for the table that decides what to do about it.

@@ -19,6 +19,18 @@ pub enum Step {
     Destroy,
 }
 
+impl Step {
+    /// Checks whether the handler asked for this step. A request waits only `touch_timeout` for the others, all of them
+    /// together.
+    #[must_use]
+    pub fn is_asked(self) -> bool {
+        match self {
+            Self::Load | Self::Write | Self::Destroy => true,
+            Self::LoadUnasked | Self::Touch | Self::WriteUnasked => false,
+        }
+    }
+}
+
 /// The cause of a failed step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {

@@ -641,6 +641,7 @@ pub struct Error {
     kind: ErrorKind,
     message: Arc<str>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
+    retry_after: Option<Duration>,
 }
 
 /// The kind of a store's [`Error`].
@@ -671,7 +672,7 @@ impl Error {
     /// Makes an error of a kind, with a message that holds no secret.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<Arc<str>>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), source: None, retry_after: None }
     }
 
     /// Keeps the driver's own error as the source.
@@ -679,6 +680,29 @@ impl Error {
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(Arc::from(source.into()));
         self
+    }
+
+    /// Sets when the store is going to be tried again.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session_core::store::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Unavailable, "the server does not answer");
+    /// assert_eq!(error.retry_after(), None);
+    /// let error = error.with_retry_after(Duration::from_millis(400));
+    /// assert_eq!(error.retry_after(), Some(Duration::from_millis(400)));
+    /// ```
+    #[must_use]
+    pub fn with_retry_after(mut self, left: Duration) -> Self {
+        self.retry_after = Some(left);
+        self
+    }
+
+    /// Returns in how long the store is going to be tried again, where it knows: a call before then fails likewise.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// Returns the kind of the failure.

@@ -6,10 +6,14 @@ use std::sync::Arc;
 use axum_core::body::Body;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
+use express_session_core::Clock as _;
 use http::request::Parts;
+use tracing::Level;
 
 use crate::error::{Error, ErrorKind};
 use crate::middleware::error_response;
+use crate::runtime::failures::OF_HANDLERS;
+use crate::runtime::system::System;
 use crate::{LazySession, Session};
 
 impl<S: Sync> FromRequestParts<S> for Session {
@@ -60,11 +64,9 @@ impl<S: Sync> OptionalFromRequestParts<S> for LazySession {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         if !matches!(self.kind(), ErrorKind::Ended) {
-            tracing::error!(
-                target: "express_session",
-                error = &self as &dyn std::error::Error,
-                "a handler failed for its session",
-            );
+            let what = "a handler failed for its session";
+            let now = System.now().into();
+            OF_HANDLERS.with(|failures| failures.log(Level::ERROR, what, &self, now));
         }
         error_response(Arc::new(self), None).map(Body::from)
     }

@@ -14,6 +14,8 @@ use crate::layer::warnings::Warnings;
 use crate::middleware::ErrorResponse;
 use crate::middleware::https::Connection;
 use crate::runtime::batcher::WriteBatcher;
+use crate::runtime::completion::Tasks;
+use crate::runtime::failures::Failures;
 use crate::runtime::keyed::KeyedMutex;
 use crate::runtime::system::Sources;
 use crate::store::AnyStore;
@@ -64,6 +66,8 @@ pub(crate) struct Config {
     pub(crate) policy: Policy,
     /// How long a step waits for the store.
     pub(crate) store_timeout: Duration,
+    /// How long a request waits for the steps that its handler did not ask for.
+    pub(crate) touch_timeout: Duration,
     /// How long a lock is waited for, and how long it lasts.
     pub(crate) lock_wait: Duration,
     pub(crate) lock_lease: Duration,
@@ -72,6 +76,9 @@ pub(crate) struct Config {
     /// Those who save the same session, and those who want its lock.
     pub(crate) writers: Arc<KeyedMutex<WriteBatcher>>,
     pub(crate) lockers: Arc<KeyedMutex<()>>,
+    /// The operations under way.
+    pub(crate) tasks: Arc<Tasks>,
+    pub(crate) failures: Failures,
     pub(crate) sources: Sources,
     pub(crate) warnings: Warnings,
 }

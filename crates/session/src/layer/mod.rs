@@ -26,6 +26,7 @@ use crate::error::{ConfigError, Error};
 use crate::layer::config::{Config, Cookies, Genid, Secret};
 use crate::middleware::https::Connection;
 use crate::middleware::{ErrorResponse, SessionService};
+use crate::runtime::failures::Failures;
 use crate::runtime::system::Sources;
 use crate::store::{AnyStore, BoundStore, Store};
 
@@ -48,6 +49,7 @@ use crate::store::{AnyStore, BoundStore, Store};
 /// | [`unset`](Self::unset) | [`Unset::Keep`] | `unset` |
 /// | [`secure_when`](Self::secure_when) | – | `req.connection.encrypted` |
 /// | [`store_timeout`](Self::store_timeout) | 5 s | – |
+/// | [`touch_timeout`](Self::touch_timeout) | 250 ms | – |
 /// | [`outage`](Self::outage) | [`Outage::Fail`] | – |
 /// | [`late_write`](Self::late_write) | [`LateWrite::Drop`] | – |
 /// | [`ambiguous_cookie`](Self::ambiguous_cookie) | [`AmbiguousCookie::First`] | – |
@@ -103,6 +105,7 @@ struct Options {
     error_response: Option<ErrorResponse>,
     policy: Policy,
     store_timeout: Duration,
+    touch_timeout: Duration,
     lock_wait: Duration,
     lock_lease: Duration,
     refuse_weak_secrets: bool,
@@ -142,6 +145,7 @@ impl SessionLayer {
                 error_response: None,
                 policy: Policy::default(),
                 store_timeout: Duration::from_secs(5),
+                touch_timeout: Duration::from_millis(250),
                 lock_wait: Duration::from_secs(10),
                 lock_lease: Duration::from_secs(30),
                 refuse_weak_secrets: false,
@@ -448,6 +452,30 @@ impl SessionLayer {
     /// ```
     pub fn store_timeout(self, limit: Duration) -> Self {
         self.with(|options| options.store_timeout = limit)
+    }
+
+    /// Sets how long a request waits for the store calls that its handler did not ask for, all of them together. Default
+    /// 250 ms, and never longer than [`store_timeout`](Self::store_timeout).
+    ///
+    /// These are the load and the touch that keep an unused session alive, a save by
+    /// [`resave`](Self::resave) or [`save_uninitialized`](Self::save_uninitialized), and the release of a lock at the
+    /// end. A failed or late one is logged and no error for the page: the session keeps its earlier expiry. A new
+    /// session that could not be stored in time has no cookie.
+    ///
+    /// It does not bound a layer without lazy loading (departure 2), which loads before every handler, as
+    /// express-session does, and waits `store_timeout` for it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session::SessionLayer;
+    ///
+    /// let layer = SessionLayer::new("keyboard cat").touch_timeout(Duration::from_millis(100));
+    /// assert!(layer.build().is_ok());
+    /// let never = SessionLayer::new("keyboard cat").touch_timeout(Duration::ZERO);
+    /// assert_eq!(never.build().unwrap_err().option(), "touch_timeout");
+    /// ```
+    pub fn touch_timeout(self, limit: Duration) -> Self {
+        self.with(|options| options.touch_timeout = limit)
     }
 
     /// Sets what a request does when its store is unavailable: it cannot be reached, does not answer within
@@ -779,6 +807,34 @@ impl SessionLayer {
         Ok(self)
     }
 
+    /// Waits until every save, logout and release of a lock of this layer's requests has ended, but no longer than
+    /// `limit`, and returns how many have not.
+    ///
+    /// For a graceful shutdown, after the server has stopped. An operation continues in a task of its own when its
+    /// request is dropped, as by a client that disconnects, and would end with the runtime. Operations that
+    /// wait in tasks of the application count too. A limit longer than
+    /// [`store_timeout`](Self::store_timeout) is enough for all of them. It covers the services of this layer and
+    /// of its clones, from the time they were made.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session::SessionLayer;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let sessions = SessionLayer::new("keyboard cat").build().expect("the options are valid");
+    /// // axum::serve(listener, app.layer(sessions.clone())).with_graceful_shutdown(…).await
+    /// assert_eq!(sessions.drain(Duration::from_secs(6)).await, 0);
+    /// # }
+    /// ```
+    #[must_use = "the number of operations that are lost when the runtime ends now"]
+    pub async fn drain(&self, limit: Duration) -> usize {
+        match self.config.get() {
+            Some(config) => config.tasks.drain(limit).await,
+            None => 0,
+        }
+    }
+
     fn with(mut self, set: impl FnOnce(&mut Options)) -> Self {
         set(&mut self.options);
         Self { options: self.options, config: Arc::default() }
@@ -818,9 +874,11 @@ impl Options {
         if let Some(dropped) = dropped.as_ref().filter(|_| self.policy.follows_browser_rules()) {
             return Err(refused(dropped));
         }
-        for (option, value) in
-            [("store_timeout", self.store_timeout), ("lock_lease", self.lock_lease)]
-        {
+        for (option, value) in [
+            ("store_timeout", self.store_timeout),
+            ("touch_timeout", self.touch_timeout),
+            ("lock_lease", self.lock_lease),
+        ] {
             if value.is_zero() {
                 return Err(ConfigError::new(option, format!("{value:?}")));
             }
@@ -849,11 +907,14 @@ impl Options {
             error_response: self.error_response.clone(),
             policy: self.policy,
             store_timeout: self.store_timeout,
+            touch_timeout: self.touch_timeout.min(self.store_timeout),
             lock_wait: self.lock_wait,
             lock_lease: self.lock_lease,
             harden_stored_cookies: self.harden_stored_cookies,
             writers: Arc::default(),
             lockers: Arc::default(),
+            tasks: Arc::default(),
+            failures: Failures::default(),
             sources: self.sources.clone(),
             warnings,
         })

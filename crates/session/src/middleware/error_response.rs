@@ -4,13 +4,17 @@
 //! |---|---|---|
 //! | the session has ended | 409 | |
 //! | the cookies name two sessions | 400 | |
-//! | temporary: the store is unavailable, others hold the session | 503 | `Retry-After: 1` |
+//! | temporary: the store is unavailable, others hold the session | 503 | `Retry-After`, in seconds (RFC 9110 §10.2.3) |
 //! | any other | 500 | |
+//!
+//! `Retry-After` is when the store is tried next, or a second, and up to two more at random: the visitors of an outage do
+//! not all come back at the same time.
 //!
 //! The body is one sentence that tells the visitor no detail. The response's extensions have the error, as
 //! `Arc<`[`Error`](crate::Error)`>`, for layers outside of the session layer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -39,9 +43,20 @@ pub(crate) fn default_response(error: &Error) -> Response<Bytes> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        let random = getrandom::u32().unwrap_or_default();
+        let seconds = retry_seconds(error.retry_after().unwrap_or_default(), random);
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+/// The most seconds of `Retry-After`, and how many of them are random at most.
+const LONGEST: u64 = 30;
+const JITTER: u32 = 2;
+
+fn retry_seconds(left: Duration, random: u32) -> u64 {
+    let whole = left.as_secs().saturating_add(u64::from(left.subsec_nanos() > 0));
+    whole.clamp(1, LONGEST - u64::from(JITTER)) + u64::from(random % (JITTER + 1))
 }
 
 /// Returns the response for an error: the application's own, or the default one. The error is in its extensions.
@@ -55,4 +70,25 @@ pub(crate) fn error_response(
     };
     response.extensions_mut().insert(error);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audit_m3_retry_after_is_the_next_probe_in_whole_seconds_and_jitter_and_bounded() {
+        for (millis, random, seconds) in [
+            (0, 0, 1),
+            (400, 0, 1),
+            (1000, 0, 1),
+            (1001, 0, 2),
+            (400, 1, 2),
+            (400, 2, 3),
+            (400, 3, 1),
+            (u64::MAX, 2, 30),
+        ] {
+            assert_eq!(retry_seconds(Duration::from_millis(millis), random), seconds, "{millis}");
+        }
+    }
 }

@@ -8,12 +8,15 @@ use express_session_core::session::BodyKind;
 use http::header::{CONTENT_LENGTH, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
+use tracing::Level;
 
 use super::body::SessionBody;
 use super::cache::keep_out_of_shared_caches;
 use super::error_response::error_response;
 use crate::error::Error;
 use crate::request::{Commit, Committed, RequestSession};
+
+const UNSAVED: &str = "a session could not be saved, and the response says so";
 
 /// The context of a response.
 pub(super) struct ResponseContext {
@@ -111,11 +114,7 @@ impl CommitMode {
         let set_cookie = match committed {
             Ok(set_cookie) => set_cookie,
             Err(error) => {
-                tracing::error!(
-                    target: "express_session",
-                    error = &error as &dyn std::error::Error,
-                    "a session could not be saved, and the response says so",
-                );
+                session.log(Level::ERROR, UNSAVED, &error);
                 return Outcome::Failed(error);
             }
         };

@@ -8,6 +8,7 @@ use express_session_core::session::{BodyKind, End, SaveMachine, SessionState, Wi
 use express_session_core::{Timestamp, cookie, signing};
 use futures_util::FutureExt as _;
 use http::HeaderValue;
+use tracing::Level;
 
 use super::{Error, OperationGuard, RequestSession};
 use crate::layer::warnings::Warning;
@@ -106,8 +107,10 @@ impl RequestSession {
                 operation.carry_out(&planned, false, true).await
             }
             StoreAction::Write | StoreAction::Destroy => {
-                run_to_completion(async move { operation.carry_out(&planned, false, true).await })
-                    .await
+                run_to_completion(&self.config.tasks, async move {
+                    operation.carry_out(&planned, false, true).await
+                })
+                .await
             }
         }
     }
@@ -142,7 +145,7 @@ impl RequestSession {
         if loads {
             let load = Box::pin(self.load_in_operation(decide::Step::LoadUnasked, now));
             if let Err(error) = load.await {
-                log_failure(&error);
+                self.log_failure(&error);
             }
         }
     }
@@ -193,9 +196,10 @@ impl RequestSession {
             StoreAction::Keep => Ok(()),
             StoreAction::Write => {
                 let save = if is_last { SaveMachine::last(now) } else { SaveMachine::new(now) };
-                self.call_store(self.drive(save, now, may_wait)).await
+                let step = self.state().session.failed_step(plan);
+                self.call_store_for(step, self.drive(save, now, may_wait)).await
             }
-            StoreAction::Touch => self.touch_record(now).await,
+            StoreAction::Touch => self.touch_record(decide::Step::Touch, now).await,
             StoreAction::Destroy => self.destroy_record().await,
         };
         if let Err(error) = done {
@@ -213,10 +217,12 @@ impl RequestSession {
         let fault = error.fault();
         match (self.config.policy.on_failure(step, fault), fault) {
             (decide::OnFailure::Report, _) => return Err(error),
-            (decide::OnFailure::Ignore, _) => log_failure(&error),
-            (decide::OnFailure::ContinueWithoutSession, decide::Fault::Ended) => log_ended(),
+            (decide::OnFailure::Ignore, _) => self.log_failure(&error),
+            (decide::OnFailure::ContinueWithoutSession, decide::Fault::Ended) => {
+                self.log(Level::INFO, ENDED, &error);
+            }
             (decide::OnFailure::ContinueWithoutSession, _) => {
-                log_unavailable(&error);
+                self.log(Level::ERROR, UNAVAILABLE, &error);
                 self.state().session.degrade();
             }
         }
@@ -249,6 +255,16 @@ impl RequestSession {
         cookie::print(name, &value, &session.cookie).ok()
     }
 
+    /// Logs a failure that the response does not show.
+    pub(super) fn log_failure(&self, error: &Error) {
+        self.log(Level::ERROR, FAILED, error);
+    }
+
+    /// Logs a failure, unless it has just been logged.
+    pub(crate) fn log(&self, level: Level, what: &'static str, error: &Error) {
+        self.config.failures.log(level, what, error, self.now());
+    }
+
     /// Notes that the headers leave now, with the session's cookie or without.
     pub(crate) fn headers_left(&self, with_cookie: bool) {
         self.state().session.headers_left(with_cookie);
@@ -268,25 +284,8 @@ impl RequestSession {
 /// Browsers drop a longer cookie (RFC 6265bis §5.6).
 const MAX_COOKIE: usize = 4096;
 
-pub(super) fn log_failure(error: &Error) {
-    tracing::error!(
-        target: "express_session",
-        error = error as &dyn std::error::Error,
-        "the session store failed at the end of a request",
-    );
-}
-
-pub(super) fn log_unavailable(error: &Error) {
-    tracing::error!(
-        target: "express_session",
-        error = error as &dyn std::error::Error,
-        "the session store is unavailable: a request goes on without a session",
-    );
-}
-
-fn log_ended() {
-    tracing::info!(
-        target: "express_session",
-        "the session ended while this request was being handled: its changes are dropped",
-    );
-}
+const FAILED: &str = "the session store failed at the end of a request";
+const ENDED: &str =
+    "the session ended while this request was being handled: its changes are dropped";
+pub(super) const UNAVAILABLE: &str =
+    "the session store is unavailable: a request goes on without a session";

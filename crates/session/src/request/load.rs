@@ -7,8 +7,9 @@ use express_session_core::session::Load;
 use express_session_core::store::{self, LoadedAndTouched, Store as _};
 use express_session_core::{Timestamp, decide};
 use futures_util::FutureExt as _;
+use tracing::Level;
 
-use super::commit::log_unavailable;
+use super::commit::UNAVAILABLE;
 use super::{Error, ErrorKind, RequestSession};
 
 impl RequestSession {
@@ -50,7 +51,7 @@ impl RequestSession {
             Load::Done => return Ok(()),
             Load::Open(found) => Ok(Some(found)),
             Load::Fetch if self.is_refused => Err(Error::new(ErrorKind::AmbiguousCookie)),
-            Load::Fetch => self.call_store(self.fetch(now)).await,
+            Load::Fetch => self.call_store_for(step, self.fetch(now)).await,
         };
         let policy = &self.config.policy;
         let opened = match found {
@@ -79,7 +80,7 @@ impl RequestSession {
             self.state().session.load_failed();
             return Err(error);
         }
-        log_unavailable(&error);
+        self.log(Level::ERROR, UNAVAILABLE, &error);
         let (id, cookie) = self.generate(now)?;
         self.state().session.begin_degraded(&self.context(), id, cookie);
         Ok(())

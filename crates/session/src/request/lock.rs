@@ -7,12 +7,13 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use express_session_core::SessionId;
 use express_session_core::session::{
     LockStage, Resolution, SaveMachine, SessionLockState, StoreView,
 };
 use express_session_core::store::{LockOutcome, LockToken, Store as _};
+use express_session_core::{SessionId, decide};
 use tokio::runtime::Handle;
+use tracing::Level;
 
 use super::{Error, ErrorKind, RequestSession};
 use crate::runtime::completion::run_to_completion;
@@ -23,6 +24,8 @@ use crate::runtime::timeout::{pause, within};
 /// further time.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(160);
+
+const KEPT: &str = "a session's lock could not be given back: it ends with its lease";
 
 impl RequestSession {
     /// Waits for the session's lock, and then has the session as it is now, with what this request has changed on top.
@@ -124,7 +127,7 @@ impl RequestSession {
     /// Saves what was changed, and gives the lock back.
     pub(crate) async fn unlock(self: &Arc<Self>) -> Result<(), Error> {
         let operation = self.lock_operation().await;
-        run_to_completion(async move {
+        run_to_completion(&self.config.tasks, async move {
             let is_unsaved = operation.state().session.is_unsaved();
             if is_unsaved {
                 let now = operation.now();
@@ -149,14 +152,11 @@ impl RequestSession {
     /// lease.
     pub(crate) async fn release_lock(&self) {
         if let Some((lock, _turn)) = self.take_lock()
-            && let Err(error) =
-                self.call_store(self.config.store.unlock(&lock.id, lock.token)).await
+            && let Err(error) = self
+                .call_store_for(decide::Step::Touch, self.config.store.unlock(&lock.id, lock.token))
+                .await
         {
-            tracing::warn!(
-                target: "express_session",
-                error = &error as &dyn std::error::Error,
-                "a session's lock could not be given back: it ends with its lease",
-            );
+            self.log(Level::WARN, KEPT, &error);
         }
     }
 
@@ -164,10 +164,11 @@ impl RequestSession {
     fn abandon(&self, lock: Box<SessionLockState>, turn: Option<KeyedGuard<()>>) {
         let Ok(runtime) = Handle::try_current() else { return };
         let (store, limit) = (self.config.store.clone(), self.config.store_timeout);
+        let running = self.config.tasks.begin();
         runtime.spawn(async move {
             // The next request that asks finds out about a failure.
             let _ = within(limit, store.unlock(&lock.id, lock.token)).await;
-            drop(turn);
+            drop((turn, running));
         });
     }
 }

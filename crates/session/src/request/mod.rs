@@ -10,7 +10,8 @@
 //! 3. An operation that writes or ends the session runs to completion when its future is dropped, and the next one
 //!    waits for it. Outside of a runtime, or after a timeout, the store may or may not have applied the call; the
 //!    state machine keeps it as a write in doubt.
-//! 4. An operation waits for the store as long as `store_timeout` says, all its attempts together.
+//! 4. An operation waits for the store as long as `store_timeout` says, all its attempts together. Calls that the handler
+//!    did not ask for wait `touch_timeout` in all.
 
 mod batch;
 mod commit;
@@ -29,14 +30,14 @@ use express_session_core::cookie::{CookieTemplate, StoredCookie};
 use express_session_core::record::Json;
 use express_session_core::session::{Context, LoadedSession, Reapply, SessionState};
 use express_session_core::signing::Presented;
-use express_session_core::{Document, InsertError, SessionId, Timestamp, Verified, store};
+use express_session_core::{Document, InsertError, SessionId, Timestamp, Verified, decide, store};
 use http::request::Parts;
 use tokio::sync::Semaphore;
 
 use crate::error::{Error, ErrorKind};
 use crate::layer::config::Config;
 use crate::runtime::keyed::KeyedGuard;
-use crate::runtime::timeout::within;
+use crate::runtime::timeout::{Budget, within};
 pub(crate) use commit::{Commit, Committed};
 
 /// The session of one request.
@@ -56,6 +57,8 @@ pub(crate) struct RequestSession {
     /// How many calls in a row the store has not answered in time: a request waits `store_timeout` once for a store that
     /// hangs, and a tenth longer.
     unanswered: AtomicU32,
+    /// The waiting for calls that the handler did not ask for.
+    unasked: Budget,
     /// One permit, which the operation under way has.
     operation: Semaphore,
 }
@@ -103,6 +106,7 @@ impl RequestSession {
             template,
             state: Mutex::default(),
             unanswered: AtomicU32::new(0),
+            unasked: Budget::default(),
             operation: Semaphore::new(1),
         }
     }
@@ -169,6 +173,30 @@ impl RequestSession {
                 Err(store::Error::new(
                     store::ErrorKind::TimedOut,
                     "no answer within the layer's store_timeout",
+                )
+                .into())
+            }
+        }
+    }
+
+    /// Waits for the store no longer than the step may take.
+    async fn call_store_for<T, E: Into<Error>>(
+        &self,
+        step: decide::Step,
+        call: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Error> {
+        if step.is_asked() {
+            return self.call_store(call).await;
+        }
+        let unanswered = self.unanswered.load(Ordering::Relaxed);
+        let limit = reduced_timeout(self.config.store_timeout, unanswered);
+        match self.unasked.within(limit.min(self.config.touch_timeout), call).await {
+            Some(done) => done.map_err(Into::into),
+            None => {
+                self.unanswered.store(unanswered.saturating_add(1), Ordering::Relaxed);
+                Err(store::Error::new(
+                    store::ErrorKind::TimedOut,
+                    "no answer within the layer's touch_timeout",
                 )
                 .into())
             }

@@ -6,7 +6,6 @@ use express_session_core::session::{Answer, Ending, Next, SaveMachine, StoreCall
 use express_session_core::store::Store as _;
 use express_session_core::{SessionId, Timestamp, decide};
 
-use super::commit::log_failure;
 use super::{Error, ErrorKind, RequestSession};
 use crate::runtime::completion::run_to_completion;
 
@@ -22,7 +21,7 @@ impl RequestSession {
                 session.reset_expiry(now);
             }
         }
-        run_to_completion(async move {
+        run_to_completion(&self.config.tasks, async move {
             operation.call_store(operation.drive(SaveMachine::new(now), now, true)).await
         })
         .await
@@ -50,7 +49,7 @@ impl RequestSession {
         if let Ending::Destroy(id) = ending {
             // Where this future is dropped, the handle keeps its session: the handler does not expect another one.
             let destroyed;
-            (operation, destroyed) = run_to_completion(async move {
+            (operation, destroyed) = run_to_completion(&self.config.tasks, async move {
                 let destroyed = operation.call_store(operation.config.store.destroy(&id)).await;
                 (operation, destroyed)
             })
@@ -71,7 +70,7 @@ impl RequestSession {
     /// Destroys the record; the session is over.
     pub(crate) async fn destroy(self: &Arc<Self>) -> Result<(), Error> {
         let operation = self.lock_operation().await;
-        run_to_completion(async move {
+        run_to_completion(&self.config.tasks, async move {
             let ending = operation.state().session.begin_destroy(&operation.config.policy)?;
             if let Ending::Destroy(id) = ending {
                 operation.call_store(operation.config.store.destroy(&id)).await?;
@@ -88,7 +87,7 @@ impl RequestSession {
         let now = self.now();
         let calls_store = self.state().session.touch(&self.context(), now)?;
         if calls_store {
-            self.touch_record(now).await?;
+            self.touch_record(decide::Step::Write, now).await?;
         }
         if self.state().session.is_ended_elsewhere() {
             return Err(Error::new(ErrorKind::Ended));
@@ -96,11 +95,16 @@ impl RequestSession {
         Ok(())
     }
 
-    /// Moves the record's deadline.
-    pub(super) async fn touch_record(&self, now: Timestamp) -> Result<(), Error> {
+    /// Moves the record's deadline, at the end of a response or because the handler wants it written.
+    pub(super) async fn touch_record(
+        &self,
+        step: decide::Step,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         let call = self.state().session.touch_call();
         let Some((id, touch)) = call else { return Ok(()) };
-        let touched = self.call_store(self.config.store.touch(&id, &touch, now)).await?;
+        let call = self.config.store.touch(&id, &touch, now);
+        let touched = self.call_store_for(step, call).await?;
         self.state().session.touched(touched, &self.config.policy);
         Ok(())
     }
@@ -175,13 +179,13 @@ impl RequestSession {
     /// logged.
     pub(crate) async fn commit_late(self: &Arc<Self>) {
         let operation = self.lock_operation().await;
-        run_to_completion(async move {
+        run_to_completion(&self.config.tasks, async move {
             let now = operation.now();
             let planned = operation.plan(&mut operation.state().session, now, false);
             if let Some(planned) = planned
                 && let Err(error) = operation.carry_out(&planned, false, true).await
             {
-                log_failure(&error);
+                operation.log_failure(&error);
             }
             operation.release_lock().await;
         })

@@ -8,54 +8,94 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
-/// Returns a future that runs to its end once it was polled, even where it is dropped before.
-pub(crate) fn run_to_completion<F>(operation: F) -> Completion<F::Output>
+use super::timeout::within;
+
+/// Returns a future that runs to its end once it was polled, even where it is dropped before. It is one of `tasks` while
+/// it waits.
+pub(crate) fn run_to_completion<F>(tasks: &Arc<Tasks>, operation: F) -> Completion<'_, F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
-    Completion { operation: Some(Box::pin(operation)), has_begun: false }
+    Completion { operation: Some(Box::pin(operation)), tasks, running: None }
 }
 
-pub(crate) struct Completion<T: Send + 'static> {
+pub(crate) struct Completion<'t, T: Send + 'static> {
     /// `None` where it is done or has panicked.
     operation: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
-    has_begun: bool,
+    tasks: &'t Arc<Tasks>,
+    /// Once it has begun and waits.
+    running: Option<Running>,
 }
 
-impl<T: Send + 'static> Future for Completion<T> {
+impl<T: Send + 'static> Future for Completion<'_, T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        self.has_begun = true;
         // Taken out while it is polled, so that an operation that panics is not polled again.
         let Some(mut operation) = self.operation.take() else { return Poll::Pending };
         let polled = operation.as_mut().poll(context);
         if polled.is_pending() {
             self.operation = Some(operation);
+            if self.running.is_none() {
+                self.running = Some(self.tasks.begin());
+            }
         }
         polled
     }
 }
 
-impl<T: Send + 'static> Drop for Completion<T> {
+impl<T: Send + 'static> Drop for Completion<'_, T> {
     fn drop(&mut self) {
-        if self.has_begun
+        if let Some(running) = self.running.take()
             && let Some(operation) = self.operation.take()
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(operation);
+            runtime.spawn(async move {
+                drop(operation.await);
+                drop(running);
+            });
         }
+    }
+}
+
+/// Counts the operations that have begun and wait for the store, in a request or in a task of their own.
+#[derive(Debug, Default)]
+pub(crate) struct Tasks(watch::Sender<usize>);
+
+impl Tasks {
+    pub(crate) fn begin(self: &Arc<Self>) -> Running {
+        self.0.send_modify(|running| *running += 1);
+        Running(Arc::clone(self))
+    }
+
+    /// Waits until none is left, but no longer than the limit, and returns how many are.
+    pub(crate) async fn drain(&self, limit: Duration) -> usize {
+        let mut running = self.0.subscribe();
+        // The sender is this value.
+        let _ = within(limit, running.wait_for(|running| *running == 0)).await;
+        *self.0.borrow()
+    }
+}
+
+/// An operation under way.
+pub(crate) struct Running(Arc<Tasks>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|running| *running -= 1);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::task::Waker;
 
@@ -73,41 +113,49 @@ mod tests {
 
     #[test]
     fn operation_that_has_begun_goes_on_when_it_is_dropped() {
+        let tasks = Arc::default();
         on_tokio(async {
             let (go, may_go) = oneshot::channel::<()>();
             let (tell, told) = oneshot::channel();
-            let mut operation = Box::pin(run_to_completion(async move {
+            let mut operation = Box::pin(run_to_completion(&tasks, async move {
                 may_go.await.unwrap();
                 tell.send(7).unwrap();
             }));
             assert!(poll_once(operation.as_mut()).is_pending());
             drop(operation);
+            assert_eq!(poll_once(std::pin::pin!(tasks.drain(Duration::MAX))), Poll::Pending);
             go.send(()).unwrap();
             assert_eq!(told.await, Ok(7));
+            assert_eq!(tasks.drain(Duration::MAX).await, 0);
         });
     }
 
     #[test]
     fn operation_that_has_not_begun_never_does() {
+        let tasks = Arc::default();
         on_tokio(async {
             let (tell, told) = oneshot::channel::<()>();
-            drop(run_to_completion(async move { tell.send(()).unwrap() }));
+            drop(run_to_completion(&tasks, async move { tell.send(()).unwrap() }));
             assert!(told.await.is_err());
         });
     }
 
     #[test]
     fn operation_is_run_once_whether_it_ends_or_panics() {
+        let tasks = Arc::default();
         on_tokio(async {
             let runs = Arc::new(AtomicU32::new(0));
             let counted = Arc::clone(&runs);
             let mut operation =
-                pin!(run_to_completion(async move { counted.fetch_add(1, Ordering::Relaxed) }));
+                pin!(run_to_completion(
+                    &tasks,
+                    async move { counted.fetch_add(1, Ordering::Relaxed) }
+                ));
             assert_eq!(poll_once(operation.as_mut()), Poll::Ready(0));
             assert!(poll_once(operation.as_mut()).is_pending());
 
             let mut panics =
-                Box::pin(run_to_completion(async { panic!("the user's own function") }));
+                Box::pin(run_to_completion(&tasks, async { panic!("the user's own function") }));
             let poll = std::panic::AssertUnwindSafe(|| poll_once(panics.as_mut()));
             assert!(std::panic::catch_unwind(poll).is_err());
             drop(panics);
@@ -118,9 +166,10 @@ mod tests {
 
     #[test]
     fn without_a_runtime_a_operation_ends_where_it_is_dropped() {
+        let tasks = Arc::default();
         let (_go, may_go) = oneshot::channel::<()>();
         let (tell, mut told) = oneshot::channel::<()>();
-        let mut operation = Box::pin(run_to_completion(async move {
+        let mut operation = Box::pin(run_to_completion(&tasks, async move {
             may_go.await.unwrap();
             drop(tell);
         }));

@@ -5,10 +5,12 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 /// Waits for a call, but no longer than the limit: `None` after it.
 ///
@@ -20,6 +22,38 @@ pub(crate) async fn within<T>(limit: Duration, call: impl Future<Output = T>) ->
         Poll::Ready(done) => Some(done),
         Poll::Pending if has_timer() => tokio::time::timeout(limit, call).await.ok(),
         Poll::Pending => Some(call.await),
+    }
+}
+
+/// A limit of several calls together.
+#[derive(Default)]
+pub(crate) struct Budget {
+    spent_millis: AtomicU32,
+}
+
+impl Budget {
+    /// Waits for a call as [`within`] does, as long as is left of the limit.
+    pub(crate) async fn within<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = T>,
+    ) -> Option<T> {
+        let spent = Duration::from_millis(self.spent_millis.load(Ordering::Relaxed).into());
+        let mut begun = None;
+        let mut call = pin!(call);
+        let timed = poll_fn(|context| {
+            let polled = call.as_mut().poll(context);
+            if polled.is_pending() {
+                begun.get_or_insert_with(Instant::now);
+            }
+            polled
+        });
+        let done = within(limit.saturating_sub(spent), timed).await;
+        if let Some(begun) = begun {
+            let millis = u32::try_from(begun.elapsed().as_millis()).unwrap_or(u32::MAX);
+            self.spent_millis.fetch_add(millis, Ordering::Relaxed);
+        }
+        done
     }
 }
 
@@ -58,7 +92,7 @@ mod tests {
     #[test]
     fn call_that_never_ends_is_left_at_the_limit() {
         on_paused_tokio(async {
-            let start = tokio::time::Instant::now();
+            let start = Instant::now();
             assert_eq!(within(LIMIT, pending::<()>()).await, None);
             assert_eq!(start.elapsed(), LIMIT);
         });
@@ -67,13 +101,26 @@ mod tests {
     #[test]
     fn call_that_ends_before_the_limit_is_not_held_up() {
         on_paused_tokio(async {
-            let start = tokio::time::Instant::now();
+            let start = Instant::now();
             let call = async {
                 tokio::time::sleep(LIMIT / 2).await;
                 7
             };
             assert_eq!(within(LIMIT, call).await, Some(7));
             assert_eq!(start.elapsed(), LIMIT / 2);
+        });
+    }
+
+    #[test]
+    fn calls_of_one_budget_wait_for_the_limit_together() {
+        on_paused_tokio(async {
+            let start = Instant::now();
+            let budget = Budget::default();
+            let call = tokio::time::sleep(LIMIT.mul_f64(0.8));
+            assert_eq!(budget.within(LIMIT, call).await, Some(()));
+            assert_eq!(budget.within(LIMIT, pending::<()>()).await, None);
+            assert_eq!(start.elapsed(), LIMIT);
+            assert_eq!(budget.within(LIMIT, ready(7)).await, Some(7));
         });
     }
 

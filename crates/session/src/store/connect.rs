@@ -151,6 +151,7 @@ fn redis_at(address: Address<'_>) -> Result<super::redis::RedisStore, ConnectErr
             "disable_touch" => store.disable_touch(option.flag()?),
             "scan_count" => store.scan_count(option.number()?),
             "timeout" => store.timeout(option.duration()?),
+            "max_waiting" => store.max_waiting(option.number()?),
             "replicas" => {
                 replicas = Some(option.number()?);
                 store
@@ -213,6 +214,7 @@ fn postgres_at(address: Address<'_>) -> Result<super::postgres::PostgresStore, C
                 store.prune_session_randomized_interval(option.flag()?)
             }
             "timeout" => store.timeout(option.duration()?),
+            "max_waiting" => store.max_waiting(option.number()?),
             "max_connections" => store.max_connections(option.number()?),
             _ => return Err(option.unknown()),
         };
@@ -255,6 +257,7 @@ fn mysql_at(address: Address<'_>) -> Result<super::mysql::MySqlStore, ConnectErr
             "disable_touch" => store.disable_touch(option.flag()?),
             "connection_limit" => store.connection_limit(option.number()?),
             "timeout" => store.timeout(option.duration()?),
+            "max_waiting" => store.max_waiting(option.number()?),
             _ => return Err(option.unknown()),
         };
     }
@@ -275,6 +278,7 @@ fn memcached_at(address: Address<'_>) -> Result<super::memcached::MemcachedStore
             "prefix" => store.prefix(option.text),
             "ttl" => store.ttl(option.duration()?),
             "timeout" => store.timeout(option.duration()?),
+            "max_waiting" => store.max_waiting(option.number()?),
             "max_connections" => store.max_connections(option.number()?),
             _ => return Err(option.unknown()),
         };

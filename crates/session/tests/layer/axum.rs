@@ -266,18 +266,17 @@ async fn errors_are_responses_that_say_whether_trying_again_may_help() {
     let world = World::with(r#""n":1"#).await;
     let app = Router::new().route("/", get(count)).layer(world.layer());
     for (failure, status, retry) in [
-        (Failure::Unavailable, 503, Some("1")),
-        (Failure::TimedOut, 503, Some("1")),
-        (Failure::Corrupt, 500, None),
-        (Failure::Refused, 500, None),
-        (Failure::Unsuitable, 500, None),
-        (Failure::Other, 500, None),
+        (Failure::Unavailable, 503, true),
+        (Failure::TimedOut, 503, true),
+        (Failure::Corrupt, 500, false),
+        (Failure::Refused, 500, false),
+        (Failure::Unsuitable, 500, false),
+        (Failure::Other, 500, false),
     ] {
         world.store.fail_next(Verb::LoadAndTouch, failure);
         let answer = ask(&app, to("/")).await;
         assert_eq!(answer.status.as_u16(), status, "{failure:?}");
-        let seconds = answer.headers.get(RETRY_AFTER).map(|value| value.to_str().unwrap());
-        assert_eq!(seconds, retry, "{failure:?}");
+        assert_eq!(answer.headers.contains_key(RETRY_AFTER), retry, "{failure:?}");
         assert!(!answer.body.contains(BOB) && !answer.body.contains("test made"));
         // A failed load is no reason to write, and none to send a cookie.
         assert_eq!((answer.cookie(), world.verbs()), (None, vec![Verb::LoadAndTouch]));
@@ -298,7 +297,7 @@ async fn response_in_place_of_one_that_could_not_be_saved_has_nothing_of_the_han
     world.store.fail_next(Verb::Create, Failure::Unavailable);
     let answer = ask(&app, visit()).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(answer.headers[RETRY_AFTER], "1");
+    assert!(["1", "2", "3"].contains(&answer.headers[RETRY_AFTER].to_str().unwrap()));
     assert!(!answer.headers.contains_key(SET_COOKIE) && !answer.headers.contains_key("location"));
     assert!(!answer.body.contains("bob"), "{}", answer.body);
 }

@@ -174,16 +174,19 @@ async fn new_session_changed_too_late_logs_a_warning() {
 }
 
 #[tokio::test]
-async fn each_failure_is_logged_as_an_error() {
+async fn failure_is_logged_as_an_error_once_in_ten_seconds_with_the_number_of_the_others() {
     let world = World::with("").await;
     let app = app(&world.layer(), login);
     let log = Log::start();
-    for _ in 0..2 {
+    for seconds in [0, 0, 9, 1] {
+        world.clock.advance(Duration::from_secs(seconds));
         world.store.fail_next(Verb::Update, Failure::Refused);
         send(&app, visit_as(BOB)).await;
     }
-    let lines = log.lines();
-    assert_eq!(lines.iter().filter(|line| line.level == Level::ERROR).count(), 2);
+    let mut lines = log.lines();
+    lines.retain(|line| line.level == Level::ERROR);
+    assert_eq!(lines.len(), 2);
+    says(&lines[1].text, &["left_out=2"]);
     says(&lines[0].text, &["the session store refused"]);
 }
 

@@ -5,6 +5,10 @@
 mod advisories;
 mod audit_cookies;
 mod audit_core;
+mod audit_drain;
+mod audit_m2;
+#[cfg(feature = "axum")]
+mod audit_m3;
 #[cfg(feature = "axum")]
 mod axum;
 mod contention;

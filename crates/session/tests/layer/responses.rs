@@ -289,19 +289,18 @@ async fn failed_save_is_answered_instead_of_the_handlers_response() {
         Ok::<_, Error>(response)
     });
     for (failure, status, retry) in [
-        (Failure::Unavailable, 503, Some("1")),
-        (Failure::TimedOut, 503, Some("1")),
-        (Failure::Refused, 500, None),
-        (Failure::Unsuitable, 500, None),
-        (Failure::Other, 500, None),
+        (Failure::Unavailable, 503, true),
+        (Failure::TimedOut, 503, true),
+        (Failure::Refused, 500, false),
+        (Failure::Unsuitable, 500, false),
+        (Failure::Other, 500, false),
     ] {
         world.store.fail_next(Verb::Update, failure);
         let answer = send(&app, visit_as(BOB)).await;
         assert_eq!(answer.status.as_u16(), status, "{failure:?}");
         assert_eq!(answer.cookies(), Vec::<&str>::new());
         assert!(!answer.body.contains("logged in") && answer.body.contains("session"));
-        let seconds = answer.headers.get("retry-after").map(|value| value.to_str().unwrap());
-        assert_eq!(seconds, retry, "{failure:?}");
+        assert_eq!(answer.headers.contains_key("retry-after"), retry, "{failure:?}");
     }
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, "")));
 }

@@ -12,6 +12,8 @@
 #[cfg(all(unix, feature = "file"))]
 mod audit_m11;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "memcached"))]
+mod audit_m3;
+#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "memcached"))]
 mod call_size;
 mod cancellation;
 mod connect;

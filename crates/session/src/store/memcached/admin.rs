@@ -31,7 +31,7 @@ impl Admin for MemcachedStore {
         // A page of none would never come to an end.
         let limit = limit.max(1);
         let after = after.as_ref().map_or("", Cursor::as_str);
-        let mut lease = self.pool.lend(self.options.timeout).await?;
+        let mut lease = self.pool.lend(&self.options).await?;
         let mut first = First::new(limit);
         // Which of them are over shows when they are read, by the server's clock, which may be behind ours.
         self.scan(&mut lease.connection, |id, _| {
@@ -63,7 +63,7 @@ impl Admin for MemcachedStore {
     }
 
     async fn count(&self, now: Timestamp) -> Result<u64, Error> {
-        let mut lease = self.pool.lend(self.options.timeout).await?;
+        let mut lease = self.pool.lend(&self.options).await?;
         let mut count = 0;
         let live = |_: &str, end| count += u64::from(may_live(end, now));
         self.scan(&mut lease.connection, live).await?;
@@ -73,7 +73,7 @@ impl Admin for MemcachedStore {
 
     /// Removes the keys with the prefix. npm's store empties the whole server.
     async fn clear(&self) -> Result<(), Error> {
-        let mut lease = self.pool.lend(self.options.timeout).await?;
+        let mut lease = self.pool.lend(&self.options).await?;
         loop {
             let mut keys = Vec::new();
             self.scan(&mut lease.connection, |id, _| {

@@ -53,6 +53,7 @@ use express_session_core::{SessionId, Timestamp};
 use self::address::Address;
 use self::pool::Pool;
 use self::protocol::{Expiry, Item, Key, Reply, Request};
+use super::breaker::MAX_WAITING;
 
 mod address;
 mod admin;
@@ -88,6 +89,7 @@ struct Options {
     prefix: Arc<str>,
     ttl: Option<Duration>,
     timeout: Duration,
+    max_waiting: usize,
 }
 
 impl MemcachedStore {
@@ -110,7 +112,10 @@ impl MemcachedStore {
         let Address { host, port, prefix, ttl } = Address::parse(url)?;
         let prefix = prefix.unwrap_or_default().into();
         let pool = Arc::new(Pool::new(host, port, CONNECTIONS));
-        Ok(Self { pool, options: Options { prefix, ttl, timeout: TIMEOUT } })
+        Ok(Self {
+            pool,
+            options: Options { prefix, ttl, timeout: TIMEOUT, max_waiting: MAX_WAITING },
+        })
     }
 
     /// Makes a store as [`new`](Self::new) does, and connects immediately, so that a failure shows when the
@@ -161,6 +166,15 @@ impl MemcachedStore {
         self
     }
 
+    /// Sets the maximum number of calls that wait for the server at the same time. The default is 4,096.
+    ///
+    /// A further call is [`ErrorKind::Unavailable`] immediately, and not made.
+    #[must_use]
+    pub fn max_waiting(mut self, calls: usize) -> Self {
+        self.options.max_waiting = calls;
+        self
+    }
+
     /// Sets the maximum number of connections, at least one. The default is 10, as the `poolSize` of Node's
     /// client.
     ///
@@ -173,7 +187,7 @@ impl MemcachedStore {
     }
 
     async fn ask(&self, request: &Request) -> Result<Reply, Error> {
-        self.pool.ask(request, self.options.timeout).await
+        self.pool.ask(request, &self.options).await
     }
 
     async fn current(&self, key: &Key, now: Timestamp) -> Result<Option<Loaded>, Error> {
@@ -207,12 +221,13 @@ impl MemcachedStore {
 
 impl fmt::Debug for MemcachedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Options { prefix, ttl, timeout } = &self.options;
+        let Options { prefix, ttl, timeout, max_waiting } = &self.options;
         f.debug_struct("MemcachedStore")
             .field("server", &self.pool.address())
             .field("prefix", prefix)
             .field("ttl", ttl)
             .field("timeout", timeout)
+            .field("max_waiting", max_waiting)
             .field("max_connections", &self.pool.size())
             .finish()
     }
@@ -343,9 +358,10 @@ mod tests {
             .prefix("sess:")
             .ttl(Duration::from_secs(3600))
             .timeout(Duration::from_secs(1))
+            .max_waiting(9)
             .max_connections(50);
         let shown = format!("{store:?}");
-        let options = r#"prefix: "sess:", ttl: Some(3600s), timeout: 1s, max_connections: 50 }"#;
+        let options = r#"prefix: "sess:", ttl: Some(3600s), timeout: 1s, max_waiting: 9, max_connections: 50 }"#;
         assert!(shown.ends_with(options), "{shown}");
     }
 }

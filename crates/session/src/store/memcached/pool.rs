@@ -1,6 +1,6 @@
 //! A bounded number of connections, used again and again.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use express_session_core::store::Error;
@@ -8,9 +8,10 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
+use super::super::breaker::{Breaker, Fault, Server};
 use super::connection::Connection;
-use super::error;
 use super::protocol::{Reply, Request};
+use super::{Options, error};
 
 /// The connections to one server.
 pub(super) struct Pool {
@@ -18,6 +19,7 @@ pub(super) struct Pool {
     port: u16,
     size: usize,
     permits: Semaphore,
+    breaker: Breaker,
     /// The one used last is used next, so that those too many grow old. The youngest is the last.
     idle: Mutex<Vec<(Connection, Instant)>>,
 }
@@ -29,7 +31,8 @@ const RESTED: Duration = Duration::from_millis(10);
 impl Pool {
     pub(super) fn new(host: Box<str>, port: u16, size: usize) -> Self {
         let size = size.clamp(1, Semaphore::MAX_PERMITS);
-        Self { host, port, size, permits: Semaphore::new(size), idle: Mutex::default() }
+        let (permits, breaker, idle) = (Semaphore::new(size), Breaker::default(), Mutex::default());
+        Self { host, port, size, permits, breaker, idle }
     }
 
     /// An empty pool for the same server.
@@ -46,26 +49,33 @@ impl Pool {
     }
 
     /// Sends a request on some connection and reads the answer, all in time.
-    pub(super) async fn ask(&self, request: &Request, within: Duration) -> Result<Reply, Error> {
-        let until = deadline(within);
-        let mut lease = self.lease(until).await?;
-        match timeout_at(until, lease.connection.ask(request)).await {
-            Ok(reply) => {
-                let reply = reply?;
-                lease.finish();
-                Ok(reply)
-            }
-            Err(_) => Err(error::no_answer_in_time()),
-        }
+    pub(super) async fn ask(
+        self: &Arc<Self>,
+        request: &Request,
+        options: &Options,
+    ) -> Result<Reply, Error> {
+        let until = deadline(options.timeout);
+        let work = async {
+            let mut lease = self.lease(until).await?;
+            let Ok(reply) = timeout_at(until, lease.connection.ask(request)).await else {
+                return Err(Fault::Silence(error::no_answer_in_time()));
+            };
+            let reply = reply?;
+            lease.finish();
+            Ok(reply)
+        };
+        self.breaker.call(self, options.max_waiting, Box::pin(work)).await
     }
 
     /// Returns a connection for more than one request.
-    pub(super) async fn lend(&self, within: Duration) -> Result<Lease<'_>, Error> {
-        self.lease(deadline(within)).await
+    pub(super) async fn lend(self: &Arc<Self>, options: &Options) -> Result<Lease<'_>, Error> {
+        let lease = async { Ok(self.lease(deadline(options.timeout)).await?) };
+        self.breaker.call(self, options.max_waiting, lease).await
     }
 
-    async fn lease(&self, until: Instant) -> Result<Lease<'_>, Error> {
-        let work = async {
+    async fn lease(self: &Arc<Self>, until: Instant) -> Result<Lease<'_>, Error> {
+        let late = |_| error::no_connection_in_time();
+        let connected = async {
             // The semaphore is never closed.
             let permit =
                 self.permits.acquire().await.map_err(|_| error::no_connection_in_time())?;
@@ -75,7 +85,8 @@ impl Pool {
             };
             Ok(Lease { connection, pool: self, _permit: permit })
         };
-        timeout_at(until, work).await.map_err(|_| error::no_connection_in_time())?
+        let connected = async { timeout_at(until, connected).await.map_err(late)? };
+        timeout_at(until, self.breaker.connect(self, connected)).await.map_err(late)?
     }
 
     /// Returns a connection that was used before and is still good.
@@ -100,6 +111,18 @@ impl Pool {
             idle.clear();
         }
         youngest
+    }
+}
+
+impl Server for Pool {
+    fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
+    async fn probe(&self) -> Result<(), Error> {
+        // Those that were made before the outage may never answer.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        Connection::open(&self.host, self.port).await.map(drop)
     }
 }
 

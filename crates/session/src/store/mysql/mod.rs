@@ -32,12 +32,14 @@ use express_session_core::store::{
     LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
+use mysql_async::prelude::Queryable as _;
 use mysql_async::{Opts, OptsBuilder, Pool, PoolConstraints, Row, Value};
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout_at};
 
 use self::query::{Answer, Locks, Query};
 use self::sql::{Statement, Statements};
+use super::breaker::{self, Breaker, Fault, Server};
 use super::cleanup::Schedule;
 use super::finish::Calls;
 
@@ -75,6 +77,7 @@ struct Shared {
     table: OnceCell<()>,
     clearing: Schedule,
     calls: Calls,
+    breaker: Breaker,
 }
 
 #[derive(Clone)]
@@ -91,6 +94,7 @@ struct Options {
     check_expiration_interval: Duration,
     disable_touch: bool,
     timeout: Duration,
+    max_waiting: usize,
 }
 
 impl MySqlStore {
@@ -121,7 +125,8 @@ impl MySqlStore {
             return Err(Error::new(ErrorKind::Other, "require_ssl=true needs the feature `tls`"));
         }
         let pool = pool(&opts, CONNECTIONS);
-        Ok(Self::assemble(pool, Options { own: Some((opts, CONNECTIONS)), ..Options::default() }))
+        let options = Options { own: Some((opts, CONNECTIONS)), ..Options::default() };
+        Ok(Self::assemble(pool, Breaker::default(), options))
     }
 
     /// Makes a store as [`new`](Self::new) does, and connects immediately, so that a wrong address or login
@@ -158,7 +163,7 @@ impl MySqlStore {
     /// ```
     #[must_use]
     pub fn with_pool(pool: Pool) -> Self {
-        Self::assemble(pool, Options::default())
+        Self::assemble(pool, Breaker::default(), Options::default())
     }
 
     /// Sets the name of the table, npm's `schema.tableName`. The default is `sessions`.
@@ -236,7 +241,15 @@ impl MySqlStore {
         let Some((opts, limit)) = &mut options.own else { return self };
         *limit = connections.max(1);
         let pool = pool(opts, *limit);
-        Self::assemble(pool, options)
+        Self::assemble(pool, Breaker::default(), options)
+    }
+
+    /// Sets the maximum number of calls that wait for the server at the same time. The default is 4,096.
+    ///
+    /// A further call is [`ErrorKind::Unavailable`] immediately, and not made.
+    #[must_use]
+    pub fn max_waiting(self, calls: usize) -> Self {
+        self.with(|options| options.max_waiting = calls)
     }
 
     /// Sets the timeout of a call. The default is 5 seconds.
@@ -251,16 +264,16 @@ impl MySqlStore {
     fn with(self, change: impl FnOnce(&mut Options)) -> Self {
         let mut options = self.shared.options.clone();
         change(&mut options);
-        Self::assemble(self.shared.pool.clone(), options)
+        Self::assemble(self.shared.pool.clone(), self.shared.breaker.clone(), options)
     }
 
-    fn assemble(pool: Pool, options: Options) -> Self {
+    fn assemble(pool: Pool, breaker: Breaker, options: Options) -> Self {
         let Options { table_name, session_id, expires, data, .. } = &options;
         let sql = Statements::new(table_name, session_id, expires, data);
         let interval = options.clear_expired.then_some(options.check_expiration_interval);
         let clearing = Schedule::new(interval, false);
         let (table, calls) = (OnceCell::new(), Calls::default());
-        Self { shared: Arc::new(Shared { pool, options, sql, table, clearing, calls }) }
+        Self { shared: Arc::new(Shared { pool, options, sql, table, clearing, calls, breaker }) }
     }
 
     /// Returns the end of a record with this deadline, in whole seconds since 1970.
@@ -292,29 +305,29 @@ impl MySqlStore {
     }
 
     async fn query(&self, sid: Option<&str>, query: Query, locks: Locks) -> Result<Answer, Error> {
-        let Shared { pool, options, calls, .. } = &*self.shared;
+        let Shared { pool, options, calls, breaker, .. } = &*self.shared;
         let until = Instant::now() + options.timeout;
-        let settled = async {
+        let late = || Error::new(ErrorKind::Unavailable, "no connection in time");
+        let connection = async {
             if let Some(sid) = sid {
                 calls.settled(sid).await;
             }
-        };
-        let connection = match timeout_at(until, settled).await {
-            Ok(()) => {
+            let connection = async {
                 let pool = pool.clone();
-                // Never dropped: the driver's pool wakes one waiter for each connection that is returned,
-                // and if that waiter is gone, the others keep waiting.
+                // Once begun, never dropped: the driver's pool wakes one waiter for each connection that is
+                // returned, and if that waiter is gone, the others keep waiting.
                 let connection = async move { timeout_at(until, pool.get_conn()).await };
-                calls.run(None, connection).await
-            }
-            Err(elapsed) => Err(elapsed),
+                let connection = calls.run(None, connection).await;
+                connection.map_err(|_| late())?.map_err(error::of_driver)
+            };
+            breaker.connect(&self.shared, connection).await
         };
-        let connection = match connection {
-            Ok(connection) => connection.map_err(error::of_driver)?,
-            Err(_) => return Err(Error::new(ErrorKind::Unavailable, "no connection in time")),
+        let work = async {
+            let connection = timeout_at(until, connection).await.map_err(|_| late())??;
+            let shared = Arc::clone(&self.shared);
+            calls.run(sid, query::run(shared, connection, until, query, locks)).await
         };
-        let shared = Arc::clone(&self.shared);
-        calls.run(sid, query::run(shared, connection, until, query, locks)).await
+        breaker.call(&self.shared, options.max_waiting, Box::pin(work)).await
     }
 
     async fn current(&self, sid: &str, now: Timestamp) -> Result<Option<Loaded>, Error> {
@@ -401,6 +414,19 @@ impl MySqlStore {
     }
 }
 
+impl Server for Shared {
+    fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
+    /// Takes a connection of the pool, which asks each that was idle for an answer, so that those that never answer
+    /// leave it.
+    async fn probe(&self) -> Result<(), Error> {
+        let mut connection = self.pool.get_conn().await.map_err(error::of_driver)?;
+        connection.ping().await.map_err(error::of_driver)
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -415,6 +441,7 @@ impl Default for Options {
             check_expiration_interval: CHECK_INTERVAL,
             disable_touch: false,
             timeout: TIMEOUT,
+            max_waiting: breaker::MAX_WAITING,
         }
     }
 }
@@ -431,6 +458,7 @@ impl fmt::Debug for MySqlStore {
             .field("check_expiration_interval", &options.check_expiration_interval)
             .field("disable_touch", &options.disable_touch)
             .field("timeout", &options.timeout)
+            .field("max_waiting", &options.max_waiting)
             .field("connection_limit", &options.own.as_ref().map(|(_, limit)| limit))
             .finish()
     }
@@ -742,11 +770,12 @@ mod tests {
             .check_expiration_interval(Duration::from_secs(60))
             .disable_touch(true)
             .timeout(Duration::from_secs(1))
+            .max_waiting(9)
             .connection_limit(50);
         assert_eq!(
             format!("{store:?}"),
             "MySqlStore { table: `web`.`visitors```, create_database_table: false, expiration: 1800s, \
-             clear_expired: false, check_expiration_interval: 60s, disable_touch: true, timeout: 1s, \
+             clear_expired: false, check_expiration_interval: 60s, disable_touch: true, timeout: 1s, max_waiting: 9, \
              connection_limit: Some(50) }",
         );
         assert!(!store.supports_touch());

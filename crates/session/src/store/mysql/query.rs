@@ -9,7 +9,7 @@ use mysql_async::{Conn, Params, Row, Value};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::sql::{Statement, Statements};
-use super::{Shared, error};
+use super::{Fault, Shared, error};
 
 /// The server's answer to a statement.
 #[derive(Default)]
@@ -39,7 +39,7 @@ pub(super) async fn run(
     until: Instant,
     query: Query,
     locks: Locks,
-) -> Result<Answer, Error> {
+) -> Result<Answer, Fault> {
     let work = async {
         if shared.options.create_database_table && !shared.table.initialized() {
             let (connection, sql) = (&mut connection, &shared.sql);
@@ -57,11 +57,11 @@ pub(super) async fn run(
         answer.map_err(error::of_driver)
     };
     match timeout_at(until, work).await {
-        Ok(answer) => answer,
+        Ok(answer) => Ok(answer?),
         Err(_) => {
             // The pool counts it as closed immediately, so that no call waits for the rest.
             drop(tokio::spawn(timeout(CLOSING, connection.disconnect())));
-            Err(Error::new(ErrorKind::TimedOut, "no answer in time"))
+            Err(Fault::Silence(Error::new(ErrorKind::TimedOut, "no answer in time")))
         }
     }
 }

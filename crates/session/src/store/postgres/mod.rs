@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use ::deadpool_postgres;
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Object, Pool};
 use express_session_core::store::{
     Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
     LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
@@ -42,6 +42,7 @@ use tokio_postgres::Row;
 use self::connector::Connector;
 use self::query::{Locks, Parameter, Query};
 use self::sql::{Statement, Statements};
+use super::breaker::{self, Breaker, Fault, Server};
 use super::cleanup::Schedule;
 use super::finish::Calls;
 
@@ -82,6 +83,7 @@ struct Shared {
     table: OnceCell<()>,
     pruning: Schedule,
     calls: Calls,
+    breaker: Breaker,
 }
 
 #[derive(Clone)]
@@ -96,6 +98,7 @@ struct Options {
     prune_session_interval: Option<Duration>,
     prune_session_randomized_interval: bool,
     timeout: Duration,
+    max_waiting: usize,
 }
 
 impl PostgresStore {
@@ -121,7 +124,8 @@ impl PostgresStore {
     pub fn new(url: &str) -> Result<Self, Error> {
         let connector = Connector::new(url)?;
         let pool = connector.pool(CONNECTIONS);
-        Ok(Self::assemble(pool, Options { own: Some(connector), ..Options::default() }))
+        let options = Options { own: Some(connector), ..Options::default() };
+        Ok(Self::assemble(pool, Breaker::default(), options))
     }
 
     /// Makes a store as [`new`](Self::new) does, and connects immediately, so that a wrong address or login
@@ -160,7 +164,7 @@ impl PostgresStore {
     /// ```
     #[must_use]
     pub fn with_pool(pool: Pool) -> Self {
-        Self::assemble(pool, Options::default())
+        Self::assemble(pool, Breaker::default(), Options::default())
     }
 
     /// Sets the name of the table. The default is `session`.
@@ -234,6 +238,14 @@ impl PostgresStore {
         self.with(|options| options.timeout = timeout)
     }
 
+    /// Sets the maximum number of calls that wait for the server at the same time. The default is 4,096.
+    ///
+    /// A further call is [`ErrorKind::Unavailable`] immediately, and not made.
+    #[must_use]
+    pub fn max_waiting(self, calls: usize) -> Self {
+        self.with(|options| options.max_waiting = calls)
+    }
+
     /// Sets the maximum number of connections, at least one. The default is 10, as in the npm package pg.
     ///
     /// Further calls wait for a connection. A pool of the application is not changed.
@@ -241,23 +253,23 @@ impl PostgresStore {
     pub fn max_connections(self, connections: usize) -> Self {
         let Some(connector) = &self.shared.options.own else { return self };
         let pool = connector.pool(connections.max(1));
-        Self::assemble(pool, self.shared.options.clone())
+        Self::assemble(pool, Breaker::default(), self.shared.options.clone())
     }
 
     fn with(self, change: impl FnOnce(&mut Options)) -> Self {
         let mut options = self.shared.options.clone();
         change(&mut options);
-        Self::assemble(self.shared.pool.clone(), options)
+        Self::assemble(self.shared.pool.clone(), self.shared.breaker.clone(), options)
     }
 
-    fn assemble(pool: Pool, options: Options) -> Self {
+    fn assemble(pool: Pool, breaker: Breaker, options: Options) -> Self {
         let sql = Statements::new(options.schema_name.as_deref(), &options.table_name);
         let pruning = Schedule::new(
             options.prune_session_interval,
             options.prune_session_randomized_interval,
         );
         let (table, calls) = (OnceCell::new(), Calls::default());
-        Self { shared: Arc::new(Shared { pool, options, sql, table, pruning, calls }) }
+        Self { shared: Arc::new(Shared { pool, options, sql, table, pruning, calls, breaker }) }
     }
 
     /// Returns the end of a record with this deadline, in whole seconds since 1970.
@@ -291,21 +303,25 @@ impl PostgresStore {
     }
 
     async fn query(&self, sid: Option<&str>, query: Query) -> Result<Vec<Row>, Error> {
-        let Shared { pool, options, calls, .. } = &*self.shared;
+        let Shared { pool, options, calls, breaker, .. } = &*self.shared;
         let until = Instant::now() + options.timeout;
+        let late = |_| Error::new(ErrorKind::Unavailable, "no connection in time");
         let connection = async {
             if let Some(sid) = sid {
                 calls.settled(sid).await;
             }
-            pool.get().await
+            let connection = async {
+                timeout_at(until, pool.get()).await.map_err(late)?.map_err(error::of_pool)
+            };
+            breaker.connect(&self.shared, connection).await
+        };
+        let work = async {
+            let connection = timeout_at(until, connection).await.map_err(late)??;
+            let shared = Arc::clone(&self.shared);
+            calls.run(sid, query::run(shared, connection, until, query)).await
         };
         // Boxed, so that the calls around it stay small.
-        let connection = match timeout_at(until, Box::pin(connection)).await {
-            Ok(connection) => connection.map_err(error::of_pool)?,
-            Err(_) => return Err(Error::new(ErrorKind::Unavailable, "no connection in time")),
-        };
-        let shared = Arc::clone(&self.shared);
-        calls.run(sid, query::run(shared, connection, until, query)).await
+        breaker.call(&self.shared, options.max_waiting, Box::pin(work)).await
     }
 
     /// Runs a statement that returns at most one row.
@@ -347,6 +363,22 @@ impl PostgresStore {
     }
 }
 
+impl Server for Shared {
+    fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
+    async fn probe(&self) -> Result<(), Error> {
+        // Those that were made before the outage may never answer.
+        self.pool.retain(|_, _| false);
+        let connection = Object::take(self.pool.get().await.map_err(error::of_pool)?);
+        match connection.simple_query("").await {
+            Err(error) if error.as_db_error().is_none() => Err(error::of_driver(error)),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -359,6 +391,7 @@ impl Default for Options {
             prune_session_interval: Some(PRUNE_INTERVAL),
             prune_session_randomized_interval: true,
             timeout: TIMEOUT,
+            max_waiting: breaker::MAX_WAITING,
         }
     }
 }
@@ -374,6 +407,7 @@ impl fmt::Debug for PostgresStore {
             .field("disable_touch", &options.disable_touch)
             .field("prune_session_interval", &options.prune_session_interval)
             .field("timeout", &options.timeout)
+            .field("max_waiting", &options.max_waiting)
             .field("max_connections", &pool.status().max_size)
             .finish()
     }
@@ -670,12 +704,13 @@ mod tests {
             .disable_touch(true)
             .prune_session_interval(None)
             .timeout(Duration::from_secs(1))
+            .max_waiting(9)
             .max_connections(50);
         assert_eq!(
             format!("{store:?}"),
             r#"PostgresStore { table: "web"."visitor's ""session""", create_table_if_missing: true, "#
                 .to_owned()
-                + "ttl: 1800s, disable_touch: true, prune_session_interval: None, timeout: 1s, "
+                + "ttl: 1800s, disable_touch: true, prune_session_interval: None, timeout: 1s, max_waiting: 9, "
                 + "max_connections: 50 }",
         );
         assert!(!store.supports_touch());

@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use super::sql::{Statement, Statements};
-use super::{Shared, error};
+use super::{Fault, Shared, error};
 
 /// A parameter of a statement, owned by the call.
 pub(super) type Parameter = Box<dyn ToSql + Sync + Send>;
@@ -30,7 +30,7 @@ pub(super) async fn run(
     connection: Object,
     until: Instant,
     Query { statement, parameters, locks }: Query,
-) -> Result<Vec<Row>, Error> {
+) -> Result<Vec<Row>, Fault> {
     let work = async {
         if shared.options.create_table_if_missing {
             let create = || create_table(&connection, &shared.sql);
@@ -52,11 +52,11 @@ pub(super) async fn run(
         answer.map_err(error::of_driver)
     };
     match timeout_at(until, work).await {
-        Ok(rows) => rows,
+        Ok(rows) => Ok(rows?),
         Err(_) => {
             // It may never answer: take it out of the pool and close it.
             drop(Object::take(connection));
-            Err(Error::new(ErrorKind::TimedOut, "no answer in time"))
+            Err(Fault::Silence(Error::new(ErrorKind::TimedOut, "no answer in time")))
         }
     }
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use ::redis::{Pipeline, RedisError, RedisResult, Value, cmd};
 use express_session_core::store::{Error, ErrorKind};
 
+use super::super::breaker::{Breaker, Fault, Server};
 use super::address::Address;
 use super::answer;
 use super::connection::Connection;
@@ -29,7 +30,8 @@ const TRIES: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) struct Link {
-    source: tokio::sync::Mutex<Source>,
+    source: Source,
+    breaker: Breaker,
     live: RwLock<Option<Live>>,
     /// For the calls that wait for replicas, since their connection answers no other call meanwhile.
     waiting: RwLock<Option<Live>>,
@@ -61,7 +63,7 @@ pub(super) enum Work<'a> {
 
 enum Failure {
     /// There is no connection, so that nothing was sent.
-    Connect(RedisError),
+    Connect(Error),
     Ask(RedisError),
 }
 
@@ -81,7 +83,7 @@ impl Link {
     fn from(source: Source, shown: Box<str>) -> Self {
         let is_cluster = source.is_cluster();
         let (live, waiting) = Default::default();
-        Self { source: tokio::sync::Mutex::new(source), live, waiting, is_cluster, shown }
+        Self { source, breaker: Breaker::default(), live, waiting, is_cluster, shown }
     }
 
     pub(super) fn is_cluster(&self) -> bool {
@@ -95,29 +97,36 @@ impl Link {
 
     /// Asks, and gives one answer for each command; errors that the server answered are among them.
     pub(super) async fn ask(
-        &self,
+        self: &Arc<Self>,
         call: &Call<'_>,
         timeout: Duration,
+        max_waiting: usize,
     ) -> Result<Vec<Value>, Error> {
         let asked = Asked::default();
+        let work = async {
+            match tokio::time::timeout(timeout, self.tries(call, &asked)).await {
+                Ok(Ok(answers)) => Ok(answers),
+                Ok(Err(Failure::Connect(error))) => Err(error.into()),
+                Ok(Err(Failure::Ask(error))) if self.is_cluster => {
+                    Err(error::of(error, Stage::AskingCluster).into())
+                }
+                Ok(Err(Failure::Ask(error))) => Err(error::of(error, Stage::Asking).into()),
+                Err(_) => Err(Fault::Silence(if asked.give_up() {
+                    Error::new(ErrorKind::TimedOut, format!("no answer within {timeout:?}"))
+                } else {
+                    Error::new(ErrorKind::Unavailable, format!("no connection within {timeout:?}"))
+                })),
+            }
+        };
         // Boxed here, so that the calls around it stay small.
-        match tokio::time::timeout(timeout, Box::pin(self.tries(call, &asked))).await {
-            Ok(Ok(answers)) => Ok(answers),
-            Ok(Err(Failure::Connect(error))) => Err(error::of(error, Stage::Connecting)),
-            Ok(Err(Failure::Ask(error))) if self.is_cluster => {
-                Err(error::of(error, Stage::AskingCluster))
-            }
-            Ok(Err(Failure::Ask(error))) => Err(error::of(error, Stage::Asking)),
-            Err(_) if asked.give_up() => {
-                Err(Error::new(ErrorKind::TimedOut, format!("no answer within {timeout:?}")))
-            }
-            Err(_) => {
-                Err(Error::new(ErrorKind::Unavailable, format!("no connection within {timeout:?}")))
-            }
-        }
+        self.breaker.call(self, max_waiting, Box::pin(work)).await
     }
 
-    async fn tries(&self, call: &Call<'_>, asked: &Asked) -> Result<Vec<Value>, Failure> {
+    async fn tries(
+        self: &Arc<Self>,
+        call: &Call<'_>,
+        asked: &Asked,
+    ) -> Result<Vec<Value>, Failure> {
         let mut tried = 0;
         loop {
             let error = match self.once(call, asked).await {
@@ -133,9 +142,13 @@ impl Link {
         }
     }
 
-    async fn once(&self, call: &Call<'_>, asked: &Asked) -> Result<Vec<Value>, Failure> {
+    async fn once(self: &Arc<Self>, call: &Call<'_>, asked: &Asked) -> Result<Vec<Value>, Failure> {
         let place = if call.replicas.is_some() { &self.waiting } else { &self.live };
-        let mut live = self.live(place).await.map_err(Failure::Connect)?;
+        let mut live = match current(place) {
+            Some(live) => live,
+            // Boxed as is all that is seldom: each call would have to carry it.
+            None => Box::pin(self.connect(place)).await.map_err(Failure::Connect)?,
+        };
         asked.on(&live);
         let error = match call.ask(&mut live.connection).await {
             Ok(answers) => return Ok(answers),
@@ -158,31 +171,51 @@ impl Link {
         error: &RedisError,
     ) -> Option<Result<Vec<Value>, Failure>> {
         let (host, port) = new_home(error)?;
-        let node = self.source.lock().await.node(host, port)?;
-        match node {
+        match self.source.node(host, port)? {
             Ok(node) => Some(call.ask_new_home(&node).await),
-            Err(error) => Some(Err(Failure::Connect(error))),
+            Err(error) => Some(Err(Failure::Ask(error))),
         }
     }
 
     /// Returns the connection. One call makes it, while the others wait for it.
-    async fn live(&self, place: &RwLock<Option<Live>>) -> RedisResult<Live> {
-        match current(place) {
-            Some(live) => Ok(live),
-            // Boxed as is all that is seldom: each call would have to carry it.
-            None => Box::pin(self.connect(place)).await,
-        }
+    async fn connect(self: &Arc<Self>, place: &RwLock<Option<Live>>) -> Result<Live, Error> {
+        let connect = async {
+            match current(place) {
+                Some(live) => Ok(live),
+                None => self.replace(place).await,
+            }
+        };
+        self.breaker.connect(self, connect).await
     }
 
-    async fn connect(&self, place: &RwLock<Option<Live>>) -> RedisResult<Live> {
-        let mut source = self.source.lock().await;
-        if let Some(live) = current(place) {
-            return Ok(live);
-        }
+    async fn replace(&self, place: &RwLock<Option<Live>>) -> Result<Live, Error> {
         let is_lost = Arc::default();
-        let live = Live { connection: source.connect(&is_lost).await?, is_lost };
+        let connection = self.source.connect(&is_lost).await;
+        let connection = connection.map_err(|error| error::of(error, Stage::Connecting))?;
+        let live = Live { connection, is_lost };
         *place.write().unwrap_or_else(PoisonError::into_inner) = Some(live.clone());
         Ok(live)
+    }
+}
+
+impl Server for Link {
+    fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
+    /// Replaces the connection, since the old one may never answer.
+    async fn probe(&self) -> Result<(), Error> {
+        let mut live = self.replace(&self.live).await?;
+        *self.waiting.write().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut ping = Pipeline::with_capacity(1);
+        ping.cmd("PING");
+        let answers = live.connection.ask(&ping, None).await;
+        let error = match answers.map(|answers| answer::error_among(&answers, |_| true)) {
+            Ok(None) => return Ok(()),
+            Ok(Some(error)) | Err(error) => error::of(error, Stage::Asking),
+        };
+        // A server that refuses has answered.
+        if error.kind() == ErrorKind::Refused { Ok(()) } else { Err(error) }
     }
 }
 
@@ -223,6 +256,7 @@ impl Call<'_> {
     /// Asks the node that a slot is just moving to. That is so seldom that the connection is not kept.
     async fn ask_new_home(&self, node: &::redis::Client) -> Result<Vec<Value>, Failure> {
         let connection = source::connect(node, &Arc::default()).await;
+        let connection = connection.map_err(|error| error::of(error, Stage::Connecting));
         let mut connection = Connection::from(connection.map_err(Failure::Connect)?);
         let commands = match &self.work {
             Work::Commands(commands) => commands.clone(),

@@ -44,6 +44,7 @@ use self::listing::Listings;
 use self::replicas::Replicas;
 use self::script::Script;
 use self::source::Trust;
+use super::breaker::MAX_WAITING;
 
 mod address;
 mod admin;
@@ -86,9 +87,9 @@ mod source;
 ///
 /// # Outages
 ///
-/// If the server cannot be reached, a call fails immediately as [`ErrorKind::Unavailable`], and the next call
-/// connects again. A call without an answer is [`ErrorKind::TimedOut`] after [`timeout`](Self::timeout), and
-/// later calls use a new connection. If a connection is lost, the store repeats its idempotent calls: all but
+/// If the server cannot be reached, a call fails immediately as [`ErrorKind::Unavailable`]. A call without an
+/// answer is [`ErrorKind::TimedOut`] after [`timeout`](Self::timeout), and later calls use a new connection. After
+/// either, calls fail immediately until the server answers again, which the store tries twice a second. If a connection is lost, the store repeats its idempotent calls: all but
 /// `create`, `update` and `update_locked`.
 ///
 /// ```
@@ -117,6 +118,7 @@ struct Options {
     touches: bool,
     scan_count: usize,
     timeout: Duration,
+    max_waiting: usize,
     replicas: Option<Replicas>,
 }
 
@@ -233,6 +235,7 @@ impl RedisStore {
             touches: true,
             scan_count: 100,
             timeout: Duration::from_secs(5),
+            max_waiting: MAX_WAITING,
             replicas: None,
         };
         Self { link: Arc::new(link), listings: Arc::new(Listings::new()), options }
@@ -319,6 +322,15 @@ impl RedisStore {
         self
     }
 
+    /// Sets the maximum number of calls that wait for the server at the same time. The default is 4,096.
+    ///
+    /// A further call is [`ErrorKind::Unavailable`] immediately, and not made.
+    #[must_use]
+    pub fn max_waiting(mut self, calls: usize) -> Self {
+        self.options.max_waiting = calls;
+        self
+    }
+
     /// Makes each change wait until `replicas` replicas have it, for at most `timeout` (`WAIT`). By default no
     /// change waits.
     ///
@@ -365,7 +377,7 @@ impl RedisStore {
     }
 
     fn ask(&self, call: &Call<'_>) -> impl Future<Output = Result<Vec<Value>, Error>> {
-        self.link.ask(call, self.options.timeout)
+        self.link.ask(call, self.options.timeout, self.options.max_waiting)
     }
 
     async fn command(&self, command: Cmd, is_repeatable: bool) -> Result<Value, Error> {
@@ -442,7 +454,7 @@ impl RedisStore {
 impl fmt::Debug for RedisStore {
     /// Shows the address without its login, and no session.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Options { prefix, ttl, keeps_ttl, touches, scan_count, timeout, replicas } =
+        let Options { prefix, ttl, keeps_ttl, touches, scan_count, timeout, max_waiting, replicas } =
             &self.options;
         let ttl: &dyn fmt::Debug = match ttl {
             Ttl::Default(ttl) => ttl,
@@ -456,6 +468,7 @@ impl fmt::Debug for RedisStore {
             .field("disable_touch", &!touches)
             .field("scan_count", scan_count)
             .field("timeout", timeout)
+            .field("max_waiting", max_waiting)
             .field("wait_for_replicas", replicas)
             .finish()
     }
@@ -672,11 +685,12 @@ mod tests {
             .disable_touch(true)
             .scan_count(1000)
             .timeout(Duration::from_millis(500))
+            .max_waiting(9)
             .wait_for_replicas(1, Duration::from_millis(250));
         let shown = format!("{store:?}");
         let options = r#"prefix: "shop:", ttl: 1800s, disable_ttl: true, disable_touch: true, "#
             .to_owned()
-            + "scan_count: 1000, timeout: 500ms, wait_for_replicas: Some";
+            + "scan_count: 1000, timeout: 500ms, max_waiting: 9, wait_for_replicas: Some";
         assert!(shown.contains(&options), "{shown}");
         assert!(!store.supports_touch());
         for store in [self::store().disable_ttl(true), self::store().disable_touch(true)] {

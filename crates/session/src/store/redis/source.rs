@@ -13,6 +13,8 @@ use ::redis::{
     PushKind, RedisResult, TlsMode,
 };
 
+use tokio::sync::Mutex;
+
 use super::address::Address;
 use super::connection::Connection;
 
@@ -22,7 +24,8 @@ pub(super) enum Source {
     Given(Connection),
     Server(Box<Client>),
     Sentinel {
-        client: Box<SentinelClient>,
+        /// It keeps its connections to the sentinels.
+        client: Box<Mutex<SentinelClient>>,
         protocol: ProtocolVersion,
     },
     Cluster {
@@ -53,7 +56,7 @@ impl Source {
             Address::Server(info) => Self::Server(Box::new(trust.client(info)?)),
             Address::Sentinel { sentinels, master, server } => Self::Sentinel {
                 protocol: server.redis_settings().protocol(),
-                client: Box::new(trust.sentinel(&sentinels, &master, &server)?),
+                client: Box::new(Mutex::new(trust.sentinel(&sentinels, &master, &server)?)),
             },
             Address::Cluster(nodes) => {
                 let Some(first) = nodes.first().cloned() else {
@@ -77,13 +80,13 @@ impl Source {
 
     /// Connects. `is_lost` becomes true when the driver sees the connection end, also while nothing is
     /// asked.
-    pub(super) async fn connect(&mut self, is_lost: &Arc<AtomicBool>) -> RedisResult<Connection> {
+    pub(super) async fn connect(&self, is_lost: &Arc<AtomicBool>) -> RedisResult<Connection> {
         Ok(match self {
             Self::Given(connection) => connection.clone(),
             Self::Server(client) => connect(client, is_lost).await?.into(),
             Self::Sentinel { client, protocol } => {
                 let config = config(*protocol, is_lost);
-                client.get_async_connection_with_config(&config).await?.into()
+                client.lock().await.get_async_connection_with_config(&config).await?.into()
             }
             Self::Cluster { client, .. } => client.get_async_connection().await?.into(),
         })

@@ -110,7 +110,7 @@ fn nothing_secret_is_shown() {
     assert_eq!(
         format!("{store:?}"),
         "MySqlStore { table: `sessions`, create_database_table: true, expiration: 86400s, \
-         clear_expired: true, check_expiration_interval: 900s, disable_touch: false, timeout: 5s, \
+         clear_expired: true, check_expiration_interval: 900s, disable_touch: false, timeout: 5s, max_waiting: 4096, \
          connection_limit: Some(10) }",
     );
     for url in ["mysql://web:hunter2@h:hunter2/", "hunter2", "mysql://h/d?hunter2=hunter2"] {

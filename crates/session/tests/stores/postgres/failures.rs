@@ -121,6 +121,7 @@ async fn abandoned_call_costs_no_connection_unless_it_is_never_answered() {
         let abandoned = timeout(Duration::from_millis(20), store.load(&id("a"), NOW)).await;
         assert!(abandoned.is_err());
         proxy.resume();
+        until(|| async { store.load(&id("b"), NOW).await.is_ok() }).await;
         assert_eq!(count_in(&text(&store, "b", NOW).await), 2);
     }
     assert_eq!(proxy.connections(), connections);

@@ -94,7 +94,7 @@ fn nothing_secret_is_shown() {
     assert_eq!(
         format!("{store:?}"),
         "PostgresStore { table: \"session\", create_table_if_missing: false, ttl: 86400s, \
-         disable_touch: false, prune_session_interval: Some(900s), timeout: 5s, max_connections: 10 }",
+         disable_touch: false, prune_session_interval: Some(900s), timeout: 5s, max_waiting: 4096, max_connections: 10 }",
     );
     for url in ["postgres://web:hunter2@/shop?hunter2=1", "hunter2", "host=a port=hunter2"] {
         let told = shown(PostgresStore::new(url), ErrorKind::Other);

@@ -61,13 +61,14 @@ pub(crate) async fn answer_that_never_comes_is_timed_out_and_not_taken_for_anoth
     shown(hurried.load(&id("a"), NOW).await, ErrorKind::TimedOut);
     assert!(begun.elapsed() < SHORT + GRACE);
     proxy.resume();
+    until(|| async { store.load(&id("b"), NOW).await.is_ok() }).await;
     assert_eq!(count_in(&text(&store, "b", NOW).await), 2);
 
     // All connections are in use, which is not a fault of the server.
     proxy.stall();
-    let slow = store.clone();
+    let (slow, asked) = (store.clone(), proxy.round_trips());
     let waiting = tokio::spawn(async move { load(&slow, "a", NOW).await });
-    tokio::task::yield_now().await;
+    until(|| async { proxy.round_trips() > asked }).await;
     until(|| async { hurried.load(&id("b"), NOW).await.is_err() }).await;
     shown(hurried.load(&id("b"), NOW).await, ErrorKind::Unavailable);
     proxy.resume();

@@ -1,0 +1,79 @@
+//! The log of failures, limited by rate: an outage is a line in ten seconds, not a line for each request.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use express_session_core::Timestamp;
+use tracing::Level;
+
+use crate::error::{Error, ErrorKind};
+
+/// The time from one line of a kind to the next.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// The failures that have been logged, by message and kind.
+#[derive(Default)]
+pub(crate) struct Failures(Mutex<HashMap<(&'static str, ErrorKind), Repeated>>);
+
+struct Repeated {
+    logged: Timestamp,
+    left_out: u64,
+}
+
+thread_local! {
+    /// Those of handlers, which may have no layer: a line for each thread.
+    pub(crate) static OF_HANDLERS: Failures = Failures::default();
+}
+
+impl Failures {
+    /// Logs the first failure of a kind, and after each interval the next one, with the number of those in between.
+    pub(crate) fn log(&self, level: Level, what: &'static str, error: &Error, now: Timestamp) {
+        let Some(left_out) = self.note(what, error.kind(), now) else { return };
+        let error = error as &dyn std::error::Error;
+        match level {
+            Level::ERROR => {
+                tracing::error!(target: "express_session", error, left_out, "{what}");
+            }
+            Level::WARN => tracing::warn!(target: "express_session", error, left_out, "{what}"),
+            _ => tracing::info!(target: "express_session", left_out, "{what}"),
+        }
+    }
+
+    /// Returns the number of failures left out since the last line, if there is to be a line now.
+    fn note(&self, what: &'static str, kind: ErrorKind, now: Timestamp) -> Option<u64> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(repeated) = all.get_mut(&(what, kind)) else {
+            all.insert((what, kind), Repeated { logged: now, left_out: 0 });
+            return Some(0);
+        };
+        // A clock that was set back must not silence it.
+        let since = now.millis().abs_diff(repeated.logged.millis());
+        if u128::from(since) < INTERVAL.as_millis() {
+            repeated.left_out += 1;
+            return None;
+        }
+        repeated.logged = now;
+        Some(std::mem::take(&mut repeated.left_out))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audit_m3_thousand_failures_are_one_line_and_a_count() {
+        let failures = Failures::default();
+        let at = |millis: i64| Timestamp::from_millis(1_700_000_000_000 + millis);
+        let lines: Vec<_> =
+            (0..1000).filter_map(|time| failures.note("a", ErrorKind::Ended, at(time))).collect();
+        assert_eq!(lines, [0]);
+        // Another kind and another message have their own.
+        assert_eq!(failures.note("a", ErrorKind::Locked, at(999)), Some(0));
+        assert_eq!(failures.note("b", ErrorKind::Ended, at(999)), Some(0));
+        assert_eq!(failures.note("a", ErrorKind::Ended, at(9_999)), None);
+        assert_eq!(failures.note("a", ErrorKind::Ended, at(10_000)), Some(1000));
+        assert_eq!(failures.note("a", ErrorKind::Ended, at(-3_600_000)), Some(0));
+    }
+}
