@@ -69,10 +69,14 @@ pub enum ErrorKind {
     EmptyId,
     /// Other requests kept changing the session at every attempt to save it.
     Conflict,
-    /// Another request held the session's lock for as long as `lock_wait` says, or this one has it already.
+    /// Another request held the session's lock for as long as `lock_wait` says.
     Locked,
+    /// This request has the session's lock already, or is asking for it: a mistake in the program.
+    LockedTwice,
     /// The lease of the session's lock ran out: what was changed under it is not written.
     LockLost,
+    /// The session was updated more than 4,096 times without a save: see [`Session::update`](crate::Session::update).
+    TooManyUpdates,
     /// The store failed in this way.
     Store(store::ErrorKind),
 }
@@ -86,7 +90,8 @@ impl Error {
         Self { kind, member: Some(member.into()), source: None }
     }
 
-    /// Makes the error of a member that does not fit, or, without a name, of a whole session.
+    /// Makes the error of a member that does not fit, or, without a name, of a whole session. A field of a struct that is
+    /// missing is named by the message of serde.
     pub(crate) fn mismatch(member: &str, source: &serde_json::Error) -> Self {
         Self::of_member(ErrorKind::Deserialize, member).with_source(Mismatch::of(source))
     }
@@ -148,7 +153,9 @@ impl Error {
             | ErrorKind::EmptyId
             | ErrorKind::Conflict
             | ErrorKind::Locked
-            | ErrorKind::LockLost => decide::Fault::Session,
+            | ErrorKind::LockedTwice
+            | ErrorKind::LockLost
+            | ErrorKind::TooManyUpdates => decide::Fault::Session,
         }
     }
 }
@@ -198,12 +205,17 @@ impl fmt::Display for Error {
                 f.write_str("other requests changed the session at every attempt to save it")
             }
             ErrorKind::Locked => f.write_str(
-                "the session's lock is held, by another request for as long as lock_wait says or by this \
-                 one already",
+                "another request held the session's lock for as long as lock_wait says",
+            ),
+            ErrorKind::LockedTwice => f.write_str(
+                "this request has the session's lock already: hand the SessionLock on, or unlock it first",
             ),
             ErrorKind::LockLost => f.write_str(
                 "the lease of the session's lock ran out, and nothing is written under it: a longer \
                  lock_lease, or a renewal, keeps it",
+            ),
+            ErrorKind::TooManyUpdates => f.write_str(
+                "the session was updated too often without a save: call Session::save in between",
             ),
             // The source's own message begins with what the store did.
             ErrorKind::Store(_) => f.write_str("the session store failed"),
@@ -267,6 +279,7 @@ impl From<session::Error> for Error {
             session::Error::IdTaken => Self::new(ErrorKind::IdTaken),
             session::Error::Conflict => Self::new(ErrorKind::Conflict),
             session::Error::LockLost => Self::new(ErrorKind::LockLost),
+            session::Error::TooManyUpdates => Self::new(ErrorKind::TooManyUpdates),
             session::Error::Corrupt(source) => source.into(),
             session::Error::Store(source) => source.into(),
             // The layer's own updates fail with its own errors.

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, FencingToken, Loaded, LoadedAndTouched, LockOutcome,
     LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
@@ -107,6 +107,10 @@ enum Flaw {
     UnlockOfNothingFails,
     /// Does not look at the lock.
     FenceIsOpen,
+    /// Has one fencing token for all.
+    FenceIsTheSame,
+    /// Takes the time for the fencing token.
+    FenceIsTheTime,
     /// Looks who had the lock last, and not until when.
     FenceIgnoresTheLease,
     /// Does not look at the revision, as there is a lock.
@@ -160,7 +164,7 @@ impl Flawed {
         let locked =
             self.inner.lock(id, LockToken::from_random([99; 16]), Duration::ZERO, now).await?;
         let Some(holder) = holder else { return Ok(locked == LockOutcome::Held) };
-        if locked == LockOutcome::Acquired {
+        if matches!(locked, LockOutcome::Acquired(_)) {
             return Ok(false);
         }
         let held = self.inner.update_locked(id, &nothing(), Revision::new(0), holder, now).await?;
@@ -315,6 +319,7 @@ impl Store for Flawed {
     ) -> Result<LockOutcome, Error> {
         let id = self.id(id);
         let is_held = self.is_locked_by(&id, Some(holder), now).await?;
+        let fence = FencingToken::new(1);
         let lease = match self.flaw {
             LockHasNoEnd => DAY,
             LockOnlyGetsLonger if is_held => lease.max(Duration::from_secs(3600)),
@@ -322,9 +327,9 @@ impl Store for Flawed {
             _ => lease,
         };
         match self.flaw {
-            LocksForAll => return Ok(LockOutcome::Acquired),
+            LocksForAll => return Ok(LockOutcome::Acquired(fence)),
             LockIsTakenFromItself if is_held => return Ok(LockOutcome::Held),
-            LockKeepsItsLease if is_held => return Ok(LockOutcome::Acquired),
+            LockKeepsItsLease if is_held => return Ok(LockOutcome::Acquired(fence)),
             LockNeedsARecord if self.inner.load(&id, now).await?.is_none() => {
                 return Ok(LockOutcome::Held);
             }
@@ -344,7 +349,14 @@ impl Store for Flawed {
             }
             _ => {}
         }
-        self.inner.lock(&id, holder, lease, now).await
+        let locked = self.inner.lock(&id, holder, lease, now).await?;
+        Ok(match locked {
+            LockOutcome::Acquired(_) if self.is(FenceIsTheSame) => LockOutcome::Acquired(fence),
+            LockOutcome::Acquired(_) if self.is(FenceIsTheTime) => {
+                LockOutcome::Acquired(FencingToken::after(0, now))
+            }
+            locked => locked,
+        })
     }
 
     async fn update_locked(
@@ -528,6 +540,8 @@ caught! {
     DestroyUnlocks by lock_needs_no_record_and_outlives_it,
     LockHinders by lock_does_not_affect_calls_without_it,
     FenceIgnoresTheRevision by locked_update_writes_as_an_update_does,
+    FenceIsTheSame by fencing_token_grows_with_every_holder,
+    FenceIsTheTime by fencing_token_grows_with_every_holder,
     FenceIsOpen by locked_update_without_the_lock_is_lost,
     FenceTellsOfConflicts by locked_update_without_the_lock_is_lost,
     FenceIgnoresTheLease by locked_update_after_the_lease_is_lost,

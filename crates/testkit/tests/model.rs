@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, Fenced, Loaded, LoadedAndTouched, LockOutcome, LockToken, Page,
+    Admin, Created, Cursor, Error, Fenced, FencingToken, Loaded, LoadedAndTouched, LockOutcome, LockToken, Page,
     Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
@@ -204,7 +204,8 @@ impl Store for Flawed {
         now: Timestamp,
     ) -> Result<LockOutcome, Error> {
         let locked = self.inner.lock(&self.id(id), holder, lease, now).await?;
-        Ok(if self.is(LocksForAll) { LockOutcome::Acquired } else { locked })
+        let fence = FencingToken::new(1);
+        Ok(if self.is(LocksForAll) { LockOutcome::Acquired(fence) } else { locked })
     }
 
     async fn update_locked(

@@ -60,7 +60,7 @@ fn increment(state: &mut SessionState, key: &str) {
         add(document, key, 1);
         Ok::<_, Error>(())
     };
-    assert!(state.update(key, before.as_deref(), set, &reapply).unwrap());
+    assert!(state.update(key, before.as_deref(), set, &reapply, None).unwrap());
 }
 
 fn insert(state: &mut SessionState, key: &str, value: i64) {

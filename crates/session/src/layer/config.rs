@@ -67,8 +67,9 @@ pub(crate) struct Config {
     /// How long a lock is waited for, and how long it lasts.
     pub(crate) lock_wait: Duration,
     pub(crate) lock_lease: Duration,
-    /// Those who save the same session, and those who want its lock.
+    /// Those who save the same session, those whose write is to be final when it returns, and those who want its lock.
     pub(crate) writers: Arc<KeyedMutex<WriteBatcher>>,
+    pub(crate) finalisers: Arc<KeyedMutex<()>>,
     pub(crate) lockers: Arc<KeyedMutex<()>>,
     pub(crate) sources: Sources,
     pub(crate) warnings: Warnings,

@@ -616,6 +616,7 @@ impl Options {
             lock_wait: self.lock_wait,
             lock_lease: self.lock_lease,
             writers: Arc::default(),
+            finalisers: Arc::default(),
             lockers: Arc::default(),
             sources: self.sources.clone(),
             warnings,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use express_session_core::session::{Answer, Ending, Next, SaveMachine, StoreCall};
 use express_session_core::store::Store as _;
-use express_session_core::{SessionId, Timestamp, decide};
+use express_session_core::{Policy, SessionId, Timestamp, decide};
 
 use super::commit::log_failure;
 use super::{Error, ErrorKind, RequestSession};
@@ -26,6 +26,28 @@ impl RequestSession {
             operation.call_store(operation.drive(SaveMachine::new(now), now, true)).await
         })
         .await
+    }
+
+    /// Changes the session, and saves it: when it returns, the functions of `change` were last applied to what is stored.
+    /// No other save of the request comes between.
+    pub(crate) async fn change_finally<T>(
+        self: &Arc<Self>,
+        change: impl FnOnce() -> Result<Option<T>, Error>,
+    ) -> Result<Option<T>, Error> {
+        let _turn = match self.id() {
+            Some(id) => Some(self.config.finalisers.turn(&id).await),
+            None => None,
+        };
+        let operation = self.lock_operation().await;
+        operation.state().session.writable()?;
+        let Some(changed) = change()? else { return Ok(None) };
+        run_to_completion(async move {
+            let (now, policy) = (operation.now(), operation.config.policy.of_final_writes());
+            let save = operation.drive_with(SaveMachine::alone(now), now, true, &policy);
+            operation.call_store(save).await
+        })
+        .await?;
+        Ok(Some(changed))
     }
 
     /// Loads the record again, and drops what was changed since.
@@ -109,12 +131,22 @@ impl RequestSession {
     /// request, with nothing of that step begun: its caller drops it there, and saves again.
     pub(super) async fn drive(
         &self,
-        mut save: SaveMachine,
+        save: SaveMachine,
         now: Timestamp,
         may_wait: bool,
     ) -> Result<(), Error> {
-        let is_contended = self.is_contended();
-        let mut next = save.start(&mut self.state().session, &self.context(), is_contended)?;
+        self.drive_with(save, now, may_wait, &self.config.policy).await
+    }
+
+    async fn drive_with(
+        &self,
+        mut save: SaveMachine,
+        now: Timestamp,
+        may_wait: bool,
+        policy: &Policy,
+    ) -> Result<(), Error> {
+        let context = self.context_with(policy);
+        let mut next = save.start(&mut self.state().session, &context, self.is_contended())?;
         loop {
             let answer = match next {
                 Next::Done => return Ok(()),
@@ -134,7 +166,7 @@ impl RequestSession {
             if save.is_ended_by(&answer) {
                 return Ok(());
             }
-            next = save.resume(&mut self.state().session, &self.context(), answer)?;
+            next = save.resume(&mut self.state().session, &context, answer)?;
         }
     }
 

@@ -248,7 +248,7 @@ async fn request_has_a_lock_once() {
     let world = World::with("").await;
     let talk = bob(&world.layer()).await;
     let held = lock(&talk.session).await;
-    assert_eq!(kind(talk.session.clone().lock().await), ErrorKind::Locked);
+    assert_eq!(kind(talk.session.clone().lock().await), ErrorKind::LockedTwice);
     // The one it has is untouched by that.
     world.calls();
     talk.session.insert("a", 1).unwrap();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure here fails a test")]
 
 mod advisories;
+mod audit_handles;
 #[cfg(feature = "axum")]
 mod axum;
 mod contention;

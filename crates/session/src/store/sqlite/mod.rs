@@ -431,8 +431,8 @@ impl Store for SqliteStore {
     ) -> Result<LockOutcome, Error> {
         let (id, until) = (id.clone(), now.saturating_add(lease));
         let work = move |database: &Database| {
-            let is_done = database.lock(&id, holder, until, now)?;
-            Ok(Ok(if is_done { LockOutcome::Acquired } else { LockOutcome::Held }))
+            let fence = database.lock(&id, holder, until, now)?;
+            Ok(Ok(fence.map_or(LockOutcome::Held, LockOutcome::Acquired)))
         };
         self.shared.workers.call(Task::Write, Some(now), work).await
     }

@@ -23,6 +23,7 @@ impl Database for Db {
 
     const ID: &'static str = "session_id";
     const QUOTED: &'static str = "the visitors` \"Sessions\"";
+    const LONG_AGO: &'static str = "1";
 
     fn shared() -> Option<&'static MariaDb> {
         servers::shared_mariadb()

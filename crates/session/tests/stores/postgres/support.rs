@@ -21,6 +21,7 @@ impl Database for Db {
 
     const ID: &'static str = "sid";
     const QUOTED: &'static str = "the visitors' \"Session\"";
+    const LONG_AGO: &'static str = "clock_timestamp() - interval '2 days'";
 
     fn shared() -> Option<&'static Postgres> {
         servers::shared_postgres()

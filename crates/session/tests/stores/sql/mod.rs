@@ -25,6 +25,8 @@ pub(crate) trait Database: 'static {
     const ID: &'static str;
     /// A table name that has to be quoted.
     const QUOTED: &'static str;
+    /// An end of a lease two days ago.
+    const LONG_AGO: &'static str;
 
     /// Returns this process's server, or `None` where it is not installed.
     fn shared() -> Option<&'static Self::Server>;
