@@ -19,8 +19,7 @@ use std::time::{Duration, SystemTime};
 use express_session_core::record::{Document, with_cookie};
 use express_session_core::store::{
     Admin, Created, Error, ErrorKind, Fenced, FencingToken, Loaded, LockOutcome, LockToken, Record,
-    Revision,
-    Store, Touch, Touched, Updated,
+    Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -663,8 +662,10 @@ pub async fn lock_is_taken_while_another_holds_it(subject: &impl Subject) {
     for _ in 0..2 {
         assert_eq!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Held);
     }
-    assert!(matches!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired(_)),
-        "the holder lost it by that");
+    assert!(
+        matches!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired(_)),
+        "the holder lost it by that"
+    );
 }
 
 /// Locking again with the same token resets the lease, whether that is longer or shorter than the time left.
@@ -678,7 +679,10 @@ pub async fn locking_again_resets_the_lease_of_the_holder(subject: &impl Subject
     }
     trial.pass(end).await;
     assert_eq!(trial.lock(&longer, OTHER, HOUR).await, LockOutcome::Held, "the longer lease");
-    assert!(matches!(trial.lock(&shorter, OTHER, HOUR).await, LockOutcome::Acquired(_)), "the shorter lease");
+    assert!(
+        matches!(trial.lock(&shorter, OTHER, HOUR).await, LockOutcome::Acquired(_)),
+        "the shorter lease"
+    );
 }
 
 /// A lock is held until its lease is over, and not after.
@@ -763,7 +767,10 @@ pub async fn one_of_many_concurrent_locks_is_done(subject: &impl Subject) {
     subject.parallel((0..WRITERS).map(task).collect()).await;
     let winners = winners.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     assert_eq!(winners.len(), 1, "of {WRITERS} that lock one id, this many did");
-    assert!(matches!(trial.lock(&id("contested"), holder(winners[0]), HOUR).await, LockOutcome::Acquired(_)));
+    assert!(matches!(
+        trial.lock(&id("contested"), holder(winners[0]), HOUR).await,
+        LockOutcome::Acquired(_)
+    ));
 }
 
 /// Every id has a lock of its own, as it has a record of its own.
@@ -830,7 +837,10 @@ pub async fn lock_does_not_affect_calls_without_it(subject: &impl Subject) {
     assert_eq!(count_in(&trial.loaded(&id).await.record.text), 1);
     ok(trial.store.destroy(&id).await);
     assert_eq!(trial.text(&id).await, None);
-    assert!(matches!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired(_)), "the holder has it still");
+    assert!(
+        matches!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired(_)),
+        "the holder has it still"
+    );
 }
 
 /// Rule 4, under a lock: what [`Store::update`] would answer, and do.
@@ -931,7 +941,10 @@ pub async fn locked_update_is_one_step_with_its_lock(subject: &impl Subject) {
                 turn().await;
             }
             ok(store.unlock(&locked, ONE).await);
-            assert!(matches!(ok(store.lock(&locked, OTHER, HOUR, now).await), LockOutcome::Acquired(_)));
+            assert!(matches!(
+                ok(store.lock(&locked, OTHER, HOUR, now).await),
+                LockOutcome::Acquired(_)
+            ));
             let first = ok(store.load(&locked, now).await).map(|loaded| loaded.revision);
             for _ in 0..8 {
                 turn().await;
@@ -983,8 +996,10 @@ pub async fn abandoned_call_about_a_lock_happened_or_did_not(subject: &impl Subj
         let id = id(format!("abandoned-{polls}"));
         let revision = trial.create(&id, &counted(0), trial.later(3600)).await;
         abandon(trial.store.lock(&id, ONE, HOUR, now), polls).await;
-        assert!(matches!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired(_)),
-            "the lock had no holder");
+        assert!(
+            matches!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired(_)),
+            "the lock had no holder"
+        );
         assert_eq!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Held);
 
         let record = trial.record(&counted(1));
@@ -996,7 +1011,10 @@ pub async fn abandoned_call_about_a_lock_happened_or_did_not(subject: &impl Subj
         abandon(trial.store.unlock(&id, ONE), polls).await;
         if trial.lock(&id, OTHER, HOUR).await == LockOutcome::Held {
             ok(trial.store.unlock(&id, ONE).await);
-            assert!(matches!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Acquired(_)), "stuck");
+            assert!(
+                matches!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Acquired(_)),
+                "stuck"
+            );
         }
         // Loaded under the lock: what was abandoned before can write no more.
         let current = trial.loaded(&id).await.revision;

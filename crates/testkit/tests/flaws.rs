@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, FencingToken, Loaded, LoadedAndTouched, LockOutcome,
-    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, FencingToken, Loaded, LoadedAndTouched,
+    LockOutcome, LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use express_session_testkit::{MapStore, Subject, block_on, laws};

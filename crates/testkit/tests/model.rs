@@ -6,8 +6,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, Fenced, FencingToken, Loaded, LoadedAndTouched, LockOutcome, LockToken, Page,
-    Record, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, Fenced, FencingToken, Loaded, LoadedAndTouched, LockOutcome,
+    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use express_session_testkit::{MapStore, Subject, block_on, model};

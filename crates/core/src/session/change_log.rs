@@ -262,7 +262,6 @@ impl ChangeLog {
         rebased.document
     }
 
-
     /// Goes on from the state that `write` stored, when the members are still the same.
     pub(super) fn go_on_from_write(&mut self, write: &PendingWrite) {
         if !self.updates.is_empty() {
@@ -404,7 +403,10 @@ mod tests {
         let theirs = Document::parse(r#"{"cookie":{},"a":7,"b":1}"#).unwrap();
         let rebased = log.rebase(&ours, &theirs).run().unwrap().document;
         assert_eq!(rebased.get::<i64>("a").unwrap(), Some(100_007));
-        assert_eq!(rebased.get::<i64>("b").unwrap(), base.get("b").unwrap().map(|n: i64| n + 100_000));
+        assert_eq!(
+            rebased.get::<i64>("b").unwrap(),
+            base.get("b").unwrap().map(|n: i64| n + 100_000)
+        );
     }
 
     #[test]

@@ -31,9 +31,11 @@ use crate::request::{Edit, RequestSession, insert};
 /// use express_session::{Error, Session};
 ///
 /// async fn cart(session: Session) -> Result<Html<String>, Error> {
-///     let mut items: Vec<String> = session.get("items")?.unwrap_or_default();
-///     items.push("apple".to_owned());
-///     session.insert("items", &items)?;
+///     let items = session.update("items", |items: Option<Vec<String>>| {
+///         let mut items = items.unwrap_or_default();
+///         items.push("apple".to_owned());
+///         items
+///     })?;
 ///     Ok(Html(format!("{} items", items.len())))
 /// }
 /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
@@ -687,7 +689,6 @@ impl Session {
     pub(crate) fn shared(&self) -> &Arc<RequestSession> {
         &self.shared
     }
-
 }
 
 impl fmt::Debug for Session {

@@ -133,14 +133,21 @@ impl RequestSession {
         }
     }
 
-    /// Renews the lease while `work` goes on, a third of it after each renewal. Where the lock is lost, `work` is dropped.
+    /// Renews the lease while `work` goes on, a third of it after each renewal. Where the lock is lost, or the lease ends
+    /// because the store fails, `work` is dropped.
     pub(crate) async fn keep_lock<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
         let mut work = pin!(work);
         loop {
             let done = within(self.config.lock_lease / 3, work.as_mut()).await;
             match done {
                 Some(done) => return Ok(done),
-                None => self.renew_lock().await?,
+                // A store that fails may answer again before the lease is over.
+                None => match self.renew_lock().await {
+                    Err(error) if is_lost(&error) || self.lock_remaining().is_zero() => {
+                        return Err(error);
+                    }
+                    Ok(()) | Err(_) => {}
+                },
             }
         }
     }
@@ -204,6 +211,10 @@ impl RequestSession {
             drop(turn);
         });
     }
+}
+
+fn is_lost(error: &Error) -> bool {
+    error.kind() == ErrorKind::LockLost
 }
 
 /// A request that was dropped, or whose handler panicked, keeps no other request waiting.

@@ -9,6 +9,7 @@ use express_session_core::{Policy, SessionId, Timestamp, decide};
 use super::commit::log_failure;
 use super::{Error, ErrorKind, RequestSession};
 use crate::runtime::completion::run_to_completion;
+use crate::runtime::timeout::within;
 
 impl RequestSession {
     /// Saves explicitly.
@@ -34,8 +35,9 @@ impl RequestSession {
         self: &Arc<Self>,
         change: impl FnOnce() -> Result<Option<T>, Error>,
     ) -> Result<Option<T>, Error> {
+        // One after the other they have fewer conflicts. Without the turn where others wait too long for the store.
         let _turn = match self.id() {
-            Some(id) => Some(self.config.finalisers.turn(&id).await),
+            Some(id) => within(self.config.store_timeout, self.config.finalisers.turn(&id)).await,
             None => None,
         };
         let operation = self.lock_operation().await;
@@ -146,7 +148,8 @@ impl RequestSession {
         policy: &Policy,
     ) -> Result<(), Error> {
         let context = self.context_with(policy);
-        let mut next = save.start(&mut self.state().session, &context, self.is_contended())?;
+        let is_contended = self.is_contended();
+        let mut next = save.start(&mut self.state().session, &context, is_contended)?;
         loop {
             let answer = match next {
                 Next::Done => return Ok(()),

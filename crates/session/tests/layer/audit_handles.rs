@@ -84,7 +84,8 @@ async fn audit_h2_fields_that_depend_on_each_other_are_computed_together() {
         .unwrap();
     assert_eq!((moved.left, moved.right), (0, 1));
     // Only one of the two fields is changed by the other request, or a field that the function only reads.
-    for (theirs, left, right) in [(r#""left":1,"right":5"#, 0, 6), (r#""left":0,"right":0"#, 0, 0)] {
+    for (theirs, left, right) in [(r#""left":1,"right":5"#, 0, 6), (r#""left":0,"right":0"#, 0, 0)]
+    {
         world.keep(BOB, &record(PLAIN, theirs)).await;
         let talk = bob(&world.layer()).await;
         world.keep(BOB, &record(PLAIN, r#""left":1,"right":0"#)).await;
@@ -107,12 +108,13 @@ async fn audit_h2_fields_that_depend_on_each_other_are_computed_together() {
 
 #[tokio::test]
 async fn audit_h2_changes_before_and_after_an_update_of_a_struct_keep_their_order() {
-    for (begin, left) in [(false, 5 + 3), (true, 3)] {
+    // An update on top of what this request had overwritten overwrites too.
+    for (begin, left) in [(None, 5 + 3), (Some(100), 100 + 3)] {
         let world = World::with(r#""left":0,"other":1"#).await;
         let talk = bob(&world.layer()).await;
         let session = &talk.session;
-        if begin {
-            session.insert("left", 0).unwrap();
+        if let Some(begin) = begin {
+            session.insert("left", begin).unwrap();
         }
         session.update("left", |n: Option<i64>| n.unwrap_or(0) + 1).unwrap();
         cart(session).update(|cart| cart.left += 1).unwrap();
@@ -121,9 +123,7 @@ async fn audit_h2_changes_before_and_after_an_update_of_a_struct_keep_their_orde
         world.keep(BOB, &record(PLAIN, r#""left":5,"other":2"#)).await;
         talk.session.save().await.unwrap();
         let stored = kept(&world).await;
-        // An update on top of what this request had overwritten overwrites too.
-        let expected = if begin { 3 } else { left };
-        assert_eq!(stored["left"].as_i64(), Some(expected), "{stored}");
+        assert_eq!(stored["left"].as_i64(), Some(left), "{stored}");
         assert_eq!((stored["other"].as_i64(), &stored["mine"]), (Some(2), &true.into()));
         // And again, on what has been rebased once.
         cart(&talk.session).update(|cart| cart.right += 1).unwrap();
@@ -139,7 +139,9 @@ async fn audit_h2_changes_before_and_after_an_update_of_a_struct_keep_their_orde
 async fn audit_h2_member_overwritten_after_an_update_of_a_struct_stays() {
     let world = World::with(r#""left":0,"right":0"#).await;
     let talk = bob(&world.layer()).await;
-    cart(&talk.session).update(|cart| (cart.left, cart.right) = (cart.left + 1, cart.right + 1)).unwrap();
+    cart(&talk.session)
+        .update(|cart| (cart.left, cart.right) = (cart.left + 1, cart.right + 1))
+        .unwrap();
     talk.session.insert("right", 100).unwrap();
     world.keep(BOB, &record(PLAIN, r#""left":5,"right":5"#)).await;
     talk.end().await;
@@ -214,7 +216,11 @@ async fn audit_h2_structs_of_every_shape_are_read_and_written() {
             }
         })
         .unwrap();
-    assert_eq!(session.keys(), ["views", "stranger", "user"], "the other variant's fields are gone");
+    assert_eq!(
+        session.keys(),
+        ["views", "stranger", "user"],
+        "the other variant's fields are gone"
+    );
     talk.end().await;
 }
 
@@ -302,10 +308,12 @@ async fn audit_m8_numbers_are_final_among_other_updates() {
     for talk in &talks {
         talk.session.update("n", next).unwrap();
     }
-    let (saving, drawing) = (together(&talks, |session| async move { session.save().await }), async {
-        let draw = |session: Session| async move { session.update_now("n", next).await.unwrap() };
-        together(&talks, draw).await
-    });
+    let (saving, drawing) =
+        (together(&talks, |session| async move { session.save().await }), async {
+            let draw =
+                |session: Session| async move { session.update_now("n", next).await.unwrap() };
+            together(&talks, draw).await
+        });
     let (saved, drawn) = tokio::join!(saving, drawing);
     assert!(saved.iter().all(Result::is_ok));
     numbers.extend(drawn);
@@ -412,18 +420,15 @@ async fn audit_m9_lease_is_renewed_while_work_goes_on() {
 #[tokio::test]
 async fn audit_m9_lock_taken_twice_is_a_mistake_of_the_program() {
     let world = World::with("").await;
-    let layer = world.layer();
-    let service = app(&layer, |session| async move {
-        let _held = session.lock().await?;
-        session.lock().await?;
-        Ok::<_, Error>(text(""))
-    });
-    let answer = send(&service, visit_as(BOB)).await;
-    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
-    let talk = bob(&layer).await;
+    let talk = bob(&world.layer()).await;
     let _held = talk.session.lock().await.unwrap();
     let error = talk.session.lock().await.unwrap_err();
     assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::LockedTwice, false));
+    #[cfg(feature = "axum")]
+    {
+        let response = ::axum::response::IntoResponse::into_response(error);
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
     drop(talk.abort());
 }
 
@@ -537,5 +542,8 @@ async fn audit_low_long_lived_handle_is_told_to_save() {
         talk.session.update("pings", |n: Option<u32>| n.unwrap_or(0) + 1).unwrap();
     }
     talk.end().await;
-    assert_eq!((&kept(&world).await["n"], &kept(&world).await["pings"]), (&4097.into(), &10_000.into()));
+    assert_eq!(
+        (&kept(&world).await["n"], &kept(&world).await["pings"]),
+        (&4097.into(), &10_000.into())
+    );
 }

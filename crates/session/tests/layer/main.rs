@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a failure here fails a test")]
 
 mod advisories;
+#[cfg(target_os = "linux")]
+mod audit_h1;
 mod audit_handles;
 #[cfg(feature = "axum")]
 mod axum;

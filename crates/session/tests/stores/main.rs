@@ -9,6 +9,8 @@
     allow(clippy::disallowed_methods, reason = "a server follows the clock of the machine")
 )]
 
+#[cfg(feature = "redis")]
+mod audit_m8;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "memcached"))]
 mod call_size;
 mod cancellation;

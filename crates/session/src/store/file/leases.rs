@@ -57,8 +57,7 @@ impl Options {
             Some(lease) => FencingToken::new(lease.fence),
             None => self.next_fence(lock, now)?,
         };
-        let lease =
-            Lease { holder: *holder.as_bytes(), until: until.millis(), fence: fence.get() };
+        let lease = Lease { holder: *holder.as_bytes(), until: until.millis(), fence: fence.get() };
         leases.insert(id.as_str().to_owned(), lease);
         self.keep(lock, &leases)?;
         Ok(LockOutcome::Acquired(fence))

@@ -149,8 +149,14 @@ mod tests {
         let (mut locks, hasher) = (Locks::default(), RandomState::default());
         for round in 0..100 {
             let holder = if round % 2 == 0 { ONE } else { OTHER };
-            assert!(matches!(locks.lock(probe(&hasher, 0), holder, at(1), at(0)), LockOutcome::Acquired(_)));
-            assert!(matches!(locks.lock(probe(&hasher, 0), holder, at(2 + round), at(0)), LockOutcome::Acquired(_)));
+            assert!(matches!(
+                locks.lock(probe(&hasher, 0), holder, at(1), at(0)),
+                LockOutcome::Acquired(_)
+            ));
+            assert!(matches!(
+                locks.lock(probe(&hasher, 0), holder, at(2 + round), at(0)),
+                LockOutcome::Acquired(_)
+            ));
             assert_eq!(locks.kept(), 1);
             locks.unlock(&probe(&hasher, 0), holder);
             assert_eq!(locks.kept(), 0);

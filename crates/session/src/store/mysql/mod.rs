@@ -29,8 +29,7 @@ use std::time::Duration;
 pub use ::mysql_async;
 use express_session_core::store::{
     Admin, Created, Cursor, Error, ErrorKind, Fenced, FencingToken, Loaded, LoadedAndTouched,
-    LockOutcome,
-    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
+    LockOutcome, LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use mysql_async::{Opts, OptsBuilder, Pool, PoolConstraints, Row, Value};

@@ -32,8 +32,7 @@ pub use ::deadpool_postgres;
 use deadpool_postgres::Pool;
 use express_session_core::store::{
     Admin, Created, Cursor, Error, ErrorKind, Fenced, FencingToken, Loaded, LoadedAndTouched,
-    LockOutcome,
-    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
+    LockOutcome, LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use tokio::sync::OnceCell;

@@ -34,8 +34,7 @@ use express_session_core::record::with_cookie;
 use express_session_core::store::ErrorKind;
 use express_session_core::store::{
     Created, Error, Fenced, FencingToken, Loaded, LoadedAndTouched, LockOutcome, LockToken, Record,
-    Revision,
-    Store, Touch, Touched, Updated,
+    Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 

@@ -279,7 +279,10 @@ fn locks_of_sessions_are_where_session_file_store_does_not_look_and_go_when_give
         let folder = Folder::new();
         let store = FileStore::new(folder.path());
         for id in [a(), b(), id("a\nb"), id("\""), id("会话")] {
-            assert!(matches!(store.lock(&id, HOLDER, LEASE, NOW).await.unwrap(), LockOutcome::Acquired(_)));
+            assert!(matches!(
+                store.lock(&id, HOLDER, LEASE, NOW).await.unwrap(),
+                LockOutcome::Acquired(_)
+            ));
             assert_eq!(names(folder.path()), [".lock"]);
             assert_eq!(leases(folder.path()).len(), 1);
             store.clear().await.unwrap();
@@ -300,7 +303,10 @@ fn locks_that_are_over_are_removed_with_the_expired_sessions_or_by_a_purge() {
             for number in from..from + 200 {
                 let id = id(&format!("{number}-session"));
                 let lease = Duration::from_secs(lease);
-                assert!(matches!(store.lock(&id, HOLDER, lease, NOW).await.unwrap(), LockOutcome::Acquired(_)));
+                assert!(matches!(
+                    store.lock(&id, HOLDER, lease, NOW).await.unwrap(),
+                    LockOutcome::Acquired(_)
+                ));
             }
         };
         hold(0, 30).await;
@@ -312,7 +318,10 @@ fn locks_that_are_over_are_removed_with_the_expired_sessions_or_by_a_purge() {
         assert_eq!(leases(folder.path()), [""; 0]);
 
         hold(0, 30).await;
-        assert!(matches!(store.lock(&a(), HOLDER, 2 * LEASE, NOW).await.unwrap(), LockOutcome::Acquired(_)));
+        assert!(matches!(
+            store.lock(&a(), HOLDER, 2 * LEASE, NOW).await.unwrap(),
+            LockOutcome::Acquired(_)
+        ));
         let cleaning = FileStore::new(folder.path()).reap_interval(Duration::from_secs(1));
         assert!(load(&cleaning, &a(), later(28)).await.is_none());
         assert!(load(&cleaning, &a(), later(30)).await.is_none());
@@ -332,10 +341,16 @@ fn file_of_locks_that_cannot_be_read_holds_none() {
         let store = FileStore::new(folder.path());
         let other = LockToken::from_random([2; LockToken::BYTES]);
         for left in ["", "\0\0\0", r#"{"a":{"holder":["#] {
-            assert!(matches!(store.lock(&a(), HOLDER, LEASE, NOW).await.unwrap(), LockOutcome::Acquired(_)));
+            assert!(matches!(
+                store.lock(&a(), HOLDER, LEASE, NOW).await.unwrap(),
+                LockOutcome::Acquired(_)
+            ));
             let file = folder.path().join(".lock").join(&leases(folder.path())[0]);
             std::fs::write(file, left).unwrap();
-            assert!(matches!(store.lock(&a(), other, LEASE, NOW).await.unwrap(), LockOutcome::Acquired(_)));
+            assert!(matches!(
+                store.lock(&a(), other, LEASE, NOW).await.unwrap(),
+                LockOutcome::Acquired(_)
+            ));
             store.unlock(&a(), other).await.unwrap();
         }
     });

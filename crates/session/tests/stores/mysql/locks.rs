@@ -186,7 +186,10 @@ fn clock_of_locks_has_no_time_zone() {
         assert_eq!(lock(&elsewhere, "a", OTHER, HOUR).await, LockOutcome::Held);
         assert!(matches!(lock(&elsewhere, "b", OTHER, HOUR).await, LockOutcome::Acquired(_)));
         assert_eq!(lock(&store, "b", ONE, HOUR).await, LockOutcome::Held);
-        assert!(matches!(lock(&elsewhere, "c", OTHER, Duration::ZERO).await, LockOutcome::Acquired(_)));
+        assert!(matches!(
+            lock(&elsewhere, "c", OTHER, Duration::ZERO).await,
+            LockOutcome::Acquired(_)
+        ));
         assert!(matches!(lock(&store, "c", ONE, HOUR).await, LockOutcome::Acquired(_)));
     });
 }

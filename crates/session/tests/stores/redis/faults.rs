@@ -359,7 +359,10 @@ async fn login_without_the_right_is_refused() {
     let (holder, lease) = (LockToken::from_random([1; 16]), Duration::from_secs(60));
     assert_eq!(kind(store.lock(&id("a"), holder, lease, now()).await), ErrorKind::Refused);
     order(&mut plain(server.url()).await, "ACL SETUSER reader ~lock:*").await;
-    assert!(matches!(store.lock(&id("a"), holder, lease, now()).await.unwrap(), LockOutcome::Acquired(_)));
+    assert!(matches!(
+        store.lock(&id("a"), holder, lease, now()).await.unwrap(),
+        LockOutcome::Acquired(_)
+    ));
 }
 
 #[tokio::test]
@@ -368,7 +371,10 @@ async fn holder_of_a_lock_that_was_lost_with_its_server_cannot_write() {
     let store = RedisStore::connect(server.url()).await.unwrap();
     let revision = create(&store, "a", "1").await;
     let (holder, lease) = (LockToken::from_random([1; 16]), Duration::from_secs(60));
-    assert!(matches!(store.lock(&id("a"), holder, lease, now()).await.unwrap(), LockOutcome::Acquired(_)));
+    assert!(matches!(
+        store.lock(&id("a"), holder, lease, now()).await.unwrap(),
+        LockOutcome::Acquired(_)
+    ));
     // As after a failover to a replica that had the record, and not yet the lock.
     order(&mut plain(server.url()).await, "DEL lock:{sess:a}").await;
     let fenced = store.update_locked(&id("a"), &record("2"), revision, holder, now()).await;

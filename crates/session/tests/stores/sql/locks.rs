@@ -56,14 +56,18 @@ pub(crate) fn locks_with_an_expired_lease_are_removed_with_the_sessions<D: Datab
         }
         assert_eq!(store.purge(10, NOW).await.unwrap(), 0, "a lock is no session");
         assert_eq!(names().await, ["held", "long", "over"], "it keeps its fencing token for a day");
-        let age = format!("UPDATE {table}_lock SET until = {} WHERE {} = 'over'", D::LONG_AGO, D::ID);
+        let age =
+            format!("UPDATE {table}_lock SET until = {} WHERE {} = 'over'", D::LONG_AGO, D::ID);
         D::execute(&mut admin, &age).await;
         store.purge(10, NOW).await.unwrap();
         assert_eq!(names().await, ["held", "long"]);
         assert_eq!(lock(&store, "long", OTHER, HOUR).await, LockOutcome::Held);
 
         // And in the round that calls start by themselves.
-        assert!(matches!(lock(&store, "over", ONE, Duration::ZERO).await, LockOutcome::Acquired(_)));
+        assert!(matches!(
+            lock(&store, "over", ONE, Duration::ZERO).await,
+            LockOutcome::Acquired(_)
+        ));
         D::execute(&mut admin, &age).await;
         let store = D::cleanup_interval(store, Duration::from_secs(60));
         load(&store, "nobody", NOW).await;

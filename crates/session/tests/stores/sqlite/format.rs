@@ -403,7 +403,10 @@ fn locks_are_rows_of_another_table_which_the_first_lock_makes() {
             assert!(!has_locks(&path), "created without a lock");
 
             for id in [a(), b()] {
-                assert!(matches!(store.lock(&id, HOLDER, LEASE, NOW).await.unwrap(), LockOutcome::Acquired(_)));
+                assert!(matches!(
+                    store.lock(&id, HOLDER, LEASE, NOW).await.unwrap(),
+                    LockOutcome::Acquired(_)
+                ));
             }
             assert_eq!((rows(&path), rows_of(&path, "sessions_locks")), (1, 2));
             store.clear().await.unwrap();
@@ -415,7 +418,10 @@ fn locks_are_rows_of_another_table_which_the_first_lock_makes() {
             let other = Connection::open(&path).unwrap();
             other.execute_batch("DROP TABLE sessions_locks").unwrap();
             store.unlock(&b(), HOLDER).await.unwrap();
-            assert!(matches!(store.lock(&a(), HOLDER, LEASE, NOW).await.unwrap(), LockOutcome::Acquired(_)));
+            assert!(matches!(
+                store.lock(&a(), HOLDER, LEASE, NOW).await.unwrap(),
+                LockOutcome::Acquired(_)
+            ));
         }
     });
 }
@@ -433,7 +439,10 @@ fn lock_is_refused_where_no_table_may_be_made() {
         assert!(!has_locks(&path));
 
         SqliteStore::new(&path).lock(&b(), HOLDER, LEASE, NOW).await.unwrap();
-        assert!(matches!(store.lock(&a(), HOLDER, LEASE, NOW).await.unwrap(), LockOutcome::Acquired(_)));
+        assert!(matches!(
+            store.lock(&a(), HOLDER, LEASE, NOW).await.unwrap(),
+            LockOutcome::Acquired(_)
+        ));
     });
 }
 
@@ -447,7 +456,10 @@ fn locks_that_are_over_are_removed_with_the_expired_sessions_or_by_a_purge() {
             for number in from..from + 600 {
                 let id = id(&format!("session-{number}"));
                 let lease = Duration::from_secs(lease);
-                assert!(matches!(store.lock(&id, HOLDER, lease, NOW).await.unwrap(), LockOutcome::Acquired(_)));
+                assert!(matches!(
+                    store.lock(&id, HOLDER, lease, NOW).await.unwrap(),
+                    LockOutcome::Acquired(_)
+                ));
             }
         };
         hold(0, 30).await;
