@@ -7,6 +7,8 @@ use http::{Request, Response};
 use tokio::task::JoinSet;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
+use crate::support::read;
+
 /// Visits a handler through a layer of its own, as of another process.
 async fn visit<F>(store: AnyStore, cookie: String, handler: impl Fn(Session) -> F + Clone) -> String
 where
@@ -21,9 +23,8 @@ where
             }
         }));
     let request = Request::builder().header("cookie", cookie).body(()).unwrap();
-    let response = service.oneshot(request).await.unwrap();
-    let set_cookie = response.headers().get("set-cookie").map(|value| value.to_str().unwrap());
-    set_cookie.map_or_else(|| response.body().clone(), |cookie| cookie.to_owned())
+    let answer = read(service.oneshot(request).await.unwrap()).await;
+    answer.cookie().map(str::to_owned).unwrap_or(answer.body)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
