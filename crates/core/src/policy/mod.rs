@@ -189,7 +189,7 @@ impl Policy {
         if self.departures.unique_ids { OnMismatch::Refuse } else { OnMismatch::Overwrite }
     }
 
-    /// Returns the policy of a write that is final when it is done, whatever the departures: it merges (19), and refuses
+    /// Returns the policy of a write that is final when it is done, with any departures: it merges (19), and refuses
     /// a record that is gone (16) or another visitor's (17). express-session has no such write.
     #[must_use]
     pub fn of_final_writes(&self) -> Self {

@@ -205,7 +205,7 @@ pub trait Store: Send + Sync + 'static {
     /// a record, and is not listed as a session. It ends with [`unlock`](Store::unlock) or its lease.
     ///
     /// The [`FencingToken`] of a holder is higher than that of every earlier holder of the id. It stays the same while
-    /// the holder renews a lease that has not ended; a lease that has ended begins anew, with a new token.
+    /// the holder renews a lease that has not ended; a lease that has ended begins again with a new token.
     ///
     /// Implement the three lock methods only if the store can check the lock in the step that writes.
     ///

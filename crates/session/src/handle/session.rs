@@ -357,7 +357,7 @@ impl Session {
     /// compute.
     ///
     /// The value returned is the one of this request: what is stored in the end may be another. A limit or a unique
-    /// number needs [`update_now`](Self::update_now). What is not saved is kept in memory, some 200 bytes for each update;
+    /// number needs [`update_now`](Self::update_now). An update that is not saved is kept in memory, some 200 bytes each;
     /// those of one member by a function that captures nothing count as one.
     ///
     /// ```

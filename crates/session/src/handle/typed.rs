@@ -250,7 +250,7 @@ impl<T: Serialize + DeserializeOwned + Default> Typed<T> {
 
 /// Reads a struct from the members.
 ///
-/// The cookie is none of them: a flattened map would take it, and `deny_unknown_fields` would refuse it.
+/// The cookie is not one of them: a flattened map would take it, and `deny_unknown_fields` would refuse it.
 fn read<T: Serialize + DeserializeOwned + Default>(document: &Document) -> Result<T, Error> {
     if document.is_empty() {
         return Ok(T::default());

@@ -125,7 +125,7 @@ impl RequestSession {
                 if self.state().session.grant_lock(fence, now.saturating_add(lease)) {
                     return Ok(());
                 }
-                // The lease had ended, and has begun anew: nobody else is to wait for it.
+                // The lease had ended, and has begun again: no other request is to wait for it.
                 self.call_store(self.config.store.unlock(&id, token)).await?;
                 Err(Error::new(ErrorKind::LockLost))
             }

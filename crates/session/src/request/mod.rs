@@ -288,7 +288,7 @@ impl RequestSession {
     }
 }
 
-/// What becomes of a member.
+/// A change of a member.
 pub(crate) enum Edit {
     Set(Json),
     Remove,

@@ -254,7 +254,7 @@ async fn audit_h2_optional_struct_is_none_without_a_session() {
     }
 }
 
-/// Runs these at once, and returns what they gave.
+/// Runs these concurrently, and returns what they gave.
 async fn together<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     talks: &[Talk],
     run: impl Fn(Session) -> F,
@@ -367,7 +367,7 @@ async fn audit_m9_holder_of_the_past_has_a_lower_fencing_token() {
     assert!(second.fencing_token() > first.fencing_token());
     assert_eq!(first.remaining(), Duration::ZERO);
     second.unlock().await.unwrap();
-    // Nobody has the lock now, and yet another had it in between.
+    // No request has the lock now, and yet another had it in between.
     assert_eq!(kind(first.renew().await), ErrorKind::LockLost);
     let id = SessionId::new(BOB).unwrap();
     let other = LockToken::from_random([9; 16]);
@@ -436,7 +436,7 @@ thread_local! {
     static CURRENT: RefCell<Option<Session>> = const { RefCell::new(None) };
 }
 
-/// Looks at the session of this thread, as code of the application may.
+/// Reads and changes the session of this thread, as code of the application may.
 fn look() {
     CURRENT.with_borrow(|session| {
         if let Some(session) = session {
@@ -519,7 +519,7 @@ async fn audit_low_no_code_of_the_application_runs_under_the_lock_of_the_state()
 }
 
 #[tokio::test]
-async fn audit_low_long_lived_handle_is_told_to_save() {
+async fn audit_low_long_lived_handle_has_to_save() {
     let world = World::with("").await;
     let talk = bob(&world.layer()).await;
     let calls = Arc::new(AtomicUsize::new(0));
