@@ -73,13 +73,17 @@ pub enum ErrorKind {
     EmptyId,
     /// Other requests kept changing the session at every attempt to save it.
     Conflict,
-    /// Another request held the session's lock for as long as `lock_wait` says, or this one has it already.
+    /// Another request held the session's lock for as long as `lock_wait` says.
     Locked,
+    /// This request has the session's lock already, or is asking for it: a mistake in the program.
+    LockedTwice,
     /// The lease of the session's lock ran out: what was changed under it is not written.
     LockLost,
     /// The session is larger than [`record_limits`](crate::SessionLayer::record_limits) allow. The stored record stays as
     /// it is.
     RecordLimit(LimitExceeded),
+    /// The session was updated more than 4,096 times without a save: see [`Session::update`](crate::Session::update).
+    TooManyUpdates,
     /// The store failed in this way.
     Store(store::ErrorKind),
 }
@@ -93,7 +97,8 @@ impl Error {
         Self { kind, member: Some(member.into()), source: None }
     }
 
-    /// Makes the error of a member that does not fit, or, without a name, of a whole session.
+    /// Makes the error of a member that does not fit, or, without a name, of a whole session. A field of a struct that is
+    /// missing is named by the message of serde.
     pub(crate) fn mismatch(member: &str, source: &serde_json::Error) -> Self {
         Self::of_member(ErrorKind::Deserialize, member).with_source(Mismatch::of(source))
     }
@@ -173,8 +178,10 @@ impl Error {
             | ErrorKind::EmptyId
             | ErrorKind::Conflict
             | ErrorKind::Locked
+            | ErrorKind::LockedTwice
             | ErrorKind::LockLost
-            | ErrorKind::RecordLimit(_) => decide::Fault::Session,
+            | ErrorKind::RecordLimit(_)
+            | ErrorKind::TooManyUpdates => decide::Fault::Session,
         }
     }
 }
@@ -227,14 +234,19 @@ impl fmt::Display for Error {
                 f.write_str("other requests changed the session at every attempt to save it")
             }
             ErrorKind::Locked => f.write_str(
-                "the session's lock is held, by another request for as long as lock_wait says or by this \
-                 one already",
+                "another request held the session's lock for as long as lock_wait says",
+            ),
+            ErrorKind::LockedTwice => f.write_str(
+                "this request has the session's lock already: hand the SessionLock on, or unlock it first",
             ),
             ErrorKind::LockLost => f.write_str(
                 "the lease of the session's lock ran out, and nothing is written under it: a longer \
                  lock_lease, or a renewal, keeps it",
             ),
             ErrorKind::RecordLimit(limit) => write!(f, "the session is too large: {limit}"),
+            ErrorKind::TooManyUpdates => f.write_str(
+                "the session was updated too often without a save: call Session::save in between",
+            ),
             // The source's own message begins with what the store did.
             ErrorKind::Store(_) => f.write_str("the session store failed"),
         }
@@ -297,6 +309,7 @@ impl From<session::Error> for Error {
             session::Error::IdTaken => Self::new(ErrorKind::IdTaken),
             session::Error::Conflict => Self::new(ErrorKind::Conflict),
             session::Error::LockLost => Self::new(ErrorKind::LockLost),
+            session::Error::TooManyUpdates => Self::new(ErrorKind::TooManyUpdates),
             session::Error::Corrupt(source) => source.into(),
             session::Error::Limit(limit) => Self::new(ErrorKind::RecordLimit(limit)),
             session::Error::Store(source) => source.into(),

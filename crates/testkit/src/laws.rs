@@ -18,8 +18,8 @@ use std::time::{Duration, SystemTime};
 
 use express_session_core::record::{Document, with_cookie};
 use express_session_core::store::{
-    Admin, Created, Error, ErrorKind, Fenced, Loaded, LockOutcome, LockToken, Record, Revision,
-    Store, Touch, Touched, Updated,
+    Admin, Created, Error, ErrorKind, Fenced, FencingToken, Loaded, LockOutcome, LockToken, Record,
+    Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -98,6 +98,7 @@ macro_rules! lock_laws {
             locking_again_resets_the_lease_of_the_holder
             lock_is_free_after_its_lease
             lock_is_free_once_its_holder_unlocks_it
+            fencing_token_grows_with_every_holder
             unlock_by_another_changes_nothing
             one_of_many_concurrent_locks_is_done
             every_id_has_its_own_lock
@@ -684,13 +685,12 @@ pub async fn store_has_every_call_about_locks_or_none(subject: &impl Subject) {
 pub async fn lock_is_taken_while_another_holds_it(subject: &impl Subject) {
     let trial = Trial::of(subject).await;
     let id = id("locked");
-    assert_eq!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired);
+    assert!(matches!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired(_)));
     for _ in 0..2 {
         assert_eq!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Held);
     }
-    assert_eq!(
-        trial.lock(&id, ONE, HOUR).await,
-        LockOutcome::Acquired,
+    assert!(
+        matches!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired(_)),
         "the holder lost it by that"
     );
 }
@@ -701,12 +701,15 @@ pub async fn locking_again_resets_the_lease_of_the_holder(subject: &impl Subject
     let (longer, shorter) = (id("longer"), id("shorter"));
     let (lease, end) = trial.lease();
     for (id, first, second) in [(&longer, lease, HOUR), (&shorter, HOUR, lease)] {
-        assert_eq!(trial.lock(id, ONE, first).await, LockOutcome::Acquired);
-        assert_eq!(trial.lock(id, ONE, second).await, LockOutcome::Acquired);
+        assert!(matches!(trial.lock(id, ONE, first).await, LockOutcome::Acquired(_)));
+        assert!(matches!(trial.lock(id, ONE, second).await, LockOutcome::Acquired(_)));
     }
     trial.pass(end).await;
     assert_eq!(trial.lock(&longer, OTHER, HOUR).await, LockOutcome::Held, "the longer lease");
-    assert_eq!(trial.lock(&shorter, OTHER, HOUR).await, LockOutcome::Acquired, "the shorter lease");
+    assert!(
+        matches!(trial.lock(&shorter, OTHER, HOUR).await, LockOutcome::Acquired(_)),
+        "the shorter lease"
+    );
 }
 
 /// A lock is held until its lease is over, and not after.
@@ -714,12 +717,32 @@ pub async fn lock_is_free_after_its_lease(subject: &impl Subject) {
     let mut trial = Trial::of(subject).await;
     let id = id("locked");
     let (lease, end) = trial.lease();
-    assert_eq!(trial.lock(&id, ONE, lease).await, LockOutcome::Acquired);
+    assert!(matches!(trial.lock(&id, ONE, lease).await, LockOutcome::Acquired(_)));
     trial.pass_until_before(end).await;
     assert_eq!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Held, "a second before");
     trial.pass(end).await;
-    assert_eq!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Acquired);
+    assert!(matches!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Acquired(_)));
     assert_eq!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Held, "it is another's now");
+}
+
+/// The fencing token of each holder is higher than that of every earlier one, and renewing a lease keeps it.
+pub async fn fencing_token_grows_with_every_holder(subject: &impl Subject) {
+    let mut trial = Trial::of(subject).await;
+    let id = id("locked");
+    let mut highest = None;
+    // Much faster than any clock ticks, with the same holder and with others.
+    for holder in [ONE, OTHER, ONE, ONE].repeat(8) {
+        let fence = trial.fence(&id, holder, HOUR).await;
+        assert!(Some(fence) > highest, "{fence} after {highest:?}");
+        assert_eq!(trial.fence(&id, holder, HOUR).await, fence, "renewed");
+        ok(trial.store.unlock(&id, holder).await);
+        highest = Some(fence);
+    }
+    let (lease, end) = trial.lease();
+    let before = trial.fence(&id, OTHER, lease).await;
+    trial.pass(end).await;
+    ok(trial.store.destroy(&id).await);
+    assert!(trial.fence(&id, OTHER, HOUR).await > before, "the lease had ended");
 }
 
 /// A lock that its holder gave back is free.
@@ -727,7 +750,7 @@ pub async fn lock_is_free_once_its_holder_unlocks_it(subject: &impl Subject) {
     let trial = Trial::of(subject).await;
     let id = id("locked");
     for holder in [ONE, OTHER, ONE] {
-        assert_eq!(trial.lock(&id, holder, HOUR).await, LockOutcome::Acquired);
+        assert!(matches!(trial.lock(&id, holder, HOUR).await, LockOutcome::Acquired(_)));
         ok(trial.store.unlock(&id, holder).await);
     }
 }
@@ -739,12 +762,12 @@ pub async fn unlock_by_another_changes_nothing(subject: &impl Subject) {
     ok(trial.store.unlock(&free, ONE).await);
 
     let (lease, end) = trial.lease();
-    assert_eq!(trial.lock(&id, ONE, lease).await, LockOutcome::Acquired);
+    assert!(matches!(trial.lock(&id, ONE, lease).await, LockOutcome::Acquired(_)));
     ok(trial.store.unlock(&id, OTHER).await);
     assert_eq!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Held);
 
     trial.pass(end).await;
-    assert_eq!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Acquired);
+    assert!(matches!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Acquired(_)));
     ok(trial.store.unlock(&id, ONE).await);
     assert_eq!(
         trial.lock(&id, ONE, HOUR).await,
@@ -761,7 +784,7 @@ pub async fn one_of_many_concurrent_locks_is_done(subject: &impl Subject) {
         let (store, winners, now) = (Arc::clone(&trial.store), Arc::clone(&winners), trial.now());
         Box::pin(async move {
             turn().await;
-            if let LockOutcome::Acquired =
+            if let LockOutcome::Acquired(_) =
                 ok(store.lock(&id("contested"), holder(number), HOUR, now).await)
             {
                 winners.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(number);
@@ -771,7 +794,10 @@ pub async fn one_of_many_concurrent_locks_is_done(subject: &impl Subject) {
     subject.parallel((0..WRITERS).map(task).collect()).await;
     let winners = winners.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     assert_eq!(winners.len(), 1, "of {WRITERS} that lock one id, this many did");
-    assert_eq!(trial.lock(&id("contested"), holder(winners[0]), HOUR).await, LockOutcome::Acquired);
+    assert!(matches!(
+        trial.lock(&id("contested"), holder(winners[0]), HOUR).await,
+        LockOutcome::Acquired(_)
+    ));
 }
 
 /// Every id has a lock of its own, as it has a record of its own.
@@ -781,7 +807,7 @@ pub async fn every_id_has_its_own_lock(subject: &impl Subject) {
     for (number, text) in hostile_ids().into_iter().enumerate() {
         let (id, holder) = (id(text.as_str()), holder(number));
         match trial.store.lock(&id, holder, HOUR, trial.now()).await {
-            Ok(LockOutcome::Acquired) => kept.push((id, holder)),
+            Ok(LockOutcome::Acquired(_)) => kept.push((id, holder)),
             Ok(LockOutcome::Held) => panic!("another id was locked for {text:?}"),
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Unsuitable, "{text:?}: {error:?}");
@@ -805,7 +831,7 @@ pub async fn lock_needs_no_record_and_outlives_it(subject: &impl Subject) {
     let trial = Trial::of(subject).await;
     let id = id("locked");
     let record = trial.record(&counted(1));
-    assert_eq!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired);
+    assert!(matches!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired(_)));
     assert_eq!(trial.text(&id).await, None, "a lock was taken for a record");
     let fenced = trial.update_locked(&id, &record, Revision::new(1), ONE).await;
     assert_eq!(fenced, Fenced::Held(Updated::Gone));
@@ -827,7 +853,7 @@ pub async fn lock_needs_no_record_and_outlives_it(subject: &impl Subject) {
 pub async fn lock_does_not_affect_calls_without_it(subject: &impl Subject) {
     let trial = Trial::of(subject).await;
     let id = id("locked");
-    assert_eq!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired);
+    assert!(matches!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired(_)));
     let revision = trial.create(&id, &counted(0), trial.later(3600)).await;
     assert_eq!(trial.loaded(&id).await.revision, revision);
     trial.update(&id, &counted(1), revision, trial.later(3600)).await;
@@ -838,7 +864,10 @@ pub async fn lock_does_not_affect_calls_without_it(subject: &impl Subject) {
     assert_eq!(count_in(&trial.loaded(&id).await.record.text), 1);
     ok(trial.store.destroy(&id).await);
     assert_eq!(trial.text(&id).await, None);
-    assert_eq!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired, "the holder has it still");
+    assert!(
+        matches!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired(_)),
+        "the holder has it still"
+    );
 }
 
 /// Rule 4, under a lock: what [`Store::update`] would answer, and do.
@@ -846,7 +875,7 @@ pub async fn locked_update_writes_as_an_update_does(subject: &impl Subject) {
     let mut trial = Trial::of(subject).await;
     let id = id("locked");
     let deadline = trial.deadline();
-    assert_eq!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired);
+    assert!(matches!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired(_)));
     let seen = trial.create(&id, &counted(0), trial.later(3600)).await;
 
     let fenced = trial.update_locked(&id, &trial.record(&counted(1)), seen, ONE).await;
@@ -879,14 +908,14 @@ pub async fn locked_update_without_the_lock_is_lost(subject: &impl Subject) {
     let (mine, theirs) = (trial.record(&counted(1)), trial.record(&counted(2)));
     let seen = trial.create(&id, &counted(0), trial.later(3600)).await;
     assert_eq!(trial.update_locked(&id, &mine, seen, ONE).await, Fenced::Lost, "never locked");
-    assert_eq!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired);
+    assert!(matches!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired(_)));
     ok(trial.store.unlock(&id, ONE).await);
     assert_eq!(trial.update_locked(&id, &mine, seen, ONE).await, Fenced::Lost, "given back");
 
     let (lease, end) = trial.lease();
-    assert_eq!(trial.lock(&id, ONE, lease).await, LockOutcome::Acquired);
+    assert!(matches!(trial.lock(&id, ONE, lease).await, LockOutcome::Acquired(_)));
     trial.pass(end).await;
-    assert_eq!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Acquired);
+    assert!(matches!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Acquired(_)));
     assert_eq!(trial.update_locked(&id, &mine, seen, ONE).await, Fenced::Lost, "taken");
     assert_eq!(trial.text(&id).await, Some(counted(0)), "written without the lock");
 
@@ -903,7 +932,7 @@ pub async fn locked_update_after_the_lease_is_lost(subject: &impl Subject) {
     let id = id("locked");
     let (lease, end) = trial.lease();
     let seen = trial.create(&id, &counted(0), trial.later(3600)).await;
-    assert_eq!(trial.lock(&id, ONE, lease).await, LockOutcome::Acquired);
+    assert!(matches!(trial.lock(&id, ONE, lease).await, LockOutcome::Acquired(_)));
     trial.pass_until_before(end).await;
     let fenced = trial.update_locked(&id, &trial.record(&counted(1)), seen, ONE).await;
     let Fenced::Held(Updated::Done(revision)) = fenced else {
@@ -914,7 +943,7 @@ pub async fn locked_update_after_the_lease_is_lost(subject: &impl Subject) {
     let fenced = trial.update_locked(&id, &trial.record(&counted(2)), revision, ONE).await;
     assert_eq!(fenced, Fenced::Lost);
     assert_eq!(trial.text(&id).await, Some(counted(1)), "written after the lease");
-    assert_eq!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired);
+    assert!(matches!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired(_)));
     let fenced = trial.update_locked(&id, &trial.record(&counted(3)), revision, ONE).await;
     assert!(matches!(fenced, Fenced::Held(Updated::Done(_))), "locked again: {fenced:?}");
 }
@@ -926,7 +955,7 @@ pub async fn locked_update_is_one_step_with_its_lock(subject: &impl Subject) {
     for round in 0..16 {
         let id = id(format!("passed-on-{round}"));
         let seen = trial.create(&id, &counted(0), trial.later(3600)).await;
-        assert_eq!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired);
+        assert!(matches!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired(_)));
         let now = trial.now();
         let (store, locked, record) =
             (Arc::clone(&trial.store), id.clone(), trial.record(&counted(1)));
@@ -939,7 +968,10 @@ pub async fn locked_update_is_one_step_with_its_lock(subject: &impl Subject) {
                 turn().await;
             }
             ok(store.unlock(&locked, ONE).await);
-            assert_eq!(ok(store.lock(&locked, OTHER, HOUR, now).await), LockOutcome::Acquired);
+            assert!(matches!(
+                ok(store.lock(&locked, OTHER, HOUR, now).await),
+                LockOutcome::Acquired(_)
+            ));
             let first = ok(store.load(&locked, now).await).map(|loaded| loaded.revision);
             for _ in 0..8 {
                 turn().await;
@@ -991,9 +1023,8 @@ pub async fn abandoned_call_about_a_lock_happened_or_did_not(subject: &impl Subj
         let id = id(format!("abandoned-{polls}"));
         let revision = trial.create(&id, &counted(0), trial.later(3600)).await;
         abandon(trial.store.lock(&id, ONE, HOUR, now), polls).await;
-        assert_eq!(
-            trial.lock(&id, ONE, HOUR).await,
-            LockOutcome::Acquired,
+        assert!(
+            matches!(trial.lock(&id, ONE, HOUR).await, LockOutcome::Acquired(_)),
             "the lock had no holder"
         );
         assert_eq!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Held);
@@ -1007,7 +1038,10 @@ pub async fn abandoned_call_about_a_lock_happened_or_did_not(subject: &impl Subj
         abandon(trial.store.unlock(&id, ONE), polls).await;
         if trial.lock(&id, OTHER, HOUR).await == LockOutcome::Held {
             ok(trial.store.unlock(&id, ONE).await);
-            assert_eq!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Acquired, "stuck");
+            assert!(
+                matches!(trial.lock(&id, OTHER, HOUR).await, LockOutcome::Acquired(_)),
+                "stuck"
+            );
         }
         // Loaded under the lock: what was abandoned before can write no more.
         let current = trial.loaded(&id).await.revision;
@@ -1155,11 +1189,11 @@ pub async fn locks_are_no_sessions(subject: &impl Subject<Store: Admin>) {
         let id = id(format!("locked-{number}"));
         match trial.store.lock(&id, ONE, lease, trial.now()).await {
             Err(error) if error.kind() == ErrorKind::Unsupported => return,
-            locked => assert_eq!(ok(locked), LockOutcome::Acquired),
+            locked => assert!(matches!(ok(locked), LockOutcome::Acquired(_))),
         }
     }
     trial.create(&id("locked-0"), &counted(0), trial.later(3600)).await;
-    assert_eq!(trial.lock(&id("held"), ONE, HOUR).await, LockOutcome::Acquired);
+    assert!(matches!(trial.lock(&id("held"), ONE, HOUR).await, LockOutcome::Acquired(_)));
     assert_eq!(ok(trial.store.count(trial.now()).await), 1);
     assert_eq!(trial.list().await, ["locked-0"]);
     trial.pass(end).await;
@@ -1236,7 +1270,7 @@ pub async fn wrong_clock_takes_no_lock(subject: &impl Subject) {
     let revision = trial.create(&id, &counted(0), right.saturating_add(HOUR)).await;
     match trial.store.lock(&id, ONE, HOUR, right).await {
         Err(error) if error.kind() == ErrorKind::Unsupported => return,
-        locked => assert_eq!(ok(locked), LockOutcome::Acquired),
+        locked => assert!(matches!(ok(locked), LockOutcome::Acquired(_))),
     }
     for wrong in wrong_clocks(right) {
         assert_eq!(ok(trial.store.lock(&id, OTHER, HOUR, wrong).await), LockOutcome::Held);
@@ -1440,6 +1474,14 @@ impl<S: Store> Trial<S> {
 
     async fn touch(&self, id: &SessionId, deadline: Timestamp) -> Touched {
         ok(self.store.touch(id, &self.touch_until(deadline), self.now()).await)
+    }
+
+    /// Takes the lock, which is free or the holder's.
+    async fn fence(&self, id: &SessionId, holder: LockToken, lease: Duration) -> FencingToken {
+        match self.lock(id, holder, lease).await {
+            LockOutcome::Acquired(fence) => fence,
+            LockOutcome::Held => panic!("the lock was free, or the holder's"),
+        }
     }
 
     async fn lock(&self, id: &SessionId, holder: LockToken, lease: Duration) -> LockOutcome {

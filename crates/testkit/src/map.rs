@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, Fenced, Loaded, LockOutcome, LockToken, Page, Record, Revision,
-    Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, Fenced, FencingToken, Loaded, LockOutcome, LockToken, Page,
+    Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -39,8 +39,9 @@ pub struct MapStore(Arc<Mutex<Map>>);
 #[derive(Default)]
 struct Map {
     records: BTreeMap<Box<str>, Loaded>,
-    /// The holder of each id's lock, and the end of its lease.
-    locks: BTreeMap<Box<str>, (LockToken, Timestamp)>,
+    /// The holder of each id's lock, the end of its lease, and its fencing token.
+    locks: BTreeMap<Box<str>, (LockToken, Timestamp, FencingToken)>,
+    last_fence: u64,
     /// Counts every writing, so that no number comes twice, also for an id that comes again.
     writings: u128,
 }
@@ -83,7 +84,7 @@ impl Map {
     }
 
     fn holder(&self, id: &SessionId, now: Timestamp) -> Option<LockToken> {
-        let (holder, until) = self.locks.get(id.as_str())?;
+        let (holder, until, _) = self.locks.get(id.as_str())?;
         (*until > now).then_some(*holder)
     }
 }
@@ -159,12 +160,15 @@ impl Store for MapStore {
         now: Timestamp,
     ) -> Result<LockOutcome, Error> {
         let (mut map, now) = (self.map(), ended(now));
-        map.locks.retain(|_, (_, until)| *until > now);
-        if map.holder(id, now).is_some_and(|other| other != holder) {
-            return Ok(LockOutcome::Held);
-        }
-        map.locks.insert(id.as_str().into(), (holder, now.saturating_add(lease)));
-        Ok(LockOutcome::Acquired)
+        map.locks.retain(|_, (_, until, _)| *until > now);
+        let fence = match map.locks.get(id.as_str()) {
+            Some((other, ..)) if *other != holder => return Ok(LockOutcome::Held),
+            Some((_, _, fence)) => *fence,
+            None => FencingToken::after(map.last_fence, now),
+        };
+        map.last_fence = map.last_fence.max(fence.get());
+        map.locks.insert(id.as_str().into(), (holder, now.saturating_add(lease), fence));
+        Ok(LockOutcome::Acquired(fence))
     }
 
     async fn update_locked(
@@ -184,7 +188,7 @@ impl Store for MapStore {
 
     async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         let mut map = self.map();
-        if map.locks.get(id.as_str()).is_some_and(|(owner, _)| *owner == holder) {
+        if map.locks.get(id.as_str()).is_some_and(|(owner, ..)| *owner == holder) {
             map.locks.remove(id.as_str());
         }
         Ok(())

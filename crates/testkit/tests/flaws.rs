@@ -11,8 +11,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
-    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, FencingToken, Loaded, LoadedAndTouched,
+    LockOutcome, LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use express_session_testkit::{MapStore, Subject, WithoutLocks, block_on, laws};
@@ -64,7 +64,7 @@ impl Flawed {
         let locked =
             self.inner.lock(id, LockToken::from_random([99; 16]), Duration::ZERO, now).await?;
         let Some(holder) = holder else { return Ok(locked == LockOutcome::Held) };
-        if locked == LockOutcome::Acquired {
+        if matches!(locked, LockOutcome::Acquired(_)) {
             return Ok(false);
         }
         let held = self.inner.update_locked(id, &nothing(), Revision::new(0), holder, now).await?;
@@ -232,6 +232,7 @@ impl Store for Flawed {
     ) -> Result<LockOutcome, Error> {
         let id = self.id(id);
         let is_held = self.is_locked_by(&id, Some(holder), now).await?;
+        let fence = FencingToken::new(1);
         let lease = match self.flaw {
             LockHasNoEnd => DAY,
             LockOnlyGetsLonger if is_held => lease.max(Duration::from_secs(3600)),
@@ -239,9 +240,9 @@ impl Store for Flawed {
             _ => lease,
         };
         match self.flaw {
-            LocksForAll => return Ok(LockOutcome::Acquired),
+            LocksForAll => return Ok(LockOutcome::Acquired(fence)),
             LockIsTakenFromItself if is_held => return Ok(LockOutcome::Held),
-            LockKeepsItsLease if is_held => return Ok(LockOutcome::Acquired),
+            LockKeepsItsLease if is_held => return Ok(LockOutcome::Acquired(fence)),
             LockNeedsARecord if self.inner.load(&id, now).await?.is_none() => {
                 return Ok(LockOutcome::Held);
             }
@@ -261,7 +262,14 @@ impl Store for Flawed {
             }
             _ => {}
         }
-        self.inner.lock(&id, holder, lease, now).await
+        let locked = self.inner.lock(&id, holder, lease, now).await?;
+        Ok(match locked {
+            LockOutcome::Acquired(_) if self.is(FenceIsTheSame) => LockOutcome::Acquired(fence),
+            LockOutcome::Acquired(_) if self.is(FenceIsTheTime) => {
+                LockOutcome::Acquired(FencingToken::after(0, now))
+            }
+            locked => locked,
+        })
     }
 
     async fn update_locked(
@@ -471,6 +479,8 @@ flaws! {
     UnlockDoesNothing: lock_is_free_once_its_holder_unlocks_it;
     UnlockAsksNobody: unlock_by_another_changes_nothing;
     UnlockOfNothingFails: unlock_by_another_changes_nothing;
+    FenceIsTheSame: fencing_token_grows_with_every_holder;
+    FenceIsTheTime: fencing_token_grows_with_every_holder;
     FenceIsOpen: locked_update_without_the_lock_is_lost;
     /// Looks who had the lock last, and not until when.
     FenceIgnoresTheLease: locked_update_after_the_lease_is_lost;

@@ -88,7 +88,9 @@ struct Named {
 }
 
 async fn fill(visit: Typed<Visit>, Form(item): Form<Named>) -> Result<Redirect, Error> {
-    visit.update(|visit| visit.cart.push(Item { name: item.name, by: NAME.to_owned() }))?;
+    visit.update(move |visit| {
+        visit.cart.push(Item { name: item.name.clone(), by: NAME.to_owned() });
+    })?;
     Ok(Redirect::to("/look"))
 }
 

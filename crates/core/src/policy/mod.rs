@@ -234,6 +234,14 @@ impl Policy {
         if self.departures.unique_ids { OnMismatch::Refuse } else { OnMismatch::Overwrite }
     }
 
+    /// Returns the policy of a write that is final when it is done, with any departures: it merges (19), and refuses
+    /// a record that is gone (16) or another visitor's (17). express-session has no such write.
+    #[must_use]
+    pub fn of_final_writes(&self) -> Self {
+        let departures = self.departures.merge_changes(true).destroy_is_final(true);
+        Self { departures: departures.unique_ids(true), ..*self }
+    }
+
     /// Decides what a write does if another request has written the record (departure 19).
     #[must_use]
     pub fn on_conflict(&self) -> OnConflict {

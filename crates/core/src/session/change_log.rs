@@ -1,5 +1,6 @@
 //! The changes of one request: their order, the ones that can be applied again, and the writes in doubt.
 
+use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fmt;
@@ -18,7 +19,17 @@ pub type UpdateError = Box<dyn StdError + Send + Sync>;
 pub type Reapply =
     Arc<dyn Fn(&mut Document, &str) -> std::result::Result<(), UpdateError> + Send + Sync>;
 
+/// The identity of a function that captures nothing: two updates by it are the same change twice.
+pub type Function = TypeId;
+
+/// The number of updates that a session keeps between two saves, so that a long-lived handle stays bounded. Updates of a
+/// member by the same [`Function`] count as one.
+pub const MAX_UPDATES: usize = 4096;
+
 /// The changes of a session since its document was loaded.
+///
+/// An update of all members divides the updates in time: what came before it is put onto a record first, then the
+/// update is applied again, then what came after it.
 #[derive(Default)]
 pub(super) struct ChangeLog {
     /// The number of changes so far.
@@ -27,14 +38,90 @@ pub(super) struct ChangeLog {
     overwritten: u64,
     /// The updates since the document's base.
     updates: Updates,
+    /// The version of the last write that was begun. Updates before and after it stay apart.
+    sealed: u64,
     /// The writes that the store may or may not have applied.
     in_doubt: Vec<Arc<PendingWrite>>,
+    discarded: Discarded,
+}
+
+/// The updates since the document's base, in the order in which they can be applied again.
+#[derive(Clone, Default)]
+struct Updates {
+    /// The updates up to each one of all members.
+    epochs: Vec<Epoch>,
+    latest: MemberUpdates,
+    len: usize,
 }
 
 /// The updates of each member, in order.
-type Updates = BTreeMap<Box<str>, Vec<Update>>;
+type MemberUpdates = BTreeMap<Box<str>, Vec<Update>>;
 
-/// One update.
+/// An update of all members, and the updates of single ones before it.
+#[derive(Clone)]
+struct Epoch {
+    earlier: MemberUpdates,
+    version: u64,
+    reapply: Reapply,
+    /// The session before and after this update.
+    around: Arc<(Document, Document)>,
+}
+
+impl Updates {
+    /// Returns the updates that are not part of the state of this version.
+    fn since(&self, version: u64) -> Self {
+        let mut later = self.clone();
+        later.epochs.retain(|epoch| epoch.version > version);
+        let Self { epochs, latest, .. } = &mut later;
+        for members in epochs.iter_mut().map(|epoch| &mut epoch.earlier).chain([latest]) {
+            members.retain(|_, updates| {
+                updates.retain(|update| update.version > version);
+                for update in &mut *updates {
+                    update.overwrites_since =
+                        update.overwrites_since.filter(|since| *since > version);
+                }
+                !updates.is_empty()
+            });
+        }
+        later.len = later.epochs.len() + later.of_members().count();
+        later
+    }
+
+    fn of_members(&self) -> impl Iterator<Item = &Update> {
+        let members = self.epochs.iter().map(|epoch| &epoch.earlier).chain([&self.latest]);
+        members.flat_map(|members| members.values().flatten())
+    }
+}
+
+/// Functions that are of no use any more: see [`SessionState::take_discarded`](super::SessionState::take_discarded).
+#[derive(Default)]
+pub struct Discarded(Vec<Reapply>);
+
+impl Discarded {
+    /// Checks whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn add(&mut self, updates: Updates) {
+        let members = updates.epochs.into_iter().map(|epoch| {
+            self.0.push(epoch.reapply);
+            epoch.earlier
+        });
+        let members: Vec<_> = members.chain([updates.latest]).collect();
+        let updates = members.into_iter().flat_map(BTreeMap::into_values).flatten();
+        self.0.extend(updates.map(|update| update.reapply));
+    }
+}
+
+impl fmt::Debug for Discarded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Discarded({})", self.0.len())
+    }
+}
+
+/// An update of one member, or several by one function.
 #[derive(Clone)]
 struct Update {
     /// The session's version with this change.
@@ -43,67 +130,137 @@ struct Update {
     /// top of an overwritten member, an update overwrites too.
     overwrites_since: Option<u64>,
     reapply: Reapply,
+    function: Option<Function>,
+    times: u32,
 }
 
 impl ChangeLog {
     /// Notes a change that overwrites a member. Earlier updates of it are not applied again.
     pub(super) fn overwrite(&mut self, key: &str) {
         self.overwritten = self.version;
-        self.updates.remove(key);
+        if let Some(gone) = self.updates.latest.remove(key) {
+            self.updates.len -= gone.len();
+            self.discarded.0.extend(gone.into_iter().map(|update| update.reapply));
+        }
     }
 
     /// Returns the version of the change by which a member was overwritten since the document's base, if it was
     /// changed otherwise than by updates.
     pub(super) fn overwritten_at(&self, document: &Document, key: &str) -> Option<u64> {
-        if !document.is_member_changed(key) {
+        let is_changed = match self.updates.epochs.last() {
+            None => document.is_member_changed(key),
+            Some(epoch) => document.get_raw(key) != epoch.around.1.get_raw(key),
+        };
+        if !is_changed {
             return None;
         }
-        match self.updates.get(key).and_then(|updates| updates.last()) {
+        match self.updates.latest.get(key).and_then(|updates| updates.last()) {
             Some(update) => update.overwrites_since,
             None => Some(self.overwritten),
         }
     }
 
+    /// Returns the update that another one by the same function only adds to.
+    fn like(
+        &mut self,
+        key: &str,
+        function: Option<Function>,
+        overwrites_since: Option<u64>,
+    ) -> Option<&mut Update> {
+        let sealed = self.sealed;
+        let last = self.updates.latest.get_mut(key)?.last_mut()?;
+        let is_like = function.is_some()
+            && last.function == function
+            && last.overwrites_since == overwrites_since
+            && last.version > sealed
+            && last.times < u32::MAX;
+        is_like.then_some(last)
+    }
+
+    /// Checks whether there is space for one more update.
+    pub(super) fn check_space(
+        &mut self,
+        key: &str,
+        function: Option<Function>,
+        overwrites_since: Option<u64>,
+    ) -> Result<()> {
+        if self.updates.len < MAX_UPDATES || self.like(key, function, overwrites_since).is_some() {
+            return Ok(());
+        }
+        Err(Error::TooManyUpdates)
+    }
+
     /// Notes an update.
-    pub(super) fn update(&mut self, key: &str, reapply: Reapply, overwrites_since: Option<u64>) {
+    pub(super) fn update(
+        &mut self,
+        key: &str,
+        reapply: Reapply,
+        function: Option<Function>,
+        overwrites_since: Option<u64>,
+    ) {
         self.version += 1;
         let version = self.version;
-        let update = Update { version, overwrites_since, reapply };
-        match self.updates.get_mut(key) {
-            Some(updates) => updates.push(update),
-            None => drop(self.updates.insert(key.into(), vec![update])),
+        if let Some(like) = self.like(key, function, overwrites_since) {
+            like.version = version;
+            like.times += 1;
+            return;
         }
+        self.updates.len += 1;
+        let update = Update { version, overwrites_since, reapply, function, times: 1 };
+        match self.updates.latest.get_mut(key) {
+            Some(updates) => updates.push(update),
+            None => drop(self.updates.latest.insert(key.into(), vec![update])),
+        }
+    }
+
+    /// Notes an update of all members.
+    pub(super) fn update_all(&mut self, reapply: Reapply, before: Document, after: Document) {
+        self.version += 1;
+        self.updates.len += 1;
+        self.updates.epochs.push(Epoch {
+            earlier: std::mem::take(&mut self.updates.latest),
+            version: self.version,
+            reapply,
+            around: Arc::new((before, after)),
+        });
     }
 
     /// Checks whether an update was applied to a value that the store has, so that applying it twice, or not at all, is
     /// another result.
     pub(super) fn has_updates(&self) -> bool {
-        self.updates.values().flatten().any(|update| update.overwrites_since.is_none())
+        !self.updates.epochs.is_empty()
+            || self.updates.of_members().any(|update| update.overwrites_since.is_none())
     }
 
-    /// Returns the updates that are not part of the state of this version.
-    fn updates_since(&self, version: u64) -> Updates {
-        let mut later = self.updates.clone();
-        later.retain(|_, updates| {
-            updates.retain(|update| update.version > version);
-            for update in &mut *updates {
-                update.overwrites_since = update.overwrites_since.filter(|since| *since > version);
-            }
-            !updates.is_empty()
-        });
-        later
+    /// Puts these updates in place of the present ones.
+    fn replace_updates(&mut self, updates: Updates) {
+        let gone = std::mem::replace(&mut self.updates, updates);
+        self.discarded.add(gone);
+    }
+
+    pub(super) fn discard(&mut self, rebased: Rebased) {
+        self.discarded.add(rebased.updates);
+    }
+
+    pub(super) fn take_discarded(&mut self) -> Discarded {
+        std::mem::take(&mut self.discarded)
     }
 
     /// Forgets all updates and writes: the document has been loaded again.
     pub(super) fn clear(&mut self) {
         self.version += 1;
-        self.updates.clear();
+        self.replace_updates(Updates::default());
         self.in_doubt.clear();
     }
 
     /// Notes that the session has no record under its new id yet.
     pub(super) fn forget_writes(&mut self) {
         self.in_doubt.clear();
+    }
+
+    /// Notes that a write of the session as it is now begins.
+    pub(super) fn seal(&mut self) {
+        self.sealed = self.version;
     }
 
     /// Notes that a write is on its way. A write that changes no member is the same whether or not it is applied.
@@ -149,28 +306,22 @@ impl ChangeLog {
             base: write.snapshot.document.clone(),
             ours: ours.clone(),
             theirs: stored.clone(),
-            updates: self.updates_since(write.version),
+            updates: self.updates.since(write.version),
             version: self.version,
         }
     }
 
-    /// Notes that the rebased document is based on what the store has, with a write of this request in it.
+    /// Notes that the rebased document is based on what the store has.
     pub(super) fn go_on_from(&mut self, rebased: Rebased) -> Document {
-        self.updates = rebased.updates;
-        self.in_doubt.clear();
-        rebased.document
-    }
-
-    /// Notes that the rebased document is based on what another request has stored.
-    pub(super) fn go_on_from_theirs(&mut self, rebased: Rebased) -> Document {
+        self.replace_updates(rebased.updates);
         self.in_doubt.clear();
         rebased.document
     }
 
     /// Goes on from the state that `write` stored, when the members are still the same.
     pub(super) fn go_on_from_write(&mut self, write: &PendingWrite) {
-        if !self.updates.is_empty() {
-            self.updates = self.updates_since(write.version);
+        if self.updates.len > 0 {
+            self.replace_updates(self.updates.since(write.version));
         }
         self.in_doubt.clear();
     }
@@ -217,29 +368,52 @@ pub struct Rebased {
 }
 
 impl Rebase {
-    /// Merges member by member, then applies each update again whose member another request has changed.
+    /// Merges member by member, then applies each update again whose member another request has changed; an update of
+    /// all members is always applied again.
     ///
     /// # Errors
     ///
     /// [`Error::Update`] where an update fails on the new value.
     pub fn run(self) -> Result<Rebased> {
-        let Self { base, ours, theirs, updates, version } = self;
-        let mut document = merge_since(&base, &ours, &theirs).document;
-        let mut contested: Vec<(&str, &Update)> = updates
-            .iter()
-            .filter(|(key, _)| base.get_raw(key) != theirs.get_raw(key))
-            .flat_map(|(key, updates)| updates.iter().map(|update| (&**key, update)))
-            .filter(|(_, update)| update.overwrites_since.is_none())
-            .collect();
-        contested.sort_by_key(|(_, update)| update.version);
-        for (key, _) in &contested {
-            document.revert_member(key);
+        let Self { mut base, ours, mut theirs, mut updates, version } = self;
+        for epoch in &mut updates.epochs {
+            let before = rebase_members(&base, &epoch.around.0, &theirs, &epoch.earlier)?;
+            theirs = before.clone();
+            (epoch.reapply)(&mut theirs, "").map_err(Error::Update)?;
+            base = epoch.around.1.clone();
+            epoch.around = Arc::new((before, theirs.clone()));
         }
-        for (key, update) in contested {
-            (update.reapply)(&mut document, key).map_err(Error::Update)?;
-        }
+        let document = rebase_members(&base, &ours, &theirs, &updates.latest)?;
         Ok(Rebased { document, updates, version })
     }
+}
+
+fn rebase_members(
+    base: &Document,
+    ours: &Document,
+    theirs: &Document,
+    updates: &MemberUpdates,
+) -> Result<Document> {
+    let mut document = merge_since(base, ours, theirs).document;
+    let mut contested: Vec<(&str, &Update)> = updates
+        .iter()
+        .filter(|(key, _)| base.get_raw(key) != theirs.get_raw(key))
+        .flat_map(|(key, updates)| updates.iter().map(|update| (&**key, update)))
+        .filter(|(_, update)| update.overwrites_since.is_none())
+        .collect();
+    contested.sort_by_key(|(_, update)| update.version);
+    for (key, _) in &contested {
+        match theirs.get_raw(key) {
+            Some(value) => document.insert_raw(key, value),
+            None => drop(document.remove(key)),
+        }
+    }
+    for (key, update) in contested {
+        for _ in 0..update.times {
+            (update.reapply)(&mut document, key).map_err(Error::Update)?;
+        }
+    }
+    Ok(document)
 }
 
 impl fmt::Debug for Rebase {
@@ -251,5 +425,71 @@ impl fmt::Debug for Rebase {
 impl fmt::Debug for Rebased {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rebased").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adding(amount: i64) -> Reapply {
+        Arc::new(move |document, key| {
+            let value = document.get::<i64>(key)?.unwrap_or(0) + amount;
+            Ok(document.insert(key, &value)?)
+        })
+    }
+
+    fn named() -> Option<Function> {
+        Some(TypeId::of::<u8>())
+    }
+
+    #[test]
+    fn audit_low_updates_by_one_function_are_counted() {
+        let mut log = ChangeLog::default();
+        for _ in 0..100_000 {
+            log.check_space("a", named(), None).unwrap();
+            log.update("a", adding(1), named(), None);
+            log.update("b", adding(1), named(), None);
+        }
+        assert_eq!(log.updates.len, 2);
+
+        let mut ours = Document::parse(r#"{"cookie":{},"a":1,"b":1}"#).unwrap();
+        let base = ours.base();
+        ours.insert("a", &100_001).unwrap();
+        ours.insert("b", &100_001).unwrap();
+        let theirs = Document::parse(r#"{"cookie":{},"a":7,"b":1}"#).unwrap();
+        let rebased = log.rebase(&ours, &theirs).run().unwrap().document;
+        assert_eq!(rebased.get::<i64>("a").unwrap(), Some(100_007));
+        assert_eq!(
+            rebased.get::<i64>("b").unwrap(),
+            base.get("b").unwrap().map(|n: i64| n + 100_000)
+        );
+    }
+
+    #[test]
+    fn audit_low_a_write_keeps_the_updates_before_and_after_it_apart() {
+        let mut log = ChangeLog::default();
+        log.update("a", adding(1), named(), None);
+        log.seal();
+        let written = log.version;
+        log.update("a", adding(1), named(), None);
+        log.update("a", adding(1), named(), None);
+        let later = log.updates.since(written);
+        let times: Vec<_> = later.of_members().map(|update| update.times).collect();
+        assert_eq!((log.updates.len, later.len, times), (2, 1, vec![2]));
+    }
+
+    #[test]
+    fn audit_low_other_updates_have_an_end() {
+        let mut log = ChangeLog::default();
+        for amount in 0..MAX_UPDATES {
+            log.check_space("a", None, None).unwrap();
+            log.update("a", adding(amount as i64), None, None);
+        }
+        let refused = log.check_space("a", None, None).unwrap_err();
+        assert!(matches!(refused, Error::TooManyUpdates));
+        log.overwrite("a");
+        log.check_space("a", None, None).unwrap();
+        assert_eq!(log.take_discarded().0.len(), MAX_UPDATES);
     }
 }

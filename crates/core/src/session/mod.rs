@@ -54,7 +54,7 @@ mod tests;
 use std::fmt;
 
 pub use batch::{BatchDraft, BatchEntry, BatchOutcome, Flush, SetAside, WriteBatch};
-pub use change_log::{Reapply, Rebase, Rebased, UpdateError};
+pub use change_log::{Discarded, Function, MAX_UPDATES, Reapply, Rebase, Rebased, UpdateError};
 pub use facts_of::{End, Withheld};
 pub use save::{ATTEMPTS, Answer, Next, Resolution, SaveMachine, StoreCall};
 pub use state::{
@@ -89,6 +89,8 @@ pub enum Error {
     Store(store::Error),
     /// An update failed on the value that another request has stored.
     Update(UpdateError),
+    /// The session has been updated [`MAX_UPDATES`] times since it was saved.
+    TooManyUpdates,
     /// The driver resumed a machine with the answer to another question.
     OutOfOrder,
 }
@@ -108,6 +110,7 @@ impl fmt::Display for Error {
             Self::Limit(_) => "the session is larger than a record may be",
             Self::Store(_) => "the session store failed",
             Self::Update(_) => "an update failed on the stored value",
+            Self::TooManyUpdates => "too many updates since the session was saved",
             Self::OutOfOrder => "a save was resumed with the answer to another question",
         })
     }
@@ -126,6 +129,7 @@ impl std::error::Error for Error {
             | Self::IdTaken
             | Self::Conflict
             | Self::LockLost
+            | Self::TooManyUpdates
             | Self::OutOfOrder => None,
         }
     }

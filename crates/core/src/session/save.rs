@@ -112,6 +112,8 @@ pub struct SaveMachine {
     now: Timestamp,
     attempts: u32,
     is_observed: bool,
+    /// Whether it may join the writes of other requests.
+    joins: bool,
     stage: Stage,
 }
 
@@ -150,7 +152,7 @@ impl SaveMachine {
     #[must_use]
     #[inline]
     pub fn new(now: Timestamp) -> Self {
-        Self { now, attempts: 0, is_observed: true, stage: Stage::Start }
+        Self { now, attempts: 0, is_observed: true, joins: true, stage: Stage::Start }
     }
 
     /// Returns the last save of a session at this time: no handle is left that could look at the state. Where the first
@@ -159,6 +161,13 @@ impl SaveMachine {
     #[inline]
     pub fn last(now: Timestamp) -> Self {
         Self { is_observed: false, ..Self::new(now) }
+    }
+
+    /// Returns a save at this time that writes alone: when it is done, each function was last applied to what is stored.
+    /// In a batch it is also applied to what another request does not store in the end.
+    #[must_use]
+    pub fn alone(now: Timestamp) -> Self {
+        Self { joins: false, ..Self::new(now) }
     }
 
     /// Begins. `is_contended` says whether other requests of this process write the session now.
@@ -175,7 +184,7 @@ impl SaveMachine {
     ) -> Result<Next> {
         let Some(session) = &mut state.session else { return Err(Error::Ended) };
         let (id, view) = (session.id.clone(), session.view);
-        if is_contended && matches!(view, StoreView::At(_)) && can_join(state, context, &id)? {
+        if is_contended && matches!(view, StoreView::At(_)) && self.can_join(state, context, &id)? {
             self.stage = Stage::Joining;
             return Ok(Next::JoinBatch);
         }
@@ -455,7 +464,7 @@ impl SaveMachine {
             return Ok(Next::Done);
         }
         if let Some(id) = state.id()
-            && can_join(state, context, id)?
+            && self.can_join(state, context, id)?
         {
             self.stage = Stage::Joining;
             return Ok(Next::JoinBatch);
@@ -476,22 +485,26 @@ impl SaveMachine {
         self.attempts += 1;
         if self.attempts < ATTEMPTS { Ok(attempts) } else { Err(Error::Conflict) }
     }
-}
 
-/// Checks whether the request may write together with others. A request under a lock writes alone, and so does one with
-/// a write in doubt, which the record of the others may contain.
-fn can_join(state: &SessionState, context: &Context<'_>, id: &SessionId) -> Result<bool> {
-    let merges = context.policy.on_conflict() == OnConflict::Merge;
-    let is_in_doubt =
-        state.session.as_ref().is_some_and(|session| session.log.has_writes_in_doubt());
-    match state.fence(id) {
-        _ if !merges || is_in_doubt => Ok(false),
-        Fence::Open => Ok(true),
-        Fence::Locked(_) => Ok(false),
-        Fence::Lost => Err(Error::LockLost),
+    /// Checks whether the request may write together with others. A request under a lock writes alone, and so does one
+    /// with a write in doubt, which the record of the others may contain.
+    fn can_join(
+        &self,
+        state: &SessionState,
+        context: &Context<'_>,
+        id: &SessionId,
+    ) -> Result<bool> {
+        let merges = self.joins && context.policy.on_conflict() == OnConflict::Merge;
+        let is_in_doubt =
+            state.session.as_ref().is_some_and(|session| session.log.has_writes_in_doubt());
+        match state.fence(id) {
+            _ if !merges || is_in_doubt => Ok(false),
+            Fence::Open => Ok(true),
+            Fence::Locked(_) => Ok(false),
+            Fence::Lost => Err(Error::LockLost),
+        }
     }
 }
-
 /// Notes that a write is on its way.
 fn begin(state: &mut SessionState, write: &Write) {
     if let (Some(noted), Some(session)) = (&write.noted, &mut state.session) {
@@ -524,6 +537,7 @@ impl Error {
             | Self::Corrupt(_)
             | Self::Limit(_)
             | Self::Update(_)
+            | Self::TooManyUpdates
             | Self::OutOfOrder => false,
         }
     }
@@ -621,6 +635,7 @@ impl Resolution {
     pub fn finish(&self, state: &mut SessionState, rebased: Rebased) -> bool {
         let Some(session) = state.session.as_deref_mut() else { return true };
         if session.log.version != rebased.version {
+            session.log.discard(rebased);
             return false;
         }
         match &self.0 {
@@ -630,7 +645,7 @@ impl Resolution {
             }
             Target::Theirs { cookie, revision, .. } => {
                 session.view = StoreView::At(*revision);
-                session.document = session.log.go_on_from_theirs(rebased);
+                session.document = session.log.go_on_from(rebased);
                 session.take_cookie(cookie);
             }
             Target::Overwrite { .. } => {}

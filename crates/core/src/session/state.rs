@@ -5,11 +5,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use super::change_log::{ChangeLog, PendingWrite, Reapply};
+use super::change_log::{ChangeLog, Discarded, Function, PendingWrite, Reapply};
 use super::{Error, Result};
 use crate::cookie::{CookieTemplate, StoredCookie};
 use crate::decide::{self, Attributes, Origin, Saved};
-use crate::store::{Loaded, LoadedAndTouched, LockToken, Record, Revision, Touch, Touched};
+use crate::store::{
+    FencingToken, Loaded, LoadedAndTouched, LockToken, Record, Revision, Touch, Touched,
+};
 use crate::{Corrupt, Document, Policy, SessionId, Timestamp};
 
 /// The facts that do not change in the course of a request.
@@ -194,6 +196,10 @@ pub struct SessionLockState {
     pub token: LockToken,
     /// How far it is.
     pub stage: LockStage,
+    /// The number for other systems, once the lock is held.
+    pub fence: Option<FencingToken>,
+    /// The end of the lease by the layer's clock, counted from before the store was asked.
+    pub until: Timestamp,
 }
 
 /// How far a lock is.
@@ -338,6 +344,7 @@ impl LoadedSession {
     /// Notes what a write changes before its outcome is known.
     pub(super) fn begin_write(&mut self, policy: &Policy) {
         self.keep_baseline();
+        self.log.seal();
         // After this write, the store has something else than what was committed before.
         self.committed = None;
         let failure = policy.on_failure(decide::Step::Write, decide::Fault::Session);
@@ -468,17 +475,19 @@ impl SessionState {
     }
 
     /// Sets a member to the value that a function made of the value `before`, and remembers how to apply the function
-    /// again. Returns `false`, with nothing changed, where the member has another value by now.
+    /// again. Returns `false`, with nothing changed, where the member has another value by now. Updates by one
+    /// `function`, if it has a name, are counted rather than kept.
     ///
     /// # Errors
     ///
-    /// Those of [`usable`](Self::usable); those of `set`.
+    /// Those of [`usable`](Self::usable); those of `set`; [`Error::TooManyUpdates`].
     pub fn update<E>(
         &mut self,
         key: &str,
         before: Option<&str>,
         set: impl FnOnce(&mut Document) -> Result<(), E>,
         reapply: &Reapply,
+        function: Option<Function>,
     ) -> Result<bool, E>
     where
         E: From<Error>,
@@ -488,9 +497,46 @@ impl SessionState {
             return Ok(false);
         }
         let overwrites_since = session.log.overwritten_at(&session.document, key);
+        session.log.check_space(key, function, overwrites_since)?;
         set(&mut session.document)?;
-        session.log.update(key, Arc::clone(reapply), overwrites_since);
+        session.log.update(key, Arc::clone(reapply), function, overwrites_since);
         Ok(true)
+    }
+
+    /// Makes the changes that a function of all members made of `before`, and remembers how to apply the function again
+    /// where another request has changed any member. Returns `false`, with nothing changed, where the members are
+    /// others by now.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`update`](Self::update).
+    pub fn update_all<E>(
+        &mut self,
+        before: &Document,
+        set: impl FnOnce(&mut Document) -> Result<(), E>,
+        reapply: &Reapply,
+    ) -> Result<bool, E>
+    where
+        E: From<Error>,
+    {
+        let session = self.usable()?;
+        if !session.document.same_members(before) {
+            return Ok(false);
+        }
+        session.log.check_space("", None, None)?;
+        let before = session.document.clone();
+        let mut after = before.clone();
+        set(&mut after)?;
+        session.document = after.clone();
+        session.log.update_all(Arc::clone(reapply), before, after);
+        Ok(true)
+    }
+
+    /// Takes the functions that are of no use any more. They belong to the caller, who drops them while no lock is held:
+    /// what they have captured may use the session when it is dropped.
+    #[must_use]
+    pub fn take_discarded(&mut self) -> Discarded {
+        self.session.as_mut().map(|session| session.log.take_discarded()).unwrap_or_default()
     }
 
     /// Returns the id, also of a session that is over.
@@ -700,7 +746,8 @@ impl SessionState {
             document: session.baseline.document.take().or_else(|| Some(session.document.base())),
             cookie: fresh.cookie.clone(),
         };
-        fresh.log.version = session.log.version + 1;
+        session.log.clear();
+        std::mem::swap(&mut fresh.log, &mut session.log);
         fresh.is_expiry_reset = session.is_expiry_reset;
         *session = *fresh;
         Ok(())
@@ -809,7 +856,8 @@ impl SessionState {
         let is_free = self.lock.is_none();
         if is_free {
             let stage = LockStage::Requested;
-            self.lock = Some(Box::new(SessionLockState { id, token, stage }));
+            let (fence, until) = (None, Timestamp::MIN);
+            self.lock = Some(Box::new(SessionLockState { id, token, stage, fence, until }));
         }
         is_free
     }
@@ -824,6 +872,20 @@ impl SessionState {
     /// Takes the lock off this request: it is given back.
     pub fn take_lock(&mut self) -> Option<Box<SessionLockState>> {
         self.lock.take()
+    }
+
+    /// Notes that the store gave the lock, or renewed its lease until then. Returns `false` where the lease had ended in
+    /// between: another request may have had the lock, and this one has lost it.
+    pub fn grant_lock(&mut self, fence: FencingToken, until: Timestamp) -> bool {
+        let Some(lock) = &mut self.lock else { return false };
+        let is_ours = match lock.stage {
+            LockStage::Requested => true,
+            LockStage::Held => lock.fence == Some(fence),
+            LockStage::Lost => false,
+        };
+        lock.stage = if is_ours { LockStage::Held } else { LockStage::Lost };
+        (lock.fence, lock.until) = (Some(fence), until);
+        is_ours
     }
 
     /// Notes how far the lock is.

@@ -63,7 +63,7 @@ fn increment(state: &mut SessionState, key: &str) {
         add(document, key, 1);
         Ok::<_, Error>(())
     };
-    assert!(state.update(key, before.as_deref(), set, &reapply).unwrap());
+    assert!(state.update(key, before.as_deref(), set, &reapply, None).unwrap());
 }
 
 fn insert(state: &mut SessionState, key: &str, value: i64) {
@@ -177,7 +177,7 @@ fn update_that_fails_on_the_stored_value_is_an_error_and_changes_nothing() {
     let mut state = session_of(&text(r#""views":1"#), &context);
     let refuses: Reapply = Arc::new(|_, _| Err("not a number".into()));
     let set = |document: &mut Document| document.insert("views", &2).map_err(|_| Error::Ended);
-    assert!(state.update("views", Some("1"), set, &refuses).unwrap());
+    assert!(state.update("views", Some("1"), set, &refuses, None).unwrap());
     let error = resolve(&mut state, &context, &text(r#""views":"five""#)).unwrap_err();
     assert!(matches!(error, Error::Update(_)), "{error:?}");
     assert_eq!(value(&state, "views"), Some(2));
@@ -191,7 +191,7 @@ fn update_of_a_value_that_has_changed_meanwhile_is_refused() {
     let reapply: Reapply = Arc::new(|_, _| Ok(()));
     let set = |_: &mut Document| Ok::<_, Error>(());
     for (before, is_current) in [(Some("1"), true), (Some("2"), false), (None, false)] {
-        assert_eq!(state.update("views", before, set, &reapply).unwrap(), is_current);
+        assert_eq!(state.update("views", before, set, &reapply, None).unwrap(), is_current);
     }
 }
 

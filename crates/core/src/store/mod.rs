@@ -207,6 +207,9 @@ pub trait Store: Send + Sync + 'static {
     /// Locks are advisory: [`update`](Store::update) ignores them. A lock belongs to the id, with or without
     /// a record, and is not listed as a session. It ends with [`unlock`](Store::unlock) or its lease.
     ///
+    /// The [`FencingToken`] of a holder is higher than that of every earlier holder of the id. It stays the same while
+    /// the holder renews a lease that has not ended; a lease that has ended begins again with a new token.
+    ///
     /// Implement the three lock methods only if the store can check the lock in the step that writes.
     ///
     /// # Errors
@@ -216,7 +219,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use express_session_core::store::{LockToken, LockOutcome, Store as _};
+    /// use express_session_core::store::{LockOutcome, LockToken, Store as _};
     /// use express_session_core::{SessionId, Timestamp};
     /// use express_session_testkit::MapStore;
     /// # use express_session_testkit::block_on;
@@ -228,10 +231,11 @@ pub trait Store: Send + Sync + 'static {
     /// let (one, other) = (LockToken::from_random([1; 16]), LockToken::from_random([2; 16]));
     /// let lease = Duration::from_secs(30);
     ///
-    /// assert_eq!(store.lock(&id, one, lease, now).await?, LockOutcome::Acquired);
+    /// let LockOutcome::Acquired(first) = store.lock(&id, one, lease, now).await? else { panic!("it is free") };
     /// assert_eq!(store.lock(&id, other, lease, now).await?, LockOutcome::Held);
     /// let later = now.saturating_add(lease);
-    /// assert_eq!(store.lock(&id, other, lease, later).await?, LockOutcome::Acquired);
+    /// let LockOutcome::Acquired(next) = store.lock(&id, other, lease, later).await? else { panic!("it is over") };
+    /// assert!(next > first);
     /// # Ok(()) }) }
     /// ```
     fn lock(
@@ -248,7 +252,7 @@ pub trait Store: Send + Sync + 'static {
     /// Replaces a record as [`update`](Store::update) does, in one atomic step with the check that `holder`
     /// still has the lock.
     ///
-    /// The holder is a fencing token: once its lease has ended it writes nothing, even if the lock is free.
+    /// Once its lease has ended the holder writes nothing, even if the lock is free.
     ///
     /// # Errors
     ///
@@ -572,11 +576,57 @@ impl fmt::Debug for LockToken {
     }
 }
 
+/// A number that grows with every holder of an id's lock: a system that keeps the highest it has seen refuses a
+/// holder whose lease ran out without its noticing.
+///
+/// It is no secret, and is not the [`LockToken`] that writes the record.
+///
+/// ```
+/// use express_session_core::Timestamp;
+/// use express_session_core::store::FencingToken;
+///
+/// let now = Timestamp::from_millis(1_700_000_000_000);
+/// let first = FencingToken::after(0, now);
+/// assert_eq!(first.get(), 1_700_000_000_000_000);
+/// // The same millisecond, or a clock that was set back, does not repeat a number.
+/// assert!(FencingToken::after(first.get(), now) > first);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FencingToken(u64);
+
+impl FencingToken {
+    /// Makes a token from the number that a store keeps.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Returns the token after `last`: the time in microseconds, or the next number where that is not higher. So a
+    /// store that has forgotten `last`, or lost it in a restart, still goes on upwards.
+    #[must_use]
+    pub fn after(last: u64, now: Timestamp) -> Self {
+        let micros = now.millis().max(0).unsigned_abs() * 1000;
+        Self(micros.max(last.saturating_add(1)))
+    }
+
+    /// Returns the number, at most 2⁶³ − 1 in the stores of this crate.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for FencingToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
 /// The result of [`Store::lock`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockOutcome {
-    /// The holder has the lock, and its lease has begun.
-    Acquired,
+    /// The holder has the lock, its lease has begun, and this is its fencing token.
+    Acquired(FencingToken),
     /// Another holder has it.
     Held,
 }

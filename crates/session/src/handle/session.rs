@@ -1,12 +1,13 @@
 //! The handle: a visitor's session in a handler.
 
+use std::any::TypeId;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use express_session_core::cookie::{Priority, SameSite, StoredCookie, check_domain, check_path};
 use express_session_core::record::Json;
-use express_session_core::session::Reapply;
+use express_session_core::session::{Function, Reapply};
 use express_session_core::{Document, SessionId};
 use http::Extensions;
 use serde::Serialize;
@@ -14,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind};
 use crate::middleware::SessionExtension;
-use crate::request::{RequestSession, insert};
+use crate::request::{Edit, RequestSession, insert};
 
 /// The session of the visitor whose request this is: `req.session`.
 ///
@@ -30,9 +31,11 @@ use crate::request::{RequestSession, insert};
 /// use express_session::{Error, Session};
 ///
 /// async fn cart(session: Session) -> Result<Html<String>, Error> {
-///     let mut items: Vec<String> = session.get("items")?.unwrap_or_default();
-///     items.push("apple".to_owned());
-///     session.insert("items", &items)?;
+///     let items = session.update("items", |items: Option<Vec<String>>| {
+///         let mut items = items.unwrap_or_default();
+///         items.push("apple".to_owned());
+///         items
+///     })?;
 ///     Ok(Html(format!("{} items", items.len())))
 /// }
 /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
@@ -237,8 +240,7 @@ impl Session {
     ///
     /// [`ErrorKind::Deserialize`] where the member is there and is not what `T` takes.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
-        self.read_document(|document| document.get(key))?
-            .map_err(|source| Error::mismatch(key, &source))
+        parsed(key, self.shared.raw(key)?.as_deref())
     }
 
     /// Sets a member. The session counts as modified if the value is another than before.
@@ -284,7 +286,8 @@ impl Session {
         })
     }
 
-    /// Removes a member and returns its value: what a flash message needs.
+    /// Removes a member and returns its value: what a flash message needs. Overlapping requests may all get it; for what
+    /// only one may get, there is [`take_once`](Self::take_once).
     ///
     /// ```
     /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
@@ -303,12 +306,61 @@ impl Session {
         Ok(value)
     }
 
+    /// Removes a member from the store, and returns its value to one of all overlapping requests: for a token that is
+    /// good once. The others get `None`.
+    ///
+    /// The session is saved before this returns: a compare-and-swap, made again where another request has written
+    /// meanwhile, with all that this request has changed so far. Requests of one process queue up for it. Costs one call
+    /// of the store, and two more for each conflict; none where this request's session has no such member.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
+    /// session.insert("reset_token", "a7f3")?;
+    /// session.save().await?;
+    /// assert_eq!(session.take_once("reset_token").await?, Some("a7f3".to_owned()));
+    /// assert_eq!(session.take_once::<String>("reset_token").await?, None);
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Deserialize`] where the member is not what `T` takes; it stays, then. Those of
+    /// [`save`](Self::save): whether the member is taken is not known then, and the end of the request tries to save
+    /// again, so that no later request gets it.
+    pub async fn take_once<T>(&self, key: &str) -> Result<Option<T>, Error>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        let slot = Slot::default();
+        let taken = slot.clone();
+        let reapply: Reapply = Arc::new(move |document, key| {
+            taken.put(parsed::<T>(key, document.get_raw(key))?);
+            document.remove(key);
+            Ok(())
+        });
+        let taken = self.shared.change_finally(|| {
+            if !self.contains(key) {
+                return Ok(None);
+            }
+            let take = |before: Option<&str>| -> Result<_, Error> {
+                Ok((parsed(key, before)?, Edit::Remove))
+            };
+            slot.put(self.shared.update(key, take, &reapply, None)?);
+            Ok(Some(()))
+        });
+        Ok(taken.await?.and_then(|()| slot.take()))
+    }
+
     /// Changes a member by a function of its value, and returns the new value.
     ///
     /// Where another request of the same visitor has changed the member in the meantime, the function is
     /// applied again, to the value that is stored then. So counters and lists lose nothing, while of two
     /// [`insert`](Self::insert)s of one member the later stays. The function should do nothing else than
     /// compute.
+    ///
+    /// The value returned is the one of this request: what is stored in the end may be another. A limit or a unique
+    /// number needs [`update_now`](Self::update_now). An update that is not saved is kept in memory, some 200 bytes each;
+    /// those of one member by a function that captures nothing count as one.
     ///
     /// ```
     /// use express_session::{Error, Session};
@@ -329,8 +381,60 @@ impl Session {
     /// # Errors
     ///
     /// [`ErrorKind::Deserialize`], [`ErrorKind::Serialize`] and [`ErrorKind::ReservedName`], as of
-    /// [`get`](Self::get) and [`insert`](Self::insert); the member is unchanged then.
+    /// [`get`](Self::get) and [`insert`](Self::insert), and [`ErrorKind::TooManyUpdates`] after 4,096 without a save;
+    /// the member is unchanged then.
     pub fn update<T, F>(&self, key: &str, change: F) -> Result<T, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        F: Fn(Option<T>) -> T + Send + Sync + 'static,
+    {
+        // Two updates by a function that captures nothing are the same change twice.
+        let function = (size_of::<F>() == 0).then(TypeId::of::<F>);
+        self.update_with(key, change, function, |_| {})
+    }
+
+    /// Changes a member as [`update`](Self::update) does, and saves the session: the value that it returns is the one
+    /// that was stored, and no other request got the same step.
+    ///
+    /// For a limit of attempts, a sequence number, a seat. The save is the one of [`take_once`](Self::take_once), at the
+    /// same cost.
+    ///
+    /// ```
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
+    /// let tries = session.update_now("tries", |n: Option<u32>| n.unwrap_or(0) + 1).await?;
+    /// // Of any number of overlapping requests, three get here.
+    /// assert!(tries <= 3);
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`update`](Self::update) and of [`save`](Self::save). Where the save fails, the change stays in the
+    /// session, and the end of the request tries to save it again: turn the visitor away then.
+    pub async fn update_now<T, F>(&self, key: &str, change: F) -> Result<T, Error>
+    where
+        T: Serialize + DeserializeOwned + Send + 'static,
+        F: Fn(Option<T>) -> T + Send + Sync + 'static,
+    {
+        let slot = Slot::default();
+        let stored = slot.clone();
+        let changed = self.shared.change_finally(|| {
+            let see = move |value| stored.put(Some(value));
+            slot.put(Some(self.update_with(key, change, None, see)?));
+            Ok(Some(()))
+        });
+        changed.await?;
+        slot.take().ok_or_else(|| Error::new(ErrorKind::Conflict))
+    }
+
+    /// Updates, and shows `see` the value of each time that the function is applied again.
+    fn update_with<T, F>(
+        &self,
+        key: &str,
+        change: F,
+        function: Option<Function>,
+        see: impl Fn(T) + Send + Sync + 'static,
+    ) -> Result<T, Error>
     where
         T: Serialize + DeserializeOwned,
         F: Fn(Option<T>) -> T + Send + Sync + 'static,
@@ -338,10 +442,11 @@ impl Session {
         let change = Arc::new(change);
         let again = Arc::clone(&change);
         let reapply: Reapply = Arc::new(move |document, key| {
-            let (_, json) = applied(key, document.get_raw(key), &*again)?;
-            Ok(insert(document, key, &json)?)
+            let (value, edit) = applied(key, document.get_raw(key), &*again)?;
+            see(value);
+            Ok(edit.apply(document, key)?)
         });
-        self.shared.update(key, |before| applied(key, before, &*change), &reapply)
+        self.shared.update(key, |before| applied(key, before, &*change), &reapply, function)
     }
 
     /// Checks whether there is such a member.
@@ -586,10 +691,6 @@ impl Session {
     pub(crate) fn shared(&self) -> &Arc<RequestSession> {
         &self.shared
     }
-
-    fn read_document<T>(&self, read: impl FnOnce(&Document) -> T) -> Result<T, Error> {
-        self.shared.with_session(|session| read(&session.document))
-    }
 }
 
 impl fmt::Debug for Session {
@@ -603,19 +704,49 @@ fn json_of<T: Serialize>(key: &str, value: &T) -> Result<Json, Error> {
         .map_err(|source| Error::of_member(ErrorKind::Serialize, key).with_source(source))
 }
 
+fn parsed<T: DeserializeOwned>(key: &str, raw: Option<&str>) -> Result<Option<T>, Error> {
+    raw.map(serde_json::from_str).transpose().map_err(|source| Error::mismatch(key, &source))
+}
+
 /// Applies a function to a member's value, and serialises what comes of it.
-fn applied<T, F>(key: &str, before: Option<&str>, change: &F) -> Result<(T, Json), Error>
+fn applied<T, F>(key: &str, before: Option<&str>, change: &F) -> Result<(T, Edit), Error>
 where
     T: Serialize + DeserializeOwned,
     F: Fn(Option<T>) -> T,
 {
-    let before = before
-        .map(serde_json::from_str)
-        .transpose()
-        .map_err(|source| Error::mismatch(key, &source))?;
-    let value = change(before);
+    let value = change(parsed(key, before)?);
     let json = json_of(key, &value)?;
-    Ok((value, json))
+    Ok((value, Edit::Set(json)))
+}
+
+/// The value of the last time that a function was applied.
+pub(crate) struct Slot<T>(Arc<Mutex<Option<T>>>);
+
+impl<T> Slot<T> {
+    pub(crate) fn put(&self, value: Option<T>) {
+        // The former value is dropped after the lock.
+        let _former = std::mem::replace(&mut *self.lock(), value);
+    }
+
+    pub(crate) fn take(&self) -> Option<T> {
+        self.lock().take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T> Clone for Slot<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
 }
 
 /// A session's own cookie: `req.session.cookie`.

@@ -1,15 +1,20 @@
 //! The session as a struct of the application.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use express_session_core::Document;
 use express_session_core::record::Json;
+use express_session_core::session::Reapply;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 
+use super::session::Slot;
 use crate::error::{Error, ErrorKind};
-use crate::request::insert;
+use crate::request::{Edit, apply_all};
 use crate::{LazySession, Session};
 
 /// The visitor's session, read and written as a struct.
@@ -38,8 +43,12 @@ use crate::{LazySession, Session};
 /// # Ok(()) });
 /// ```
 ///
-/// With `#[serde(default)]` on the struct, a record that was stored before a field was added is read as
-/// well.
+/// A record that was stored before a field was added is read as well: the field is as in `T::default()`.
+///
+/// `T` serialises as a JSON object. A flattened map takes every member that has no field of its own. With
+/// `deny_unknown_fields` each member of the session must be a field, those of other handlers too. An enum is tagged
+/// inside (`#[serde(tag = "kind")]`) or untagged; when it changes its variant, the fields of the old one are removed. An
+/// externally tagged enum can be read only while the session has no other member.
 pub struct Typed<T> {
     session: Session,
     data: PhantomData<fn() -> T>,
@@ -87,7 +96,7 @@ impl<T> Typed<T> {
 }
 
 impl<T: Serialize + DeserializeOwned + Default> Typed<T> {
-    /// Reads the struct.
+    /// Reads the struct. A field that no member has is as in `T::default()`.
     ///
     /// ```
     /// use express_session::Typed;
@@ -105,15 +114,16 @@ impl<T: Serialize + DeserializeOwned + Default> Typed<T> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Deserialize`] where the stored members are not what the struct takes,
-    /// [`ErrorKind::Ended`] where the session is over.
+    /// [`ErrorKind::Deserialize`] where the stored members are not what the struct takes: the error names the field,
+    /// where serde tells it. [`ErrorKind::Ended`] where the session is over.
     pub fn read(&self) -> Result<T, Error> {
-        self.session.shared().with_session(|session| read(&session.document)).and_then(|read| read)
+        read(&self.document()?)
     }
 
     /// Writes the struct: every field that differs from what is stored.
     ///
-    /// A field that is not serialised any more (`skip_serializing_if`) is removed.
+    /// A field that is not serialised any more (`skip_serializing_if`) is removed. Of two requests that write the same
+    /// field, the later save wins: what is computed from [`read`](Self::read) belongs into [`update`](Self::update).
     ///
     /// ```
     /// use express_session::Typed;
@@ -135,20 +145,29 @@ impl<T: Serialize + DeserializeOwned + Default> Typed<T> {
     /// [`ErrorKind::Serialize`] where it is no JSON object, [`ErrorKind::ReservedName`] for a field that is
     /// called `cookie`, `id`, `save`, …; the session is unchanged then.
     pub fn write(&self, value: &T) -> Result<(), Error> {
+        let document = self.document()?;
+        let before = match read::<T>(&document) {
+            Ok(before) => fields(&before)?,
+            Err(_) => Vec::new(),
+        };
+        let edits = edits(&document, &before, fields(value)?);
         self.session.shared().change(|session| {
-            let before = read::<T>(&session.document).ok();
             let mut document = session.document.clone();
-            let keys = write(&mut document, before.as_ref(), value)?;
+            apply_all(&mut document, &edits)?;
             session.document = document;
-            keys.iter().for_each(|key| session.overwrite(key));
+            edits.iter().for_each(|(key, _)| session.overwrite(key));
             Ok(())
         })
     }
 
-    /// Changes the struct, and returns it as it is now.
+    /// Changes the struct by a function, and returns it as it is now.
     ///
-    /// The fields that change are written as by [`Session::insert`]: where another request has changed the
-    /// same field meanwhile, the later save wins. For a counter or a list use [`Session::update`].
+    /// Where another request of the same visitor has changed the session in the meantime, the function is applied again,
+    /// to the struct that is stored then, and all its fields are written together: no change is lost, and a field that
+    /// is computed from another one fits it. The function should do nothing else than compute.
+    ///
+    /// The struct returned is the one of this request: what is stored in the end may be another. A limit or a unique
+    /// number needs [`update_now`](Self::update_now).
     ///
     /// ```
     /// use express_session::Typed;
@@ -166,46 +185,153 @@ impl<T: Serialize + DeserializeOwned + Default> Typed<T> {
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read) and [`write`](Self::write).
-    pub fn update(&self, change: impl FnOnce(&mut T)) -> Result<T, Error> {
-        let mut value = self.read()?;
-        change(&mut value);
-        self.write(&value)?;
-        Ok(value)
+    /// As [`read`](Self::read) and [`write`](Self::write), and [`ErrorKind::TooManyUpdates`] after 4,096 without a save.
+    pub fn update(&self, change: impl Fn(&mut T) + Send + Sync + 'static) -> Result<T, Error> {
+        self.update_with(change, |_| {})
+    }
+
+    /// Changes the struct as [`update`](Self::update) does, and saves the session: the struct that it returns is the one
+    /// that was stored. See [`Session::update_now`] for when it is needed, and its cost.
+    ///
+    /// ```
+    /// use express_session::Typed;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    /// # #[derive(Default, serde::Serialize, serde::Deserialize)]
+    /// # #[serde(default)]
+    /// # struct Login { tries: u32 }
+    ///
+    /// # on::visit(async |session| {
+    /// let login = Typed::<Login>::new(session);
+    /// assert!(login.update_now(|login| login.tries += 1).await?.tries <= 3);
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`update`](Self::update) and of [`Session::update_now`].
+    pub async fn update_now(
+        &self,
+        change: impl Fn(&mut T) + Send + Sync + 'static,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+    {
+        let slot = Slot::default();
+        let stored = slot.clone();
+        let changed = self.session.shared().change_finally(|| {
+            slot.put(Some(self.update_with(change, move |value| stored.put(Some(value)))?));
+            Ok(Some(()))
+        });
+        changed.await?;
+        slot.take().ok_or_else(|| Error::new(ErrorKind::Conflict))
+    }
+
+    /// Updates, and shows `see` the struct of each time that the function is applied again.
+    fn update_with(
+        &self,
+        change: impl Fn(&mut T) + Send + Sync + 'static,
+        see: impl Fn(T) + Send + Sync + 'static,
+    ) -> Result<T, Error> {
+        let change = Arc::new(change);
+        let again = Arc::clone(&change);
+        let reapply: Reapply = Arc::new(move |document, _| {
+            let (value, edits) = applied(document, &*again)?;
+            see(value);
+            Ok(apply_all(document, &edits)?)
+        });
+        self.session.shared().update_all(|document| applied(document, &*change), &reapply)
+    }
+
+    /// Copies the members: serde runs the application's own code, and no lock is held while it does.
+    fn document(&self) -> Result<Document, Error> {
+        self.session.shared().with_session(|session| session.document.clone())
     }
 }
 
-fn read<T: DeserializeOwned + Default>(document: &Document) -> Result<T, Error> {
+/// Reads a struct from the members.
+///
+/// The cookie is not one of them: a flattened map would take it, and `deny_unknown_fields` would refuse it.
+fn read<T: Serialize + DeserializeOwned + Default>(document: &Document) -> Result<T, Error> {
     if document.is_empty() {
         return Ok(T::default());
     }
-    // The whole record is read, and the cookie is one member that the struct does not know.
-    let text = document.to_json("null");
-    serde_json::from_str(&text).map_err(|source| Error::mismatch("", &source))
+    let mut members = Members::default();
+    for key in document.keys() {
+        members.push(&key, document.get_raw(&key).unwrap_or("null"))?;
+    }
+    members.read().or_else(|error| {
+        // A field may be missing: it is as in the default.
+        let defaults = fields(&T::default())?;
+        let mut missing = defaults.iter().filter(|(key, _)| !document.contains(key)).peekable();
+        if missing.peek().is_none() {
+            return Err(error);
+        }
+        missing.try_for_each(|(key, value)| members.push(key, value.as_str()))?;
+        members.read()
+    })
 }
 
-/// Sets what differs, and returns the names of the members that were set or removed.
-fn write<T: Serialize>(
-    document: &mut Document,
-    before: Option<&T>,
-    after: &T,
-) -> Result<Vec<String>, Error> {
-    let before = before.map(fields).transpose()?.unwrap_or_default();
-    let after = fields(after)?;
-    let mut touched = Vec::new();
-    for (key, value) in &after {
-        if document.get_raw(key) != Some(value.as_str()) {
-            insert(document, key, value)?;
-            touched.push(key.clone());
-        }
+/// The text of a JSON object.
+#[derive(Default)]
+struct Members(String);
+
+impl Members {
+    fn push(&mut self, key: &str, value: &str) -> Result<(), Error> {
+        let failed = |source| Error::of_member(ErrorKind::Serialize, key).with_source(source);
+        self.0.push(if self.0.is_empty() { '{' } else { ',' });
+        self.0.push_str(Json::of(key).map_err(failed)?.as_str());
+        self.0.push(':');
+        self.0.push_str(value);
+        Ok(())
     }
-    for (key, _) in before {
-        if !after.iter().any(|(kept, _)| *kept == key) {
-            document.remove(&key);
-            touched.push(key);
-        }
+
+    fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        let text = format!("{}}}", self.0);
+        let mut json = serde_json::Deserializer::from_str(&text);
+        serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let field = match error.path().iter().next() {
+                Some(Segment::Map { key }) => key.as_str(),
+                _ => "",
+            };
+            // The name of a field that the struct does not know is the visitor's, perhaps.
+            let is_unknown = error.inner().to_string().starts_with("unknown field");
+            Error::mismatch(if is_unknown { "" } else { field }, error.inner())
+        })
     }
-    Ok(touched)
+}
+
+/// Applies a function to the struct, and returns what becomes of its members.
+fn applied<T: Serialize + DeserializeOwned + Default>(
+    document: &Document,
+    change: impl Fn(&mut T),
+) -> Result<(T, Vec<(String, Edit)>), Error> {
+    let mut value = read::<T>(document)?;
+    let before = fields(&value)?;
+    change(&mut value);
+    let edits = edits(document, &before, fields(&value)?);
+    Ok((value, edits))
+}
+
+/// Compares the fields before and after a change. A field that did not change, or is what the member is, stays as it is
+/// written.
+fn edits(
+    document: &Document,
+    before: &[(String, Json)],
+    after: Vec<(String, Json)>,
+) -> Vec<(String, Edit)> {
+    let kept: HashSet<_> = after.iter().map(|(key, _)| key.clone()).collect();
+    let before: HashMap<_, _> = before.iter().map(|(key, value)| (key.as_str(), value)).collect();
+    let is_changed = |(key, value): &(String, Json)| match document.get_raw(key) {
+        None => true,
+        Some(raw) => {
+            let same = before.get(key.as_str()).is_some_and(|old| old.as_str() == value.as_str());
+            !same && raw != value.as_str()
+        }
+    };
+    let set = after.into_iter().filter(is_changed).map(|(key, value)| (key, Edit::Set(value)));
+    let gone = before.keys().filter(|key| !kept.contains(**key) && document.contains(key));
+    let gone = gone.map(|key| ((*key).to_owned(), Edit::Remove));
+    set.chain(gone).collect()
 }
 
 /// Serialises a struct, and returns its fields in their order.
@@ -266,5 +392,20 @@ impl<S: Sync, T> axum_core::extract::FromRequestParts<S> for Typed<T> {
         _: &S,
     ) -> Result<Self, Self::Rejection> {
         Session::from_extensions(&parts.extensions)?.load_typed().await
+    }
+}
+
+/// `Option<Typed<T>>` is for handlers that work with and without a session, as `Option<`[`Session`]`>` is.
+#[cfg(feature = "axum")]
+impl<S: Sync, T> axum_core::extract::OptionalFromRequestParts<S> for Typed<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(
+        parts: &mut http::request::Parts,
+        state: &S,
+    ) -> Result<Option<Self>, Self::Rejection> {
+        use axum_core::extract::OptionalFromRequestParts;
+        let session = <Session as OptionalFromRequestParts<S>>::from_request_parts(parts, state);
+        Ok(session.await?.map(Self::new))
     }
 }

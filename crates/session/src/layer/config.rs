@@ -73,8 +73,9 @@ pub(crate) struct Config {
     pub(crate) lock_lease: Duration,
     /// Whether stored sessions get the attributes of this layer's cookie.
     pub(crate) harden_stored_cookies: bool,
-    /// Those who save the same session, and those who want its lock.
+    /// Those who save the same session, those whose write is to be final when it returns, and those who want its lock.
     pub(crate) writers: Arc<KeyedMutex<WriteBatcher>>,
+    pub(crate) finalisers: Arc<KeyedMutex<()>>,
     pub(crate) lockers: Arc<KeyedMutex<()>>,
     /// The operations under way.
     pub(crate) tasks: Arc<Tasks>,

@@ -912,6 +912,7 @@ impl Options {
             lock_lease: self.lock_lease,
             harden_stored_cookies: self.harden_stored_cookies,
             writers: Arc::default(),
+            finalisers: Arc::default(),
             lockers: Arc::default(),
             tasks: Arc::default(),
             failures: Failures::default(),

@@ -20,6 +20,7 @@ pub(crate) type Committed = Result<Option<HeaderValue>, Error>;
 /// The decision at the end of a response.
 pub(super) struct Planned {
     plan: Plan,
+    withheld: Option<Withheld>,
     end: End,
     now: Timestamp,
 }
@@ -120,11 +121,12 @@ impl RequestSession {
         let _operation = self.lock_operation().await;
         let now = self.now();
         self.load_unasked(now).await;
-        let plan = {
+        let (plan, withheld) = {
             let state = &mut self.state().session;
             state.begin_end(body, now);
-            self.decide(state, now)?
+            state.plan(&self.context(), now)?
         };
+        self.warn(withheld);
         self.print_cookie(plan, now)
     }
 
@@ -165,12 +167,12 @@ impl RequestSession {
         now: Timestamp,
         is_last: bool,
     ) -> Option<Planned> {
-        let plan = self.decide(state, now)?;
-        Some(Planned { plan, end: state.begin_plan(plan, now, !is_last), now })
+        let (plan, withheld) = state.plan(&self.context(), now)?;
+        Some(Planned { plan, withheld, end: state.begin_plan(plan, now, !is_last), now })
     }
 
-    fn decide(&self, state: &mut SessionState, now: Timestamp) -> Option<Plan> {
-        let (plan, withheld) = state.plan(&self.context(), now)?;
+    /// Warns that a cookie is not sent. No lock is held: the application's own subscriber may take the warning.
+    fn warn(&self, withheld: Option<Withheld>) {
         if let Some(withheld) = withheld {
             self.config.warnings.warn_once(match withheld {
                 Withheld::Insecure => Warning::InsecureConnection,
@@ -179,7 +181,6 @@ impl RequestSession {
                 Withheld::Late => Warning::LateSession,
             });
         }
-        Some(plan)
     }
 
     /// Does what was decided, and prints the cookie. `is_last` says that nothing can look at the state afterwards,
@@ -190,8 +191,9 @@ impl RequestSession {
         is_last: bool,
         may_wait: bool,
     ) -> Committed {
-        let Planned { plan, end, now } = planned;
+        let Planned { plan, withheld, end, now } = planned;
         let (plan, now) = (*plan, *now);
+        self.warn(*withheld);
         let done = match plan.store {
             StoreAction::Keep => Ok(()),
             StoreAction::Write => {

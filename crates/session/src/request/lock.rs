@@ -4,13 +4,14 @@
 //! waited for by polling. The holder writes through
 //! [`update_locked`](express_session_core::store::Store::update_locked), which refuses a token whose lease has run out.
 
+use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use express_session_core::session::{
     LockStage, Resolution, SaveMachine, SessionLockState, StoreView,
 };
-use express_session_core::store::{LockOutcome, LockToken, Store as _};
+use express_session_core::store::{FencingToken, LockOutcome, LockToken, Store as _};
 use express_session_core::{SessionId, decide};
 use tokio::runtime::Handle;
 use tracing::Level;
@@ -29,25 +30,25 @@ const KEPT: &str = "a session's lock could not be given back: it ends with its l
 
 impl RequestSession {
     /// Waits for the session's lock, and then has the session as it is now, with what this request has changed on top.
-    pub(crate) async fn lock(self: &Arc<Self>) -> Result<(), Error> {
+    pub(crate) async fn lock(self: &Arc<Self>) -> Result<FencingToken, Error> {
         let id = {
             let mut state = self.state();
             let id = state.session.writable()?.id().clone();
             if state.session.lock().is_some() {
-                return Err(Error::new(ErrorKind::Locked));
+                return Err(Error::new(ErrorKind::LockedTwice));
             }
             id
         };
-        let claim = match within(self.config.lock_wait, self.acquire(&id)).await {
-            Some(claim) => claim?,
+        let (claim, fence) = match within(self.config.lock_wait, self.acquire(&id)).await {
+            Some(acquired) => acquired?,
             None => return Err(Error::new(ErrorKind::Locked)),
         };
         self.refresh(&id).await?;
         claim.keep();
-        Ok(())
+        Ok(fence)
     }
 
-    async fn acquire(&self, id: &SessionId) -> Result<Claim<'_>, Error> {
+    async fn acquire(&self, id: &SessionId) -> Result<(Claim<'_>, FencingToken), Error> {
         let lease = self.config.lock_lease;
         // Without the turn where another request of this process has kept it for longer than a lease.
         let turn = within(lease, self.config.lockers.turn(id)).await;
@@ -58,15 +59,19 @@ impl RequestSession {
         let claim = self.claim(id, token, turn)?;
         let store = &self.config.store;
         let mut longest = SHORTEST_PAUSE;
-        while self.call_store(store.lock(id, token, lease, self.now())).await? == LockOutcome::Held
-        {
-            if !pause(self.jitter(longest)).await {
-                return Err(Error::new(ErrorKind::Locked));
+        loop {
+            let now = self.now();
+            match self.call_store(store.lock(id, token, lease, now)).await? {
+                LockOutcome::Acquired(fence) => {
+                    self.state().session.grant_lock(fence, now.saturating_add(lease));
+                    return Ok((claim, fence));
+                }
+                LockOutcome::Held if pause(self.jitter(longest)).await => {
+                    longest = LONGEST_PAUSE.min(longest * 2);
+                }
+                LockOutcome::Held => return Err(Error::new(ErrorKind::Locked)),
             }
-            longest = LONGEST_PAUSE.min(longest * 2);
         }
-        self.state().session.set_lock_stage(LockStage::Held);
-        Ok(claim)
     }
 
     fn claim(
@@ -77,7 +82,7 @@ impl RequestSession {
     ) -> Result<Claim<'_>, Error> {
         let mut state = self.state();
         if !state.session.request_lock(id.clone(), token) {
-            return Err(Error::new(ErrorKind::Locked));
+            return Err(Error::new(ErrorKind::LockedTwice));
         }
         state.lock_turn = turn;
         Ok(Claim { session: self, is_kept: false })
@@ -117,11 +122,47 @@ impl RequestSession {
             Some(_) | None => None,
         };
         let Some((id, token)) = held else { return Err(Error::new(ErrorKind::LockLost)) };
-        let lease = self.config.lock_lease;
-        match self.call_store(self.config.store.lock(&id, token, lease, self.now())).await? {
-            LockOutcome::Acquired => Ok(()),
+        let (lease, now) = (self.config.lock_lease, self.now());
+        match self.call_store(self.config.store.lock(&id, token, lease, now)).await? {
+            LockOutcome::Acquired(fence) => {
+                if self.state().session.grant_lock(fence, now.saturating_add(lease)) {
+                    return Ok(());
+                }
+                // The lease had ended, and has begun again: no other request is to wait for it.
+                self.call_store(self.config.store.unlock(&id, token)).await?;
+                Err(Error::new(ErrorKind::LockLost))
+            }
             LockOutcome::Held => Err(self.lose_lock()),
         }
+    }
+
+    /// Renews the lease while `work` goes on, a third of it after each renewal. Where the lock is lost, or the lease ends
+    /// because the store fails, `work` is dropped.
+    pub(crate) async fn keep_lock<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+        let mut work = pin!(work);
+        loop {
+            let done = within(self.config.lock_lease / 3, work.as_mut()).await;
+            match done {
+                Some(done) => return Ok(done),
+                // A store that fails may answer again before the lease is over.
+                None => match self.renew_lock().await {
+                    Err(error) if is_lost(&error) || self.lock_remaining().is_zero() => {
+                        return Err(error);
+                    }
+                    Ok(()) | Err(_) => {}
+                },
+            }
+        }
+    }
+
+    /// Returns the rest of the lease by the layer's clock: nothing where it is over or lost.
+    pub(crate) fn lock_remaining(&self) -> Duration {
+        let now = self.now();
+        let state = self.state();
+        let held = state.session.lock().filter(|lock| lock.stage == LockStage::Held);
+        let left = held.map_or(Duration::ZERO, |lock| lock.until.saturating_since(now));
+        // More than the lease is a clock that was set back.
+        left.min(self.config.lock_lease)
     }
 
     /// Saves what was changed, and gives the lock back.
@@ -171,6 +212,10 @@ impl RequestSession {
             drop((turn, running));
         });
     }
+}
+
+fn is_lost(error: &Error) -> bool {
+    error.kind() == ErrorKind::LockLost
 }
 
 /// A request that was dropped, or whose handler panicked, keeps no other request waiting.

@@ -20,7 +20,7 @@ mod lock;
 mod operations;
 
 use std::future::Future;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,9 +28,11 @@ use std::time::Duration;
 
 use express_session_core::cookie::{CookieTemplate, StoredCookie};
 use express_session_core::record::Json;
-use express_session_core::session::{Context, LoadedSession, Reapply, SessionState};
+use express_session_core::session::{Context, Function, LoadedSession, Reapply, SessionState};
 use express_session_core::signing::Presented;
-use express_session_core::{Document, InsertError, SessionId, Timestamp, Verified, decide, store};
+use express_session_core::{
+    Document, InsertError, Policy, SessionId, Timestamp, Verified, decide, store,
+};
 use http::request::Parts;
 use tokio::sync::Semaphore;
 
@@ -68,6 +70,32 @@ struct RequestState {
     session: SessionState,
     /// The place in the queue of those that want the lock, as long as this request has it.
     lock_turn: Option<KeyedGuard<()>>,
+}
+
+/// The state, locked. Functions of the application that the state has no use for any more are dropped after the lock:
+/// what they have captured may use the session when it is dropped.
+struct StateGuard<'a>(Option<MutexGuard<'a, RequestState>>);
+
+impl Deref for StateGuard<'_> {
+    type Target = RequestState;
+
+    fn deref(&self) -> &RequestState {
+        self.0.as_deref().expect("only the drop takes it")
+    }
+}
+
+impl DerefMut for StateGuard<'_> {
+    fn deref_mut(&mut self) -> &mut RequestState {
+        self.0.as_deref_mut().expect("only the drop takes it")
+    }
+}
+
+impl Drop for StateGuard<'_> {
+    fn drop(&mut self) {
+        let discarded = self.0.as_mut().map(|state| state.session.take_discarded());
+        self.0 = None;
+        drop(discarded);
+    }
 }
 
 /// The operation under way: the next one begins when it is dropped.
@@ -111,14 +139,18 @@ impl RequestSession {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, RequestState> {
+    fn state(&self) -> StateGuard<'_> {
         // A panic in a function of the application leaves the state as it was before it.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        StateGuard(Some(self.state.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     fn context(&self) -> Context<'_> {
+        self.context_with(&self.config.policy)
+    }
+
+    fn context_with<'a>(&'a self, policy: &'a Policy) -> Context<'a> {
         Context {
-            policy: &self.config.policy,
+            policy,
             name: &self.config.name,
             template: self.template.as_deref().or_else(|| self.config.template(self.is_secure)),
             hardens: self.config.harden_stored_cookies,
@@ -216,7 +248,7 @@ impl RequestSession {
         self.state().session.readable().map(read)
     }
 
-    /// Reads from the session, or returns why it cannot be read.
+    /// Reads from the session, or returns why it cannot be read. `read` is not the application's.
     pub(crate) fn with_session<T>(
         &self,
         read: impl FnOnce(&LoadedSession) -> T,
@@ -224,7 +256,7 @@ impl RequestSession {
         Ok(read(self.state().session.usable()?))
     }
 
-    /// Changes the session.
+    /// Changes the session. `change` is not the application's.
     pub(crate) fn change<T>(
         &self,
         change: impl FnOnce(&mut LoadedSession) -> Result<T, Error>,
@@ -237,19 +269,41 @@ impl RequestSession {
     pub(crate) fn update<T>(
         &self,
         key: &str,
-        change: impl Fn(Option<&str>) -> Result<(T, Json), Error>,
+        change: impl Fn(Option<&str>) -> Result<(T, Edit), Error>,
         reapply: &Reapply,
+        function: Option<Function>,
     ) -> Result<T, Error> {
         loop {
-            let before =
-                self.with_session(|session| session.document.get_raw(key).map(str::to_owned))?;
-            let (value, json) = change(before.as_deref())?;
-            let set = |document: &mut Document| insert(document, key, &json);
+            let before = self.raw(key)?;
+            let (value, edit) = change(before.as_deref())?;
+            let set = |document: &mut Document| edit.apply(document, key);
             // A clone of the handle may have changed the member meanwhile.
-            if self.state().session.update(key, before.as_deref(), set, reapply)? {
+            let mut state = self.state();
+            if state.session.update(key, before.as_deref(), set, reapply, function)? {
                 return Ok(value);
             }
         }
+    }
+
+    /// Changes several members by a function of all, as [`update`](Self::update) does.
+    pub(crate) fn update_all<T>(
+        &self,
+        change: impl Fn(&Document) -> Result<(T, Vec<(String, Edit)>), Error>,
+        reapply: &Reapply,
+    ) -> Result<T, Error> {
+        loop {
+            let before = self.with_session(|session| session.document.clone())?;
+            let (value, edits) = change(&before)?;
+            let set = |document: &mut Document| apply_all(document, &edits);
+            if self.state().session.update_all(&before, set, reapply)? {
+                return Ok(value);
+            }
+        }
+    }
+
+    /// Copies a member's JSON, to be deserialised while no lock is held.
+    pub(crate) fn raw(&self, key: &str) -> Result<Option<String>, Error> {
+        self.with_session(|session| session.document.get_raw(key).map(str::to_owned))
     }
 
     /// Returns the id, also of a session that is over.
@@ -272,6 +326,28 @@ impl RequestSession {
     pub(crate) fn is_persisted(&self) -> bool {
         self.state().session.is_persisted()
     }
+}
+
+/// A change of a member.
+pub(crate) enum Edit {
+    Set(Json),
+    Remove,
+}
+
+impl Edit {
+    pub(crate) fn apply(&self, document: &mut Document, key: &str) -> Result<(), Error> {
+        match self {
+            Self::Set(json) => insert(document, key, json),
+            Self::Remove => {
+                document.remove(key);
+                Ok(())
+            }
+        }
+    }
+}
+
+pub(crate) fn apply_all(document: &mut Document, edits: &[(String, Edit)]) -> Result<(), Error> {
+    edits.iter().try_for_each(|(key, edit)| edit.apply(document, key))
 }
 
 /// Inserts a member; the error names it.

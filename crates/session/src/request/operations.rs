@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use express_session_core::session::{Answer, Ending, Next, SaveMachine, StoreCall};
 use express_session_core::store::Store as _;
-use express_session_core::{SessionId, Timestamp, decide};
+use express_session_core::{Policy, SessionId, Timestamp, decide};
 
 use super::{Error, ErrorKind, RequestSession};
 use crate::runtime::completion::run_to_completion;
+use crate::runtime::timeout::within;
 
 impl RequestSession {
     /// Saves explicitly.
@@ -25,6 +26,29 @@ impl RequestSession {
             operation.call_store(operation.drive(SaveMachine::new(now), now, true)).await
         })
         .await
+    }
+
+    /// Changes the session, and saves it: when it returns, the functions of `change` were last applied to what is stored.
+    /// No other save of the request comes between.
+    pub(crate) async fn change_finally<T>(
+        self: &Arc<Self>,
+        change: impl FnOnce() -> Result<Option<T>, Error>,
+    ) -> Result<Option<T>, Error> {
+        // One after the other they have fewer conflicts. Without the turn where others wait too long for the store.
+        let _turn = match self.id() {
+            Some(id) => within(self.config.store_timeout, self.config.finalisers.turn(&id)).await,
+            None => None,
+        };
+        let operation = self.lock_operation().await;
+        operation.state().session.writable()?;
+        let Some(changed) = change()? else { return Ok(None) };
+        run_to_completion(&self.config.tasks, async move {
+            let (now, policy) = (operation.now(), operation.config.policy.of_final_writes());
+            let save = operation.drive_with(SaveMachine::alone(now), now, true, &policy);
+            operation.call_store(save).await
+        })
+        .await?;
+        Ok(Some(changed))
     }
 
     /// Loads the record again, and drops what was changed since.
@@ -113,12 +137,23 @@ impl RequestSession {
     /// request, with nothing of that step begun: its caller drops it there, and saves again.
     pub(super) async fn drive(
         &self,
-        mut save: SaveMachine,
+        save: SaveMachine,
         now: Timestamp,
         may_wait: bool,
     ) -> Result<(), Error> {
+        self.drive_with(save, now, may_wait, &self.config.policy).await
+    }
+
+    async fn drive_with(
+        &self,
+        mut save: SaveMachine,
+        now: Timestamp,
+        may_wait: bool,
+        policy: &Policy,
+    ) -> Result<(), Error> {
+        let context = self.context_with(policy);
         let is_contended = self.is_contended();
-        let mut next = save.start(&mut self.state().session, &self.context(), is_contended)?;
+        let mut next = save.start(&mut self.state().session, &context, is_contended)?;
         loop {
             let answer = match next {
                 Next::Done => return Ok(()),
@@ -140,7 +175,7 @@ impl RequestSession {
             if save.is_ended_by(&answer) {
                 return Ok(());
             }
-            next = save.resume(&mut self.state().session, &self.context(), answer)?;
+            next = save.resume(&mut self.state().session, &context, answer)?;
         }
     }
 

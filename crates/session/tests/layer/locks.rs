@@ -240,7 +240,7 @@ async fn error_of_a_lock_is_answered_with_a_time_to_try_again() {
 async fn request_has_a_lock_once() {
     let (world, talk) = World::visited("").await;
     let held = lock(&talk.session).await;
-    assert_eq!(kind(talk.session.clone().lock().await), ErrorKind::Locked);
+    assert_eq!(kind(talk.session.clone().lock().await), ErrorKind::LockedTwice);
     // The one it has is untouched by that.
     world.calls();
     talk.session.insert("a", 1).unwrap();

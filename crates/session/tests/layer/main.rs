@@ -6,6 +6,9 @@ mod advisories;
 mod audit_cookies;
 mod audit_core;
 mod audit_drain;
+#[cfg(target_os = "linux")]
+mod audit_h1;
+mod audit_handles;
 mod audit_m2;
 #[cfg(feature = "axum")]
 mod audit_m3;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use express_session::store::{
-    Created, Error, Fenced, Loaded, LoadedAndTouched, LockOutcome, LockToken, Record, Revision,
-    Store, Touch, Touched, Updated,
+    Created, Error, Fenced, FencingToken, Loaded, LoadedAndTouched, LockOutcome, LockToken, Record,
+    Revision, Store, Touch, Touched, Updated,
 };
 use express_session::{SessionId, Timestamp};
 
@@ -27,7 +27,8 @@ struct Inner {
 #[derive(Default)]
 struct State {
     slots: BTreeMap<String, Slot>,
-    locks: BTreeMap<String, (LockToken, Timestamp)>,
+    locks: BTreeMap<String, (LockToken, Timestamp, FencingToken)>,
+    last_fence: u64,
     /// Counts the writings of all records, so that no number comes twice.
     writings: u128,
     again: Vec<(String, Timestamp)>,
@@ -202,13 +203,16 @@ impl Store for Audited {
         now: Timestamp,
     ) -> Result<LockOutcome, Error> {
         let mut state = self.state();
-        let taken = state.locks.get(id.as_str());
-        if taken.is_some_and(|(other, until)| *other != holder && *until > now) {
-            return Ok(LockOutcome::Held);
-        }
+        let taken = state.locks.get(id.as_str()).filter(|(_, until, _)| *until > now);
+        let fence = match taken {
+            Some((other, ..)) if *other != holder => return Ok(LockOutcome::Held),
+            Some((_, _, fence)) => *fence,
+            None => FencingToken::after(state.last_fence, now),
+        };
+        state.last_fence = state.last_fence.max(fence.get());
         let until = now.saturating_add(lease);
-        state.locks.insert(id.as_str().to_owned(), (holder, until));
-        Ok(LockOutcome::Acquired)
+        state.locks.insert(id.as_str().to_owned(), (holder, until, fence));
+        Ok(LockOutcome::Acquired(fence))
     }
 
     async fn update_locked(
@@ -221,7 +225,7 @@ impl Store for Audited {
     ) -> Result<Fenced, Error> {
         let mut state = self.state();
         let held = state.locks.get(id.as_str());
-        if !held.is_some_and(|(held, until)| *held == holder && *until > now) {
+        if !held.is_some_and(|(held, until, _)| *held == holder && *until > now) {
             return Ok(Fenced::Lost);
         }
         Ok(Fenced::Held(self.replace(&mut state, id, record, expected, now)))
@@ -229,7 +233,7 @@ impl Store for Audited {
 
     async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         let mut state = self.state();
-        if state.locks.get(id.as_str()).is_some_and(|(held, _)| *held == holder) {
+        if state.locks.get(id.as_str()).is_some_and(|(held, ..)| *held == holder) {
             state.locks.remove(id.as_str());
         }
         Ok(())

@@ -13,6 +13,8 @@
 mod audit_m11;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "memcached"))]
 mod audit_m3;
+#[cfg(feature = "redis")]
+mod audit_m8;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "memcached"))]
 mod call_size;
 mod cancellation;

@@ -337,7 +337,7 @@ impl State {
             (Call::Destroy, Answer::Done) => {
                 Ok(Self { record: None, remains: false, ..self.clone() })
             }
-            (Call::Lock(holder, lease), Answer::LockOutcome(LockOutcome::Acquired)) => {
+            (Call::Lock(holder, lease), Answer::LockOutcome(LockOutcome::Acquired(_))) => {
                 self.may_hold(*holder, when, true)?;
                 let until = when.from.saturating_add(*lease).millis();
                 let lease = Some(Lease { holder: *holder, until });

@@ -5,12 +5,14 @@
 //! the last one released removes the file.
 //!
 //! A file that cannot be read holds no lock: a power cut left it, and ended the holders too.
+//!
+//! The last fencing token of these ids is in a file of its own, which stays.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
-use express_session_core::store::{Error, LockOutcome, LockToken};
+use express_session_core::store::{Error, FencingToken, LockOutcome, LockToken};
 use express_session_core::{SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +28,7 @@ struct Lease {
     holder: [u8; LockToken::BYTES],
     /// In milliseconds since 1970.
     until: i64,
+    fence: u64,
 }
 
 impl Lease {
@@ -52,13 +55,29 @@ impl Options {
         let until = now.saturating_add(length);
         let mut leases = self.leases(lock)?;
         leases.retain(|_, lease| !lease.is_over(now));
-        if leases.get(id.as_str()).is_some_and(|lease| !lease.is_of(holder)) {
-            return Ok(LockOutcome::Held);
-        }
-        let lease = Lease { holder: *holder.as_bytes(), until: until.millis() };
+        let fence = match leases.get(id.as_str()) {
+            Some(lease) if !lease.is_of(holder) => return Ok(LockOutcome::Held),
+            Some(lease) => FencingToken::new(lease.fence),
+            None => self.next_fence(lock, now)?,
+        };
+        let lease = Lease { holder: *holder.as_bytes(), until: until.millis(), fence: fence.get() };
         leases.insert(id.as_str().to_owned(), lease);
         self.keep(lock, &leases)?;
-        Ok(LockOutcome::Acquired)
+        Ok(LockOutcome::Acquired(fence))
+    }
+
+    /// Keeps the token before a lock has it, so that no number is given twice. Where the file cannot be read, the clock
+    /// goes on from it.
+    fn next_fence(&self, lock: &Lock, now: Timestamp) -> Result<FencingToken, Error> {
+        let name = format!("{:02}.fence", lock.number());
+        let last = match lock.locks.read(&name, Role::Lock) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).parse().unwrap_or(0),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(failed(error)),
+        };
+        let fence = FencingToken::after(last, now);
+        self.put(lock, &lock.locks, &name, &fence.to_string(), false)?;
+        Ok(fence)
     }
 
     pub(super) fn is_held(

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use express_session_core::Timestamp;
-use express_session_core::store::{LockOutcome, LockToken};
+use express_session_core::store::{FencingToken, LockOutcome, LockToken};
 use hashbrown::HashTable;
 
 use super::key::{Key, Probe};
@@ -20,6 +20,8 @@ pub(super) struct Locks {
     table: HashTable<Lease>,
     /// The end of each lease, with the hash of its id.
     ends: BTreeSet<(Timestamp, u64)>,
+    /// The last fencing token of any id of this part.
+    last_fence: u64,
 }
 
 struct Lease {
@@ -27,6 +29,7 @@ struct Lease {
     hash: u64,
     holder: LockToken,
     until: Timestamp,
+    fence: FencingToken,
 }
 
 impl Locks {
@@ -37,17 +40,22 @@ impl Locks {
         until: Timestamp,
         now: Timestamp,
     ) -> LockOutcome {
+        let mut fence = FencingToken::after(self.last_fence, now);
         if let Some(lease) = self.find(&probe) {
-            if lease.until > now && lease.holder != holder {
-                return LockOutcome::Held;
+            if lease.until > now {
+                if lease.holder != holder {
+                    return LockOutcome::Held;
+                }
+                fence = lease.fence;
             }
             self.remove(&probe);
         }
+        self.last_fence = self.last_fence.max(fence.get());
         let Probe { key, hash } = probe;
-        let lease = Lease { key, hash, holder, until };
+        let lease = Lease { key, hash, holder, until, fence };
         self.table.insert_unique(hash, lease, |lease| lease.hash);
         self.ends.insert((until, hash));
-        LockOutcome::Acquired
+        LockOutcome::Acquired(fence)
     }
 
     pub(super) fn is_held(&self, probe: &Probe, holder: LockToken, now: Timestamp) -> bool {
@@ -141,11 +149,14 @@ mod tests {
         let (mut locks, hasher) = (Locks::default(), RandomState::default());
         for round in 0..100 {
             let holder = if round % 2 == 0 { ONE } else { OTHER };
-            assert_eq!(locks.lock(probe(&hasher, 0), holder, at(1), at(0)), LockOutcome::Acquired);
-            assert_eq!(
+            assert!(matches!(
+                locks.lock(probe(&hasher, 0), holder, at(1), at(0)),
+                LockOutcome::Acquired(_)
+            ));
+            assert!(matches!(
                 locks.lock(probe(&hasher, 0), holder, at(2 + round), at(0)),
-                LockOutcome::Acquired
-            );
+                LockOutcome::Acquired(_)
+            ));
             assert_eq!(locks.kept(), 1);
             locks.unlock(&probe(&hasher, 0), holder);
             assert_eq!(locks.kept(), 0);

@@ -28,8 +28,8 @@ use std::time::Duration;
 
 pub use ::mysql_async;
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
-    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, FencingToken, Loaded, LoadedAndTouched,
+    LockOutcome, LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use mysql_async::prelude::Queryable as _;
@@ -379,7 +379,7 @@ impl MySqlStore {
                     self.ask_lock(sid, |sql| &sql.locks.update, parameters).await?
                 }
             };
-            if answer.is_marked {
+            if answer.is_marked() {
                 return Ok(done);
             }
             let otherwise = match holder {
@@ -485,7 +485,7 @@ impl Store for MySqlStore {
         let (expires, from) = (self.expires(record.deadline, now), sql::from(now));
         let parameters = vec![sid.into(), expires.into(), text.into(), from.into(), from.into()];
         let answer = self.ask(Some(sid), |sql| &sql.create, parameters).await?;
-        Ok(if answer.is_marked { Created::Taken } else { Created::Done(Revision::of_text(text)) })
+        Ok(if answer.is_marked() { Created::Taken } else { Created::Done(Revision::of_text(text)) })
     }
 
     async fn update(
@@ -515,7 +515,7 @@ impl Store for MySqlStore {
         let parameters =
             vec![checked_end.into(), expires.into(), sid.into(), sql::from(now).into()];
         let answer = self.ask(Some(sid), |sql| &sql.touch, parameters).await?;
-        Ok(if answer.is_marked { Touched::Done } else { Touched::Gone })
+        Ok(if answer.is_marked() { Touched::Done } else { Touched::Gone })
     }
 
     /// Only loads the record if its text is not in express-session's form.
@@ -562,7 +562,11 @@ impl Store for MySqlStore {
         let lease = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX).min(u64::MAX / 4);
         let parameters = vec![sid.into(), bytes(holder), lease.into()];
         let answer = self.ask_lock(sid, |sql| &sql.locks.lock, parameters).await?;
-        Ok(if answer.is_marked { LockOutcome::Held } else { LockOutcome::Acquired })
+        Ok(match answer.marked {
+            Some(1) => LockOutcome::Held,
+            Some(fence) => LockOutcome::Acquired(FencingToken::new(fence)),
+            None => return Err(Error::new(ErrorKind::Other, "the server gave no fencing token")),
+        })
     }
 
     async fn update_locked(

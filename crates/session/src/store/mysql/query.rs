@@ -17,8 +17,14 @@ pub(super) struct Answer {
     pub(super) rows: Vec<Row>,
     /// How many rows a `DELETE` has removed.
     pub(super) affected: u64,
-    /// See [`sql`](super::sql).
-    pub(super) is_marked: bool,
+    /// The number that the statement left: see [`sql`](super::sql).
+    pub(super) marked: Option<u64>,
+}
+
+impl Answer {
+    pub(super) fn is_marked(&self) -> bool {
+        self.marked == Some(1)
+    }
 }
 
 /// The reaction to a missing table of locks.
@@ -104,10 +110,10 @@ async fn attempt(
     let parameters =
         if parameters.is_empty() { Params::Empty } else { Params::Positional(parameters) };
     let result = connection.exec_iter(sql, parameters).await?;
-    let is_marked = result.last_insert_id() == Some(1);
+    let marked = result.last_insert_id();
     let affected = result.affected_rows();
     let rows = result.collect_and_drop().await?;
-    Ok(Answer { rows, affected, is_marked })
+    Ok(Answer { rows, affected, marked })
 }
 
 async fn attempt_text(
@@ -121,7 +127,7 @@ async fn attempt_text(
         rows = result.collect().await?;
     }
     result.drop_result().await?;
-    Ok(Answer { rows, affected: 0, is_marked: false })
+    Ok(Answer { rows, affected: 0, marked: None })
 }
 
 /// Creates the table, unless it exists.

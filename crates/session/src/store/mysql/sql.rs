@@ -73,7 +73,7 @@ pub(super) struct Locks {
     /// The name of their table, quoted.
     table: String,
     pub(super) create_table: String,
-    /// Id, holder, lease in milliseconds. Leaves a mark if another holder has it.
+    /// Id, holder, lease in milliseconds. Leaves a mark if another holder has it, or else the fencing token.
     pub(super) lock: String,
     /// Text, [end to check](checked_end), end, id, id, holder, live from, the digest expected. Leaves a mark if that is there, and the
     /// lock is held.
@@ -82,7 +82,7 @@ pub(super) struct Locks {
     pub(super) load: String,
     /// Id, holder.
     pub(super) unlock: String,
-    /// How many.
+    /// How many. A released lock stays for a day, so that the next holder has a higher fencing token.
     pub(super) purge: String,
 }
 
@@ -159,14 +159,20 @@ impl Locks {
                  session_id varchar({ID_CHARACTERS}) COLLATE utf8mb4_bin NOT NULL, \
                  holder binary(16) NOT NULL, \
                  until bigint unsigned NOT NULL, \
+                 fence bigint unsigned NOT NULL, \
                  PRIMARY KEY (session_id)) ENGINE=InnoDB"
             ),
-            // The assignments are made in this order: the second sees whose it is now.
+            // The assignments are made in this order: the first sees whose it was, the last whose it is now.
             lock: format!(
-                "INSERT INTO {table} (session_id, holder, until) VALUES (?, ?, {MILLIS} + ?) \
+                "INSERT INTO {table} (session_id, holder, until, fence) \
+                 VALUES (?, ?, {MILLIS} + ?, LAST_INSERT_ID({MICROS})) \
                  ON DUPLICATE KEY UPDATE \
+                 fence = CASE WHEN until <= {MILLIS} \
+                 THEN LAST_INSERT_ID(GREATEST(fence + 1, {MICROS})) \
+                 WHEN holder = VALUES(holder) THEN LAST_INSERT_ID(fence) \
+                 ELSE fence + 0 * LAST_INSERT_ID(1) END, \
                  holder = IF(holder = VALUES(holder) OR until <= {MILLIS}, VALUES(holder), holder), \
-                 until = IF(holder = VALUES(holder), VALUES(until), until + 0 * LAST_INSERT_ID(1))"
+                 until = IF(holder = VALUES(holder), VALUES(until), until)"
             ),
             update: format!(
                 "UPDATE {table} AS l, {records} AS s \
@@ -182,8 +188,11 @@ impl Locks {
                  FROM (SELECT 1) AS one LEFT JOIN (SELECT {data}, {expires} FROM {records} \
                  WHERE {session_id} = ? AND {expires} >= ?) AS s ON TRUE"
             ),
-            unlock: format!("DELETE FROM {table} WHERE session_id = ? AND holder = ?"),
-            purge: format!("DELETE FROM {table} WHERE until <= {MILLIS} LIMIT ?"),
+            unlock: format!(
+                "UPDATE {table} SET holder = '', until = LEAST(until, {MILLIS}) \
+                 WHERE session_id = ? AND holder = ?"
+            ),
+            purge: format!("DELETE FROM {table} WHERE until + 86400000 <= {MILLIS} LIMIT ?"),
             table,
         }
     }
@@ -205,6 +214,7 @@ pub(super) fn checked_end(end: i64, now: Timestamp) -> i64 {
 
 /// The milliseconds since 1970 by the server's clock, in any time zone of the connection.
 const MILLIS: &str = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000";
+const MICROS: &str = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))";
 
 /// The names of the columns, quoted.
 struct Columns {
@@ -317,7 +327,7 @@ mod tests {
     fn names_are_quoted() {
         let sql = Statements::new("a.b`; DROP", "id`", "e", "d");
         assert_eq!(sql.table, "`a`.`b``; DROP`");
-        assert!(sql.locks.unlock.starts_with("DELETE FROM `a`.`b``; DROP_lock` WHERE"));
+        assert!(sql.locks.unlock.starts_with("UPDATE `a`.`b``; DROP_lock` SET"));
         assert_eq!(sql.destroy, "DELETE FROM `a`.`b``; DROP` WHERE `id``` = ?");
     }
 

@@ -31,8 +31,8 @@ use std::time::Duration;
 pub use ::deadpool_postgres;
 use deadpool_postgres::{Object, Pool};
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
-    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, FencingToken, Loaded, LoadedAndTouched,
+    LockOutcome, LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use tokio::sync::OnceCell;
@@ -513,7 +513,9 @@ impl Store for PostgresStore {
         let lease = (lease.as_secs_f64() * 1000.0).min(Timestamp::MAX.millis() as f64);
         let parameters = vec![text(sid), bytes(holder), Box::new(lease)];
         let row = self.lock_row(sid, |sql| &sql.locks.lock, parameters).await?;
-        Ok(row.map_or(LockOutcome::Held, |_| LockOutcome::Acquired))
+        let Some(row) = row else { return Ok(LockOutcome::Held) };
+        let fence: i64 = row.try_get(0).map_err(error::of_column)?;
+        Ok(LockOutcome::Acquired(FencingToken::new(fence.cast_unsigned())))
     }
 
     async fn update_locked(

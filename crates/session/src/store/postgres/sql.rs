@@ -63,14 +63,15 @@ pub(super) struct Locks {
     pub(super) table: String,
     /// One statement, without parameters.
     pub(super) create_table: String,
-    /// `$2` holder, `$3` lease in milliseconds. Gives a row if the lock is the holder's now.
+    /// `$2` holder, `$3` lease in milliseconds. Gives the fencing token if the lock is the holder's now.
     pub(super) lock: String,
     /// As [`update`](Statements::update), and `$6` holder. Gives always a row: the columns of `update`,
     /// and whether the lock is held.
     pub(super) update: String,
     /// `$2` holder.
     pub(super) unlock: String,
-    /// Removes those whose lease is over.
+    /// Removes those whose lease was over a day ago. A released lock stays until then, so that the next holder has a
+    /// higher fencing token.
     pub(super) purge: String,
 }
 
@@ -113,17 +114,22 @@ impl Statements {
         let locks = {
             let table = qualified(&format!("{name}_lock"));
             let until = "clock_timestamp() + $3::float8 * interval '1 millisecond'";
+            let micros = "(extract(epoch FROM clock_timestamp()) * 1000000)::int8";
             Locks {
                 // A crash ends the holders' requests too, so that the table need not be logged.
                 create_table: format!(
                     "CREATE UNLOGGED TABLE IF NOT EXISTS {table} (\
                      sid varchar COLLATE \"default\" PRIMARY KEY, \
-                     holder bytea NOT NULL, until timestamptz NOT NULL)"
+                     holder bytea NOT NULL, until timestamptz NOT NULL, fence int8 NOT NULL)"
                 ),
                 lock: format!(
-                    "INSERT INTO {table} AS l (sid, holder, until) VALUES ($1, $2, {until}) \
-                     ON CONFLICT (sid) DO UPDATE SET holder = EXCLUDED.holder, until = {until} \
-                     WHERE l.holder = EXCLUDED.holder OR l.until <= clock_timestamp() RETURNING 1"
+                    "INSERT INTO {table} AS l (sid, holder, until, fence) \
+                     VALUES ($1, $2, {until}, {micros}) \
+                     ON CONFLICT (sid) DO UPDATE SET holder = EXCLUDED.holder, until = {until}, \
+                     fence = CASE WHEN l.holder = EXCLUDED.holder AND l.until > clock_timestamp() \
+                     THEN l.fence ELSE greatest(l.fence + 1, {micros}) END \
+                     WHERE l.holder IN (EXCLUDED.holder, '') OR l.until <= clock_timestamp() \
+                     RETURNING fence"
                 ),
                 // The lock is kept from others until the change is committed. One that was taken over
                 // in the meantime is looked at in its newest version, as the record is.
@@ -134,11 +140,14 @@ impl Statements {
                      SELECT {outcome}, EXISTS (SELECT FROM held) \
                      FROM (SELECT) AS one LEFT JOIN seen ON true LEFT JOIN done ON true"
                 ),
-                unlock: format!("DELETE FROM {table} WHERE sid = $1 AND holder = $2"),
+                unlock: format!(
+                    "UPDATE {table} SET holder = '', until = least(until, clock_timestamp()) \
+                     WHERE sid = $1 AND holder = $2"
+                ),
                 // One that is locked is being taken, or written under.
                 purge: format!(
                     "DELETE FROM {table} WHERE sid IN (SELECT sid FROM {table} \
-                     WHERE until <= clock_timestamp() FOR UPDATE SKIP LOCKED)"
+                     WHERE until <= clock_timestamp() - interval '1 day' FOR UPDATE SKIP LOCKED)"
                 ),
                 table,
             }

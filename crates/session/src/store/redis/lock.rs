@@ -8,14 +8,23 @@ use express_session_core::store::{Error, ErrorKind, LockToken};
 /// A cluster places a key by its tag: what stands between the first `{` and the next `}`. The lock has
 /// the record's, or the whole name of the record for one, which cannot be written where there is a `}`.
 pub(super) fn key(record: &str, is_cluster: bool) -> Result<String, Error> {
+    named("lock", record, is_cluster)
+}
+
+/// Names the last fencing token of a lock in the same way. A user who may use locks may use it too.
+pub(super) fn fence_key(record: &str, is_cluster: bool) -> Result<String, Error> {
+    named("lock:fence", record, is_cluster)
+}
+
+fn named(kind: &str, record: &str, is_cluster: bool) -> Result<String, Error> {
     if has_tag(record) {
-        return Ok(format!("lock:{record}"));
+        return Ok(format!("{kind}:{record}"));
     }
     if is_cluster && record.contains('}') {
         let message = "a cluster has no place for the lock of a key with a } and without a {tag}";
         return Err(Error::new(ErrorKind::Unsuitable, message));
     }
-    Ok(format!("lock:{{{record}}}"))
+    Ok(format!("{kind}:{{{record}}}"))
 }
 
 /// Writes a holder as the scripts are given it.

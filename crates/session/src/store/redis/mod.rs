@@ -10,8 +10,9 @@
 //!   [`ttl`](RedisStore::ttl) if the cookie has none. Saving a record that has already expired deletes it.
 //!   A touch moves the expiry only.
 //! - **Locks.** A lock is a key of its own, `lock:{sess:…}`, or `lock:sess:…` if the record's key has a
-//!   `{tag}`, so that a cluster stores it beside the record. It expires with its lease. An ACL restricted to
-//!   `~sess:*` also needs `~lock:*`.
+//!   `{tag}`, so that a cluster stores it beside the record. It expires with its lease. A second key,
+//!   `lock:fence:{sess:…}`, keeps its last fencing token for a day longer. An ACL restricted to `~sess:*` also needs
+//!   `~lock:*`.
 //!
 //! Requires Redis 6.2 or later, or Valkey; standalone, Sentinel and Cluster are supported.
 //!
@@ -32,8 +33,8 @@ use express_session_core::record::with_cookie;
 #[cfg(doc)]
 use express_session_core::store::ErrorKind;
 use express_session_core::store::{
-    Created, Error, Fenced, Loaded, LoadedAndTouched, LockOutcome, LockToken, Record, Revision,
-    Store, Touch, Touched, Updated,
+    Created, Error, Fenced, FencingToken, Loaded, LoadedAndTouched, LockOutcome, LockToken, Record,
+    Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -75,7 +76,8 @@ mod source;
 /// | `touch` | `EXPIRE` |
 /// | `load_and_touch` | a script: `GET`, `EXPIRE` |
 /// | `destroy` | `DEL` |
-/// | `lock`, `unlock` | a script: `HGET`, and then `HSET` and `PEXPIRE`, or `DEL` |
+/// | `lock` | a script: `HMGET`, `TIME`, `HGET`, and then `HSET` and `PEXPIRE` |
+/// | `unlock` | a script: `HGET`, `DEL` |
 /// | `update_locked` | the script of `update`, with an `HGET` before |
 ///
 /// The first call after a server restart sends the scripts again, in a second round trip. With
@@ -588,12 +590,16 @@ impl Store for RedisStore {
         lease: Duration,
         _now: Timestamp,
     ) -> Result<LockOutcome, Error> {
-        let key = lock::key(&self.key(id), self.link.is_cluster())?;
+        let (key, is_cluster) = (self.key(id), self.link.is_cluster());
+        let keys = [&*lock::key(&key, is_cluster)?, &*lock::fence_key(&key, is_cluster)?];
         // The server's numbers may not reach beyond JavaScript's last date.
         let lease = lease.as_millis().min(Timestamp::MAX.millis().unsigned_abs().into());
         let arguments = [&*lock::holder(holder), &*lease.to_string()];
-        let answer = self.run(&script::LOCK, &[&key], &arguments, true).await?;
-        Ok(if answer::number(&answer)? > 0 { LockOutcome::Acquired } else { LockOutcome::Held })
+        let fence = answer::number(&self.run(&script::LOCK, &keys, &arguments, true).await?)?;
+        Ok(match fence {
+            0 => LockOutcome::Held,
+            fence => LockOutcome::Acquired(FencingToken::new(fence.cast_unsigned())),
+        })
     }
 
     async fn update_locked(

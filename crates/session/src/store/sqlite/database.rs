@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use express_session_core::store::{Error, ErrorKind, LockToken};
+use express_session_core::store::{Error, ErrorKind, FencingToken, LockToken};
 use express_session_core::{SessionId, Timestamp};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Params, Row, params};
@@ -13,6 +13,8 @@ use super::{Options, Synchronous};
 
 /// How many ids a step of the cleaning looks at.
 const STEP: i64 = 500;
+/// How long a lock that is over keeps its fencing token, in milliseconds: a day.
+const KEPT_FENCE: i64 = 86_400_000;
 /// More than there are statements.
 const STATEMENTS: usize = 32;
 
@@ -166,15 +168,14 @@ impl Database {
         self.execute(&self.sql.clear, []).map(drop)
     }
 
-    /// Takes the lock of an id if it can be had, and says whether it is the holder's now. The table is
-    /// made by the first.
+    /// Takes the lock of an id if it can be had, and returns its fencing token. The table is made by the first.
     pub(super) fn lock(
         &self,
         id: &SessionId,
         holder: LockToken,
         until: Timestamp,
         now: Timestamp,
-    ) -> Result<bool> {
+    ) -> Result<Option<FencingToken>> {
         let sql = &self.sql.locks;
         if !self.has_locks()? {
             if !self.makes_tables {
@@ -182,8 +183,11 @@ impl Database {
             }
             self.execute(&sql.create, [])?;
         }
-        let params = params![id.as_str(), holder.as_bytes(), until.millis(), now.millis()];
-        Ok(self.execute(&sql.lock, params)? > 0)
+        let least = FencingToken::after(0, now).get().cast_signed();
+        let params = params![id.as_str(), holder.as_bytes(), until.millis(), now.millis(), least];
+        let mut statement = self.connection.prepare_cached(&sql.lock)?;
+        let fence: Option<i64> = statement.query_row(params, |row| row.get(0)).optional()?;
+        Ok(fence.map(|fence| FencingToken::new(fence.cast_unsigned())))
     }
 
     pub(super) fn is_held(
@@ -209,7 +213,8 @@ impl Database {
     /// Removes some of the locks whose lease is over, and says whether there may be more of them.
     pub(super) fn clean_locks(&self, now: Timestamp) -> Result<bool> {
         let some = |database: &Self| {
-            database.execute(&database.sql.locks.clean, params![now.millis(), STEP])
+            let until = now.millis() - KEPT_FENCE;
+            database.execute(&database.sql.locks.clean, params![until, STEP])
         };
         Ok(self.has_locks()? && some(self)? as i64 == STEP)
     }

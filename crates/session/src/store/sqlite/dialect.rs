@@ -131,12 +131,13 @@ pub(super) struct LockSql {
     /// A row where there is the table.
     pub(super) is_there: String,
     pub(super) create: String,
-    /// Until `?3`, if it is free at `?4` or the holder's: then it changes a row.
+    /// Until `?3`, if it is free at `?4` or the holder's: then it returns the fencing token, which is `?5` or higher.
     pub(super) lock: String,
     /// A row where the holder has it at `?3`.
     pub(super) is_held: String,
     pub(super) unlock: String,
-    /// Up to `?2` locks whose lease is over at `?1`.
+    /// Up to `?2` locks whose lease was over at `?1`. A released lock stays until then, so that the next holder has a
+    /// higher fencing token.
     pub(super) clean: String,
 }
 
@@ -151,15 +152,23 @@ impl LockSql {
             ),
             create: format!(
                 "CREATE TABLE IF NOT EXISTS {l} (sid TEXT NOT NULL PRIMARY KEY, \
-                 holder BLOB NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID"
+                 holder BLOB NOT NULL, until INTEGER NOT NULL, fence INTEGER NOT NULL) \
+                 WITHOUT ROWID"
             ),
             lock: format!(
-                "INSERT INTO {l} (sid, holder, until) VALUES (?1, ?2, ?3) ON CONFLICT (sid) \
-                 DO UPDATE SET holder = excluded.holder, until = excluded.until \
-                 WHERE holder = excluded.holder OR until <= ?4"
+                "INSERT INTO {l} (sid, holder, until, fence) VALUES (?1, ?2, ?3, ?5) \
+                 ON CONFLICT (sid) DO UPDATE SET fence = CASE \
+                 WHEN holder = excluded.holder AND until > ?4 THEN fence \
+                 ELSE max(fence + 1, excluded.fence) END, \
+                 holder = excluded.holder, until = excluded.until \
+                 WHERE holder IN (excluded.holder, x'') OR until <= ?4 RETURNING fence"
             ),
             is_held: format!("SELECT 1 FROM {l} WHERE sid = ?1 AND holder = ?2 AND until > ?3"),
-            unlock: format!("DELETE FROM {l} WHERE sid = ?1 AND holder = ?2"),
+            unlock: format!(
+                "UPDATE {l} SET holder = x'', \
+                 until = min(until, 1000 * CAST(strftime('%s', 'now') AS INTEGER)) \
+                 WHERE sid = ?1 AND holder = ?2"
+            ),
             clean: format!(
                 "DELETE FROM {l} WHERE sid IN (SELECT sid FROM {l} WHERE until <= ?1 LIMIT ?2)"
             ),

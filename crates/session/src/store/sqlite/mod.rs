@@ -436,8 +436,8 @@ impl Store for SqliteStore {
         let work = move |database: &Database| {
             // By both clocks, so that one that is ahead neither takes a lock nor keeps one for long.
             let ended = Times::of(now).ended();
-            let is_done = database.lock(&id, holder, ended.saturating_add(lease), ended)?;
-            Ok(Ok(if is_done { LockOutcome::Acquired } else { LockOutcome::Held }))
+            let fence = database.lock(&id, holder, ended.saturating_add(lease), ended)?;
+            Ok(Ok(fence.map_or(LockOutcome::Held, LockOutcome::Acquired)))
         };
         self.shared.workers.call(Task::Write, Some(now), work).await
     }

@@ -27,6 +27,8 @@ impl Database for Db {
     const PAST: &'static str = "1";
     const LET_GO: &'static str = "ROLLBACK";
 
+    const LONG_AGO: &'static str = "1";
+
     fn shared() -> Option<&'static MariaDb> {
         servers::shared_mariadb()
     }

@@ -26,6 +26,8 @@ impl Database for Db {
     const PAST: &'static str = "clock_timestamp()";
     const LET_GO: &'static str = "SELECT pg_advisory_unlock(77)";
 
+    const LONG_AGO: &'static str = "clock_timestamp() - interval '2 days'";
+
     fn shared() -> Option<&'static Postgres> {
         servers::shared_postgres()
     }

@@ -26,6 +26,8 @@ pub(crate) trait Database: 'static {
     const ID: &'static str;
     /// A table name that has to be quoted.
     const QUOTED: &'static str;
+    /// An end of a lease two days ago.
+    const LONG_AGO: &'static str;
     /// How many connections the test of abandoned calls allows.
     const CONNECTIONS: usize;
     /// A time of a lease that is over.

@@ -326,7 +326,7 @@ const HOLDER: LockToken = LockToken::from_random([1; LockToken::BYTES]);
 const LEASE: Duration = Duration::from_secs(30);
 
 async fn acquire(store: &SqliteStore, id: &SessionId, lease: Duration) {
-    assert_eq!(store.lock(id, HOLDER, lease, NOW).await.unwrap(), LockOutcome::Acquired);
+    assert!(matches!(store.lock(id, HOLDER, lease, NOW).await.unwrap(), LockOutcome::Acquired(_)));
 }
 
 fn has_locks(path: &Path) -> bool {
@@ -352,7 +352,7 @@ async fn locks_are_rows_of_another_table_which_the_first_lock_makes() {
         store.clear().await.unwrap();
         assert_eq!((rows(&path), rows_of(&path, "sessions_locks")), (0, 2));
         store.unlock(&a(), HOLDER).await.unwrap();
-        assert_eq!(rows_of(&path, "sessions_locks"), 1);
+        assert_eq!(rows_of(&path, "sessions_locks"), 2, "it keeps its fencing token");
 
         // Another process may remove it. The next lock makes it again.
         let other = Connection::open(&path).unwrap();
@@ -391,13 +391,15 @@ async fn locks_that_are_over_are_removed_with_the_expired_sessions_or_by_a_purge
     hold(600, 100_000).await;
     assert_eq!(store.purge(1, later(29)).await.unwrap(), 0);
     assert_eq!(rows_of(&path, "sessions_locks"), 1200);
-    // As many as a purge removes in one step.
-    assert_eq!(store.purge(1, later(30)).await.unwrap(), 0);
+    // As many as a purge removes in one step, a day after their lease.
+    assert_eq!(store.purge(1, later(86_400 + 29)).await.unwrap(), 0);
+    assert_eq!(rows_of(&path, "sessions_locks"), 1200);
+    assert_eq!(store.purge(1, later(86_400 + 30)).await.unwrap(), 0);
     assert_eq!(rows_of(&path, "sessions_locks"), 700);
 
     hold(0, 30).await;
     let cleaning = SqliteStore::new(&path).cleanup_interval(Duration::from_secs(3600));
-    assert_eq!(cleaning.load_and_touch(&a(), later(30)).await.unwrap(), None);
+    assert_eq!(cleaning.load_and_touch(&a(), later(86_400 + 30)).await.unwrap(), None);
     wait_until(|| rows_of(&path, "sessions_locks") == 600);
 }
 
