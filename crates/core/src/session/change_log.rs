@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn audit_low_updates_by_one_function_are_counted() {
+    fn audit_l4_updates_by_one_function_are_counted() {
         let mut log = ChangeLog::default();
         for _ in 0..100_000 {
             log.check_space("a", named(), None).unwrap();
@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn audit_low_a_write_keeps_the_updates_before_and_after_it_apart() {
+    fn audit_l4_a_write_keeps_the_updates_before_and_after_it_apart() {
         let mut log = ChangeLog::default();
         log.update("a", adding(1), named(), None);
         log.seal();
@@ -480,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn audit_low_other_updates_have_an_end() {
+    fn audit_l4_other_updates_have_an_end() {
         let mut log = ChangeLog::default();
         for amount in 0..MAX_UPDATES {
             log.check_space("a", None, None).unwrap();

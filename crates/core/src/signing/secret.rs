@@ -230,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn audit_low_weak_secrets_are_found_for_their_reason() {
+    fn audit_l1_weak_secrets_are_found_for_their_reason() {
         use WeakSecret::{Guessable, Published, Short};
         let repeated = "ab".repeat(500);
         for (secret, reason) in [

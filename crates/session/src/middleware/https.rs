@@ -46,35 +46,24 @@ pub(crate) fn is_forwarded_https(headers: &HeaderMap, read_forwarded: bool) -> b
 
 /// Returns the pairs of the first element of a `Forwarded` header. A quoted value may hold separators.
 fn first_element(elements: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut quoted = false;
-    let mut escaped = false;
-    let mut is_outside = move |byte: u8| {
+    let mut is_comma = separates(b',');
+    let end = elements.iter().position(|byte| is_comma(byte)).unwrap_or(elements.len());
+    elements[..end].split(separates(b';'))
+}
+
+/// Returns a function that finds this byte outside of quotes, when it is called with each byte in turn.
+fn separates(separator: u8) -> impl FnMut(&u8) -> bool {
+    let (mut quoted, mut escaped) = (false, false);
+    move |byte| {
         if escaped {
             escaped = false;
-        } else if quoted && byte == b'\\' {
+        } else if quoted && *byte == b'\\' {
             escaped = true;
-        } else if byte == b'"' {
+        } else if *byte == b'"' {
             quoted = !quoted;
         }
-        !quoted
-    };
-    let separators: Vec<(usize, u8)> = elements
-        .iter()
-        .copied()
-        .enumerate()
-        .filter(|(_, byte)| is_outside(*byte) && matches!(byte, b';' | b','))
-        .collect();
-    let end =
-        separators.iter().find(|(_, byte)| *byte == b',').map_or(elements.len(), |(at, _)| *at);
-    let mut start = 0;
-    let mut bounds: Vec<_> =
-        separators.into_iter().map(|(at, _)| at).filter(|at| *at < end).chain([end]).collect();
-    bounds.dedup();
-    bounds.into_iter().map(move |at| {
-        let pair = &elements[start..at];
-        start = at + 1;
-        pair
-    })
+        !quoted && *byte == separator
+    }
 }
 
 /// Checks whether a pair of a `Forwarded` element is `proto=https`, quoted or not.
@@ -174,6 +163,17 @@ mod tests {
         }
         let both = parts("/", &[("x-forwarded-proto", "http"), ("forwarded", "proto=https")]);
         assert!(!is_secure(Some(true), &both));
+    }
+
+    /// A pair is found before what follows is read, and nothing is kept of it.
+    #[test]
+    fn audit_l7_many_separators_are_read_one_by_one() {
+        let many = [";".repeat(50_000), "proto=https".to_owned(), ",".repeat(50_000)].concat();
+        let mut pairs = first_element(many.as_bytes());
+        assert!(size_of_val(&pairs) <= 64);
+        assert_eq!(pairs.by_ref().take(50_000).filter(|pair| !pair.is_empty()).count(), 0);
+        assert_eq!(pairs.next(), Some(&b"proto=https"[..]));
+        assert_eq!(pairs.next(), None);
     }
 
     #[test]

@@ -710,7 +710,7 @@ mod tests {
     }
 
     #[test]
-    fn no_error_shows_a_password() {
+    fn audit_l8_no_error_shows_a_password() {
         for url in [
             "redis://user:hunter2@localhost:1?unknown=hunter2",
             "redis://user:a?hunter2=b@localhost",

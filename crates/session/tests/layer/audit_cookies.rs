@@ -412,7 +412,7 @@ async fn audit_m12_neither_the_requests_cookie_nor_the_responses_prints() {
 // Low: secrets.
 
 #[test]
-fn audit_low_a_weak_secret_is_an_error_by_option_and_a_warning_by_default() {
+fn audit_l1_a_weak_secret_is_an_error_by_option_and_a_warning_by_default() {
     for weak in [
         "",
         "keyboard cat",
@@ -438,7 +438,7 @@ fn audit_low_a_weak_secret_is_an_error_by_option_and_a_warning_by_default() {
 }
 
 #[test]
-fn audit_low_every_secret_that_this_repository_prints_is_weak() {
+fn audit_l1_every_secret_that_this_repository_prints_is_weak() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut folders =
         vec![root.join("examples"), root.join("crates/session/src"), root.join("crates/node")];
@@ -481,7 +481,7 @@ fn audit_low_every_secret_that_this_repository_prints_is_weak() {
 // Low: stored cookies.
 
 #[tokio::test]
-async fn audit_low_a_hardened_layer_hardens_stored_records() {
+async fn audit_l5_a_hardened_layer_hardens_stored_records() {
     let soft = r#"{"originalMaxAge":60000,"expires":"2023-11-14T22:14:20.123Z","secure":false,"httpOnly":false,"domain":"evil.example","path":"/evil","sameSite":"none"}"#;
     let own = || Cookie::new().secure(true).same_site(SameSite::Lax);
     for by_function in [false, true] {
@@ -516,7 +516,7 @@ async fn audit_low_a_hardened_layer_hardens_stored_records() {
 // Low: records that are bound to their ids.
 
 #[tokio::test]
-async fn audit_low_a_record_is_bound_to_its_id_by_option() {
+async fn audit_l6_a_record_is_bound_to_its_id_by_option() {
     let world = World::new();
     let layer = world.layer().bind_records(true);
     let login = app(&layer, async |session: Session| session.insert("user", "bob"));
@@ -573,7 +573,7 @@ async fn audit_low_a_record_is_bound_to_its_id_by_option() {
 }
 
 #[tokio::test]
-async fn audit_low_hardening_a_session_is_no_change_of_it() {
+async fn audit_l5_hardening_a_session_is_no_change_of_it() {
     let world = World::with(r#""user":"bob""#).await;
     let layer = world.layer().cookie(Cookie::new().same_site(SameSite::Lax));
     let layer = layer.harden_stored_cookies(true);

@@ -22,7 +22,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn audit_drain_waits_for_the_save_and_the_logout_of_requests_that_were_dropped() {
+async fn audit_l2_waits_for_the_save_and_the_logout_of_requests_that_were_dropped() {
     for (verb, is_logout) in [(Verb::Update, false), (Verb::Destroy, true)] {
         let world = World::with(r#""n":1"#).await;
         let store = DelayedStore::before(verb, world.store.clone());
@@ -41,7 +41,7 @@ async fn audit_drain_waits_for_the_save_and_the_logout_of_requests_that_were_dro
 }
 
 #[tokio::test(start_paused = true)]
-async fn audit_drain_tells_how_many_operations_have_not_ended_in_time() {
+async fn audit_l2_tells_how_many_operations_have_not_ended_in_time() {
     let world = World::with("").await;
     let store = DelayedStore::before(Verb::Update, world.store.clone());
     let layer = world.layer().store(store.clone()).store_timeout(LIMIT * 9);
@@ -61,7 +61,7 @@ async fn audit_drain_tells_how_many_operations_have_not_ended_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn audit_drain_flushes_the_batches_of_overlapping_writers_and_gives_locks_back() {
+async fn audit_l2_flushes_the_batches_of_overlapping_writers_and_gives_locks_back() {
     let world = World::with(r#""n":0"#).await;
     let store = DelayedStore::slow(Verb::Update, world.store.clone());
     let layer = world.layer().store(store).build().unwrap();

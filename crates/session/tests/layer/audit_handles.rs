@@ -479,7 +479,7 @@ fn nosy(nosy: Arc<Nosy>) -> impl Fn(Option<u8>) -> u8 + Send + Sync {
 
 /// A deadlock is a test that does not end.
 #[tokio::test]
-async fn audit_low_no_code_of_the_application_runs_under_the_lock_of_the_state() {
+async fn audit_l3_no_code_of_the_application_runs_under_the_lock_of_the_state() {
     let world = World::with(r#""a":1,"b":1"#).await;
     let layer = world.layer();
     let talk = bob(&layer).await;
@@ -519,7 +519,7 @@ async fn audit_low_no_code_of_the_application_runs_under_the_lock_of_the_state()
 }
 
 #[tokio::test]
-async fn audit_low_long_lived_handle_has_to_save() {
+async fn audit_l4_long_lived_handle_has_to_save() {
     let world = World::with("").await;
     let talk = bob(&world.layer()).await;
     let calls = Arc::new(AtomicUsize::new(0));
