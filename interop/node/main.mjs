@@ -1,6 +1,7 @@
 // The Node side: one npm store, called by lines on the standard input, with one answer a line.
 //
-// `{"do":"set","id":"…",…}` in, `{"ok":…}` or `{"error":"…"}` out. The possible calls are in `verbs` below. Sessions are real ones of express-session, and go through the same steps as in a request.
+// `{"do":"set","id":"…",…}` in, `{"ok":…}` or `{"error":"…"}` out. The possible calls are in `verbs` below. Sessions are
+// real ones of express-session, and go through the same steps as in a request. A line may set the time, with `now`.
 
 import fs from 'node:fs'
 import readline from 'node:readline'
@@ -12,6 +13,19 @@ import { done, stores } from './stores.mjs'
 console.log = console.error
 
 let opened
+
+// The time of the last line that has set it.
+let clock
+
+class StoppedDate extends Date {
+  constructor(...args) {
+    super(...(args.length ? args : [clock]))
+  }
+
+  static now() {
+    return clock
+  }
+}
 
 const verbs = {
   // Creates an empty database and returns its URL.
@@ -32,6 +46,9 @@ const verbs = {
     await ask('set', id, req.session)
   },
 
+  // Saves a session that is given as JSON.
+  put: ({ id, text }) => ask('set', id, create(id, JSON.parse(text))),
+
   // Returns the session that a request would find, as JSON.
   async get({ id }) {
     const data = await load(id)
@@ -46,9 +63,9 @@ const verbs = {
     await ask('set', id, session)
   },
 
-  // Touches the session, as a request does that changes nothing.
-  async touch({ id }) {
-    const session = await inflate(id)
+  // Touches the stored session, or one that is given as JSON, as a request does that changes nothing.
+  async touch({ id, text }) {
+    const session = text ? create(id, JSON.parse(text)) : await inflate(id)
     session.touch()
     await ask('touch', id, session)
   },
@@ -95,7 +112,11 @@ const verbs = {
 
 const lines = readline.createInterface({ input: process.stdin, crlfDelay: Infinity })
 for await (const line of lines) {
-  const { do: verb, ...given } = JSON.parse(line)
+  const { do: verb, now, ...given } = JSON.parse(line)
+  if (now) {
+    clock = now
+    globalThis.Date = StoppedDate
+  }
   const answer = await Promise.resolve(given).then(verbs[verb]).then(
     (ok) => ({ ok: ok ?? null }),
     (error) => ({ error: told(error), missing: isMissing(error) })
@@ -151,8 +172,12 @@ async function load(id) {
   }
 }
 
+function create(id, data) {
+  return opened.store.createSession(request(id), data)
+}
+
 async function inflate(id) {
   const data = await load(id)
   if (!data) throw new Error('no such session')
-  return opened.store.createSession(request(id), data)
+  return create(id, data)
 }

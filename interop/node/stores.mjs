@@ -1,7 +1,7 @@
 // The npm stores, and the form of their records in the server.
 //
 // A store has `packages`, the npm packages with their versions; `prepare`, which creates an empty database and
-// returns its URL; and `open`, which returns the store itself and functions that bypass it:
+// returns its URL; and `open`, which returns the store itself, of the module `session`, and functions that bypass it:
 //   raw(id)         returns the stored text, and the expiry in milliseconds (null: never)
 //   expire(id, at)  sets the expiry
 //   ids()           returns the stored ids
@@ -10,7 +10,7 @@
 import fs from 'node:fs'
 import net from 'node:net'
 import path from 'node:path'
-import session from 'express-session'
+import original from 'express-session'
 
 // The functions behind options that are functions on Node. The Rust side has the same, by the same name.
 const functions = {
@@ -75,7 +75,7 @@ export const stores = {
       if (options.schemaName) await query(own, `CREATE SCHEMA "${options.schemaName}"`)
       return own
     },
-    async open({ url, options }) {
+    async open({ url, options, session = original }) {
       const { default: pg } = await import('pg')
       const { default: connect } = await import('connect-pg-simple')
       const pool = new pg.Pool({ connectionString: url })
@@ -86,6 +86,7 @@ export const stores = {
       const rows = async (sql, values) => (await pool.query(sql, values)).rows
       return {
         store,
+        pool,
         async raw(id) {
           const columns = 'sess::text AS text, extract(epoch FROM expire::timestamptz) AS expires'
           const [row] = await rows(`SELECT ${columns} FROM ${table} WHERE sid = $1`, [id])
@@ -104,12 +105,12 @@ export const stores = {
     async prepare({ url, place }) {
       const own = Object.assign(new URL(url), { pathname: `/interop${place}` })
       const { default: connect } = await import('express-mysql-session')
-      const store = new (connect(session))({ ...mysql(url), createDatabaseTable: false })
+      const store = new (connect(original))({ ...mysql(url), createDatabaseTable: false })
       await store.query(`CREATE DATABASE interop${place}`)
       await store.close()
       return own.href
     },
-    async open({ url, options }) {
+    async open({ url, options, session = original }) {
       const { default: connect } = await import('express-mysql-session')
       const store = new (connect(session))({ ...mysql(url), ...options })
       await store.onReady()
@@ -135,7 +136,7 @@ export const stores = {
   'connect-sqlite3': {
     packages: ['connect-sqlite3', 'sqlite3'],
     prepare: ({ folder }) => path.join(folder, 'sessions.db'),
-    async open({ url, options }) {
+    async open({ url, options, session = original }) {
       const { default: connect } = await import('connect-sqlite3')
       const place = { dir: path.dirname(url), db: path.basename(url) }
       const store = new (connect(session))({ ...place, ...options })
@@ -162,7 +163,7 @@ export const stores = {
   'better-sqlite3-session-store': {
     packages: ['better-sqlite3-session-store', 'better-sqlite3'],
     prepare: ({ folder }) => path.join(folder, 'sessions.db'),
-    async open({ url, options }) {
+    async open({ url, options, session = original }) {
       const { default: Database } = await import('better-sqlite3')
       const { default: connect } = await import('better-sqlite3-session-store')
       const client = new Database(url)
@@ -215,7 +216,7 @@ export const stores = {
   file: {
     packages: ['session-file-store'],
     prepare: ({ folder }) => path.join(folder, 'sessions'),
-    async open({ url, options }) {
+    async open({ url, options, session = original }) {
       const { default: connect } = await import('session-file-store')
       // The format does not depend on the wait for a missing file, which takes a quarter of a second each time.
       const store = new (connect(session))({ path: url, retries: 0, logFn() {}, ...options })
@@ -248,7 +249,7 @@ export const stores = {
   memcached: {
     packages: ['connect-memcached', 'memcached'],
     prepare: ({ url }) => url,
-    async open({ url, options }) {
+    async open({ url, options, session = original }) {
       const { default: connect } = await import('connect-memcached')
       const { host } = new URL(url)
       const store = new (connect(session))({ hosts: [host], ...options })

@@ -241,110 +241,78 @@ fn every(check: impl Fn(Facts, &Policy, Plan)) {
     }
 }
 
-#[test]
-fn ended_session_is_never_written_or_touched() {
-    every(|facts, _, plan| {
-        if facts.session != Lifecycle::Live {
-            assert!(matches!(plan.store, StoreAction::Keep | StoreAction::Destroy), "{facts:?}");
-            assert!(matches!(plan.cookie, CookieAction::Keep | CookieAction::Expire), "{facts:?}");
-        }
-    });
-}
+const NOTHING: Plan = Plan { store: StoreAction::Keep, cookie: CookieAction::Keep };
 
-#[test]
-fn live_session_is_never_destroyed_and_its_cookie_never_expired() {
-    every(|facts, _, plan| {
-        if facts.session == Lifecycle::Live {
-            assert!(
-                plan.store != StoreAction::Destroy && plan.cookie != CookieAction::Expire,
-                "{facts:?}"
-            );
-        }
-    });
-}
+type Invariant = fn(Facts, &Policy, Plan) -> bool;
 
-#[test]
-fn cookie_is_never_sent_if_it_cannot_reach_the_browser() {
-    every(|facts, _, plan| {
-        if facts.reach != Reach::Open {
-            assert!(!matches!(plan.cookie, CookieAction::Send | CookieAction::Expire), "{facts:?}");
-        }
-    });
-}
-
-#[test]
-fn cookie_is_only_sent_for_a_stored_record() {
-    every(|facts, policy, plan| {
-        if plan.cookie == CookieAction::Send {
-            let is_stored =
-                facts.record != RecordStatus::Absent || plan.store == StoreAction::Write;
-            assert!(is_stored || !can_occur(&facts), "{facts:?} {policy:?}");
-        }
-    });
-}
-
-#[test]
-fn record_is_only_created_if_its_cookie_can_be_sent() {
-    every(|facts, policy, plan| {
+/// Each says what holds: under `!condition ||`, only if the condition is met.
+const INVARIANTS: [(&str, Invariant); 9] = [
+    ("an ended session is never written or touched", |facts, _, plan| {
+        is_live(facts)
+            || matches!(plan.store, StoreAction::Keep | StoreAction::Destroy)
+                && matches!(plan.cookie, CookieAction::Keep | CookieAction::Expire)
+    }),
+    ("a live session is never destroyed, and its cookie never expired", |facts, _, plan| {
+        !is_live(facts) || plan.store != StoreAction::Destroy && plan.cookie != CookieAction::Expire
+    }),
+    ("a cookie is never sent if it cannot reach the browser", |facts, _, plan| {
+        facts.reach == Reach::Open
+            || !matches!(plan.cookie, CookieAction::Send | CookieAction::Expire)
+    }),
+    ("a cookie is only sent for a stored record", |facts, _, plan| {
+        plan.cookie != CookieAction::Send
+            || facts.record != RecordStatus::Absent
+            || plan.store == StoreAction::Write
+            || !can_occur(&facts)
+    }),
+    ("a record is only created if its cookie can be sent", |facts, policy, plan| {
         let creates = plan.store == StoreAction::Write
             && facts.record == RecordStatus::Absent
             && facts.saved == Saved::Never
             && facts.id != CookieMatch::Presented;
-        if creates && policy.skips_unreachable_sessions() {
-            assert!(
-                plan.cookie == CookieAction::Send || facts.reach == Reach::Sent,
-                "{facts:?} {policy:?}"
-            );
-        }
-    });
-}
-
-#[test]
-fn untouched_new_session_leaves_no_trace() {
-    every(|facts, policy, plan| {
-        if facts.origin == Origin::New
-            && facts.id != CookieMatch::Presented
-            && facts.session == Lifecycle::Live
-            && facts.data == Data::Same
-            && facts.saved == Saved::Never
-            && facts.record == RecordStatus::Absent
-            && !policy.save_uninitialized
-        {
-            assert_eq!(
-                plan,
-                Plan { store: StoreAction::Keep, cookie: CookieAction::Keep },
-                "{facts:?}"
-            );
-        }
-    });
-}
-
-#[test]
-fn changed_data_of_a_loaded_session_is_always_written() {
-    every(|facts, _, plan| {
-        if facts.session == Lifecycle::Live
-            && facts.origin == Origin::Loaded
+        !(creates && policy.skips_unreachable_sessions())
+            || plan.cookie == CookieAction::Send
+            || facts.reach == Reach::Sent
+    }),
+    ("an untouched new session leaves no trace", |facts, policy, plan| {
+        let is_untouched = is_live(facts)
+            && (facts.origin, facts.data) == (Origin::New, Data::Same)
+            && (facts.saved, facts.record) == (Saved::Never, RecordStatus::Absent)
+            && facts.id != CookieMatch::Presented;
+        !is_untouched || policy.save_uninitialized || plan == NOTHING
+    }),
+    ("changed data of a loaded session is always written", |facts, _, plan| {
+        let is_changed = is_live(facts)
+            && (facts.origin, facts.data) == (Origin::Loaded, Data::Changed)
             && facts.record != RecordStatus::Absent
-            && facts.data == Data::Changed
-            && matches!(facts.saved, Saved::Never | Saved::Stale)
-        {
-            assert_eq!(plan.store, StoreAction::Write, "{facts:?}");
-        }
-    });
+            && matches!(facts.saved, Saved::Never | Saved::Stale);
+        !is_changed || plan.store == StoreAction::Write
+    }),
+    ("a request that only reads needs no second call", |facts, policy, plan| {
+        let needed = if policy.resave { StoreAction::Write } else { StoreAction::Keep };
+        !is_touched_and_unchanged(&facts) || plan.store == needed
+    }),
+    ("a committed session needs nothing", |facts, _, plan| {
+        !(is_live(facts) && facts.saved == Saved::Committed) || plan == NOTHING
+    }),
+];
+
+fn is_live(facts: Facts) -> bool {
+    facts.session == Lifecycle::Live
+}
+
+fn is_touched_and_unchanged(facts: &Facts) -> bool {
+    (facts.session, facts.id, facts.origin)
+        == (Lifecycle::Live, CookieMatch::Presented, Origin::Loaded)
+        && (facts.data, facts.attributes) == (Data::Same, Attributes::Same)
+        && (facts.saved, facts.record) == (Saved::Never, RecordStatus::Touched)
 }
 
 #[test]
-fn request_that_only_reads_needs_no_second_call() {
+fn every_plan_keeps_the_invariants() {
     every(|facts, policy, plan| {
-        if facts.session == Lifecycle::Live
-            && facts.origin == Origin::Loaded
-            && (facts.data, facts.attributes, facts.saved)
-                == (Data::Same, Attributes::Same, Saved::Never)
-            && facts.record == RecordStatus::Touched
-            && facts.id == CookieMatch::Presented
-        {
-            let needed = if policy.resave { StoreAction::Write } else { StoreAction::Keep };
-            assert_eq!(plan.store, needed, "{facts:?}");
+        for (invariant, holds) in INVARIANTS {
+            assert!(holds(facts, policy, plan), "{invariant}: {facts:?} {policy:?} {plan:?}");
         }
     });
 }
@@ -359,33 +327,13 @@ fn touch_on_load_suffices_exactly_if_the_plan_is_empty() {
                 assert!(!policy.touch_on_load_suffices(), "{policy:?}");
                 continue;
             }
-            let is_unchanged = |facts: &Facts| {
-                (facts.session, facts.id, facts.origin)
-                    == (Lifecycle::Live, CookieMatch::Presented, Origin::Loaded)
-                    && (facts.data, facts.attributes) == (Data::Same, Attributes::Same)
-                    && (facts.saved, facts.record) == (Saved::Never, RecordStatus::Touched)
-            };
-            let nothing = Plan { store: StoreAction::Keep, cookie: CookieAction::Keep };
             let is_idle = all_facts()
                 .into_iter()
-                .filter(is_unchanged)
-                .all(|facts| decide::plan(facts, &policy) == nothing);
+                .filter(is_touched_and_unchanged)
+                .all(|facts| decide::plan(facts, &policy) == NOTHING);
             assert_eq!(policy.touch_on_load_suffices(), is_idle, "{policy:?}");
         }
     }
-}
-
-#[test]
-fn committed_session_needs_nothing() {
-    every(|facts, _, plan| {
-        if facts.session == Lifecycle::Live && facts.saved == Saved::Committed {
-            assert_eq!(
-                plan,
-                Plan { store: StoreAction::Keep, cookie: CookieAction::Keep },
-                "{facts:?}"
-            );
-        }
-    });
 }
 
 #[test]

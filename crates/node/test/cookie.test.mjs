@@ -60,6 +60,7 @@ const SETTINGS = [
 
 // Everything that a program can see of a cookie.
 function view(cookie) {
+  let line
   return {
     keys: Object.keys(cookie),
     all: allKeys(cookie),
@@ -69,8 +70,8 @@ function view(cookie) {
     maxAge: cookie.maxAge,
     originalMaxAge: cookie.originalMaxAge,
     expires: inspect(cookie.expires),
-    printed: thrown(() => cookie.serialize('name', 'a b/+é✓%')),
-    line: attempt(() => cookie.serialize('name', 'a b/+é✓%'))
+    printed: thrown(() => (line = cookie.serialize('name', 'a b/+é✓%'))),
+    line
   }
 }
 
@@ -78,14 +79,6 @@ function allKeys(object) {
   const keys = []
   for (const key in object) keys.push(key)
   return keys
-}
-
-function attempt(run) {
-  try {
-    return run()
-  } catch {
-    return undefined
-  }
 }
 
 for (const settings of SETTINGS) {

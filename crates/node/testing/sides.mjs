@@ -4,6 +4,8 @@ import assert from 'node:assert/strict'
 import original from 'express-session'
 import ours from 'express-session-rs'
 
+import { exchange } from './wire.mjs'
+
 export { original, ours }
 
 // A record with one view.
@@ -60,17 +62,8 @@ export function recordCalls(store) {
 
 // Returns the cookie of an id, as it stands in a request.
 export function cookieOf(session, id, secret = 'keyboard cat', name = 'connect.sid') {
-  const req = { headers: {}, url: '/', connection: {} }
-  const store = new session.MemoryStore()
-  let line
-  const res = {
-    writeHead() {},
-    end() {},
-    write() {},
-    getHeader() {},
-    setHeader: (_name, lines) => ([line] = lines)
-  }
-  const middleware = session(options({ store, name, secret, saveUninitialized: true, genid: () => id }))
+  const { req, res } = exchange()
+  const middleware = session(options({ name, secret, saveUninitialized: true, genid: () => id }))
   middleware(req, res, () => res.writeHead(200))
-  return line.split(';')[0]
+  return res.getHeader('Set-Cookie')[0].split(';')[0]
 }

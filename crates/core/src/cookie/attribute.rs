@@ -7,13 +7,6 @@ use std::fmt;
 /// # Errors
 ///
 /// [`InvalidAttribute`] if it is not valid.
-///
-/// ```
-/// use express_session_core::cookie::check_name;
-///
-/// assert!(check_name("__Host-sid").is_ok());
-/// assert!(check_name("my session").is_err());
-/// ```
 pub fn check_name(name: &str) -> Result<(), InvalidAttribute> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if !name.is_empty() && name.bytes().all(is_token) {
@@ -27,13 +20,6 @@ pub fn check_name(name: &str) -> Result<(), InvalidAttribute> {
 /// # Errors
 ///
 /// [`InvalidAttribute`] if it is not valid.
-///
-/// ```
-/// use express_session_core::cookie::check_domain;
-///
-/// assert!(check_domain(".example.com").is_ok());
-/// assert!(check_domain("example.com:3000").is_err());
-/// ```
 pub fn check_domain(domain: &str) -> Result<(), InvalidAttribute> {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -52,13 +38,6 @@ pub fn check_domain(domain: &str) -> Result<(), InvalidAttribute> {
 /// # Errors
 ///
 /// [`InvalidAttribute`] if it is not valid.
-///
-/// ```
-/// use express_session_core::cookie::check_path;
-///
-/// assert!(check_path("/admin").is_ok());
-/// assert!(check_path("/; Domain=evil.example").is_err());
-/// ```
 pub fn check_path(path: &str) -> Result<(), InvalidAttribute> {
     if path.bytes().all(|byte| matches!(byte, 0x20..=0x3a | 0x3d..=0x7e)) {
         return Ok(());
@@ -129,7 +108,7 @@ mod tests {
         }
         let too_long = "a".repeat(64);
         for domain in
-            ["", ".", "a.", "..a", "-a.com", "a-.com", "a_b.com", "a b", "é.com", &too_long]
+            ["", ".", "a.", "..a", "-a.com", "a-.com", "a_b.com", "a b", "a:1", "é.com", &too_long]
         {
             assert!(check_domain(domain).is_err(), "{domain}");
         }

@@ -49,14 +49,6 @@ pub struct Cookie {
 }
 
 /// The lifetime of the cookie of a new session.
-///
-/// ```
-/// use std::time::Duration;
-/// use express_session_core::cookie::{Cookie, Lifetime};
-///
-/// let hour = Lifetime::MaxAge(Duration::from_secs(3600));
-/// assert_ne!(hour, Lifetime::Expires(std::time::UNIX_EPOCH));
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
     /// A duration after the last touch: express-session's `maxAge`.
@@ -102,8 +94,9 @@ impl From<bool> for Secure {
 ///
 /// let lax = header(Cookie::new().same_site(SameSite::Lax), true)?;
 /// assert_eq!(lax, "sid=x; Path=/; HttpOnly; SameSite=Lax");
-/// let on = header(Cookie::new().same_site(true), true)?;
-/// assert_eq!(on, "sid=x; Path=/; HttpOnly; SameSite=Strict");
+/// for strict in [Cookie::new().same_site(SameSite::Strict), Cookie::new().same_site(true)] {
+///     assert_eq!(header(strict, true)?, "sid=x; Path=/; HttpOnly; SameSite=Strict");
+/// }
 /// # Ok::<(), express_session_core::cookie::InvalidAttribute>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,15 +122,6 @@ impl From<bool> for SameSite {
 }
 
 /// The order in which a browser evicts cookies if it runs out of space. Chromium only.
-///
-/// ```
-/// use express_session_core::cookie::{Cookie, Priority};
-/// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cookie/example.rs")); } use on::header;
-///
-/// let high = header(Cookie::new().priority(Priority::High), true)?;
-/// assert_eq!(high, "sid=x; Path=/; HttpOnly; Priority=High");
-/// # Ok::<(), express_session_core::cookie::InvalidAttribute>(())
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
     /// Evicted first.
@@ -150,14 +134,6 @@ pub enum Priority {
 
 impl Cookie {
     /// Creates the default settings: path `/`, `HttpOnly`, until the browser closes.
-    ///
-    /// ```
-    /// use express_session_core::cookie::Cookie;
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cookie/example.rs")); } use on::header;
-    ///
-    /// assert_eq!(header(Cookie::new(), false)?, "sid=x; Path=/; HttpOnly");
-    /// # Ok::<(), express_session_core::cookie::InvalidAttribute>(())
-    /// ```
     pub fn new() -> Self {
         Self::default()
     }
@@ -254,30 +230,12 @@ impl Cookie {
     ///
     /// A `Secure` cookie is not sent over plain HTTP. Behind a proxy that terminates HTTPS, set the layer's `proxy`
     /// option so that it recognises the connection as secure.
-    ///
-    /// ```
-    /// use express_session_core::cookie::Cookie;
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cookie/example.rs")); } use on::header;
-    ///
-    /// let cookie = Cookie::new().secure(true);
-    /// assert_eq!(header(cookie, true)?, "sid=x; Path=/; HttpOnly; Secure");
-    /// # Ok::<(), express_session_core::cookie::InvalidAttribute>(())
-    /// ```
     pub fn secure(mut self, secure: impl Into<Secure>) -> Self {
         self.secure = Some(secure.into());
         self
     }
 
     /// Sets which requests from other sites carry the cookie. Default: not set, which means the browser's default.
-    ///
-    /// ```
-    /// use express_session_core::cookie::{Cookie, SameSite};
-    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cookie/example.rs")); } use on::header;
-    ///
-    /// let cookie = Cookie::new().same_site(SameSite::Strict);
-    /// assert_eq!(header(cookie, false)?, "sid=x; Path=/; HttpOnly; SameSite=Strict");
-    /// # Ok::<(), express_session_core::cookie::InvalidAttribute>(())
-    /// ```
     pub fn same_site(mut self, same_site: impl Into<SameSite>) -> Self {
         self.same_site = Some(same_site.into());
         self

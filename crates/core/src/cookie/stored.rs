@@ -81,18 +81,6 @@ impl StoredCookie {
     ///
     /// `secure` states whether the connection is secure, which decides the `auto` settings. If `resolve` is false, they stay
     /// the text `auto`, as in express-session when its cookie option is a function (item 24).
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{Cookie, Secure, StoredCookie};
-    ///
-    /// let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let options = Cookie::new().secure(Secure::Auto);
-    /// let cookie = StoredCookie::new(&options, now, true, true);
-    /// assert!(cookie.secure());
-    /// let unresolved = StoredCookie::new(&options, now, false, false);
-    /// assert!(unresolved.text().contains(r#""secure":"auto""#));
-    /// ```
     #[must_use]
     pub fn new(options: &Cookie, now: Timestamp, secure: bool, resolve: bool) -> Self {
         let text = |text: &Option<String>| match text {
@@ -150,18 +138,6 @@ impl StoredCookie {
     ///
     /// [`Corrupt::NoCookie`] if the text is not an object, [`Corrupt::BadCookie`] if express-session throws for the value
     /// of `originalMaxAge` or `maxAge`.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::cookie::{StoredCookie};
-    ///
-    /// let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let cookie = StoredCookie::parse(r#"{"path":"/admin"}"#, now)?;
-    /// assert_eq!(cookie.path(), Some("/admin"));
-    /// assert!(cookie.http_only());
-    /// assert!(StoredCookie::parse("[]", now).is_err());
-    /// # Ok::<(), express_session_core::Corrupt>(())
-    /// ```
     pub fn parse(text: &str, now: Timestamp) -> Result<Self, Corrupt> {
         let mut settings = Settings {
             http_only: Field::Bool(true),

@@ -41,45 +41,6 @@ pub enum CookieAction {
 }
 
 /// Decides what to do with the session of a request.
-///
-/// ```
-/// use express_session_core::Policy;
-/// use express_session_core::decide::{
-///     self, Attributes, CookieAction, CookieMatch, Data, Expiry, Facts, Lifecycle, Origin, Plan, Reach,
-///     RecordStatus, Saved, StoreAction,
-/// };
-///
-/// let policy = Policy::default();
-/// // A visitor returns, and the handler only reads.
-/// let returning = Facts {
-///     session: Lifecycle::Live,
-///     id: CookieMatch::Presented,
-///     origin: Origin::Loaded,
-///     data: Data::Same,
-///     attributes: Attributes::Same,
-///     saved: Saved::Never,
-///     record: RecordStatus::Touchable,
-///     expiry: Expiry::Some,
-///     reach: Reach::Open,
-/// };
-/// let plan = decide::plan(returning, &policy);
-/// assert_eq!(plan, Plan { store: StoreAction::Touch, cookie: CookieAction::Keep });
-///
-/// // The handler changes something: the browser needs the cookie's later expiry.
-/// let changed = Facts { data: Data::Changed, ..returning };
-/// let plan = decide::plan(changed, &policy);
-/// assert_eq!(plan, Plan { store: StoreAction::Write, cookie: CookieAction::Send });
-///
-/// // A new session that the handler does not change leaves no trace.
-/// let new = Facts {
-///     id: CookieMatch::Unknown,
-///     origin: Origin::New,
-///     record: RecordStatus::Absent,
-///     ..returning
-/// };
-/// let plan = decide::plan(new, &policy);
-/// assert_eq!(plan, Plan { store: StoreAction::Keep, cookie: CookieAction::Keep });
-/// ```
 #[must_use]
 pub fn plan(facts: Facts, policy: &Policy) -> Plan {
     match facts.session {

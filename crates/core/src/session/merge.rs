@@ -3,19 +3,6 @@
 use crate::Document;
 
 /// A merged session, and the members that both sides had changed.
-///
-/// ```
-/// use express_session_core::{Document, session::merge};
-///
-/// let mut ours = Document::parse(r#"{"cookie":{},"views":1}"#)?;
-/// ours.insert("views", &2)?;
-/// let theirs = Document::parse(r#"{"cookie":{},"views":5}"#)?;
-///
-/// let merged = merge::merge(&ours, &theirs);
-/// assert_eq!(merged.contested, ["views"]);
-/// assert_eq!(merged.document.get("views")?, Some(2));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
 #[derive(Debug)]
 pub struct Merged {
     /// Their record with our changes put on it.

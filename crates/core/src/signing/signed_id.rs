@@ -24,30 +24,12 @@ pub struct Verified<T>(T);
 
 impl<T> Verified<T> {
     /// Returns the value.
-    ///
-    /// ```
-    /// use express_session_core::{Keyring, SessionId, Verified, signing};
-    ///
-    /// let keyring = Keyring::new(["keyboard cat"])?;
-    /// let id = signing::verify("s:apple.D8Y+pkTAmeR0PobOhY4G97PRW+j7bUnP/5m6/On1MCU", &keyring);
-    /// assert_eq!(id.ok().map(Verified::into_inner), SessionId::new("apple"));
-    /// # Ok::<(), express_session_core::NoSecret>(())
-    /// ```
     #[must_use]
     pub fn into_inner(self) -> T {
         self.0
     }
 
     /// Returns a reference to the value.
-    ///
-    /// ```
-    /// use express_session_core::{Keyring, signing};
-    ///
-    /// let keyring = Keyring::new(["keyboard cat"])?;
-    /// let id = signing::verify("s:apple.D8Y+pkTAmeR0PobOhY4G97PRW+j7bUnP/5m6/On1MCU", &keyring);
-    /// assert_eq!(id.as_ref().map(|id| id.get().as_str()), Ok("apple"));
-    /// # Ok::<(), express_session_core::NoSecret>(())
-    /// ```
     #[must_use]
     pub fn get(&self) -> &T {
         &self.0

@@ -354,26 +354,6 @@ pub trait Admin: Store {
     /// # Errors
     ///
     /// Any [`ErrorKind`].
-    ///
-    /// ```
-    /// use express_session_core::store::{Admin as _, Error, Record, Store as _};
-    /// use express_session_core::{SessionId, Timestamp};
-    /// use express_session_testkit::MapStore;
-    /// # use express_session_testkit::block_on;
-    ///
-    /// # fn main() -> Result<(), Error> { block_on(async {
-    /// let store = MapStore::default();
-    /// let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
-    /// for byte in 0..3 {
-    ///     store.create(&SessionId::from_random([byte; 24]), &record, now).await?;
-    /// }
-    /// let first = store.list(None, 2, now).await?;
-    /// assert_eq!(first.sessions.len(), 2);
-    /// let last = store.list(first.next, 2, now).await?;
-    /// assert_eq!((last.sessions.len(), last.next), (1, None));
-    /// # Ok(()) }) }
-    /// ```
     fn list(
         &self,
         after: Option<Cursor>,
@@ -492,17 +472,6 @@ pub struct Touch {
 impl Touch {
     /// Makes the touch that resets a record's expiry to its original max age, as express-session's
     /// `touch()` does (item 57). Returns `None` if the text is not a session record.
-    ///
-    /// ```
-    /// use express_session_core::Timestamp;
-    /// use express_session_core::store::Touch;
-    ///
-    /// let text = r#"{"cookie":{"originalMaxAge":60000,"expires":"2023-11-14T22:13:50.123Z"},"a":1}"#;
-    /// let now = Timestamp::from_millis(1_700_000_000_123);
-    /// let touch = Touch::renewing(text, now).ok_or("no record")?;
-    /// assert_eq!(touch.deadline, Some(Timestamp::from_millis(1_700_000_060_123)));
-    /// # Ok::<(), &str>(())
-    /// ```
     #[must_use]
     pub fn renewing(text: &str, now: Timestamp) -> Option<Self> {
         let cookie = crate::record::cookie_of(text)?;

@@ -91,19 +91,15 @@ test('prune removes expired sessions', async () => {
 test('many calls leak no memory', async () => {
   const calls = Number(process.env.SESSION_TEST_CALLS ?? 20_000)
   const store = new MemoryStore()
-  const round = (count) =>
-    new Promise((resolve, reject) => {
-      let left = count
-      const next = (error) => {
-        if (error) return reject(error)
-        if (left-- === 0) return resolve()
-        const sid = `sid-${left % 100}`
-        if (left % 3 === 0) store.set(sid, sessionOf(HOUR, left), next)
-        else if (left % 3 === 1) store.get(sid, next)
-        else store.destroy(sid, next)
-      }
-      next()
-    })
+  const round = async (count) => {
+    for (let call = 0; call < count; call++) {
+      const sid = `sid-${call % 100}`
+      const [method, ...args] = [['set', sid, sessionOf(HOUR, call)], ['get', sid], ['destroy', sid]][call % 3]
+      await new Promise((resolve, reject) => {
+        store[method](...args, (error) => (error ? reject(error) : resolve()))
+      })
+    }
+  }
   await round(calls)
   const before = process.memoryUsage.rss()
   await round(calls)

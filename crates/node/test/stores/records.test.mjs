@@ -73,8 +73,8 @@ ROWS.forEach((row, at) => {
     let native
 
     before(async () => {
-      // Redis has sixteen databases.
-      const place = { url: urls[server], place: at % 16, folder: folder(), options: npmOptions }
+      // A database of its own. Redis has sixteen, and its first is that of other tests.
+      const place = { url: urls[server], place: at + 1, folder: folder(), options: npmOptions }
       node = await openNpmStore(kind, place)
       native = OPEN[kind](node.url, options)
       // The first call connects and creates the table.
@@ -92,7 +92,7 @@ ROWS.forEach((row, at) => {
 
     for (const [what, maxAge] of [['an expiry', HOUR], ['no expiry', null]]) {
       test(`both write the same record for a cookie with ${what}`, async () => {
-          await node.set('by-node', sessionOf(maxAge))
+        await node.set('by-node', sessionOf(maxAge))
         await native.set('by-native', sessionOf(maxAge))
         const [theirs, ours] = [await node.raw('by-node'), await node.raw('by-native')]
         assert(theirs)
@@ -102,7 +102,7 @@ ROWS.forEach((row, at) => {
       })
 
       test(`each reads the other's record of a cookie with ${what}`, async () => {
-          await node.set('by-node', sessionOf(maxAge))
+        await node.set('by-node', sessionOf(maxAge))
         await native.set('by-native', sessionOf(maxAge))
         const expected = JSON.parse(JSON.stringify(sessionOf(maxAge)))
         assert.deepEqual(await native.get('by-node'), expected)

@@ -6,6 +6,7 @@ import http from 'node:http'
 import { fileURLToPath } from 'node:url'
 
 import { build } from '../../scripts/cargo.mjs'
+import { serve } from '../browser.mjs'
 
 const SECRET = 'keyboard cat'
 
@@ -57,14 +58,8 @@ class Shop {
   }
 
   async open(t) {
-    const server = http.createServer((req, res) => this.#forward(req, res)).listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    this.url = `http://127.0.0.1:${server.address().port}`
-    t.after(() => {
-      this.#agent.destroy()
-      server.close()
-      server.closeAllConnections()
-    })
+    this.url = await serve(t, (req, res) => this.#forward(req, res))
+    t.after(() => this.#agent.destroy())
   }
 
   // Returns the names of the services that have answered since the last call, in their order.
