@@ -211,7 +211,8 @@ impl RequestSession {
         }
     }
 
-    /// Waits for the store no longer than the step may take.
+    /// Waits for the store no longer than the step may take. What the handler asks for later is not the worse for an
+    /// answer that came after `touch_timeout`.
     async fn call_store_for<T, E: Into<Error>>(
         &self,
         step: decide::Step,
@@ -224,14 +225,11 @@ impl RequestSession {
         let limit = reduced_timeout(self.config.store_timeout, unanswered);
         match self.unasked.within(limit.min(self.config.touch_timeout), call).await {
             Some(done) => done.map_err(Into::into),
-            None => {
-                self.unanswered.store(unanswered.saturating_add(1), Ordering::Relaxed);
-                Err(store::Error::new(
-                    store::ErrorKind::TimedOut,
-                    "no answer within the layer's touch_timeout",
-                )
-                .into())
-            }
+            None => Err(store::Error::new(
+                store::ErrorKind::TimedOut,
+                "no answer within the layer's touch_timeout",
+            )
+            .into()),
         }
     }
 

@@ -31,7 +31,7 @@ use super::memory::MemoryStore;
 ///
 /// # Errors
 ///
-/// See [`ConnectErrorKind`]. A message shows nothing of the URL, but for schemes and options that a store knows: any
+/// See [`ConnectErrorKind`]. A message shows nothing of the URL but the scheme and the names of options: any
 /// other part may be a password in the wrong place.
 ///
 /// ```
@@ -47,7 +47,7 @@ use super::memory::MemoryStore;
 ///
 /// let error = express_session::connect("memory://?max_session=5").await.unwrap_err();
 /// assert_eq!(error.kind(), ConnectErrorKind::UnknownOption);
-/// assert_eq!(error.to_string(), "memory:// does not have option 1 of the URL");
+/// assert_eq!(error.to_string(), "memory:// has no option max_session");
 /// # Ok(())
 /// # }
 /// ```
@@ -513,9 +513,15 @@ impl Choice<'_> {
     }
 
     fn unknown(&self) -> ConnectError {
-        // The name may be a part of a password.
-        let message =
-            format!("{}:// does not have option {} of the URL", self.scheme, self.position);
+        // A name that cannot be an option's may be a secret in the wrong place.
+        let is_name = !self.text.is_empty()
+            && self.name.len() <= 40
+            && self.name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+        let message = if is_name {
+            format!("{}:// has no option {}", self.scheme, self.name)
+        } else {
+            format!("{}:// does not have option {} of the URL", self.scheme, self.position)
+        };
         ConnectError::new(ConnectErrorKind::UnknownOption, message)
     }
 }
