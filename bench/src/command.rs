@@ -12,7 +12,6 @@ use serde::Serialize;
 use tokio::runtime::{self, Runtime};
 
 use crate::inprocess::{drive, lower_bound, time};
-use crate::machine::Machine;
 use crate::process::Options;
 use crate::report::{Report, Section};
 use crate::scale::{churn, hold, latency, threads};
@@ -110,7 +109,7 @@ pub fn main() -> ExitCode {
 impl Args {
     fn measure(&self) -> Result<()> {
         let options = Options { quick: self.quick, churn_minutes: self.churn_minutes };
-        let mut report = Report::new(Machine::read(), self.quick);
+        let mut report = Report::new(self.quick);
         println!("{}", report.beginning());
         for (name, run) in PARTS {
             if !self.only.is_empty() && !self.only.iter().any(|only| only == name) {
@@ -129,7 +128,7 @@ impl Args {
             let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
             write(&bench.with_file_name("BENCHMARKS.md"), &report.markdown("bench/plots"))?;
             for (name, svg) in report.plots()? {
-                write(&bench.join("plots").join(name), &svg)?;
+                write(&bench.join("plots").join(name), svg)?;
             }
         }
         Ok(())

@@ -10,7 +10,6 @@ use anyhow::{Context as _, Result, ensure};
 use express_session_testkit::child::{self, Child};
 use procfs::process::Process;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 /// The options of a run, which every part receives.
 #[derive(Clone, Copy, Debug)]
@@ -87,15 +86,17 @@ pub(crate) fn can_pin() -> bool {
 /// Returns the processor time of a process, in all its threads.
 pub(crate) fn cpu(process: u32) -> Result<Duration> {
     let stat = Process::new(i32::try_from(process)?)?.stat()?;
-    let ticks = (stat.utime + stat.stime) as f64;
-    Ok(Duration::from_secs_f64(ticks / procfs::ticks_per_second() as f64))
+    Ok(time(stat.utime + stat.stime))
 }
 
 /// Returns the processor time of the child processes that have ended.
 pub(crate) fn cpu_of_ended() -> Result<Duration> {
     let stat = Process::myself()?.stat()?;
-    let ticks = (stat.cutime + stat.cstime) as f64;
-    Ok(Duration::from_secs_f64(ticks / procfs::ticks_per_second() as f64))
+    Ok(time((stat.cutime + stat.cstime).unsigned_abs()))
+}
+
+fn time(ticks: u64) -> Duration {
+    Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64)
 }
 
 /// Returns this program, which runs each measurement in a process of its own.
@@ -131,13 +132,13 @@ pub(crate) fn node() -> Result<Command> {
     Ok(child::node(&folder, "`cargo xtask bench`")?)
 }
 
-/// Starts a server on Node, on the core of what is measured.
-pub(crate) fn node_server(program: &str, options: &Value) -> Result<Server> {
+/// Returns the same on the core of what is measured.
+pub(crate) fn node_on_core() -> Result<Command> {
     let node = node()?;
     let mut command = Core::Measured.command(node.get_program());
-    command.arg(program).arg(options.to_string());
     command.envs(node.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    Server::start(command.current_dir(node.get_current_dir().context("no folder")?))
+    command.current_dir(node.get_current_dir().context("no folder")?);
+    Ok(command)
 }
 
 #[cfg(test)]

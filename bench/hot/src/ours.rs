@@ -55,7 +55,7 @@ impl Ours {
 
 impl Site for Ours {
     fn driver(&self, does: Work) -> Box<dyn Driver> {
-        Box::new(Tower(self.layer.layer(service::<Session>(does))))
+        Tower::boxed(self.layer.layer(service::<Session>(does)))
     }
 
     fn forged(&self, cookie: &str) -> String {

@@ -31,6 +31,13 @@ pub trait Site {
     }
 }
 
+/// A site whose signatures come first in a cookie.
+impl<F: Fn(Work) -> Box<dyn Driver>> Site for F {
+    fn driver(&self, work: Work) -> Box<dyn Driver> {
+        self(work)
+    }
+}
+
 /// A service that receives requests.
 pub trait Driver {
     /// Sends one request, and returns the reply.
@@ -63,7 +70,17 @@ impl Reply {
 
 /// A tower service as a [`Driver`].
 #[derive(Debug)]
-pub struct Tower<S>(pub S);
+pub struct Tower<S>(S);
+
+impl<S, B> Tower<S>
+where
+    S: Service<Request<()>, Response = Response<B>, Error: Debug> + 'static,
+    B: http_body::Body<Data = Bytes, Error: Debug> + 'static,
+{
+    pub fn boxed(service: S) -> Box<dyn Driver> {
+        Box::new(Self(service))
+    }
+}
 
 impl<S, B> Driver for Tower<S>
 where
@@ -118,7 +135,7 @@ pub struct Bare;
 
 impl Site for Bare {
     fn driver(&self, _: Work) -> Box<dyn Driver> {
-        Box::new(Tower(service::<NoSession>(Work::Ignore)))
+        Tower::boxed(service::<NoSession>(Work::Ignore))
     }
 
     fn forged(&self, cookie: &str) -> String {

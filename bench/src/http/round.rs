@@ -11,10 +11,10 @@ use crate::process::{self, Core, Server};
 #[derive(Debug, Serialize)]
 pub(crate) struct Round {
     pub(crate) requests: u64,
-    seconds: f64,
-    cpu_seconds: f64,
-    redis_cpu_seconds: f64,
-    wrk_cpu_seconds: f64,
+    pub(crate) seconds: f64,
+    pub(crate) cpu_seconds: f64,
+    pub(crate) redis_cpu_seconds: f64,
+    pub(crate) wrk_cpu_seconds: f64,
     /// In microseconds.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
@@ -73,28 +73,5 @@ impl Round {
             p50: printed.p50,
             p99: printed.p99,
         })
-    }
-
-    pub(crate) fn per_second(&self) -> f64 {
-        self.requests as f64 / self.seconds
-    }
-
-    /// In seconds.
-    pub(crate) fn cpu_of_one(&self) -> f64 {
-        self.cpu_seconds / self.requests as f64
-    }
-
-    pub(crate) fn redis_cpu_of_one(&self) -> f64 {
-        self.redis_cpu_seconds / self.requests as f64
-    }
-
-    /// Returns the server's share of its core.
-    pub(crate) fn busy(&self) -> f64 {
-        self.cpu_seconds / self.seconds
-    }
-
-    /// Returns the share of the load generator and Redis on the other core.
-    pub(crate) fn other_busy(&self) -> f64 {
-        (self.wrk_cpu_seconds + self.redis_cpu_seconds) / self.seconds
     }
 }

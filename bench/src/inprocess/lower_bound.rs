@@ -10,7 +10,6 @@ use express_session::{MemoryStore, SessionId, Timestamp};
 use express_session_core::{Document, Keyring};
 use futures_util::FutureExt as _;
 use http::Extensions;
-use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
 use super::{subjects, time};
@@ -22,13 +21,6 @@ pub(crate) struct Args {
     rounds: u32,
     /// How often each is taken in a round
     times: u64,
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct Step {
-    pub(super) what: String,
-    /// The median of all rounds.
-    pub(super) nanoseconds: f64,
 }
 
 /// The error of a case that never happens.
@@ -44,20 +36,16 @@ const RECORD: &str = concat!(
 const SESSIONS: usize = 64;
 
 impl Args {
-    pub(crate) fn run(self) -> Result<Vec<Step>> {
+    /// Returns the steps, with the median of all rounds in nanoseconds.
+    pub(crate) fn run(self) -> Result<Vec<(String, f64)>> {
         let runtime = subjects::runtime()?;
-        let visitors = Visitors::new(&runtime)?;
-        let mut next = (0..SESSIONS).cycle();
-        let mut visitor = move || next.next().unwrap_or_default();
-        let mut other = visitor.clone();
-        let mut third = visitor.clone();
-        let mut revisions = visitors.revisions.clone();
+        let Visitors { keyring, ids, signatures, store, record, mut revisions, now } =
+            Visitors::new(&runtime)?;
+        let (mut visitor, mut other, mut third) = (turns(), turns(), turns());
         Ok(vec![
             self.step("a signature is checked", || {
                 let at = visitor();
-                ensure!(
-                    visitors.keyring.verify(visitors.ids[at].as_str(), &visitors.signatures[at])
-                );
+                ensure!(keyring.verify(ids[at].as_str(), &signatures[at]));
                 Ok(())
             })?,
             self.step("the clock is read", || {
@@ -75,12 +63,12 @@ impl Args {
                 },
             )?,
             self.step("a record is loaded from the memory store and touched", || {
-                let renewed = visitors.store.load_and_touch(&visitors.ids[other()], visitors.now);
+                let renewed = store.load_and_touch(&ids[other()], now);
                 ensure!(renewed.now_or_never().context(WAITS)??.is_some());
                 Ok(())
             })?,
             self.step("a record's text is parsed", || {
-                black_box(Document::parse(Arc::clone(&visitors.record.text))?);
+                black_box(Document::parse(Arc::clone(&record.text))?);
                 Ok(())
             })?,
             self.step("the process id is read, which shows a fork", || {
@@ -95,24 +83,24 @@ impl Args {
             })?,
             self.step("a record is replaced in the memory store by compare-and-swap", || {
                 let at = third();
-                let (id, record) = (&visitors.ids[at], &visitors.record);
-                let (store, now) = (&visitors.store, visitors.now);
-                let saved = view_counter::save(store, id, record, revisions[at], now);
+                let saved = view_counter::save(&store, &ids[at], &record, revisions[at], now);
                 revisions[at] = saved.now_or_never().context(WAITS)??;
                 Ok(())
             })?,
         ])
     }
 
-    fn step(self, what: &str, mut take: impl FnMut() -> Result<()>) -> Result<Step> {
-        let mut round = || {
-            let took = time::timed(|| (0..self.times).try_for_each(|_| take()));
-            took.map(|took| time::per_request(took, self.times))
-        };
+    fn step(self, what: &str, mut take: impl FnMut() -> Result<()>) -> Result<(String, f64)> {
+        let mut round = || time::timed(self.times, || (0..self.times).try_for_each(|_| take()));
         let rounds = (0..self.rounds).map(|_| round()).collect::<Result<Vec<_>>>();
-        let rounds = rounds.with_context(|| what.to_owned())?;
-        Ok(Step { what: what.to_owned(), nanoseconds: figures::median(rounds) })
+        Ok((what.to_owned(), figures::median(rounds.with_context(|| what.to_owned())?)))
     }
+}
+
+/// Returns the numbers of the visitors in turn.
+fn turns() -> impl FnMut() -> usize {
+    let mut next = (0..SESSIONS).cycle();
+    move || next.next().unwrap_or_default()
 }
 
 struct Visitors {

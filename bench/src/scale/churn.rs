@@ -10,7 +10,7 @@ use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::plot::{Data, Lines, Plot};
+use crate::plot::Plot;
 use crate::process::{self, Options};
 use crate::report::{Row, Section, Table, Target, figure, short};
 use crate::{machine, view_counter};
@@ -126,15 +126,8 @@ pub(super) fn section(options: Options) -> Result<Section> {
     let last = most(&settled[settled.len() - third..]).context("the churn was too short")?;
     let end = found.minutes.last().context("the churn was too short")?;
     let points = found.minutes.iter().map(|at| (at.minute as f64, megabytes(at.resident)));
-    let head = [
-        "minutes by the clock of the store",
-        "seconds",
-        "sessions made",
-        "live at a time",
-        "most resident MB, first third",
-        "last third",
-        "growth",
-    ];
+    let mut head = vec!["minutes by the clock of the store", "seconds", "sessions made"];
+    head.extend(["live at a time", "most resident MB, first third", "last third", "growth"]);
     let row = vec![
         end.minute.to_string(),
         format!("{:.0}", end.seconds),
@@ -144,28 +137,17 @@ pub(super) fn section(options: Options) -> Result<Section> {
         format!("{last:.1}"),
         format!("{} %", short((last / first - 1.0) * 100.0)),
     ];
+    let title = "Resident memory while sessions come and go";
+    let (names, lines) = ([head[0], "MB"], [("ours", points.collect())]);
+    let case = format!(
+        "memory store, {} minutes of churn: the most in the last third, beside the first",
+        end.minute
+    );
+    let (target, ours, peer) = (Target::TimesAtMost(1.0 + NOISE), Some(last), Some(first));
     Ok(Section {
+        plots: vec![Plot::lines("churn", title, names, false, &lines)?],
         tables: vec![Table::new("Churn", head, [row])],
-        plots: vec![Plot {
-            name: "churn",
-            title: "Resident memory while sessions come and go",
-            data: Data::Lines(Lines {
-                x: "minutes by the clock of the store",
-                y: "MB",
-                is_log: false,
-                series: vec![("ours", points.collect())],
-            }),
-        }],
-        rows: vec![Row {
-            case: format!(
-                "memory store, {} minutes of churn: the most in the last third, beside the first",
-                end.minute
-            ),
-            unit: "MB",
-            target: Target::TimesAtMost(1.0 + NOISE),
-            ours: Some(last),
-            peer: Some(first),
-        }],
+        rows: vec![Row { case, unit: "MB", target, ours, peer }],
         raw: json!(found),
         ..Section::default()
     })
