@@ -1,6 +1,6 @@
 //! Plots of figures, as SVG.
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
@@ -34,8 +34,6 @@ const COLOURS: [RGBColor; 4] =
     [OURS, RGBColor(0xff, 0x7f, 0x0e), RGBColor(0x2c, 0xa0, 0x2c), RGBColor(0xd6, 0x27, 0x28)];
 
 type Area<'s> = DrawingArea<SVGBackend<'s>, Shift>;
-/// The error is that of a figure that is no number.
-type Drawn<'s> = Result<(), DrawingAreaErrorKind<<SVGBackend<'s> as DrawingBackend>::ErrorType>>;
 
 impl Plot {
     pub(crate) fn file(&self) -> String {
@@ -49,11 +47,34 @@ impl Plot {
         unit: &str,
         bars: impl IntoIterator<Item = Bar>,
     ) -> Result<Self> {
+        /// The height of a bar with the space around it.
+        const HEIGHT: i32 = 26;
+        /// Room for the labels, and for the figures.
+        const LEFT: i32 = 330;
+        const RIGHT: i32 = 130;
+
         let bars: Vec<_> = bars.into_iter().collect();
         let mut svg = String::new();
         let height = u32::try_from(bars.len())? * HEIGHT.unsigned_abs() + 60;
         let area = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
-        draw_bars(title, &area, unit, &bars).map_err(|why| anyhow!("cannot draw {name}: {why}"))?;
+        area.fill(&WHITE)?;
+        area.draw(&Text::new(title, (10, 10), (FONT, 18).into_font()))?;
+        let longest = bars.iter().map(|bar| bar.value).fold(0.0, f64::max);
+        let width = f64::from(WIDTH.cast_signed() - LEFT - RIGHT);
+        let small = (FONT, 14).into_font();
+        for (index, bar) in (0..).zip(bars) {
+            let top = 40 + HEIGHT * index;
+            let share = if longest > 0.0 { bar.value.max(0.0) / longest } else { 0.0 };
+            #[expect(clippy::cast_possible_truncation, reason = "below the picture's width")]
+            let end = LEFT + (width * share).round() as i32;
+            let colour = if bar.is_ours { OURS } else { PEER };
+            let corners = [(LEFT, top), (end.max(LEFT + 1), top + HEIGHT - 8)];
+            area.draw(&Rectangle::new(corners, colour.filled()))?;
+            area.draw(&Text::new(bar.label.clone(), (10, top + 2), small.clone()))?;
+            let value = format!("{} {unit}", figure(bar.value));
+            area.draw(&Text::new(value, (end + 6, top + 2), small.clone()))?;
+        }
+        area.present()?;
         drop(area);
         Ok(Self { name, title, svg })
     }
@@ -72,52 +93,24 @@ impl Plot {
         let (x, y): (Vec<_>, Vec<_>) =
             series.iter().flat_map(|(_, points)| points).copied().unzip();
         let (x, y) = (range(&x, is_log), range(&y, false));
-        let drawn = if is_log {
-            draw_lines(title, &area, names, (x.0..x.1).log_scale(), y.0..y.1, series)
+        if is_log {
+            draw_lines(title, &area, names, (x.0..x.1).log_scale(), y.0..y.1, series)?;
         } else {
-            draw_lines(title, &area, names, x.0..x.1, y.0..y.1, series)
-        };
-        drawn.map_err(|why| anyhow!("cannot draw {name}: {why}"))?;
+            draw_lines(title, &area, names, x.0..x.1, y.0..y.1, series)?;
+        }
         drop(area);
         Ok(Self { name, title, svg })
     }
 }
 
-/// The height of a bar with the space around it.
-const HEIGHT: i32 = 26;
-/// Room for the labels, and for the figures.
-const LEFT: i32 = 330;
-const RIGHT: i32 = 130;
-
-fn draw_bars<'s>(title: &str, area: &Area<'s>, unit: &str, bars: &[Bar]) -> Drawn<'s> {
-    area.fill(&WHITE)?;
-    area.draw(&Text::new(title, (10, 10), (FONT, 18).into_font()))?;
-    let longest = bars.iter().map(|bar| bar.value).fold(0.0, f64::max);
-    let width = f64::from(WIDTH.cast_signed() - LEFT - RIGHT);
-    let small = (FONT, 14).into_font();
-    for (index, bar) in (0..).zip(bars) {
-        let top = 40 + HEIGHT * index;
-        let share = if longest > 0.0 { bar.value.max(0.0) / longest } else { 0.0 };
-        #[expect(clippy::cast_possible_truncation, reason = "below the picture's width")]
-        let end = LEFT + (width * share).round() as i32;
-        let colour = if bar.is_ours { OURS } else { PEER };
-        let corners = [(LEFT, top), (end.max(LEFT + 1), top + HEIGHT - 8)];
-        area.draw(&Rectangle::new(corners, colour.filled()))?;
-        area.draw(&Text::new(bar.label.clone(), (10, top + 2), small.clone()))?;
-        let value = format!("{} {unit}", figure(bar.value));
-        area.draw(&Text::new(value, (end + 6, top + 2), small.clone()))?;
-    }
-    area.present()
-}
-
-fn draw_lines<'s, X, Y>(
+fn draw_lines<X, Y>(
     title: &str,
-    area: &Area<'s>,
+    area: &Area<'_>,
     names: [&str; 2],
     x: X,
     y: Y,
     series: &[Series<'_>],
-) -> Drawn<'s>
+) -> Result<()>
 where
     X: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
     Y: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
@@ -151,7 +144,7 @@ where
         .border_style(PEER)
         .label_font((FONT, 14))
         .draw()?;
-    area.present()
+    Ok(area.present()?)
 }
 
 /// Returns an axis that has room for all values; a linear one begins at zero.

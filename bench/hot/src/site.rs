@@ -14,7 +14,8 @@ use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 use tower::Service;
 
-use crate::{Handle, Work, alter, service};
+use crate::prepared::alter;
+use crate::{Handle, Work, service};
 
 /// The body of every response.
 pub type Body = Full<Bytes>;
@@ -24,14 +25,14 @@ pub trait Site {
     /// Returns a service whose handler does this work, on the site's store.
     fn driver(&self, work: Work) -> Box<dyn Driver>;
 
-    /// Returns the cookie with a wrong signature, or with an id that no session of this site has: in most libraries, the
-    /// signature comes first.
+    /// Returns the cookie with another id or another signature, whichever is first in it: no session of this site
+    /// has that id, or it is not the one that was signed.
     fn forged(&self, cookie: &str) -> String {
         alter(cookie, cookie.find('=').map_or(0, |equals| equals + 3))
     }
 }
 
-/// A site whose signatures come first in a cookie.
+/// A site that is only its services.
 impl<F: Fn(Work) -> Box<dyn Driver>> Site for F {
     fn driver(&self, work: Work) -> Box<dyn Driver> {
         self(work)

@@ -90,7 +90,7 @@ pub(crate) fn load(subjects: &[Subject], options: Options) -> Result<Vec<Loaded>
         for (loaded, server, visitors) in &mut runs {
             let round = Round::play(server, &file(loaded.subject), redis_process, time)
                 .context(loaded.subject.name)?;
-            visitors.requests += round.requests;
+            visitors.requests += round.printed.requests;
             // In the first round, code is compiled and memory allocated.
             if number > 0 {
                 loaded.rounds.push(round);
@@ -111,12 +111,12 @@ impl Loaded {
     }
 
     pub(crate) fn per_second(&self) -> f64 {
-        self.median(|round| round.requests as f64 / round.seconds)
+        self.median(|round| round.printed.requests as f64 / round.printed.seconds)
     }
 
     /// Returns the processor time of a request in the server's process, in microseconds.
     pub(crate) fn cpu_micros(&self) -> f64 {
-        self.median(|round| round.cpu_seconds / round.requests as f64) * 1e6
+        self.median(|round| round.cpu_seconds / round.printed.requests as f64) * 1e6
     }
 
     /// Returns the requests in a second of processor time.
@@ -139,6 +139,6 @@ impl Loaded {
     pub(crate) fn last_cells(&self) -> [String; 3] {
         let millis = |of: fn(&Round) -> f64| format!("{:.2}", self.median(of) / 1000.0);
         let lost = self.lost.map(|lost| lost.to_string()).unwrap_or_default();
-        [millis(|round| round.p50), millis(|round| round.p99), lost]
+        [millis(|round| round.printed.p50), millis(|round| round.printed.p99), lost]
     }
 }

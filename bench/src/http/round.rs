@@ -1,5 +1,6 @@
 //! One round of load on one server.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -10,34 +11,23 @@ use crate::process::{self, Core, Server};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Round {
-    pub(crate) requests: u64,
-    pub(crate) seconds: f64,
+    #[serde(flatten)]
+    pub(crate) printed: Printed,
     pub(crate) cpu_seconds: f64,
     pub(crate) redis_cpu_seconds: f64,
     pub(crate) wrk_cpu_seconds: f64,
-    /// In microseconds.
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
-}
-
-/// Requests without an answer, or with a status that is no success.
-#[derive(Debug, Default, Deserialize, PartialEq)]
-struct Failed {
-    connect: u64,
-    read: u64,
-    write: u64,
-    status: u64,
-    timeout: u64,
 }
 
 /// The output of the load generator's script.
-#[derive(Deserialize)]
-struct Printed {
-    requests: u64,
-    microseconds: u64,
-    failed: Failed,
-    p50: f64,
-    p99: f64,
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Printed {
+    pub(crate) requests: u64,
+    pub(crate) seconds: f64,
+    /// Requests without an answer, or with a status that is no success.
+    failed: BTreeMap<String, u64>,
+    /// In microseconds.
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
 }
 
 const SCRIPT: &str = include_str!("visitors.lua");
@@ -63,15 +53,13 @@ impl Round {
         let printed = text.lines().last().context("wrk prints nothing")?;
         let printed: Printed =
             serde_json::from_str(printed).context("wrk prints something else")?;
-        ensure!(printed.failed == Failed::default(), "requests failed: {:?}", printed.failed);
+        let failed = &printed.failed;
+        ensure!(failed.values().all(|count| *count == 0), "requests failed: {failed:?}");
         Ok(Self {
-            requests: printed.requests,
-            seconds: printed.microseconds as f64 / 1e6,
+            printed,
             cpu_seconds: spent(0),
             redis_cpu_seconds: spent(1),
             wrk_cpu_seconds: spent(2),
-            p50: printed.p50,
-            p99: printed.p99,
         })
     }
 }

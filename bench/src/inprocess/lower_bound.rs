@@ -4,13 +4,12 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use express_session::store::{Created, Record, Revision, Store as _};
+use anyhow::{Context as _, Result, ensure};
+use express_session::store::{Record, Store as _};
 use express_session::{MemoryStore, SessionId, Timestamp};
 use express_session_core::{Document, Keyring};
 use futures_util::FutureExt as _;
 use http::Extensions;
-use tokio::runtime::Runtime;
 
 use super::{subjects, time};
 use crate::{figures, view_counter};
@@ -38,9 +37,15 @@ const SESSIONS: usize = 64;
 impl Args {
     /// Returns the steps, with the median of all rounds in nanoseconds.
     pub(crate) fn run(self) -> Result<Vec<(String, f64)>> {
-        let runtime = subjects::runtime()?;
-        let Visitors { keyring, ids, signatures, store, record, mut revisions, now } =
-            Visitors::new(&runtime)?;
+        let (runtime, mut random) = (subjects::runtime()?, fastrand::Rng::with_seed(1));
+        let (keyring, store) = (Keyring::new(["keyboard cat"])?, MemoryStore::new());
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let record = Record { text: RECORD.into(), deadline: None };
+        let mut create =
+            || runtime.block_on(view_counter::create(&store, &mut random, &record, None, now));
+        let created = (0..SESSIONS).map(|_| create()).collect::<Result<Vec<_>>>()?;
+        let (ids, mut revisions): (Vec<_>, Vec<_>) = created.into_iter().unzip();
+        let signatures: Vec<_> = ids.iter().map(|id| keyring.sign(id)).collect();
         let (mut visitor, mut other, mut third) = (turns(), turns(), turns());
         Ok(vec![
             self.step("a signature is checked", || {
@@ -101,36 +106,6 @@ impl Args {
 fn turns() -> impl FnMut() -> usize {
     let mut next = (0..SESSIONS).cycle();
     move || next.next().unwrap_or_default()
-}
-
-struct Visitors {
-    keyring: Keyring,
-    ids: Vec<SessionId>,
-    signatures: Vec<String>,
-    store: MemoryStore,
-    record: Record,
-    revisions: Vec<Revision>,
-    now: Timestamp,
-}
-
-impl Visitors {
-    fn new(runtime: &Runtime) -> Result<Self> {
-        let keyring = Keyring::new(["keyboard cat"])?;
-        let now = Timestamp::from_millis(1_800_000_000_000);
-        let record = Record { text: RECORD.into(), deadline: None };
-        let store = MemoryStore::new();
-        let ids: Vec<_> = (0..SESSIONS)
-            .map(|number| SessionId::from_random([u8::try_from(number).unwrap_or_default(); 24]))
-            .collect();
-        let signatures = ids.iter().map(|id| keyring.sign(id)).collect();
-        let create = async |id| match store.create(id, &record, now).await? {
-            Created::Done(revision) => Ok(revision),
-            Created::Taken => bail!("an id was drawn twice"),
-        };
-        let revisions =
-            ids.iter().map(|id| runtime.block_on(create(id))).collect::<Result<Vec<_>>>()?;
-        Ok(Self { keyring, ids, signatures, store, record, revisions, now })
-    }
 }
 
 #[cfg(test)]

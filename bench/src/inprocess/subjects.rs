@@ -1,8 +1,9 @@
 //! The libraries that are measured.
 
 use anyhow::{Context as _, Result};
+pub use bench_hot::runtime;
 use bench_hot::{Bare, Case, Ours, Prepared, Site};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tower_sessions::cookie::Key;
 
 use super::{actix, peers};
@@ -78,11 +79,6 @@ impl Subject {
         let checked = prepared.check(runtime);
         checked.with_context(|| format!("{}, {}", self.title, case.title()))
     }
-}
-
-/// Returns the runtime of every subject: one thread, with the timer that a server has.
-pub fn runtime() -> Result<Runtime> {
-    Ok(Builder::new_current_thread().enable_all().build()?)
 }
 
 #[cfg(test)]

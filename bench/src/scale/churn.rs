@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use express_session::store::{Admin as _, Record, Store as _};
 use express_session::{MemoryStore, SessionId, Timestamp};
 use fastrand::Rng;
@@ -122,10 +122,12 @@ pub(super) fn section(options: Options) -> Result<Section> {
 
     let settled = found.minutes.get(WARM..).unwrap_or_default();
     let third = settled.len() / 3;
-    let first = most(&settled[..third]).context("the churn was too short")?;
-    let last = most(&settled[settled.len() - third..]).context("the churn was too short")?;
-    let end = found.minutes.last().context("the churn was too short")?;
-    let points = found.minutes.iter().map(|at| (at.minute as f64, megabytes(at.resident)));
+    let megabytes = |at: &Minute| at.resident as f64 / 1e6;
+    let most = |minutes: &[Minute]| minutes.iter().map(megabytes).fold(f64::NAN, f64::max);
+    let (first, last) = (most(&settled[..third]), most(&settled[settled.len() - third..]));
+    ensure!(third > 0, "the churn was too short");
+    let end = &settled[settled.len() - 1];
+    let points = found.minutes.iter().map(|at| (at.minute as f64, megabytes(at)));
     let mut head = vec!["minutes by the clock of the store", "seconds", "sessions made"];
     head.extend(["live at a time", "most resident MB, first third", "last third", "growth"]);
     let row = vec![
@@ -151,12 +153,4 @@ pub(super) fn section(options: Options) -> Result<Section> {
         raw: json!(found),
         ..Section::default()
     })
-}
-
-fn most(minutes: &[Minute]) -> Option<f64> {
-    minutes.iter().map(|at| megabytes(at.resident)).max_by(f64::total_cmp)
-}
-
-fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
 }

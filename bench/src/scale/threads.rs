@@ -1,11 +1,11 @@
 //! Visits per second to a memory store, from one thread to four.
 
 use std::sync::Barrier;
-use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use fastrand::Rng;
+use rayon::ThreadPoolBuilder;
 use serde_json::json;
 use tokio::runtime;
 
@@ -17,7 +17,7 @@ use crate::{figures, machine};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     library: String,
-    threads: u64,
+    threads: usize,
     milliseconds: u64,
 }
 
@@ -40,18 +40,14 @@ impl Args {
         let single = || runtime::Builder::new_current_thread().build();
         let store = single()?.block_on(M::open())?;
         // Every thread creates its sessions before the first visit of any.
-        let barrier = Barrier::new(self.threads as usize);
-        let (store, barrier) = (&store, &barrier);
+        let barrier = Barrier::new(self.threads);
         let time = Duration::from_millis(self.milliseconds);
-        let visitor =
-            |number| move || single()?.block_on(rate(store, Rng::with_seed(number), barrier, time));
-        thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..self.threads).map(|number| scope.spawn(visitor(number))).collect();
-            let end = |thread: ScopedJoinHandle<'_, _>| thread.join();
-            let rates = threads.into_iter().map(end);
-            rates.map(|rate| rate.unwrap_or_else(|_| bail!("a thread panicked"))).sum()
-        })
+        let threads = ThreadPoolBuilder::new().num_threads(self.threads).build()?;
+        let rates = threads.broadcast(|thread| {
+            let random = Rng::with_seed(thread.index() as u64);
+            single()?.block_on(rate(&store, random, &barrier, time))
+        });
+        rates.into_iter().sum()
     }
 }
 
