@@ -46,24 +46,7 @@ impl MinimalLayer {
             cookie,
         })))
     }
-}
 
-impl Settings {
-    /// Returns the id of the request's cookie, if its signature is good.
-    fn presented<B>(&self, request: &Request<B>) -> Option<SessionId> {
-        let headers = request.headers().get_all(COOKIE).iter().map(HeaderValue::as_bytes);
-        let opened = |value: &str| signing::verify(value, &self.keyring).ok();
-        cookie::find(headers, NAME, 1, opened).map(Verified::into_inner)
-    }
-}
-
-impl Site for MinimalLayer {
-    fn driver(&self, does: Work) -> Box<dyn Driver> {
-        Tower::boxed(self.around(service::<MinimalSession>(does)))
-    }
-}
-
-impl MinimalLayer {
     /// Puts the layer around a service that is ready at any time.
     pub(crate) fn around<S, B, R>(
         &self,
@@ -89,6 +72,21 @@ impl MinimalLayer {
                 Ok(response)
             }
         })
+    }
+}
+
+impl Settings {
+    /// Returns the id of the request's cookie, if its signature is good.
+    fn presented<B>(&self, request: &Request<B>) -> Option<SessionId> {
+        let headers = request.headers().get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+        let opened = |value: &str| signing::verify(value, &self.keyring).ok();
+        cookie::find(headers, NAME, 1, opened).map(Verified::into_inner)
+    }
+}
+
+impl Site for MinimalLayer {
+    fn driver(&self, does: Work) -> Box<dyn Driver> {
+        Tower::boxed(self.around(service::<MinimalSession>(does)))
     }
 }
 

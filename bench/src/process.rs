@@ -12,10 +12,13 @@ use procfs::process::Process;
 use serde::de::DeserializeOwned;
 
 /// The options of a run, which every part receives.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Measures less of everything.
+    /// Measures less of everything: enough to see that it works, not for figures
+    #[arg(long)]
     pub(crate) quick: bool,
+    /// Runs the memory store's churn for so long, in real time
+    #[arg(long, value_name = "MINUTES")]
     pub(crate) churn_minutes: Option<u32>,
 }
 
@@ -23,9 +26,9 @@ pub(crate) struct Options {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Core {
     /// The core of the process that is measured.
-    Measured,
+    Measured = 0,
     /// The core of everything else: the load generator and the server of the data.
-    Other,
+    Other = 1,
 }
 
 /// A server that is being measured. Dropping it ends the process.
@@ -55,7 +58,7 @@ impl Core {
             return Command::new(program);
         }
         let mut command = Command::new("taskset");
-        command.args(["--cpu-list", self.number()]).arg(program);
+        command.arg("--cpu-list").arg((self as u32).to_string()).arg(program);
         command
     }
 
@@ -63,17 +66,10 @@ impl Core {
     pub(crate) fn take(self, process: u32) -> Result<()> {
         if can_pin() {
             let mut command = Command::new("taskset");
-            command.args(["--all-tasks", "--cpu-list", "--pid", self.number()]);
-            output(command.arg(process.to_string()))?;
+            command.args(["--all-tasks", "--cpu-list", "--pid"]);
+            output(command.args([self as u32, process].map(|number| number.to_string())))?;
         }
         Ok(())
-    }
-
-    fn number(self) -> &'static str {
-        match self {
-            Self::Measured => "0",
-            Self::Other => "1",
-        }
     }
 }
 

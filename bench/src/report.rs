@@ -130,9 +130,9 @@ impl Section {
         for table in &self.tables {
             let _ = write!(text, "\n{}\n\n{table}", table.caption);
         }
-        for (folder, plot) in plots.iter().flat_map(|folder| iter::repeat(folder).zip(&self.plots))
-        {
-            let _ = write!(text, "\n![{}]({folder}/{})\n", plot.title, plot.file());
+        if let Some(folder) = plots {
+            let link = |plot: &Plot| format!("\n![{}]({folder}/{})\n", plot.title, plot.file());
+            text.extend(self.plots.iter().map(link));
         }
         text
     }

@@ -17,7 +17,7 @@ mod prepared;
 mod site;
 
 pub use case::{Case, Work};
-pub use handle::{Handle, service, work};
+pub use handle::{Handle, service};
 pub use ours::Ours;
 pub use prepared::{Prepared, runtime};
 pub use site::{Bare, Body, Driver, Reply, Site, Tower};

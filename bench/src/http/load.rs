@@ -15,18 +15,11 @@ use crate::process::{self, Core, Options, Server};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject {
     pub(crate) name: &'static str,
-    pub(crate) program: Program,
+    /// Which of server.mjs, on Node; `None` for a server of this program.
+    pub(crate) application: Option<&'static str>,
     pub(crate) library: &'static str,
     /// Where it keeps its sessions: `none` if it has none, and so no cookies.
     pub(crate) store: &'static str,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Program {
-    /// This one.
-    Serve,
-    /// An application of server.mjs.
-    Node(&'static str),
 }
 
 impl Subject {
@@ -36,14 +29,11 @@ impl Subject {
 
     /// Starts it. The Redis at this URL is for its sessions, if it keeps them there.
     fn start(self, redis: &str) -> Result<Server> {
-        let mut command = match self.program {
-            Program::Serve => Core::Measured.command(process::itself()?),
-            Program::Node(_) => process::node_on_core()?,
+        let mut command = match self.application {
+            Some(_) => process::node_on_core()?,
+            None => Core::Measured.command(process::itself()?),
         };
-        match self.program {
-            Program::Serve => command.arg("serve"),
-            Program::Node(application) => command.args(["server.mjs", application]),
-        };
+        command.args(self.application.map_or(vec!["serve"], |name| vec!["server.mjs", name]));
         Server::start(command.args([self.library, self.store, redis]))
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-pub(crate) use self::load::{Loaded, Program, Subject, load};
+pub(crate) use self::load::{Loaded, Subject, load};
 use crate::plot::{Bar, Plot};
 use crate::process::Options;
 use crate::report::{Row, Section, Table, Target, figure};
@@ -13,11 +13,11 @@ pub(crate) mod serve;
 mod visitors;
 
 const fn axum(name: &'static str, library: &'static str, store: &'static str) -> Subject {
-    Subject { name, program: Program::Serve, library, store }
+    Subject { name, application: None, library, store }
 }
 
 const fn express(name: &'static str, store: &'static str) -> Subject {
-    Subject { name, program: Program::Node("bare"), library: "express-session", store }
+    Subject { name, application: Some("bare"), library: "express-session", store }
 }
 
 /// The servers, in the order of the rounds.

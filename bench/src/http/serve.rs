@@ -55,7 +55,10 @@ async fn application(library: &str, store: &str, redis: &str) -> Result<Router> 
     Ok(match (library, store) {
         ("axum", "none") => {
             let views = Arc::new(AtomicU64::new(0));
-            Router::new().route("/", get(async move || bare(&views)))
+            Router::new().route(
+                "/",
+                get(async move || view_counter::answer(views.fetch_add(1, Ordering::Relaxed) + 1)),
+            )
         }
         ("minimal-layer", "memory") => {
             let layer = MinimalLayer::new()?;
@@ -78,10 +81,6 @@ async fn application(library: &str, store: &str, redis: &str) -> Result<Router> 
         }
         _ => bail!("no server has {library} with sessions in {store}"),
     })
-}
-
-fn bare(views: &AtomicU64) -> Html<String> {
-    view_counter::answer(views.fetch_add(1, Ordering::Relaxed) + 1)
 }
 
 async fn minimal(request: Request) -> Result<Html<String>, StatusCode> {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::http::{Loaded, Program, Subject, load};
+use crate::http::{Loaded, Subject, load};
 use crate::plot::{Bar, Plot};
 use crate::process::Options;
 use crate::report::{Row, Section, Table, Target, figure};
@@ -11,7 +11,7 @@ const THEIRS: &str = "express-session";
 const OURS: &str = "express-session-rs";
 
 const fn subject(name: &'static str, library: &'static str, store: &'static str) -> Subject {
-    Subject { name, program: Program::Node("classic"), library, store }
+    Subject { name, application: Some("classic"), library, store }
 }
 
 const SUBJECTS: [Subject; 7] = [

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use express_session::MemoryStore;
 use express_session::store::{Admin as _, Record, Store as _};
-use express_session::{MemoryStore, SessionId, Timestamp};
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -66,11 +66,15 @@ impl Args {
                 let now = at(made);
                 made += 1;
                 let end = Some(now.saturating_add(LIFE));
-                recent.push_back(
-                    view_counter::create(&store, &mut random, &first, end, now).await?.0,
-                );
+                let (id, _) = view_counter::create(&store, &mut random, &first, end, now).await?;
+                recent.push_back(id);
                 for _ in 0..VISITS {
-                    visit_again(&store, &first, &recent, &mut random, now).await?;
+                    let id = &recent[random.usize(..recent.len())];
+                    let loaded = store.load(id, now).await?.context("a session is missing")?;
+                    // The text grows by a digit now and then.
+                    let text = view_counter::text(&first, 1 << random.u32(..40)).into();
+                    let record = Record { text, deadline: end };
+                    view_counter::save(&store, id, &record, loaded.revision, now).await?;
                 }
                 // Only the sessions of the last few seconds are visited again.
                 if recent.len() as u64 > self.sessions / 10 {
@@ -92,21 +96,6 @@ impl Args {
             }
         }
     }
-}
-
-async fn visit_again(
-    store: &MemoryStore,
-    first: &Record,
-    recent: &VecDeque<SessionId>,
-    random: &mut Rng,
-    now: Timestamp,
-) -> Result<()> {
-    let id = &recent[random.usize(..recent.len())];
-    let loaded = store.load(id, now).await?.context("a session is missing")?;
-    // The text grows by a digit now and then.
-    let text = view_counter::text(first, 1 << random.u32(..40)).into();
-    let record = Record { text, deadline: Some(now.saturating_add(LIFE)) };
-    view_counter::save(store, id, &record, loaded.revision, now).await.map(drop)
 }
 
 /// The minutes in which the store fills and its tables find their size.

@@ -42,10 +42,11 @@ impl Args {
     pub(crate) async fn run(&self) -> Result<Found> {
         let mut random = Rng::with_seed(1);
         let (first, mut now) = (view_counter::record().await?, machine::now());
-        let mut site = Site { store: MemoryStore::new(), live: Vec::new(), first };
-        let deadline = now.saturating_add(Duration::from_secs(20 * 60 * 60));
+        let mut site = Site { store: MemoryStore::new(), live: Vec::new() };
+        let deadline = Some(now.saturating_add(Duration::from_secs(20 * 60 * 60)));
         for _ in 0..self.live {
-            site.live.push(site.create(&mut random, deadline, now).await?);
+            let made = view_counter::create(&site.store, &mut random, &first, deadline, now);
+            site.live.push(made.await?);
         }
         let calls = self.expired / EXPIRED_FOR_A_CALL;
         let (mut calm, mut sweeping) = (Times::new()?, Times::new()?);
@@ -53,9 +54,9 @@ impl Args {
             now = now.saturating_add(PAST);
             site.measure(calls, &mut random, &mut calm, now).await?;
 
-            let soon = now.saturating_add(Duration::from_millis(1));
+            let soon = Some(now.saturating_add(Duration::from_millis(1)));
             for _ in 0..self.expired {
-                site.create(&mut random, soon, now).await?;
+                view_counter::create(&site.store, &mut random, &first, soon, now).await?;
             }
             now = now.saturating_add(PAST);
             site.measure(calls, &mut random, &mut sweeping, now).await?;
@@ -75,7 +76,6 @@ impl Args {
 struct Site {
     store: MemoryStore,
     live: Vec<(SessionId, Revision)>,
-    first: Record,
 }
 
 /// The times of the calls, in nanoseconds.
@@ -91,15 +91,6 @@ impl Times {
 }
 
 impl Site {
-    async fn create(
-        &self,
-        random: &mut Rng,
-        deadline: Timestamp,
-        now: Timestamp,
-    ) -> Result<(SessionId, Revision)> {
-        view_counter::create(&self.store, random, &self.first, Some(deadline), now).await
-    }
-
     /// Loads a session and saves another, so many times.
     async fn measure(
         &mut self,
