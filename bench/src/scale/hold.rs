@@ -62,7 +62,7 @@ async fn hold<M: Memory>(sessions: u64) -> Result<Held> {
     Ok(Held { resident: Growth { before, after }, heap: None, sessions })
 }
 
-/// The libraries, with the share of each one's memory that ours may take.
+/// The libraries, with the share of their memory that ours may take.
 const LIBRARIES: [(&str, Option<f64>); 3] =
     [("ours", None), ("express-session", Some(0.6)), ("tower-sessions", Some(0.5))];
 
