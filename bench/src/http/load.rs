@@ -71,7 +71,7 @@ pub(crate) fn load(subjects: &[Subject], options: Options) -> Result<Vec<Loaded>
     let some = runs.iter().find(|(loaded, ..)| loaded.subject.has_sessions());
     let some = some.map(|(.., visitors)| cookies(visitors));
     let some = some.context("there are no sessions at all")?;
-    let file = |subject: Subject| folder.path().join(subject.name).with_extension("cookies");
+    let file = |subject: Subject| folder.path().join(format!("{}.cookies", subject.name));
     for (Loaded { subject, .. }, _, visitors) in &runs {
         let own = subject.has_sessions().then(|| cookies(visitors));
         fs::write(file(*subject), own.as_ref().unwrap_or(&some))?;
