@@ -67,14 +67,12 @@ pub(crate) fn load(subjects: &[Subject], options: Options) -> Result<Vec<Loaded>
         runs.push((loaded, server, visitors));
     }
     // A server without sessions gets the cookies of another: its requests are as long.
-    let cookies = |visitors: &Visitors| visitors.cookies.join("\n");
     let some = runs.iter().find(|(loaded, ..)| loaded.subject.has_sessions());
-    let some = some.map(|(.., visitors)| cookies(visitors));
-    let some = some.context("there are no sessions at all")?;
+    let (.., some) = some.context("there are no sessions at all")?;
     let file = |subject: Subject| folder.path().join(format!("{}.cookies", subject.name));
-    for (Loaded { subject, .. }, _, visitors) in &runs {
-        let own = subject.has_sessions().then(|| cookies(visitors));
-        fs::write(file(*subject), own.as_ref().unwrap_or(&some))?;
+    for (Loaded { subject, .. }, _, own) in &runs {
+        let visitors = if subject.has_sessions() { own } else { some };
+        fs::write(file(*subject), visitors.cookies.join("\n"))?;
     }
     for number in 0..=rounds {
         for (loaded, server, visitors) in &mut runs {
