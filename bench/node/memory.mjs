@@ -18,7 +18,7 @@ await fill(count)
 const after = memory()
 const sessions = await new Promise((resolve) => store.length((_error, sessions) => resolve(sessions)))
 const [resident, heap] = ['rss', 'heapUsed'].map((of) => ({ before: before[of], after: after[of] }))
-process.stdout.write(`${JSON.stringify({ ...resident, heap, sessions })}\n`)
+process.stdout.write(`${JSON.stringify({ resident, heap, sessions })}\n`)
 
 // The store answers in a later turn, so that the loop waits for it now and then.
 async function fill(sessions) {

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::builder::PossibleValuesParser;
@@ -12,7 +11,6 @@ use serde::Serialize;
 use tokio::runtime::{self, Runtime};
 
 use crate::inprocess::{drive, lower_bound, time};
-use crate::machine::Machine;
 use crate::process::Options;
 use crate::report::{Report, Section};
 use crate::scale::{churn, hold, latency, threads};
@@ -34,9 +32,8 @@ use crate::{http, inprocess, node, scale, stores, view_counter};
     disable_help_subcommand = true
 )]
 struct Args {
-    /// Measures less of everything: enough to see that it works, not for figures
-    #[arg(long)]
-    quick: bool,
+    #[command(flatten)]
+    options: Options,
     /// Runs only this part; may be given several times
     #[arg(long, value_name = "PART", value_parser = PossibleValuesParser::new(PARTS.map(|(name, _)| name)))]
     only: Vec<String>,
@@ -46,9 +43,6 @@ struct Args {
     /// Writes BENCHMARKS.md and its plots into the tree, from this run
     #[arg(long)]
     write: bool,
-    /// Runs the memory store's churn for so long, in real time
-    #[arg(long, value_name = "MINUTES")]
-    churn_minutes: Option<u32>,
     #[command(subcommand)]
     task: Option<Task>,
 }
@@ -92,32 +86,24 @@ enum Task {
 }
 
 /// Runs the program.
-pub fn main() -> ExitCode {
+pub fn main() -> Result<()> {
     let args = Args::parse();
-    let done = match &args.task {
+    match &args.task {
         Some(task) => task.run(),
         None => args.measure(),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "bench: {error:#}");
-            ExitCode::FAILURE
-        }
     }
 }
 
 impl Args {
     fn measure(&self) -> Result<()> {
-        let options = Options { quick: self.quick, churn_minutes: self.churn_minutes };
-        let mut report = Report::new(Machine::read(), self.quick);
+        let mut report = Report::new(self.options.quick);
         println!("{}", report.beginning());
         for (name, run) in PARTS {
             if !self.only.is_empty() && !self.only.iter().any(|only| only == name) {
                 continue;
             }
             eprintln!("bench: {name}");
-            let section = run(options).with_context(|| format!("part {name}"))?;
+            let section = run(self.options).with_context(|| format!("part {name}"))?;
             println!("{}", section.markdown(None));
             report.add(name, section);
         }
@@ -129,7 +115,7 @@ impl Args {
             let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
             write(&bench.with_file_name("BENCHMARKS.md"), &report.markdown("bench/plots"))?;
             for (name, svg) in report.plots()? {
-                write(&bench.join("plots").join(name), &svg)?;
+                write(&bench.join("plots").join(name), svg)?;
             }
         }
         Ok(())

@@ -1,7 +1,5 @@
 //! `cargo xtask bench`: ours and the peers on the same work, in one run, with the raw figures.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
+fn main() -> anyhow::Result<()> {
     bench::command::main()
 }

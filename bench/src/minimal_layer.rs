@@ -5,14 +5,11 @@
 //! unless another request has, or sets the cookie of a new one. It has no options, and does not support paths, HTTPS,
 //! errors, overlapping requests, streams, upgrades, or a handle that outlives the response.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
 use anyhow::Result;
-use bench_hot::{Driver, Handle, Site, Tower, Work, alter, service};
+use bench_hot::{Driver, Handle, Site, Tower, Work, service};
 use express_session::store::{Created, Record, Revision, Store as _};
 use express_session::{MemoryStore, SessionId, Timestamp};
 use express_session_core::cookie::{self, Cookie, CookieTemplate, StoredCookie};
@@ -20,11 +17,10 @@ use express_session_core::{Document, Keyring, Verified, signing};
 use futures_util::FutureExt as _;
 use http::header::{COOKIE, SET_COOKIE};
 use http::{Extensions, HeaderValue, Request, Response};
-use pin_project_lite::pin_project;
 use rand::Rng as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tower::{Layer, Service};
+use tower::{Service, service_fn};
 
 const NAME: &str = "connect.sid";
 
@@ -50,6 +46,33 @@ impl MinimalLayer {
             cookie,
         })))
     }
+
+    /// Puts the layer around a service that is ready at any time.
+    pub(crate) fn around<S, B, R>(
+        &self,
+        mut inner: S,
+    ) -> impl Service<Request<B>, Response = Response<R>, Error = S::Error, Future: Send>
+    + Clone
+    + use<S, B, R>
+    where
+        S: Service<Request<B>, Response = Response<R>, Future: Send> + Clone,
+    {
+        let settings = Arc::clone(&self.0);
+        service_fn(move |mut request: Request<B>| {
+            let presented = settings.presented(&request);
+            let settings = Arc::clone(&settings);
+            let shared = Arc::new(Shared { settings, presented, state: Mutex::default() });
+            request.extensions_mut().insert(MinimalSession(Arc::clone(&shared)));
+            let answered = inner.call(request);
+            async move {
+                let mut response = answered.await?;
+                if let Some(cookie) = shared.end() {
+                    response.headers_mut().append(SET_COOKIE, cookie);
+                }
+                Ok(response)
+            }
+        })
+    }
 }
 
 impl Settings {
@@ -63,20 +86,7 @@ impl Settings {
 
 impl Site for MinimalLayer {
     fn driver(&self, does: Work) -> Box<dyn Driver> {
-        Box::new(Tower(self.layer(service::<MinimalSession>(does))))
-    }
-
-    fn forged(&self, cookie: &str) -> String {
-        // The signature is at the end.
-        alter(cookie, cookie.len() - 10)
-    }
-}
-
-impl<S> Layer<S> for MinimalLayer {
-    type Service = Layered<S>;
-
-    fn layer(&self, inner: S) -> Layered<S> {
-        Layered { inner, settings: Arc::clone(&self.0) }
+        Tower::boxed(self.around(service::<MinimalSession>(does)))
     }
 }
 
@@ -163,59 +173,5 @@ impl Handle for MinimalSession {
     async fn insert<T: Serialize + Send + Sync>(&self, key: &str, value: T) -> bool {
         let mut state = self.0.state();
         state.as_mut().is_some_and(|loaded| loaded.document.insert(key, &value).is_ok())
-    }
-}
-
-/// A service inside of the layer.
-#[derive(Clone, Debug)]
-pub(crate) struct Layered<S> {
-    inner: S,
-    settings: Arc<Settings>,
-}
-
-impl<S, B, R> Service<Request<B>> for Layered<S>
-where
-    S: Service<Request<B>, Response = Response<R>>,
-{
-    type Response = Response<R>;
-    type Error = S::Error;
-    type Future = Ending<S::Future>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let presented = self.settings.presented(&request);
-        let settings = Arc::clone(&self.settings);
-        let shared = Arc::new(Shared { settings, presented, state: Mutex::default() });
-        request.extensions_mut().insert(MinimalSession(Arc::clone(&shared)));
-        Ending { inner: self.inner.call(request), shared }
-    }
-}
-
-pin_project! {
-    /// The future of a response whose session is saved first.
-    #[derive(Debug)]
-    pub(crate) struct Ending<F> {
-        #[pin]
-        inner: F,
-        shared: Arc<Shared>,
-    }
-}
-
-impl<F, B, E> Future for Ending<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-{
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        let mut response = ready!(this.inner.poll(context))?;
-        if let Some(cookie) = this.shared.end() {
-            response.headers_mut().append(SET_COOKIE, cookie);
-        }
-        Poll::Ready(Ok(response))
     }
 }

@@ -1,6 +1,6 @@
 //! Plots of figures, as SVG.
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
@@ -10,17 +10,9 @@ use crate::report::figure;
 #[derive(Debug)]
 pub(crate) struct Plot {
     /// The file's name, without ending.
-    pub(crate) name: &'static str,
+    name: &'static str,
     pub(crate) title: &'static str,
-    pub(crate) data: Data,
-}
-
-#[derive(Debug)]
-pub(crate) enum Data {
-    /// A bar for each figure, one below the other, with the unit of all.
-    Bars(&'static str, Vec<Bar>),
-    /// A line for each series.
-    Lines(Lines),
+    pub(crate) svg: String,
 }
 
 /// A figure with its label. Ours have a colour of their own.
@@ -31,15 +23,8 @@ pub(crate) struct Bar {
     pub(crate) is_ours: bool,
 }
 
-/// Series over one horizontal axis.
-#[derive(Debug)]
-pub(crate) struct Lines {
-    pub(crate) x: &'static str,
-    pub(crate) y: &'static str,
-    /// Equal distances on the horizontal axis are equal factors.
-    pub(crate) is_log: bool,
-    pub(crate) series: Vec<(&'static str, Vec<(f64, f64)>)>,
-}
+/// A name, and points.
+pub(crate) type Series<'s> = (&'s str, Vec<(f64, f64)>);
 
 const WIDTH: u32 = 800;
 const FONT: &str = "sans-serif";
@@ -49,101 +34,117 @@ const COLOURS: [RGBColor; 4] =
     [OURS, RGBColor(0xff, 0x7f, 0x0e), RGBColor(0x2c, 0xa0, 0x2c), RGBColor(0xd6, 0x27, 0x28)];
 
 type Area<'s> = DrawingArea<SVGBackend<'s>, Shift>;
-type Drawn<'s> = Result<(), DrawingAreaErrorKind<<SVGBackend<'s> as DrawingBackend>::ErrorType>>;
 
 impl Plot {
     pub(crate) fn file(&self) -> String {
         format!("{}.svg", self.name)
     }
 
-    /// Draws it. The error is that of a figure that is no number.
-    pub(crate) fn svg(&self) -> Result<String> {
+    /// Draws a bar for each figure, one below the other, with the unit of all.
+    pub(crate) fn bars(
+        name: &'static str,
+        title: &'static str,
+        unit: &str,
+        bars: impl IntoIterator<Item = Bar>,
+    ) -> Result<Self> {
+        /// The height of a bar with the space around it.
+        const HEIGHT: i32 = 26;
+        /// Room for the labels, and for the figures.
+        const LEFT: i32 = 330;
+        const RIGHT: i32 = 130;
+
+        let bars: Vec<_> = bars.into_iter().collect();
         let mut svg = String::new();
-        match &self.data {
-            Data::Bars(unit, bars) => draw_bars(self.title, unit, bars, &mut svg),
-            Data::Lines(lines) => {
-                let area = SVGBackend::with_string(&mut svg, (WIDTH, 420)).into_drawing_area();
-                let points = lines.series.iter().flat_map(|(_, points)| points);
-                let (x, y): (Vec<_>, Vec<_>) = points.copied().unzip();
-                let (x, y) = (range(&x, lines.is_log), range(&y, false));
-                if lines.is_log {
-                    lines.draw(self.title, &area, (x.0..x.1).log_scale(), y.0..y.1)
-                } else {
-                    lines.draw(self.title, &area, x.0..x.1, y.0..y.1)
-                }
-            }
-        }
-        .map_err(|why| anyhow!("cannot draw {}: {why}", self.name))?;
-        Ok(svg)
-    }
-}
-
-fn draw_bars<'s>(title: &str, unit: &str, bars: &[Bar], svg: &'s mut String) -> Drawn<'s> {
-    /// The height of a bar with the space around it.
-    const HEIGHT: i32 = 26;
-    /// Room for the labels, and for the figures.
-    const LEFT: i32 = 330;
-    const RIGHT: i32 = 130;
-
-    let height = u32::try_from(bars.len()).unwrap_or(u32::MAX) * HEIGHT.unsigned_abs() + 60;
-    let area = SVGBackend::with_string(svg, (WIDTH, height)).into_drawing_area();
-    area.fill(&WHITE)?;
-    area.draw(&Text::new(title, (10, 10), (FONT, 18).into_font()))?;
-    let longest = bars.iter().map(|bar| bar.value).fold(0.0, f64::max);
-    let width = f64::from(WIDTH.cast_signed() - LEFT - RIGHT);
-    let small = (FONT, 14).into_font();
-    for (index, bar) in (0..).zip(bars) {
-        let top = 40 + HEIGHT * index;
-        let share = if longest > 0.0 { bar.value.max(0.0) / longest } else { 0.0 };
-        #[expect(clippy::cast_possible_truncation, reason = "below the picture's width")]
-        let end = LEFT + (width * share).round() as i32;
-        let colour = if bar.is_ours { OURS } else { PEER };
-        let corners = [(LEFT, top), (end.max(LEFT + 1), top + HEIGHT - 8)];
-        area.draw(&Rectangle::new(corners, colour.filled()))?;
-        area.draw(&Text::new(bar.label.clone(), (10, top + 2), small.clone()))?;
-        let value = format!("{} {unit}", figure(bar.value));
-        area.draw(&Text::new(value, (end + 6, top + 2), small.clone()))?;
-    }
-    area.present()
-}
-
-impl Lines {
-    fn draw<'s, X, Y>(&self, title: &str, area: &Area<'s>, x: X, y: Y) -> Drawn<'s>
-    where
-        X: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
-        Y: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
-    {
+        let height = u32::try_from(bars.len())? * HEIGHT.unsigned_abs() + 60;
+        let area = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
         area.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(area)
-            .caption(title, (FONT, 18))
-            .margin(10)
-            .x_label_area_size(45)
-            .y_label_area_size(80)
-            .build_cartesian_2d(x, y)?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .x_desc(self.x)
-            .y_desc(self.y)
-            .x_label_formatter(&|value| figure(*value))
-            .y_label_formatter(&|value| figure(*value))
-            .draw()?;
-        for ((name, points), colour) in self.series.iter().zip(COLOURS.iter().cycle()) {
-            let style = colour.stroke_width(2);
-            chart
-                .draw_series(LineSeries::new(points.iter().copied(), style).point_size(3))?
-                .label(*name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+        area.draw(&Text::new(title, (10, 10), (FONT, 18).into_font()))?;
+        let longest = bars.iter().map(|bar| bar.value).fold(0.0, f64::max);
+        let width = f64::from(WIDTH.cast_signed() - LEFT - RIGHT);
+        let small = (FONT, 14).into_font();
+        for (index, bar) in (0..).zip(bars) {
+            let top = 40 + HEIGHT * index;
+            let share = if longest > 0.0 { bar.value.max(0.0) / longest } else { 0.0 };
+            #[expect(clippy::cast_possible_truncation, reason = "below the picture's width")]
+            let end = LEFT + (width * share).round() as i32;
+            let colour = if bar.is_ours { OURS } else { PEER };
+            let corners = [(LEFT, top), (end.max(LEFT + 1), top + HEIGHT - 8)];
+            area.draw(&Rectangle::new(corners, colour.filled()))?;
+            area.draw(&Text::new(bar.label.clone(), (10, top + 2), small.clone()))?;
+            let value = format!("{} {unit}", figure(bar.value));
+            area.draw(&Text::new(value, (end + 6, top + 2), small.clone()))?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.8))
-            .border_style(PEER)
-            .label_font((FONT, 14))
-            .draw()?;
-        area.present()
+        area.present()?;
+        drop(area);
+        Ok(Self { name, title, svg })
     }
+
+    /// Draws a line for each series, with the names of the axes. On a logarithmic horizontal axis, equal distances are
+    /// equal factors.
+    pub(crate) fn lines(
+        name: &'static str,
+        title: &'static str,
+        names: [&str; 2],
+        is_log: bool,
+        series: &[Series<'_>],
+    ) -> Result<Self> {
+        let mut svg = String::new();
+        let area = SVGBackend::with_string(&mut svg, (WIDTH, 420)).into_drawing_area();
+        let (x, y): (Vec<_>, Vec<_>) =
+            series.iter().flat_map(|(_, points)| points).copied().unzip();
+        let (x, y) = (range(&x, is_log), range(&y, false));
+        if is_log {
+            draw_lines(title, &area, names, (x.0..x.1).log_scale(), y.0..y.1, series)?;
+        } else {
+            draw_lines(title, &area, names, x.0..x.1, y.0..y.1, series)?;
+        }
+        drop(area);
+        Ok(Self { name, title, svg })
+    }
+}
+
+fn draw_lines<X, Y>(
+    title: &str,
+    area: &Area<'_>,
+    names: [&str; 2],
+    x: X,
+    y: Y,
+    series: &[Series<'_>],
+) -> Result<()>
+where
+    X: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
+    Y: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
+{
+    area.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(area)
+        .caption(title, (FONT, 18))
+        .margin(10)
+        .x_label_area_size(45)
+        .y_label_area_size(80)
+        .build_cartesian_2d(x, y)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .x_desc(names[0])
+        .y_desc(names[1])
+        .x_label_formatter(&|value| figure(*value))
+        .y_label_formatter(&|value| figure(*value))
+        .draw()?;
+    for ((name, points), colour) in series.iter().zip(COLOURS.iter().cycle()) {
+        let style = colour.stroke_width(2);
+        chart
+            .draw_series(LineSeries::new(points.iter().copied(), style).point_size(3))?
+            .label(*name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .background_style(WHITE.mix(0.8))
+        .border_style(PEER)
+        .label_font((FONT, 14))
+        .draw()?;
+    Ok(area.present()?)
 }
 
 /// Returns an axis that has room for all values; a linear one begins at zero.
@@ -164,8 +165,8 @@ mod tests {
     #[test]
     fn bar_is_drawn_with_its_label_and_its_figure() {
         let bar = |label: &str, value, is_ours| Bar { label: label.to_owned(), value, is_ours };
-        let data = Data::Bars("ns", vec![bar("ours", 400.0, true), bar("a peer", 1980.0, false)]);
-        let svg = Plot { name: "bars", title: "Times", data }.svg().unwrap();
+        let bars = [bar("ours", 400.0, true), bar("a peer", 1980.0, false)];
+        let svg = Plot::bars("bars", "Times", "ns", bars).unwrap().svg;
         for text in ["Times", "ours", "400 ns", "a peer", "1,980 ns"] {
             assert!(svg.contains(text), "{text} in {svg}");
         }
@@ -174,10 +175,9 @@ mod tests {
     #[test]
     fn lines_are_drawn_on_either_kind_of_axis() {
         for is_log in [false, true] {
-            let series = vec![("ours", vec![(1000.0, 400.0), (1e6, 300.0)]), ("none", Vec::new())];
-            let data = Data::Lines(Lines { x: "sessions", y: "bytes", is_log, series });
-            let svg = Plot { name: "lines", title: "Bytes", data }.svg().unwrap();
-            assert!(svg.contains("polyline"));
+            let series = [("ours", vec![(1000.0, 400.0), (1e6, 300.0)]), ("none", Vec::new())];
+            let plot = Plot::lines("lines", "Bytes", ["sessions", "bytes"], is_log, &series);
+            assert!(plot.unwrap().svg.contains("polyline"));
         }
     }
 

@@ -10,13 +10,15 @@ use anyhow::{Context as _, Result, ensure};
 use express_session_testkit::child::{self, Child};
 use procfs::process::Process;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 /// The options of a run, which every part receives.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Measures less of everything.
+    /// Measures less of everything: enough to see that it works, not for figures
+    #[arg(long)]
     pub(crate) quick: bool,
+    /// Runs the memory store's churn for so long, in real time
+    #[arg(long, value_name = "MINUTES")]
     pub(crate) churn_minutes: Option<u32>,
 }
 
@@ -24,9 +26,9 @@ pub(crate) struct Options {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Core {
     /// The core of the process that is measured.
-    Measured,
+    Measured = 0,
     /// The core of everything else: the load generator and the server of the data.
-    Other,
+    Other = 1,
 }
 
 /// A server that is being measured. Dropping it ends the process.
@@ -56,7 +58,7 @@ impl Core {
             return Command::new(program);
         }
         let mut command = Command::new("taskset");
-        command.args(["--cpu-list", self.number()]).arg(program);
+        command.arg("--cpu-list").arg((self as u32).to_string()).arg(program);
         command
     }
 
@@ -64,17 +66,10 @@ impl Core {
     pub(crate) fn take(self, process: u32) -> Result<()> {
         if can_pin() {
             let mut command = Command::new("taskset");
-            command.args(["--all-tasks", "--cpu-list", "--pid", self.number()]);
-            output(command.arg(process.to_string()))?;
+            command.args(["--all-tasks", "--cpu-list", "--pid"]);
+            output(command.args([self as u32, process].map(|number| number.to_string())))?;
         }
         Ok(())
-    }
-
-    fn number(self) -> &'static str {
-        match self {
-            Self::Measured => "0",
-            Self::Other => "1",
-        }
     }
 }
 
@@ -87,15 +82,17 @@ pub(crate) fn can_pin() -> bool {
 /// Returns the processor time of a process, in all its threads.
 pub(crate) fn cpu(process: u32) -> Result<Duration> {
     let stat = Process::new(i32::try_from(process)?)?.stat()?;
-    let ticks = (stat.utime + stat.stime) as f64;
-    Ok(Duration::from_secs_f64(ticks / procfs::ticks_per_second() as f64))
+    Ok(time(stat.utime + stat.stime))
 }
 
 /// Returns the processor time of the child processes that have ended.
 pub(crate) fn cpu_of_ended() -> Result<Duration> {
     let stat = Process::myself()?.stat()?;
-    let ticks = (stat.cutime + stat.cstime) as f64;
-    Ok(Duration::from_secs_f64(ticks / procfs::ticks_per_second() as f64))
+    Ok(time((stat.cutime + stat.cstime).unsigned_abs()))
+}
+
+fn time(ticks: u64) -> Duration {
+    Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64)
 }
 
 /// Returns this program, which runs each measurement in a process of its own.
@@ -131,13 +128,13 @@ pub(crate) fn node() -> Result<Command> {
     Ok(child::node(&folder, "`cargo xtask bench`")?)
 }
 
-/// Starts a server on Node, on the core of what is measured.
-pub(crate) fn node_server(program: &str, options: &Value) -> Result<Server> {
+/// Returns the same on the core of what is measured.
+pub(crate) fn node_on_core() -> Result<Command> {
     let node = node()?;
     let mut command = Core::Measured.command(node.get_program());
-    command.arg(program).arg(options.to_string());
     command.envs(node.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    Server::start(command.current_dir(node.get_current_dir().context("no folder")?))
+    command.current_dir(node.get_current_dir().context("no folder")?);
+    Ok(command)
 }
 
 #[cfg(test)]

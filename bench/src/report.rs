@@ -1,11 +1,14 @@
 //! The report: sections with tables, plots and targets, as Markdown and as JSON.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::iter;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
+use thousands::Separable as _;
 
-use crate::machine::Machine;
+use crate::machine;
 use crate::plot::Plot;
 
 #[derive(Debug, Default)]
@@ -78,6 +81,19 @@ impl Row {
         }
     }
 
+    fn cells(&self) -> Vec<String> {
+        let text = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
+        let with_unit = |value| format!("{} {}", figure(value), self.unit);
+        vec![
+            self.case.clone(),
+            self.target_text(),
+            text(self.ours.map(with_unit)),
+            text(self.peer.map(with_unit)),
+            text(self.ratio().map(|ratio| format!("{} ×", short(ratio)))),
+            if self.is_met() { "yes" } else { "NO" }.to_owned(),
+        ]
+    }
+
     fn json(&self) -> Value {
         json!({
             "case": self.case,
@@ -112,12 +128,11 @@ impl Section {
     pub(crate) fn markdown(&self, plots: Option<&str>) -> String {
         let mut text = format!("## {}\n\n{}\n", self.title, self.text.trim_end());
         for table in &self.tables {
-            let _ = write!(text, "\n{}\n\n{table}", table.caption.trim_end());
+            let _ = write!(text, "\n{}\n\n{table}", table.caption);
         }
         if let Some(folder) = plots {
-            for plot in &self.plots {
-                let _ = write!(text, "\n![{}]({folder}/{})\n", plot.title, plot.file());
-            }
+            let link = |plot: &Plot| format!("\n![{}]({folder}/{})\n", plot.title, plot.file());
+            text.extend(self.plots.iter().map(link));
         }
         text
     }
@@ -140,44 +155,51 @@ impl Table {
 impl fmt::Display for Table {
     /// Writes Markdown whose columns also line up in a terminal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let widths: Vec<usize> = (0..self.head.len())
-            .map(|column| {
-                let cells = self.rows.iter().filter_map(|row| row.get(column));
-                cells.chain(self.head.get(column)).map(|cell| cell.chars().count()).max()
-            })
-            .map(|width| width.unwrap_or(0).max(3))
-            .collect();
-        let line = |f: &mut fmt::Formatter<'_>, cells: &[String]| {
-            for (column, width) in widths.iter().enumerate() {
+        let lines = || iter::once(&self.head).chain(&self.rows);
+        let width = |column: usize| {
+            let cells = lines().filter_map(|cells| cells.get(column));
+            cells.fold(3, |width, cell: &String| width.max(cell.chars().count()))
+        };
+        let widths: Vec<_> = (0..self.head.len()).map(width).collect();
+        for (number, cells) in lines().enumerate() {
+            for (column, width) in widths.iter().copied().enumerate() {
                 let cell = cells.get(column).map_or("", |cell| cell);
-                if column == 0 {
-                    write!(f, "| {cell:<width$} ")?;
-                } else {
-                    write!(f, "| {cell:>width$} ")?;
+                match column {
+                    0 => write!(f, "| {cell:<width$} ")?,
+                    _ => write!(f, "| {cell:>width$} ")?,
                 }
             }
-            writeln!(f, "|")
-        };
-        line(f, &self.head)?;
-        for (column, width) in widths.iter().enumerate() {
-            let dashes = "-".repeat(width + 1);
-            if column == 0 { write!(f, "|{dashes}-")? } else { write!(f, "|{dashes}:")? }
+            writeln!(f, "|")?;
+            if number == 0 {
+                for (column, width) in widths.iter().enumerate() {
+                    let end = if column == 0 { '-' } else { ':' };
+                    write!(f, "|{}{end}", "-".repeat(width + 1))?;
+                }
+                writeln!(f, "|")?;
+            }
         }
-        writeln!(f, "|")?;
-        self.rows.iter().try_for_each(|row| line(f, row))
+        Ok(())
     }
+}
+
+/// Returns the cells of a line of a table.
+pub(crate) fn cells(
+    first: impl Into<String>,
+    others: impl IntoIterator<Item = String>,
+) -> Vec<String> {
+    iter::once(first.into()).chain(others).collect()
 }
 
 #[derive(Debug)]
 pub(crate) struct Report {
-    machine: Machine,
+    machine: BTreeMap<&'static str, String>,
     is_quick: bool,
     sections: Vec<(&'static str, Section)>,
 }
 
 impl Report {
-    pub(crate) fn new(machine: Machine, is_quick: bool) -> Self {
-        Self { machine, is_quick, sections: Vec::new() }
+    pub(crate) fn new(is_quick: bool) -> Self {
+        Self { machine: machine::properties(), is_quick, sections: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, part: &'static str, section: Section) {
@@ -190,47 +212,41 @@ impl Report {
         if self.is_quick {
             text.push_str("\n**A quick run: not for figures.**\n");
         }
-        let _ = write!(text, "\n## The machine\n\n{}", self.machine);
+        text.push_str("\n## The machine\n\n");
+        text.extend(self.machine.iter().map(|(name, value)| format!("- {name}: {value}\n")));
         text
     }
 
     pub(crate) fn verdict(&self) -> String {
-        let rows: Vec<_> = self.rows().collect();
         let head = ["case", "target", "ours", "peer", "ratio", "met"];
-        let table = Table::new("", head, rows.iter().map(|row| row.cells()));
-        let met = rows.iter().filter(|row| row.is_met()).count();
-        format!("## Targets\n\n{table}\n{met} of {} met\n", rows.len())
+        let table = Table::new("", head, self.rows().map(Row::cells));
+        let met = self.rows().filter(|row| row.is_met()).count();
+        format!("## Targets\n\n{table}\n{met} of {} met\n", self.rows().count())
     }
 
     pub(crate) fn markdown(&self, plots: &str) -> String {
         let sections = self.sections.iter().map(|(_, section)| section.markdown(Some(plots)));
-        let mut parts = vec![self.beginning(), self.verdict()];
-        parts.extend(sections);
-        parts.join("\n")
+        cells(self.beginning(), iter::once(self.verdict()).chain(sections)).join("\n")
     }
 
-    /// Returns the plots with their file names, which must differ.
-    pub(crate) fn plots(&self) -> Result<Vec<(String, String)>> {
-        let mut drawn: Vec<(String, String)> = Vec::new();
+    /// Returns the plots by their file names, which must differ.
+    pub(crate) fn plots(&self) -> Result<BTreeMap<String, &String>> {
+        let mut drawn = BTreeMap::new();
         for plot in self.sections.iter().flat_map(|(_, section)| &section.plots) {
-            let name = plot.file();
-            if drawn.iter().any(|(other, _)| *other == name) {
-                bail!("two plots are called {name}");
-            }
-            drawn.push((name, plot.svg()?));
+            let other = drawn.insert(plot.file(), &plot.svg);
+            ensure!(other.is_none(), "two plots are called {}", plot.file());
         }
         Ok(drawn)
     }
 
     /// Returns the figures for other programs.
     pub(crate) fn json(&self) -> Value {
-        let raw =
-            self.sections.iter().map(|(part, section)| ((*part).to_owned(), section.raw.clone()));
+        let parts = self.sections.iter().map(|(part, section)| (*part, &section.raw));
         json!({
             "rows": self.rows().map(Row::json).collect::<Vec<_>>(),
             "quick": self.is_quick,
             "machine": self.machine,
-            "parts": Value::Object(raw.collect()),
+            "parts": parts.collect::<BTreeMap<_, _>>(),
         })
     }
 
@@ -239,36 +255,12 @@ impl Report {
     }
 }
 
-impl Row {
-    fn cells(&self) -> Vec<String> {
-        let with_unit = |value: Option<f64>| {
-            value.map_or_else(|| "–".to_owned(), |value| format!("{} {}", figure(value), self.unit))
-        };
-        vec![
-            self.case.clone(),
-            self.target_text(),
-            with_unit(self.ours),
-            with_unit(self.peer),
-            self.ratio().map_or_else(|| "–".to_owned(), |ratio| format!("{} ×", short(ratio))),
-            if self.is_met() { "yes" } else { "NO" }.to_owned(),
-        ]
-    }
-}
-
 /// Formats a figure: two decimals below ten, and none above, with commas between thousands.
 pub(crate) fn figure(value: f64) -> String {
     if value.abs() < 10.0 {
         return short(value);
     }
-    let digits = format!("{:.0}", value.abs());
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    if value < 0.0 { format!("-{text}") } else { text }
+    format!("{value:.0}").separate_with_commas()
 }
 
 /// Formats a figure with at most two decimals, without zeros at their end.
@@ -324,7 +316,7 @@ mod tests {
             raw: json!({"figures": [1]}),
             ..Section::default()
         };
-        let mut report = Report::new(Machine::read(), true);
+        let mut report = Report::new(true);
         report.add("http", section);
         let json = report.json();
         let expected = json!([{

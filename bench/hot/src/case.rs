@@ -41,66 +41,46 @@ pub enum Work {
 
 impl Case {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 8] = [
-        Self::NoCookie,
-        Self::Ignore,
-        Self::Read,
-        Self::Write,
-        Self::New,
-        Self::Forged,
-        Self::Five,
-        Self::Large,
-    ];
+    pub const ALL: [Self; 8] = {
+        use Case::{Five, Forged, Ignore, Large, New, NoCookie, Read, Write};
+        [NoCookie, Ignore, Read, Write, New, Forged, Five, Large]
+    };
 
-    /// Returns its name in a table.
-    pub fn title(self) -> &'static str {
+    /// Returns its name on a command line, its title in a table, the work of its handler, and the work that makes the
+    /// sessions of its visitors, if they have any.
+    fn facts(self) -> (&'static str, &'static str, Work, Option<Work>) {
+        let [seed, seed_many] = [Some(Work::Seed), Some(Work::SeedMany)];
+        let five = "header of 5 cookies, handler ignores the session";
         match self {
-            Self::NoCookie => "no cookie",
-            Self::Ignore => "cookie, handler ignores the session",
-            Self::Read => "reads one member",
-            Self::Write => "reads and writes one member",
-            Self::New => "new session",
-            Self::Forged => "forged cookie",
-            Self::Five => "header of 5 cookies, handler ignores the session",
-            Self::Large => "2 kB of 100 members, reads one",
+            Self::NoCookie => ("no-cookie", "no cookie", Work::Ignore, None),
+            Self::Ignore => ("ignore", "cookie, handler ignores the session", Work::Ignore, seed),
+            Self::Read => ("read", "reads one member", Work::Read, seed),
+            Self::Write => ("write", "reads and writes one member", Work::Write, seed),
+            Self::New => ("new", "new session", Work::Insert, None),
+            Self::Forged => ("forged", "forged cookie", Work::Ignore, seed),
+            Self::Five => ("five-cookies", five, Work::Ignore, seed),
+            Self::Large => ("large", "2 kB of 100 members, reads one", Work::ReadOfMany, seed_many),
         }
     }
 
-    /// Returns its name on a command line.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::NoCookie => "no-cookie",
-            Self::Ignore => "ignore",
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::New => "new",
-            Self::Forged => "forged",
-            Self::Five => "five-cookies",
-            Self::Large => "large",
-        }
+        self.facts().0
+    }
+
+    pub fn title(self) -> &'static str {
+        self.facts().1
+    }
+
+    pub fn work(self) -> Work {
+        self.facts().2
+    }
+
+    pub fn seed(self) -> Option<Work> {
+        self.facts().3
     }
 
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|case| case.name() == name)
-    }
-
-    pub fn work(self) -> Work {
-        match self {
-            Self::NoCookie | Self::Ignore | Self::Forged | Self::Five => Work::Ignore,
-            Self::Read => Work::Read,
-            Self::Write => Work::Write,
-            Self::New => Work::Insert,
-            Self::Large => Work::ReadOfMany,
-        }
-    }
-
-    /// Returns the work that makes the sessions of its visitors, if they have any.
-    pub fn seed(self) -> Option<Work> {
-        match self {
-            Self::NoCookie | Self::New => None,
-            Self::Ignore | Self::Read | Self::Write | Self::Forged | Self::Five => Some(Work::Seed),
-            Self::Large => Some(Work::SeedMany),
-        }
     }
 
     /// Checks whether a library may store something for every request, so that each round needs a new site.

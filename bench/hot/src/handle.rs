@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future::Future;
 
-use bytes::Bytes;
 use http::{Extensions, Request, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,10 +24,7 @@ pub trait Handle: Sized + Send + Sync {
     ) -> impl Future<Output = bool> + Send;
 }
 
-/// The member that [`Work::Write`] counts in.
-const VIEWS: &str = "views";
-
-/// Returns the service whose handler does this work.
+/// Returns the service whose handler does this work; a failure is a 500.
 #[must_use = "a service does nothing until it is called"]
 pub fn service<H: Handle + 'static>(
     does: Work,
@@ -37,73 +33,60 @@ pub fn service<H: Handle + 'static>(
 + Send
 + Sync
 + 'static {
-    service_fn(move |request| async move { Ok(work::<H>(does, request).await) })
-}
-
-/// Does the work; a failure is a 500.
-async fn work<H: Handle>(does: Work, request: Request<()>) -> Response<Body> {
-    let done = match does {
-        Work::Ignore => Some(Bytes::new()),
-        Work::Read => read::<H, u64>(&request, VIEWS).await,
-        Work::ReadOfMany => read::<H, String>(&request, "member-50").await,
-        Work::Write => write::<H>(&request).await,
-        Work::Insert => insert::<H>(&request).await,
-        Work::Seed => seed::<H>(&request).await,
-        Work::SeedMany => seed_many::<H>(&request).await,
-        Work::Tell => tell::<H>(&request).await,
-    };
-    let mut response = Response::new(Body::default());
-    match done {
-        Some(text) if text.is_empty() => {}
-        Some(text) => *response.body_mut() = Body::new(text),
-        None => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
-    }
-    response
-}
-
-async fn read<H: Handle, T: DeserializeOwned + Send>(
-    request: &Request<()>,
-    key: &str,
-) -> Option<Bytes> {
-    let session = H::find(request.extensions()).await?;
-    let value: T = session.get(key).await?;
-    // The read must not be optimised away.
-    std::hint::black_box(&value);
-    Some(Bytes::new())
-}
-
-async fn write<H: Handle>(request: &Request<()>) -> Option<Bytes> {
-    let session = H::find(request.extensions()).await?;
-    let views: u64 = session.get(VIEWS).await?;
-    session.insert(VIEWS, views + 1).await.then(Bytes::new)
-}
-
-async fn insert<H: Handle>(request: &Request<()>) -> Option<Bytes> {
-    let session = H::find(request.extensions()).await?;
-    session.insert(VIEWS, 1).await.then(Bytes::new)
-}
-
-async fn seed<H: Handle>(request: &Request<()>) -> Option<Bytes> {
-    let session = H::find(request.extensions()).await?;
-    let items = ["apples", "pears", "quinces", "medlars"];
-    let is_seeded = session.insert(VIEWS, 1).await
-        && session.insert("user", "ada.lovelace@example.com").await
-        && session.insert("items", items).await;
-    is_seeded.then(Bytes::new)
-}
-
-async fn seed_many<H: Handle>(request: &Request<()>) -> Option<Bytes> {
-    let session = H::find(request.extensions()).await?;
-    for number in 0..100 {
-        if !session.insert(&format!("member-{number}"), "12345").await {
-            return None;
+    service_fn(move |request: Request<()>| async move {
+        let mut response = Response::new(Body::default());
+        match work::<H>(does, &request).await {
+            Some(text) if text.is_empty() => {}
+            Some(text) => *response.body_mut() = Body::from(text),
+            None => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
         }
-    }
-    Some(Bytes::new())
+        Ok(response)
+    })
 }
 
-async fn tell<H: Handle>(request: &Request<()>) -> Option<Bytes> {
-    let session = H::find(request.extensions()).await?;
-    let views: Option<u64> = session.get(VIEWS).await;
-    Some(views.map_or_else(|| "none".to_owned(), |views| views.to_string()).into())
+/// Does the work of every handler on a session, which is looked for only if the handler asks for it. The result is the
+/// text of the answer, or `None` after a failure. This is a macro since not every library's futures can change threads.
+#[macro_export]
+macro_rules! work {
+    ($does:expr, $session:expr) => {{
+        use std::hint::black_box;
+        use $crate::Work;
+
+        if $does == Work::Ignore {
+            return Some(String::new());
+        }
+        let session = $session?;
+        let done = match $does {
+            Work::Ignore => true,
+            // The reads must not be optimised away.
+            Work::Read => black_box(session.get::<u64>("views").await).is_some(),
+            Work::ReadOfMany => black_box(session.get::<String>("member-50").await).is_some(),
+            Work::Write => {
+                let views: u64 = session.get("views").await?;
+                session.insert("views", views + 1).await
+            }
+            Work::Insert => session.insert("views", 1).await,
+            Work::Seed => {
+                let items = ["apples", "pears", "quinces", "medlars"];
+                session.insert("views", 1).await
+                    && session.insert("user", "ada.lovelace@example.com").await
+                    && session.insert("items", items).await
+            }
+            Work::SeedMany => {
+                for number in 0..100 {
+                    session.insert(&format!("member-{number}"), "12345").await.then_some(())?;
+                }
+                true
+            }
+            Work::Tell => {
+                let views: Option<u64> = session.get("views").await;
+                return Some(views.map_or_else(|| "none".to_owned(), |views| views.to_string()));
+            }
+        };
+        done.then(String::new)
+    }};
+}
+
+async fn work<H: Handle>(does: Work, request: &Request<()>) -> Option<String> {
+    work!(does, H::find(request.extensions()).await)
 }

@@ -19,5 +19,5 @@ mod site;
 pub use case::{Case, Work};
 pub use handle::{Handle, service};
 pub use ours::Ours;
-pub use prepared::{Prepared, alter};
+pub use prepared::{Prepared, runtime};
 pub use site::{Bare, Body, Driver, Reply, Site, Tower};

@@ -4,7 +4,7 @@
 use std::io::{self, Write as _};
 
 use anyhow::{Context as _, Result};
-use bench_hot::{Case, Ours, Prepared};
+use bench_hot::{Case, Ours, Prepared, runtime};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -14,7 +14,7 @@ fn main() -> Result<()> {
     };
     let case = Case::of_name(&name).with_context(|| format!("no case is called {name}"))?;
     let requests = arguments.next().context("no number of requests")?.parse()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let runtime = runtime()?;
     Prepared::new(case, &Ours::repeatable()?, &runtime)?.run(&runtime, requests)
 }
 
@@ -24,7 +24,7 @@ mod tests {
 
     #[test]
     fn ours_does_the_work_of_every_case() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let runtime = runtime().unwrap();
         for case in Case::ALL {
             let mut prepared = Prepared::new(case, &Ours::repeatable().unwrap(), &runtime).unwrap();
             prepared.run(&runtime, 100).unwrap();

@@ -14,7 +14,8 @@ use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 use tower::Service;
 
-use crate::{Handle, Work, alter, service};
+use crate::prepared::alter;
+use crate::{Handle, Work, service};
 
 /// The body of every response.
 pub type Body = Full<Bytes>;
@@ -24,10 +25,17 @@ pub trait Site {
     /// Returns a service whose handler does this work, on the site's store.
     fn driver(&self, work: Work) -> Box<dyn Driver>;
 
-    /// Returns the cookie with a wrong signature, or with an id that no session of this site has: in most libraries, the
-    /// signature comes first.
+    /// Returns the cookie with another id or another signature, whichever is first in it: no session of this site
+    /// has that id, or it is not the one that was signed.
     fn forged(&self, cookie: &str) -> String {
         alter(cookie, cookie.find('=').map_or(0, |equals| equals + 3))
+    }
+}
+
+/// A site that is only its services.
+impl<F: Fn(Work) -> Box<dyn Driver>> Site for F {
+    fn driver(&self, work: Work) -> Box<dyn Driver> {
+        self(work)
     }
 }
 
@@ -63,7 +71,17 @@ impl Reply {
 
 /// A tower service as a [`Driver`].
 #[derive(Debug)]
-pub struct Tower<S>(pub S);
+pub struct Tower<S>(S);
+
+impl<S, B> Tower<S>
+where
+    S: Service<Request<()>, Response = Response<B>, Error: Debug> + 'static,
+    B: http_body::Body<Data = Bytes, Error: Debug> + 'static,
+{
+    pub fn boxed(service: S) -> Box<dyn Driver> {
+        Box::new(Self(service))
+    }
+}
 
 impl<S, B> Driver for Tower<S>
 where
@@ -118,7 +136,7 @@ pub struct Bare;
 
 impl Site for Bare {
     fn driver(&self, _: Work) -> Box<dyn Driver> {
-        Box::new(Tower(service::<NoSession>(Work::Ignore)))
+        Tower::boxed(service::<NoSession>(Work::Ignore))
     }
 
     fn forged(&self, cookie: &str) -> String {

@@ -3,8 +3,7 @@
 use std::alloc::System;
 
 use anyhow::Result;
-use bench::inprocess::allocations::Allocations;
-use bench::inprocess::subjects;
+use bench::inprocess::{Allocations, Found, key, subjects};
 use bench_hot::Case;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -13,7 +12,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 fn main() -> Result<()> {
     let runtime = subjects::runtime()?;
-    let mut all = Vec::new();
+    let mut all = Found::new();
     for case in Case::ALL {
         for subject in subjects::ALL {
             let mut prepared = subject.prepare(case, &runtime)?;
@@ -22,12 +21,9 @@ fn main() -> Result<()> {
             let change = region.change();
             #[expect(clippy::cast_precision_loss, reason = "far from 2 to the 52nd")]
             let per_request = |sum: usize| sum as f64 / subject.requests as f64;
-            all.push(Allocations {
-                case: case.name().to_owned(),
-                subject: subject.name.to_owned(),
-                count: per_request(change.allocations + change.reallocations),
-                bytes: per_request(change.bytes_allocated),
-            });
+            let count = per_request(change.allocations + change.reallocations);
+            let bytes = per_request(change.bytes_allocated);
+            all.insert(key(subject.name, case), Allocations { count, bytes });
         }
     }
     println!("{}", serde_json::to_string(&all)?);

@@ -1,6 +1,6 @@
 //! Loads servers in turn, all with the same requests.
 
-use std::path::PathBuf;
+use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 use express_session_testkit::servers;
@@ -9,41 +9,48 @@ use serde_json::{Value, json};
 use super::round::Round;
 use super::visitors::Visitors;
 use crate::figures;
-use crate::process::{Core, Options, Server};
+use crate::process::{self, Core, Options, Server};
 
 /// A server that answers with a number of views.
-pub(crate) trait Subject: Copy {
-    fn name(self) -> String;
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject {
+    pub(crate) name: &'static str,
+    /// Which of server.mjs, on Node; `None` for a server of this program.
+    pub(crate) application: Option<&'static str>,
+    pub(crate) library: &'static str,
+    /// Where it keeps its sessions: `none` if it has none, and so no cookies.
+    pub(crate) store: &'static str,
+}
 
-    /// Checks whether it has sessions, and so cookies.
-    fn has_sessions(self) -> bool;
+impl Subject {
+    fn has_sessions(self) -> bool {
+        self.store != "none"
+    }
 
     /// Starts it. The Redis at this URL is for its sessions, if it keeps them there.
-    fn start(self, redis: &str) -> Result<Server>;
+    fn start(self, redis: &str) -> Result<Server> {
+        let mut command = match self.application {
+            Some(_) => process::node_on_core()?,
+            None => Core::Measured.command(process::itself()?),
+        };
+        command.args(self.application.map_or(vec!["serve"], |name| vec!["server.mjs", name]));
+        Server::start(command.args([self.library, self.store, redis]))
+    }
 }
 
 /// The findings about one server.
 #[derive(Debug)]
-pub(crate) struct Loaded<S> {
-    pub(crate) subject: S,
-    pub(crate) rounds: Vec<Round>,
-    /// Requests that were answered and not counted; `None` where there are no sessions.
-    pub(crate) lost: Option<u64>,
-}
-
-/// A server while it is measured.
-struct Run<S> {
-    subject: S,
-    server: Server,
-    visitors: Visitors,
-    cookies: PathBuf,
+pub(crate) struct Loaded {
+    pub(crate) subject: Subject,
     rounds: Vec<Round>,
+    /// Requests that were answered and not counted; `None` where there are no sessions.
+    lost: Option<u64>,
 }
 
 const VISITORS: usize = 1000;
 
 /// Loads every server, in rounds that are interleaved.
-pub(crate) fn load<S: Subject>(subjects: &[S], options: Options) -> Result<Vec<Loaded<S>>> {
+pub(crate) fn load(subjects: &[Subject], options: Options) -> Result<Vec<Loaded>> {
     let (rounds, time) = if options.quick { (2, 1) } else { (5, 3) };
     let redis = servers::redis().context("Redis is not installed")?;
     let redis_process = redis.process().context("Redis has ended")?;
@@ -52,53 +59,52 @@ pub(crate) fn load<S: Subject>(subjects: &[S], options: Options) -> Result<Vec<L
 
     let mut runs = Vec::new();
     for subject in subjects {
-        let server = subject.start(redis.url()).with_context(|| subject.name())?;
-        let visitors = Visitors::new(server.port, VISITORS).with_context(|| subject.name())?;
-        let (given, due) = (visitors.has_cookies(), subject.has_sessions());
-        ensure!(given == due, "{}: cookies are {given}, sessions {due}", subject.name());
-        let cookies = folder.path().join(format!("{}.cookies", runs.len()));
-        runs.push(Run { subject: *subject, server, visitors, cookies, rounds: Vec::new() });
+        let server = subject.start(redis.url()).context(subject.name)?;
+        let visitors = Visitors::new(server.port, VISITORS).context(subject.name)?;
+        let (given, due) = (!visitors.cookies.is_empty(), subject.has_sessions());
+        ensure!(given == due, "{}: cookies are {given}, sessions {due}", subject.name);
+        let loaded = Loaded { subject: *subject, rounds: Vec::new(), lost: None };
+        runs.push((loaded, server, visitors));
     }
     // A server without sessions gets the cookies of another: its requests are as long.
-    let some = runs.iter().find(|run| run.visitors.has_cookies()).map(|run| run.visitors.clone());
-    for run in &mut runs {
-        let visitors = if run.visitors.has_cookies() { Some(&run.visitors) } else { some.as_ref() };
-        visitors.context("there are no sessions at all")?.write(&run.cookies)?;
+    let some = runs.iter().find(|(loaded, ..)| loaded.subject.has_sessions());
+    let (.., some) = some.context("there are no sessions at all")?;
+    let file = |subject: Subject| folder.path().join(format!("{}.cookies", subject.name));
+    for (Loaded { subject, .. }, _, own) in &runs {
+        let visitors = if subject.has_sessions() { own } else { some };
+        fs::write(file(*subject), visitors.cookies.join("\n"))?;
     }
     for number in 0..=rounds {
-        for run in &mut runs {
-            let round = Round::play(&run.server, &run.cookies, redis_process, time)
-                .with_context(|| run.subject.name())?;
-            run.visitors.came(round.requests);
+        for (loaded, server, visitors) in &mut runs {
+            let round = Round::play(server, &file(loaded.subject), redis_process, time)
+                .context(loaded.subject.name)?;
+            visitors.requests += round.printed.requests;
             // In the first round, code is compiled and memory allocated.
             if number > 0 {
-                run.rounds.push(round);
+                loaded.rounds.push(round);
             }
         }
     }
-    runs.into_iter().map(Run::end).collect()
+    let end = |(mut loaded, server, visitors): (Loaded, Server, Visitors)| {
+        let has_sessions = loaded.subject.has_sessions();
+        loaded.lost = has_sessions.then(|| visitors.lost(server.port)).transpose()?;
+        Ok(loaded)
+    };
+    runs.into_iter().map(end).collect()
 }
 
-impl<S: Subject> Run<S> {
-    fn end(self) -> Result<Loaded<S>> {
-        let Self { subject, server, visitors, rounds, .. } = self;
-        let lost = subject.has_sessions().then(|| visitors.lost(server.port)).transpose()?;
-        Ok(Loaded { subject, rounds, lost })
-    }
-}
-
-impl<S> Loaded<S> {
+impl Loaded {
     pub(crate) fn median(&self, of: impl Fn(&Round) -> f64) -> f64 {
         figures::median(self.rounds.iter().map(of))
     }
 
     pub(crate) fn per_second(&self) -> f64 {
-        self.median(Round::per_second)
+        self.median(|round| round.printed.requests as f64 / round.printed.seconds)
     }
 
     /// Returns the processor time of a request in the server's process, in microseconds.
     pub(crate) fn cpu_micros(&self) -> f64 {
-        self.median(Round::cpu_of_one) * 1e6
+        self.median(|round| round.cpu_seconds / round.printed.requests as f64) * 1e6
     }
 
     /// Returns the requests in a second of processor time.
@@ -107,12 +113,9 @@ impl<S> Loaded<S> {
     }
 
     /// Returns the figures for other programs.
-    pub(crate) fn raw(&self) -> Value
-    where
-        S: Subject,
-    {
+    pub(crate) fn raw(&self) -> Value {
         json!({
-            "server": self.subject.name(),
+            "server": self.subject.name,
             "requests_per_second": self.per_second(),
             "cpu_microseconds_per_request": self.cpu_micros(),
             "lost": self.lost,
@@ -124,6 +127,6 @@ impl<S> Loaded<S> {
     pub(crate) fn last_cells(&self) -> [String; 3] {
         let millis = |of: fn(&Round) -> f64| format!("{:.2}", self.median(of) / 1000.0);
         let lost = self.lost.map(|lost| lost.to_string()).unwrap_or_default();
-        [millis(|round| round.p50), millis(|round| round.p99), lost]
+        [millis(|round| round.printed.p50), millis(|round| round.printed.p99), lost]
     }
 }

@@ -3,124 +3,110 @@
 use anyhow::Result;
 
 pub(crate) use self::load::{Loaded, Subject, load};
-use self::round::Round;
-use self::serve::Stack;
-use self::site::{SITES, Sessions, Site};
-use crate::plot::{Bar, Data, Plot};
+use crate::plot::{Bar, Plot};
 use crate::process::Options;
 use crate::report::{Row, Section, Table, Target, figure};
 
 mod load;
 mod round;
 pub(crate) mod serve;
-mod site;
 mod visitors;
 
-const TEXT: &str = "\
-Every server answers `GET /` with the number of views, which is one more each time: on axum without sessions, on
-axum with ours and with tower-sessions, and on Express. The load is the same for all: `wrk` with 32 connections,
-and 1,000 visitors in turn, each with a session and its cookie. Each server is one process on the first core,
-axum on a runtime of one thread; `wrk` and Redis are on the second. The rounds are interleaved, and the medians
-shown. The processor time is that of the server's process, user and system, as the kernel counts it. \"Busy\" is
-its share of the first core, \"other\" the share that `wrk` and Redis had of the second: the one that is near 100 %
-limits the requests per second. Where that is the second, a server can be slower unnoticed; the processor time
-shows it all the same. Where it is neither, something else ran on the machine, and the requests per second mean
-nothing. Ours, express-session and the minimal layer (see above) sign their cookies; tower-sessions is as its
-README has it, without signature. At the end every visitor asks for the number of views: \"lost\" are requests
-that were answered and not counted.";
-
-pub(crate) fn run(options: Options) -> Result<Section> {
-    load(SITES, options).map(|outcomes| section(&outcomes))
+const fn axum(name: &'static str, library: &'static str, store: &'static str) -> Subject {
+    Subject { name, application: None, library, store }
 }
 
-type Outcome = Loaded<Site>;
-
-fn cells(outcome: &Outcome) -> Vec<String> {
-    let uses_redis = outcome.subject.sessions == Sessions::Redis;
-    let share = |of: fn(&Round) -> f64| format!("{:.0} %", outcome.median(of) * 100.0);
-    let mut cells = vec![
-        outcome.subject.name(),
-        figure(outcome.per_second()),
-        format!("{:.1}", outcome.cpu_micros()),
-        figure(outcome.per_cpu_second()),
-        if uses_redis { format!("{:.1}", redis_cpu_micros(outcome)) } else { String::new() },
-        share(Round::busy),
-        share(Round::other_busy),
-    ];
-    cells.extend(outcome.last_cells());
-    cells
+const fn express(name: &'static str, store: &'static str) -> Subject {
+    Subject { name, application: Some("bare"), library: "express-session", store }
 }
 
-fn redis_cpu_micros(outcome: &Outcome) -> f64 {
-    outcome.median(Round::redis_cpu_of_one) * 1e6
-}
+/// The servers, in the order of the rounds.
+const SUBJECTS: [Subject; 9] = [
+    axum("axum without sessions", "axum", "none"),
+    axum("axum, the minimal layer, memory", "minimal-layer", "memory"),
+    axum("axum, ours, memory", "ours", "memory"),
+    axum("axum, tower-sessions 0.15, memory", "tower-sessions", "memory"),
+    axum("axum, ours, Redis", "ours", "redis"),
+    axum("axum, tower-sessions 0.14, Redis", "tower-sessions", "redis"),
+    express("Express without sessions", "none"),
+    express("Express, express-session, memory", "MemoryStore"),
+    express("Express, express-session, Redis", "connect-redis"),
+];
 
 /// A figure, with its unit.
-type Measure = (&'static str, fn(&Outcome) -> f64);
+type Measure = (&'static str, fn(&Loaded) -> f64);
 
 const PER_SECOND: Measure = ("requests/s", Loaded::per_second);
 const PER_CPU_SECOND: Measure = ("requests/CPU s", Loaded::per_cpu_second);
 
-/// The targets: the case, its figure, the least ratio, our sessions, and the peer.
-const GOALS: [(&str, Measure, f64, Sessions, Stack); 5] = [
-    ("memory, beside Express", PER_CPU_SECOND, 8.0, Sessions::Memory, Stack::Express),
-    ("Redis, beside Express", PER_CPU_SECOND, 4.0, Sessions::Redis, Stack::Express),
-    ("memory, beside axum without sessions", PER_SECOND, 0.95, Sessions::Memory, Stack::Axum),
+/// The targets: the case, its figure, the least ratio, where our sessions are, and the peer.
+const GOALS: [(&str, Measure, f64, &str, &str); 5] = [
+    ("memory, beside Express", PER_CPU_SECOND, 8.0, "memory", "Express, express-session, memory"),
+    ("Redis, beside Express", PER_CPU_SECOND, 4.0, "redis", "Express, express-session, Redis"),
+    ("memory, beside axum without sessions", PER_SECOND, 0.95, "memory", "axum without sessions"),
     // The stricter reading of the same: only the server's own time counts.
     (
         "memory, beside axum without sessions, by the server's time",
         PER_CPU_SECOND,
         0.95,
-        Sessions::Memory,
-        Stack::Axum,
+        "memory",
+        "axum without sessions",
     ),
-    ("Redis, beside tower-sessions", PER_SECOND, 1.5, Sessions::Redis, Stack::TowerSessions),
+    ("Redis, beside tower-sessions", PER_SECOND, 1.5, "redis", "axum, tower-sessions 0.14, Redis"),
 ];
 
-fn section(outcomes: &[Outcome]) -> Section {
-    let head = [
-        "server",
-        "requests/s",
-        "CPU µs/request",
-        "requests/CPU second",
-        "Redis CPU µs/request",
-        "busy",
-        "other",
-        "p50 ms",
-        "p99 ms",
-        "lost",
-    ];
+pub(crate) fn run(options: Options) -> Result<Section> {
+    let outcomes = load(&SUBJECTS, options)?;
     let raw = outcomes.iter().map(|outcome| {
         let mut raw = outcome.raw();
         raw["redis_cpu_microseconds_per_request"] = redis_cpu_micros(outcome).into();
         raw
     });
     let bars = outcomes.iter().map(|outcome| Bar {
-        label: outcome.subject.name(),
+        label: outcome.subject.name.to_owned(),
         value: outcome.per_cpu_second(),
-        is_ours: outcome.subject.stack == Stack::Ours,
+        is_ours: outcome.subject.library == "ours",
     });
-    let rows = GOALS.into_iter().map(|(case, (unit, of), least, sessions, stack)| {
-        let of = |site| outcomes.iter().find(|outcome| outcome.subject == site).map(of);
-        let theirs = if stack == Stack::Axum { Sessions::None } else { sessions };
-        Row {
-            case: format!("view counter over HTTP, {case}"),
-            unit,
-            target: Target::TimesAtLeast(least),
-            ours: of(Site { stack: Stack::Ours, sessions }),
-            peer: of(Site { stack, sessions: theirs }),
-        }
+    let rows = GOALS.map(|(case, (unit, of), least, store, peer)| {
+        let find = |is_it: &dyn Fn(&Subject) -> bool| {
+            outcomes.iter().find(|outcome| is_it(&outcome.subject)).map(of)
+        };
+        let case = format!("view counter over HTTP, {case}");
+        let ours = find(&|subject| subject.library == "ours" && subject.store == store);
+        let peer = find(&|subject| subject.name == peer);
+        Row { case, unit, target: Target::TimesAtLeast(least), ours, peer }
     });
-    Section {
+    let mut head = vec!["server", "requests/s", "CPU µs/request", "requests/CPU second"];
+    head.extend(["Redis CPU µs/request", "busy", "other", "p50 ms", "p99 ms", "lost"]);
+    let title = "The view counter over HTTP: requests in a second of the processor";
+    Ok(Section {
         title: "Over HTTP",
-        text: TEXT,
+        text: include_str!("section.md"),
         tables: vec![Table::new("The view counter", head, outcomes.iter().map(cells))],
-        plots: vec![Plot {
-            name: "http",
-            title: "The view counter over HTTP: requests in a second of the processor",
-            data: Data::Bars("", bars.collect()),
-        }],
-        rows: rows.collect(),
+        plots: vec![Plot::bars("http", title, "", bars)?],
+        rows: rows.into(),
         raw: raw.collect(),
-    }
+    })
+}
+
+fn cells(outcome: &Loaded) -> Vec<String> {
+    let uses_redis = ["redis", "connect-redis"].contains(&outcome.subject.store);
+    let redis = uses_redis.then(|| format!("{:.1}", redis_cpu_micros(outcome)));
+    let busy = outcome.median(|round| round.cpu_seconds / round.printed.seconds);
+    let other = outcome
+        .median(|round| (round.wrk_cpu_seconds + round.redis_cpu_seconds) / round.printed.seconds);
+    let mut cells = vec![
+        outcome.subject.name.to_owned(),
+        figure(outcome.per_second()),
+        format!("{:.1}", outcome.cpu_micros()),
+        figure(outcome.per_cpu_second()),
+        redis.unwrap_or_default(),
+    ];
+    cells.extend([busy, other].map(|share| format!("{:.0} %", share * 100.0)));
+    cells.extend(outcome.last_cells());
+    cells
+}
+
+fn redis_cpu_micros(outcome: &Loaded) -> f64 {
+    outcome.median(|round| round.redis_cpu_seconds / round.printed.requests as f64) * 1e6
 }

@@ -1,5 +1,6 @@
 //! One round of load on one server.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -10,34 +11,23 @@ use crate::process::{self, Core, Server};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Round {
-    pub(crate) requests: u64,
-    seconds: f64,
-    cpu_seconds: f64,
-    redis_cpu_seconds: f64,
-    wrk_cpu_seconds: f64,
-    /// In microseconds.
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
-}
-
-/// Requests without an answer, or with a status that is no success.
-#[derive(Debug, Default, Deserialize, PartialEq)]
-struct Failed {
-    connect: u64,
-    read: u64,
-    write: u64,
-    status: u64,
-    timeout: u64,
+    #[serde(flatten)]
+    pub(crate) printed: Printed,
+    pub(crate) cpu_seconds: f64,
+    pub(crate) redis_cpu_seconds: f64,
+    pub(crate) wrk_cpu_seconds: f64,
 }
 
 /// The output of the load generator's script.
-#[derive(Deserialize)]
-struct Printed {
-    requests: u64,
-    microseconds: u64,
-    failed: Failed,
-    p50: f64,
-    p99: f64,
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Printed {
+    pub(crate) requests: u64,
+    pub(crate) seconds: f64,
+    /// Requests without an answer, or with a status that is no success.
+    failed: BTreeMap<String, u64>,
+    /// In microseconds.
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
 }
 
 const SCRIPT: &str = include_str!("visitors.lua");
@@ -63,38 +53,13 @@ impl Round {
         let printed = text.lines().last().context("wrk prints nothing")?;
         let printed: Printed =
             serde_json::from_str(printed).context("wrk prints something else")?;
-        ensure!(printed.failed == Failed::default(), "requests failed: {:?}", printed.failed);
+        let failed = &printed.failed;
+        ensure!(failed.values().all(|count| *count == 0), "requests failed: {failed:?}");
         Ok(Self {
-            requests: printed.requests,
-            seconds: printed.microseconds as f64 / 1e6,
+            printed,
             cpu_seconds: spent(0),
             redis_cpu_seconds: spent(1),
             wrk_cpu_seconds: spent(2),
-            p50: printed.p50,
-            p99: printed.p99,
         })
-    }
-
-    pub(crate) fn per_second(&self) -> f64 {
-        self.requests as f64 / self.seconds
-    }
-
-    /// In seconds.
-    pub(crate) fn cpu_of_one(&self) -> f64 {
-        self.cpu_seconds / self.requests as f64
-    }
-
-    pub(crate) fn redis_cpu_of_one(&self) -> f64 {
-        self.redis_cpu_seconds / self.requests as f64
-    }
-
-    /// Returns the server's share of its core.
-    pub(crate) fn busy(&self) -> f64 {
-        self.cpu_seconds / self.seconds
-    }
-
-    /// Returns the share of the load generator and Redis on the other core.
-    pub(crate) fn other_busy(&self) -> f64 {
-        (self.wrk_cpu_seconds + self.redis_cpu_seconds) / self.seconds
     }
 }

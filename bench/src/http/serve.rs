@@ -10,13 +10,13 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Html;
-use axum::routing::get;
+use axum::routing::{Route, get};
 use bench_hot::Handle as _;
-use clap::ValueEnum;
 use express_session::MemoryStore;
 use express_session::store::redis::RedisStore;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
+use tower::layer::layer_fn;
 use tower_sessions_redis_store::RedisStore as TowerSessionsRedisStore;
 use tower_sessions_redis_store::fred::interfaces::ClientLike as _;
 use tower_sessions_redis_store::fred::prelude::{Config, Pool};
@@ -26,21 +26,11 @@ use crate::view_counter;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    stack: Stack,
-    /// The URL of the sessions, if they are not in memory
-    #[arg(long, value_name = "URL")]
-    redis: Option<String>,
-}
-
-/// A framework with the session library on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Stack {
-    /// axum without sessions.
-    Axum,
-    MinimalLayer,
-    Ours,
-    TowerSessions,
-    Express,
+    library: String,
+    /// Where the sessions are: `none`, `memory` or `redis`
+    store: String,
+    /// The URL of Redis
+    redis: String,
 }
 
 /// The number of the example in that store's documentation.
@@ -49,7 +39,7 @@ const CONNECTIONS: usize = 6;
 impl Args {
     /// Serves until the input ends, which it does with the process that started this one.
     pub(crate) async fn run(&self) -> Result<()> {
-        let application = application(self.stack, self.redis.as_deref()).await?;
+        let application = application(&self.library, &self.store, &self.redis).await?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         writeln!(io::stdout(), "{}", listener.local_addr()?.port())?;
         let (mut input, mut nothing) = (tokio::io::stdin(), Vec::new());
@@ -60,39 +50,37 @@ impl Args {
     }
 }
 
-async fn application(stack: Stack, redis: Option<&str>) -> Result<Router> {
+async fn application(library: &str, store: &str, redis: &str) -> Result<Router> {
     let ours = || Router::new().route("/", get(view_counter::count));
-    Ok(match (stack, redis) {
-        (Stack::Axum, None) => {
+    Ok(match (library, store) {
+        ("axum", "none") => {
             let views = Arc::new(AtomicU64::new(0));
-            Router::new().route("/", get(async move || bare(&views)))
+            Router::new().route(
+                "/",
+                get(async move || view_counter::answer(views.fetch_add(1, Ordering::Relaxed) + 1)),
+            )
         }
-        (Stack::MinimalLayer, None) => {
-            Router::new().route("/", get(minimal)).layer(MinimalLayer::new()?)
+        ("minimal-layer", "memory") => {
+            let layer = MinimalLayer::new()?;
+            let layer = layer_fn(move |inner: Route| layer.around(inner));
+            Router::new().route("/", get(minimal)).layer(layer)
         }
-        (Stack::Ours, None) => ours().layer(view_counter::layer().store(MemoryStore::new())),
-        (Stack::Ours, Some(url)) => {
-            ours().layer(view_counter::layer().store(RedisStore::new(url)?))
-        }
-        (Stack::TowerSessions, None) => {
+        ("ours", "memory") => ours().layer(view_counter::layer().store(MemoryStore::new())),
+        ("ours", "redis") => ours().layer(view_counter::layer().store(RedisStore::new(redis)?)),
+        ("tower-sessions", "memory") => {
             let store = tower_sessions::MemoryStore::default();
             let layer = tower_sessions::SessionManagerLayer::new(store).with_secure(false);
             Router::new().route("/", get(tower_sessions_app)).layer(layer)
         }
-        (Stack::TowerSessions, Some(url)) => {
-            let pool = Pool::new(Config::from_url(url)?, None, None, None, CONNECTIONS)?;
+        ("tower-sessions", "redis") => {
+            let pool = Pool::new(Config::from_url(redis)?, None, None, None, CONNECTIONS)?;
             pool.init().await.context("cannot connect to Redis")?;
             let store = TowerSessionsRedisStore::new(pool);
             let layer = tower_sessions_14::SessionManagerLayer::new(store).with_secure(false);
             Router::new().route("/", get(tower_sessions_14_app)).layer(layer)
         }
-        (Stack::Axum | Stack::MinimalLayer, Some(_)) => bail!("it keeps no sessions in Redis"),
-        (Stack::Express, _) => bail!("Express runs on Node"),
+        _ => bail!("no server has {library} with sessions in {store}"),
     })
-}
-
-fn bare(views: &AtomicU64) -> Html<String> {
-    view_counter::answer(views.fetch_add(1, Ordering::Relaxed) + 1)
 }
 
 async fn minimal(request: Request) -> Result<Html<String>, StatusCode> {

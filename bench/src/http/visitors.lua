@@ -23,7 +23,7 @@ function done(summary, latency)
       errors.connect, errors.read, errors.write, errors.status, errors.timeout
    )
    io.write(string.format(
-      '{"requests":%d,"microseconds":%d,"failed":%s,"p50":%d,"p99":%d}\n',
-      summary.requests, summary.duration, failed, latency:percentile(50), latency:percentile(99)
+      '{"requests":%d,"seconds":%f,"failed":%s,"p50":%d,"p99":%d}\n',
+      summary.requests, summary.duration / 1e6, failed, latency:percentile(50), latency:percentile(99)
    ))
 end

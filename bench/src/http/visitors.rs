@@ -1,16 +1,13 @@
 //! The visitors: a cookie for each, and the number of views that the server counted for them.
 
-use std::fs;
-use std::path::Path;
-
 use anyhow::{Context as _, Result, ensure};
 use ureq::Agent;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Visitors {
-    cookies: Vec<String>,
+    pub(crate) cookies: Vec<String>,
     /// How many requests they made.
-    requests: u64,
+    pub(crate) requests: u64,
 }
 
 impl Visitors {
@@ -31,20 +28,6 @@ impl Visitors {
         }
         let requests = 2 * cookies.len() as u64;
         Ok(Self { cookies, requests })
-    }
-
-    pub(crate) fn has_cookies(&self) -> bool {
-        !self.cookies.is_empty()
-    }
-
-    /// Writes the cookies to a file, one a line.
-    pub(crate) fn write(&self, file: &Path) -> Result<()> {
-        Ok(fs::write(file, self.cookies.join("\n"))?)
-    }
-
-    /// Adds requests that the visitors made.
-    pub(crate) fn came(&mut self, requests: u64) {
-        self.requests += requests;
     }
 
     /// Returns how many requests were answered and not counted.

@@ -1,7 +1,7 @@
 //! actix-session, on a store in memory.
 //!
 //! actix-session comes without one, so this is one: a map, from which a load copies a session and into which a save
-//! moves it. It is not shared between threads, like all of actix.
+//! moves it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -19,41 +19,54 @@ use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use actix_web::{App, Error, HttpRequest, HttpResponse, test, web};
 use anyhow::{Result, anyhow, ensure};
-use bench_hot::{Driver, Reply, Site, Work};
-use tokio::runtime::{Handle, Runtime};
+use bench_hot::{Driver, Reply, Site, Work, work};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::runtime::Runtime;
 
-pub(super) struct Actix {
-    sessions: Option<(Memory, Key)>,
-    runtime: Handle,
+/// Actix without sessions.
+pub(super) fn bare(runtime: &Runtime) -> Box<dyn Site> {
+    let runtime = runtime.handle().clone();
+    Box::new(move |_: Work| -> Box<dyn Driver> {
+        let app = App::new().default_service(web::to(async || HttpResponse::Ok().finish()));
+        Box::new(Application(runtime.block_on(test::init_service(app))))
+    })
 }
 
-impl Actix {
-    /// Uses the middleware with its defaults, except that the cookie is signed rather than encrypted and goes over
-    /// plain HTTP.
-    pub(super) fn with_sessions(runtime: &Runtime) -> Self {
-        let sessions = Some((Memory::default(), Key::generate()));
-        Self { sessions, runtime: runtime.handle().clone() }
-    }
-
-    /// Uses no sessions.
-    pub(super) fn bare(runtime: &Runtime) -> Self {
-        Self { sessions: None, runtime: runtime.handle().clone() }
-    }
-}
-
-impl Site for Actix {
-    fn driver(&self, does: Work) -> Box<dyn Driver> {
-        let Some((memory, key)) = &self.sessions else {
-            let app = App::new().default_service(web::to(async || HttpResponse::Ok().finish()));
-            return Box::new(Application(self.runtime.block_on(test::init_service(app))));
-        };
+/// The middleware with its defaults, except that the cookie is signed rather than encrypted and goes over plain HTTP.
+pub(super) fn with_sessions(runtime: &Runtime) -> Box<dyn Site> {
+    let (memory, key, runtime) = (Memory::default(), Key::generate(), runtime.handle().clone());
+    Box::new(move |does: Work| -> Box<dyn Driver> {
         let sessions = SessionMiddleware::builder(memory.clone(), key.clone())
             .cookie_content_security(actix_session::config::CookieContentSecurity::Signed)
             .cookie_secure(false)
             .build();
-        let handler = move |request: HttpRequest| async move { work(does, &request) };
+        let handler = move |request: HttpRequest| async move {
+            match done(does, &request).await {
+                Some(text) if text.is_empty() => HttpResponse::Ok().finish(),
+                Some(text) => HttpResponse::Ok().body(text),
+                None => HttpResponse::InternalServerError().finish(),
+            }
+        };
         let app = App::new().wrap(sessions).default_service(web::to(handler));
-        Box::new(Application(self.runtime.block_on(test::init_service(app))))
+        Box::new(Application(runtime.block_on(test::init_service(app))))
+    })
+}
+
+async fn done(does: Work, request: &HttpRequest) -> Option<String> {
+    work!(does, Some(Theirs(request.get_session())))
+}
+
+/// Actix's sessions are read and written without waiting.
+struct Theirs(Session);
+
+impl Theirs {
+    async fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        self.0.get(key).ok()?
+    }
+
+    async fn insert(&self, key: &str, value: impl Serialize) -> bool {
+        self.0.insert(key, value).is_ok()
     }
 }
 
@@ -114,53 +127,19 @@ where
     Ok(response)
 }
 
-/// Does the work of every handler. Actix's sessions are read and written without waiting.
-fn work(does: Work, request: &HttpRequest) -> HttpResponse {
-    let done = match does {
-        Work::Ignore => Some(()),
-        Work::Read => {
-            let value: Option<u64> = request.get_session().get("views").ok().flatten();
-            std::hint::black_box(value).map(drop)
-        }
-        Work::ReadOfMany => {
-            let value: Option<String> = request.get_session().get("member-50").ok().flatten();
-            std::hint::black_box(value).map(drop)
-        }
-        Work::Write => write(&request.get_session()),
-        Work::Insert => request.get_session().insert("views", 1).ok(),
-        Work::Seed => seed(&request.get_session()),
-        Work::SeedMany => {
-            let session = request.get_session();
-            (0..100).try_for_each(|n| session.insert(format!("member-{n}"), "12345").ok())
-        }
-        Work::Tell => {
-            let views: Option<u64> = request.get_session().get("views").ok().flatten();
-            let text = views.map_or_else(|| "none".to_owned(), |views| views.to_string());
-            return HttpResponse::Ok().body(text);
-        }
-    };
-    match done {
-        Some(()) => HttpResponse::Ok().finish(),
-        None => HttpResponse::InternalServerError().finish(),
-    }
-}
-
-fn write(session: &Session) -> Option<()> {
-    let views: u64 = session.get("views").ok()??;
-    session.insert("views", views + 1).ok()
-}
-
-fn seed(session: &Session) -> Option<()> {
-    session.insert("views", 1).ok()?;
-    session.insert("user", "ada.lovelace@example.com").ok()?;
-    session.insert("items", ["apples", "pears", "quinces", "medlars"]).ok()
-}
-
 type State = HashMap<String, String>;
 
 /// Sessions with their expiry.
 #[derive(Clone, Debug, Default)]
 struct Memory(Rc<RefCell<HashMap<String, (State, OffsetDateTime)>>>);
+
+impl Memory {
+    fn put(&self, key: SessionKey, state: State, ttl: &Duration) -> SessionKey {
+        let end = OffsetDateTime::now_utc() + *ttl;
+        self.0.borrow_mut().insert(key.as_ref().to_owned(), (state, end));
+        key
+    }
+}
 
 impl SessionStore for Memory {
     async fn load(&self, key: &SessionKey) -> Result<Option<State>, LoadError> {
@@ -170,10 +149,7 @@ impl SessionStore for Memory {
     }
 
     async fn save(&self, state: State, ttl: &Duration) -> Result<SessionKey, SaveError> {
-        let key = generate_session_key();
-        let end = OffsetDateTime::now_utc() + *ttl;
-        self.0.borrow_mut().insert(key.as_ref().to_owned(), (state, end));
-        Ok(key)
+        Ok(self.put(generate_session_key(), state, ttl))
     }
 
     async fn update(
@@ -182,9 +158,7 @@ impl SessionStore for Memory {
         state: State,
         ttl: &Duration,
     ) -> Result<SessionKey, UpdateError> {
-        let end = OffsetDateTime::now_utc() + *ttl;
-        self.0.borrow_mut().insert(key.as_ref().to_owned(), (state, end));
-        Ok(key)
+        Ok(self.put(key, state, ttl))
     }
 
     async fn update_ttl(&self, key: &SessionKey, ttl: &Duration) -> Result<()> {

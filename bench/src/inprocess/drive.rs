@@ -1,8 +1,7 @@
 //! The instructions of a request, as valgrind counts them.
 //!
 //! Two runs of one program differ only in the number of requests, so that the difference of their counts is the cost
-//! of the requests. Valgrind's
-//! processor has no instructions for SHA-256, so that a signature takes more of them here than it would.
+//! of the requests.
 
 use std::process::Command;
 

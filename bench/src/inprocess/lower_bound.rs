@@ -4,14 +4,12 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use express_session::store::{Created, Record, Revision, Store as _};
+use anyhow::{Context as _, Result, ensure};
+use express_session::store::{Record, Store as _};
 use express_session::{MemoryStore, SessionId, Timestamp};
 use express_session_core::{Document, Keyring};
 use futures_util::FutureExt as _;
 use http::Extensions;
-use serde::{Deserialize, Serialize};
-use tokio::runtime::Runtime;
 
 use super::{subjects, time};
 use crate::{figures, view_counter};
@@ -22,13 +20,6 @@ pub(crate) struct Args {
     rounds: u32,
     /// How often each is taken in a round
     times: u64,
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct Step {
-    pub(super) what: String,
-    /// The median of all rounds.
-    pub(super) nanoseconds: f64,
 }
 
 /// The error of a case that never happens.
@@ -44,20 +35,22 @@ const RECORD: &str = concat!(
 const SESSIONS: usize = 64;
 
 impl Args {
-    pub(crate) fn run(self) -> Result<Vec<Step>> {
-        let runtime = subjects::runtime()?;
-        let visitors = Visitors::new(&runtime)?;
-        let mut next = (0..SESSIONS).cycle();
-        let mut visitor = move || next.next().unwrap_or_default();
-        let mut other = visitor.clone();
-        let mut third = visitor.clone();
-        let mut revisions = visitors.revisions.clone();
+    /// Returns the steps, with the median of all rounds in nanoseconds.
+    pub(crate) fn run(self) -> Result<Vec<(String, f64)>> {
+        let (runtime, mut random) = (subjects::runtime()?, fastrand::Rng::with_seed(1));
+        let (keyring, store) = (Keyring::new(["keyboard cat"])?, MemoryStore::new());
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let record = Record { text: RECORD.into(), deadline: None };
+        let mut create =
+            || runtime.block_on(view_counter::create(&store, &mut random, &record, None, now));
+        let created = (0..SESSIONS).map(|_| create()).collect::<Result<Vec<_>>>()?;
+        let (ids, mut revisions): (Vec<_>, Vec<_>) = created.into_iter().unzip();
+        let signatures: Vec<_> = ids.iter().map(|id| keyring.sign(id)).collect();
+        let (mut visitor, mut other, mut third) = (turns(), turns(), turns());
         Ok(vec![
             self.step("a signature is checked", || {
                 let at = visitor();
-                ensure!(
-                    visitors.keyring.verify(visitors.ids[at].as_str(), &visitors.signatures[at])
-                );
+                ensure!(keyring.verify(ids[at].as_str(), &signatures[at]));
                 Ok(())
             })?,
             self.step("the clock is read", || {
@@ -75,12 +68,12 @@ impl Args {
                 },
             )?,
             self.step("a record is loaded from the memory store and touched", || {
-                let renewed = visitors.store.load_and_touch(&visitors.ids[other()], visitors.now);
+                let renewed = store.load_and_touch(&ids[other()], now);
                 ensure!(renewed.now_or_never().context(WAITS)??.is_some());
                 Ok(())
             })?,
             self.step("a record's text is parsed", || {
-                black_box(Document::parse(Arc::clone(&visitors.record.text))?);
+                black_box(Document::parse(Arc::clone(&record.text))?);
                 Ok(())
             })?,
             self.step("the process id is read, which shows a fork", || {
@@ -95,54 +88,24 @@ impl Args {
             })?,
             self.step("a record is replaced in the memory store by compare-and-swap", || {
                 let at = third();
-                let (id, record) = (&visitors.ids[at], &visitors.record);
-                let (store, now) = (&visitors.store, visitors.now);
-                let saved = view_counter::save(store, id, record, revisions[at], now);
+                let saved = view_counter::save(&store, &ids[at], &record, revisions[at], now);
                 revisions[at] = saved.now_or_never().context(WAITS)??;
                 Ok(())
             })?,
         ])
     }
 
-    fn step(self, what: &str, mut take: impl FnMut() -> Result<()>) -> Result<Step> {
-        let mut round = || {
-            let took = time::timed(|| (0..self.times).try_for_each(|_| take()));
-            took.map(|took| time::per_request(took, self.times))
-        };
+    fn step(self, what: &str, mut take: impl FnMut() -> Result<()>) -> Result<(String, f64)> {
+        let mut round = || time::timed(self.times, || (0..self.times).try_for_each(|_| take()));
         let rounds = (0..self.rounds).map(|_| round()).collect::<Result<Vec<_>>>();
-        let rounds = rounds.with_context(|| what.to_owned())?;
-        Ok(Step { what: what.to_owned(), nanoseconds: figures::median(rounds) })
+        Ok((what.to_owned(), figures::median(rounds.with_context(|| what.to_owned())?)))
     }
 }
 
-struct Visitors {
-    keyring: Keyring,
-    ids: Vec<SessionId>,
-    signatures: Vec<String>,
-    store: MemoryStore,
-    record: Record,
-    revisions: Vec<Revision>,
-    now: Timestamp,
-}
-
-impl Visitors {
-    fn new(runtime: &Runtime) -> Result<Self> {
-        let keyring = Keyring::new(["keyboard cat"])?;
-        let now = Timestamp::from_millis(1_800_000_000_000);
-        let record = Record { text: RECORD.into(), deadline: None };
-        let store = MemoryStore::new();
-        let ids: Vec<_> = (0..SESSIONS)
-            .map(|number| SessionId::from_random([u8::try_from(number).unwrap_or_default(); 24]))
-            .collect();
-        let signatures = ids.iter().map(|id| keyring.sign(id)).collect();
-        let create = async |id| match store.create(id, &record, now).await? {
-            Created::Done(revision) => Ok(revision),
-            Created::Taken => bail!("an id was drawn twice"),
-        };
-        let revisions =
-            ids.iter().map(|id| runtime.block_on(create(id))).collect::<Result<Vec<_>>>()?;
-        Ok(Self { keyring, ids, signatures, store, record, revisions, now })
-    }
+/// Returns the numbers of the visitors in turn.
+fn turns() -> impl FnMut() -> usize {
+    let mut next = (0..SESSIONS).cycle();
+    move || next.next().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! The libraries that are measured.
 
 use anyhow::{Context as _, Result};
-use bench_hot::Case;
-use bench_hot::{Bare, Ours, Prepared, Site};
-use tokio::runtime::{Builder, Runtime};
+pub use bench_hot::runtime;
+use bench_hot::{Bare, Case, Ours, Prepared, Site};
+use tokio::runtime::Runtime;
+use tower_sessions::cookie::Key;
 
-use super::{actix, axum_session, tower_sessions};
+use super::{actix, peers};
 use crate::minimal_layer::MinimalLayer;
 
 /// A library with its settings, or a service without sessions.
@@ -29,24 +30,20 @@ pub const ALL: &[Subject] = &[
         Ok(Box::new(MinimalLayer::new()?))
     }),
     Subject::new("tower-sessions signed", "tower-sessions-signed", BARE, |_| {
-        Ok(Box::new(tower_sessions::TowerSessions::signed()))
+        Ok(peers::tower_sessions(Some(Key::generate())))
     }),
     Subject::new("tower-sessions plain", "tower-sessions-plain", BARE, |_| {
-        Ok(Box::new(tower_sessions::TowerSessions::plain()))
+        Ok(peers::tower_sessions(None))
     }),
     Subject::new("actix-session signed", "actix-session-signed", Some("bare-actix"), |runtime| {
-        Ok(Box::new(actix::Actix::with_sessions(runtime)))
+        Ok(actix::with_sessions(runtime))
     }),
     Subject {
         requests: 200,
-        ..Subject::new("axum_session signed", "axum-session-signed", BARE, |runtime| {
-            Ok(Box::new(axum_session::AxumSession::signed(runtime)?))
-        })
+        ..Subject::new("axum_session signed", "axum-session-signed", BARE, peers::axum_session)
     },
     Subject::new("bare tower service", "bare", None, |_| Ok(Box::new(Bare))),
-    Subject::new("bare actix application", "bare-actix", None, |runtime| {
-        Ok(Box::new(actix::Actix::bare(runtime)))
-    }),
+    Subject::new("bare actix application", "bare-actix", None, |runtime| Ok(actix::bare(runtime))),
 ];
 
 const BARE: Option<&str> = Some("bare");
@@ -82,11 +79,6 @@ impl Subject {
         let checked = prepared.check(runtime);
         checked.with_context(|| format!("{}, {}", self.title, case.title()))
     }
-}
-
-/// Returns the runtime of every subject: one thread, with the timer that a server has.
-pub fn runtime() -> Result<Runtime> {
-    Ok(Builder::new_current_thread().enable_all().build()?)
 }
 
 #[cfg(test)]

@@ -3,14 +3,14 @@
 //! All subjects run in one process, one round of each after the other, so that a disturbance of the machine reaches
 //! them alike. A cost is the difference between a subject's round and the round of its bare service beside it.
 
-use std::time::{Duration, Instant};
-
 use anyhow::Result;
 use bench_hot::{Case, Prepared};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
 use super::subjects::{self, Subject};
+use super::{Found, key};
+use crate::machine;
 
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Args {
@@ -22,8 +22,6 @@ pub(crate) struct Args {
 
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Times {
-    pub(super) case: String,
-    pub(super) subject: String,
     /// How many requests a round has.
     requests: u64,
     /// Nanoseconds of a request, in each round.
@@ -31,16 +29,16 @@ pub(crate) struct Times {
 }
 
 impl Args {
-    pub(crate) fn run(self) -> Result<Vec<Times>> {
+    pub(crate) fn run(self) -> Result<Found<Times>> {
         let runtime = subjects::runtime()?;
-        let mut all = Vec::new();
+        let mut all = Found::new();
         for case in Case::ALL {
             all.extend(self.measure(case, &runtime)?);
         }
         Ok(all)
     }
 
-    fn measure(self, case: Case, runtime: &Runtime) -> Result<Vec<Times>> {
+    fn measure(self, case: Case, runtime: &Runtime) -> Result<Found<Times>> {
         let lanes = subjects::ALL.iter().map(|subject| self.lane(subject, case, runtime));
         let mut lanes = lanes.collect::<Result<Vec<_>>>()?;
         for round in 0..self.rounds as usize {
@@ -51,7 +49,7 @@ impl Args {
                 lane.round(case, runtime)?;
             }
         }
-        Ok(lanes.into_iter().map(|lane| lane.times).collect())
+        Ok(lanes.into_iter().map(|lane| (key(lane.subject.name, case), lane.times)).collect())
     }
 
     /// Checks the subject, and estimates how many requests make a round.
@@ -59,17 +57,11 @@ impl Args {
         let mut prepared = subject.prepare(case, runtime)?;
         subject.check(case, &mut prepared, runtime)?;
         let trial = 200;
-        let took = timed(|| prepared.run(runtime, trial))?;
+        let took = timed(trial, || prepared.run(runtime, trial))?;
         let round = f64::from(self.micros) * 1000.0;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-        let requests = (round / per_request(took, trial)).clamp(10.0, 100_000.0) as u64;
-        let times = Times {
-            case: case.name().to_owned(),
-            subject: subject.name.to_owned(),
-            requests,
-            rounds: Vec::new(),
-        };
-        Ok(Lane { subject, prepared, times })
+        let requests = (round / took).clamp(10.0, 100_000.0) as u64;
+        Ok(Lane { subject, prepared, times: Times { requests, rounds: Vec::new() } })
     }
 }
 
@@ -88,23 +80,17 @@ impl Lane {
             self.prepared.run(runtime, 64)?;
         }
         let requests = self.times.requests;
-        let took = timed(|| self.prepared.run(runtime, requests))?;
-        self.times.rounds.push(per_request(took, requests));
+        self.times.rounds.push(timed(requests, || self.prepared.run(runtime, requests))?);
         Ok(())
     }
 }
 
-/// In nanoseconds.
+/// Returns the nanoseconds of one request, of the so many that are sent.
 #[expect(clippy::cast_precision_loss, reason = "few requests")]
-pub(super) fn per_request(took: Duration, requests: u64) -> f64 {
-    took.as_secs_f64() * 1e9 / requests as f64
-}
-
-#[expect(clippy::disallowed_methods, reason = "this is what is measured")]
-pub(super) fn timed(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
-    let start = Instant::now();
-    work()?;
-    Ok(start.elapsed())
+pub(super) fn timed(requests: u64, send: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let start = machine::instant();
+    send()?;
+    Ok(start.elapsed().as_secs_f64() * 1e9 / requests as f64)
 }
 
 #[cfg(test)]
@@ -117,8 +103,8 @@ mod tests {
         let time = Args { rounds: 3, micros: 1 };
         let times = time.measure(Case::New, &runtime).unwrap();
         assert_eq!(times.len(), subjects::ALL.len());
-        for times in times {
-            assert_eq!(times.rounds.len(), 3, "{}", times.subject);
+        for (key, times) in times {
+            assert_eq!(times.rounds.len(), 3, "{key}");
         }
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use express_session::MemoryStore;
 use express_session::store::{Admin as _, Record, Store as _};
-use express_session::{MemoryStore, SessionId, Timestamp};
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::plot::{Data, Lines, Plot};
+use crate::plot::Plot;
 use crate::process::{self, Options};
 use crate::report::{Row, Section, Table, Target, figure, short};
 use crate::{machine, view_counter};
@@ -66,11 +66,15 @@ impl Args {
                 let now = at(made);
                 made += 1;
                 let end = Some(now.saturating_add(LIFE));
-                recent.push_back(
-                    view_counter::create(&store, &mut random, &first, end, now).await?.0,
-                );
+                let (id, _) = view_counter::create(&store, &mut random, &first, end, now).await?;
+                recent.push_back(id);
                 for _ in 0..VISITS {
-                    visit_again(&store, &first, &recent, &mut random, now).await?;
+                    let id = &recent[random.usize(..recent.len())];
+                    let loaded = store.load(id, now).await?.context("a session is missing")?;
+                    // The text grows by a digit now and then.
+                    let text = view_counter::text(&first, 1 << random.u32(..40)).into();
+                    let record = Record { text, deadline: end };
+                    view_counter::save(&store, id, &record, loaded.revision, now).await?;
                 }
                 // Only the sessions of the last few seconds are visited again.
                 if recent.len() as u64 > self.sessions / 10 {
@@ -94,21 +98,6 @@ impl Args {
     }
 }
 
-async fn visit_again(
-    store: &MemoryStore,
-    first: &Record,
-    recent: &VecDeque<SessionId>,
-    random: &mut Rng,
-    now: Timestamp,
-) -> Result<()> {
-    let id = &recent[random.usize(..recent.len())];
-    let loaded = store.load(id, now).await?.context("a session is missing")?;
-    // The text grows by a digit now and then.
-    let text = view_counter::text(first, 1 << random.u32(..40)).into();
-    let record = Record { text, deadline: Some(now.saturating_add(LIFE)) };
-    view_counter::save(store, id, &record, loaded.revision, now).await.map(drop)
-}
-
 /// The minutes in which the store fills and its tables find their size.
 const WARM: usize = 5;
 /// The share by which resident memory varies without growing.
@@ -122,19 +111,14 @@ pub(super) fn section(options: Options) -> Result<Section> {
 
     let settled = found.minutes.get(WARM..).unwrap_or_default();
     let third = settled.len() / 3;
-    let first = most(&settled[..third]).context("the churn was too short")?;
-    let last = most(&settled[settled.len() - third..]).context("the churn was too short")?;
-    let end = found.minutes.last().context("the churn was too short")?;
-    let points = found.minutes.iter().map(|at| (at.minute as f64, megabytes(at.resident)));
-    let head = [
-        "minutes by the clock of the store",
-        "seconds",
-        "sessions made",
-        "live at a time",
-        "most resident MB, first third",
-        "last third",
-        "growth",
-    ];
+    let megabytes = |at: &Minute| at.resident as f64 / 1e6;
+    let most = |minutes: &[Minute]| minutes.iter().map(megabytes).fold(f64::NAN, f64::max);
+    let (first, last) = (most(&settled[..third]), most(&settled[settled.len() - third..]));
+    ensure!(third > 0, "the churn was too short");
+    let end = &settled[settled.len() - 1];
+    let points = found.minutes.iter().map(|at| (at.minute as f64, megabytes(at)));
+    let mut head = vec!["minutes by the clock of the store", "seconds", "sessions made"];
+    head.extend(["live at a time", "most resident MB, first third", "last third", "growth"]);
     let row = vec![
         end.minute.to_string(),
         format!("{:.0}", end.seconds),
@@ -144,37 +128,18 @@ pub(super) fn section(options: Options) -> Result<Section> {
         format!("{last:.1}"),
         format!("{} %", short((last / first - 1.0) * 100.0)),
     ];
+    let title = "Resident memory while sessions come and go";
+    let (names, lines) = ([head[0], "MB"], [("ours", points.collect())]);
+    let case = format!(
+        "memory store, {} minutes of churn: the most in the last third, beside the first",
+        end.minute
+    );
+    let (target, ours, peer) = (Target::TimesAtMost(1.0 + NOISE), Some(last), Some(first));
     Ok(Section {
+        plots: vec![Plot::lines("churn", title, names, false, &lines)?],
         tables: vec![Table::new("Churn", head, [row])],
-        plots: vec![Plot {
-            name: "churn",
-            title: "Resident memory while sessions come and go",
-            data: Data::Lines(Lines {
-                x: "minutes by the clock of the store",
-                y: "MB",
-                is_log: false,
-                series: vec![("ours", points.collect())],
-            }),
-        }],
-        rows: vec![Row {
-            case: format!(
-                "memory store, {} minutes of churn: the most in the last third, beside the first",
-                end.minute
-            ),
-            unit: "MB",
-            target: Target::TimesAtMost(1.0 + NOISE),
-            ours: Some(last),
-            peer: Some(first),
-        }],
+        rows: vec![Row { case, unit: "MB", target, ours, peer }],
         raw: json!(found),
         ..Section::default()
     })
-}
-
-fn most(minutes: &[Minute]) -> Option<f64> {
-    minutes.iter().map(|at| megabytes(at.resident)).max_by(f64::total_cmp)
-}
-
-fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
 }

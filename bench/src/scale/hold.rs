@@ -7,24 +7,31 @@ use procfs::{Current as _, Meminfo};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::memory_store::{Library, Memory, Ours, TowerSessions};
-use crate::plot::{Data, Lines, Plot};
+use super::memory_store::{Memory, Ours, TowerSessions};
+use crate::plot::Plot;
 use crate::process::{self, Options};
-use crate::report::{Row, Section, Table, Target, figure};
+use crate::report::{Row, Section, Table, Target, cells, figure};
 use crate::{machine, view_counter};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    library: Library,
+    library: String,
     sessions: u64,
 }
 
-/// The memory of a process, in bytes, around so many sessions.
+/// The memory of a process around so many sessions: in all, and JavaScript's heap on Node.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Held {
+    resident: Growth,
+    heap: Option<Growth>,
+    sessions: u64,
+}
+
+/// In bytes.
+#[derive(Debug, Deserialize, Serialize)]
+struct Growth {
     before: u64,
     after: u64,
-    sessions: u64,
 }
 
 /// The visitors of ours come within this time, so that their sessions do not all expire together. It is
@@ -33,10 +40,10 @@ const COMING: Duration = Duration::from_secs(20 * 60 * 60);
 
 impl Args {
     pub(crate) async fn run(&self) -> Result<Held> {
-        match self.library {
-            Library::Ours => hold::<Ours>(self.sessions).await,
-            Library::TowerSessions => hold::<TowerSessions>(self.sessions).await,
-            Library::ExpressSession => bail!("express-session runs on Node"),
+        match self.library.as_str() {
+            "ours" => hold::<Ours>(self.sessions).await,
+            "tower-sessions" => hold::<TowerSessions>(self.sessions).await,
+            other => bail!("{other} has no memory store in Rust"),
         }
     }
 }
@@ -52,18 +59,15 @@ async fn hold<M: Memory>(sessions: u64) -> Result<Held> {
     }
     let after = machine::resident()?;
     store.check(sessions, COMING).await?;
-    Ok(Held { before, after, sessions })
+    Ok(Held { resident: Growth { before, after }, heap: None, sessions })
 }
 
-/// The stores, with the share of the library's memory that ours may take.
-const LIBRARIES: [(Library, Option<f64>); 3] = [
-    (Library::Ours, None),
-    (Library::ExpressSession, Some(0.6)),
-    (Library::TowerSessions, Some(0.5)),
-];
+/// The libraries, with the share of their memory that ours may take.
+const LIBRARIES: [(&str, Option<f64>); 3] =
+    [("ours", None), ("express-session", Some(0.6)), ("tower-sessions", Some(0.5))];
 
 /// The number of sessions of the targets.
-const MILLION: u64 = 1_000_000;
+pub(crate) const MILLION: u64 = 1_000_000;
 const QUICK: [u64; 3] = [10_000, 100_000, MILLION];
 const ALL: [u64; 5] = [1000, 10_000, 100_000, MILLION, 10 * MILLION];
 
@@ -79,64 +83,62 @@ pub(super) fn section(options: Options) -> Result<Section> {
     let room = available.context("the system does not report its free memory")? / MOST_BYTES;
     let counts: Vec<_> = counts.iter().copied().filter(|count| *count < room).collect();
     let record: String = process::found(&["record"])?;
-    let mut all = Vec::new();
-    for (library, _) in LIBRARIES {
-        let held: Result<Vec<Held>> = counts
-            .iter()
-            .filter(|count| library != Library::ExpressSession || **count < LARGEST_OBJECT)
-            .map(|count| held(library, *count, &record))
-            .collect();
-        all.push((library, held?));
-    }
-    let bytes = |library: usize, sessions: u64| -> Option<f64> {
-        Some(all[library].1.iter().find(|held| held.sessions == sessions)?.bytes_of_one())
+    let held = |(library, _): (&'static str, Option<f64>)| {
+        let is_possible = |count: &u64| library != "express-session" || *count < LARGEST_OBJECT;
+        let held = counts.iter().copied().filter(is_possible).map(|count| match library {
+            "express-session" => Held::on_node(count, &record, None),
+            library => process::found(&["hold", library, &count.to_string()]),
+        });
+        Ok((library, held.collect::<Result<Vec<_>>>()?))
+    };
+    let all = LIBRARIES.into_iter().map(held).collect::<Result<Vec<_>>>()?;
+    let bytes = |library: usize, sessions: u64| {
+        Some(all[library].1.iter().find(|held| held.sessions == sessions)?.resident_of_one())
     };
     let row = |count: &u64| {
-        let cells = (0..all.len()).map(|at| bytes(at, *count).map_or("–".to_owned(), figure));
-        [figure(*count as f64)].into_iter().chain(cells).collect()
+        let cell = |at| bytes(at, *count).map_or("–".to_owned(), figure);
+        cells(figure(*count as f64), (0..all.len()).map(cell))
     };
-    let points = |held: &Held| (held.sessions as f64, held.bytes_of_one());
-    let lines =
-        all.iter().map(|(library, held)| (library.name(), held.iter().map(points).collect()));
-    let data =
-        Data::Lines(Lines { x: "sessions", y: "bytes", is_log: true, series: lines.collect() });
+    let points = |held: &Held| (held.sessions as f64, held.resident_of_one());
+    let lines = all.iter().map(|(library, held)| (*library, held.iter().map(points).collect()));
+    let names = ["sessions", "bytes"];
+    let title = "Resident memory of a session";
+    let plot = Plot::lines("memory", title, names, true, &lines.collect::<Vec<_>>())?;
     let rows = LIBRARIES.iter().enumerate().filter_map(|(at, (library, most))| {
-        Some(Row {
-            case: format!("memory store, 1,000,000 sessions, beside {}", library.name()),
-            unit: "bytes/session",
-            target: Target::TimesAtMost((*most)?),
-            ours: bytes(0, MILLION),
-            peer: bytes(at, MILLION),
-        })
+        let case = format!("memory store, 1,000,000 sessions, beside {library}");
+        let (target, unit) = (Target::TimesAtMost((*most)?), "bytes/session");
+        Some(Row { case, unit, target, ours: bytes(0, MILLION), peer: bytes(at, MILLION) })
     });
-    let head = ["sessions"].into_iter().chain(LIBRARIES.map(|(library, _)| library.name()));
-    let raw = all.iter().map(|(library, held)| json!({ "store": library.name(), "held": held }));
+    let head = ["sessions"].into_iter().chain(LIBRARIES.map(|(library, _)| library));
+    let caption = "Bytes of resident memory for a session";
+    let raw = all.iter().map(|(library, held)| json!({ "store": library, "held": held }));
     Ok(Section {
-        tables: vec![Table::new(
-            "Bytes of resident memory for a session",
-            head,
-            counts.iter().map(row),
-        )],
-        plots: vec![Plot { name: "memory", title: "Resident memory of a session", data }],
+        tables: vec![Table::new(caption, head, counts.iter().map(row))],
+        plots: vec![plot],
         rows: rows.collect(),
         raw: raw.collect(),
         ..Section::default()
     })
 }
 
-fn held(library: Library, sessions: u64, record: &str) -> Result<Held> {
-    let count = sessions.to_string();
-    if library != Library::ExpressSession {
-        return process::found(&["hold", library.name(), &count]);
-    }
-    let mut node = process::node()?;
-    // More than it needs: the limit is not what is measured.
-    node.args(["--expose-gc", "--max-old-space-size=16000", "memory.mjs", &count, record]);
-    process::read(&mut node)
-}
-
 impl Held {
-    fn bytes_of_one(&self) -> f64 {
-        self.after.saturating_sub(self.before) as f64 / self.sessions as f64
+    /// Fills a store on Node with so many sessions, each like the record: express-session's, or a named one of ours.
+    pub(crate) fn on_node(sessions: u64, record: &str, store: Option<&str>) -> Result<Self> {
+        let mut node = process::node()?;
+        // More than it needs: the limit is not what is measured.
+        node.args(["--expose-gc", "--max-old-space-size=16000", "memory.mjs"]);
+        process::read(node.args([&sessions.to_string(), record]).args(store))
+    }
+
+    pub(crate) fn resident_of_one(&self) -> f64 {
+        self.of_one(&self.resident)
+    }
+
+    pub(crate) fn heap_of_one(&self) -> f64 {
+        self.heap.as_ref().map_or(f64::NAN, |heap| self.of_one(heap))
+    }
+
+    fn of_one(&self, growth: &Growth) -> f64 {
+        growth.after.saturating_sub(growth.before) as f64 / self.sessions as f64
     }
 }

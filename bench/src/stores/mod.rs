@@ -7,22 +7,13 @@ use serde_json::json;
 use self::calls::Rates;
 use self::trips::Trips;
 use crate::figures;
-use crate::plot::{Bar, Data, Plot};
+use crate::plot::{Bar, Plot};
 use crate::process::{self, Options};
-use crate::report::{Section, Table, figure, short};
+use crate::report::{Section, Table, cells, figure, short};
 
 pub(crate) mod calls;
 mod plain;
 pub(crate) mod trips;
-
-const TEXT: &str = "\
-Each store is called as the layer calls it, with the record of the view counter, by one caller at a time and by
-32, on a runtime with a thread for each core; the servers are on the same machine, on loopback, with the settings
-of the tests. A save is a compare-and-swap: it replaces the record only if no other caller has written in the
-meantime. The plain write is the same driver's without a condition, as the npm store writes it: `SET`, an upsert, a
-new file renamed over the old one (and flushed to the disk, as ours is). Rounds of loads, saves and plain writes are
-interleaved, and the medians shown; the cost is the time of a save over that of a plain write. A store without a
-server has no round trips: there, the calls are counted.";
 
 /// How many calls are in flight at a time.
 const CALLERS: [usize; 2] = [1, 32];
@@ -59,7 +50,7 @@ pub(crate) fn run(options: Options) -> Result<Section> {
         let trips = process::found(&trips.into_iter().flatten().collect::<Vec<_>>())?;
         findings.push(Finding { name, rates: rates.into_iter().collect::<Result<_>>()?, trips });
     }
-    Ok(section(&findings))
+    section(&findings)
 }
 
 impl Rates {
@@ -71,20 +62,19 @@ impl Rates {
     }
 }
 
-fn section(findings: &[Finding]) -> Section {
+fn section(findings: &[Finding]) -> Result<Section> {
     let calls = |(at, callers): (usize, &usize)| {
         let caption = format!("Calls in a second, {callers} at a time");
         let head = ["store", "loads/s", "saves/s", "plain writes/s", "cost of a save"];
         let row = |Finding { name, rates, .. }: &Finding| {
             let [load, save, plain, cost] = rates[at].medians();
-            vec![(*name).to_owned(), figure(load), figure(save), figure(plain), short(cost)]
+            cells(*name, [figure(load), figure(save), figure(plain), short(cost)])
         };
         Table::new(caption, head, findings.iter().map(row))
     };
     let trips = |Finding { name, trips, .. }: &Finding| {
         let Trips { new, reads, changes, does_not_ask } = trips;
-        let counts = [new, reads, changes, does_not_ask].map(u64::to_string);
-        [(*name).to_owned()].into_iter().chain(counts).collect()
+        cells(*name, [new, reads, changes, does_not_ask].map(u64::to_string))
     };
     let head = ["store", "new session", "reads", "changes", "does not ask"];
     let trips = Table::new("Round trips of a request", head, findings.iter().map(trips));
@@ -98,16 +88,13 @@ fn section(findings: &[Finding]) -> Section {
             calls.map(|(callers, rates)| json!({ "callers": callers, "per_second": rates }));
         json!({ "store": name, "calls": calls.collect::<Vec<_>>(), "round_trips": trips })
     });
-    Section {
+    let title = "The time of a save over that of a plain write, with 32 callers";
+    Ok(Section {
         title: "Stores",
-        text: TEXT,
+        text: include_str!("section.md"),
         tables: CALLERS.iter().enumerate().map(calls).chain([trips]).collect(),
-        plots: vec![Plot {
-            name: "stores",
-            title: "The time of a save over that of a plain write, with 32 callers",
-            data: Data::Bars("times", costs.collect()),
-        }],
+        plots: vec![Plot::bars("stores", title, "times", costs)?],
         raw: raw.collect(),
         ..Section::default()
-    }
+    })
 }
