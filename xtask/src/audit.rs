@@ -15,7 +15,7 @@ use crate::workspace::Workspace;
 /// The findings and the requirements.
 const FILE: &str = "AUDIT.md";
 
-/// What a requirement can be.
+/// The statuses of a requirement.
 const STATUSES: [&str; 5] = ["default", "option", "call", "application", "missing"];
 
 /// Reads the file and the code, and prints both together.
@@ -59,7 +59,7 @@ impl Audit {
         Self { findings: table(text, "severity"), requirements, tests }
     }
 
-    /// What is said of the code and not true, and what the code has and is not said.
+    /// Lists each claim that the code does not bear out, and each test without a row.
     fn faults(&self, code: &str) -> Vec<String> {
         let mut faults = Vec::new();
         if self.findings.is_empty() || self.requirements.is_empty() {
@@ -82,7 +82,7 @@ impl Audit {
         for row in &self.requirements {
             let [id, .., status, by] = &row[..] else { continue };
             if !STATUSES.contains(&status.as_str()) {
-                faults.push(format!("{id}: {status:?} is none of {STATUSES:?}"));
+                faults.push(format!("{id}: {status:?} is not one of {STATUSES:?}"));
             }
             let names: Vec<_> =
                 pattern(r"`(?:[A-Za-z]+::)?([A-Za-z_]+)`").captures_iter(by).collect();
@@ -183,7 +183,7 @@ mod tests {
             (TEXT.to_owned(), "fn max_age()", "H1: no test is called audit_h1_…"),
             (TEXT.to_owned(), "fn audit_h1_a() fn audit_m2_b() fn max_age()", "M2: the tests name"),
             (TEXT.to_owned(), "fn audit_h1_a() fn max_ages()", "7.3.1: the code has no"),
-            (TEXT.replace("option", "perhaps"), fits, "7.3.1: \"perhaps\" is none of"),
+            (TEXT.replace("option", "perhaps"), fits, "7.3.1: \"perhaps\" is not one of"),
             (TEXT.replace("`SessionLayer::max_age`", ""), fits, "7.3.1: the row does not name"),
             (TEXT.replace("severity", "size"), fits, "a table is missing"),
         ] {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::process;
 use crate::workspace::Workspace;
 
-/// What is published: the core crate is a dependency of both.
+/// The published packages; the core crate is a dependency of both.
 const MANIFESTS: [&str; 2] = ["crates/session/Cargo.toml", "crates/node/Cargo.toml"];
 
 pub(super) fn check(workspace: &Workspace) -> Result<()> {

@@ -211,8 +211,8 @@ impl RequestSession {
         }
     }
 
-    /// Waits for the store no longer than the step may take. What the handler asks for later is not the worse for an
-    /// answer that came after `touch_timeout`.
+    /// Waits for the store no longer than the step may take. An answer that came after `touch_timeout` does not shorten
+    /// the wait of a later step that the handler asks for.
     async fn call_store_for<T, E: Into<Error>>(
         &self,
         step: decide::Step,
