@@ -46,8 +46,8 @@ pub(crate) fn is_forwarded_https(headers: &HeaderMap, read_forwarded: bool) -> b
 
 /// Returns the pairs of the first element of a `Forwarded` header. A quoted value may hold separators.
 fn first_element(elements: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut is_comma = separates(b',');
-    let end = elements.iter().position(|byte| is_comma(byte)).unwrap_or(elements.len());
+    let is_comma = separates(b',');
+    let end = elements.iter().position(is_comma).unwrap_or(elements.len());
     elements[..end].split(separates(b';'))
 }
 
