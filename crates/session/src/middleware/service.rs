@@ -106,7 +106,10 @@ where
 
 /// Keeps the request's cookies, which hold ids, out of `Debug` output of the application and its layers.
 fn mark_sensitive(headers: &mut HeaderMap) {
-    if let Entry::Occupied(mut cookies) = headers.entry(COOKIE) {
+    // `entry` alone makes space for one, also where there is none.
+    if headers.contains_key(COOKIE)
+        && let Entry::Occupied(mut cookies) = headers.entry(COOKIE)
+    {
         cookies.iter_mut().for_each(|cookie| cookie.set_sensitive(true));
     }
 }
