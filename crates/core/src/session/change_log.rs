@@ -98,12 +98,6 @@ impl Updates {
 pub struct Discarded(Vec<Reapply>);
 
 impl Discarded {
-    /// Checks whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     fn add(&mut self, updates: Updates) {
         let members = updates.epochs.into_iter().map(|epoch| {
             self.0.push(epoch.reapply);
@@ -242,8 +236,8 @@ impl ChangeLog {
         self.discarded.add(rebased.updates);
     }
 
-    pub(super) fn take_discarded(&mut self) -> Discarded {
-        std::mem::take(&mut self.discarded)
+    pub(super) fn take_discarded(&mut self) -> Option<Discarded> {
+        (!self.discarded.0.is_empty()).then(|| std::mem::take(&mut self.discarded))
     }
 
     /// Forgets all updates and writes: the document has been loaded again.
@@ -490,6 +484,6 @@ mod tests {
         assert!(matches!(refused, Error::TooManyUpdates));
         log.overwrite("a");
         log.check_space("a", None, None).unwrap();
-        assert_eq!(log.take_discarded().0.len(), MAX_UPDATES);
+        assert_eq!(log.take_discarded().unwrap().0.len(), MAX_UPDATES);
     }
 }

@@ -535,8 +535,8 @@ impl SessionState {
     /// Takes the functions that are of no use any more. They belong to the caller, who drops them while no lock is held:
     /// what they have captured may use the session when it is dropped.
     #[must_use]
-    pub fn take_discarded(&mut self) -> Discarded {
-        self.session.as_mut().map(|session| session.log.take_discarded()).unwrap_or_default()
+    pub fn take_discarded(&mut self) -> Option<Discarded> {
+        self.session.as_mut()?.log.take_discarded()
     }
 
     /// Returns the id, also of a session that is over.

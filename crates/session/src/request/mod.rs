@@ -92,7 +92,7 @@ impl DerefMut for StateGuard<'_> {
 
 impl Drop for StateGuard<'_> {
     fn drop(&mut self) {
-        let discarded = self.0.as_mut().map(|state| state.session.take_discarded());
+        let discarded = self.0.as_mut().and_then(|state| state.session.take_discarded());
         self.0 = None;
         drop(discarded);
     }
@@ -218,6 +218,8 @@ impl RequestSession {
         step: decide::Step,
         call: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Error> {
+        // Pinned once, since each move of a call is a copy of it.
+        let call = pin!(call);
         if step.is_asked() {
             return self.call_store(call).await;
         }
