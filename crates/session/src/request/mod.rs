@@ -186,13 +186,15 @@ impl RequestSession {
         self.config.sources.now()
     }
 
-    /// Waits for the store no longer than `store_timeout`.
+    /// Waits for the store no longer than `store_timeout`, together with what the request has waited unasked.
     async fn call_store<T, E: Into<Error>>(
         &self,
         call: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Error> {
         let unanswered = self.unanswered.load(Ordering::Relaxed);
-        match within(reduced_timeout(self.config.store_timeout, unanswered), pin!(call)).await {
+        let timeout = |unanswered| reduced_timeout(self.config.store_timeout, unanswered);
+        let left = timeout(unanswered).saturating_sub(self.unasked.spent());
+        match within(left.max(timeout(unanswered.saturating_add(1))), pin!(call)).await {
             Some(Ok(done)) => {
                 if unanswered > 0 {
                     self.unanswered.store(0, Ordering::Relaxed);
@@ -211,8 +213,8 @@ impl RequestSession {
         }
     }
 
-    /// Waits for the store no longer than the step may take. An answer that came after `touch_timeout` does not shorten
-    /// the wait of a later step that the handler asks for.
+    /// Waits for the store no longer than the step may take. A wait that ended with `touch_timeout` shortens later ones
+    /// by its length alone: the store may answer what the handler asks for.
     async fn call_store_for<T, E: Into<Error>>(
         &self,
         step: decide::Step,

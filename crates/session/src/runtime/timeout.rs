@@ -32,13 +32,18 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
+    /// Returns the time that was waited within it.
+    pub(crate) fn spent(&self) -> Duration {
+        Duration::from_millis(self.spent_millis.load(Ordering::Relaxed).into())
+    }
+
     /// Waits for a call as [`within`] does, as long as is left of the limit.
     pub(crate) async fn within<T>(
         &self,
         limit: Duration,
         call: impl Future<Output = T>,
     ) -> Option<T> {
-        let spent = Duration::from_millis(self.spent_millis.load(Ordering::Relaxed).into());
+        let spent = self.spent();
         let mut begun = None;
         let mut call = pin!(call);
         let timed = poll_fn(|context| {
