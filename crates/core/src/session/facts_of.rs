@@ -100,7 +100,7 @@ impl SessionState {
                 Some(_) => CookieMatch::Other,
             },
             origin: session.origin(),
-            data: if session.has_changed_data() { Data::Changed } else { Data::Same },
+            data: if session.has_changed_data(context.policy) { Data::Changed } else { Data::Same },
             attributes: session.attributes(),
             saved: session.saved(),
             record: match session.view {

@@ -1,6 +1,6 @@
 //! The state of a request's session, and how each operation of the handler changes it.
 
-use crate::policy::OnMismatch;
+use crate::policy::{OnConflict, OnMismatch};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -334,10 +334,15 @@ impl LoadedSession {
         self.baseline.document.get_or_insert_with(|| document.base());
     }
 
-    pub(super) fn has_changed_data(&self) -> bool {
+    /// Checks whether the members differ from those that the session began with. Where changes are merged, a member that
+    /// differs from the record that was loaded last counts too: another request may have stored it before a reload.
+    pub(super) fn has_changed_data(&self, policy: &Policy) -> bool {
         match &self.baseline.document {
             None => self.document.is_changed(),
-            Some(baseline) => !self.document.same_members(baseline),
+            Some(baseline) => {
+                !self.document.same_members(baseline)
+                    || policy.on_conflict() == OnConflict::Merge && self.document.is_changed()
+            }
         }
     }
 

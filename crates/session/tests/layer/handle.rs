@@ -457,6 +457,23 @@ async fn reload_sees_what_another_request_has_saved() {
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""a":1,"b":2,"c":3"#)));
 }
 
+/// express-session still compares with what it loaded first, and leaves what the other request has stored.
+#[tokio::test]
+async fn change_back_to_what_was_there_before_a_reload_is_saved() {
+    for (departures, expected) in
+        [(Departures::all(), r#""a":1"#), (Departures::none(), r#""a":1,"b":2"#)]
+    {
+        let world = World::with(r#""a":1"#).await;
+        let layer = world.layer().departures(departures);
+        let one = bob(&layer).await;
+        world.keep(BOB, &record(PLAIN, r#""a":1,"b":2"#)).await;
+        one.session.reload().await.unwrap();
+        one.session.remove("b").unwrap();
+        one.end().await;
+        assert_eq!(world.kept(BOB).await, Some(record(PLAIN, expected)));
+    }
+}
+
 #[tokio::test]
 async fn reload_of_what_was_never_stored_or_is_gone_leaves_the_session_alone() {
     let world = World::with(r#""a":1"#).await;

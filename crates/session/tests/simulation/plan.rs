@@ -33,6 +33,8 @@ pub(crate) struct Setup {
     pub(crate) unset: Unset,
     pub(crate) max_age: Option<Duration>,
     pub(crate) timeout: Duration,
+    /// The limit for the calls that no handler asks for.
+    pub(crate) touch_timeout: Duration,
     pub(crate) outage: Outage,
     pub(crate) late_write: LateWrite,
     pub(crate) lock_wait: Duration,
@@ -109,7 +111,7 @@ pub(crate) enum End {
 impl Plan {
     pub(crate) fn new(seed: u64) -> Self {
         let mut rng = Rng::new(mixed(&[seed]));
-        let setup = Setup::draw(&mut rng);
+        let mut setup = Setup::draw(&mut rng);
         // Most meet each other, some have the time to expire.
         let span = rng.pick(&[100, 300, 1_000, 20_000]);
         let weather = weather(&mut rng, span, setup.timeout);
@@ -139,6 +141,9 @@ impl Plan {
             end: End::Text,
         });
         visits.extend(last);
+        if rng.chance(70) {
+            setup.touch_timeout = setup.timeout;
+        }
         Self { seed, setup, weather, visits }
     }
 
@@ -171,6 +176,7 @@ impl Setup {
             save_uninitialized: rng.chance(25),
             unset: rng.pick(&[Unset::Keep, Unset::Destroy]),
             timeout: Duration::from_millis(rng.pick(&[500, 1_000, 5_000])),
+            touch_timeout: Duration::from_millis(250),
             outage: rng.pick(&[Outage::Fail, Outage::Fail, Outage::Continue]),
             late_write: rng.pick(&[LateWrite::Drop, LateWrite::Refuse]),
             lock_wait: Duration::from_millis(rng.pick(&[100, 1_000, 10_000])),

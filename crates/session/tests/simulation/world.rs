@@ -139,7 +139,9 @@ impl World {
         let fate = odds.draw(mixed(&[self.plan.seed, visit, nth]));
         let is_answered = match fate {
             // A step may make several calls before its time is up.
-            Fate::Delay(time) | Fate::Linger(time) => time * 4 <= self.plan.setup.timeout,
+            Fate::Delay(time) | Fate::Linger(time) => {
+                time * 4 <= self.plan.setup.timeout.min(self.plan.setup.touch_timeout)
+            }
             fate => fate.is_answered(),
         };
         self.state().unanswered += u64::from(!is_answered);
@@ -171,6 +173,7 @@ impl World {
                     .save_uninitialized(setup.save_uninitialized)
                     .unset(setup.unset)
                     .store_timeout(setup.timeout)
+                    .touch_timeout(setup.touch_timeout)
                     .outage(setup.outage)
                     .late_write(setup.late_write)
                     .lock_wait(setup.lock_wait)
