@@ -103,7 +103,7 @@ fn start_sentinel(program: &Path, master: u16) -> Result<Server, String> {
              bind 127.0.0.1\n\
              dir \"{}\"\n\
              sentinel monitor {NAME} 127.0.0.1 {master} 2\n\
-             sentinel down-after-milliseconds {NAME} 1000\n\
+             sentinel down-after-milliseconds {NAME} 3000\n\
              sentinel failover-timeout {NAME} 5000\n",
             folder.display()
         );
