@@ -341,7 +341,9 @@ impl LoadedSession {
             None => self.document.is_changed(),
             Some(baseline) => {
                 !self.document.same_members(baseline)
-                    || policy.on_conflict() == OnConflict::Merge && self.document.is_changed()
+                    || self.baseline.is_loaded
+                        && policy.on_conflict() == OnConflict::Merge
+                        && self.document.is_changed()
             }
         }
     }
