@@ -570,7 +570,7 @@ fn save_before_response(step: &Step<'_>) -> Result<(), String> {
     })
 }
 
-/// Gives a new session whose first write failed the id that ours has drawn for the next try.
+/// Replaces the id of a new session whose first write failed by the one that ours has drawn for the next try.
 fn renew_ids(step: &Step<'_>, expected: &mut Response, ours: &Response) {
     let mut ids = Vec::new();
     for (call, ours) in expected.calls.iter_mut().zip(&ours.calls) {
