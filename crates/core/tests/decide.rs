@@ -356,8 +356,11 @@ fn lost_changes_are_reported_by_default() {
 #[test]
 fn request_without_a_cookie_loads_nothing_unless_the_handler_uses_the_session() {
     let policy = Policy::default();
-    assert_eq!(policy.when_to_load(false), LoadTime::Asked);
-    assert_eq!(policy.when_to_load(true), LoadTime::Late);
+    assert_eq!(policy.when_to_load(false, false), LoadTime::Asked);
+    assert_eq!(policy.when_to_load(true, false), LoadTime::Late);
+    let saving = Policy { save_uninitialized: true, ..policy };
+    assert_eq!(saving.when_to_load(false, false), LoadTime::Late);
+    assert_eq!(saving.when_to_load(false, true), LoadTime::Asked);
     let eager = Policy { departures: Departures::none(), ..policy };
-    assert_eq!(eager.when_to_load(false), LoadTime::Early);
+    assert_eq!(eager.when_to_load(false, false), LoadTime::Early);
 }

@@ -70,13 +70,13 @@ pub enum CacheHeaders {
 /// use express_session_core::{Departures, Policy};
 ///
 /// let policy = Policy::default();
-/// assert_eq!(policy.when_to_load(true), LoadTime::Late);
+/// assert_eq!(policy.when_to_load(true, false), LoadTime::Late);
 /// assert_eq!(policy.when_to_save(), SaveTime::Early);
 /// assert_eq!(policy.on_conflict(), OnConflict::Merge);
 ///
 /// // express-session loads before the handler, saves at the end of the body, and overwrites.
 /// let express = Policy { departures: Departures::none(), ..policy };
-/// assert_eq!(express.when_to_load(true), LoadTime::Early);
+/// assert_eq!(express.when_to_load(true, false), LoadTime::Early);
 /// assert_eq!(express.when_to_save(), SaveTime::AtEnd);
 /// assert_eq!(express.on_conflict(), OnConflict::Overwrite);
 /// ```
@@ -153,20 +153,21 @@ pub enum OnConflict {
 }
 
 impl Policy {
-    /// Decides when to load (departure 2). `has_cookie` states whether the request has a validly signed cookie.
+    /// Decides when to load (departure 2). `has_cookie` states whether the request has a validly signed cookie,
+    /// `is_refused` whether its cookies are [refused](Self::refuses).
     ///
     /// ```
     /// use express_session_core::Policy;
     /// use express_session_core::policy::LoadTime;
     ///
     /// // Without a cookie there is nothing to load, unless the handler uses the session.
-    /// assert_eq!(Policy::default().when_to_load(false), LoadTime::Asked);
+    /// assert_eq!(Policy::default().when_to_load(false, false), LoadTime::Asked);
     /// ```
     #[must_use]
-    pub fn when_to_load(&self, has_cookie: bool) -> LoadTime {
+    pub fn when_to_load(&self, has_cookie: bool, is_refused: bool) -> LoadTime {
         if !self.departures.lazy_load {
             LoadTime::Early
-        } else if has_cookie || self.save_uninitialized {
+        } else if !is_refused && (has_cookie || self.save_uninitialized) {
             // Every request keeps its session alive, and the first one stores a new session.
             LoadTime::Late
         } else {

@@ -99,13 +99,15 @@ pub struct Discarded(Vec<Reapply>);
 
 impl Discarded {
     fn add(&mut self, updates: Updates) {
-        let members = updates.epochs.into_iter().map(|epoch| {
+        for epoch in updates.epochs {
             self.0.push(epoch.reapply);
-            epoch.earlier
-        });
-        let members: Vec<_> = members.chain([updates.latest]).collect();
-        let updates = members.into_iter().flat_map(BTreeMap::into_values).flatten();
-        self.0.extend(updates.map(|update| update.reapply));
+            epoch.earlier.into_values().for_each(|updates| self.add_each(updates));
+        }
+        updates.latest.into_values().for_each(|updates| self.add_each(updates));
+    }
+
+    fn add_each(&mut self, updates: Vec<Update>) {
+        self.0.extend(updates.into_iter().map(|update| update.reapply));
     }
 }
 
@@ -134,7 +136,7 @@ impl ChangeLog {
         self.overwritten = self.version;
         if let Some(gone) = self.updates.latest.remove(key) {
             self.updates.len -= gone.len();
-            self.discarded.0.extend(gone.into_iter().map(|update| update.reapply));
+            self.discarded.add_each(gone);
         }
     }
 

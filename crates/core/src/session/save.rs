@@ -505,6 +505,7 @@ impl SaveMachine {
         }
     }
 }
+
 /// Notes that a write is on its way.
 fn begin(state: &mut SessionState, write: &Write) {
     if let (Some(noted), Some(session)) = (&write.noted, &mut state.session) {

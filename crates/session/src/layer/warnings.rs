@@ -7,9 +7,12 @@
 
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use express_session_core::signing::check_secret;
 use express_session_core::{Policy, Timestamp};
+
+use crate::runtime::failures::Repeated;
 
 /// The mistakes that are warned of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,12 +82,11 @@ impl Warning {
 #[derive(Debug, Default)]
 pub(crate) struct Warnings {
     once: AtomicU16,
-    /// The time of the last rare warning, in milliseconds, and how many were left out since.
-    rare: Mutex<Option<(i64, u64)>>,
+    rare: Mutex<Repeated>,
 }
 
-/// The shortest time between two rare warnings: a minute, in milliseconds.
-const RARELY: u64 = 60_000;
+/// The shortest time between two rare warnings.
+const RARELY: Duration = Duration::from_secs(60);
 
 impl Warnings {
     /// Logs a warning once.
@@ -99,17 +101,10 @@ impl Warnings {
 
     /// Logs a warning that may mean an attack: once a minute at most, with the number of those left out since.
     pub(crate) fn warn_rarely(&self, warning: Warning, now: Timestamp) {
-        let now = now.millis();
-        let left_out = {
-            let mut rare = self.rare.lock().unwrap_or_else(PoisonError::into_inner);
-            match &mut *rare {
-                Some((last, left_out)) if now.abs_diff(*last) < RARELY => {
-                    *left_out += 1;
-                    return;
-                }
-                last => last.replace((now, 0)).map_or(0, |(_, left_out)| left_out),
-            }
-        };
+        let mut rare = self.rare.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(left_out) = rare.note(RARELY, now) else { return };
+        // The application's own subscriber may take it.
+        drop(rare);
         tracing::warn!(target: "express_session", left_out, "{}", warning.message());
     }
 }

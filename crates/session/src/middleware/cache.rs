@@ -13,6 +13,8 @@ use express_session_core::CacheHeaders;
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::quoted::separates;
+
 pub(super) fn keep_out_of_shared_caches(headers: &mut HeaderMap, cache: CacheHeaders) {
     let (needed, stricter) = match cache {
         CacheHeaders::Private => ("private", "no-store"),
@@ -49,17 +51,7 @@ pub(super) fn keep_out_of_shared_caches(headers: &mut HeaderMap, cache: CacheHea
 
 /// Splits at commas outside of quoted strings.
 fn directives(lines: &str) -> impl Iterator<Item = &str> {
-    let (mut is_quoted, mut is_escaped) = (false, false);
-    let parts = lines.split(move |character| {
-        let was_escaped = std::mem::take(&mut is_escaped);
-        match character {
-            '\\' if is_quoted => is_escaped = !was_escaped,
-            '"' if !was_escaped => is_quoted = !is_quoted,
-            _ => {}
-        }
-        character == ',' && !is_quoted
-    });
-    parts.map(str::trim).filter(|directive| !directive.is_empty())
+    lines.split(separates(',')).map(str::trim).filter(|directive| !directive.is_empty())
 }
 
 /// Checks whether a directive lets shared caches store a response, in spite of `private` or `no-store`.

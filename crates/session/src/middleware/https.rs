@@ -12,6 +12,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::request::Parts;
 
+use crate::middleware::quoted::separates;
 use crate::middleware::request_view::RequestView;
 
 /// Marks a request as received over TLS. Insert it where TLS is terminated in this process.
@@ -46,24 +47,9 @@ pub(crate) fn is_forwarded_https(headers: &HeaderMap, read_forwarded: bool) -> b
 
 /// Returns the pairs of the first element of a `Forwarded` header. A quoted value may hold separators.
 fn first_element(elements: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let is_comma = separates(b',');
-    let end = elements.iter().position(is_comma).unwrap_or(elements.len());
-    elements[..end].split(separates(b';'))
-}
-
-/// Returns a function that finds this byte outside of quotes, when it is called with each byte in turn.
-fn separates(separator: u8) -> impl FnMut(&u8) -> bool {
-    let (mut quoted, mut escaped) = (false, false);
-    move |byte| {
-        if escaped {
-            escaped = false;
-        } else if quoted && *byte == b'\\' {
-            escaped = true;
-        } else if *byte == b'"' {
-            quoted = !quoted;
-        }
-        !quoted && *byte == separator
-    }
+    let (mut is_comma, mut is_semicolon) = (separates(','), separates(';'));
+    let end = elements.iter().position(|byte| is_comma(char::from(*byte)));
+    elements[..end.unwrap_or(elements.len())].split(move |byte| is_semicolon(char::from(*byte)))
 }
 
 /// Checks whether a pair of a `Forwarded` element is `proto=https`, quoted or not.

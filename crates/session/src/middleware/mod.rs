@@ -8,6 +8,7 @@ mod error_response;
 mod finish;
 mod future;
 pub(crate) mod https;
+mod quoted;
 mod request_view;
 mod service;
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{COOKIE, Entry};
+use http::header::COOKIE;
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use tower_service::Service;
@@ -106,10 +106,6 @@ where
 
 /// Keeps the request's cookies, which hold ids, out of `Debug` output of the application and its layers.
 fn mark_sensitive(headers: &mut HeaderMap) {
-    // `entry` alone makes space for one, also where there is none.
-    if headers.contains_key(COOKIE)
-        && let Entry::Occupied(mut cookies) = headers.entry(COOKIE)
-    {
-        cookies.iter_mut().for_each(|cookie| cookie.set_sensitive(true));
-    }
+    let cookies = headers.iter_mut().filter(|(name, _)| **name == COOKIE);
+    cookies.for_each(|(_, cookie)| cookie.set_sensitive(true));
 }

@@ -15,7 +15,7 @@ use super::{Error, ErrorKind, RequestSession};
 impl RequestSession {
     /// Returns when the session is to be loaded.
     pub(crate) fn load_plan(&self) -> LoadTime {
-        self.config.policy.when_to_load(self.presented.is_some())
+        self.config.policy.when_to_load(self.presented.is_some(), self.is_refused)
     }
 
     /// Loads the session or makes a new one, unless that has been done.

@@ -16,9 +16,25 @@ const INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub(crate) struct Failures(Mutex<HashMap<(&'static str, ErrorKind), Repeated>>);
 
-struct Repeated {
-    logged: Timestamp,
+/// A line of the log that is left out while the last one is recent.
+#[derive(Debug, Default)]
+pub(crate) struct Repeated {
+    logged: Option<Timestamp>,
     left_out: u64,
+}
+
+impl Repeated {
+    /// Returns the number of lines left out since the last one, if there is to be a line now.
+    pub(crate) fn note(&mut self, interval: Duration, now: Timestamp) -> Option<u64> {
+        // A clock that was set back must not silence it.
+        let since = self.logged.map(|logged| now.millis().abs_diff(logged.millis()));
+        if since.is_some_and(|since| u128::from(since) < interval.as_millis()) {
+            self.left_out += 1;
+            return None;
+        }
+        self.logged = Some(now);
+        Some(std::mem::take(&mut self.left_out))
+    }
 }
 
 thread_local! {
@@ -40,21 +56,9 @@ impl Failures {
         }
     }
 
-    /// Returns the number of failures left out since the last line, if there is to be a line now.
     fn note(&self, what: &'static str, kind: ErrorKind, now: Timestamp) -> Option<u64> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(repeated) = all.get_mut(&(what, kind)) else {
-            all.insert((what, kind), Repeated { logged: now, left_out: 0 });
-            return Some(0);
-        };
-        // A clock that was set back must not silence it.
-        let since = now.millis().abs_diff(repeated.logged.millis());
-        if u128::from(since) < INTERVAL.as_millis() {
-            repeated.left_out += 1;
-            return None;
-        }
-        repeated.logged = now;
-        Some(std::mem::take(&mut repeated.left_out))
+        all.entry((what, kind)).or_default().note(INTERVAL, now)
     }
 }
 
