@@ -34,11 +34,22 @@ struct State {
     again: Vec<(String, Timestamp)>,
 }
 
+impl State {
+    /// Finds a live record for a load, and notes if it has expired.
+    fn find(&mut self, id: &SessionId, now: Timestamp) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(id.as_str())?;
+        slot.found_expired |= !slot.record.is_live(now);
+        slot.is_live(now).then_some(slot)
+    }
+}
+
 struct Slot {
     record: Record,
     revision: Revision,
     destroyed: bool,
     writes: u64,
+    /// A load came after the deadline. A touch that began before it may still extend the record.
+    found_expired: bool,
 }
 
 impl Slot {
@@ -79,6 +90,11 @@ impl Audited {
         }
     }
 
+    /// Returns whether a load came after the record's deadline.
+    pub(crate) fn was_found_expired(&self, id: &str) -> bool {
+        self.state().slots.get(id).is_some_and(|slot| slot.found_expired)
+    }
+
     /// Returns the text of a live record.
     pub(crate) fn text(&self, id: &str, now: Timestamp) -> Option<Arc<str>> {
         let state = self.state();
@@ -107,8 +123,11 @@ impl Audited {
         } else {
             Revision::new(state.writings)
         };
-        let writes = state.slots.get(id.as_str()).map_or(0, |slot| slot.writes);
-        let slot = Slot { record: record.clone(), revision, destroyed: false, writes: writes + 1 };
+        let old = state.slots.get(id.as_str());
+        let writes = old.map_or(0, |slot| slot.writes) + 1;
+        let found_expired = old.is_some_and(|slot| slot.found_expired);
+        let record = record.clone();
+        let slot = Slot { record, revision, destroyed: false, writes, found_expired };
         state.slots.insert(id.as_str().to_owned(), slot);
         revision
     }
@@ -131,9 +150,7 @@ impl Audited {
 
 impl Store for Audited {
     async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
-        let state = self.state();
-        let slot = state.slots.get(id.as_str()).filter(|slot| slot.is_live(now));
-        Ok(slot.map(Slot::loaded))
+        Ok(self.state().find(id, now).map(|slot| slot.loaded()))
     }
 
     async fn create(
@@ -178,9 +195,7 @@ impl Store for Audited {
         id: &SessionId,
         now: Timestamp,
     ) -> Result<Option<LoadedAndTouched>, Error> {
-        let mut state = self.state();
-        let slot = state.slots.get_mut(id.as_str()).filter(|slot| slot.is_live(now));
-        Ok(slot.map(|slot| {
+        Ok(self.state().find(id, now).map(|slot| {
             if self.0.renews {
                 slot.record.deadline = Touch::renewing(&slot.record.text, now).unwrap().deadline;
             }

@@ -241,8 +241,9 @@ impl ClientStep {
             .world
             .with_ledger(|ledger| ledger.account(id).map(|account| account.ended))
             .unwrap_or_default();
-        let kept = self.world.audited.kept(id, self.world.now());
-        if ended == Ended::No && kept != Kept::Expired {
+        let audited = &self.world.audited;
+        let expired = audited.kept(id, self.world.now()) == Kept::Expired;
+        if ended == Ended::No && !expired && !audited.was_found_expired(id) {
             self.violation(&format!("{what}: {} was not ended", self.world.name(id)));
         }
     }
