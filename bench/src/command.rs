@@ -14,7 +14,7 @@ use crate::inprocess::{drive, lower_bound, time};
 use crate::process::Options;
 use crate::report::{Report, Section};
 use crate::scale::{churn, hold, latency, threads};
-use crate::stores::{calls, trips};
+use crate::stores::{calls, outage, trips};
 use crate::{http, inprocess, node, scale, stores, view_counter};
 
 /// Measures ours and the peers on the same work in one run, and prints ratios with the raw figures.
@@ -83,6 +83,8 @@ enum Task {
     Calls(calls::Args),
     /// Counts the round trips of a request
     Trips(trips::Args),
+    /// Measures how long visitors wait for a store whose server is silent
+    Outage(outage::Args),
 }
 
 /// Runs the program.
@@ -141,6 +143,7 @@ impl Task {
             Self::Churn(args) => print(&single()?.block_on(args.run())?),
             Self::Calls(args) => print(&Runtime::new()?.block_on(args.run())?),
             Self::Trips(args) => print(&single()?.block_on(args.run())?),
+            Self::Outage(args) => print(&Runtime::new()?.block_on(args.run())?),
         }
     }
 }

@@ -5,6 +5,7 @@ use express_session_testkit::servers;
 use serde_json::json;
 
 use self::calls::Rates;
+use self::outage::Outage;
 use self::trips::Trips;
 use crate::figures;
 use crate::plot::{Bar, Plot};
@@ -12,6 +13,7 @@ use crate::process::{self, Options};
 use crate::report::{Section, Table, cells, figure, short};
 
 pub(crate) mod calls;
+pub(crate) mod outage;
 mod plain;
 pub(crate) mod trips;
 
@@ -50,7 +52,8 @@ pub(crate) fn run(options: Options) -> Result<Section> {
         let trips = process::found(&trips.into_iter().flatten().collect::<Vec<_>>())?;
         findings.push(Finding { name, rates: rates.into_iter().collect::<Result<_>>()?, trips });
     }
-    section(&findings)
+    let outages = outage::STORES.map(|store| Ok((store, process::found(&["outage", store])?)));
+    section(&findings, &outages.into_iter().collect::<Result<Vec<_>>>()?)
 }
 
 impl Rates {
@@ -62,7 +65,7 @@ impl Rates {
     }
 }
 
-fn section(findings: &[Finding]) -> Result<Section> {
+fn section(findings: &[Finding], outages: &[(&str, Outage)]) -> Result<Section> {
     let calls = |(at, callers): (usize, &usize)| {
         let caption = format!("Calls in a second, {callers} at a time");
         let head = ["store", "loads/s", "saves/s", "plain writes/s", "cost of a save"];
@@ -78,6 +81,17 @@ fn section(findings: &[Finding]) -> Result<Section> {
     };
     let head = ["store", "new session", "reads", "changes", "does not ask"];
     let trips = Table::new("Round trips of a request", head, findings.iter().map(trips));
+    let outage = |(store, Outage { first, later, connections }): &(&str, Outage)| {
+        cells(*store, [figure(*first), short(*later), connections.to_string()])
+    };
+    let caption = format!(
+        "A server that is silent: {} visitors, a `store_timeout` of {} ms",
+        outage::VISITORS,
+        outage::TIMEOUT.as_millis()
+    );
+    let head =
+        ["store", "last of the first answers (ms)", "last of later answers (ms)", "connections/s"];
+    let outage_table = Table::new(caption, head, outages.iter().map(outage));
     let costs = findings.iter().filter_map(|finding| {
         let [.., value] = finding.rates.last()?.medians();
         Some(Bar { label: finding.name.to_owned(), value, is_ours: true })
@@ -92,9 +106,9 @@ fn section(findings: &[Finding]) -> Result<Section> {
     Ok(Section {
         title: "Stores",
         text: include_str!("section.md"),
-        tables: CALLERS.iter().enumerate().map(calls).chain([trips]).collect(),
+        tables: CALLERS.iter().enumerate().map(calls).chain([trips, outage_table]).collect(),
         plots: vec![Plot::bars("stores", title, "times", costs)?],
-        raw: raw.collect(),
+        raw: raw.chain([json!({ "outages": outages })]).collect(),
         ..Section::default()
     })
 }

@@ -47,7 +47,6 @@ struct Slot {
     record: Record,
     revision: Revision,
     destroyed: bool,
-    writes: u64,
     /// A load came after the deadline. A touch that began before it may still extend the record.
     found_expired: bool,
 }
@@ -124,10 +123,9 @@ impl Audited {
             Revision::new(state.writings)
         };
         let old = state.slots.get(id.as_str());
-        let writes = old.map_or(0, |slot| slot.writes) + 1;
         let found_expired = old.is_some_and(|slot| slot.found_expired);
         let record = record.clone();
-        let slot = Slot { record, revision, destroyed: false, writes, found_expired };
+        let slot = Slot { record, revision, destroyed: false, found_expired };
         state.slots.insert(id.as_str().to_owned(), slot);
         revision
     }
