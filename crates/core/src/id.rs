@@ -1,6 +1,7 @@
 //! The session id: the name of a record, and a secret.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -63,6 +64,13 @@ impl PartialEq for SessionId {
 
 impl Eq for SessionId {}
 
+/// For maps and sets. An id is random, so that its hash needs no protection from collisions beyond that of the map.
+impl Hash for SessionId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SessionId(redacted)")
@@ -91,6 +99,8 @@ mod tests {
         for other in ["applf", "Apple", "appl", "apples"] {
             assert_ne!(id("apple"), id(other));
         }
+        let set = std::collections::HashSet::from([id("apple"), id("pear")]);
+        assert!(set.contains(&id("apple")) && !set.contains(&id("plum")));
     }
 
     #[test]

@@ -139,6 +139,24 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// Returns the time of the machine's clock, for calls of a store outside of a request.
+    ///
+    /// The engine itself never reads a clock: the layer's `clock` option gives it the time.
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    /// use express_session_core::Timestamp;
+    ///
+    /// assert!(Timestamp::now() <= SystemTime::now().into());
+    /// ```
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "it is the one function that asks for the time")]
+    pub fn now() -> Self {
+        SystemTime::now().into()
+    }
+}
+
 impl From<SystemTime> for Timestamp {
     /// Drops fractions of a millisecond, and clamps to JavaScript's range.
     fn from(time: SystemTime) -> Self {

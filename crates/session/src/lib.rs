@@ -57,8 +57,8 @@ pub use error::{ConfigError, Error, ErrorKind};
 pub use express_session_core::cookie::{Cookie, Priority, SameSite, Secure};
 pub use express_session_core::record::{LimitExceeded, RecordLimits};
 pub use express_session_core::{
-    AmbiguousCookie, CacheHeaders, Clock, Departures, LateWrite, Outage, Random, SessionId,
-    Timestamp, Unset,
+    AmbiguousCookie, CacheHeaders, Clock, Departures, Document, LateWrite, Outage, Random,
+    SessionId, Timestamp, Unset,
 };
 pub use handle::lock::SessionLock;
 pub use handle::session::{LazySession, Session, SessionCookie};

@@ -53,6 +53,13 @@ pin_project! {
     }
 }
 
+/// Empty where the inner body's default is: layers inside others, as tower-http's `CorsLayer`, ask for it.
+impl<B: Body + Default> Default for SessionBody<B> {
+    fn default() -> Self {
+        Self::plain(B::default())
+    }
+}
+
 /// The state between the end of the inner body and the end of this one.
 struct Guard<D> {
     session: Arc<RequestSession>,

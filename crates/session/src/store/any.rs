@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use express_session_core::store::{
-    Created, Error, Fenced, Loaded, LoadedAndTouched, LockOutcome, LockToken, Record, Revision,
-    Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
+    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -30,6 +30,9 @@ type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 /// let layer = SessionLayer::new("keyboard cat").store(store.clone());
 /// assert!(layer.build().is_ok());
 /// ```
+///
+/// It lists, counts and clears sessions too, as [`Admin`], where the store does: [`connect`](super::connect) gives such
+/// a store, and [`with_admin`](Self::with_admin) makes one.
 #[derive(Clone)]
 pub struct AnyStore(Kind);
 
@@ -37,20 +40,41 @@ pub struct AnyStore(Kind);
 enum Kind {
     /// Known, so that its calls, which never wait, need not be boxed.
     Memory(MemoryStore),
-    Other(Arc<dyn Erased>),
+    Other(Arc<dyn Erased>, Option<Arc<dyn ErasedAdmin>>),
 }
 
 impl AnyStore {
-    /// Wraps a store.
+    /// Wraps a store. Its calls as [`Admin`] are [`ErrorKind::Unsuitable`], except for the memory store.
     pub fn new<S: Store>(store: S) -> Self {
-        let any: &dyn Any = &store;
-        if let Some(known) = any.downcast_ref::<Self>() {
-            return known.clone();
-        }
-        Self(match any.downcast_ref::<MemoryStore>() {
-            Some(memory) => Kind::Memory(memory.clone()),
-            None => Kind::Other(Arc::new(store)),
+        Self::known(&store).unwrap_or_else(|| Self(Kind::Other(Arc::new(store), None)))
+    }
+
+    /// Wraps a store that can list its sessions.
+    ///
+    /// ```
+    /// use express_session::Timestamp;
+    /// use express_session::store::{Admin as _, AnyStore};
+    /// use express_session_testkit::MapStore;
+    /// # use express_session_testkit::block_on;
+    ///
+    /// # block_on(async {
+    /// let store = AnyStore::with_admin(MapStore::default());
+    /// assert_eq!(store.count(Timestamp::now()).await?, 0);
+    /// assert!(AnyStore::new(MapStore::default()).count(Timestamp::now()).await.is_err());
+    /// # Ok::<(), express_session::store::Error>(()) }).unwrap();
+    /// ```
+    pub fn with_admin<S: Admin>(store: S) -> Self {
+        Self::known(&store).unwrap_or_else(|| {
+            let store = Arc::new(store);
+            Self(Kind::Other(Arc::clone(&store) as Arc<dyn Erased>, Some(store)))
         })
+    }
+
+    /// Returns a store that needs no pointer around it.
+    fn known(store: &dyn Any) -> Option<Self> {
+        let memory =
+            || store.downcast_ref().map(|memory| Self(Kind::Memory(MemoryStore::clone(memory))));
+        store.downcast_ref::<Self>().cloned().or_else(memory)
     }
 
     /// Returns whether the calls of this store never wait.
@@ -62,7 +86,7 @@ impl AnyStore {
     pub(crate) fn load_and_touch_now(&self, id: &SessionId, now: Timestamp) -> bool {
         match &self.0 {
             Kind::Memory(store) => store.touch_only(id, now),
-            Kind::Other(_) => false,
+            Kind::Other(..) => false,
         }
     }
 }
@@ -80,14 +104,14 @@ macro_rules! verbs {
             $(async fn $verb(&self, $($name: &$reference,)* $($value: $type),*) -> Result<$answer, Error> {
                 match &self.0 {
                     Kind::Memory(store) => Store::$verb(store, $($name,)* $($value),*).await,
-                    Kind::Other(store) => store.$verb($($name,)* $($value),*).await,
+                    Kind::Other(store, _) => store.$verb($($name,)* $($value),*).await,
                 }
             })*
 
             fn supports_touch(&self) -> bool {
                 match &self.0 {
                     Kind::Memory(store) => Store::supports_touch(store),
-                    Kind::Other(store) => store.supports_touch(),
+                    Kind::Other(store, _) => store.supports_touch(),
                 }
             }
         }
@@ -123,4 +147,40 @@ verbs! {
         expected: Revision, holder: LockToken, now: Timestamp
     ) -> Fenced;
     unlock(id: &SessionId; holder: LockToken) -> ();
+}
+
+/// Implements the verbs of [`Admin`] for [`AnyStore`] and [`ErasedAdmin`].
+macro_rules! admin_verbs {
+    ($($verb:ident($($name:ident: $type:ty),*) -> $answer:ty;)*) => {
+        impl Admin for AnyStore {
+            $(async fn $verb(&self, $($name: $type),*) -> Result<$answer, Error> {
+                match &self.0 {
+                    Kind::Memory(store) => Admin::$verb(store, $($name),*).await,
+                    Kind::Other(_, Some(store)) => store.$verb($($name),*).await,
+                    Kind::Other(_, None) => Err(Error::new(
+                        ErrorKind::Unsuitable,
+                        "the store was wrapped by `AnyStore::new`, which knows no `Admin`: use `with_admin`",
+                    )),
+                }
+            })*
+        }
+
+        /// [`Admin`] with its futures boxed.
+        trait ErasedAdmin: Send + Sync {
+            $(fn $verb(&self, $($name: $type),*) -> Call<'_, $answer>;)*
+        }
+
+        impl<S: Admin> ErasedAdmin for S {
+            $(fn $verb(&self, $($name: $type),*) -> Call<'_, $answer> {
+                Box::pin(Admin::$verb(self, $($name),*))
+            })*
+        }
+    };
+}
+
+admin_verbs! {
+    list(after: Option<Cursor>, limit: usize, now: Timestamp) -> Page;
+    count(now: Timestamp) -> u64;
+    clear() -> ();
+    purge(limit: usize, now: Timestamp) -> u64;
 }

@@ -120,14 +120,14 @@ fn memory(address: Address<'_>) -> Result<AnyStore, ConnectError> {
             _ => return Err(option.unknown()),
         };
     }
-    Ok(AnyStore::new(store))
+    Ok(AnyStore::with_admin(store))
 }
 
 #[cfg(feature = "redis")]
 async fn redis(address: Address<'_>) -> Result<AnyStore, ConnectError> {
     let store = redis_at(address)?;
     store.ping().await?;
-    Ok(AnyStore::new(store))
+    Ok(AnyStore::with_admin(store))
 }
 
 #[cfg(feature = "redis")]
@@ -290,7 +290,7 @@ fn memcached_at(address: Address<'_>) -> Result<super::memcached::MemcachedStore
 async fn sqlite(address: Address<'_>) -> Result<AnyStore, ConnectError> {
     let store = sqlite_at(address)?;
     store.open().await?;
-    Ok(AnyStore::new(store))
+    Ok(AnyStore::with_admin(store))
 }
 
 #[cfg(feature = "sqlite")]
@@ -331,7 +331,7 @@ fn sqlite_at(address: Address<'_>) -> Result<super::sqlite::SqliteStore, Connect
 async fn file(address: Address<'_>) -> Result<AnyStore, ConnectError> {
     let store = file_at(address)?;
     store.open().await?;
-    Ok(AnyStore::new(store))
+    Ok(AnyStore::with_admin(store))
 }
 
 #[cfg(feature = "file")]
@@ -377,7 +377,7 @@ left_out! {
 
 /// Loads a missing session, to check that the store answers.
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "memcached"))]
-async fn probed<S: super::Store>(store: S) -> Result<AnyStore, ConnectError> {
+async fn probed<S: super::Admin>(store: S) -> Result<AnyStore, ConnectError> {
     use express_session_core::{Clock as _, SessionId};
 
     use crate::runtime::system::System;
@@ -385,7 +385,7 @@ async fn probed<S: super::Store>(store: S) -> Result<AnyStore, ConnectError> {
     if let Some(id) = SessionId::new("connect") {
         store.load(&id, System.now().into()).await?;
     }
-    Ok(AnyStore::new(store))
+    Ok(AnyStore::with_admin(store))
 }
 
 /// A parsed URL.
