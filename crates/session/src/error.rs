@@ -93,6 +93,11 @@ impl Error {
         Self { kind, member: None, source: None }
     }
 
+    /// Returns the name of the member that the error is about.
+    pub(crate) fn member(&self) -> Option<&str> {
+        self.member.as_deref()
+    }
+
     pub(crate) fn of_member(kind: ErrorKind, member: &str) -> Self {
         Self { kind, member: Some(member.into()), source: None }
     }

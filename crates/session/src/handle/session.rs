@@ -227,6 +227,8 @@ impl Session {
 
     /// Reads a member, or returns `None` where there is none.
     ///
+    /// A member that is `null`, as Node and an inserted `None` store it, is `None` too, unless `T` takes null itself.
+    ///
     /// ```
     /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
     /// session.insert("views", 1)?;
@@ -704,8 +706,12 @@ fn json_of<T: Serialize>(key: &str, value: &T) -> Result<Json, Error> {
         .map_err(|source| Error::of_member(ErrorKind::Serialize, key).with_source(source))
 }
 
+/// Reads a value. Null is a value where the type has it, as an `Option` does, and otherwise no value.
 fn parsed<T: DeserializeOwned>(key: &str, raw: Option<&str>) -> Result<Option<T>, Error> {
-    raw.map(serde_json::from_str).transpose().map_err(|source| Error::mismatch(key, &source))
+    match raw.map(serde_json::from_str).transpose() {
+        Err(_) if raw == Some("null") => Ok(None),
+        value => value.map_err(|source| Error::mismatch(key, &source)),
+    }
 }
 
 /// Applies a function to a member's value, and serialises what comes of it.

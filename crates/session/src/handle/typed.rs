@@ -248,21 +248,39 @@ impl<T: Serialize + DeserializeOwned + Default> Typed<T> {
     }
 }
 
-/// Reads a struct from the members.
+/// Reads a struct from the members. A member that is null, and that its field does not take, counts as missing.
 ///
 /// The cookie is not one of them: a flattened map would take it, and `deny_unknown_fields` would refuse it.
 fn read<T: Serialize + DeserializeOwned + Default>(document: &Document) -> Result<T, Error> {
     if document.is_empty() {
         return Ok(T::default());
     }
+    let mut omitted = HashSet::new();
+    loop {
+        let error = match read_without(document, &omitted) {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let field = error.member().unwrap_or_default();
+        if document.get_raw(field) != Some("null") || !omitted.insert(field.to_owned()) {
+            return Err(error);
+        }
+    }
+}
+
+/// Reads a struct from the members but these. A field whose member is missing is as in the default.
+fn read_without<T: Serialize + DeserializeOwned + Default>(
+    document: &Document,
+    omitted: &HashSet<String>,
+) -> Result<T, Error> {
     let mut members = Members::default();
-    for key in document.keys() {
+    for key in document.keys().filter(|key| !omitted.contains(&**key)) {
         members.push(&key, document.get_raw(&key).unwrap_or("null"))?;
     }
     members.read().or_else(|error| {
-        // A field may be missing: it is as in the default.
         let defaults = fields(&T::default())?;
-        let mut missing = defaults.iter().filter(|(key, _)| !document.contains(key)).peekable();
+        let is_missing = |key: &String| omitted.contains(key) || !document.contains(key);
+        let mut missing = defaults.iter().filter(|(key, _)| is_missing(key)).peekable();
         if missing.peek().is_none() {
             return Err(error);
         }

@@ -29,4 +29,6 @@ mod responses;
 mod streaming;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(feature = "axum")]
+mod tower_stack;
 mod upgrades;
