@@ -14,7 +14,9 @@ pub mod store;
 mod time;
 
 pub use id::SessionId;
-pub use policy::{AmbiguousCookie, CacheHeaders, Departures, LateWrite, Outage, Policy, Unset};
+pub use policy::{
+    AmbiguousCookie, CacheHeaders, Departures, LateWrite, Outage, Policy, UnreadableRecord, Unset,
+};
 pub use record::{Corrupt, Document, InsertError};
 pub use signing::{Keyring, NoSecret, Verified};
 pub use sources::{Clock, Random};

@@ -55,6 +55,9 @@ pub enum ErrorKind {
     Ended,
     /// The response has been sent, and the session saved with it.
     ResponseSent,
+    /// The response left without the cookie of this new session: what is changed now would not be persisted, since no
+    /// request would find it. Change the session before the response begins.
+    CookieNotSent,
     /// The member's name is one that express-session keeps for itself.
     ReservedName,
     /// The value cannot be serialised as JSON.
@@ -163,6 +166,11 @@ impl Error {
         self.is_temporary().then(|| of_store().unwrap_or(Duration::from_secs(1)))
     }
 
+    /// Checks whether loading failed because of what is stored: the store works, and the record cannot be used.
+    pub(crate) fn is_about_the_record(&self) -> bool {
+        matches!(self.kind, ErrorKind::Store(store::ErrorKind::Corrupt) | ErrorKind::RecordLimit(_))
+    }
+
     /// Returns the kind of fault, for the table that decides what to do about it.
     pub(crate) fn fault(&self) -> decide::Fault {
         use store::ErrorKind::{Corrupt, Unsuitable, Unsupported};
@@ -173,6 +181,7 @@ impl Error {
             ErrorKind::MissingLayer
             | ErrorKind::OutsidePath
             | ErrorKind::ResponseSent
+            | ErrorKind::CookieNotSent
             | ErrorKind::ReservedName
             | ErrorKind::Serialize
             | ErrorKind::Deserialize
@@ -209,6 +218,10 @@ impl fmt::Display for Error {
             ErrorKind::ResponseSent => f.write_str(
                 "the response has been sent, and the session saved with it: change the session before \
                  the handler returns or while its body is being sent",
+            ),
+            ErrorKind::CookieNotSent => f.write_str(
+                "the response left without the cookie of this new session, so that nothing would be \
+                 persisted: change the session before the response begins",
             ),
             ErrorKind::ReservedName => write!(
                 f,
@@ -306,6 +319,7 @@ impl From<session::Error> for Error {
         match source {
             session::Error::Ended => Self::new(ErrorKind::Ended),
             session::Error::ResponseSent => Self::new(ErrorKind::ResponseSent),
+            session::Error::CookieNotSent => Self::new(ErrorKind::CookieNotSent),
             session::Error::Degraded => store::Error::new(
                 store::ErrorKind::Unavailable,
                 "it was unavailable when the session was loaded",

@@ -58,7 +58,7 @@ pub use express_session_core::cookie::{Cookie, Priority, SameSite, Secure};
 pub use express_session_core::record::{LimitExceeded, RecordLimits};
 pub use express_session_core::{
     AmbiguousCookie, CacheHeaders, Clock, Departures, Document, LateWrite, Outage, Random,
-    SessionId, Timestamp, Unset,
+    SessionId, Timestamp, UnreadableRecord, Unset,
 };
 pub use handle::lock::SessionLock;
 pub use handle::session::{LazySession, Session, SessionCookie};

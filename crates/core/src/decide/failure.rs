@@ -1,6 +1,6 @@
 //! The consequence of a store error for the request.
 
-use crate::policy::{LateWrite, Outage, Policy};
+use crate::policy::{LateWrite, Outage, Policy, UnreadableRecord};
 
 /// A step of a request in which the store can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,23 @@ pub enum OnFailure {
 }
 
 impl Policy {
+    /// Decides what becomes of a record that a step has loaded and cannot read. A request whose handler did not ask for
+    /// the session changes nothing.
+    ///
+    /// ```
+    /// use express_session_core::Policy;
+    /// use express_session_core::decide::Step;
+    /// use express_session_core::policy::UnreadableRecord;
+    ///
+    /// let policy = Policy { unreadable_record: UnreadableRecord::Destroy, ..Policy::default() };
+    /// assert_eq!(policy.on_unreadable(Step::Load), UnreadableRecord::Destroy);
+    /// assert_eq!(policy.on_unreadable(Step::LoadUnasked), UnreadableRecord::Fail);
+    /// ```
+    #[must_use]
+    pub fn on_unreadable(&self, step: Step) -> UnreadableRecord {
+        if step.is_asked() { self.unreadable_record } else { UnreadableRecord::Fail }
+    }
+
     /// Decides how a request continues when a step fails (departure 18). If the visitor loses no data, the response is
     /// sent.
     ///

@@ -43,6 +43,20 @@ pub enum LateWrite {
     Refuse,
 }
 
+/// How a request continues whose stored record cannot be read: it is cut off, another application's, or larger than
+/// [`RecordLimits`](crate::record::RecordLimits) allow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnreadableRecord {
+    /// Using the session is an error. The record stays as it is. The default.
+    #[default]
+    Fail,
+    /// The visitor gets a new session with a new id. The record stays under the old id until it expires, for somebody to
+    /// look at.
+    StartNew,
+    /// The record is destroyed, and the visitor gets a new session.
+    Destroy,
+}
+
 /// How a request continues whose cookies name two different sessions, both validly signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AmbiguousCookie {
@@ -94,6 +108,8 @@ pub struct Policy {
     pub outage: Outage,
     /// The treatment of changes to a session that has ended.
     pub late_write: LateWrite,
+    /// The treatment of a record that cannot be read.
+    pub unreadable_record: UnreadableRecord,
     /// The outcome of a request whose cookies name two sessions.
     pub ambiguous_cookie: AmbiguousCookie,
     /// The directive for caches of a response that sets the cookie.

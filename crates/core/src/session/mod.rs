@@ -73,6 +73,8 @@ pub enum Error {
     Ended,
     /// The response has been sent.
     ResponseSent,
+    /// The response left without the cookie of this new session: no request would find its record.
+    CookieNotSent,
     /// The store was unavailable when the session was loaded: the request goes on without one.
     Degraded,
     /// The id of a new session is in use.
@@ -102,6 +104,7 @@ impl fmt::Display for Error {
         f.write_str(match self {
             Self::Ended => "the session is over",
             Self::ResponseSent => "the response has been sent",
+            Self::CookieNotSent => "the response left without the new session's cookie",
             Self::Degraded => "the session store was unavailable when the session was loaded",
             Self::IdTaken => "the new session's id is in use",
             Self::Conflict => "other requests changed the session at every attempt to save it",
@@ -125,6 +128,7 @@ impl std::error::Error for Error {
             Self::Update(source) => Some(&**source),
             Self::Ended
             | Self::ResponseSent
+            | Self::CookieNotSent
             | Self::Degraded
             | Self::IdTaken
             | Self::Conflict

@@ -532,6 +532,7 @@ impl Error {
             }
             Self::Ended
             | Self::ResponseSent
+            | Self::CookieNotSent
             | Self::Degraded
             | Self::IdTaken
             | Self::Conflict

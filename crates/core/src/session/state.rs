@@ -131,6 +131,13 @@ pub struct SessionState {
     lock: Option<Box<SessionLockState>>,
     /// Whether the handler has asked for the session.
     is_requested: bool,
+    /// The id that the browser had before a response that has left, if new sessions without a cookie are refused.
+    left: Option<Left>,
+}
+
+/// What the browser had when the headers left.
+struct Left {
+    presented: Option<SessionId>,
 }
 
 /// Whether there is a session.
@@ -425,6 +432,13 @@ impl LoadedSession {
     }
 }
 
+impl Left {
+    fn of(context: &Context<'_>) -> Option<Self> {
+        let presented = context.presented.cloned();
+        context.policy.skips_unreachable_sessions().then_some(Self { presented })
+    }
+}
+
 /// Reading and changing.
 impl SessionState {
     /// Returns the session for a change or an operation.
@@ -443,16 +457,40 @@ impl SessionState {
         }
     }
 
+    /// Returns the session for a change.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`usable`](Self::usable), and [`Error::CookieNotSent`] where nothing could find what is changed.
+    #[inline]
+    fn changeable(&mut self) -> Result<&mut LoadedSession> {
+        if self.left.is_some() && self.is_out_of_reach() {
+            return Err(Error::CookieNotSent);
+        }
+        self.usable()
+    }
+
+    /// Checks whether the session is new, and its headers have left without its cookie: no request would find its record.
+    fn is_out_of_reach(&self) -> bool {
+        let (Some(left), Some(session)) = (&self.left, &self.session) else { return false };
+        let is_sent = matches!(&self.progress, Progress::Streaming { cookie_of: Some(id) } if *id == session.id);
+        session.view == StoreView::Absent
+            && !is_sent
+            && left.presented.as_ref() != Some(&session.id)
+            && matches!(self.phase, Phase::Live)
+    }
+
     /// Returns the session for an operation that writes it.
     ///
     /// # Errors
     ///
-    /// Those of [`usable`](Self::usable), and [`Error::Degraded`] where the request goes on without a session.
+    /// Those of [`usable`](Self::usable), [`Error::Degraded`] where the request goes on without a session, and
+    /// [`Error::CookieNotSent`].
     pub fn writable(&mut self) -> Result<&mut LoadedSession> {
         if self.phase == Phase::Degraded {
             return Err(Error::Degraded);
         }
-        self.usable()
+        self.changeable()
     }
 
     /// Returns the session for reading, also after the response; `None` where it is over.
@@ -473,10 +511,10 @@ impl SessionState {
     ///
     /// # Errors
     ///
-    /// Those of [`usable`](Self::usable).
+    /// Those of [`usable`](Self::usable), and [`Error::CookieNotSent`].
     #[inline]
     pub fn change<T>(&mut self, change: impl FnOnce(&mut LoadedSession) -> T) -> Result<T> {
-        let session = self.usable()?;
+        let session = self.changeable()?;
         session.log.version += 1;
         Ok(change(session))
     }
@@ -487,7 +525,7 @@ impl SessionState {
     ///
     /// # Errors
     ///
-    /// Those of [`usable`](Self::usable); those of `set`; [`Error::TooManyUpdates`].
+    /// Those of [`usable`](Self::usable); [`Error::CookieNotSent`]; those of `set`; [`Error::TooManyUpdates`].
     pub fn update<E>(
         &mut self,
         key: &str,
@@ -499,7 +537,7 @@ impl SessionState {
     where
         E: From<Error>,
     {
-        let session = self.usable()?;
+        let session = self.changeable()?;
         if session.document.get_raw(key) != before {
             return Ok(false);
         }
@@ -526,7 +564,7 @@ impl SessionState {
     where
         E: From<Error>,
     {
-        let session = self.usable()?;
+        let session = self.changeable()?;
         if !session.document.same_members(before) {
             return Ok(false);
         }
@@ -575,7 +613,7 @@ impl SessionState {
     /// Checks whether what is put into the session is persisted.
     #[must_use]
     pub fn is_persisted(&self) -> bool {
-        self.phase == Phase::Live
+        self.phase == Phase::Live && !self.is_out_of_reach()
     }
 
     /// Checks whether there is anything that the store does not have yet.
@@ -924,14 +962,16 @@ impl SessionState {
 /// The end of the response.
 impl SessionState {
     /// Notes that the headers leave now, with the session's cookie or without.
-    pub fn headers_left(&mut self, with_cookie: bool) {
+    pub fn headers_left(&mut self, context: &Context<'_>, with_cookie: bool) {
         let cookie_of = self.id().filter(|_| with_cookie).cloned();
         self.progress = Progress::Streaming { cookie_of };
+        self.left = Left::of(context);
     }
 
     /// Notes that the connection is upgraded: handles stay usable, and nothing is saved implicitly.
-    pub fn detach(&mut self) {
+    pub fn detach(&mut self, context: &Context<'_>) {
         self.progress = Progress::Detached;
+        self.left = Left::of(context);
     }
 
     /// Notes that the response is over: handles are of no use any more.

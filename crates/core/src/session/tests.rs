@@ -950,8 +950,8 @@ fn plan_follows_from_what_the_handler_did() {
         ("unsets", |state, _| state.unset().unwrap(), StoreAction::Keep, CookieAction::Keep),
         (
             "sends the headers, and changes then",
-            |state, _| {
-                state.headers_left(false);
+            |state, policy| {
+                state.headers_left(&Context::new(policy, "sid"), false);
                 increment(state, "views");
             },
             StoreAction::Write,
@@ -987,10 +987,10 @@ fn cookie_that_cannot_be_sent_is_withheld_with_its_reason() {
             _ => {}
         }
         state.begin_new(id(), cookie);
-        if is_late {
-            state.headers_left(false);
-        }
         increment(&mut state, "views");
+        if is_late {
+            state.headers_left(&context, false);
+        }
         let (plan, withheld) = state.plan(&context, NOW).unwrap();
         assert_eq!(withheld, expected, "{attribute}");
         let is_stored = plan.store == StoreAction::Write;
@@ -1014,7 +1014,38 @@ fn committed_session_is_left_alone_until_it_changes_again() {
         state.finish_plan(&end);
         let (plan, _) = state.plan(&context, NOW).unwrap();
         assert_eq!((plan.store, plan.cookie), (StoreAction::Keep, CookieAction::Keep), "{views}");
-        state.headers_left(false);
+        state.headers_left(&context, false);
+    }
+}
+
+#[test]
+fn new_session_is_changed_only_while_a_cookie_of_it_can_still_be_found() {
+    let (policy, express) = (Policy::default(), express());
+    let id = id();
+    let other = SessionId::from_random([8; 24]);
+    type Leave = fn(&mut SessionState, &Context<'_>);
+    let without: Leave = |state, context| state.headers_left(context, false);
+    let with: Leave = |state, context| state.headers_left(context, true);
+    let upgrade: Leave = |state, context| state.detach(context);
+    for (policy, presented, leave, is_refused) in [
+        (&policy, None, without, true),
+        (&policy, None, upgrade, true),
+        (&policy, None, with, false),
+        (&policy, Some(&other), without, true),
+        // The function that makes ids gave the one that the browser has.
+        (&policy, Some(&id), without, false),
+        (&express, None, without, false),
+    ] {
+        let context = Context { presented, ..Context::new(policy, "sid") };
+        let mut state = SessionState::default();
+        state.begin_new(id.clone(), cookie());
+        assert!(state.change(|_| ()).is_ok() && state.is_persisted());
+        leave(&mut state, &context);
+        let refused = |result: Result<(), Error>| matches!(result, Err(Error::CookieNotSent));
+        assert_eq!(refused(state.change(|_| ())), is_refused);
+        assert_eq!(refused(state.writable().map(drop)), is_refused);
+        assert_eq!(state.is_persisted(), !is_refused);
+        assert!(state.usable().is_ok() && state.readable().is_some());
     }
 }
 
@@ -1043,7 +1074,7 @@ fn handle_says_why_there_is_no_session() {
         (
             "upgraded",
             |state| {
-                state.detach();
+                state.detach(&Context::new(&Policy::default(), "sid"));
                 state.close();
             },
             "ok",
@@ -1123,7 +1154,7 @@ fn touch_calls_the_store_only_while_a_response_is_sent() {
             state.finish_regenerate(SessionId::from_random([8; 24]), cookie()).unwrap();
         }
         if is_sending {
-            state.headers_left(true);
+            state.headers_left(context, true);
         }
         assert_eq!(state.touch(context, NOW).unwrap(), calls);
     }
@@ -1397,7 +1428,7 @@ fn late_session_that_is_stored_all_the_same_needs_no_warning() {
     let context = Context::new(&policy, "sid");
     let mut state = SessionState::default();
     state.begin_new(id(), cookie());
-    state.headers_left(false);
+    state.headers_left(&context, false);
     increment(&mut state, "views");
     let (plan, withheld) = state.plan(&context, NOW).unwrap();
     assert_eq!((plan.store, plan.cookie), (StoreAction::Write, CookieAction::Withhold));

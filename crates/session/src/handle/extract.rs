@@ -25,20 +25,29 @@ impl<S: Sync> FromRequestParts<S> for Session {
 }
 
 /// `Option<Session>` is for handlers that work with and without a session: `None` where no layer is in
-/// front of the handler, or the request's path is outside of the cookie's. A store that fails is an error
+/// front of the handler, the request's path is outside of the cookie's, or the record
+/// [cannot be read](crate::SessionLayer::unreadable_record). A store that fails is an error
 /// here too, and `None` under [`Outage::Continue`](crate::Outage::Continue).
 impl<S: Sync> OptionalFromRequestParts<S> for Session {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Error> {
         match Self::from_extensions(&parts.extensions) {
-            Ok(unloaded) => {
-                let session = unloaded.load().await?;
-                Ok(Some(session).filter(|session| !session.shared().is_degraded()))
-            }
+            Ok(unloaded) => match unloaded.load().await {
+                Ok(session) => Ok(Some(session).filter(|it| !it.shared().is_degraded())),
+                Err(error) if error.is_about_the_record() => {
+                    log("a stored record cannot be read: an optional session is none", &error);
+                    Ok(None)
+                }
+                Err(error) => Err(error),
+            },
             Err(_) => Ok(None),
         }
     }
+}
+
+fn log(what: &'static str, error: &Error) {
+    OF_HANDLERS.with(|failures| failures.log(Level::ERROR, what, error, System.now().into()));
 }
 
 /// Takes the session without loading it, for handlers that decide later whether they need it.
@@ -64,9 +73,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for LazySession {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         if !matches!(self.kind(), ErrorKind::Ended) {
-            let what = "a handler failed for its session";
-            let now = System.now().into();
-            OF_HANDLERS.with(|failures| failures.log(Level::ERROR, what, &self, now));
+            log("a handler failed for its session", &self);
         }
         error_response(Arc::new(self), None).map(Body::from)
     }

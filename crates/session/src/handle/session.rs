@@ -119,6 +119,36 @@ impl LazySession {
         self.shared.load().await?;
         Ok(Session { shared: self.shared })
     }
+
+    /// Ends the session without loading it, as [`Session::destroy`] does: the record is removed, and the browser forgets
+    /// the cookie. One call of the store; none where the visitor has no valid cookie.
+    ///
+    /// A logout page needs nothing that is stored, so that it works where the record
+    /// [cannot be read](crate::SessionLayer::unreadable_record).
+    ///
+    /// ```
+    /// use axum::{Router, routing::post};
+    /// use express_session::{Error, LazySession, SessionLayer};
+    ///
+    /// async fn logout(session: LazySession) -> Result<&'static str, Error> {
+    ///     session.destroy().await?;
+    ///     Ok("bye")
+    /// }
+    ///
+    /// let app: Router =
+    ///     Router::new().route("/logout", post(logout)).layer(SessionLayer::new("keyboard cat"));
+    /// # let request = http::Request::post("/logout").body(axum::body::Body::empty()).unwrap();
+    /// # let response = express_session_testkit::block_on(tower::ServiceExt::oneshot(app, request))?;
+    /// assert_eq!(response.status(), 200);
+    /// # Ok::<(), std::convert::Infallible>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`] where the store fails, and [`ErrorKind::AmbiguousCookie`]: the session is not over then.
+    pub async fn destroy(self) -> Result<(), Error> {
+        self.shared.destroy_unread().await
+    }
 }
 
 impl fmt::Debug for LazySession {

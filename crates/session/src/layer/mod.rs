@@ -14,7 +14,7 @@ use express_session_core::record::RecordLimits;
 use express_session_core::signing::check_secret;
 use express_session_core::{
     AmbiguousCookie, CacheHeaders, Clock, Departures, Keyring, LateWrite, Outage, Policy, Random,
-    Unset,
+    UnreadableRecord, Unset,
 };
 use http::Response;
 use http::request::Parts;
@@ -52,6 +52,7 @@ use crate::store::{AnyStore, BoundStore, Store};
 /// | [`touch_timeout`](Self::touch_timeout) | 250 ms | – |
 /// | [`outage`](Self::outage) | [`Outage::Fail`] | – |
 /// | [`late_write`](Self::late_write) | [`LateWrite::Drop`] | – |
+/// | [`unreadable_record`](Self::unreadable_record) | [`UnreadableRecord::Fail`] | – |
 /// | [`ambiguous_cookie`](Self::ambiguous_cookie) | [`AmbiguousCookie::First`] | – |
 /// | [`cache_headers`](Self::cache_headers) | [`CacheHeaders::Private`] | – |
 /// | [`refuse_weak_secrets`](Self::refuse_weak_secrets) | `false` | – |
@@ -515,6 +516,39 @@ impl SessionLayer {
     /// client does not take for done what has been dropped.
     pub fn late_write(self, late_write: LateWrite) -> Self {
         self.with(|options| options.policy.late_write = late_write)
+    }
+
+    /// Sets how a request continues whose stored record cannot be read: it is cut off, another application's, or larger
+    /// than [`record_limits`](Self::record_limits). Default [`UnreadableRecord::Fail`]: using the session is an error,
+    /// whose response is a 500, and nothing is written.
+    ///
+    /// Such a visitor meets the error on each page that uses the session, until the cookie is deleted. With
+    /// [`UnreadableRecord::StartNew`] the visitor gets a new session with a new id, and the record stays in the store under
+    /// the old one until it expires; with [`UnreadableRecord::Destroy`] it is removed, at the cost of a call of the store.
+    /// Both are logged at level `ERROR`, once in ten seconds. Under each of the three `Option<Session>` is `None`, or the
+    /// new session, and [`LazySession::destroy`](crate::LazySession::destroy) works, for a logout page.
+    ///
+    /// ```
+    /// use express_session::{SessionLayer, UnreadableRecord, store};
+    /// use express_session_testkit::{MapStore, Spy, Verb};
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let store = Spy::new(MapStore::default());
+    /// let layer = SessionLayer::new("keyboard cat")
+    ///     .store(store.clone())
+    ///     .unreadable_record(UnreadableRecord::StartNew);
+    /// # let mut browser = on::Browser::new(layer);
+    /// # browser.visit(on::change);
+    /// store.fail_next(Verb::LoadAndTouch, store::ErrorKind::Corrupt);
+    /// // A visitor comes back, and the handler asks for the session:
+    /// # let set_cookie = browser.visit(async |session| {
+    /// assert!(session.is_empty());
+    /// session.insert("views", 1)?;
+    /// # Ok(()) });
+    /// # assert!(set_cookie.is_some());
+    /// ```
+    pub fn unreadable_record(self, unreadable: UnreadableRecord) -> Self {
+        self.with(|options| options.policy.unreadable_record = unreadable)
     }
 
     /// Sets the outcome of a request whose cookies name two different sessions, both validly signed. Default

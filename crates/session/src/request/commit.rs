@@ -269,12 +269,12 @@ impl RequestSession {
 
     /// Notes that the headers leave now, with the session's cookie or without.
     pub(crate) fn headers_left(&self, with_cookie: bool) {
-        self.state().session.headers_left(with_cookie);
+        self.state().session.headers_left(&self.context(), with_cookie);
     }
 
     /// Notes that the connection is upgraded: handles stay usable, and nothing is saved implicitly.
     pub(crate) fn detach(&self) {
-        self.state().session.detach();
+        self.state().session.detach(&self.context());
     }
 
     /// Notes that the response is over: handles are of no use any more.

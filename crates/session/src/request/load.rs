@@ -1,8 +1,8 @@
 //! Loading the session, when the handler asks for it or at the end of the request.
 
-use express_session_core::policy::{LoadMode, LoadTime};
 use std::sync::Arc;
 
+use express_session_core::policy::{LoadMode, LoadTime, UnreadableRecord};
 use express_session_core::session::Load;
 use express_session_core::store::{self, LoadedAndTouched, Store as _};
 use express_session_core::{Timestamp, decide};
@@ -11,6 +11,9 @@ use tracing::Level;
 
 use super::commit::UNAVAILABLE;
 use super::{Error, ErrorKind, RequestSession};
+
+/// The text of the log where a visitor goes on without the record.
+const UNREADABLE: &str = "a stored record cannot be read: the visitor gets a new session";
 
 impl RequestSession {
     /// Returns when the session is to be loaded.
@@ -55,26 +58,14 @@ impl RequestSession {
         };
         let policy = &self.config.policy;
         let opened = match found {
-            Ok(mut found) => {
-                let mut state = self.state();
-                if state.session.keep_unread(step, &mut found, policy) {
-                    return Ok(());
-                }
-                match (found, self.presented.clone()) {
-                    (Some(found), Some(id)) => {
-                        let context = self.context();
-                        let opened = state.session.begin_loaded(&context, id, &found, now);
-                        opened.map_err(Error::from)
-                    }
-                    _ => {
-                        drop(state);
-                        self.begin_new(now)
-                    }
-                }
-            }
+            Ok(found) => self.open(step, found, now),
             Err(error) => Err(error),
         };
         let Err(error) = opened else { return Ok(()) };
+        if error.is_about_the_record() {
+            // A box, so that the future of every load stays small.
+            return Box::pin(self.without_the_record(step, error, now)).await;
+        }
         let failure = policy.on_failure(step, error.fault());
         if failure != decide::OnFailure::ContinueWithoutSession {
             self.state().session.load_failed();
@@ -84,6 +75,70 @@ impl RequestSession {
         let (id, cookie) = self.generate(now)?;
         self.state().session.begin_degraded(&self.context(), id, cookie);
         Ok(())
+    }
+
+    /// Begins with what the store has found.
+    #[inline]
+    fn open(
+        &self,
+        step: decide::Step,
+        mut found: Option<LoadedAndTouched>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let mut state = self.state();
+        if state.session.keep_unread(step, &mut found, &self.config.policy) {
+            return Ok(());
+        }
+        match (found, self.presented.clone()) {
+            (Some(found), Some(id)) => {
+                let opened = state.session.begin_loaded(&self.context(), id, &found, now);
+                opened.map_err(Error::from)
+            }
+            _ => {
+                drop(state);
+                self.begin_new(now)
+            }
+        }
+    }
+
+    /// Continues where the record cannot be read.
+    async fn without_the_record(
+        &self,
+        step: decide::Step,
+        error: Error,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let ended = match (self.config.policy.on_unreadable(step), &self.presented) {
+            (UnreadableRecord::Fail, _) => Err(error),
+            (UnreadableRecord::Destroy, Some(id)) => {
+                self.log(Level::ERROR, UNREADABLE, &error);
+                self.call_store_for(step, self.config.store.destroy(id)).await
+            }
+            (UnreadableRecord::StartNew | UnreadableRecord::Destroy, _) => {
+                self.log(Level::ERROR, UNREADABLE, &error);
+                Ok(())
+            }
+        };
+        if ended.is_err() {
+            self.state().session.load_failed();
+            return ended;
+        }
+        self.begin_new(now)
+    }
+
+    /// Begins without asking the store, so that the session can be ended. Returns whether there is anything to end.
+    pub(super) async fn begin_unread(self: &Arc<Self>) -> Result<bool, Error> {
+        let _operation = self.lock_operation().await;
+        let load = self.state().session.begin_load(decide::Step::Destroy);
+        match load {
+            Load::Done => return Ok(true),
+            Load::Fetch if self.is_refused => return Err(Error::new(ErrorKind::AmbiguousCookie)),
+            Load::Fetch | Load::Open(_) if self.presented.is_none() => return Ok(false),
+            Load::Fetch | Load::Open(_) => {}
+        }
+        let (id, cookie) = self.generate(self.now())?;
+        self.state().session.begin_degraded(&self.context(), id, cookie);
+        Ok(true)
     }
 
     /// Calls the store for the record that the request's cookie names, if there is one.

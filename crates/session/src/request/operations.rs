@@ -91,6 +91,11 @@ impl RequestSession {
         failed.map_or(Ok(()), Err)
     }
 
+    /// Destroys the record without loading it; the session is over.
+    pub(crate) async fn destroy_unread(self: &Arc<Self>) -> Result<(), Error> {
+        if self.begin_unread().await? { self.destroy().await } else { Ok(()) }
+    }
+
     /// Destroys the record; the session is over.
     pub(crate) async fn destroy(self: &Arc<Self>) -> Result<(), Error> {
         let operation = self.lock_operation().await;

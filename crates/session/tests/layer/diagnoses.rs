@@ -156,15 +156,16 @@ async fn cookie_of_4096_bytes_is_fine() {
 }
 
 #[tokio::test]
-async fn new_session_changed_too_late_logs_a_warning() {
+async fn new_session_made_too_late_logs_a_warning() {
     let layer = good().build().unwrap();
     let log = Log::start();
     for _ in 0..2 {
         let talk = Talk::begin(&layer, visit()).await;
+        talk.session.insert("a", 1).unwrap();
         let (frames, response) = stream();
         let (session, sent) = talk.hold(response);
         let response = sent.await;
-        session.insert("a", 1).unwrap();
+        session.regenerate().await.unwrap();
         drop(frames);
         read(response).await;
     }

@@ -150,6 +150,19 @@ fn every_test_that_a_document_names_exists() {
     }
 }
 
+/// A row that names a file or a departure alone outlives its test.
+#[test]
+fn every_attack_and_every_advisory_names_a_test() {
+    let security = read("SECURITY.md");
+    let tables: Vec<_> = security.split("| shown by |").skip(1).collect();
+    assert_eq!(tables.len(), 2);
+    for table in tables {
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        let unproven: Vec<_> = rows.filter(|row| named_tests(row).next().is_none()).collect();
+        assert!(unproven.is_empty(), "{unproven:?}");
+    }
+}
+
 #[test]
 fn every_file_that_a_document_links_to_exists() {
     let documents = [

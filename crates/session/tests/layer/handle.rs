@@ -36,6 +36,49 @@ fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
 // Reading and writing.
 
 #[tokio::test]
+async fn null_is_no_value_where_the_type_has_none() {
+    let (_, talk) = World::visited(r#""cart":null,"n":null,"name":null"#).await;
+    let session = &talk.session;
+    assert_eq!(session.get::<Vec<u8>>("cart").unwrap(), None);
+    assert_eq!(session.get::<Option<u8>>("cart").unwrap(), Some(None));
+    assert_eq!(session.get::<serde_json::Value>("cart").unwrap(), Some(serde_json::Value::Null));
+    assert!(session.contains("cart"));
+    assert_eq!(session.update("n", |n: Option<u8>| n.unwrap_or(6) + 1).unwrap(), 7);
+    assert_eq!(session.take::<String>("name").unwrap(), None);
+    assert!(!session.contains("name"));
+
+    // What a handler does that keeps a member over `regenerate`.
+    session.insert("kept", None::<u32>).unwrap();
+    assert_eq!(session.get::<u32>("kept").unwrap(), None);
+    assert_eq!(session.take_once::<u32>("kept").await.unwrap(), None);
+    // As JSON.stringify writes them.
+    session.insert("ratio", f64::NAN).unwrap();
+    session.insert("limit", f64::INFINITY).unwrap();
+    assert_eq!(session.get::<f64>("ratio").unwrap(), None);
+    assert_eq!(session.get::<f64>("limit").unwrap(), None);
+}
+
+#[tokio::test]
+async fn field_that_is_null_and_takes_none_is_as_in_the_default() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Shop {
+        cart: Vec<u8>,
+        coupon: Option<String>,
+        views: u32,
+    }
+    impl Default for Shop {
+        fn default() -> Self {
+            Self { cart: vec![1], coupon: Some("new".to_owned()), views: 5 }
+        }
+    }
+    let (_, talk) = World::visited(r#""cart":null,"coupon":null"#).await;
+    let shop = express_session::Typed::<Shop>::new(talk.session.clone());
+    assert_eq!(shop.read().unwrap(), Shop { cart: vec![1], coupon: None, views: 5 });
+    shop.update(|shop| shop.cart.push(2)).unwrap();
+    assert_eq!(talk.session.get::<Vec<u8>>("cart").unwrap(), Some(vec![1, 2]));
+}
+
+#[tokio::test]
 async fn members_are_read_and_written_in_memory() {
     let (world, talk) = World::visited(r#""a":1,"7":[true,null],"s":"é""#).await;
     let session = &talk.session;

@@ -31,4 +31,6 @@ mod streaming;
 mod support;
 #[cfg(feature = "axum")]
 mod tower_stack;
+#[cfg(feature = "axum")]
+mod unreadable;
 mod upgrades;

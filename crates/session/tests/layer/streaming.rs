@@ -1,5 +1,6 @@
 //! Sessions that change while the body of their response is being sent.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -253,18 +254,58 @@ async fn explicit_save_while_it_is_sent_is_enough() {
 }
 
 #[tokio::test]
-async fn new_session_changed_only_while_it_is_sent_is_not_stored_and_logs_a_warning() {
-    let log = Log::start();
+async fn new_session_that_is_changed_first_while_it_is_sent_says_that_it_is_not_persisted() {
     let (world, talk) = World::first_visit().await;
-    log.warnings();
+    let Streaming { session, frames, response } = begun(talk, stream()).await;
+    assert!(!session.is_persisted());
+    assert_eq!(session.get::<u8>("a").unwrap(), None);
+    let typed = express_session::Typed::<BTreeMap<String, u8>>::new(session.clone());
+    for refused in [
+        session.insert("a", 1),
+        session.update("a", |_: Option<u8>| 1).map(drop),
+        session.update_now("a", |_: Option<u8>| 1).await.map(drop),
+        typed.update(|members| members.extend([("a".to_owned(), 1)])).map(drop),
+        session.save().await,
+    ] {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::CookieNotSent);
+        assert!(error.to_string().contains("before the response begins"), "{error}");
+    }
+    drop(frames);
+    assert_eq!(read(response).await.cookie(), None);
+    assert_eq!(world.calls(), "");
+}
+
+#[tokio::test]
+async fn session_that_is_first_loaded_while_it_is_sent_is_refused_alike() {
+    let world = World::new();
+    let (hand, mut handed) = tokio::sync::mpsc::unbounded_channel();
+    let app = raw(&world.layer(), move |request| {
+        let unloaded = Session::from_extensions(request.extensions()).unwrap();
+        let (frames, response) = stream();
+        hand.send((unloaded, frames)).unwrap();
+        async move { response }
+    });
+    let mut service = app.clone();
+    let response = tower::Service::call(&mut service, visit()).await.unwrap();
+    let (unloaded, frames) = handed.recv().await.unwrap();
+    let session = unloaded.load().await.unwrap();
+    assert_eq!(session.insert("n", 1).unwrap_err().kind(), ErrorKind::CookieNotSent);
+    drop(frames);
+    read(response).await;
+    assert_eq!(world.calls(), "");
+}
+
+#[tokio::test]
+async fn without_departure_10_it_is_changed_and_saved_as_in_express_session() {
+    let world = World::new();
+    let layer = world.layer().departures(Departures::all().skip_unreachable_sessions(false));
+    let talk = Talk::begin(&layer, visit()).await;
     let Streaming { session, frames, response } = begun(talk, stream()).await;
     session.insert("a", 1).unwrap();
     drop(frames);
     assert_eq!(read(response).await.cookie(), None);
-    assert_eq!(world.calls(), "");
-    let warnings = log.warnings();
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].contains("after the headers had left"), "{warnings:?}");
+    assert_eq!(world.verbs(), [Verb::Create]);
 }
 
 #[tokio::test]
@@ -332,7 +373,7 @@ async fn regenerating_while_it_is_sent_leaves_no_unreachable_record() {
     talk.session.insert("a", 1).unwrap();
     let Streaming { session, frames, response } = begun(talk, stream()).await;
     session.regenerate().await.unwrap();
-    session.insert("b", 1).unwrap();
+    assert_eq!(session.insert("b", 1).unwrap_err().kind(), ErrorKind::CookieNotSent);
     drop(frames);
     read(response).await;
     assert_eq!(world.verbs(), [Verb::Create, Verb::Destroy]);

@@ -62,7 +62,7 @@ fn audit_m5_create_in_doubt_is_repeated_under_a_new_id_by_the_table() {
         let mut state = new_session();
         save_in_doubt(&mut state, &context);
         if let Some(with_cookie) = sent {
-            state.headers_left(with_cookie);
+            state.headers_left(&context, with_cookie);
         }
         let created = created_id(&mut state, &context);
         assert_eq!(created != own, is_new, "{presented:?} {sent:?}");

@@ -69,12 +69,12 @@ fn cookie_that_has_left_is_that_of_one_id() {
     ] {
         let mut state = SessionState::default();
         state.begin_new(id(), super::cookie());
-        state.headers_left(with_cookie);
+        increment(&mut state, "views");
+        state.headers_left(&context, with_cookie);
         if regenerates {
             let other = SessionId::from_random([8; 24]);
             state.finish_regenerate(other, super::cookie()).unwrap();
         }
-        increment(&mut state, "views");
         let (plan, found) = state.plan(&context, NOW).unwrap();
         assert_eq!((plan.cookie, found), (cookie, withheld), "{with_cookie} {regenerates}");
     }
