@@ -112,7 +112,7 @@ async fn slowest(site: &Router, cookie: &str) -> Result<Duration> {
 fn most_in_a_second(times: &[Instant]) -> usize {
     let within = |from: &Instant| {
         let second = *from..*from + Duration::from_secs(1);
-        times.iter().filter(|at| second.contains(at)).count()
+        times.iter().filter(|at| second.contains(*at)).count()
     };
     times.iter().map(within).max().unwrap_or(0)
 }

@@ -191,6 +191,13 @@ impl Policy {
         }
     }
 
+    /// Returns the options for a request that leaves its session alone: without a change of the handler, its record is
+    /// neither written nor touched, and no cookie is sent.
+    #[must_use]
+    pub fn leaving_alone(&self) -> Self {
+        Self { resave: false, rolling: false, save_uninitialized: false, ..*self }
+    }
+
     /// Decides how to load (departure 20). With `resave` every request writes, and needs no touch.
     #[must_use]
     pub fn how_to_load(&self) -> LoadMode {

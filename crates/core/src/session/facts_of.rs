@@ -48,8 +48,15 @@ impl SessionState {
         context: &Context<'_>,
         now: Timestamp,
     ) -> Option<(Plan, Option<Withheld>)> {
+        let quiet;
+        let policy = if self.is_left_alone {
+            quiet = context.policy.leaving_alone();
+            &quiet
+        } else {
+            context.policy
+        };
         let mut facts = self.facts(context)?;
-        let mut plan = decide::plan(facts, context.policy);
+        let mut plan = decide::plan(facts, policy);
         let mut is_dropped = false;
         if matches!(plan.cookie, CookieAction::Send | CookieAction::Expire)
             && let Some(session) = &mut self.session
@@ -64,7 +71,7 @@ impl SessionState {
                 session.reset_expiry(now);
             }
             facts.reach = Reach::Unprintable;
-            plan = decide::plan(facts, context.policy);
+            plan = decide::plan(facts, policy);
         }
         Some((plan, withheld(facts, plan, is_dropped)))
     }
@@ -105,7 +112,9 @@ impl SessionState {
             saved: session.saved(),
             record: match session.view {
                 StoreView::Absent => RecordStatus::Absent,
-                StoreView::InDoubt | StoreView::At(_) if !context.supports_touch => {
+                StoreView::InDoubt | StoreView::At(_)
+                    if !context.supports_touch || self.is_left_alone =>
+                {
                     RecordStatus::Untouchable
                 }
                 StoreView::InDoubt | StoreView::At(_) if session.is_touched => {

@@ -1,6 +1,6 @@
 //! The state of a request's session, and how each operation of the handler changes it.
 
-use crate::policy::{OnConflict, OnMismatch};
+use crate::policy::{LoadMode, LoadTime, OnConflict, OnMismatch};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -131,6 +131,8 @@ pub struct SessionState {
     lock: Option<Box<SessionLockState>>,
     /// Whether the handler has asked for the session.
     is_requested: bool,
+    /// Whether the request neither touches the session nor sends its cookie, unless the handler changes it.
+    pub(super) is_left_alone: bool,
     /// The id that the browser had before a response that has left, if new sessions without a cookie are refused.
     left: Option<Left>,
 }
@@ -602,6 +604,26 @@ impl SessionState {
     #[inline]
     pub fn is_unloaded(&self) -> bool {
         self.phase == Phase::Unloaded
+    }
+
+    /// Leaves the session alone: it is not loaded unasked, not touched, and its cookie is not sent. A change is saved all
+    /// the same.
+    pub fn leave_alone(&mut self) {
+        self.is_left_alone = true;
+    }
+
+    /// Returns how the record is loaded: one that is left alone is not touched.
+    #[must_use]
+    #[inline]
+    pub fn load_mode(&self, policy: &Policy) -> LoadMode {
+        if self.is_left_alone { LoadMode::Load } else { policy.how_to_load() }
+    }
+
+    /// Checks whether the session has to be loaded although no handler has asked for it.
+    #[must_use]
+    #[inline]
+    pub fn loads_unasked(&self, time: LoadTime) -> bool {
+        self.is_unloaded() && !self.is_left_alone && time != LoadTime::Asked
     }
 
     /// Checks whether the request goes on without a session because the store is unavailable.

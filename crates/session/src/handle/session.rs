@@ -120,6 +120,35 @@ impl LazySession {
         Ok(Session { shared: self.shared })
     }
 
+    /// Leaves the session alone in this request: it is not touched, and no cookie is sent, neither with `rolling` nor with
+    /// `resave`. A change that a handler makes all the same is saved, and sent.
+    ///
+    /// For files and other responses that are not a visit. A 304 for one then costs no call of the store. Routes outside
+    /// of the layer cost even less: put them after it, with `Router::merge`.
+    ///
+    /// ```
+    /// use axum::extract::Request;
+    /// use axum::middleware::{Next, from_fn};
+    /// use axum::response::Response;
+    /// use axum::{Router, routing::get};
+    /// use express_session::{LazySession, SessionLayer};
+    ///
+    /// async fn unattended(session: LazySession, request: Request, next: Next) -> Response {
+    ///     session.leave_alone();
+    ///     next.run(request).await
+    /// }
+    ///
+    /// let files = Router::new().route("/logo.svg", get(async || "<svg/>")).layer(from_fn(unattended));
+    /// let app: Router = files.layer(SessionLayer::new("keyboard cat").rolling(true));
+    /// # let request = http::Request::get("/logo.svg").body(axum::body::Body::empty()).unwrap();
+    /// # let response = express_session_testkit::block_on(tower::ServiceExt::oneshot(app, request))?;
+    /// assert!(!response.headers().contains_key("set-cookie"));
+    /// # Ok::<(), std::convert::Infallible>(())
+    /// ```
+    pub fn leave_alone(&self) {
+        self.shared.leave_alone();
+    }
+
     /// Ends the session without loading it, as [`Session::destroy`] does: the record is removed, and the browser forgets
     /// the cookie. One call of the store; none where the visitor has no valid cookie.
     ///
@@ -162,6 +191,10 @@ impl fmt::Debug for LazySession {
     reason = "the errors of every method are documented at the type"
 )]
 impl Session {
+    pub(crate) fn new(shared: Arc<RequestSession>) -> Self {
+        Self { shared }
+    }
+
     /// Finds the session in a request's extensions: the one of the innermost layer.
     ///
     /// This is for services without axum, whose handlers take a [`Session`] as an argument.
@@ -703,6 +736,34 @@ impl Session {
     /// [`ErrorKind::Store`] where the store is called immediately, and fails.
     pub async fn touch(&self) -> Result<(), Error> {
         self.shared.touch().await
+    }
+
+    /// Waits until the session has ended, by a logout elsewhere or by its expiry: for a socket, which no request closes.
+    ///
+    /// It asks the store at each interval, one call that is no visit, and goes on while the store is unavailable. A session
+    /// that was never stored has ended already.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session::{Error, Session};
+    ///
+    /// async fn socket(session: Session, messages: impl Future<Output = ()>) -> Result<(), Error> {
+    ///     tokio::select! {
+    ///         () = messages => Ok(()),
+    ///         ended = session.ended(Duration::from_secs(5)) => ended, // and the socket is closed
+    ///     }
+    /// }
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
+    /// # socket(session, async {}).await
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`] where a retry does not help; [`store::ErrorKind::Unsupported`](crate::store::ErrorKind::Unsupported)
+    /// outside of a tokio runtime.
+    pub async fn ended(&self, every: Duration) -> Result<(), Error> {
+        self.shared.ended(every).await
     }
 
     /// Checks whether what is put into the session is kept: not where the store is unavailable and the layer

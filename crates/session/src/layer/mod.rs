@@ -14,21 +14,23 @@ use express_session_core::record::RecordLimits;
 use express_session_core::signing::check_secret;
 use express_session_core::{
     AmbiguousCookie, CacheHeaders, Clock, Departures, Keyring, LateWrite, Outage, Policy, Random,
-    UnreadableRecord, Unset,
+    SessionId, UnreadableRecord, Unset,
 };
 use http::Response;
 use http::request::Parts;
 use tower_layer::Layer;
 
 use self::warnings::Warnings;
-use crate::MemoryStore;
 use crate::error::{ConfigError, Error};
 use crate::layer::config::{Config, Cookies, Genid, Secret};
 use crate::middleware::https::Connection;
 use crate::middleware::{ErrorResponse, SessionService};
+use crate::request::RequestSession;
+use crate::runtime::console;
 use crate::runtime::failures::Failures;
 use crate::runtime::system::Sources;
 use crate::store::{AnyStore, BoundStore, Store};
+use crate::{MemoryStore, Session};
 
 /// Adds a session to every request: express-session's middleware, as a [`tower`](https://docs.rs/tower) layer.
 ///
@@ -60,6 +62,7 @@ use crate::store::{AnyStore, BoundStore, Store};
 /// | [`harden_stored_cookies`](Self::harden_stored_cookies) | `false` | – |
 /// | [`bind_records`](Self::bind_records) | `false` | – |
 /// | [`record_limits`](Self::record_limits) | 10,000 members, 4 MiB, 127 deep | – |
+/// | [`print_warnings`](Self::print_warnings) | in a debug build | – |
 /// | [`lock_wait`](Self::lock_wait), [`lock_lease`](Self::lock_lease) | 10 s, 30 s | – |
 /// | [`clock`](Self::clock), [`random`](Self::random) | the system's | – |
 /// | [`departures`](Self::departures) | all | – |
@@ -107,6 +110,7 @@ struct Options {
     policy: Policy,
     store_timeout: Duration,
     touch_timeout: Duration,
+    print_warnings: bool,
     lock_wait: Duration,
     lock_lease: Duration,
     refuse_weak_secrets: bool,
@@ -147,6 +151,7 @@ impl SessionLayer {
                 policy: Policy::default(),
                 store_timeout: Duration::from_secs(5),
                 touch_timeout: Duration::from_millis(250),
+                print_warnings: true,
                 lock_wait: Duration::from_secs(10),
                 lock_lease: Duration::from_secs(30),
                 refuse_weak_secrets: false,
@@ -518,6 +523,22 @@ impl SessionLayer {
         self.with(|options| options.policy.late_write = late_write)
     }
 
+    /// Sets whether a debug build prints warnings and failures to standard error where the program has installed no
+    /// `tracing` subscriber. Default `true`; a release build prints nothing.
+    ///
+    /// They are events on the target `express_session`, which nobody sees without a subscriber, such as
+    /// `tracing_subscriber::fmt::init()`: a secure cookie over plain HTTP would be missing without a word. Each text is
+    /// printed once. `false` counts for the whole program.
+    ///
+    /// ```
+    /// use express_session::SessionLayer;
+    ///
+    /// assert!(SessionLayer::new("keyboard cat").print_warnings(false).build().is_ok());
+    /// ```
+    pub fn print_warnings(self, print: bool) -> Self {
+        self.with(|options| options.print_warnings = print)
+    }
+
     /// Sets how a request continues whose stored record cannot be read: it is cut off, another application's, or larger
     /// than [`record_limits`](Self::record_limits). Default [`UnreadableRecord::Fail`]: using the session is an error,
     /// whose response is a 500, and nothing is written.
@@ -841,6 +862,45 @@ impl SessionLayer {
         Ok(self)
     }
 
+    /// Loads a session by its id, outside of a request: for a webhook, a job, or a socket. `None` where the store has no
+    /// such session.
+    ///
+    /// The handle is that of a handler, with the same rules: `update` is applied again where a request has changed the
+    /// session in the meantime, a session that has ended is never written again, and `destroy` ends it. Nothing is saved
+    /// implicitly: call [`save`](crate::Session::save), or [`update_now`](crate::Session::update_now). Loading is no visit,
+    /// so that it does not extend the session's life; [`touch`](crate::Session::touch) does. One call of the store.
+    ///
+    /// The id is [`Session::id`](crate::Session::id), which the handler passed on. Keep it secret.
+    ///
+    /// ```
+    /// use express_session::{Error, Session, SessionId, SessionLayer};
+    ///
+    /// /// The payment provider calls back, without the visitor's cookie.
+    /// async fn paid(sessions: &SessionLayer, id: &SessionId) -> Result<bool, Error> {
+    ///     let Some(session) = sessions.open(id).await? else { return Ok(false) };
+    ///     session.update_now("paid", |paid: Option<u32>| paid.unwrap_or(0) + 1).await?;
+    ///     Ok(true)
+    /// }
+    /// # let sessions = SessionLayer::new("keyboard cat");
+    /// # let nobody = SessionId::new("nobody").unwrap();
+    /// # assert!(!express_session_testkit::block_on(paid(&sessions, &nobody))?);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store), and
+    /// [`ErrorKind::RecordLimit`](crate::ErrorKind::RecordLimit): the setting of
+    /// [`unreadable_record`](Self::unreadable_record) is for visits.
+    ///
+    /// # Panics
+    ///
+    /// Where an option is invalid, as making a service does; [`build`](Self::build) returns that as an error.
+    pub async fn open(&self, id: &SessionId) -> Result<Option<Session>, Error> {
+        let loaded = RequestSession::load_by_id(Arc::clone(self.valid()), id.clone()).await?;
+        Ok(loaded.map(Session::new))
+    }
+
     /// Waits until every save, logout and release of a lock of this layer's requests has ended, but no longer than
     /// `limit`, and returns how many have not.
     ///
@@ -872,6 +932,15 @@ impl SessionLayer {
     fn with(mut self, set: impl FnOnce(&mut Options)) -> Self {
         set(&mut self.options);
         Self { options: self.options, config: Arc::default() }
+    }
+
+    /// Returns the options, checked.
+    ///
+    /// # Panics
+    ///
+    /// Where one is invalid.
+    fn valid(&self) -> &Arc<Config> {
+        self.config().unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn config(&self) -> Result<&Arc<Config>, ConfigError> {
@@ -922,6 +991,9 @@ impl Options {
             && let Ok(keyring) = Keyring::derived(secrets.iter(), "record")
         {
             store = AnyStore::new(BoundStore::new(store, keyring));
+        }
+        if !self.print_warnings {
+            console::silence();
         }
         let warnings = Warnings::default();
         let touches = store.supports_touch();
@@ -980,10 +1052,7 @@ impl<S> Layer<S> for SessionLayer {
     /// With the message of [`ConfigError`] where an option is invalid, at start-up and not at a request.
     /// [`SessionLayer::build`] gives the error instead.
     fn layer(&self, inner: S) -> SessionService<S> {
-        match self.config() {
-            Ok(config) => SessionService::new(inner, Arc::clone(config)),
-            Err(error) => panic!("{error}"),
-        }
+        SessionService::new(inner, Arc::clone(self.valid()))
     }
 }
 

@@ -3,7 +3,8 @@
 //! 1. A warning is one event, on the target `express_session`, at the level `WARN`.
 //! 2. Each kind is logged once in the life of a layer, and a sign of an attack once a minute, so that it never fills a
 //!    log.
-//! 3. It names the mistake, its effect, and the option to change. It names no secret, no id.
+//! 3. Where the program has no subscriber, a debug build prints it to standard error.
+//! 4. It names the mistake, its effect, and the option to change. It names no secret, no id.
 
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use express_session_core::signing::check_secret;
 use express_session_core::{Policy, Timestamp};
 
+use crate::runtime::console::print_unheard;
 use crate::runtime::failures::Repeated;
 
 /// The mistakes that are warned of.
@@ -96,6 +98,7 @@ impl Warnings {
             && self.once.fetch_or(bit, Ordering::Relaxed) & bit == 0
         {
             tracing::warn!(target: "express_session", "{}", warning.message());
+            print_unheard(warning.message(), None);
         }
     }
 
@@ -106,6 +109,7 @@ impl Warnings {
         // The application's own subscriber may take it.
         drop(rare);
         tracing::warn!(target: "express_session", left_out, "{}", warning.message());
+        print_unheard(warning.message(), None);
     }
 }
 

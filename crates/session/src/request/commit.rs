@@ -138,7 +138,7 @@ impl RequestSession {
     }
 
     fn is_to_be_loaded_unasked(&self, state: &SessionState) -> bool {
-        state.is_unloaded() && self.load_plan() != LoadTime::Asked
+        state.loads_unasked(self.load_plan())
     }
 
     /// Loads the session if the request needs it unasked.

@@ -1,16 +1,19 @@
 //! Loading the session, when the handler asks for it or at the end of the request.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use express_session_core::policy::{LoadMode, LoadTime, UnreadableRecord};
 use express_session_core::session::Load;
 use express_session_core::store::{self, LoadedAndTouched, Store as _};
-use express_session_core::{Timestamp, decide};
+use express_session_core::{SessionId, Timestamp, decide};
 use futures_util::FutureExt as _;
 use tracing::Level;
 
 use super::commit::UNAVAILABLE;
 use super::{Error, ErrorKind, RequestSession};
+use crate::layer::config::Config;
+use crate::runtime::timeout::pause;
 
 /// The text of the log where a visitor goes on without the record.
 const UNREADABLE: &str = "a stored record cannot be read: the visitor gets a new session";
@@ -126,6 +129,36 @@ impl RequestSession {
         self.begin_new(now)
     }
 
+    /// Loads the session of an id, outside of a request; `None` where the store has none.
+    pub(crate) async fn load_by_id(
+        config: Arc<Config>,
+        id: SessionId,
+    ) -> Result<Option<Arc<Self>>, Error> {
+        let session = Arc::new(Self::of_id(config, id.clone()));
+        let now = session.now();
+        let found = session.call_store(session.config.store.load(&id, now)).await?;
+        let Some(loaded) = found else { return Ok(None) };
+        let found = LoadedAndTouched { loaded, is_touched: false };
+        session.state().session.begin_loaded(&session.context(), id, &found, now)?;
+        Ok(Some(session))
+    }
+
+    /// Waits until the store has no record of the session any more, and asks at each interval.
+    pub(crate) async fn ended(&self, every: Duration) -> Result<(), Error> {
+        loop {
+            let id = self.read(|session| session.id().clone());
+            let Some(id) = id else { return Ok(()) };
+            match self.call_store(self.config.store.load(&id, self.now())).await {
+                Ok(None) => return Ok(()),
+                Err(error) if !error.is_temporary() => return Err(error),
+                Ok(Some(_)) | Err(_) => {}
+            }
+            if !pause(every).await {
+                return Err(Error::new(ErrorKind::Store(store::ErrorKind::Unsupported)));
+            }
+        }
+    }
+
     /// Begins without asking the store, so that the session can be ended. Returns whether there is anything to end.
     pub(super) async fn begin_unread(self: &Arc<Self>) -> Result<bool, Error> {
         let _operation = self.lock_operation().await;
@@ -145,7 +178,8 @@ impl RequestSession {
     async fn fetch(&self, now: Timestamp) -> Result<Option<LoadedAndTouched>, store::Error> {
         let Some(id) = &self.presented else { return Ok(None) };
         let store = &self.config.store;
-        match self.config.policy.how_to_load() {
+        let mode = self.state().session.load_mode(&self.config.policy);
+        match mode {
             LoadMode::LoadAndTouch => store.load_and_touch(id, now).await,
             LoadMode::Load => {
                 let loaded = store.load(id, now).await?;

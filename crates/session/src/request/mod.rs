@@ -139,6 +139,25 @@ impl RequestSession {
         }
     }
 
+    /// Makes the session of an id, outside of a request: nothing is saved implicitly, and loading it is no visit.
+    fn of_id(config: Arc<Config>, id: SessionId) -> Self {
+        let session = Self {
+            config,
+            presented: Some(id),
+            is_refused: false,
+            is_secure: true,
+            request: None,
+            template: None,
+            state: Mutex::default(),
+            unanswered: AtomicU32::new(0),
+            unasked: Budget::default(),
+            operation: Semaphore::new(1),
+        };
+        session.leave_alone();
+        session.detach();
+        session
+    }
+
     fn state(&self) -> StateGuard<'_> {
         // A panic in a function of the application leaves the state as it was before it.
         StateGuard(Some(self.state.lock().unwrap_or_else(PoisonError::into_inner)))
@@ -325,6 +344,10 @@ impl RequestSession {
     }
 
     /// Checks whether what is put into the session is persisted.
+    pub(crate) fn leave_alone(&self) {
+        self.state().session.leave_alone();
+    }
+
     pub(crate) fn is_persisted(&self) -> bool {
         self.state().session.is_persisted()
     }

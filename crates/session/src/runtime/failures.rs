@@ -7,6 +7,7 @@ use std::time::Duration;
 use express_session_core::Timestamp;
 use tracing::Level;
 
+use super::console::print_unheard;
 use crate::error::{Error, ErrorKind};
 
 /// The time from one line of a kind to the next.
@@ -50,8 +51,12 @@ impl Failures {
         match level {
             Level::ERROR => {
                 tracing::error!(target: "express_session", error, left_out, "{what}");
+                print_unheard(what, Some(error));
             }
-            Level::WARN => tracing::warn!(target: "express_session", error, left_out, "{what}"),
+            Level::WARN => {
+                tracing::warn!(target: "express_session", error, left_out, "{what}");
+                print_unheard(what, Some(error));
+            }
             _ => tracing::info!(target: "express_session", left_out, "{what}"),
         }
     }

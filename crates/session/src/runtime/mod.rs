@@ -2,6 +2,7 @@
 
 pub(crate) mod batcher;
 pub(crate) mod completion;
+pub(crate) mod console;
 pub(crate) mod failures;
 pub(crate) mod keyed;
 pub(crate) mod system;

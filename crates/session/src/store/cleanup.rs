@@ -6,6 +6,10 @@ use std::time::Duration;
 use express_session_core::Timestamp;
 use express_session_core::store::Admin;
 
+use crate::runtime::console::print_unheard;
+
+const NOT_REMOVED: &str = "expired sessions were not removed";
+
 /// Counts intervals from the first call, and reports the end of each to one call.
 pub(super) struct Schedule {
     every: Option<Duration>,
@@ -47,11 +51,9 @@ impl Schedule {
         let store = store.clone();
         tokio::spawn(async move {
             if let Err(error) = store.purge(usize::MAX, now).await {
-                tracing::warn!(
-                    target: "express_session",
-                    error = &error as &dyn std::error::Error,
-                    "expired sessions were not removed",
-                );
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(target: "express_session", error, "{NOT_REMOVED}");
+                print_unheard(NOT_REMOVED, Some(error));
             }
         });
     }

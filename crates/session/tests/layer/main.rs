@@ -14,6 +14,7 @@ mod audit_m2;
 mod audit_m3;
 #[cfg(feature = "axum")]
 mod axum;
+mod by_id;
 mod contention;
 mod diagnoses;
 mod documents;
@@ -31,6 +32,7 @@ mod streaming;
 mod support;
 #[cfg(feature = "axum")]
 mod tower_stack;
+mod unheard;
 #[cfg(feature = "axum")]
 mod unreadable;
 mod upgrades;

@@ -418,3 +418,37 @@ async fn without_departure_3_the_path_is_a_prefix() {
     assert_eq!(send(&app(&layer, look), administrator).await.body, "7");
     assert_eq!(world.verbs(), [Verb::LoadAndTouch]);
 }
+
+#[tokio::test]
+async fn session_that_is_left_alone_is_neither_touched_nor_sent_unless_it_is_changed() {
+    for (loads, changes, verbs) in [
+        (false, false, vec![]),
+        (true, false, vec![Verb::Load]),
+        (true, true, vec![Verb::Load, Verb::Update]),
+    ] {
+        for (rolling, resave) in [(false, true), (true, false), (true, true)] {
+            let world = World::holding(&record(MINUTE, r#""n":1"#)).await;
+            let layer = world.minute().rolling(rolling).resave(resave);
+            let app = raw(&layer, move |request| async move {
+                let session = Session::from_extensions(request.extensions()).unwrap();
+                session.leave_alone();
+                if loads {
+                    let session = session.load().await.unwrap();
+                    assert_eq!(session.get::<u8>("n").unwrap(), Some(1));
+                    if changes {
+                        session.insert("n", 2).unwrap();
+                    }
+                }
+                text("file")
+            });
+            let answer = send(&app, visit_as(BOB)).await;
+            assert_eq!((answer.body.as_str(), answer.cookie().is_some()), ("file", changes));
+            let called: Vec<_> = world
+                .verbs()
+                .into_iter()
+                .map(|verb| if verb == Verb::LoadAndTouch { Verb::Load } else { verb })
+                .collect();
+            assert_eq!(called, verbs, "{loads} {changes} {rolling} {resave}");
+        }
+    }
+}
