@@ -70,13 +70,13 @@ pub(super) fn of(error: RedisError, stage: Stage) -> Error {
 
 fn of_answer(code: &str, error: &RedisError, stage: Stage) -> Error {
     let (kind, message) = match code {
-        "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "ASK" | "BUSY" | "NOREPLICAS" => {
-            (ErrorKind::Unavailable, format!("the server answered {code}"))
-        }
+        // For a time: it loads, was demoted, cannot write to its disk, lacks replicas, or runs a script.
+        "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "ASK" | "READONLY" | "MISCONF"
+        | "NOREPLICAS" | "BUSY" => (ErrorKind::Unavailable, format!("the server answered {code}")),
         // It waited for replicas, and is none any more that has them.
         "UNBLOCKED" => (ErrorKind::TimedOut, "the server is no master any more".to_owned()),
         // A cluster that has not settled yet who the master is.
-        "MOVED" | "READONLY" if stage == Stage::AskingCluster => {
+        "MOVED" if stage == Stage::AskingCluster => {
             (ErrorKind::Unavailable, format!("the server answered {code}"))
         }
         "MOVED" => {
@@ -117,7 +117,11 @@ mod tests {
             ("WRONGPASS invalid username-password pair", ErrorKind::Refused),
             ("NOPERM this user has no permissions", ErrorKind::Refused),
             ("OOM command not allowed when used memory > 'maxmemory'.", ErrorKind::Refused),
-            ("READONLY You can't write against a read only replica.", ErrorKind::Refused),
+            ("READONLY You can't write against a read only replica.", ErrorKind::Unavailable),
+            ("MISCONF Redis is configured to save RDB snapshots", ErrorKind::Unavailable),
+            ("NOREPLICAS Not enough good replicas to write.", ErrorKind::Unavailable),
+            ("BUSY Redis is busy running a script.", ErrorKind::Unavailable),
+            ("TRYAGAIN Multiple keys request during rehashing of slot", ErrorKind::Unavailable),
             ("WRONGTYPE Operation against a key", ErrorKind::Refused),
             ("MOVED 1 127.0.0.1:1", ErrorKind::Refused),
             ("ERR something else", ErrorKind::Refused),
@@ -128,10 +132,8 @@ mod tests {
         ] {
             assert_eq!(of(answered(line), Stage::Asking).kind(), kind, "{line}");
         }
-        for line in ["MOVED 1 127.0.0.1:1", "READONLY You can't write against a replica."] {
-            let error = of(answered(line), Stage::AskingCluster);
-            assert_eq!(error.kind(), ErrorKind::Unavailable, "{line}");
-        }
+        let error = of(answered("MOVED 1 127.0.0.1:1"), Stage::AskingCluster);
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
     }
 
     #[test]
