@@ -13,7 +13,10 @@ pub(super) fn of_driver(error: mysql_async::Error) -> Error {
         mysql_async::Error::Io(_) if is_too_large(&error) => {
             Error::new(ErrorKind::Unsuitable, TOO_LARGE).with_source(error)
         }
-        mysql_async::Error::Io(_) => lost().with_source(error),
+        mysql_async::Error::Io(_) => match of_certificates(&error) {
+            Some(message) => Error::new(ErrorKind::Refused, message).with_source(error),
+            None => lost().with_source(error),
+        },
         mysql_async::Error::Driver(driver) => {
             let (kind, message) = of_the_client(&driver);
             // Some of them hold what was read, and show it where they are debugged.
@@ -27,6 +30,29 @@ pub(super) fn of_driver(error: mysql_async::Error) -> Error {
 
 fn lost() -> Error {
     Error::new(ErrorKind::Unavailable, "the connection is lost")
+}
+
+/// Says what to set where the two sides disagree about certificates. rustls has the words of these errors.
+fn of_certificates(error: &mysql_async::Error) -> Option<&'static str> {
+    let (mut told, mut cause) = (error.to_string(), error.source());
+    while let Some(source) = cause {
+        told += &source.to_string();
+        cause = source.source();
+    }
+    let holds = |words: &str| told.contains(words);
+    if holds("peer certificate") && holds("for name") {
+        return Some(
+            "the certificate of the server is for another host than that of the URL: ssl-mode=VERIFY_CA",
+        );
+    }
+    if holds("peer certificate") {
+        return Some(
+            "the certificate of the server is not trusted: set its authority, ssl-ca or ca, or accept any \
+             certificate, ssl-mode=REQUIRED or rejectUnauthorized: false",
+        );
+    }
+    (holds("CertificateRequired") || holds("certificate required"))
+        .then_some("the server demands a client certificate: ssl-cert and ssl-key, or cert and key")
 }
 
 /// Returns whether the server rolled the statement back for a reason that has passed.
@@ -90,11 +116,16 @@ fn of_the_client(driver: &DriverError) -> (ErrorKind, &'static str) {
     if matches!(driver, DriverError::PacketTooLarge) {
         return (ErrorKind::Unsuitable, TOO_LARGE);
     }
+    if matches!(driver, DriverError::NoClientSslFlagFromServer) {
+        return (
+            ErrorKind::Refused,
+            "the server offers no encryption, and ssl-mode or ssl asks for it",
+        );
+    }
     let is_disagreement = matches!(
         driver,
         DriverError::UnknownAuthPlugin { .. }
             | DriverError::MysqlOldPasswordDisabled
-            | DriverError::NoClientSslFlagFromServer
             | DriverError::CleartextPluginDisabled
     );
     if is_disagreement {

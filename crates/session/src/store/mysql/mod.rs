@@ -38,13 +38,16 @@ use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout_at};
 
 use self::connections::Connections;
+use self::encryption::{Demand, Encryption};
 use self::query::{Answer, Locks, Query};
 use self::sql::{Statement, Statements};
 use super::breaker::{self, Breaker, Fault, Server};
 use super::cleanup::Schedule;
 use super::finish::Calls;
 
+pub(super) mod address;
 mod connections;
+mod encryption;
 mod error;
 mod query;
 mod sql;
@@ -100,16 +103,17 @@ struct Options {
 impl MySqlStore {
     /// Makes a store for the database at a URL, with up to 10 connections of its own.
     ///
-    /// The URL is `mysql://user:password@host:port/database`, with the parameters that
-    /// [`Opts`] has, but for those of the pool. With `require_ssl=true` and the feature `tls` the
-    /// connection is encrypted, and the server's certificate has to be one that browsers trust; for an
-    /// authority of your own, give the store a [pool](Self::with_pool). The connections are in strict
-    /// mode, so that the server never truncates a value.
+    /// The URL is `mysql://user:password@host:port/database`, with the parameters in which hosts and other
+    /// clients ask for encryption (`ssl-mode`, `ssl`, `sslaccept`, `useSSL`, `tls`), the PEM files `ssl-ca`,
+    /// `ssl-cert` and `ssl-key`, `socketPath`, and those of the driver's
+    /// [`Opts`] but for the pool's. Encryption needs the feature `tls`; a URL that asks for it is never answered
+    /// with plain text, `ssl-mode=PREFERRED` neither. `REQUIRED` accepts any certificate. The connections are in
+    /// strict mode, so that the server never truncates a value.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Other`] if the URL is malformed, or asks for encryption without the feature `tls`. The
-    /// message does not show the URL, which may hold a password.
+    /// [`ErrorKind::Other`] if the URL is malformed, has an unknown parameter, or asks for encryption without the
+    /// feature `tls`. The message names the parameter, and does not show the URL, which may hold a password.
     ///
     /// ```
     /// use express_session::store::mysql::MySqlStore;
@@ -118,11 +122,58 @@ impl MySqlStore {
     /// assert!(MySqlStore::new("redis://localhost").is_err());
     /// ```
     pub fn new(url: &str) -> Result<Self, Error> {
-        let opts = Opts::from_url(url)
-            .map_err(|_| Error::new(ErrorKind::Other, "the URL is no MySQL URL"))?;
+        let (opts, encryption) = address::parse(url)?;
+        Self::encrypted(opts, encryption)
+    }
+
+    /// Makes a store for a URL as [`new`](Self::new) does, with certificates as PEM: `authority` instead of the
+    /// public authorities, and `identity`, a client certificate and its key.
+    ///
+    /// The connections are encrypted, with a certificate of the server for this host, unless the URL has another
+    /// `ssl-mode`.
+    ///
+    /// ```no_run
+    /// use express_session::store::mysql::MySqlStore;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let authority = std::fs::read("/etc/mysql/ca.pem")?;
+    /// let store = MySqlStore::new_with_tls("mysql://web@db.internal/shop", Some(authority), None)?;
+    /// # let _ = store;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Other`] if the URL is malformed, asks for plain text, or a certificate is not in PEM.
+    #[cfg(feature = "tls")]
+    pub fn new_with_tls(
+        url: &str,
+        authority: Option<Vec<u8>>,
+        identity: Option<(Vec<u8>, Vec<u8>)>,
+    ) -> Result<Self, Error> {
+        let (opts, mut encryption) = address::parse(url)?;
+        encryption.verify();
+        encryption.authority = authority.or(encryption.authority);
+        if let Some((certificate, key)) = identity {
+            (encryption.certificate, encryption.key) = (Some(certificate), Some(key));
+        }
+        Self::encrypted(opts, encryption)
+    }
+
+    fn encrypted(opts: Opts, encryption: Encryption) -> Result<Self, Error> {
+        let is_plain = encryption.demand()? == Demand::Plain;
+        if !is_plain && opts.socket().is_some() {
+            let message = "a socket of this machine has no TLS: leave out ssl-mode, ssl and so on";
+            return Err(Error::new(ErrorKind::Other, message));
+        }
+        #[cfg(feature = "tls")]
+        let opts = OptsBuilder::from_opts(opts).ssl_opts(encryption.options()?).into();
         // Without it, the driver panics when it connects.
-        if opts.ssl_opts().is_some() && cfg!(not(feature = "tls")) {
-            return Err(Error::new(ErrorKind::Other, "require_ssl=true needs the feature `tls`"));
+        #[cfg(not(feature = "tls"))]
+        if !is_plain {
+            let message = "encryption, which the URL asks for, needs the feature `tls`";
+            return Err(Error::new(ErrorKind::Other, message));
         }
         Ok(Self::over(Connections::own(opts, CONNECTIONS), Options::default()))
     }

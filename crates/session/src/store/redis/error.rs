@@ -56,6 +56,9 @@ pub(super) fn of(error: RedisError, stage: Stage) -> Error {
         let message = "the address, its options or the certificates cannot be used";
         return Error::new(ErrorKind::Other, message);
     }
+    if let Some(message) = of_certificates(&error) {
+        return Error::new(ErrorKind::Refused, message).with_source(error);
+    }
     if stage == Stage::Connecting {
         return Error::new(ErrorKind::Unavailable, "no connection").with_source(error);
     }
@@ -66,6 +69,27 @@ pub(super) fn of(error: RedisError, stage: Stage) -> Error {
         return Error::new(ErrorKind::Unavailable, "the connection is lost").with_source(error);
     }
     Error::new(ErrorKind::Other, "the driver failed").with_source(error)
+}
+
+/// Says what to set where the two sides disagree about certificates. rustls has the words of these errors, and the
+/// driver repeats them.
+fn of_certificates(error: &RedisError) -> Option<&'static str> {
+    let told = error.to_string();
+    let holds = |words: &str| told.contains(words);
+    if holds("peer certificate") && holds("for name") {
+        return Some(
+            "the certificate of the server is for another host than that of the URL: ssl_check_hostname",
+        );
+    }
+    if holds("peer certificate") {
+        return Some(
+            "the certificate of the server is not trusted: set its authority, ssl_ca_certs or ca, or accept any \
+             certificate, ssl_cert_reqs=none or rejectUnauthorized: false",
+        );
+    }
+    (holds("CertificateRequired") || holds("certificate required")).then_some(
+        "the server demands a client certificate: ssl_certfile and ssl_keyfile, or cert and key",
+    )
 }
 
 fn of_answer(code: &str, error: &RedisError, stage: Stage) -> Error {

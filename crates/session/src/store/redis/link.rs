@@ -75,6 +75,8 @@ impl Link {
 
     /// Will connect with the first call.
     pub(super) fn to(address: Address, trust: &Trust) -> Result<Self, Error> {
+        #[cfg(feature = "tls")]
+        trust.check(&address)?;
         let shown = address.shown().into();
         let source = Source::new(address, trust);
         Ok(Self::from(source.map_err(|error| error::of(error, Stage::Connecting))?, shown))

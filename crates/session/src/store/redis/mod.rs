@@ -28,6 +28,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use ::redis;
 use ::redis::{Cmd, Pipeline, Value, cmd};
 use express_session_core::record::with_cookie;
 #[cfg(doc)]
@@ -44,10 +45,9 @@ use self::link::{Call, Link, Work};
 use self::listing::Listings;
 use self::replicas::Replicas;
 use self::script::Script;
-use self::source::Trust;
 use super::breaker::MAX_WAITING;
 
-mod address;
+pub(super) mod address;
 mod admin;
 mod answer;
 mod connection;
@@ -165,7 +165,8 @@ impl RedisStore {
     ///
     /// [`ErrorKind::Other`] where the address cannot be used.
     pub fn new(url: &str) -> Result<Self, Error> {
-        Ok(Self::over(Link::to(Address::parse(url)?, &Trust::default())?))
+        let (address, trust) = Address::parse(url)?;
+        Ok(Self::over(Link::to(address, &trust)?))
     }
 
     /// Makes a store for a URL with TLS, with your own certificate authority instead of the public ones, or a
@@ -173,7 +174,7 @@ impl RedisStore {
     ///
     /// ```no_run
     /// use express_session::store::redis::RedisStore;
-    /// use redis::TlsCertificates;
+    /// use express_session::store::redis::redis::TlsCertificates;
     ///
     /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
     /// let authority = std::fs::read("/etc/redis/ca.pem")?;
@@ -189,8 +190,9 @@ impl RedisStore {
     /// [`ErrorKind::Other`] where the address, its options or the certificates cannot be used.
     #[cfg(feature = "tls")]
     pub fn new_with_tls(url: &str, certificates: ::redis::TlsCertificates) -> Result<Self, Error> {
-        let trust = Trust { certificates: Some(certificates) };
-        Ok(Self::over(Link::to(Address::parse(url)?, &trust)?))
+        let (address, mut trust) = Address::parse(url)?;
+        trust.give(certificates);
+        Ok(Self::over(Link::to(address, &trust)?))
     }
 
     /// Makes a store as [`new`](Self::new) does, and connects immediately, so that a wrong address or login

@@ -7,3 +7,5 @@ mod locks;
 mod replicas;
 mod round_trips;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;
