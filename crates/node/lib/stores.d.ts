@@ -71,7 +71,7 @@ export interface TlsOptions {
   key?: Pem | undefined
   /** `false` accepts any certificate. Default: true. */
   rejectUnauthorized?: boolean | undefined
-  /** The host of the address; another name is an error. */
+  /** The name in the server's certificate. Default: the host. `RedisStore` takes no other. */
   servername?: string | undefined
   minVersion?: 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | undefined
 }
@@ -174,7 +174,7 @@ export interface MySqlOptions extends ServerOptions, DatabaseAddress {
   uri?: string | undefined
   /** Socket of this machine, instead of `host` and `port`. */
   socketPath?: string | undefined
-  /** Encrypts the connections. `verifyIdentity: false` accepts a trusted certificate of another host. Default: what the URL says. */
+  /** Encrypts the connections. `verifyIdentity: false` changes nothing: the host is always checked. Default: what the URL says. */
   ssl?: (TlsOptions & { verifyIdentity?: boolean | undefined }) | boolean | undefined
   /** Removes expired sessions. Default: true. */
   clearExpired?: boolean | undefined

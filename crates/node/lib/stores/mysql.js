@@ -99,7 +99,7 @@ module.exports = class MySqlStore extends NativeStore {
     const native = { clearExpired, checkExpirationInterval, expiration, createDatabaseTable, ...schema }
     Object.assign(native, { connectionLimit, timeout, maxWaiting })
     const url = addressOf(options)
-    if (VERIFIES.test(url)) native.ca = nodeAuthorities()
+    if (VERIFIES.test(url) && !NAMES_AUTHORITY.test(url)) native.ca = nodeAuthorities()
     super(() => mysqlStore(url, native), { probeInterval, disableTouch })
   }
 
@@ -120,16 +120,15 @@ module.exports = class MySqlStore extends NativeStore {
 // The parameters of a URL that demand a trusted certificate.
 const VERIFIES = /[?&](ssl[-_]?mode=verify|sslaccept=strict|tls=true|require_ssl=true|ssl=(true|\{|%7b))/i
 
+// Authorities of its own, which come before those of Node.
+const NAMES_AUTHORITY = /[?&](ssl[-_]?ca=|ssl=[^&]*("|%22)ca("|%22))/i
+
 function addressOf(options) {
   const { uri, url = uri, host = 'localhost', port = 3306, user, password, database, socketPath, ssl } = options
   const address = url ?? databaseUrl('mysql', { host, port, user, password, database })
   const parameters = []
   if (socketPath) parameters.push(`socketPath=${encodeURIComponent(socketPath)}`)
-  if (ssl) {
-    const { servername, ...demands } = ssl
-    if (servername && servername !== host) throw new TypeError('MySqlStore, ssl: servername must be the host')
-    parameters.push(`ssl=${encodeURIComponent(JSON.stringify(demands))}`)
-  }
+  if (ssl) parameters.push(`ssl=${encodeURIComponent(JSON.stringify(ssl))}`)
   return [address, ...parameters].reduce((url, parameter) => `${url}${url.includes('?') ? '&' : '?'}${parameter}`)
 }
 

@@ -131,7 +131,7 @@ fn memory(address: Address<'_>) -> Result<AnyStore, ConnectError> {
 #[cfg(feature = "redis")]
 async fn redis(address: Address<'_>) -> Result<AnyStore, ConnectError> {
     let store = redis_at(address)?;
-    store.ping().await?;
+    store.check().await?;
     Ok(AnyStore::new(store))
 }
 

@@ -22,19 +22,22 @@ pub(super) struct Encryption {
         allow(dead_code, reason = "an error says that it is missing")
     )]
     without_public_authorities: bool,
+    /// The name in the server's certificate, instead of the host.
+    server_name: Option<String>,
     pub(super) authority: Option<Vec<u8>>,
     pub(super) certificate: Option<Vec<u8>>,
     pub(super) key: Option<Vec<u8>>,
 }
 
-/// What is demanded of a connection. The strictest of several decides.
+/// The demands on a connection. The strictest of several decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Demand {
     /// No encryption.
     Plain,
     /// Encryption, with any certificate.
     Encrypted,
-    /// A certificate of an authority that is trusted, for any host.
+    /// A certificate of an authority that is trusted, for any host. With rustls the driver checks the host all the
+    /// same.
     Trusted,
     /// A certificate of such an authority for this host.
     Identified,
@@ -85,7 +88,7 @@ impl Encryption {
     fn set_object(&mut self, parameter: &Parameter<'_>) -> Result<(), Error> {
         let unfit = || {
             parameter.unfit(
-                "true, false or an object as JSON with rejectUnauthorized, verifyIdentity, ca, cert and key; for a \
+                "true, false or an object as JSON with rejectUnauthorized, servername, ca, cert and key; for a \
                  profile such as \"Amazon RDS\", name its certificates with ssl-ca",
             )
         };
@@ -111,6 +114,9 @@ impl Encryption {
                 }
                 // Both sides agree on TLS 1.2 or 1.3.
                 "minVersion" if ["TLSv1.2", "TLSv1"].iter().any(|it| value == *it) => {}
+                "servername" => {
+                    self.server_name = Some(value.as_str().ok_or_else(unfit)?.to_owned());
+                }
                 "ca" => self.authority = Some(text()?),
                 "cert" => self.certificate = Some(text()?),
                 "key" => self.key = Some(text()?),
@@ -169,6 +175,7 @@ impl Encryption {
         let mut options = SslOpts::default()
             .with_danger_accept_invalid_certs(demand == Encrypted)
             .with_danger_skip_domain_validation(demand == Trusted)
+            .with_danger_tls_hostname_override(self.server_name)
             .with_disable_built_in_roots(self.without_public_authorities);
         if let Some(authority) = self.authority {
             if !holds(&authority, "CERTIFICATE") {

@@ -42,7 +42,7 @@ fn of_certificates(error: &mysql_async::Error) -> Option<&'static str> {
     let holds = |words: &str| told.contains(words);
     if holds("peer certificate") && holds("for name") {
         return Some(
-            "the certificate of the server is for another host than that of the URL: ssl-mode=VERIFY_CA",
+            "the certificate of the server is for another host: connect to that one, or name it as servername of ssl",
         );
     }
     if holds("peer certificate") {

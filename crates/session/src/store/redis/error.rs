@@ -38,6 +38,17 @@ pub(super) fn outcome(error: &RedisError) -> Outcome {
     }
 }
 
+/// Returns whether an error is that the login may not use a command at all, or that the host has taken it away. That it
+/// may not use a key is another matter.
+pub(super) fn is_of_command(error: &RedisError) -> bool {
+    let detail = error.detail().unwrap_or_default();
+    match error.code() {
+        Some("NOPERM") => detail.contains("to run the"),
+        Some(_) => detail.contains("unknown command"),
+        None => false,
+    }
+}
+
 /// Maps a driver's error to the store's, without any of a visitor's data.
 pub(super) fn of(error: RedisError, stage: Stage) -> Error {
     if let Some(code) = error.code() {
@@ -109,11 +120,12 @@ fn of_answer(code: &str, error: &RedisError, stage: Stage) -> Error {
         }
         _ => (ErrorKind::Refused, format!("the server answered {code}")),
     };
-    Error::new(kind, message).with_source(without_arguments(code, error))
+    Error::new(kind, message).with_source(without_arguments(error))
 }
 
 /// Servers repeat the arguments of a command that they do not know, the id and the payload among them.
-fn without_arguments(code: &str, error: &RedisError) -> RedisError {
+pub(super) fn without_arguments(error: &RedisError) -> RedisError {
+    let code = error.code().unwrap_or_default();
     let detail = error.detail().map(|detail| {
         let end = detail.find(", with args").unwrap_or(detail.len());
         detail[..end].to_owned()

@@ -89,6 +89,11 @@ impl Source {
         }
     }
 
+    /// Returns whether each connection is new, and its own.
+    pub(super) fn makes_connections(&self) -> bool {
+        matches!(self, Self::Server(_) | Self::Sentinel { .. })
+    }
+
     /// Connects. `is_lost` becomes true when the driver sees the connection end, also while nothing is
     /// asked.
     pub(super) async fn connect(&self, is_lost: &Arc<AtomicBool>) -> RedisResult<Connection> {

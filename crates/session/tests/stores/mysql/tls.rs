@@ -59,7 +59,7 @@ async fn connection_is_encrypted_where_the_url_asks_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn authority_of_ones_own_is_trusted_and_no_other() {
+async fn private_authority_is_trusted_and_no_other() {
     let Some(server) = SERVER.as_ref() else { return };
     let url = guarded(server, "authority", "SSL").await;
     let [certificate, _] = server.certificate_paths();
@@ -76,16 +76,35 @@ async fn authority_of_ones_own_is_trusted_and_no_other() {
         let told = ask(store).await;
         assert!(told.contains("ssl-ca or ca") && told.contains("ssl-mode=REQUIRED"), "{told}");
     }
-    // It is for another name.
-    let url = url.replace("127.0.0.1", "127.0.0.2");
-    let told = ask(trusting(&url, server.ca_path()).unwrap()).await;
-    assert!(told.contains("another host"), "{told}");
 
     let told = shown(trusting(&url, server.certificate_paths()[1].clone()), ErrorKind::Other);
     assert!(told.contains("ssl-ca or ca"), "{told}");
     let missing = MySqlStore::new(&format!("{url}?ssl-ca=/nowhere/hunter2.pem"));
     let told = shown(missing, ErrorKind::Other);
     assert!(told.contains("ssl-ca") && !told.contains("hunter2"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificate_of_another_host_is_accepted_only_if_the_url_names_it() {
+    let Some(server) = SERVER.as_ref() else { return };
+    let url = guarded(server, "elsewhere", "SSL").await;
+    // The certificate is for 127.0.0.1.
+    let door = tokio::net::TcpListener::bind("127.0.0.2:0").await.unwrap();
+    let there = format!("127.0.0.1:{}", server.port());
+    let url = url.replace(&there, &door.local_addr().unwrap().to_string());
+    tokio::spawn(async move {
+        while let Ok((mut from, _)) = door.accept().await {
+            let mut to = tokio::net::TcpStream::connect(&there).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut from, &mut to).await });
+        }
+    });
+    let ca = server.ca_path().display().to_string();
+    let store = |more| MySqlStore::new(&format!("{url}?ssl-ca={ca}&{more}")).unwrap();
+    for mode in ["ssl-mode=VERIFY_IDENTITY", "ssl=true", "sslaccept=strict"] {
+        let told = shown(store(mode).load(&id("a"), NOW).await, ErrorKind::Refused);
+        assert!(told.contains("another host") && told.contains("servername"), "{told}");
+    }
+    visit(&store(r#"ssl={"servername":"127.0.0.1"}"#)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -391,7 +391,7 @@ async fn server_that_became_a_replica_is_unavailable_until_it_is_the_master_agai
 #[tokio::test]
 async fn node_of_a_cluster_names_the_address_that_is_needed() {
     let Some(cluster) = servers::shared_redis_cluster() else { return };
-    let store = RedisStore::connect(&cluster.urls()[0]).await.unwrap();
+    let store = RedisStore::new(&cluster.urls()[0]).unwrap();
     let mut refused = None;
     for number in 0..20 {
         refused = store.load(&id(&number.to_string()), now()).await.err().or(refused);

@@ -4,6 +4,7 @@ mod faults;
 mod format;
 mod laws;
 mod locks;
+mod logins;
 mod replicas;
 mod round_trips;
 mod support;

@@ -53,7 +53,7 @@ async fn connection_is_encrypted_as_the_url_of_a_host_asks() {
 }
 
 #[tokio::test]
-async fn authority_of_ones_own_is_trusted_and_no_other() {
+async fn private_authority_is_trusted_and_no_other() {
     let Some(server) = SERVER.as_ref() else { return };
     let store = RedisStore::new_with_tls(server.url(), authority(server.ca_path())).unwrap();
     visit(&store.prefix("authority:")).await;
