@@ -45,7 +45,8 @@ impl Swap<'_> {
 
     /// Reads the answers to [`read`](Self::read).
     pub(super) fn found(&self, mut answers: Vec<Value>) -> RedisResult<Found> {
-        let left = answers.pop().unwrap_or(Value::Nil);
+        // Without the right to ask for it, the deadline is not known.
+        let left = answers.pop().filter(|left| !answer::is_refused(left)).unwrap_or(Value::Int(-1));
         if let Some(error) = answer::error_among(&answers, |_| true) {
             return Err(error);
         }
