@@ -1,6 +1,8 @@
 // The options of the native stores, and the errors for unsupported ones.
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import net from 'node:net'
 import { test } from 'node:test'
 
 import session from 'express-session-rs'
@@ -113,6 +115,27 @@ test('supported options are accepted', () => {
   ]) {
     assert(store instanceof session.Store)
   }
+})
+
+test('a call beyond maxWaiting fails immediately', async () => {
+  // A server that never answers.
+  const server = net.createServer(() => {}).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const host = `127.0.0.1:${server.address().port}`
+  const options = { maxWaiting: 1, timeout: 200 }
+  for (const store of [
+    new RedisStore({ url: `redis://${host}`, ...options }),
+    new PostgresStore({ conString: `postgres://web@${host}/shop`, ...options }),
+    new MySqlStore({ url: `mysql://web@${host}/shop`, ...options }),
+    new MemcachedStore({ url: `memcached://${host}`, ...options })
+  ]) {
+    const [waiting, further] = await Promise.allSettled([store.get('a'), store.get('b')])
+    assert.match(further.reason.message, /max_waiting is 1/)
+    assert.equal(further.reason.code, 'ERR_STORE_UNAVAILABLE')
+    assert.doesNotMatch(waiting.reason.message, /max_waiting/)
+    await store.close()
+  }
+  server.unref()
 })
 
 test('an invalid URL is an error without its password', () => {

@@ -670,6 +670,40 @@ mod tests {
         }
     }
 
+    #[cfg(all(feature = "redis", feature = "mysql", feature = "tls"))]
+    #[tokio::test]
+    async fn connection_strings_of_hosts_are_read_as_given() {
+        for url in [
+            // Heroku, and its documented answer to its own certificate.
+            "rediss://:p12345@ec2-1-2-3-4.compute-1.amazonaws.com:7010",
+            "rediss://:p12345@ec2-1-2-3-4.compute-1.amazonaws.com:7010?ssl_cert_reqs=none",
+            // Upstash, DigitalOcean, Aiven, Azure, ElastiCache, Fly.
+            "rediss://default:AbC123@eu1-adapted-fox-12345.upstash.io:6379",
+            "rediss://default:AVNS_x@db-redis-1-do-user-1-0.b.db.ondigitalocean.com:25061",
+            "rediss://default:AVNS_x@valkey-1-project.a.aivencloud.com:12345",
+            "valkeys://default:AVNS_x@valkey-1-project.a.aivencloud.com:12345",
+            "rediss://:key%3D@name.redis.cache.windows.net:6380",
+            "rediss://user:pw@master.name.abc.euw1.cache.amazonaws.com:6379",
+            "rediss+cluster://user:pw@clustercfg.name.abc.euw1.cache.amazonaws.com:6379",
+            "redis://default:pw@fly-name.upstash.io:6379?family=6",
+        ] {
+            assert!(redis_at(Address::parse(url).unwrap()).is_ok(), "{url}");
+        }
+        for url in [
+            r#"mysql://u:pscale_pw_x@aws.connect.psdb.cloud/shop?ssl={"rejectUnauthorized":true}"#,
+            "mysql://u:pscale_pw_x@aws.connect.psdb.cloud/shop?sslaccept=strict",
+            "mysql://avnadmin:AVNS_x@mysql-1-project.a.aivencloud.com:12345/defaultdb?ssl-mode=REQUIRED",
+            "mysql://doadmin:AVNS_x@db-1-0.b.db.ondigitalocean.com:25060/defaultdb?ssl-mode=REQUIRED",
+            "mysql://admin:pw@name.abc.eu-west-1.rds.amazonaws.com:3306/shop?ssl-mode=VERIFY_IDENTITY",
+            "mysql://web:pw@name.mysql.database.azure.com/shop?useSSL=true&requireSSL=true",
+            "mysql://b1:pw@eu-cdbr-west-03.cleardb.net/heroku_1?reconnect=true",
+            "mysql://web:pw@host/shop?charset=utf8mb4&timezone=Z&serverTimezone=UTC",
+            "mariadb://web:pw@host/shop?connection_limit=5",
+        ] {
+            assert!(mysql_at(Address::parse(url).unwrap()).is_ok(), "{url}");
+        }
+    }
+
     #[test]
     fn store_that_is_left_out_names_its_feature() {
         for (url, feature, has_it) in [

@@ -1,4 +1,4 @@
-//! The encryption of connections: what the parameters of a URL ask for, and what the driver is told.
+//! The encryption of connections: the demands of a URL's parameters, as options of the driver.
 
 use express_session_core::store::{Error, ErrorKind};
 
@@ -163,7 +163,7 @@ impl Encryption {
         }
     }
 
-    /// Tells the driver. `None` is plain text.
+    /// Returns the options of the driver. `None` is plain text.
     #[cfg(feature = "tls")]
     pub(super) fn options(self) -> Result<Option<mysql_async::SslOpts>, Error> {
         use mysql_async::{ClientIdentity, SslOpts};
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_for_encryption_is_never_plain() {
+    fn url_that_asks_for_encryption_is_never_plain() {
         for (parameters, expected) in [
             ("", Plain),
             ("ssl-mode=DISABLED", Plain),

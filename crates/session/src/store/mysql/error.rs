@@ -32,7 +32,7 @@ fn lost() -> Error {
     Error::new(ErrorKind::Unavailable, "the connection is lost")
 }
 
-/// Says what to set where the two sides disagree about certificates. rustls has the words of these errors.
+/// Returns what to set where the two sides disagree about certificates. rustls has the words of these errors.
 fn of_certificates(error: &mysql_async::Error) -> Option<&'static str> {
     let (mut told, mut cause) = (error.to_string(), error.source());
     while let Some(source) = cause {

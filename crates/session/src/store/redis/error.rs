@@ -82,7 +82,7 @@ pub(super) fn of(error: RedisError, stage: Stage) -> Error {
     Error::new(ErrorKind::Other, "the driver failed").with_source(error)
 }
 
-/// Says what to set where the two sides disagree about certificates. rustls has the words of these errors, and the
+/// Returns what to set where the two sides disagree about certificates. rustls has the words of these errors, and the
 /// driver repeats them.
 fn of_certificates(error: &RedisError) -> Option<&'static str> {
     let told = error.to_string();

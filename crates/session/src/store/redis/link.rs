@@ -215,7 +215,8 @@ impl Link {
                 Some(live) => live,
                 None => self.connect(place).await.map_err(Failure::Unsent)?,
             };
-            match self.settle(&live, asked, compare(call, swap, live.connection.clone()).await) {
+            asked.on(&live);
+            match self.settle(&live, compare(call, swap, live.connection.clone()).await) {
                 Err(Failure::Ask(error)) if swap::is_unknown(&error) => {
                     self.rights.lacks_compare.store(true, Ordering::Relaxed);
                 }
@@ -234,8 +235,9 @@ impl Link {
             }
         };
         *place = Some(live.clone());
+        asked.on(&live);
         let done = transact(call, swap, live.connection.clone()).await;
-        match self.settle(&live, asked, done) {
+        match self.settle(&live, done) {
             Err(Failure::Ask(error)) if error::is_of_command(&error) => {
                 let error = without_arguments(&error);
                 Err(Failure::Unsent(
@@ -247,13 +249,7 @@ impl Link {
     }
 
     /// Leaves a connection on which a call may have failed.
-    fn settle(
-        &self,
-        live: &Live,
-        asked: &Asked,
-        done: RedisResult<Vec<Value>>,
-    ) -> Result<Vec<Value>, Failure> {
-        asked.on(live);
+    fn settle(&self, live: &Live, done: RedisResult<Vec<Value>>) -> Result<Vec<Value>, Failure> {
         done.map_err(|error| {
             if !self.is_cluster && error::outcome(&error) != Outcome::Settled {
                 live.is_lost.store(true, Ordering::Relaxed);

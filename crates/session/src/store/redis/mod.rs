@@ -474,7 +474,7 @@ impl RedisStore {
 }
 
 impl RedisStore {
-    /// Says what a login without scripts lacks for locks.
+    /// Adds to an error what a login without scripts lacks for locks.
     fn of_lock(&self, error: Error) -> Error {
         if error.kind() != ErrorKind::Refused || !self.link.refuses_scripts() {
             return error;
