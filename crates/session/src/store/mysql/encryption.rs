@@ -92,14 +92,13 @@ impl Encryption {
                  profile such as \"Amazon RDS\", name its certificates with ssl-ca",
             )
         };
-        let object = match serde_json::from_str(&parameter.value).map_err(|_| unfit())? {
-            serde_json::Value::Bool(is_on) => {
-                self.demands.push(if is_on { Identified } else { Plain });
-                return Ok(());
-            }
-            serde_json::Value::Object(object) => object,
-            _ => return Err(unfit()),
-        };
+        let value: serde_json::Value =
+            serde_json::from_str(&parameter.value).map_err(|_| unfit())?;
+        if let Some(is_on) = value.as_bool() {
+            self.demands.push(if is_on { Identified } else { Plain });
+            return Ok(());
+        }
+        let object = value.as_object().ok_or_else(unfit)?;
         let mut demand = Identified;
         for (name, value) in object {
             let text = || value.as_str().map(|text| text.as_bytes().to_vec()).ok_or_else(unfit);
@@ -154,13 +153,12 @@ impl Encryption {
         if demand != Plain && demands.clone().any(|other| other == Plain) {
             return Err(bad("one parameter of the URL asks for encryption, and another for none"));
         }
-        match demand {
-            Plain if has_certificates => {
-                Err(bad("certificates need encryption: set ssl-mode=VERIFY_IDENTITY"))
-            }
-            Encrypted if self.authority.is_some() && self.is_by_mode => Ok(Trusted),
-            _ => Ok(demand),
+        if demand == Plain && has_certificates {
+            return Err(bad("certificates need encryption: set ssl-mode=VERIFY_IDENTITY"));
         }
+        // As libmysqlclient does.
+        let is_more = demand == Encrypted && self.authority.is_some() && self.is_by_mode;
+        Ok(if is_more { Trusted } else { demand })
     }
 
     /// Returns the options of the driver. `None` is plain text.
