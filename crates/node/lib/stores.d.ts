@@ -48,6 +48,12 @@ export interface ServerOptions {
   timeout?: number | undefined
 
   /**
+   * Maximum number of calls that wait for the server at the same time. A further call fails immediately, with
+   * `ERR_STORE_UNAVAILABLE`. Default: 4096.
+   */
+  maxWaiting?: number | undefined
+
+  /**
    * Interval of probes of an unavailable server, in milliseconds. The store emits `disconnect` when the server becomes
    * unavailable, and `connect` when a probe succeeds; in between, requests are handled without a session. Default: no
    * events, and every call fails.
@@ -55,9 +61,54 @@ export interface ServerOptions {
   probeInterval?: number | undefined
 }
 
+/** The certificates of an encrypted connection, as in `tls.connect`. PEM is a string, a Buffer, or a list of them. */
+export interface TlsOptions {
+  /** Authorities that are trusted instead of the public ones. Default: the public ones, and NODE_EXTRA_CA_CERTS. */
+  ca?: Pem | undefined
+  /** Certificate of the client. */
+  cert?: Pem | undefined
+  /** Key of that certificate. */
+  key?: Pem | undefined
+  /** `false` accepts any certificate. Default: true. */
+  rejectUnauthorized?: boolean | undefined
+  /** The name in the server's certificate. Default: the host. `RedisStore` takes no other. */
+  servername?: string | undefined
+  minVersion?: 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | undefined
+}
+
+type Pem = string | Uint8Array | (string | Uint8Array)[]
+
 export interface RedisOptions extends ServerOptions {
-  /** URL of the server: `redis`, `rediss`, `redis+sentinel` or `redis+cluster`. Default: `redis://127.0.0.1:6379`. */
+  /**
+   * URL of the server: `redis`, `rediss`, `redis+unix`, `redis+sentinel` or `redis+cluster`. Default: `host`, `port` and
+   * so on.
+   */
   url?: string | undefined
+  /** Default: `127.0.0.1`. */
+  host?: string | undefined
+  /** Default: 6379. */
+  port?: number | string | undefined
+  /** Socket of this machine, instead of `host` and `port`. */
+  path?: string | undefined
+  username?: string | undefined
+  password?: string | undefined
+  /** Number of the database. Default: that of the URL, or 0. */
+  db?: number | undefined
+  /** As `db`. */
+  database?: number | undefined
+  /** Encrypts the connection. Default: what the URL says. */
+  tls?: TlsOptions | boolean | undefined
+  /** The address and the certificates as in node-redis. */
+  socket?: (TlsOptions & {
+    host?: string | undefined
+    port?: number | string | undefined
+    path?: string | undefined
+    tls?: boolean | undefined
+    /** This and the next two have no effect. */
+    family?: number | undefined
+    keepAlive?: boolean | number | undefined
+    noDelay?: boolean | undefined
+  }) | undefined
   /** Prefix of the keys. Default: `sess:`. */
   prefix?: string | undefined
   /** TTL of sessions without a cookie expiry, in seconds, or a function that returns it for every session. Default: a day. */
@@ -119,6 +170,12 @@ export class PostgresStore extends ListedStore {
 export interface MySqlOptions extends ServerOptions, DatabaseAddress {
   /** URL of the database. Default: `host`, `port`, `user`, `password` and `database`. */
   url?: string | undefined
+  /** As `url`. */
+  uri?: string | undefined
+  /** Socket of this machine, instead of `host` and `port`. */
+  socketPath?: string | undefined
+  /** Encrypts the connections. `verifyIdentity: false` changes nothing: the host is always checked. Default: what the URL says. */
+  ssl?: (TlsOptions & { verifyIdentity?: boolean | undefined }) | boolean | undefined
   /** Removes expired sessions. Default: true. */
   clearExpired?: boolean | undefined
   /** Interval of the removal, in milliseconds. Default: 900000. */
@@ -129,7 +186,7 @@ export interface MySqlOptions extends ServerOptions, DatabaseAddress {
   createDatabaseTable?: boolean | undefined
   /** Resets the expiry only when a session is saved. Default: false. */
   disableTouch?: boolean | undefined
-  charset?: 'utf8mb4_bin' | undefined
+  charset?: 'utf8mb4_bin' | 'utf8mb4' | 'UTF8MB4_BIN' | 'UTF8MB4' | undefined
   schema?: {
     tableName?: string | undefined
     columnNames?: {
@@ -140,12 +197,32 @@ export interface MySqlOptions extends ServerOptions, DatabaseAddress {
   } | undefined
   /** Maximum number of connections. Default: 10. */
   connectionLimit?: number | undefined
-  /** This and the next four belong to mysql2's connection pool, and have no effect. */
+  /** This and the options below belong to mysql2, and have no effect. */
   endConnectionOnClose?: boolean | undefined
+  enableKeepAlive?: boolean | undefined
+  gracefulEnd?: boolean | undefined
   idleTimeout?: number | undefined
+  keepAliveInitialDelay?: number | undefined
   maxIdle?: number | undefined
   queueLimit?: number | undefined
   waitForConnections?: boolean | undefined
+  bigNumberStrings?: boolean | undefined
+  connectAttributes?: object | undefined
+  dateStrings?: boolean | string[] | undefined
+  debug?: any
+  decimalNumbers?: boolean | undefined
+  disableEval?: boolean | undefined
+  jsonStrings?: boolean | undefined
+  maxPreparedStatements?: number | undefined
+  multipleStatements?: boolean | undefined
+  namedPlaceholders?: boolean | undefined
+  nestTables?: boolean | string | undefined
+  rowsAsArray?: boolean | undefined
+  stringifyObjects?: boolean | undefined
+  supportBigNumbers?: boolean | undefined
+  timezone?: string | undefined
+  trace?: boolean | undefined
+  typeCast?: any
 }
 
 /** Stores sessions in MySQL or MariaDB, in the table of express-mysql-session. */
@@ -256,6 +333,8 @@ export interface MemoryOptions {
   max?: number | undefined
   /** Maximum size of all sessions, in bytes. */
   maxBytes?: number | undefined
+  /** Maximum size of one session, in bytes; saving a larger one fails with `ERR_STORE_UNSUITABLE`. Default: no limit. */
+  maxRecordBytes?: number | undefined
   /** No effect: every call removes some of the expired sessions. */
   checkPeriod?: number | undefined
 }

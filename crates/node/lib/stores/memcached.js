@@ -16,6 +16,7 @@ const OPTIONS = {
     ttl: seconds,
     poolSize: count,
     timeout: millis,
+    maxWaiting: count,
     probeInterval: millis
   },
   refused: {

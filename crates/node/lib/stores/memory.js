@@ -10,7 +10,7 @@ const { count, millis, read, ttl } = require('./options')
 const CACHE = 'it belongs to the cache inside of memorystore'
 
 const OPTIONS = {
-  known: { ttl: ttl(millis), max: count, maxBytes: count },
+  known: { ttl: ttl(millis), max: count, maxBytes: count, maxRecordBytes: count },
   // Every call removes some of the expired sessions.
   idle: ['checkPeriod'],
   refused: {
@@ -25,8 +25,8 @@ module.exports = class MemoryStore extends NativeStore {
   #ttl
 
   constructor(given = {}) {
-    const { ttl, max, maxBytes } = read('MemoryStore', given, OPTIONS)
-    super(() => new NativeMemory(max, maxBytes))
+    const { ttl, max, maxBytes, maxRecordBytes } = read('MemoryStore', given, OPTIONS)
+    super(() => new NativeMemory(max, maxBytes, maxRecordBytes))
     this.#ttl = ttl
     // memorystore passes them to a `ttl` function.
     this.options = { ...given }

@@ -6,29 +6,83 @@ const { mysqlStore } = require('../native')
 const { NativeStore } = require('./base')
 const { databaseUrl } = require('./database-url')
 const { count, flag, millis, name, oneOf, port, read, text } = require('./options')
+const { encryption, nodeAuthorities } = require('./tls')
+
+const TIMEOUT = 'use timeout, which is that of a call'
+const LOGIN = 'use user and password'
 
 const OPTIONS = {
   known: {
     url: text,
+    // As in mysql2.
+    uri: text,
     host: text,
     port,
     user: text,
     password: text,
     database: text,
+    socketPath: text,
+    ssl,
     clearExpired: flag,
     checkExpirationInterval: millis,
     expiration: millis,
     createDatabaseTable: flag,
     disableTouch: flag,
     // The character set of a new table.
-    charset: oneOf('utf8mb4_bin'),
+    charset: oneOf('utf8mb4_bin', 'utf8mb4', 'UTF8MB4_BIN', 'UTF8MB4'),
     schema,
     connectionLimit: count,
     timeout: millis,
+    maxWaiting: count,
     probeInterval: millis
   },
-  // Options of mysql2's connection pool.
-  idle: ['endConnectionOnClose', 'idleTimeout', 'maxIdle', 'queueLimit', 'waitForConnections']
+  idle: [
+    // Options of mysql2's connection pool.
+    'endConnectionOnClose',
+    'enableKeepAlive',
+    'gracefulEnd',
+    'idleTimeout',
+    'keepAliveInitialDelay',
+    'maxIdle',
+    'queueLimit',
+    'waitForConnections',
+    // Options of its connections, about values and statements that the store does not have.
+    'bigNumberStrings',
+    'connectAttributes',
+    'dateStrings',
+    'debug',
+    'decimalNumbers',
+    'disableEval',
+    'jsonStrings',
+    'maxPreparedStatements',
+    'multipleStatements',
+    'namedPlaceholders',
+    'nestTables',
+    'rowsAsArray',
+    'stringifyObjects',
+    'supportBigNumbers',
+    'timezone',
+    'trace',
+    'typeCast'
+  ],
+  refused: {
+    acquireTimeout: TIMEOUT,
+    authPlugins: LOGIN,
+    authSwitchHandler: LOGIN,
+    compress: 'use compression=true in url',
+    connectTimeout: TIMEOUT,
+    enableCleartextPlugin: 'use enable_cleartext_plugin=true in url',
+    flags: 'the store sets its own',
+    infileStreamFactory: 'the store reads no files',
+    insecureAuth: 'the old passwords are not supported',
+    localAddress: 'the system chooses it',
+    passwordSha1: LOGIN,
+    password1: LOGIN,
+    password2: LOGIN,
+    password3: LOGIN,
+    queryFormat: 'the store has its own statements',
+    stream: 'the store opens its own connections'
+  }
 }
 
 const SCHEMA = { known: { tableName: name, columnNames } }
@@ -39,14 +93,14 @@ module.exports = class MySqlStore extends NativeStore {
     if (connection !== undefined) {
       throw new TypeError('MySqlStore takes no connection: the store opens its own, use host, user and so on')
     }
-    const { url, host = 'localhost', port = 3306, user, password, database, ...others } = read(
-      'MySqlStore',
-      given,
-      OPTIONS
-    )
-    const { disableTouch, charset: _, schema, probeInterval, ...options } = others
-    const address = url ?? databaseUrl('mysql', { host, port, user, password, database })
-    super(() => mysqlStore(address, { ...options, ...schema }), { probeInterval, disableTouch })
+    const options = read('MySqlStore', given, OPTIONS)
+    const { clearExpired, checkExpirationInterval, expiration, createDatabaseTable, schema } = options
+    const { connectionLimit, timeout, maxWaiting, disableTouch, probeInterval } = options
+    const native = { clearExpired, checkExpirationInterval, expiration, createDatabaseTable, ...schema }
+    Object.assign(native, { connectionLimit, timeout, maxWaiting })
+    const url = addressOf(options)
+    if (VERIFIES.test(url) && !NAMES_AUTHORITY.test(url)) native.ca = nodeAuthorities()
+    super(() => mysqlStore(url, native), { probeInterval, disableTouch })
   }
 
   all(fn) {
@@ -61,6 +115,26 @@ module.exports = class MySqlStore extends NativeStore {
   clearExpiredSessions(fn) {
     return this.prune(fn)
   }
+}
+
+// The parameters of a URL that demand a trusted certificate.
+const VERIFIES = /[?&](ssl[-_]?mode=verify|sslaccept=strict|tls=true|require_ssl=true|ssl=(true|\{|%7b))/i
+
+// Authorities of its own, which come before those of Node.
+const NAMES_AUTHORITY = /[?&](ssl[-_]?ca=|ssl=[^&]*("|%22)ca("|%22))/i
+
+function addressOf(options) {
+  const { uri, url = uri, host = 'localhost', port = 3306, user, password, database, socketPath, ssl } = options
+  const address = url ?? databaseUrl('mysql', { host, port, user, password, database })
+  const parameters = []
+  if (socketPath) parameters.push(`socketPath=${encodeURIComponent(socketPath)}`)
+  if (ssl) parameters.push(`ssl=${encodeURIComponent(JSON.stringify(ssl))}`)
+  return [address, ...parameters].reduce((url, parameter) => `${url}${url.includes('?') ? '&' : '?'}${parameter}`)
+}
+
+function ssl(value, refuse) {
+  if (typeof value === 'string') return refuse(`{ ca }, with the certificates of the profile`)
+  return encryption('MySqlStore, ssl', { known: { verifyIdentity: flag } })(value, refuse)
 }
 
 function schema(value) {

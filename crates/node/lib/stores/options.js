@@ -3,7 +3,7 @@
 // Checks the options of a store before it is opened. An option that would have no effect is an error, unless it tunes
 // something that the native store does not need.
 
-module.exports = { count, flag, interval, millis, name, oneOf, port, read, seconds, text, ttl }
+module.exports = { count, flag, interval, millis, name, oneOf, port, read, seconds, text, ttl, whole }
 
 // Returns the options that are set, each converted by its rule. `known` has the rules by name, `idle` the names that
 // are accepted and have no effect, and `refused` a reason or an alternative for each unsupported option.
@@ -38,6 +38,10 @@ function flag(value, refuse) {
 
 function count(value, refuse) {
   return Number.isSafeInteger(value) && value > 0 ? value : refuse('a positive whole number')
+}
+
+function whole(value, refuse) {
+  return Number.isSafeInteger(value) && value >= 0 ? value : refuse('a whole number')
 }
 
 function millis(value, refuse) {

@@ -25,6 +25,7 @@ const OPTIONS = {
     pruneSessionRandomizedInterval: flag,
     max: count,
     timeout: millis,
+    maxWaiting: count,
     probeInterval: millis
   },
   refused: {

@@ -4,11 +4,25 @@
 
 const { redisStore } = require('../native')
 const { NativeStore, expiryOf } = require('./base')
-const { count, flag, millis, read, seconds, text, ttl } = require('./options')
+const { redisUrl } = require('./redis-url')
+const { count, flag, millis, port, read, seconds, text, ttl, whole } = require('./options')
+const { encryption } = require('./tls')
+
+const RECONNECTS = 'the store replaces its connection when it is lost'
+const TIMEOUT = 'use timeout, which is that of a call'
 
 const OPTIONS = {
   known: {
     url: text,
+    host: text,
+    port,
+    path: text,
+    username: text,
+    password: text,
+    db: whole,
+    database: whole,
+    tls: encryption('RedisStore, tls'),
+    socket,
     prefix: text,
     ttl: ttl(seconds),
     scanCount: count,
@@ -16,23 +30,37 @@ const OPTIONS = {
     disableTTL: flag,
     disableTouch: flag,
     timeout: millis,
+    maxWaiting: count,
     probeInterval: millis
   },
-  refused: { client: 'the store opens its own connection, use url' }
+  refused: {
+    client: 'the store opens its own connection, use url',
+    keyPrefix: 'use prefix',
+    connectTimeout: TIMEOUT,
+    commandTimeout: TIMEOUT,
+    retryStrategy: RECONNECTS,
+    maxRetriesPerRequest: RECONNECTS,
+    sentinels: 'use url, with redis+sentinel://',
+    rootNodes: 'use url, with redis+cluster://'
+  }
 }
+
+// The `socket` of node-redis, whose TLS options stand beside the address.
+const SOCKET = { known: { host: text, port, path: text, tls: flag }, idle: ['family', 'keepAlive', 'noDelay'] }
+const SOCKET_REFUSED = { connectTimeout: TIMEOUT, socketTimeout: TIMEOUT, reconnectStrategy: RECONNECTS }
 
 module.exports = class RedisStore extends NativeStore {
   #ttl
   #serializer
 
   constructor(given = {}) {
-    const { url = 'redis://127.0.0.1:6379', ttl, serializer, disableTouch, probeInterval, ...options } = read(
-      'RedisStore',
-      given,
-      OPTIONS
-    )
-    if (typeof ttl === 'number') options.ttl = ttl
-    super(() => redisStore(url, options), { probeInterval, disableTouch: disableTouch || options.disableTTL })
+    const options = read('RedisStore', given, OPTIONS)
+    const { ttl, serializer, disableTouch, probeInterval } = options
+    const { prefix, scanCount, disableTTL, timeout, maxWaiting } = options
+    const { url, certificates } = redisUrl(options)
+    const native = { prefix, scanCount, disableTTL, timeout, maxWaiting, ...certificates }
+    if (typeof ttl === 'number') native.ttl = ttl
+    super(() => redisStore(url, native), { probeInterval, disableTouch: disableTouch || disableTTL })
     if (typeof ttl === 'function') this.#ttl = ttl
     this.#serializer = serializer
   }
@@ -54,4 +82,17 @@ module.exports = class RedisStore extends NativeStore {
 function serializer(value, refuse) {
   const isOne = typeof value.parse === 'function' && typeof value.stringify === 'function'
   return isOne ? value : refuse('an object with parse and stringify')
+}
+
+function socket(value, refuse) {
+  if (typeof value !== 'object') return refuse('an object')
+  for (const [name, instead] of Object.entries(SOCKET_REFUSED)) {
+    if (name in value) throw new TypeError(`RedisStore, socket has no option ${name}: ${instead}`)
+  }
+  const { host, port, path, tls, ...certificates } = encryption('RedisStore, socket', SOCKET)(value, refuse)
+  const isEncrypted = tls || (tls === undefined && Object.keys(certificates).length > 0)
+  if (tls === false && Object.keys(certificates).length > 0) {
+    throw new TypeError('RedisStore, socket: certificates need tls: true')
+  }
+  return { host, port, path, tls: isEncrypted ? certificates : tls }
 }

@@ -14,6 +14,7 @@ pub struct MemcachedOptions {
     pub prefix: Option<String>,
     pub ttl: Option<f64>,
     pub timeout: Option<f64>,
+    pub max_waiting: Option<u32>,
     pub max_connections: Option<u32>,
 }
 
@@ -26,6 +27,7 @@ pub fn memcached_store(url: String, options: MemcachedOptions) -> napi::Result<N
         prefix,
         ttl: time,
         timeout: time,
+        max_waiting: count,
         max_connections: count,
     )))
 }

@@ -17,17 +17,25 @@ pub struct NativeMemory(MemoryStore);
 
 #[napi]
 impl NativeMemory {
-    /// Makes a store that keeps so many sessions and bytes.
+    /// Makes a store that keeps so many sessions and bytes, and records of so many bytes.
     #[napi(constructor, catch_unwind)]
     #[must_use]
-    pub fn new(max_sessions: Option<f64>, max_bytes: Option<f64>) -> Self {
+    pub fn new(
+        max_sessions: Option<f64>,
+        max_bytes: Option<f64>,
+        max_record_bytes: Option<f64>,
+    ) -> Self {
         let store = MemoryStore::new();
         let store = match max_sessions {
             Some(max) => store.max_sessions(max as usize),
             None => store,
         };
-        Self(match max_bytes {
+        let store = match max_bytes {
             Some(max) => store.max_bytes(max as usize),
+            None => store,
+        };
+        Self(match max_record_bytes {
+            Some(max) => store.max_record_bytes(max as usize),
             None => store,
         })
     }

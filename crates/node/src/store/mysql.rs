@@ -19,13 +19,20 @@ pub struct MySqlOptions {
     pub check_expiration_interval: Option<f64>,
     pub connection_limit: Option<u32>,
     pub timeout: Option<f64>,
+    pub max_waiting: Option<u32>,
+    /// The authorities that are trusted, as PEM, instead of the public ones.
+    pub ca: Option<String>,
 }
 
 /// Makes the store, which connects with its first call.
 #[napi(catch_unwind)]
 pub fn mysql_store(url: String, options: MySqlOptions) -> napi::Result<NativeStore> {
+    let store = match options.ca {
+        Some(authority) => MySqlStore::new_with_tls(&url, Some(authority.into_bytes()), None),
+        None => MySqlStore::new(&url),
+    };
     let store = set_options!(
-        MySqlStore::new(&url).map_err(failure::of)?,
+        store.map_err(failure::of)?,
         options,
         table_name,
         create_database_table,
@@ -34,6 +41,7 @@ pub fn mysql_store(url: String, options: MySqlOptions) -> napi::Result<NativeSto
         check_expiration_interval: time,
         connection_limit: count,
         timeout: time,
+        max_waiting: count,
     );
     let store = match options.column_names.as_deref() {
         Some([id, expires, data]) => store.column_names(id, expires, data),

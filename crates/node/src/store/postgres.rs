@@ -18,6 +18,7 @@ pub struct PostgresOptions {
     pub prune_session_interval: Option<f64>,
     pub prune_session_randomized_interval: Option<bool>,
     pub timeout: Option<f64>,
+    pub max_waiting: Option<u32>,
     pub max_connections: Option<u32>,
 }
 
@@ -34,6 +35,7 @@ pub fn postgres_store(url: String, options: PostgresOptions) -> napi::Result<Nat
         prune_session_interval: interval,
         prune_session_randomized_interval,
         timeout: time,
+        max_waiting: count,
         max_connections: count,
     )))
 }

@@ -1,6 +1,7 @@
 //! Redis, for JavaScript.
 
 use express_session::store::redis::RedisStore;
+use express_session::store::redis::redis::{ClientTlsConfig, TlsCertificates};
 use napi_derive::napi;
 
 use super::option::{count, set_options, time};
@@ -17,18 +18,34 @@ pub struct RedisOptions {
     pub disable_ttl: Option<bool>,
     pub scan_count: Option<u32>,
     pub timeout: Option<f64>,
+    pub max_waiting: Option<u32>,
+    /// Certificates as PEM: of the authorities that are trusted, and of the client.
+    pub ca: Option<String>,
+    pub cert: Option<String>,
+    pub key: Option<String>,
 }
 
 /// Makes the store, which connects with its first call.
 #[napi(catch_unwind)]
 pub fn redis_store(url: String, options: RedisOptions) -> napi::Result<NativeStore> {
+    let client_tls = options.cert.zip(options.key).map(|(cert, key)| ClientTlsConfig {
+        client_cert: cert.into_bytes(),
+        client_key: key.into_bytes(),
+    });
+    let root_cert = options.ca.map(String::into_bytes);
+    let store = if client_tls.is_some() || root_cert.is_some() {
+        RedisStore::new_with_tls(&url, TlsCertificates { client_tls, root_cert })
+    } else {
+        RedisStore::new(&url)
+    };
     Ok(NativeStore::new(set_options!(
-        RedisStore::new(&url).map_err(failure::of)?,
+        store.map_err(failure::of)?,
         options,
         prefix,
         ttl: time,
         disable_ttl,
         scan_count: count,
         timeout: time,
+        max_waiting: count,
     )))
 }

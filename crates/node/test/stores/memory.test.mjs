@@ -78,6 +78,14 @@ test('beyond the limit, the least recently used session is evicted', async () =>
   assert.equal((await store.get('sid-999')).views, 999)
 })
 
+test('a session beyond maxRecordBytes is refused', async () => {
+  const store = new MemoryStore({ maxRecordBytes: 200 })
+  await store.set('small', sessionOf(HOUR))
+  const large = Object.assign(sessionOf(HOUR), { text: 'x'.repeat(200) })
+  await assert.rejects(store.set('large', large), { code: 'ERR_STORE_UNSUITABLE' })
+  assert.deepEqual(await store.ids(), ['small'])
+})
+
 test('prune removes expired sessions', async () => {
   const now = Date.now()
   mock.timers.enable({ apis: ['Date'], now })

@@ -1,6 +1,8 @@
 // The options of the native stores, and the errors for unsupported ones.
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import net from 'node:net'
 import { test } from 'node:test'
 
 import session from 'express-session-rs'
@@ -29,6 +31,14 @@ test('an unknown option is refused by its name', () => {
 test('an unsupported option is refused with a reason or an alternative', () => {
   const refused = [
     [RedisStore, { client: {} }, 'RedisStore has no option client: the store opens its own connection, use url'],
+    [RedisStore, { keyPrefix: 'x' }, 'RedisStore has no option keyPrefix: use prefix'],
+    [RedisStore, { connectTimeout: 1 }, /has no option connectTimeout: use timeout/],
+    [RedisStore, { sentinels: [] }, /redis\+sentinel:/],
+    [RedisStore, { tls: { pfx: 'x' } }, 'RedisStore, tls has no option pfx: use cert and key, as PEM'],
+    [RedisStore, { tls: { passphrase: 'x' } }, /tls has no option passphrase: key must not be encrypted/],
+    [RedisStore, { socket: { reconnectStrategy() {} } }, /socket has no option reconnectStrategy: /],
+    [MySqlStore, { connectTimeout: 1 }, /has no option connectTimeout: use timeout/],
+    [MySqlStore, { flags: '-FOUND_ROWS' }, /has no option flags: /],
     [PostgresStore, { pool: {} }, /has no option pool: .* use conString or conObject/],
     [PostgresStore, { conObject: { ssl: true } }, /conObject has no option ssl: .*sslmode/],
     [SqliteStore, { mode: 1 }, /has no option mode: /],
@@ -49,6 +59,14 @@ test('an invalid value is an error that does not contain it', () => {
     [RedisStore, { url: 5 }, /url must be a string/],
     [PostgresStore, { createTableIfMissing: 'yes' }, /createTableIfMissing must be true or false/],
     [MySqlStore, { port: 'hunter2' }, /port must be a port/],
+    [RedisStore, { url: 'redis://a', host: 'b' }, /url has the address and the login, leave out host/],
+    [RedisStore, { url: 'rediss://a', tls: false }, /tls is false, and the URL asks for encryption/],
+    [RedisStore, { tls: { cert: 'hunter2' } }, /cert and key need each other/],
+    [RedisStore, { tls: { servername: 'hunter2' } }, /servername must be the host of the URL/],
+    [RedisStore, { tls: { ca: 5 } }, /ca must be PEM/],
+    [RedisStore, { maxWaiting: 0 }, /maxWaiting must be a positive whole number/],
+    [MySqlStore, { ssl: 'Amazon RDS' }, /ssl must be { ca }, with the certificates of the profile/],
+    [MemoryStore, { maxRecordBytes: 0 }, /maxRecordBytes must be a positive whole number/],
     [MySqlStore, { charset: 'latin1' }, /charset must be one of utf8mb4_bin/],
     [MySqlStore, { schema: { columnNames: { id: 'x' } } }, /schema.columnNames has no option id/],
     [SqliteStore, { dialect: 'mine' }, /dialect must be one of connect-sqlite3, /],
@@ -80,6 +98,18 @@ test('supported options are accepted', () => {
     new FileStore({ path: './nowhere', ttl: 60, reapInterval: -1, retries: 0, logFn() {}, fileExtension: '' }),
     new MemcachedStore({ hosts: ['127.0.0.1:11211'], prefix: 'a', ttl: 60, poolSize: 2 }),
     new MemoryStore({ checkPeriod: 86400000, max: 10, maxBytes: 1000, ttl: 60_000 }),
+    new RedisStore({ host: 'cache', port: '6380', username: 'default', password: 'p@ss/', db: 2, tls: {}, maxWaiting: 9 }),
+    new RedisStore({ url: 'redis://cache', tls: { rejectUnauthorized: false, servername: 'cache' } }),
+    new RedisStore({ path: '/run/redis.sock', password: 'p&ss', database: 1 }),
+    new RedisStore({ socket: { host: 'cache', port: 6380, tls: true, rejectUnauthorized: false }, username: 'a', password: 'b' }),
+    new RedisStore({ url: 'rediss://default:p%40ss@cache:6380/0?family=6' }),
+    new MySqlStore({ uri: 'mysql://web@localhost/shop', ssl: { rejectUnauthorized: false }, timezone: 'Z', maxWaiting: 9 }),
+    new MySqlStore({ host: 'db', ssl: {}, charset: 'utf8mb4', multipleStatements: true, dateStrings: true }),
+    new MySqlStore({ socketPath: '/run/mysqld/mysqld.sock', user: 'web', database: 'shop' }),
+    new MySqlStore({ url: 'mysql://web@db/shop?ssl={"rejectUnauthorized":true}' }),
+    new MemcachedStore({ maxWaiting: 9 }),
+    new PostgresStore({ conString: 'postgres://web@localhost/shop', maxWaiting: 9 }),
+    new MemoryStore({ maxRecordBytes: 1000 }),
     new MemoryStore({ ttl: () => 1 }),
     new MemoryStore({ max: undefined, ttl: null })
   ]) {
@@ -87,11 +117,36 @@ test('supported options are accepted', () => {
   }
 })
 
+test('a call beyond maxWaiting fails immediately', async () => {
+  // A server that never answers.
+  const server = net.createServer(() => {}).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const host = `127.0.0.1:${server.address().port}`
+  const options = { maxWaiting: 1, timeout: 200 }
+  for (const store of [
+    new RedisStore({ url: `redis://${host}`, ...options }),
+    new PostgresStore({ conString: `postgres://web@${host}/shop`, ...options }),
+    new MySqlStore({ url: `mysql://web@${host}/shop`, ...options }),
+    new MemcachedStore({ url: `memcached://${host}`, ...options })
+  ]) {
+    const [waiting, further] = await Promise.allSettled([store.get('a'), store.get('b')])
+    assert.match(further.reason.message, /max_waiting is 1/)
+    assert.equal(further.reason.code, 'ERR_STORE_UNAVAILABLE')
+    assert.doesNotMatch(waiting.reason.message, /max_waiting/)
+    await store.close()
+  }
+  server.unref()
+})
+
 test('an invalid URL is an error without its password', () => {
   for (const make of [
     () => new RedisStore({ url: 'redis://:hunter2@local host' }),
     () => new PostgresStore({ conString: 'postgres://user:hunter2@localhost:port/db' }),
     () => new MySqlStore({ url: 'mysql://user:hunter2@localhost:port/db' }),
+    () => new MySqlStore({ url: 'mysql://user:hunter2@localhost/db?connectTimeout=5' }),
+    () => new RedisStore({ url: 'redis://:hunter2@localhost?keyPrefix=hunter2' }),
+    () => new RedisStore({ url: 'rediss://localhost', tls: { ca: 'hunter2' } }),
+    () => new MySqlStore({ host: 'localhost', password: 'hunter2', ssl: { ca: 'hunter2' } }),
     () => new MemcachedStore({ url: 'memcached://user:hunter2@localhost:1' })
   ]) {
     assert.throws(make, (error) => {

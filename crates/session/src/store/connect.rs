@@ -8,6 +8,7 @@ use express_session_core::store::Error;
 
 use super::AnyStore;
 use super::memory::MemoryStore;
+use super::query::{self, decode};
 
 /// Opens the store at a URL, and connects, so that a failure shows when the application starts.
 ///
@@ -56,7 +57,7 @@ pub async fn connect(url: &str) -> Result<AnyStore, ConnectError> {
     match address.scheme {
         "memory" => memory(address),
         "postgres" | "postgresql" => postgres(address).await,
-        "mysql" => mysql(address).await,
+        "mysql" | "mysql2" | "mariadb" => mysql(address).await,
         "memcached" => memcached(address).await,
         "sqlite" => sqlite(address).await,
         "file" => file(address).await,
@@ -65,16 +66,20 @@ pub async fn connect(url: &str) -> Result<AnyStore, ConnectError> {
 }
 
 /// The schemes that errors may show.
-const SCHEMES: [&str; 23] = [
+const SCHEMES: [&str; 27] = [
     "memory",
     "postgres",
     "postgresql",
     "mysql",
+    "mysql2",
+    "mariadb",
     "memcached",
     "sqlite",
     "file",
     "redis",
     "redis+unix",
+    "redis+tls",
+    "redis+ssl",
     "redis+sentinel",
     "redis+cluster",
     "rediss",
@@ -99,7 +104,7 @@ pub(crate) fn prepare(url: &str) -> Result<(), ConnectError> {
     match address.scheme {
         "memory" => memory(address).map(drop),
         "postgres" | "postgresql" => postgres_at(address).map(drop),
-        "mysql" => mysql_at(address).map(drop),
+        "mysql" | "mysql2" | "mariadb" => mysql_at(address).map(drop),
         "memcached" => memcached_at(address).map(drop),
         "file" => file_at(address).map(drop),
         _ => redis_at(address).map(drop),
@@ -126,21 +131,23 @@ fn memory(address: Address<'_>) -> Result<AnyStore, ConnectError> {
 #[cfg(feature = "redis")]
 async fn redis(address: Address<'_>) -> Result<AnyStore, ConnectError> {
     let store = redis_at(address)?;
-    store.ping().await?;
+    store.check().await?;
     Ok(AnyStore::with_admin(store))
 }
 
 #[cfg(feature = "redis")]
 fn redis_at(address: Address<'_>) -> Result<super::redis::RedisStore, ConnectError> {
-    let (server, kind) = address.scheme.split_once('+').unwrap_or((address.scheme, ""));
-    if cfg!(not(feature = "tls")) && server.ends_with('s') && server != "redis" {
+    use super::redis::address::{PARAMETERS, instead_of};
+
+    let server = address.scheme.split('+').next().unwrap_or_default();
+    let is_encrypted = server.ends_with('s') && server != "redis";
+    if cfg!(not(feature = "tls")) && (is_encrypted || address.scheme.ends_with("+tls")) {
         return Err(ConnectError::missing(address.scheme, "tls"));
     }
-    let (url, options) = address.for_driver(match kind {
-        "unix" => &["db", "user", "pass", "protocol"],
-        "sentinel" => &["db", "protocol", "sentinel_username", "sentinel_password"],
-        _ => &["protocol"],
-    })?;
+    let (url, options) = address.for_driver(PARAMETERS)?;
+    if let Some(option) = options.iter().find(|option| instead_of(option.name).is_some()) {
+        return Err(option.unknown_but(instead_of(option.name)));
+    }
     let mut store = super::redis::RedisStore::new(&url)?;
     let (mut replicas, mut replicas_timeout) = (None, None);
     for option in options {
@@ -229,23 +236,12 @@ async fn mysql(address: Address<'_>) -> Result<AnyStore, ConnectError> {
 
 #[cfg(feature = "mysql")]
 fn mysql_at(address: Address<'_>) -> Result<super::mysql::MySqlStore, ConnectError> {
-    let (url, options) = address.for_driver(&[
-        "tcp_keepalive",
-        "max_allowed_packet",
-        "wait_timeout",
-        "enable_cleartext_plugin",
-        "tcp_nodelay",
-        "stmt_cache_size",
-        "prefer_socket",
-        "secure_auth",
-        "client_found_rows",
-        "socket",
-        "compression",
-        "require_ssl",
-        "verify_ca",
-        "verify_identity",
-        "built_in_roots",
-    ])?;
+    use super::mysql::address::{PARAMETERS, instead_of};
+
+    let (url, options) = address.for_driver(PARAMETERS)?;
+    if let Some(option) = options.iter().find(|option| instead_of(option.name).is_some()) {
+        return Err(option.unknown_but(instead_of(option.name)));
+    }
     let mut store = super::mysql::MySqlStore::new(&url)?;
     for option in options {
         store = match option.name {
@@ -428,11 +424,6 @@ impl<'a> Address<'a> {
         Ok(Self { scheme, place, query })
     }
 
-    fn pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let pairs = self.query.split('&').filter(|pair| !pair.is_empty());
-        pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-    }
-
     fn options(&self) -> Result<Vec<Choice<'a>>, ConnectError> {
         self.for_driver(&[]).map(|(_, options)| options)
     }
@@ -443,7 +434,7 @@ impl<'a> Address<'a> {
         let mut url = format!("{scheme}://{}", self.place);
         let mut separator = '?';
         let mut options = Vec::new();
-        for ((name, value), position) in self.pairs().zip(1..) {
+        for ((name, value), position) in query::pairs(self.query).zip(1..) {
             if drivers.contains(&name) {
                 url.extend([separator.encode_utf8(&mut [0; 4]), name, "=", value]);
                 separator = '&';
@@ -512,34 +503,21 @@ impl Choice<'_> {
         ConnectError::new(ConnectErrorKind::InvalidOption, message)
     }
 
+    /// Makes the error for an option that drivers have, with what to use instead.
+    fn unknown_but(&self, instead: Option<&str>) -> ConnectError {
+        let Some(instead) = instead else { return self.unknown() };
+        let message = format!("{}:// has no option {}: {instead}", self.scheme, self.name);
+        ConnectError::new(ConnectErrorKind::UnknownOption, message)
+    }
+
     fn unknown(&self) -> ConnectError {
-        // A name that cannot be an option's may be a secret in the wrong place.
-        let is_name = !self.text.is_empty()
-            && self.name.len() <= 40
-            && self.name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-        let message = if is_name {
+        let message = if query::is_name(self.name, &self.text) {
             format!("{}:// has no option {}", self.scheme, self.name)
         } else {
             format!("{}:// does not have option {} of the URL", self.scheme, self.position)
         };
         ConnectError::new(ConnectErrorKind::UnknownOption, message)
     }
-}
-
-/// Decodes percent-encoding; `None` if the result is not UTF-8.
-fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut parts = text.split('%');
-    bytes.extend(parts.next()?.bytes());
-    for part in parts {
-        let (digits, rest) = part.split_at_checked(2)?;
-        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return None;
-        }
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        bytes.extend(rest.bytes());
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// The error of [`connect`].
@@ -689,6 +667,40 @@ mod tests {
             ("memory://?max_sessions=-1", InvalidOption),
         ] {
             assert_eq!(refused(url).kind(), kind, "{url}");
+        }
+    }
+
+    #[cfg(all(feature = "redis", feature = "mysql", feature = "tls"))]
+    #[tokio::test]
+    async fn connection_strings_of_hosts_are_read_as_given() {
+        for url in [
+            // Heroku, and its documented answer to its own certificate.
+            "rediss://:p12345@ec2-1-2-3-4.compute-1.amazonaws.com:7010",
+            "rediss://:p12345@ec2-1-2-3-4.compute-1.amazonaws.com:7010?ssl_cert_reqs=none",
+            // Upstash, DigitalOcean, Aiven, Azure, ElastiCache, Fly.
+            "rediss://default:AbC123@eu1-adapted-fox-12345.upstash.io:6379",
+            "rediss://default:AVNS_x@db-redis-1-do-user-1-0.b.db.ondigitalocean.com:25061",
+            "rediss://default:AVNS_x@valkey-1-project.a.aivencloud.com:12345",
+            "valkeys://default:AVNS_x@valkey-1-project.a.aivencloud.com:12345",
+            "rediss://:key%3D@name.redis.cache.windows.net:6380",
+            "rediss://user:pw@master.name.abc.euw1.cache.amazonaws.com:6379",
+            "rediss+cluster://user:pw@clustercfg.name.abc.euw1.cache.amazonaws.com:6379",
+            "redis://default:pw@fly-name.upstash.io:6379?family=6",
+        ] {
+            assert!(redis_at(Address::parse(url).unwrap()).is_ok(), "{url}");
+        }
+        for url in [
+            r#"mysql://u:pscale_pw_x@aws.connect.psdb.cloud/shop?ssl={"rejectUnauthorized":true}"#,
+            "mysql://u:pscale_pw_x@aws.connect.psdb.cloud/shop?sslaccept=strict",
+            "mysql://avnadmin:AVNS_x@mysql-1-project.a.aivencloud.com:12345/defaultdb?ssl-mode=REQUIRED",
+            "mysql://doadmin:AVNS_x@db-1-0.b.db.ondigitalocean.com:25060/defaultdb?ssl-mode=REQUIRED",
+            "mysql://admin:pw@name.abc.eu-west-1.rds.amazonaws.com:3306/shop?ssl-mode=VERIFY_IDENTITY",
+            "mysql://web:pw@name.mysql.database.azure.com/shop?useSSL=true&requireSSL=true",
+            "mysql://b1:pw@eu-cdbr-west-03.cleardb.net/heroku_1?reconnect=true",
+            "mysql://web:pw@host/shop?charset=utf8mb4&timezone=Z&serverTimezone=UTC",
+            "mariadb://web:pw@host/shop?connection_limit=5",
+        ] {
+            assert!(mysql_at(Address::parse(url).unwrap()).is_ok(), "{url}");
         }
     }
 

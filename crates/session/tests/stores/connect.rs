@@ -96,8 +96,11 @@ mod servers {
             server.url(),
         );
         save_and_load(connect(&url).await.unwrap()).await;
-        let error = connect(&format!("{}?db=1", server.url())).await.unwrap_err();
-        assert_eq!(error.to_string(), "redis:// has no option db");
+        save_and_load(connect(&format!("{}?ttl=90s&db=1", server.url())).await.unwrap()).await;
+        let error = connect(&format!("{}?dbs=1", server.url())).await.unwrap_err();
+        assert_eq!(error.to_string(), "redis:// has no option dbs");
+        let error = connect(&format!("{}?keyPrefix=a", server.url())).await.unwrap_err();
+        assert_eq!(error.to_string(), "redis:// has no option keyPrefix: use prefix");
 
         let with = |options: &str| format!("{}?{options}", server.url());
         let both = with("ttl=90s&replicas=0&replicas_timeout=250ms");

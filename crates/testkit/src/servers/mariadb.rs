@@ -1,7 +1,9 @@
 use super::launch::{Launch, Server, demand};
+use super::redis::tls;
 use super::{probe, program, user};
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,7 +16,29 @@ pub struct MariaDb(Server);
 #[must_use]
 pub fn mariadb() -> Option<MariaDb> {
     let programs = program::find_all("MariaDB", ["mariadbd", "mariadb-install-db"])?;
-    Some(MariaDb(demand("MariaDB", Server::start(|folder, port| launch(&programs, folder, port)))))
+    let server = Server::start(|folder, port| launch(&programs, folder, port, &[]));
+    Some(MariaDb(demand("MariaDB", server)))
+}
+
+/// Starts a MariaDB that offers TLS, whose certificate for `127.0.0.1` and `localhost` is signed by the
+/// authority at [`ca_path`](MariaDb::ca_path). It also speaks plain text.
+#[must_use]
+pub fn mariadb_tls() -> Option<MariaDb> {
+    let [server, install, openssl] =
+        program::find_all("MariaDB with TLS", ["mariadbd", "mariadb-install-db", "openssl"])?;
+    let programs = [server, install];
+    let server = Server::start(|folder, port| {
+        tls::certify(&openssl, folder)?;
+        // It runs as another user, to whom the folder belongs.
+        let readable = fs::Permissions::from_mode(0o644);
+        fs::set_permissions(folder.join(tls::KEY), readable).map_err(|error| error.to_string())?;
+        let files = [("--ssl-ca=", tls::AUTHORITY), ("--ssl-cert=", tls::CERTIFICATE)]
+            .into_iter()
+            .chain([("--ssl-key=", tls::KEY)])
+            .map(|(option, file)| argument(option, &folder.join(file)));
+        launch(&programs, folder, port, &files.collect::<Vec<_>>())
+    });
+    Some(MariaDb(demand("MariaDB with TLS", server)))
 }
 
 impl MariaDb {
@@ -23,11 +47,35 @@ impl MariaDb {
     pub fn url(&self) -> String {
         format!("mysql://root@127.0.0.1:{}/test", self.port())
     }
+
+    /// Returns its socket.
+    #[must_use]
+    pub fn socket_path(&self) -> PathBuf {
+        self.0.folder().join("socket")
+    }
+
+    /// Returns the file with the certificate of the authority that a client is to trust. There is one
+    /// only with TLS.
+    #[must_use]
+    pub fn ca_path(&self) -> PathBuf {
+        self.0.folder().join(tls::AUTHORITY)
+    }
+
+    /// Returns the files with a certificate of that authority and its key, for the server and for clients.
+    #[must_use]
+    pub fn certificate_paths(&self) -> [PathBuf; 2] {
+        [tls::CERTIFICATE, tls::KEY].map(|file| self.0.folder().join(file))
+    }
 }
 
 process_of!(MariaDb, 0, "Starts it again at the same port with its data.");
 
-fn launch([mariadbd, install]: &[PathBuf; 2], folder: &Path, port: u16) -> Result<Launch, String> {
+fn launch(
+    [mariadbd, install]: &[PathBuf; 2],
+    folder: &Path,
+    port: u16,
+    more: &[OsString],
+) -> Result<Launch, String> {
     let mut command = user::without_root(folder, &["mysql", "nobody"])?;
     let data = argument("--datadir=", &folder.join("data"));
     let file = folder.join("process");
@@ -47,6 +95,7 @@ fn launch([mariadbd, install]: &[PathBuf; 2], folder: &Path, port: u16) -> Resul
         "--innodb-flush-log-at-trx-commit=2",
     ];
     command.extend(settings.map(OsString::from));
+    command.extend_from_slice(more);
     Ok(Launch {
         command,
         stop: "KILL",

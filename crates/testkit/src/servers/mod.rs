@@ -75,7 +75,7 @@ mod user;
 
 use std::sync::OnceLock;
 
-pub use mariadb::{MariaDb, mariadb};
+pub use mariadb::{MariaDb, mariadb, mariadb_tls};
 pub use memcached::{Memcached, memcached};
 pub use postgres::{Postgres, postgres};
 pub use redis::{

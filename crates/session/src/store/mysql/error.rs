@@ -13,7 +13,10 @@ pub(super) fn of_driver(error: mysql_async::Error) -> Error {
         mysql_async::Error::Io(_) if is_too_large(&error) => {
             Error::new(ErrorKind::Unsuitable, TOO_LARGE).with_source(error)
         }
-        mysql_async::Error::Io(_) => lost().with_source(error),
+        mysql_async::Error::Io(_) => match of_certificates(&error) {
+            Some(message) => Error::new(ErrorKind::Refused, message).with_source(error),
+            None => lost().with_source(error),
+        },
         mysql_async::Error::Driver(driver) => {
             let (kind, message) = of_the_client(&driver);
             // Some of them hold what was read, and show it where they are debugged.
@@ -27,6 +30,29 @@ pub(super) fn of_driver(error: mysql_async::Error) -> Error {
 
 fn lost() -> Error {
     Error::new(ErrorKind::Unavailable, "the connection is lost")
+}
+
+/// Returns what to set where the two sides disagree about certificates. rustls has the words of these errors.
+fn of_certificates(error: &mysql_async::Error) -> Option<&'static str> {
+    let (mut told, mut cause) = (error.to_string(), error.source());
+    while let Some(source) = cause {
+        told += &source.to_string();
+        cause = source.source();
+    }
+    let holds = |words: &str| told.contains(words);
+    if holds("peer certificate") && holds("for name") {
+        return Some(
+            "the certificate of the server is for another host: connect to that one, or name it as servername of ssl",
+        );
+    }
+    if holds("peer certificate") {
+        return Some(
+            "the certificate of the server is not trusted: set its authority, ssl-ca or ca, or accept any \
+             certificate, ssl-mode=REQUIRED or rejectUnauthorized: false",
+        );
+    }
+    (holds("CertificateRequired") || holds("certificate required"))
+        .then_some("the server demands a client certificate: ssl-cert and ssl-key, or cert and key")
 }
 
 /// Returns whether the server rolled the statement back for a reason that has passed.
@@ -44,6 +70,29 @@ pub(super) fn is_no_table(error: &mysql_async::Error) -> bool {
 pub(super) fn is_denied(error: &mysql_async::Error) -> bool {
     // Denied for the database, the table; a privilege is needed; read-only.
     matches!(error, mysql_async::Error::Server(answer) if matches!(answer.code, 1044 | 1142 | 1227 | 1290 | 1836))
+}
+
+/// Returns whether another server has to be asked: this one was demoted, stops, or does not serve. The
+/// statement did nothing.
+pub(super) fn is_demoted(error: &mysql_async::Error) -> bool {
+    let mysql_async::Error::Server(answer) = error else { return false };
+    matches!(
+        answer.code,
+        1290 | 1792
+            | 1836
+            | 1047
+            | 3032
+            | 3100
+            | 3101
+            | 3168
+            | 1053
+            | 1077
+            | 1079
+            | 1184
+            | 1927
+            | 1152
+            | 4031
+    )
 }
 
 /// The driver measures a packet before it sends it. The type of its error is not public, and the
@@ -67,11 +116,16 @@ fn of_the_client(driver: &DriverError) -> (ErrorKind, &'static str) {
     if matches!(driver, DriverError::PacketTooLarge) {
         return (ErrorKind::Unsuitable, TOO_LARGE);
     }
+    if matches!(driver, DriverError::NoClientSslFlagFromServer) {
+        return (
+            ErrorKind::Refused,
+            "the server offers no encryption, and ssl-mode or ssl asks for it",
+        );
+    }
     let is_disagreement = matches!(
         driver,
         DriverError::UnknownAuthPlugin { .. }
             | DriverError::MysqlOldPasswordDisabled
-            | DriverError::NoClientSslFlagFromServer
             | DriverError::CleartextPluginDisabled
     );
     if is_disagreement {
@@ -95,16 +149,26 @@ fn of_server(answer: &ServerError) -> Error {
 fn meaning(code: u16) -> (ErrorKind, &'static str, bool) {
     match code {
         1146 => (ErrorKind::Refused, "there is no such table", true),
-        1044 | 1045 | 1698 => (ErrorKind::Refused, "the server does not let this user in", true),
+        1044 | 1045 | 1129 | 1130 | 1698 => {
+            (ErrorKind::Refused, "the server does not let this user in", true)
+        }
         1142 | 1143 | 1227 => (ErrorKind::Refused, "the user may not do that", true),
+        3159 => (ErrorKind::Refused, "the server demands encryption: set ssl-mode", true),
         1046 | 1049 => (ErrorKind::Refused, "there is no such database", true),
         1059 => (ErrorKind::Refused, "the table's name is too long", true),
         1054 => (ErrorKind::Refused, "the table has other columns", true),
-        1290 | 1792 | 1836 => (ErrorKind::Refused, "the server takes no writes", true),
+        // `--read-only`, a transaction that only reads, MySQL's `super_read_only`: it was demoted.
+        1290 | 1792 | 1836 => (ErrorKind::Unavailable, "the server takes no writes", true),
+        // Galera before it has joined, offline mode, a group of servers without a majority.
+        1047 | 3032 | 3100 | 3101 | 3168 => {
+            (ErrorKind::Unavailable, "the server does not serve at the moment", true)
+        }
         1021 | 1114 => (ErrorKind::Refused, "the server has no space left", true),
         1040 | 1203 | 1226 => (ErrorKind::Unavailable, "the server has no connection left", true),
-        1053 | 1077 | 1079 | 1927 => (ErrorKind::Unavailable, "the server is stopping", true),
-        1158..=1161 => (ErrorKind::Unavailable, "the connection is lost", true),
+        1053 | 1077 | 1079 | 1184 | 1927 => {
+            (ErrorKind::Unavailable, "the server is stopping", true)
+        }
+        1158..=1161 | 1152 | 4031 => (ErrorKind::Unavailable, "the connection is lost", true),
         1213 | 1020 => (ErrorKind::Unavailable, "the server preferred another's change", true),
         1205 => (ErrorKind::TimedOut, "another transaction held the record for too long", true),
         1317 | 1969 | 3024 => (ErrorKind::TimedOut, "the server took too long, and gave up", true),
@@ -145,6 +209,24 @@ mod tests {
             let shown = answer(code, "Incorrect value: 'secret'");
             assert!(shown.contains(&code.to_string()) && !shown.contains("secret"), "{shown}");
         }
+    }
+
+    #[test]
+    fn server_that_was_demoted_or_stops_is_unavailable_and_no_fault_of_the_application() {
+        for code in [1040, 1047, 1053, 1152, 1213, 1290, 1792, 1836, 1927, 3032, 3100, 3168, 4031] {
+            assert_eq!(meaning(code).0, ErrorKind::Unavailable, "{code}");
+        }
+        for code in [1044, 1045, 1129, 1142, 1146, 3159] {
+            assert_eq!(meaning(code).0, ErrorKind::Refused, "{code}");
+        }
+        assert_eq!(meaning(1205).0, ErrorKind::TimedOut);
+        let answer = |code| {
+            let answer = ServerError { code, message: String::new(), state: "HY000".into() };
+            mysql_async::Error::Server(answer)
+        };
+        assert!([1290, 1836, 1053, 1047].into_iter().all(|code| is_demoted(&answer(code))));
+        // Another connection to the same server would fail or succeed alike.
+        assert!(![1040, 1045, 1205, 1213].into_iter().any(|code| is_demoted(&answer(code))));
     }
 
     #[test]

@@ -37,12 +37,17 @@ use mysql_async::{Opts, OptsBuilder, Pool, PoolConstraints, Row, Value};
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout_at};
 
+use self::connections::Connections;
+use self::encryption::{Demand, Encryption};
 use self::query::{Answer, Locks, Query};
 use self::sql::{Statement, Statements};
 use super::breaker::{self, Breaker, Fault, Server};
 use super::cleanup::Schedule;
 use super::finish::Calls;
 
+pub(super) mod address;
+mod connections;
+mod encryption;
 mod error;
 mod query;
 mod sql;
@@ -70,7 +75,7 @@ pub struct MySqlStore {
 }
 
 struct Shared {
-    pool: Pool,
+    connections: Arc<Connections>,
     options: Options,
     sql: Statements,
     /// Set once the table is known to exist.
@@ -82,8 +87,6 @@ struct Shared {
 
 #[derive(Clone)]
 struct Options {
-    /// How to connect and the limit of connections, if the pool is not the application's.
-    own: Option<(Opts, usize)>,
     table_name: String,
     session_id: String,
     expires: String,
@@ -100,16 +103,17 @@ struct Options {
 impl MySqlStore {
     /// Makes a store for the database at a URL, with up to 10 connections of its own.
     ///
-    /// The URL is `mysql://user:password@host:port/database`, with the parameters that
-    /// [`Opts`] has, but for those of the pool. With `require_ssl=true` and the feature `tls` the
-    /// connection is encrypted, and the server's certificate has to be one that browsers trust; for an
-    /// authority of your own, give the store a [pool](Self::with_pool). The connections are in strict
-    /// mode, so that the server never truncates a value.
+    /// The URL is `mysql://user:password@host:port/database`, with the parameters in which hosts and other
+    /// clients ask for encryption (`ssl-mode`, `ssl`, `sslaccept`, `useSSL`, `tls`), the PEM files `ssl-ca`,
+    /// `ssl-cert` and `ssl-key`, `socketPath`, and those of the driver's
+    /// [`Opts`] but for the pool's. Encryption needs the feature `tls`; a URL that asks for it is never answered
+    /// with plain text, `ssl-mode=PREFERRED` neither. `REQUIRED` accepts any certificate. The connections are in
+    /// strict mode, so that the server never truncates a value.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Other`] if the URL is malformed, or asks for encryption without the feature `tls`. The
-    /// message does not show the URL, which may hold a password.
+    /// [`ErrorKind::Other`] if the URL is malformed, has an unknown parameter, or asks for encryption without the
+    /// feature `tls`. The message names the parameter, and does not show the URL, which may hold a password.
     ///
     /// ```
     /// use express_session::store::mysql::MySqlStore;
@@ -118,15 +122,60 @@ impl MySqlStore {
     /// assert!(MySqlStore::new("redis://localhost").is_err());
     /// ```
     pub fn new(url: &str) -> Result<Self, Error> {
-        let opts = Opts::from_url(url)
-            .map_err(|_| Error::new(ErrorKind::Other, "the URL is no MySQL URL"))?;
-        // Without it, the driver panics when it connects.
-        if opts.ssl_opts().is_some() && cfg!(not(feature = "tls")) {
-            return Err(Error::new(ErrorKind::Other, "require_ssl=true needs the feature `tls`"));
+        let (opts, encryption) = address::parse(url)?;
+        Self::encrypted(opts, encryption)
+    }
+
+    /// Makes a store for a URL as [`new`](Self::new) does, with certificates as PEM: `authority` instead of the
+    /// public authorities, and `identity`, a client certificate and its key.
+    ///
+    /// The connections are encrypted, with a certificate of the server for this host, unless the URL has another
+    /// `ssl-mode`.
+    ///
+    /// ```no_run
+    /// use express_session::store::mysql::MySqlStore;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let authority = std::fs::read("/etc/mysql/ca.pem")?;
+    /// let store = MySqlStore::new_with_tls("mysql://web@db.internal/shop", Some(authority), None)?;
+    /// # let _ = store;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Other`] if the URL is malformed, asks for plain text, or a certificate is not in PEM.
+    #[cfg(feature = "tls")]
+    pub fn new_with_tls(
+        url: &str,
+        authority: Option<Vec<u8>>,
+        identity: Option<(Vec<u8>, Vec<u8>)>,
+    ) -> Result<Self, Error> {
+        let (opts, mut encryption) = address::parse(url)?;
+        encryption.verify();
+        encryption.authority = authority.or(encryption.authority);
+        if let Some((certificate, key)) = identity {
+            (encryption.certificate, encryption.key) = (Some(certificate), Some(key));
         }
-        let pool = pool(&opts, CONNECTIONS);
-        let options = Options { own: Some((opts, CONNECTIONS)), ..Options::default() };
-        Ok(Self::assemble(pool, Breaker::default(), options))
+        Self::encrypted(opts, encryption)
+    }
+
+    fn encrypted(opts: Opts, encryption: Encryption) -> Result<Self, Error> {
+        let is_plain = encryption.demand()? == Demand::Plain;
+        if !is_plain && opts.socket().is_some() {
+            let message = "a socket of this machine has no TLS: leave out ssl-mode, ssl and so on";
+            return Err(Error::new(ErrorKind::Other, message));
+        }
+        #[cfg(feature = "tls")]
+        let opts = OptsBuilder::from_opts(opts).ssl_opts(encryption.options()?).into();
+        // Without it, the driver panics when it connects.
+        #[cfg(not(feature = "tls"))]
+        if !is_plain {
+            let message = "encryption, which the URL asks for, needs the feature `tls`";
+            return Err(Error::new(ErrorKind::Other, message));
+        }
+        Ok(Self::over(Connections::own(opts, CONNECTIONS), Options::default()))
     }
 
     /// Makes a store as [`new`](Self::new) does, and connects immediately, so that a wrong address or login
@@ -163,7 +212,7 @@ impl MySqlStore {
     /// ```
     #[must_use]
     pub fn with_pool(pool: Pool) -> Self {
-        Self::assemble(pool, Breaker::default(), Options::default())
+        Self::over(Connections::given(pool), Options::default())
     }
 
     /// Sets the name of the table, npm's `schema.tableName`. The default is `sessions`.
@@ -237,11 +286,10 @@ impl MySqlStore {
     /// Further calls wait for a connection. A pool of the application is not changed.
     #[must_use]
     pub fn connection_limit(self, connections: usize) -> Self {
-        let mut options = self.shared.options.clone();
-        let Some((opts, limit)) = &mut options.own else { return self };
-        *limit = connections.max(1);
-        let pool = pool(opts, *limit);
-        Self::assemble(pool, Breaker::default(), options)
+        match self.shared.connections.with_limit(connections.max(1)) {
+            Some(limited) => Self::over(limited, self.shared.options.clone()),
+            None => self,
+        }
     }
 
     /// Sets the maximum number of calls that wait for the server at the same time. The default is 4,096.
@@ -264,16 +312,21 @@ impl MySqlStore {
     fn with(self, change: impl FnOnce(&mut Options)) -> Self {
         let mut options = self.shared.options.clone();
         change(&mut options);
-        Self::assemble(self.shared.pool.clone(), self.shared.breaker.clone(), options)
+        Self::assemble(self.shared.connections.clone(), self.shared.breaker.clone(), options)
     }
 
-    fn assemble(pool: Pool, breaker: Breaker, options: Options) -> Self {
+    fn over(connections: Connections, options: Options) -> Self {
+        Self::assemble(Arc::new(connections), Breaker::default(), options)
+    }
+
+    fn assemble(connections: Arc<Connections>, breaker: Breaker, options: Options) -> Self {
         let Options { table_name, session_id, expires, data, .. } = &options;
         let sql = Statements::new(table_name, session_id, expires, data);
         let interval = options.clear_expired.then_some(options.check_expiration_interval);
         let clearing = Schedule::new(interval, false);
         let (table, calls) = (OnceCell::new(), Calls::default());
-        Self { shared: Arc::new(Shared { pool, options, sql, table, clearing, calls, breaker }) }
+        let shared = Shared { connections, options, sql, table, clearing, calls, breaker };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Returns the end of a record with this deadline, in whole seconds since 1970.
@@ -305,7 +358,7 @@ impl MySqlStore {
     }
 
     async fn query(&self, sid: Option<&str>, query: Query, locks: Locks) -> Result<Answer, Error> {
-        let Shared { pool, options, calls, breaker, .. } = &*self.shared;
+        let Shared { connections, options, calls, breaker, .. } = &*self.shared;
         let until = Instant::now() + options.timeout;
         let late = || Error::new(ErrorKind::Unavailable, "no connection in time");
         let connection = async {
@@ -313,12 +366,13 @@ impl MySqlStore {
                 calls.settled(sid).await;
             }
             let connection = async {
-                let pool = pool.clone();
+                let (generation, pool) = connections.current();
                 // Once begun, never dropped: the driver's pool wakes one waiter for each connection that is
                 // returned, and if that waiter is gone, the others keep waiting.
                 let connection = async move { timeout_at(until, pool.get_conn()).await };
                 let connection = calls.run(None, connection).await;
-                connection.map_err(|_| late())?.map_err(error::of_driver)
+                let connection = connection.map_err(|_| late())?.map_err(error::of_driver)?;
+                Ok((connection, generation))
             };
             breaker.connect(&self.shared, connection).await
         };
@@ -422,7 +476,8 @@ impl Server for Shared {
     /// Takes a connection of the pool, which asks each that was idle for an answer, so that those that never answer
     /// leave it.
     async fn probe(&self) -> Result<(), Error> {
-        let mut connection = self.pool.get_conn().await.map_err(error::of_driver)?;
+        let (_, pool) = self.connections.current();
+        let mut connection = pool.get_conn().await.map_err(error::of_driver)?;
         connection.ping().await.map_err(error::of_driver)
     }
 }
@@ -430,7 +485,6 @@ impl Server for Shared {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            own: None,
             table_name: "sessions".to_owned(),
             session_id: "session_id".to_owned(),
             expires: "expires".to_owned(),
@@ -449,7 +503,7 @@ impl Default for Options {
 impl fmt::Debug for MySqlStore {
     /// Shows the options, and neither the server's address nor a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shared { options, sql, .. } = &*self.shared;
+        let Shared { connections, options, sql, .. } = &*self.shared;
         f.debug_struct("MySqlStore")
             .field("table", &format_args!("{}", sql.table))
             .field("create_database_table", &options.create_database_table)
@@ -459,7 +513,7 @@ impl fmt::Debug for MySqlStore {
             .field("disable_touch", &options.disable_touch)
             .field("timeout", &options.timeout)
             .field("max_waiting", &options.max_waiting)
-            .field("connection_limit", &options.own.as_ref().map(|(_, limit)| limit))
+            .field("connection_limit", &connections.limit())
             .finish()
     }
 }

@@ -8,6 +8,7 @@ use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, Params, Row, Value};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::connections::Generation;
 use super::sql::{Statement, Statements};
 use super::{Fault, Shared, error};
 
@@ -41,7 +42,7 @@ pub(super) enum Locks {
 /// Runs a statement with a timeout, and returns the connection to the pool if it is still usable.
 pub(super) async fn run(
     shared: Arc<Shared>,
-    mut connection: Conn,
+    (mut connection, generation): (Conn, Generation),
     until: Instant,
     query: Query,
     locks: Locks,
@@ -52,23 +53,46 @@ pub(super) async fn run(
             shared.table.get_or_try_init(|| create_table(connection, sql)).await?;
         }
         let (connection, sql) = (&mut connection, &shared.sql);
-        let answer = match (ask(connection, sql, &query).await, locks) {
+        match (ask(connection, sql, &query).await, locks) {
             (Err(error), Locks::Make) if error::is_no_table(&error) => {
                 create_lock_table(connection, sql).await?;
-                ask(connection, sql, &query).await
+                Ok(ask(connection, sql, &query).await?)
             }
             (Err(error), Locks::None) if error::is_no_table(&error) => Ok(Answer::default()),
-            (answer, _) => answer,
-        };
-        answer.map_err(error::of_driver)
+            (answer, _) => answer.map_err(Failure::Driver),
+        }
     };
     match timeout_at(until, work).await {
-        Ok(answer) => Ok(answer?),
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(Failure::Ours(error))) => Err(error.into()),
+        Ok(Err(Failure::Driver(error))) => {
+            if error::is_demoted(&error) {
+                shared.connections.leave(generation);
+                close(connection);
+            }
+            Err(error::of_driver(error).into())
+        }
         Err(_) => {
-            // The pool counts it as closed immediately, so that no call waits for the rest.
-            drop(tokio::spawn(timeout(CLOSING, connection.disconnect())));
+            close(connection);
             Err(Fault::Silence(Error::new(ErrorKind::TimedOut, "no answer in time")))
         }
+    }
+}
+
+/// Keeps a connection out of the pool, which counts it as closed immediately, so that no call waits for the rest.
+fn close(connection: Conn) {
+    drop(tokio::spawn(timeout(CLOSING, connection.disconnect())));
+}
+
+/// The failure of a statement.
+enum Failure {
+    Driver(mysql_async::Error),
+    Ours(Error),
+}
+
+impl From<mysql_async::Error> for Failure {
+    fn from(error: mysql_async::Error) -> Self {
+        Self::Driver(error)
     }
 }
 
@@ -131,25 +155,24 @@ async fn attempt_text(
 }
 
 /// Creates the table, unless it exists.
-async fn create_table(connection: &mut Conn, sql: &Statements) -> Result<(), Error> {
+async fn create_table(connection: &mut Conn, sql: &Statements) -> Result<(), Failure> {
     match connection.query_drop(&sql.create_table).await {
         // If it does not exist, the statement will fail.
         Err(error) if error::is_denied(&error) => Ok(()),
-        created => created.map_err(error::of_driver),
+        created => Ok(created?),
     }
 }
 
 /// Creates the table of locks. The error for a missing right shows the statement to run.
-async fn create_lock_table(connection: &mut Conn, sql: &Statements) -> Result<(), Error> {
+async fn create_lock_table(connection: &mut Conn, sql: &Statements) -> Result<(), Failure> {
     let Err(error) = connection.query_drop(&sql.locks.create_table).await else { return Ok(()) };
-    let is_denied = error::is_denied(&error);
-    let error = error::of_driver(error);
-    if !is_denied {
-        return Err(error);
+    if error::is_demoted(&error) || !error::is_denied(&error) {
+        return Err(error.into());
     }
+    let error = error::of_driver(error);
     let message =
         format!("locks need a table, which the user may not make: {}", sql.locks.create_table);
-    Err(Error::new(ErrorKind::Refused, message).with_source(error))
+    Err(Failure::Ours(Error::new(ErrorKind::Refused, message).with_source(error)))
 }
 
 /// The timeout of closing a connection.

@@ -64,6 +64,11 @@ pub(super) fn done(answer: &Value) -> Result<bool, Error> {
     }
 }
 
+/// Returns whether the login may not use the command.
+pub(super) fn is_refused(answer: &Value) -> bool {
+    error_among(std::slice::from_ref(answer), error::is_of_command).is_some()
+}
+
 /// Finds the first error among answers that `is_sought`.
 pub(super) fn error_among(
     answers: &[Value],
@@ -78,7 +83,8 @@ pub(super) fn error_among(
 /// Reads a record from what `GET` and `PTTL` answered.
 pub(super) fn loaded(text: Value, left: &Value, now: Timestamp) -> Result<Option<Loaded>, Error> {
     let Some(text) = bytes(text)? else { return Ok(None) };
-    let left = number(left)?;
+    // Without the right to ask for it, the deadline is not known, and the server's all the same.
+    let left = if is_refused(left) { -1 } else { number(left)? };
     // It expired after its text was read, or is about to.
     let is_over = left == -2 || left == 0;
     // An empty text is nothing to connect-redis either.

@@ -38,6 +38,17 @@ pub(super) fn outcome(error: &RedisError) -> Outcome {
     }
 }
 
+/// Returns whether an error is that the login may not use a command at all, or that the host has taken it away. That it
+/// may not use a key is another matter.
+pub(super) fn is_of_command(error: &RedisError) -> bool {
+    let detail = error.detail().unwrap_or_default();
+    match error.code() {
+        Some("NOPERM") => detail.contains("to run the"),
+        Some(_) => detail.contains("unknown command"),
+        None => false,
+    }
+}
+
 /// Maps a driver's error to the store's, without any of a visitor's data.
 pub(super) fn of(error: RedisError, stage: Stage) -> Error {
     if let Some(code) = error.code() {
@@ -56,6 +67,9 @@ pub(super) fn of(error: RedisError, stage: Stage) -> Error {
         let message = "the address, its options or the certificates cannot be used";
         return Error::new(ErrorKind::Other, message);
     }
+    if let Some(message) = of_certificates(&error) {
+        return Error::new(ErrorKind::Refused, message).with_source(error);
+    }
     if stage == Stage::Connecting {
         return Error::new(ErrorKind::Unavailable, "no connection").with_source(error);
     }
@@ -68,15 +82,36 @@ pub(super) fn of(error: RedisError, stage: Stage) -> Error {
     Error::new(ErrorKind::Other, "the driver failed").with_source(error)
 }
 
+/// Returns what to set where the two sides disagree about certificates. rustls has the words of these errors, and the
+/// driver repeats them.
+fn of_certificates(error: &RedisError) -> Option<&'static str> {
+    let told = error.to_string();
+    let holds = |words: &str| told.contains(words);
+    if holds("peer certificate") && holds("for name") {
+        return Some(
+            "the certificate of the server is for another host than that of the URL: ssl_check_hostname",
+        );
+    }
+    if holds("peer certificate") {
+        return Some(
+            "the certificate of the server is not trusted: set its authority, ssl_ca_certs or ca, or accept any \
+             certificate, ssl_cert_reqs=none or rejectUnauthorized: false",
+        );
+    }
+    (holds("CertificateRequired") || holds("certificate required")).then_some(
+        "the server demands a client certificate: ssl_certfile and ssl_keyfile, or cert and key",
+    )
+}
+
 fn of_answer(code: &str, error: &RedisError, stage: Stage) -> Error {
     let (kind, message) = match code {
-        "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "ASK" | "BUSY" | "NOREPLICAS" => {
-            (ErrorKind::Unavailable, format!("the server answered {code}"))
-        }
+        // For a time: it loads, was demoted, cannot write to its disk, lacks replicas, or runs a script.
+        "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "ASK" | "READONLY" | "MISCONF"
+        | "NOREPLICAS" | "BUSY" => (ErrorKind::Unavailable, format!("the server answered {code}")),
         // It waited for replicas, and is none any more that has them.
         "UNBLOCKED" => (ErrorKind::TimedOut, "the server is no master any more".to_owned()),
         // A cluster that has not settled yet who the master is.
-        "MOVED" | "READONLY" if stage == Stage::AskingCluster => {
+        "MOVED" if stage == Stage::AskingCluster => {
             (ErrorKind::Unavailable, format!("the server answered {code}"))
         }
         "MOVED" => {
@@ -85,11 +120,12 @@ fn of_answer(code: &str, error: &RedisError, stage: Stage) -> Error {
         }
         _ => (ErrorKind::Refused, format!("the server answered {code}")),
     };
-    Error::new(kind, message).with_source(without_arguments(code, error))
+    Error::new(kind, message).with_source(without_arguments(error))
 }
 
 /// Servers repeat the arguments of a command that they do not know, the id and the payload among them.
-fn without_arguments(code: &str, error: &RedisError) -> RedisError {
+pub(super) fn without_arguments(error: &RedisError) -> RedisError {
+    let code = error.code().unwrap_or_default();
     let detail = error.detail().map(|detail| {
         let end = detail.find(", with args").unwrap_or(detail.len());
         detail[..end].to_owned()
@@ -117,7 +153,11 @@ mod tests {
             ("WRONGPASS invalid username-password pair", ErrorKind::Refused),
             ("NOPERM this user has no permissions", ErrorKind::Refused),
             ("OOM command not allowed when used memory > 'maxmemory'.", ErrorKind::Refused),
-            ("READONLY You can't write against a read only replica.", ErrorKind::Refused),
+            ("READONLY You can't write against a read only replica.", ErrorKind::Unavailable),
+            ("MISCONF Redis is configured to save RDB snapshots", ErrorKind::Unavailable),
+            ("NOREPLICAS Not enough good replicas to write.", ErrorKind::Unavailable),
+            ("BUSY Redis is busy running a script.", ErrorKind::Unavailable),
+            ("TRYAGAIN Multiple keys request during rehashing of slot", ErrorKind::Unavailable),
             ("WRONGTYPE Operation against a key", ErrorKind::Refused),
             ("MOVED 1 127.0.0.1:1", ErrorKind::Refused),
             ("ERR something else", ErrorKind::Refused),
@@ -128,10 +168,8 @@ mod tests {
         ] {
             assert_eq!(of(answered(line), Stage::Asking).kind(), kind, "{line}");
         }
-        for line in ["MOVED 1 127.0.0.1:1", "READONLY You can't write against a replica."] {
-            let error = of(answered(line), Stage::AskingCluster);
-            assert_eq!(error.kind(), ErrorKind::Unavailable, "{line}");
-        }
+        let error = of(answered("MOVED 1 127.0.0.1:1"), Stage::AskingCluster);
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
     }
 
     #[test]

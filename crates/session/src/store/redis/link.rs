@@ -19,10 +19,11 @@ use super::super::breaker::{Breaker, Fault, Server};
 use super::address::Address;
 use super::answer;
 use super::connection::Connection;
-use super::error::{self, Outcome, Stage};
+use super::error::{self, Outcome, Stage, without_arguments};
 use super::replicas::Replicas;
 use super::script::{self, Script};
 use super::source::{self, Source, Trust};
+use super::swap::{self, Found, Swap};
 
 /// How often a cluster is asked in all, while it says that it is the wrong moment or the wrong node.
 const TRIES: u32 = 6;
@@ -35,8 +36,18 @@ pub(super) struct Link {
     live: RwLock<Option<Live>>,
     /// For the calls that wait for replicas, since their connection answers no other call meanwhile.
     waiting: RwLock<Option<Live>>,
+    /// For transactions, one after the other.
+    exclusive: tokio::sync::Mutex<Option<Live>>,
+    rights: Rights,
     is_cluster: bool,
     shown: Box<str>,
+}
+
+/// The rights that the login has shown to lack, and the command that the server has. A new connection forgets them.
+#[derive(Default)]
+struct Rights {
+    refuses_scripts: AtomicBool,
+    lacks_compare: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -58,12 +69,18 @@ pub(super) struct Call<'a> {
 
 pub(super) enum Work<'a> {
     Commands(Pipeline),
-    Script { script: &'a Script, keys: &'a [&'a str], arguments: &'a [&'a str] },
+    Script {
+        script: &'a Script,
+        keys: &'a [&'a str],
+        arguments: &'a [&'a str],
+    },
+    /// An update without a script.
+    Swap(Swap<'a>),
 }
 
 enum Failure {
-    /// There is no connection, so that nothing was sent.
-    Connect(Error),
+    /// There is no connection, or no way to do it, so that nothing was sent.
+    Unsent(Error),
     Ask(RedisError),
 }
 
@@ -75,6 +92,8 @@ impl Link {
 
     /// Will connect with the first call.
     pub(super) fn to(address: Address, trust: &Trust) -> Result<Self, Error> {
+        #[cfg(feature = "tls")]
+        trust.check(&address)?;
         let shown = address.shown().into();
         let source = Source::new(address, trust);
         Ok(Self::from(source.map_err(|error| error::of(error, Stage::Connecting))?, shown))
@@ -82,12 +101,23 @@ impl Link {
 
     fn from(source: Source, shown: Box<str>) -> Self {
         let is_cluster = source.is_cluster();
-        let (live, waiting) = Default::default();
-        Self { source, breaker: Breaker::default(), live, waiting, is_cluster, shown }
+        let (live, waiting, exclusive) = Default::default();
+        let (breaker, rights) = Default::default();
+        Self { source, breaker, live, waiting, exclusive, rights, is_cluster, shown }
     }
 
     pub(super) fn is_cluster(&self) -> bool {
         self.is_cluster
+    }
+
+    /// Returns whether the login was not allowed to run scripts the last time.
+    pub(super) fn refuses_scripts(&self) -> bool {
+        self.rights.refuses_scripts.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether transactions can have a connection of their own.
+    pub(super) fn has_transactions(&self) -> bool {
+        self.source.makes_connections()
     }
 
     /// Returns the address without its login.
@@ -106,7 +136,7 @@ impl Link {
         let work = async {
             match tokio::time::timeout(timeout, self.tries(call, &asked)).await {
                 Ok(Ok(answers)) => Ok(answers),
-                Ok(Err(Failure::Connect(error))) => Err(error.into()),
+                Ok(Err(Failure::Unsent(error))) => Err(error.into()),
                 Ok(Err(Failure::Ask(error))) if self.is_cluster => {
                     Err(error::of(error, Stage::AskingCluster).into())
                 }
@@ -143,15 +173,23 @@ impl Link {
     }
 
     async fn once(self: &Arc<Self>, call: &Call<'_>, asked: &Asked) -> Result<Vec<Value>, Failure> {
+        if let Work::Swap(swap) = &call.work {
+            return Box::pin(self.swap(call, swap, asked)).await;
+        }
         let place = if call.replicas.is_some() { &self.waiting } else { &self.live };
         let mut live = match current(place) {
             Some(live) => live,
             // Boxed as is all that is seldom: each call would have to carry it.
-            None => Box::pin(self.connect(place)).await.map_err(Failure::Connect)?,
+            None => Box::pin(self.connect(place)).await.map_err(Failure::Unsent)?,
         };
         asked.on(&live);
         let error = match call.ask(&mut live.connection).await {
-            Ok(answers) => return Ok(answers),
+            Ok(answers) => {
+                if matches!(call.work, Work::Script { .. }) && script::is_refused(&answers) {
+                    self.rights.refuses_scripts.store(true, Ordering::Relaxed);
+                }
+                return Ok(answers);
+            }
             Err(error) => error,
         };
         if let Some(asked) = Box::pin(self.ask_new_home(call, &error)).await {
@@ -162,6 +200,62 @@ impl Link {
             live.is_lost.store(true, Ordering::Relaxed);
         }
         Err(Failure::Ask(error))
+    }
+
+    /// Updates without a script.
+    async fn swap(
+        self: &Arc<Self>,
+        call: &Call<'_>,
+        swap: &Swap<'_>,
+        asked: &Asked,
+    ) -> Result<Vec<Value>, Failure> {
+        if !self.rights.lacks_compare.load(Ordering::Relaxed) {
+            let place = if call.replicas.is_some() { &self.waiting } else { &self.live };
+            let live = match current(place) {
+                Some(live) => live,
+                None => self.connect(place).await.map_err(Failure::Unsent)?,
+            };
+            asked.on(&live);
+            match self.settle(&live, compare(call, swap, live.connection.clone()).await) {
+                Err(Failure::Ask(error)) if swap::is_unknown(&error) => {
+                    self.rights.lacks_compare.store(true, Ordering::Relaxed);
+                }
+                done => return done,
+            }
+        }
+        if !self.has_transactions() {
+            return Err(Failure::Unsent(without_rights("")));
+        }
+        let mut place = self.exclusive.lock().await;
+        let live = match place.as_ref().filter(|live| !live.is_lost.load(Ordering::Relaxed)) {
+            Some(live) => live.clone(),
+            None => {
+                let connect = self.open();
+                self.breaker.connect(self, connect).await.map_err(Failure::Unsent)?
+            }
+        };
+        *place = Some(live.clone());
+        asked.on(&live);
+        let done = transact(call, swap, live.connection.clone()).await;
+        match self.settle(&live, done) {
+            Err(Failure::Ask(error)) if error::is_of_command(&error) => {
+                let error = without_arguments(&error);
+                Err(Failure::Unsent(
+                    without_rights(", nor those of transactions").with_source(error),
+                ))
+            }
+            done => done,
+        }
+    }
+
+    /// Leaves a connection on which a call may have failed.
+    fn settle(&self, live: &Live, done: RedisResult<Vec<Value>>) -> Result<Vec<Value>, Failure> {
+        done.map_err(|error| {
+            if !self.is_cluster && error::outcome(&error) != Outcome::Settled {
+                live.is_lost.store(true, Ordering::Relaxed);
+            }
+            Failure::Ask(error)
+        })
     }
 
     /// Asks the node that a slot is just moving to, if that is what the error says.
@@ -189,13 +283,74 @@ impl Link {
     }
 
     async fn replace(&self, place: &RwLock<Option<Live>>) -> Result<Live, Error> {
-        let is_lost = Arc::default();
-        let connection = self.source.connect(&is_lost).await;
-        let connection = connection.map_err(|error| error::of(error, Stage::Connecting))?;
-        let live = Live { connection, is_lost };
+        let live = self.open().await?;
+        self.rights.refuses_scripts.store(false, Ordering::Relaxed);
+        self.rights.lacks_compare.store(false, Ordering::Relaxed);
         *place.write().unwrap_or_else(PoisonError::into_inner) = Some(live.clone());
         Ok(live)
     }
+
+    async fn open(&self) -> Result<Live, Error> {
+        let is_lost = Arc::default();
+        let connection = self.source.connect(&is_lost).await;
+        let connection = connection.map_err(|error| error::of(error, Stage::Connecting))?;
+        Ok(Live { connection, is_lost })
+    }
+}
+
+/// Updates by `SET … IFEQ`.
+async fn compare(
+    call: &Call<'_>,
+    swap: &Swap<'_>,
+    mut connection: Connection,
+) -> RedisResult<Vec<Value>> {
+    loop {
+        let answers = undone(connection.ask(&swap.read(false), call.slot).await?)?;
+        let text = match swap.found(answers)? {
+            Found::Expected(text) => text,
+            Found::Other(answers) => return Ok(with_wait(answers, call.replicas)),
+        };
+        let commands = swap.compare(&text, call.replicas);
+        let answers = undone(connection.ask(&commands, call.slot).await?)?;
+        // It was written in between, and is read again.
+        if let Some(answers) = swap::done(answers, call.replicas)? {
+            return Ok(answers);
+        }
+    }
+}
+
+/// Updates in a transaction, on a connection of its own.
+async fn transact(
+    call: &Call<'_>,
+    swap: &Swap<'_>,
+    mut connection: Connection,
+) -> RedisResult<Vec<Value>> {
+    loop {
+        let answers = undone(connection.ask(&swap.read(true), None).await?)?;
+        if let Found::Other(answers) = swap.found(answers)? {
+            return Ok(with_wait(answers, call.replicas));
+        }
+        let commands = swap.transaction(call.replicas);
+        let answers = undone(connection.ask(&commands, None).await?)?;
+        if let Some(answers) = swap::done(answers, call.replicas)? {
+            return Ok(answers);
+        }
+    }
+}
+
+/// Adds the answer of the replicas, which were not asked.
+fn with_wait(mut answers: Vec<Value>, replicas: Option<Replicas>) -> Vec<Value> {
+    answers.extend(replicas.map(|_| Value::Int(0)));
+    answers
+}
+
+/// Makes the error of a login that can create sessions, and not change them.
+pub(super) fn without_rights(more: &str) -> Error {
+    let message = format!(
+        "the login lacks the commands of scripts{more}: allow +evalsha +eval, or +watch +multi +exec for one server, \
+         or use a server that has SET … IFEQ (Valkey 8.1, Redis 8.4)"
+    );
+    Error::new(ErrorKind::Refused, message)
 }
 
 impl Server for Link {
@@ -228,6 +383,8 @@ impl Call<'_> {
     async fn ask(&self, connection: &mut Connection) -> RedisResult<Vec<Value>> {
         let answers = match &self.work {
             Work::Commands(commands) => self.send(commands, connection).await?,
+            // It is made in steps.
+            Work::Swap(swap) => self.send(&swap.read(false), connection).await?,
             Work::Script { script, keys, arguments } => {
                 let answers = self.send(&script.by_hash(keys, arguments), connection).await?;
                 if !script::is_unknown(&answers) {
@@ -257,9 +414,10 @@ impl Call<'_> {
     async fn ask_new_home(&self, node: &::redis::Client) -> Result<Vec<Value>, Failure> {
         let connection = source::connect(node, &Arc::default()).await;
         let connection = connection.map_err(|error| error::of(error, Stage::Connecting));
-        let mut connection = Connection::from(connection.map_err(Failure::Connect)?);
+        let mut connection = Connection::from(connection.map_err(Failure::Unsent)?);
         let commands = match &self.work {
             Work::Commands(commands) => commands.clone(),
+            Work::Swap(swap) => swap.read(false),
             Work::Script { script, keys, arguments } => script.by_code(keys, arguments),
         };
         let wait = self.replicas.map(Replicas::command);

@@ -28,13 +28,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use ::redis;
 use ::redis::{Cmd, Pipeline, Value, cmd};
 use express_session_core::record::with_cookie;
-#[cfg(doc)]
-use express_session_core::store::ErrorKind;
 use express_session_core::store::{
-    Created, Error, Fenced, FencingToken, Loaded, LoadedAndTouched, LockOutcome, LockToken, Record,
-    Revision, Store, Touch, Touched, Updated,
+    Created, Error, ErrorKind, Fenced, FencingToken, Loaded, LoadedAndTouched, LockOutcome,
+    LockToken, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -44,12 +43,13 @@ use self::link::{Call, Link, Work};
 use self::listing::Listings;
 use self::replicas::Replicas;
 use self::script::Script;
-use self::source::Trust;
+use self::swap::Swap;
 use super::breaker::MAX_WAITING;
 
-mod address;
+pub(super) mod address;
 mod admin;
 mod answer;
+mod check;
 mod connection;
 mod error;
 mod link;
@@ -58,6 +58,7 @@ mod lock;
 mod replicas;
 mod script;
 mod source;
+mod swap;
 
 /// Keeps sessions in Redis.
 ///
@@ -142,7 +143,7 @@ impl RedisStore {
     /// | address | |
     /// |---|---|
     /// | `redis://user:password@host:6379/0` | one server, here with the database 0 |
-    /// | `rediss://…` | the same with TLS, with the feature `tls` |
+    /// | `rediss://…` | the same with TLS, with the feature `tls`; `?ssl_ca_certs=…` names a PEM file of your authority |
     /// | `redis+unix:///run/redis.sock?db=0` | a socket of this machine; `user` and `pass` beside `db` |
     /// | `redis+sentinel://a:26379,b:26379/mymaster?db=0` | the master that sentinels name, of the name `mymaster` |
     /// | `redis+cluster://a:6379,b:6379` | a cluster, of which some nodes are known |
@@ -150,7 +151,7 @@ impl RedisStore {
     /// Sentinels and clusters have TLS as `rediss+sentinel` and `rediss+cluster`. The user and the
     /// password are those of the servers; `?sentinel_username=…&sentinel_password=…` are those of the sentinels.
     /// Special characters are percent-encoded. `?protocol=2` uses RESP2, for proxies that have no other.
-    /// `valkey` can replace `redis`.
+    /// `valkey` can replace `redis`. The guide lists the [other parameters](crate::guide::stores::redis).
     ///
     /// ```
     /// use express_session::store::redis::RedisStore;
@@ -165,7 +166,8 @@ impl RedisStore {
     ///
     /// [`ErrorKind::Other`] where the address cannot be used.
     pub fn new(url: &str) -> Result<Self, Error> {
-        Ok(Self::over(Link::to(Address::parse(url)?, &Trust::default())?))
+        let (address, trust) = Address::parse(url)?;
+        Ok(Self::over(Link::to(address, &trust)?))
     }
 
     /// Makes a store for a URL with TLS, with your own certificate authority instead of the public ones, or a
@@ -173,7 +175,7 @@ impl RedisStore {
     ///
     /// ```no_run
     /// use express_session::store::redis::RedisStore;
-    /// use redis::TlsCertificates;
+    /// use express_session::store::redis::redis::TlsCertificates;
     ///
     /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
     /// let authority = std::fs::read("/etc/redis/ca.pem")?;
@@ -189,20 +191,22 @@ impl RedisStore {
     /// [`ErrorKind::Other`] where the address, its options or the certificates cannot be used.
     #[cfg(feature = "tls")]
     pub fn new_with_tls(url: &str, certificates: ::redis::TlsCertificates) -> Result<Self, Error> {
-        let trust = Trust { certificates: Some(certificates) };
-        Ok(Self::over(Link::to(Address::parse(url)?, &trust)?))
+        let (address, mut trust) = Address::parse(url)?;
+        trust.give(certificates);
+        Ok(Self::over(Link::to(address, &trust)?))
     }
 
     /// Makes a store as [`new`](Self::new) does, and connects immediately, so that a wrong address or login
-    /// shows when the application starts.
+    /// shows when the application starts. Commands without an effect find out what the login may do.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Other`] where the address cannot be used, [`ErrorKind::Unavailable`] if the
-    /// server cannot be reached, [`ErrorKind::Refused`] if the login is wrong.
+    /// server cannot be reached, [`ErrorKind::Refused`] if the login is wrong or lacks commands, which the message
+    /// lists, or if the server is a node of a cluster.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         let store = Self::new(url)?;
-        store.ping().await?;
+        store.check().await?;
         Ok(store)
     }
 
@@ -431,14 +435,30 @@ impl RedisStore {
             true => seconds.to_string(),
             false => String::new(),
         };
-        let expected = format!("{:032x}", expected.get());
-        let (mut keys, mut arguments) = (vec![key], vec![&*expected, &*record.text, &*seconds]);
+        let digest = format!("{:032x}", expected.get());
+        let (mut keys, mut arguments) = (vec![key], vec![&*digest, &*record.text, &*seconds]);
         if let Some([lock, holder]) = lock {
             keys.push(lock);
             arguments.push(holder);
         }
-        let work = Work::Script { script: &script::UPDATE, keys: &keys, arguments: &arguments };
-        let (answer, replicated) = self.change(work, false).await?;
+        let scripted = match lock.is_none() && self.link.refuses_scripts() {
+            true => None,
+            false => {
+                let (keys, arguments) = (&*keys, &*arguments);
+                let work = Work::Script { script: &script::UPDATE, keys, arguments };
+                let done = self.change(work, false).await;
+                let is_refused = done.is_err() && self.link.refuses_scripts();
+                (!is_refused || lock.is_some()).then_some(done)
+            }
+        };
+        let (answer, replicated) = match scripted {
+            Some(done) => done.map_err(|error| self.of_lock(error))?,
+            None => {
+                let (expected, seconds) = (expected.get(), seconds.parse().ok());
+                let swap = Swap { key, expected, text: &record.text, seconds };
+                Box::pin(self.change(Work::Swap(swap), false)).await?
+            }
+        };
         if answer == Value::Int(1) {
             return replicated
                 .map(|()| Fenced::Held(Updated::Done(answer::revision(&record.text))));
@@ -450,6 +470,18 @@ impl RedisStore {
         let [text, left] = answer::exactly(current)?;
         let current = answer::loaded(text, &left, now)?;
         Ok(Fenced::Held(current.map_or(Updated::Gone, Updated::Conflict)))
+    }
+}
+
+impl RedisStore {
+    /// Adds to an error what a login without scripts lacks for locks.
+    fn of_lock(&self, error: Error) -> Error {
+        if error.kind() != ErrorKind::Refused || !self.link.refuses_scripts() {
+            return error;
+        }
+        let message = "locks are scripts, which the login may not run: allow +evalsha and +eval, and the commands in \
+                       them";
+        Error::new(ErrorKind::Refused, message).with_source(error)
     }
 }
 
@@ -500,9 +532,7 @@ impl Store for RedisStore {
         let seconds = self.seconds(record, now);
         let done = Created::Done(answer::revision(&record.text));
         if seconds <= 0 {
-            let mut exists = cmd("EXISTS");
-            exists.arg(key);
-            let exists = answer::number(&self.command(exists, true).await?)? > 0;
+            let exists = Box::pin(self.load(id, now)).await?.is_some();
             return Ok(if exists { Created::Taken } else { done });
         }
         let mut set = cmd("SET");
@@ -530,22 +560,25 @@ impl Store for RedisStore {
 
     /// Moves the expiry with `EXPIRE`, and does not change the text.
     async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
-        let key = self.key(id);
-        let mut command = if self.supports_touch() { cmd("EXPIRE") } else { cmd("EXISTS") };
-        command.arg(key);
-        if self.supports_touch() {
-            let record = match self.options.ttl {
-                Ttl::Default(_) => Record { text: "".into(), deadline: touch.deadline },
-                Ttl::Of(_) => {
-                    let loaded = Box::pin(self.load(id, now)).await?;
-                    let Some(loaded) = loaded else { return Ok(Touched::Gone) };
-                    let text = loaded.record.text;
-                    let text = with_cookie(&text, &touch.cookie).map_or(text, Arc::from);
-                    Record { text, deadline: touch.deadline }
-                }
-            };
-            command.arg(self.seconds(&record, now));
+        let loaded = match self.options.ttl {
+            Ttl::Default(_) if self.supports_touch() => None,
+            Ttl::Default(_) | Ttl::Of(_) => {
+                let Some(loaded) = Box::pin(self.load(id, now)).await? else {
+                    return Ok(Touched::Gone);
+                };
+                Some(loaded.record.text)
+            }
+        };
+        if !self.supports_touch() {
+            return Ok(Touched::Done);
         }
+        let text = match loaded {
+            Some(text) => with_cookie(&text, &touch.cookie).map_or(text, Arc::from),
+            None => "".into(),
+        };
+        let record = Record { text, deadline: touch.deadline };
+        let mut command = cmd("EXPIRE");
+        command.arg(self.key(id)).arg(self.seconds(&record, now));
         let found = answer::number(&self.command(command, true).await?)? > 0;
         Ok(if found { Touched::Done } else { Touched::Gone })
     }
@@ -556,14 +589,20 @@ impl Store for RedisStore {
         id: &SessionId,
         now: Timestamp,
     ) -> Result<Option<LoadedAndTouched>, Error> {
-        let ttl = match self.options.ttl {
-            Ttl::Default(ttl) if self.supports_touch() => whole_seconds(ttl).to_string(),
-            Ttl::Default(_) | Ttl::Of(_) => {
-                let loaded = Box::pin(self.load(id, now)).await?;
-                return Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }));
-            }
+        let untouched = async || {
+            let loaded = Box::pin(self.load(id, now)).await?;
+            Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }))
         };
-        let answer = self.run(&script::RENEW, &[&self.key(id)], &[&ttl], true).await?;
+        let ttl = match self.options.ttl {
+            Ttl::Default(ttl) if self.supports_touch() && !self.link.refuses_scripts() => {
+                whole_seconds(ttl).to_string()
+            }
+            Ttl::Default(_) | Ttl::Of(_) => return untouched().await,
+        };
+        let answer = match self.run(&script::RENEW, &[&self.key(id)], &[&ttl], true).await {
+            Err(_) if self.link.refuses_scripts() => return untouched().await,
+            answer => answer?,
+        };
         let Some(answers) = answer::list(answer)? else { return Ok(None) };
         let [text, left, renewed] = answer::exactly(answers)?;
         let is_touched = answer::number(&renewed)? > 0;
@@ -595,7 +634,8 @@ impl Store for RedisStore {
         // The server's numbers may not reach beyond JavaScript's last date.
         let lease = lease.as_millis().min(Timestamp::MAX.millis().unsigned_abs().into());
         let arguments = [&*lock::holder(holder), &*lease.to_string()];
-        let fence = answer::number(&self.run(&script::LOCK, &keys, &arguments, true).await?)?;
+        let answer = self.run(&script::LOCK, &keys, &arguments, true).await;
+        let fence = answer::number(&answer.map_err(|error| self.of_lock(error))?)?;
         Ok(match fence {
             0 => LockOutcome::Held,
             fence => LockOutcome::Acquired(FencingToken::new(fence.cast_unsigned())),
@@ -618,8 +658,8 @@ impl Store for RedisStore {
 
     async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         let key = lock::key(&self.key(id), self.link.is_cluster())?;
-        let answer = self.run(&script::UNLOCK, &[&key], &[&lock::holder(holder)], true).await?;
-        answer::number(&answer).map(drop)
+        let answer = self.run(&script::UNLOCK, &[&key], &[&lock::holder(holder)], true).await;
+        answer::number(&answer.map_err(|error| self.of_lock(error))?).map(drop)
     }
 
     /// Returns `false` with [`disable_touch`](Self::disable_touch) or [`disable_ttl`](Self::disable_ttl), as

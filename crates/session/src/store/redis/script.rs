@@ -2,10 +2,10 @@
 
 use std::sync::LazyLock;
 
-use ::redis::{Cmd, Pipeline, Value};
+use ::redis::{Cmd, Pipeline, RedisError, Value};
 use sha1::{Digest as _, Sha1};
 
-use super::answer;
+use super::{answer, error};
 
 /// Replaces a record that is still the one expected, and whose lock is held if there is to be one.
 pub(super) static UPDATE: LazyLock<Script> =
@@ -48,6 +48,16 @@ impl Script {
 /// Returns whether the server does not know the script: it was restarted, or is another one.
 pub(super) fn is_unknown(answers: &[Value]) -> bool {
     answer::error_among(answers, |error| error.code() == Some("NOSCRIPT")).is_some()
+}
+
+/// Returns whether the login may not run scripts, or the host has taken them away.
+pub(super) fn is_refused(answers: &[Value]) -> bool {
+    // A script may also be refused a command of its own, which is no reason to do without scripts.
+    let names_them = |error: &RedisError| {
+        error.detail().is_some_and(|detail| detail.to_ascii_lowercase().contains("eval"))
+    };
+    let is_refused = |error: &RedisError| error::is_of_command(error) && names_them(error);
+    answer::error_among(answers, is_refused).is_some()
 }
 
 fn call(name: &str, script: &str, keys: &[&str], arguments: &[&str]) -> Pipeline {

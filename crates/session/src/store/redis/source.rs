@@ -13,8 +13,12 @@ use ::redis::{
     PushKind, RedisResult, TlsMode,
 };
 
+#[cfg(feature = "tls")]
+use express_session_core::store::{Error, ErrorKind};
 use tokio::sync::Mutex;
 
+#[cfg(feature = "tls")]
+use super::super::query::holds;
 use super::address::Address;
 use super::connection::Connection;
 
@@ -35,11 +39,18 @@ pub(super) enum Source {
     },
 }
 
-/// Certificates beyond those that every client trusts.
+/// Certificates instead of those that every client trusts, as PEM.
 #[derive(Default)]
 pub(super) struct Trust {
     #[cfg(feature = "tls")]
-    pub(super) certificates: Option<::redis::TlsCertificates>,
+    pub(super) authority: Option<Vec<u8>>,
+    #[cfg(feature = "tls")]
+    pub(super) certificate: Option<Vec<u8>>,
+    #[cfg(feature = "tls")]
+    pub(super) key: Option<Vec<u8>>,
+    /// Whether a certificate may be for another host.
+    #[cfg(feature = "tls")]
+    pub(super) accepts_other_names: bool,
 }
 
 /// The most that connecting to one server may take, handshakes and login included; the driver's own
@@ -76,6 +87,11 @@ impl Source {
             Self::Server(_) | Self::Sentinel { .. } => false,
             Self::Cluster { .. } => true,
         }
+    }
+
+    /// Returns whether each connection is new, and its own.
+    pub(super) fn makes_connections(&self) -> bool {
+        matches!(self, Self::Server(_) | Self::Sentinel { .. })
     }
 
     /// Connects. `is_lost` becomes true when the driver sees the connection end, also while nothing is
@@ -134,13 +150,84 @@ fn config(protocol: ProtocolVersion, is_lost: &Arc<AtomicBool>) -> AsyncConnecti
     })
 }
 
+#[cfg(feature = "tls")]
+impl Trust {
+    /// Adds the certificates that the application has given, in place of those of the URL.
+    pub(super) fn give(&mut self, given: ::redis::TlsCertificates) {
+        self.authority = given.root_cert.or_else(|| self.authority.take());
+        if let Some(client) = given.client_tls {
+            (self.certificate, self.key) = (Some(client.client_cert), Some(client.client_key));
+        }
+    }
+
+    /// Checks what the driver would pass over: certificates without encryption, or a file without a certificate.
+    pub(super) fn check(&self, address: &Address) -> Result<(), Error> {
+        let is_plain = match address {
+            Address::Server(info) | Address::Sentinel { server: info, .. } => !is_encrypted(info),
+            Address::Cluster(nodes) => !nodes.iter().all(is_encrypted),
+        };
+        let has_any = self.authority.is_some() || self.certificate.is_some() || self.key.is_some();
+        let is_sentinel = matches!(address, Address::Sentinel { .. });
+        let fault = match self {
+            _ if is_plain && has_any => "certificates need a URL that begins with rediss://",
+            _ if is_sentinel && self.accepts_other_names => {
+                "ssl_check_hostname=false is not for sentinels: use ssl_cert_reqs=none"
+            }
+            Self { authority: Some(pem), .. } if !holds(pem, "CERTIFICATE") => {
+                "the authority, ssl_ca_certs or ca, is no certificate in PEM"
+            }
+            Self { certificate: Some(_), key: None, .. }
+            | Self { certificate: None, key: Some(_), .. } => {
+                "a client certificate, ssl_certfile or cert, and its key, ssl_keyfile or key, need each other"
+            }
+            Self { certificate: Some(pem), .. } if !holds(pem, "CERTIFICATE") => {
+                "the client certificate, ssl_certfile or cert, is no certificate in PEM"
+            }
+            Self { key: Some(pem), .. } if !holds(pem, "PRIVATE KEY") => {
+                "the key of the client certificate, ssl_keyfile or key, is no private key in PEM"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::new(ErrorKind::Other, fault))
+    }
+
+    fn certificates(&self) -> Option<::redis::TlsCertificates> {
+        let client_tls = match (&self.certificate, &self.key) {
+            (Some(certificate), Some(key)) => Some(::redis::ClientTlsConfig {
+                client_cert: certificate.clone(),
+                client_key: key.clone(),
+            }),
+            _ => None,
+        };
+        let root_cert = self.authority.clone();
+        (client_tls.is_some() || root_cert.is_some())
+            .then_some(::redis::TlsCertificates { client_tls, root_cert })
+    }
+}
+
+#[cfg(feature = "tls")]
+fn is_encrypted(info: &ConnectionInfo) -> bool {
+    matches!(info.addr(), ConnectionAddr::TcpTls { .. })
+}
+
 impl Trust {
     fn client(&self, info: ConnectionInfo) -> RedisResult<Client> {
         let info = info.set_tcp_settings(tcp());
         #[cfg(feature = "tls")]
-        if let Some(certificates) = &self.certificates {
-            return Client::build_with_tls(info, certificates.clone());
+        {
+            let client = match self.certificates() {
+                Some(certificates) => Client::build_with_tls(info, certificates)?,
+                None => Client::open(info)?,
+            };
+            if !self.accepts_other_names {
+                return Ok(client);
+            }
+            let info = client.get_connection_info().clone();
+            let mut address = info.addr().clone();
+            address.set_danger_accept_invalid_hostnames(true);
+            Client::open(info.set_addr(address))
         }
+        #[cfg(not(feature = "tls"))]
         Client::open(info)
     }
 
@@ -177,10 +264,10 @@ impl Trust {
             builder = builder.set_client_to_sentinel_password(password);
         }
         #[cfg(feature = "tls")]
-        if let Some(certificates) = &self.certificates {
+        if let Some(certificates) = self.certificates() {
             builder = builder
                 .set_client_to_sentinel_certificates(certificates.clone())
-                .set_client_to_redis_certificates(certificates.clone());
+                .set_client_to_redis_certificates(certificates);
         }
         builder.build()
     }
@@ -195,9 +282,11 @@ impl Trust {
             .overall_response_timeout(None)
             .tcp_settings(tcp());
         #[cfg(feature = "tls")]
-        if let Some(certificates) = &self.certificates {
-            return builder.certs(certificates.clone()).build();
+        let builder = match self.certificates() {
+            Some(certificates) => builder.certs(certificates),
+            None => builder,
         }
+        .danger_accept_invalid_hostnames(self.accepts_other_names);
         builder.build()
     }
 }

@@ -6,6 +6,8 @@ mod format;
 mod locks;
 mod options;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;
 
 use crate::sql::sql_suite;
 

@@ -374,15 +374,15 @@ async fn full_server_refuses_what_is_new_and_gives_what_it_has() {
 }
 
 #[tokio::test]
-async fn server_that_became_a_replica_refuses_to_write() {
+async fn server_that_became_a_replica_is_unavailable_until_it_is_the_master_again() {
     let Some(server) = servers::redis() else { return };
     let store = RedisStore::connect(server.url()).await.unwrap();
     let revision = create(&store, "a", "1").await;
     let mut plain = plain(server.url()).await;
     order(&mut plain, "REPLICAOF 127.0.0.1 1").await;
-    assert_eq!(kind(store.create(&id("b"), &record("1"), now()).await), ErrorKind::Refused);
+    assert_eq!(kind(store.create(&id("b"), &record("1"), now()).await), ErrorKind::Unavailable);
     let update = store.update(&id("a"), &record("2"), revision, now()).await;
-    assert_eq!(kind(update), ErrorKind::Refused);
+    assert_eq!(kind(update), ErrorKind::Unavailable);
     order(&mut plain, "REPLICAOF NO ONE").await;
     let update = store.update(&id("a"), &record("2"), revision, now()).await;
     assert!(matches!(update, Ok(Updated::Done(_))));
@@ -391,7 +391,7 @@ async fn server_that_became_a_replica_refuses_to_write() {
 #[tokio::test]
 async fn node_of_a_cluster_names_the_address_that_is_needed() {
     let Some(cluster) = servers::shared_redis_cluster() else { return };
-    let store = RedisStore::connect(&cluster.urls()[0]).await.unwrap();
+    let store = RedisStore::new(&cluster.urls()[0]).unwrap();
     let mut refused = None;
     for number in 0..20 {
         refused = store.load(&id(&number.to_string()), now()).await.err().or(refused);

@@ -4,6 +4,9 @@ mod faults;
 mod format;
 mod laws;
 mod locks;
+mod logins;
 mod replicas;
 mod round_trips;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;

@@ -2,7 +2,7 @@ mod cluster;
 mod node;
 mod resp;
 mod sentinel;
-mod tls;
+pub(super) mod tls;
 
 use super::launch::{Server, demand};
 use super::program;
@@ -72,6 +72,12 @@ impl Redis {
     #[must_use]
     pub fn ca_path(&self) -> PathBuf {
         self.server.folder().join(tls::AUTHORITY)
+    }
+
+    /// Returns the files with a certificate of that authority and its key, for the server and for clients.
+    #[must_use]
+    pub fn certificate_paths(&self) -> [PathBuf; 2] {
+        [tls::CERTIFICATE, tls::KEY].map(|file| self.server.folder().join(file))
     }
 }
 

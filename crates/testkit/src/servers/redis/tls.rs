@@ -6,12 +6,12 @@ use std::process::Command;
 
 use super::super::program;
 
-pub(super) const AUTHORITY: &str = "authority.pem";
-pub(super) const CERTIFICATE: &str = "certificate.pem";
-pub(super) const KEY: &str = "key.pem";
+pub(in super::super) const AUTHORITY: &str = "authority.pem";
+pub(in super::super) const CERTIFICATE: &str = "certificate.pem";
+pub(in super::super) const KEY: &str = "key.pem";
 
 /// Makes an authority, and a certificate that it signed.
-pub(super) fn certify(openssl: &Path, folder: &Path) -> Result<(), String> {
+pub(in super::super) fn certify(openssl: &Path, folder: &Path) -> Result<(), String> {
     let openssl = |subcommand: &str, options: &str| {
         let words = options.split(' ');
         let mut command = Command::new(openssl);

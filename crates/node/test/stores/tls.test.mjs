@@ -1,0 +1,68 @@
+// Encrypted connections, to servers whose certificate a private authority has signed.
+
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+
+import stores from 'express-session-rs/stores'
+import { run } from '../../testing/program.mjs'
+import { missingServer, urls } from '../../testing/servers.mjs'
+import { sessionOf } from '../../testing/sides.mjs'
+
+const { MySqlStore, RedisStore } = stores
+
+// [server, a function that makes a store for a URL and certificates, how the error of an unknown authority begins]
+const STORES = [
+  ['redis_tls', (url, tls) => new RedisStore({ url, tls })],
+  ['mysql_tls', (url, ssl) => new MySqlStore({ url, ssl, schema: { tableName: 'encrypted' } })]
+]
+
+// Returns the URL without its parameters, and the file of the authority, which is one of them.
+function parts(name) {
+  const [url, parameters] = urls[name].split('?')
+  return [url, parameters.split('=')[1]]
+}
+
+async function visit(store) {
+  await store.set('visitor', sessionOf())
+  assert.equal((await store.get('visitor')).views, sessionOf().views)
+  await store.close()
+}
+
+for (const [name, open] of STORES) {
+  const skip = missingServer(name)
+
+  test(`${name}: the authority of the options is trusted`, { skip }, async () => {
+    const [url, file] = parts(name)
+    const pem = readFileSync(file)
+    await visit(open(url, { ca: pem }))
+    await visit(open(url, { ca: [pem.toString()], minVersion: 'TLSv1.2', servername: '127.0.0.1' }))
+    await visit(open(url, { rejectUnauthorized: false }))
+    await visit(open(urls[name], true))
+  })
+
+  test(`${name}: no other authority is trusted, and the error names the option`, { skip }, async () => {
+    const store = open(parts(name)[0], {})
+    await assert.rejects(store.set('visitor', sessionOf()), (error) => {
+      assert.equal(error.code, 'ERR_STORE_REFUSED')
+      return /not trusted: .* or ca, .*rejectUnauthorized: false/.test(error.message)
+    })
+  })
+
+  test(`${name}: NODE_EXTRA_CA_CERTS is trusted too`, { skip }, () => {
+    const [url, file] = parts(name)
+    const Store = name === 'redis_tls' ? 'RedisStore' : 'MySqlStore'
+    const option = name === 'redis_tls' ? 'tls' : 'ssl'
+    const script = `
+      const { ${Store} } = require('express-session-rs/stores')
+      const store = new ${Store}({ url: ${JSON.stringify(url)}, ${option}: {} })
+      store.get('missing').then(() => console.log('trusted'), (error) => console.log(error.message))`
+    const { stdout, stderr } = run(script, { env: { ...process.env, NODE_EXTRA_CA_CERTS: file } })
+    assert.equal(stdout, 'trusted\n', stderr)
+  })
+}
+
+test('a server that offers no encryption is never spoken to in plain text', { skip: missingServer('mysql') }, async () => {
+  const store = new MySqlStore({ url: urls.mysql, ssl: { rejectUnauthorized: false } })
+  await assert.rejects(store.get('missing'), { code: 'ERR_STORE_REFUSED', message: /offers no encryption/ })
+})

@@ -1,0 +1,178 @@
+//! Logins that may use only a part of the commands.
+
+use express_session::store::redis::RedisStore;
+use express_session::store::{Error, ErrorKind, Revision, Store as _, Touch, Touched, Updated};
+use express_session_core::SessionId;
+use express_session_testkit::servers::{self, Redis};
+use express_session_testkit::{Clock, Subject, Task, laws};
+
+use super::support::{HOUR, ONE, create, id, now, plain, record};
+use crate::{on_tokio, spawned};
+
+/// Enough for connect-redis.
+const SIX: &str = "-@all +get +set +del +expire +scan +mget";
+async fn order(server: &Redis, words: &str) {
+    let mut command = redis::Cmd::new();
+    for word in words.split(' ') {
+        command.arg(word);
+    }
+    command.exec_async(&mut plain(server.url()).await).await.unwrap();
+}
+
+/// Creates a login with these commands, and returns the URL.
+async fn login(server: &Redis, name: &str, commands: &str) -> String {
+    order(server, &format!("ACL SETUSER {name} on >pw ~sess:* {commands}")).await;
+    format!("redis://{name}:pw@127.0.0.1:{}", server.port())
+}
+
+#[tokio::test]
+async fn login_with_transactions_and_without_scripts_changes_sessions() {
+    let Some(server) = servers::redis() else { return };
+    let url = login(&server, "shop", &format!("{SIX} +watch +multi +exec")).await;
+    let store = RedisStore::connect(&url).await.unwrap();
+    let revision = create(&store, "a", "1").await;
+    let Updated::Done(second) =
+        store.update(&id("a"), &record("2"), revision, now()).await.unwrap()
+    else {
+        panic!("not updated")
+    };
+    // The revision is that of another text now.
+    let Updated::Conflict(current) =
+        store.update(&id("a"), &record("3"), revision, now()).await.unwrap()
+    else {
+        panic!("no conflict")
+    };
+    assert_eq!((&*current.record.text, current.revision), ("2", second));
+    let loaded = store.load_and_touch(&id("a"), now()).await.unwrap().unwrap();
+    assert!(!loaded.is_touched);
+    let touch = Touch { cookie: "{}".into(), deadline: Some(now().saturating_add(HOUR)) };
+    assert_eq!(store.touch(&id("a"), &touch, now()).await.unwrap(), Touched::Done);
+    store.destroy(&id("a")).await.unwrap();
+    let updated = store.update(&id("a"), &record("4"), second, now()).await.unwrap();
+    assert_eq!(updated, Updated::Gone);
+
+    let told = store.lock(&id("a"), ONE, HOUR, now()).await.unwrap_err();
+    assert_eq!(told.kind(), ErrorKind::Refused);
+    assert!(told.to_string().contains("+evalsha"), "{told}");
+}
+
+/// A newer server compares by `SET … IFEQ`, for which the login needs nothing more.
+#[test]
+fn login_of_six_commands_changes_sessions_or_is_refused_when_it_connects() {
+    let Some(server) = servers::redis() else { return };
+    on_tokio(async {
+        let url = login(&server, "six", SIX).await;
+        match RedisStore::connect(&url).await {
+            Ok(_) => updates_obey_the_laws(url).await,
+            Err(error) => error_lists_the_commands(&url, &error).await,
+        }
+    });
+}
+
+async fn error_lists_the_commands(url: &str, error: &Error) {
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    let told = error.to_string();
+    for word in ["evalsha", "eval", "watch", "multi", "exec", "IFEQ"] {
+        assert!(told.contains(word), "{told}");
+    }
+    // Without the check, the second save says the same.
+    let store = RedisStore::new(url).unwrap();
+    let revision = create(&store, "a", "1").await;
+    let error = store.update(&id("a"), &record("2"), revision, now()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert!(error.to_string().contains("+watch +multi +exec"), "{error}");
+}
+
+#[tokio::test]
+async fn missing_commands_are_listed() {
+    let Some(server) = servers::redis() else { return };
+    let url = login(&server, "reader", "-@all +get").await;
+    let error = RedisStore::connect(&url).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert!(error.to_string().contains("lacks the commands SET, EXPIRE, DEL"), "{error}");
+}
+
+#[tokio::test]
+async fn rights_that_change_while_the_store_is_used_are_followed() {
+    let Some(server) = servers::redis() else { return };
+    let url = login(&server, "changing", "+@all").await;
+    let store = RedisStore::connect(&url).await.unwrap();
+    let mut revision = create(&store, "a", "0").await;
+    let change = async |revision, text: &str| match store
+        .update(&id("a"), &record(text), revision, now())
+        .await
+    {
+        Ok(Updated::Done(revision)) => revision,
+        other => panic!("{other:?}"),
+    };
+    for (rights, text) in
+        [("+@all", "1"), ("-evalsha -eval", "2"), ("+evalsha", "3"), ("+eval", "4")]
+    {
+        order(&server, &format!("ACL SETUSER changing {rights}")).await;
+        order(&server, "SCRIPT FLUSH").await;
+        revision = change(revision, text).await;
+        assert!(store.load_and_touch(&id("a"), now()).await.unwrap().is_some(), "{rights}");
+    }
+}
+
+#[tokio::test]
+async fn transaction_whose_call_was_abandoned_guards_no_other() {
+    let Some(server) = servers::redis() else { return };
+    let url = login(&server, "shop", &format!("{SIX} +watch +multi +exec")).await;
+    let store = RedisStore::connect(&url).await.unwrap();
+    let revision = create(&store, "a", "1").await;
+    let other = create(&store, "b", "1").await;
+    for _ in 0..20 {
+        let abandoned = store.clone();
+        let call =
+            tokio::spawn(
+                async move { abandoned.update(&id("a"), &record("1"), revision, now()).await },
+            );
+        tokio::task::yield_now().await;
+        call.abort();
+    }
+    let updated = store.update(&id("b"), &record("2"), other, now()).await.unwrap();
+    assert!(matches!(updated, Updated::Done(_)));
+    let updated = store.update(&id("b"), &record("3"), Revision::new(0), now()).await.unwrap();
+    assert!(matches!(updated, Updated::Conflict(_)));
+}
+
+/// The store of a login.
+struct Limited(String);
+
+impl Subject for Limited {
+    type Store = RedisStore;
+
+    async fn store(&self) -> RedisStore {
+        RedisStore::connect(&self.0).await.unwrap()
+    }
+
+    fn clock(&self) -> Clock {
+        Clock::Server
+    }
+
+    async fn parallel(&self, tasks: Vec<Task>) {
+        spawned(tasks).await;
+    }
+
+    async fn plant(&self, _store: &RedisStore, _id: &SessionId, _garbage: &[u8]) -> bool {
+        false
+    }
+}
+
+#[test]
+fn transactions_obey_the_laws_of_an_update() {
+    let Some(server) = servers::redis() else { return };
+    on_tokio(async {
+        let url = login(&server, "shop", &format!("{SIX} +watch +multi +exec")).await;
+        updates_obey_the_laws(url).await;
+    });
+}
+
+async fn updates_obey_the_laws(url: String) {
+    let subject = Limited(url);
+    laws::concurrent_updates_lose_nothing(&subject).await;
+    laws::destroyed_record_stays_gone(&subject).await;
+    laws::abandoned_call_happened_or_did_not(&subject).await;
+    laws::create_refuses_an_id_that_is_in_use(&subject).await;
+}
