@@ -8,7 +8,7 @@
 const { NativeMemory } = require('../native')
 const Store = require('../store')
 const { toPromise } = require('../to-promise')
-const { errorWithCode, toStoreError } = require('./failure')
+const { errorWithCode, isOutage, toStoreError } = require('./failure')
 const { RemoteStore } = require('./remote')
 
 // The number of sessions on one page of a listing.
@@ -157,10 +157,6 @@ exports.NativeStore = class NativeStore extends Store {
     const probeLater = () => setTimeout(probe, outage.probeInterval).unref()
     probeLater()
   }
-}
-
-function isOutage({ code }) {
-  return code === 'ERR_STORE_UNAVAILABLE' || code === 'ERR_STORE_TIMED_OUT'
 }
 
 // The result with which express-session's stores call back if there is no other.
