@@ -4,6 +4,7 @@
 
 const { redisStore } = require('../native')
 const { NativeStore, expiryOf } = require('./base')
+const { show } = require('./counterparts')
 const { count, flag, millis, read, seconds, text, ttl } = require('./options')
 
 const OPTIONS = {
@@ -21,6 +22,9 @@ const OPTIONS = {
   refused: { client: 'the store opens its own connection, use url' }
 }
 
+// What connect-redis shows of its options, with the defaults.
+const SHOWN = { prefix: 'sess:', ttl: 86_400, scanCount: 100, serializer: JSON, disableTTL: false, disableTouch: false }
+
 module.exports = class RedisStore extends NativeStore {
   #ttl
   #serializer
@@ -35,6 +39,7 @@ module.exports = class RedisStore extends NativeStore {
     super(() => redisStore(url, options), { probeInterval, disableTouch: disableTouch || options.disableTTL })
     if (typeof ttl === 'function') this.#ttl = ttl
     this.#serializer = serializer
+    show(this, given, SHOWN)
   }
 
   // A number applies to sessions without a cookie expiry, a function to all sessions.
