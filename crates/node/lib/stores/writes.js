@@ -73,10 +73,23 @@ exports.Writes = class Writes {
       return
     }
     write.reject(error)
-    if (write.replaced) queue.unshift(write.replaced)
+    restore(write.replaced, queue)
   }
 }
 
 function* chain(write) {
   for (let each = write; each; each = each.replaced) yield each
+}
+
+// Puts replaced writes back: the newest of the whole session, and after it the newest adjustment.
+function restore(newest, queue) {
+  let base = newest
+  if (newest?.isAdjustment) {
+    let oldest = newest
+    while (oldest.replaced?.isAdjustment) oldest = oldest.replaced
+    base = oldest.replaced
+    oldest.replaced = undefined
+    queue.unshift(newest)
+  }
+  if (base) queue.unshift(base)
 }
