@@ -49,7 +49,7 @@ for (const [name, open, server] of STORES) {
       store.destroy('sid')
       store.set('sid', sessionOf(null, 4))
       store.touch('sid', sessionOf(60_000, 4))
-      assert.deepEqual(await store.length(), 1)
+      assert((await store.ids()).includes('sid'))
       assert.equal((await store.get('sid')).views, 4)
       await store.destroy('sid')
       await store.close()
