@@ -37,7 +37,8 @@ function refuse(verb) {
   throw Object.assign(new Error(message), { code: 'ERR_HTTP_HEADERS_SENT' })
 }
 
-// Tells the callback. Unlike Node, it emits no `error`, which would end the process of an application without a listener.
+// Reports the error to the callback only. Node also emits `error`, which ends the process of an application without a
+// listener.
 function refuseWrite(...args) {
   const fn = args.find((arg) => typeof arg === 'function')
   const error = Object.assign(new Error('write after end'), { code: 'ERR_STREAM_WRITE_AFTER_END' })

@@ -22,7 +22,7 @@ const OPTIONS = {
   refused: { client: 'the store opens its own connection, use url' }
 }
 
-// What connect-redis shows of its options, with the defaults.
+// The options that connect-redis shows, with the defaults.
 const SHOWN = { prefix: 'sess:', ttl: 86_400, scanCount: 100, serializer: JSON, disableTTL: false, disableTouch: false }
 
 module.exports = class RedisStore extends NativeStore {

@@ -23,7 +23,7 @@ const ROWS = [
 ]
 
 const HOUR = 3_600_000
-// Returns the session that the middleware makes of a record.
+// Returns the middleware's session for a record.
 const restored = (record) => new session.MemoryStore().createSession({ sessionID: 'sid' }, record)
 const unsuitable = { name: 'Error', code: 'ERR_STORE_UNSUITABLE' }
 
