@@ -7,6 +7,7 @@ const debug = require('debug')('express-session')
 const onHeaders = require('on-headers')
 
 const { EMPTY_DATA, snapshotCookie, snapshotData } = require('./change-detection')
+const { closeResponse } = require('./closed-response')
 const { isHttps } = require('./https')
 const { facts, steps } = require('./native')
 const { ResponseEnd } = require('./response-end')
@@ -52,6 +53,8 @@ exports.RequestSession = class RequestSession {
     this.isDestroyed = false
     this.isCommitting = false
     this.isEnded = false
+    // Whether the application has got the error of the last write that it asked for.
+    this.isFailureKnown = false
     // Whether the store has failed and the request has got the error, so that nothing more is done.
     this.isAbandoned = false
   }
@@ -118,6 +121,7 @@ exports.RequestSession = class RequestSession {
       if (!rules.reportStoreErrors) return original.apply(this, arguments)
       return original.call(this, function (error) {
         if (error) Object.assign(tracked, { savedData, savedCookie })
+        tracked.isFailureKnown = Boolean(error)
         fn.apply(this, arguments)
       })
     })
@@ -155,6 +159,7 @@ exports.RequestSession = class RequestSession {
       }
       return original.call(this, function (error) {
         if (!error) tracked.isStored = false
+        tracked.isFailureKnown = Boolean(error)
         fn.apply(this, arguments)
       })
     })
@@ -169,7 +174,10 @@ exports.RequestSession = class RequestSession {
       if (!tracked.needsDestroy()) {
         setImmediate(() => generate(fn))
       } else if (config.rules.reportStoreErrors) {
-        req.sessionStore.destroy(req.sessionID, (error) => (error ? fn(error) : generate(fn)))
+        req.sessionStore.destroy(req.sessionID, (error) => {
+          tracked.isFailureKnown = Boolean(error)
+          return error ? fn(error) : generate(fn)
+        })
       } else {
         original.call(this, (error) => {
           track()
@@ -290,11 +298,13 @@ exports.RequestSession = class RequestSession {
   callStore(responseEnd, step, done, call) {
     const { commitsEarly, failures } = this.config.rules
     let isAnswered = false
+    let open = () => {}
     this.isCommitting = true
     call((error) => {
       if (commitsEarly) {
         if (isAnswered) return
         isAnswered = true
+        open()
         if (error && this.handleFailure(error, failures[step])) return
       } else if (error) {
         setImmediate(this.next, error)
@@ -304,11 +314,18 @@ exports.RequestSession = class RequestSession {
     })
     this.isCommitting = false
     if (!commitsEarly) return responseEnd.sendStart()
-    return isAnswered ? responseEnd.result : true
+    if (isAnswered) return responseEnd.result
+    open = closeResponse(this.res)
+    return true
   }
 
   // Handles a failure of the store. Returns whether the application's error handler now answers the request.
   handleFailure(error, how) {
+    // An application that knows of the failure has answered as it wants to.
+    if (this.isFailureKnown && how === 'tell') {
+      this.isAbandoned = true
+      return false
+    }
     const isReported = how === 'tell' && !this.res.headersSent
     if (how !== 'hide') this.isAbandoned = true
     if (!isReported) {

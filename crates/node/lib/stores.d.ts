@@ -126,6 +126,12 @@ export interface RedisOptions extends ServerOptions {
 /** Stores sessions in Redis or Valkey, in the format of connect-redis. */
 export class RedisStore extends ListedStore {
   constructor(options?: RedisOptions)
+  readonly prefix: string
+  readonly ttl: number | ((session: any) => number)
+  readonly scanCount: number
+  readonly serializer: { parse(text: string): any; stringify(session: any): string }
+  readonly disableTTL: boolean
+  readonly disableTouch: boolean
 }
 
 /** The address of a database, and its login. */
@@ -165,6 +171,8 @@ export class PostgresStore extends ListedStore {
   constructor(options?: PostgresOptions)
   pruneSessions(callback: Callback): void
   pruneSessions(): Promise<null>
+  /** Returns the name of the table, for an SQL statement. */
+  quotedTable(): string
 }
 
 export interface MySqlOptions extends ServerOptions, DatabaseAddress {
@@ -232,6 +240,8 @@ export class MySqlStore extends NamedStore {
   onReady(): Promise<void>
   clearExpiredSessions(callback: Callback): void
   clearExpiredSessions(): Promise<null>
+  closeStore(callback: Callback): void
+  closeStore(): Promise<null>
 }
 
 export interface SqliteOptions {
@@ -268,6 +278,11 @@ export interface SqliteOptions {
 /** Stores sessions in an SQLite file, in the table of connect-sqlite3 or of one of two other npm stores. */
 export class SqliteStore extends ListedStore {
   constructor(options?: SqliteOptions)
+  readonly table: string
+  clearExpiredSessions(callback: Callback): void
+  clearExpiredSessions(): Promise<null>
+  dbCleanup(callback: Callback): void
+  dbCleanup(): Promise<null>
 }
 
 export interface FileOptions {
@@ -303,6 +318,12 @@ export interface FileOptions {
 /** Stores sessions in a folder, one file each, in the format of session-file-store. */
 export class FileStore extends ListedStore {
   constructor(options?: FileOptions)
+  /** Returns the names of the files. */
+  list(callback: Callback<string[]>): void
+  list(): Promise<string[]>
+  /** Returns whether a session has expired, or does not exist. */
+  expired(sid: string, callback: Callback<boolean>): void
+  expired(sid: string): Promise<boolean>
 }
 
 export interface MemcachedOptions extends ServerOptions {
@@ -321,6 +342,10 @@ export interface MemcachedOptions extends ServerOptions {
 /** Stores sessions in Memcached, in the format of connect-memcached. */
 export class MemcachedStore extends ListedStore {
   constructor(options?: MemcachedOptions)
+  readonly prefix: string
+  readonly ttl: number | undefined
+  /** Returns the key of a session. */
+  getKey(sid: string): string
 }
 
 export interface MemoryOptions {
@@ -342,4 +367,7 @@ export interface MemoryOptions {
 /** Stores sessions in this process, outside of JavaScript's heap. Unlike `session.MemoryStore`, it does not leak. */
 export class MemoryStore extends NamedStore {
   constructor(options?: MemoryOptions)
+  /** No effect: every call removes some of the expired sessions. */
+  startInterval(): void
+  stopInterval(): void
 }

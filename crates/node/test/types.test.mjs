@@ -2,15 +2,47 @@
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { copyFileSync, mkdirSync, symlinkSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import path from 'node:path'
 import test from 'node:test'
 import { fileURLToPath } from 'node:url'
 
+import { folder } from '../testing/servers.mjs'
+
+const PACKAGE = fileURLToPath(new URL('..', import.meta.url))
+const TYPES = path.join(PACKAGE, 'testing', 'types')
+
+// TypeScript 7 has no `node10`.
+const RESOLUTIONS = [
+  ['node10', 'commonjs', 'typescript5'],
+  ['node16', 'node16', 'typescript'],
+  ['bundler', 'esnext', 'typescript']
+]
+
 test('applications compile with session data declared for either module', () => {
-  const manifest = createRequire(import.meta.url).resolve('typescript/package.json')
-  const project = fileURLToPath(new URL('../testing/types', import.meta.url))
-  const compiler = join(dirname(manifest), 'bin', 'tsc')
-  const { status, stdout, stderr } = spawnSync(process.execPath, [compiler, '-p', project], { encoding: 'utf8' })
-  assert.equal(status, 0, stdout + stderr)
+  compile('typescript', ['-p', TYPES])
 })
+
+for (const [resolution, module, compiler] of RESOLUTIONS) {
+  test(`the types of the stores are found with moduleResolution: ${resolution}`, () => {
+    const application = folder()
+    const modules = path.join(application, 'node_modules')
+    mkdirSync(modules)
+    symlinkSync(PACKAGE, path.join(modules, 'express-session-rs'))
+    symlinkSync(path.join(PACKAGE, 'node_modules', '@types'), path.join(modules, '@types'))
+    const program = path.join(application, 'app.ts')
+    copyFileSync(path.join(TYPES, 'stores.mts'), program)
+    compile(compiler, [
+      program, '--module', module, '--moduleResolution', resolution, '--target', 'es2022', '--strict', '--noEmit',
+      '--esModuleInterop', '--typeRoots', path.join(modules, '@types'), '--types', 'node'
+    ])
+  })
+}
+
+function compile(compiler, args) {
+  const manifest = createRequire(import.meta.url).resolve(`${compiler}/package.json`)
+  const tsc = path.join(path.dirname(manifest), 'bin', 'tsc')
+  const { status, stdout, stderr } = spawnSync(process.execPath, [tsc, ...args], { encoding: 'utf8' })
+  assert.equal(status, 0, stdout + stderr)
+}

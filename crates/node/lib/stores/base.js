@@ -5,10 +5,11 @@
 // Each method calls back once, on a later tick, or returns a promise if it gets no callback. An exception thrown by a
 // callback belongs to the application, and is not an error of the store.
 
+const Cookie = require('../cookie')
 const { NativeMemory } = require('../native')
 const Store = require('../store')
 const { toPromise } = require('../to-promise')
-const { errorWithCode, toStoreError } = require('./failure')
+const { errorWithCode, isOutage, toStoreError } = require('./failure')
 const { RemoteStore } = require('./remote')
 
 // The number of sessions on one page of a listing.
@@ -36,32 +37,31 @@ exports.NativeStore = class NativeStore extends Store {
   }
 
   get(sid, fn) {
-    return this.call((native) => native.load(sid, Date.now()), fn, (text) => text && this.parse(text))
+    return this.#callFor(sid, (native) => native.load(sid, Date.now()), fn, (text) => text && this.parse(text))
   }
 
   set(sid, session, fn) {
     const save = (native) => {
+      checkSession(session)
       const now = Date.now()
       const deadline = this.deadline(session, now, sid)
       // Saving an expired session deletes it, as in connect-redis.
       if (deadline <= now) return native.destroy(sid)
       return native.save(sid, this.stringify(session), deadline, now)
     }
-    return this.call(save, fn, toNull)
+    return this.#callFor(sid, save, fn, toNull)
   }
 
   touch(sid, session, fn) {
-    if (!this.#canTouch) return this.call(() => null, fn)
     const touch = (native) => {
-      const now = Date.now()
-      const deadline = this.deadline(session, now, sid)
-      return native.touch(sid, JSON.stringify(session?.cookie ?? {}), deadline, now)
+      if (!this.#canTouch) return null
+      return isCookie(session?.cookie) ? this.#touch(native, sid, session) : this.#touchStored(native, sid, session)
     }
-    return this.call(touch, fn, toNull)
+    return this.#callFor(sid, touch, fn, toNull)
   }
 
   destroy(sid, fn) {
-    return this.call((native) => native.destroy(sid), fn, toNull)
+    return this.#callFor(sid, (native) => native.destroy(sid), fn, toNull)
   }
 
   // Returns all sessions as an array, each with its id.
@@ -137,6 +137,23 @@ exports.NativeStore = class NativeStore extends Store {
     }
   }
 
+  #callFor(sid, start, fn, read) {
+    return this.call((native) => (checkId(sid), start(native)), fn, read)
+  }
+
+  #touch(native, sid, session) {
+    const now = Date.now()
+    return native.touch(sid, JSON.stringify(session.cookie), this.deadline(session, now, sid), now)
+  }
+
+  // Touches a session by a cookie that is missing or has only some attributes: the others stay as they are stored.
+  async #touchStored(native, sid, session) {
+    const text = await native.load(sid, Date.now())
+    if (!text) return null
+    const stored = this.parse(text)
+    return this.#touch(native, sid, { ...stored, cookie: renewed(stored.cookie, session?.cookie) })
+  }
+
   // Emits `disconnect` if the store is unavailable, and `connect` when a probe finds it available again.
   #reportOutage(failure) {
     const outage = this.#outage
@@ -159,8 +176,29 @@ exports.NativeStore = class NativeStore extends Store {
   }
 }
 
-function isOutage({ code }) {
-  return code === 'ERR_STORE_UNAVAILABLE' || code === 'ERR_STORE_TIMED_OUT'
+// Refuses what can be no session's id in any store. Some stores have further limits, such as a length.
+function checkId(sid) {
+  const isId = typeof sid === 'string' && sid !== '' && !sid.includes('\0')
+  if (!isId) throw errorWithCode('ERR_STORE_UNSUITABLE', 'the session id must be a string, not empty and without NUL')
+}
+
+function checkSession(session) {
+  if (typeof session === 'object' && session !== null) return
+  throw errorWithCode('ERR_STORE_UNSUITABLE', 'the session must be an object')
+}
+
+// Checks whether a value is a cookie as the middleware passes it, with all of its attributes.
+function isCookie(value) {
+  return typeof value === 'object' && value !== null && 'originalMaxAge' in value
+}
+
+// Returns a stored cookie with some attributes changed, and with its whole `maxAge` before it.
+function renewed(stored, changes) {
+  const { originalMaxAge, expires: _, ...attributes } = stored ?? {}
+  const maxAge = typeof originalMaxAge === 'number' ? originalMaxAge : null
+  const cookie = new Cookie({ ...attributes, maxAge, ...changes })
+  if (typeof cookie.expires === 'string') cookie.expires = new Date(cookie.expires)
+  return cookie
 }
 
 // The result with which express-session's stores call back if there is no other.

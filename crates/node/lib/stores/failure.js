@@ -2,7 +2,7 @@
 
 // Errors of the native stores: each has a `code`, and the driver's message as its `cause`.
 
-module.exports = { errorWithCode, toStoreError }
+module.exports = { errorWithCode, isOutage, toStoreError }
 
 // Makes a store's error of an error of the addon. Returns any other error unchanged.
 function toStoreError(error) {
@@ -13,4 +13,9 @@ function toStoreError(error) {
 
 function errorWithCode(code, message, options) {
   return Object.assign(new Error(message, options), { code })
+}
+
+// Checks whether an error means that the store's server is unavailable, to every session.
+function isOutage({ code }) {
+  return code === 'ERR_STORE_UNAVAILABLE' || code === 'ERR_STORE_TIMED_OUT'
 }

@@ -3,6 +3,7 @@
 // Stores sessions in a folder, one file each, in the format of session-file-store.
 
 const { fileStore } = require('../native')
+const { toPromise } = require('../to-promise')
 const { NativeStore } = require('./base')
 const { count, flag, millis, oneOf, read, seconds, text } = require('./options')
 
@@ -36,13 +37,28 @@ const OPTIONS = {
 }
 
 module.exports = class FileStore extends NativeStore {
+  #extension
+
   constructor(given = {}) {
     const { path = './sessions', encoding: _, ...options } = read('FileStore', given, OPTIONS)
     super(() => fileStore(path, options))
+    this.#extension = options.fileExtension ?? '.json'
   }
 
   // The expiry is the last access plus the cookie's maxAge. The cookie's `expires` does not count.
   deadline() {
     return undefined
+  }
+
+  // Returns the names of the files.
+  list(fn) {
+    if (!fn) return toPromise((done) => this.list(done))
+    this.ids((error, ids) => fn(error, ids?.map((id) => id + this.#extension)))
+  }
+
+  // Returns whether a session has expired, or does not exist.
+  expired(sid, fn) {
+    if (!fn) return toPromise((done) => this.expired(sid, done))
+    this.get(sid, (error, session) => (error ? fn(error) : fn(null, !session)))
   }
 }

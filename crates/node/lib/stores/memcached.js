@@ -4,6 +4,7 @@
 
 const { memcachedStore } = require('../native')
 const { NativeStore } = require('./base')
+const { show } = require('./counterparts')
 const { count, millis, read, seconds, text } = require('./options')
 
 const PLAIN = 'records are not encrypted'
@@ -36,6 +37,12 @@ module.exports = class MemcachedStore extends NativeStore {
     )
     options.maxConnections = poolSize
     super(() => memcachedStore(url ?? `memcached://${hosts}`, options), { probeInterval })
+    show(this, given, { prefix: '', ttl: undefined })
+  }
+
+  // Returns the key of a session.
+  getKey(sid) {
+    return this.prefix + sid
   }
 }
 

@@ -41,6 +41,11 @@ module.exports = class MemoryStore extends NativeStore {
     return this.call(() => null, fn)
   }
 
+  // There is no timer: every call removes some of the expired sessions.
+  startInterval() {}
+
+  stopInterval() {}
+
   // A `ttl` overrides the cookie's expiry. Without either, the store's default of a day applies.
   deadline(session, now, sid) {
     if (typeof this.#ttl === 'number') return now + this.#ttl

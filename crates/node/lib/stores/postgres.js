@@ -42,6 +42,8 @@ const CON_OBJECT = {
 }
 
 module.exports = class PostgresStore extends NativeStore {
+  #quotedTable
+
   constructor(given = {}) {
     const { url, conString, conObject, disableTouch, max, probeInterval, ...options } = read(
       'PostgresStore',
@@ -51,15 +53,26 @@ module.exports = class PostgresStore extends NativeStore {
     const address = url ?? (conObject ? addressOf(conObject) : conString) ?? process.env.DATABASE_URL ?? addressOf({})
     options.maxConnections = max ?? conObject?.max
     super(() => postgresStore(address, options), { probeInterval, disableTouch })
+    const { schemaName, tableName = 'session' } = options
+    this.#quotedTable = (schemaName ? [schemaName, tableName] : [tableName]).map(quote).join('.')
   }
 
   pruneSessions(fn) {
     return this.prune(fn)
   }
+
+  // Returns the name of the table, for an SQL statement.
+  quotedTable() {
+    return this.#quotedTable
+  }
 }
 
 function conObject(value) {
   return read('PostgresStore, conObject', value, CON_OBJECT)
+}
+
+function quote(name) {
+  return `"${name.replaceAll('"', '""')}"`
 }
 
 // Returns the URL of the database. As in pg, the environment has the defaults.

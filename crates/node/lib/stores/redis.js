@@ -4,6 +4,7 @@
 
 const { redisStore } = require('../native')
 const { NativeStore, expiryOf } = require('./base')
+const { show } = require('./counterparts')
 const { redisUrl } = require('./redis-url')
 const { count, flag, millis, port, read, seconds, text, ttl, whole } = require('./options')
 const { encryption } = require('./tls')
@@ -48,6 +49,8 @@ const OPTIONS = {
 // The `socket` of node-redis, whose TLS options stand beside the address.
 const SOCKET = { known: { host: text, port, path: text, tls: flag }, idle: ['family', 'keepAlive', 'noDelay'] }
 const SOCKET_REFUSED = { connectTimeout: TIMEOUT, socketTimeout: TIMEOUT, reconnectStrategy: RECONNECTS }
+// The options that connect-redis shows, with the defaults.
+const SHOWN = { prefix: 'sess:', ttl: 86_400, scanCount: 100, serializer: JSON, disableTTL: false, disableTouch: false }
 
 module.exports = class RedisStore extends NativeStore {
   #ttl
@@ -63,6 +66,7 @@ module.exports = class RedisStore extends NativeStore {
     super(() => redisStore(url, native), { probeInterval, disableTouch: disableTouch || disableTTL })
     if (typeof ttl === 'function') this.#ttl = ttl
     this.#serializer = serializer
+    show(this, given, SHOWN)
   }
 
   // A number applies to sessions without a cookie expiry, a function to all sessions.

@@ -8,6 +8,7 @@
 const { setImmediate, setInterval } = require('node:timers')
 
 const { Mailbox } = require('../native')
+const { Writes } = require('./writes')
 
 const WEEKS = 2 ** 31 - 1
 
@@ -23,18 +24,44 @@ exports.callNative = callNative
 
 exports.RemoteStore = class RemoteStore {
   #native
+  #writes = new Writes()
 
   constructor(native) {
     this.#native = native
   }
 
+  load(sid, ...args) {
+    return after(this.#writes.settled(sid), () => this.#call('load', sid, ...args))
+  }
+
+  save(sid, ...args) {
+    return this.#writes.replace(sid, () => this.#call('save', sid, ...args))
+  }
+
+  touch(sid, ...args) {
+    return this.#writes.adjust(sid, () => this.#call('touch', sid, ...args))
+  }
+
+  destroy(sid) {
+    return this.#writes.replace(sid, () => this.#call('destroy', sid))
+  }
+
+  // The calls that concern all sessions wait for all writes.
   static {
-    for (const method of ['load', 'save', 'touch', 'destroy', 'list', 'count', 'clear', 'purge', 'close']) {
+    for (const method of ['list', 'count', 'clear', 'purge', 'close']) {
       this.prototype[method] = function (...args) {
-        return callNative((number) => this.#native[method](mailbox, number, ...args))
+        return after(this.#writes.settled(), () => this.#call(method, ...args))
       }
     }
   }
+
+  #call(method, ...args) {
+    return callNative((number) => this.#native[method](mailbox, number, ...args))
+  }
+}
+
+function after(settled, call) {
+  return settled ? settled.then(call) : call()
 }
 
 // Makes a call with a number of its own, and returns the promise of its answer.

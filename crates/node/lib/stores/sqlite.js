@@ -4,6 +4,7 @@
 
 const { sqliteStore } = require('../native')
 const { NativeStore } = require('./base')
+const { show } = require('./counterparts')
 const { count, flag, interval, millis, name, oneOf, read, seconds, text } = require('./options')
 
 const OPTIONS = {
@@ -35,5 +36,6 @@ module.exports = class SqliteStore extends NativeStore {
     const { db, dir = '.', ...options } = read('SqliteStore', given, OPTIONS)
     const file = db ?? options.table ?? 'sessions'
     super(() => sqliteStore(file === ':memory:' ? file : `${dir}/${file}`, options))
+    show(this, given, { table: 'sessions' })
   }
 }

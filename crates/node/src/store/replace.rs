@@ -6,7 +6,8 @@ use express_session_core::{SessionId, Timestamp};
 /// Stores a record, replacing any other.
 ///
 /// It takes one call if `seen` is still true, two if the record has been created or deleted since, and one more
-/// for each concurrent write. The last write wins, as in Node's stores. A corrupt record is replaced too.
+/// for each concurrent write of another process or thread: lib/stores/writes.js makes those of one store take turns.
+/// The last write wins, as in Node's stores. A corrupt record is replaced too.
 pub(super) async fn replace<S: Store>(
     store: &S,
     id: &SessionId,
@@ -26,7 +27,8 @@ pub(super) async fn replace<S: Store>(
             Err(error) => return Err(error),
         }
     }
-    Err(Error::new(ErrorKind::Unavailable, "others write this session all the time"))
+    // Not unavailable: the server answers, and a busy session must not count as an outage for the others.
+    Err(Error::new(ErrorKind::Other, "other processes write this session all the time"))
 }
 
 /// The result of an attempt.
@@ -58,5 +60,5 @@ async fn attempt<S: Store>(
     })
 }
 
-/// More than there are concurrent writers.
+/// More than there are processes and threads that write one session at a time.
 const ATTEMPTS: usize = 100;

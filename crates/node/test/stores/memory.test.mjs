@@ -16,13 +16,13 @@ test('is not session.MemoryStore', () => {
   assert.notEqual(session.MemoryStore, MemoryStore)
 })
 
-test('returns what was set until it is destroyed or cleared, and null for other ids', async () => {
+test('returns what was set until it is destroyed or cleared, and null for an unknown id', async () => {
   const store = new MemoryStore()
   const set = sessionOf(HOUR, 7)
   await store.set('a', set)
   assert.deepEqual(await store.get('a'), JSON.parse(JSON.stringify(set)))
   assert.equal(await store.get('b'), null)
-  assert.equal(await store.get(''), null)
+  await assert.rejects(store.get(''), { code: 'ERR_STORE_UNSUITABLE' })
   assert.deepEqual(await store.ids(), ['a'])
   assert.equal(await store.length(), 1)
   assert.equal((await store.all()).a.views, 7)
