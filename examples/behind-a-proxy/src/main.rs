@@ -27,6 +27,7 @@ async fn views(session: Session) -> Result<String, Error> {
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let secret = std::env::var("SECRET").unwrap_or_else(|_| "for this machine only".to_owned());
     // Loopback: the proxy is on this machine, and no other machine reaches this port.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;

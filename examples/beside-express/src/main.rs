@@ -132,6 +132,7 @@ const FORMS: &str = r#"
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn StdError>> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let variable = |name, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
     let store =
         RedisStore::connect(&variable("REDIS_URL", "redis://127.0.0.1")).await?.prefix("shop:");

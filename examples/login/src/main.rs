@@ -100,6 +100,7 @@ async fn log_out(session: Session) -> Result<Redirect, Error> {
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     // Omit the default in production, so that the program does not start without a secret.
     let secret = std::env::var("SECRET").unwrap_or_else(|_| "for this machine only".to_owned());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;

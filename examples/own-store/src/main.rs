@@ -126,6 +126,7 @@ async fn views(session: Session) -> Result<String, Error> {
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     serve(listener, app(TableStore::default())).await
 }

@@ -27,6 +27,7 @@ async fn views(session: Session) -> Result<String, Error> {
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let secrets = std::env::var("SECRETS").unwrap_or_else(|_| "new old".to_owned());
     let app = app(secrets.split_whitespace().collect(), MemoryStore::new());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;

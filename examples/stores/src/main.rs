@@ -37,6 +37,7 @@ async fn views(session: Session) -> Result<String, Error> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn StdError>> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let url = std::env::var("STORE_URL").unwrap_or_else(|_| "file://sessions".to_owned());
     // `connect` opens the store, so that a server that is down ends the program here, before the first request.
     let store = express_session::connect(&url).await?;

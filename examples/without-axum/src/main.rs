@@ -50,6 +50,7 @@ async fn run(listener: TcpListener, sessions: SessionLayer) -> std::io::Result<(
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let secret = std::env::var("SECRET").unwrap_or_else(|_| "for this machine only".to_owned());
     run(TcpListener::bind("127.0.0.1:3000").await?, SessionLayer::new(secret)).await
 }
