@@ -19,6 +19,7 @@ function redisUrl({ url, socket = {}, ...options }) {
   if (tls === false && isEncrypted) throw new TypeError('RedisStore: tls is false, and the URL asks for encryption')
   // As in ioredis, the option encrypts a connection whose URL does not.
   if (tls && !isEncrypted) address = address.replace(/^(redis|valkey)(?=[:+])/, '$1s')
+  if (tls && address.startsWith('unix:')) throw new TypeError('RedisStore: a socket of this machine has no TLS, leave out tls')
   if (db !== undefined) address = withParameter(address, `db=${db}`)
   if (!tls && !isEncrypted) return { url: address }
   const { rejectUnauthorized = true, servername, ca, cert, key } = tls || {}

@@ -37,6 +37,7 @@ test('an unsupported option is refused with a reason or an alternative', () => {
     [RedisStore, { tls: { pfx: 'x' } }, 'RedisStore, tls has no option pfx: use cert and key, as PEM'],
     [RedisStore, { tls: { passphrase: 'x' } }, /tls has no option passphrase: key must not be encrypted/],
     [RedisStore, { socket: { reconnectStrategy() {} } }, /socket has no option reconnectStrategy: /],
+    [RedisStore, { url: 'unix:///run/redis.sock', tls: true }, /a socket of this machine has no TLS/],
     [MySqlStore, { connectTimeout: 1 }, /has no option connectTimeout: use timeout/],
     [MySqlStore, { flags: '-FOUND_ROWS' }, /has no option flags: /],
     [PostgresStore, { pool: {} }, /has no option pool: .* use conString or conObject/],

@@ -13,6 +13,8 @@ pub(super) struct Encryption {
     demands: Vec<Demand>,
     /// Whether `ssl-mode` demands encryption, which is more if there is an authority, as in libmysqlclient.
     is_by_mode: bool,
+    /// Whether a parameter says that certificates are not verified, which takes for granted that there is encryption.
+    accepts_any: bool,
     /// The driver's `require_ssl`, and `verify_ca` and `verify_identity`, which mean nothing without it.
     require_ssl: Option<bool>,
     verify_ca: Option<bool>,
@@ -66,12 +68,8 @@ impl Encryption {
             }),
             "useSSL" => self.demands.push(if flag(parameter)? { Encrypted } else { Plain }),
             "requireSSL" => self.demands.extend(flag(parameter)?.then_some(Encrypted)),
-            "verifyServerCertificate" | "ssl_verify_cert" => {
-                self.demands.push(if flag(parameter)? { Trusted } else { Encrypted });
-            }
-            "ssl_verify_identity" => {
-                self.demands.push(if flag(parameter)? { Identified } else { Encrypted });
-            }
+            "verifyServerCertificate" | "ssl_verify_cert" => self.verifies(parameter, Trusted)?,
+            "ssl_verify_identity" => self.verifies(parameter, Identified)?,
             "require_ssl" => self.require_ssl = Some(flag(parameter)?),
             "verify_ca" => self.verify_ca = Some(flag(parameter)?),
             "verify_identity" => self.verify_identity = Some(flag(parameter)?),
@@ -80,6 +78,15 @@ impl Encryption {
             "ssl-cert" | "ssl_cert" => self.certificate = Some(file(parameter)?),
             "ssl-key" | "ssl_key" => self.key = Some(file(parameter)?),
             name => return Err(parameter.unknown(instead_of(name))),
+        }
+        Ok(())
+    }
+
+    /// Reads whether the certificate is verified. A flag that turns it off leaves the rest to the other parameters.
+    fn verifies(&mut self, parameter: &Parameter<'_>, demand: Demand) -> Result<(), Error> {
+        match flag(parameter)? {
+            true => self.demands.push(demand),
+            false => self.accepts_any = true,
         }
         Ok(())
     }
@@ -129,7 +136,7 @@ impl Encryption {
     /// Demands a trusted certificate, unless the URL says what to demand.
     #[cfg(feature = "tls")]
     pub(super) fn verify(&mut self) {
-        if self.demands.is_empty() {
+        if self.demands.is_empty() && !self.accepts_any {
             self.demands.push(Identified);
         }
     }
@@ -148,7 +155,11 @@ impl Encryption {
             self.authority.is_some() || self.certificate.is_some() || self.key.is_some();
         let demands = self.demands.iter().copied().chain(drivers);
         let Some(demand) = demands.clone().max() else {
-            return Ok(if has_certificates { Identified } else { Plain });
+            return Ok(match has_certificates {
+                _ if self.accepts_any => Encrypted,
+                true => Identified,
+                false => Plain,
+            });
         };
         if demand != Plain && demands.clone().any(|other| other == Plain) {
             return Err(bad("one parameter of the URL asks for encryption, and another for none"));
@@ -263,6 +274,11 @@ mod tests {
             ("ssl=true", Identified),
             ("useSSL=true&requireSSL=true", Encrypted),
             ("useSSL=true&verifyServerCertificate=true", Trusted),
+            ("useSSL=true&verifyServerCertificate=false", Encrypted),
+            ("useSSL=false&requireSSL=false&verifyServerCertificate=false", Plain),
+            ("verifyServerCertificate=false", Encrypted),
+            ("ssl_verify_cert=true&ssl_verify_identity=true", Identified),
+            ("ssl_verify_cert=true&ssl_verify_identity=false", Trusted),
             ("tls=true", Identified),
             ("tls=skip-verify&parseTime=true&loc=UTC", Encrypted),
             ("require_ssl=true", Identified),

@@ -80,6 +80,7 @@ pub(super) fn is_demoted(error: &mysql_async::Error) -> bool {
         answer.code,
         1290 | 1792
             | 1836
+            | 1874
             | 1047
             | 3032
             | 3100
@@ -157,12 +158,14 @@ fn meaning(code: u16) -> (ErrorKind, &'static str, bool) {
         1046 | 1049 => (ErrorKind::Refused, "there is no such database", true),
         1059 => (ErrorKind::Refused, "the table's name is too long", true),
         1054 => (ErrorKind::Refused, "the table has other columns", true),
-        // `--read-only`, a transaction that only reads, MySQL's `super_read_only`: it was demoted.
-        1290 | 1792 | 1836 => (ErrorKind::Unavailable, "the server takes no writes", true),
+        // `--read-only`, a transaction that only reads, MySQL's `super_read_only`, InnoDB's: it was demoted.
+        1290 | 1792 | 1836 | 1874 => (ErrorKind::Unavailable, "the server takes no writes", true),
         // Galera before it has joined, offline mode, a group of servers without a majority.
         1047 | 3032 | 3100 | 3101 | 3168 => {
             (ErrorKind::Unavailable, "the server does not serve at the moment", true)
         }
+        // ProxySQL, and TiDB, reach no server behind them.
+        9001 | 9002 => (ErrorKind::Unavailable, "the proxy reaches no server", true),
         1021 | 1114 => (ErrorKind::Refused, "the server has no space left", true),
         1040 | 1203 | 1226 => (ErrorKind::Unavailable, "the server has no connection left", true),
         1053 | 1077 | 1079 | 1184 | 1927 => {
@@ -213,7 +216,10 @@ mod tests {
 
     #[test]
     fn server_that_was_demoted_or_stops_is_unavailable_and_no_fault_of_the_application() {
-        for code in [1040, 1047, 1053, 1152, 1213, 1290, 1792, 1836, 1927, 3032, 3100, 3168, 4031] {
+        for code in [
+            1040, 1047, 1053, 1152, 1213, 1290, 1792, 1836, 1874, 1927, 3032, 3100, 3168, 4031,
+            9001,
+        ] {
             assert_eq!(meaning(code).0, ErrorKind::Unavailable, "{code}");
         }
         for code in [1044, 1045, 1129, 1142, 1146, 3159] {
@@ -224,7 +230,7 @@ mod tests {
             let answer = ServerError { code, message: String::new(), state: "HY000".into() };
             mysql_async::Error::Server(answer)
         };
-        assert!([1290, 1836, 1053, 1047].into_iter().all(|code| is_demoted(&answer(code))));
+        assert!([1290, 1836, 1874, 1053, 1047].into_iter().all(|code| is_demoted(&answer(code))));
         // Another connection to the same server would fail or succeed alike.
         assert!(![1040, 1045, 1205, 1213].into_iter().any(|code| is_demoted(&answer(code))));
     }

@@ -105,7 +105,7 @@ pub(in super::super) fn instead_of(name: &str) -> Option<&'static str> {
 impl Address {
     /// Reads a URL, and the certificates that it names.
     pub(super) fn parse(url: &str) -> Result<(Self, Trust), Error> {
-        let (scheme, rest) = url.split_once("://").ok_or_else(|| bad("it has no scheme"))?;
+        let (scheme, rest) = url.split_once("://").ok_or_else(|| bad(NO_SCHEME))?;
         let (scheme, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
         let (is_encrypted, kind) = match (scheme, kind) {
             ("unix", "") => (false, "unix"),
@@ -150,6 +150,10 @@ impl Address {
         }
     }
 }
+
+/// Azure shows a list of options, which is that of a client for .NET.
+const NO_SCHEME: &str =
+    "it has no scheme: write host:6380,password=…,ssl=True as rediss://:…@host:6380";
 
 const SCHEMES: &str = "its scheme is not one of redis, redis+sentinel, redis+cluster, redis+unix, and \
                        rediss with TLS";
@@ -471,6 +475,7 @@ mod tests {
             ("redis://a#insecure", "#insecure needs"),
             ("rediss+unix:///run/redis.sock", "use redis+unix://"),
             ("redis-cluster://a", "write redis+cluster://"),
+            ("a:6380,password=b,ssl=True", "as rediss://:…@host:6380"),
             ("redis://a,b", "several hosts"),
             ("redis+cluster://a/2", "a cluster has the database 0"),
         ] {

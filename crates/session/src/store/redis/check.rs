@@ -11,35 +11,37 @@ use super::error::{self, Stage};
 use super::link::{Call, Work, without_rights};
 use super::{RedisStore, swap};
 
-/// The commands that every session needs.
-const NEEDED: [&str; 4] = ["GET", "SET", "EXPIRE", "DEL"];
+/// The commands that every session needs, and the one that only scripts need.
+const NEEDED: [&str; 5] = ["GET", "SET", "EXPIRE", "DEL", "PTTL"];
 
 impl RedisStore {
     /// Connects, and checks that the login may use the commands of sessions. A key that it may not use is found later,
     /// since the prefix may not be set yet.
     pub(in super::super) async fn check(&self) -> Result<(), Error> {
         let key = format!("{}no session has this id", self.options.prefix);
-        let mut commands = Pipeline::with_capacity(6);
+        let mut commands = Pipeline::with_capacity(7);
         commands.cmd("GET").arg(&key);
         commands.cmd("SET").arg(&key).arg("").arg("NX").arg("XX");
         commands.cmd("EXPIRE").arg(&key).arg("no number");
         commands.cmd("DEL").arg(&key);
+        commands.cmd("PTTL").arg(&key);
         commands.cmd("EVALSHA").arg("0".repeat(40)).arg(1).arg(&key);
         commands.cmd("EVAL").arg("return 0").arg(1).arg(&key);
         let answers = self.asked(commands).await?;
         is_served(&answers)?;
         let refused: Vec<_> = answers.iter().map(answer::is_refused).collect();
+        let has_scripts = !refused.iter().skip(NEEDED.len()).any(|refused| *refused);
+        // A script fails where it may not ask for the deadline; other calls do without.
         let missing: Vec<_> = NEEDED
             .iter()
             .zip(&refused)
-            .filter(|(_, refused)| **refused)
+            .filter(|(name, refused)| **refused && (has_scripts || **name != "PTTL"))
             .map(|(it, _)| *it)
             .collect();
         if !missing.is_empty() {
             let message = format!("the login lacks the commands {}", missing.join(", "));
             return Err(Error::new(ErrorKind::Refused, message));
         }
-        let has_scripts = !refused.iter().skip(NEEDED.len()).any(|refused| *refused);
         if has_scripts || self.compares(&key).await? || self.transacts(&key).await? {
             return Ok(());
         }

@@ -23,7 +23,7 @@ pub(super) enum Outcome {
 }
 
 pub(super) fn outcome(error: &RedisError) -> Outcome {
-    match error.code() {
+    match code_of(error) {
         Some(
             "READONLY" | "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "LOADING",
         ) => Outcome::Undone,
@@ -38,6 +38,25 @@ pub(super) fn outcome(error: &RedisError) -> Outcome {
     }
 }
 
+/// Returns the code of the server's answer. Redis 6.2 and older put the code of a script's error behind their own words,
+/// as in `ERR Error running script (call to f_…): @user_script:1: @user_script: 1: -READONLY You can't write …`.
+fn code_of(error: &RedisError) -> Option<&str> {
+    let code = error.code()?;
+    let detail = error.detail().unwrap_or_default();
+    if code != "ERR" {
+        return Some(code);
+    }
+    // The server has no code for it, and closes the connection.
+    if detail.starts_with("max number of clients") {
+        return Some(FULL);
+    }
+    let of_script = detail.strip_prefix("Error running script").and_then(|it| it.split_once(": -"));
+    of_script.and_then(|(_, told)| told.split_whitespace().next()).or(Some(code))
+}
+
+/// Our code for a server that takes no further connection.
+const FULL: &str = "MAXCLIENTS";
+
 /// Returns whether an error is that the login may not use a command at all, or that the host has taken it away. That it
 /// may not use a key is another matter.
 pub(super) fn is_of_command(error: &RedisError) -> bool {
@@ -51,7 +70,7 @@ pub(super) fn is_of_command(error: &RedisError) -> bool {
 
 /// Maps a driver's error to the store's, without any of a visitor's data.
 pub(super) fn of(error: RedisError, stage: Stage) -> Error {
-    if let Some(code) = error.code() {
+    if let Some(code) = code_of(&error) {
         return of_answer(code, &error, stage);
     }
     let kind = error.kind();
@@ -108,6 +127,7 @@ fn of_answer(code: &str, error: &RedisError, stage: Stage) -> Error {
         // For a time: it loads, was demoted, cannot write to its disk, lacks replicas, or runs a script.
         "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "ASK" | "READONLY" | "MISCONF"
         | "NOREPLICAS" | "BUSY" => (ErrorKind::Unavailable, format!("the server answered {code}")),
+        FULL => (ErrorKind::Unavailable, "the server has no connection left".to_owned()),
         // It waited for replicas, and is none any more that has them.
         "UNBLOCKED" => (ErrorKind::TimedOut, "the server is no master any more".to_owned()),
         // A cluster that has not settled yet who the master is.
@@ -165,6 +185,8 @@ mod tests {
             ("MASTERDOWN Link with MASTER is down", ErrorKind::Unavailable),
             ("CLUSTERDOWN The cluster is down", ErrorKind::Unavailable),
             ("UNBLOCKED force unblock from blocking operation", ErrorKind::TimedOut),
+            ("ERR max number of clients reached", ErrorKind::Unavailable),
+            ("ERR max number of clients + cluster connections reached", ErrorKind::Unavailable),
         ] {
             assert_eq!(of(answered(line), Stage::Asking).kind(), kind, "{line}");
         }
@@ -195,6 +217,21 @@ mod tests {
         assert_eq!(outcome(&io(io::ErrorKind::UnexpectedEof)), Outcome::Unknown);
         assert_eq!(outcome(&answered("OOM command not allowed")), Outcome::Settled);
         assert_eq!(outcome(&io(io::ErrorKind::TimedOut)), Outcome::Settled);
+    }
+
+    #[test]
+    fn error_of_a_script_is_read_where_older_servers_wrap_it() {
+        let wrapped = |told: &str| {
+            let place = "@user_script:18: @user_script: 18";
+            answered(&format!("ERR Error running script (call to f_0a1b): {place}: {told} "))
+        };
+        let demoted = wrapped("-READONLY You can't write against a read only replica.");
+        assert_eq!(outcome(&demoted), Outcome::Undone);
+        assert_eq!(of(demoted, Stage::Asking).kind(), ErrorKind::Unavailable);
+        let stuck = wrapped("-MISCONF Redis is configured to save RDB snapshots");
+        assert_eq!(of(stuck, Stage::Asking).kind(), ErrorKind::Unavailable);
+        let full = wrapped("-OOM command not allowed when used memory > 'maxmemory'.");
+        assert_eq!(of(full, Stage::Asking).kind(), ErrorKind::Refused);
     }
 
     #[test]

@@ -389,6 +389,22 @@ async fn server_that_became_a_replica_is_unavailable_until_it_is_the_master_agai
 }
 
 #[tokio::test]
+async fn server_without_a_free_connection_is_unavailable_until_it_has_one() {
+    let Some(server) = servers::redis() else { return };
+    let mut plain = plain(server.url()).await;
+    order(&mut plain, "CONFIG SET maxclients 1").await;
+    for url in [server.url().to_owned(), format!("{}?protocol=2", server.url())] {
+        let store = RedisStore::new(&url).unwrap();
+        let error = store.load(&id("a"), now()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+        order(&mut plain, "CONFIG SET maxclients 100").await;
+        assert_eq!(store.load(&id("a"), now()).await.unwrap(), None);
+        drop(store);
+        order(&mut plain, "CONFIG SET maxclients 1").await;
+    }
+}
+
+#[tokio::test]
 async fn node_of_a_cluster_names_the_address_that_is_needed() {
     let Some(cluster) = servers::shared_redis_cluster() else { return };
     let store = RedisStore::new(&cluster.urls()[0]).unwrap();

@@ -86,6 +86,11 @@ async fn error_lists_the_commands(url: &str, error: &Error) {
 #[tokio::test]
 async fn missing_commands_are_listed() {
     let Some(server) = servers::redis() else { return };
+    // A script asks for the deadline too.
+    let url = login(&server, "script", &format!("{SIX} +evalsha +eval")).await;
+    let error = RedisStore::connect(&url).await.unwrap_err();
+    assert!(error.to_string().contains("lacks the commands PTTL"), "{error}");
+
     let url = login(&server, "reader", "-@all +get").await;
     let error = RedisStore::connect(&url).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
