@@ -39,6 +39,7 @@ use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Row;
 
+use self::address::Address;
 use self::connector::Connector;
 use self::query::{Locks, Parameter, Query};
 use self::sql::{Statement, Statements};
@@ -46,8 +47,11 @@ use super::breaker::{self, Breaker, Fault, Server};
 use super::cleanup::Schedule;
 use super::finish::Calls;
 
+pub(super) mod address;
 mod connector;
+mod encryption;
 mod error;
+mod passfile;
 mod query;
 mod sql;
 #[cfg(feature = "tls")]
@@ -122,9 +126,45 @@ impl PostgresStore {
     /// assert!(PostgresStore::new("redis://localhost").is_err());
     /// ```
     pub fn new(url: &str) -> Result<Self, Error> {
-        let connector = Connector::new(url)?;
-        let pool = connector.pool(CONNECTIONS);
-        let options = Options { own: Some(connector), ..Options::default() };
+        Self::at(address::parse(url, &|name| std::env::var(name).ok())?)
+    }
+
+    /// Makes a store for a URL as [`new`](Self::new) does, with certificates as PEM: `authority` instead of those that
+    /// the system trusts, and `identity`, a client certificate and its key.
+    ///
+    /// The connections are encrypted, with a certificate of the server for this host, unless the URL has another
+    /// `sslmode`.
+    ///
+    /// ```no_run
+    /// use express_session::store::postgres::PostgresStore;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let authority = std::fs::read("/etc/postgresql/ca.pem")?;
+    /// let store = PostgresStore::new_with_tls("postgres://web@db.internal/shop", Some(authority), None)?;
+    /// # let _ = store;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Other`] if the URL is malformed, asks for plain text, or a certificate is not in PEM.
+    #[cfg(feature = "tls")]
+    pub fn new_with_tls(
+        url: &str,
+        authority: Option<Vec<u8>>,
+        identity: Option<(Vec<u8>, Vec<u8>)>,
+    ) -> Result<Self, Error> {
+        let address = address::parse(url, &|name| std::env::var(name).ok())?;
+        Self::at(address.with_certificates(authority, identity)?)
+    }
+
+    fn at(address: Address) -> Result<Self, Error> {
+        let connections = address.connections.unwrap_or(CONNECTIONS).max(1);
+        let schema_name = address.schema.clone();
+        let connector = Connector::new(address)?;
+        let pool = connector.pool(connections);
+        let options = Options { own: Some(connector), schema_name, ..Options::default() };
         Ok(Self::assemble(pool, Breaker::default(), options))
     }
 
