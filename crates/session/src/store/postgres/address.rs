@@ -340,22 +340,28 @@ impl Address {
                 config.keepalives_retries(count);
             }
             "target_session_attrs" => _ = config.target_session_attrs(attributes(parameter)?),
-            "channel_binding" => drop(config.channel_binding(match value {
-                "disable" => ChannelBinding::Disable,
-                "prefer" => ChannelBinding::Prefer,
-                "require" => ChannelBinding::Require,
-                _ => return Err(parameter.unfit("disable, prefer or require")),
-            })),
-            "load_balance_hosts" => drop(config.load_balance_hosts(match value {
-                "disable" => LoadBalanceHosts::Disable,
-                "random" => LoadBalanceHosts::Random,
-                _ => return Err(parameter.unfit("disable or random")),
-            })),
-            "sslnegotiation" => drop(config.ssl_negotiation(match value {
-                "postgres" => SslNegotiation::Postgres,
-                "direct" => SslNegotiation::Direct,
-                _ => return Err(parameter.unfit("postgres or direct")),
-            })),
+            "channel_binding" => {
+                _ = config.channel_binding(match value {
+                    "disable" => ChannelBinding::Disable,
+                    "prefer" => ChannelBinding::Prefer,
+                    "require" => ChannelBinding::Require,
+                    _ => return Err(parameter.unfit("disable, prefer or require")),
+                })
+            }
+            "load_balance_hosts" => {
+                _ = config.load_balance_hosts(match value {
+                    "disable" => LoadBalanceHosts::Disable,
+                    "random" => LoadBalanceHosts::Random,
+                    _ => return Err(parameter.unfit("disable or random")),
+                })
+            }
+            "sslnegotiation" => {
+                _ = config.ssl_negotiation(match value {
+                    "postgres" => SslNegotiation::Postgres,
+                    "direct" => SslNegotiation::Direct,
+                    _ => return Err(parameter.unfit("postgres or direct")),
+                })
+            }
             "client_encoding" => {
                 let name = value.to_ascii_lowercase().replace('-', "");
                 if !["auto", "utf8", "unicode"].contains(&name.as_str()) {
