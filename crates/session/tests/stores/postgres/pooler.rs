@@ -9,7 +9,8 @@ use express_session_testkit::servers::{PgBouncer, pgbouncer};
 use express_session_testkit::{Clock, Subject, Task, admin_laws, lock_laws, store_laws};
 
 use super::support::{Db, NOW, TEXT, create, fresh, id, load, record};
-use crate::sql::{Database as _, on_tokio, spawned};
+use crate::sql::Database as _;
+use crate::{on_tokio, spawned};
 
 fn shared() -> Option<&'static PgBouncer> {
     static SHARED: OnceLock<Option<PgBouncer>> = OnceLock::new();
@@ -57,7 +58,7 @@ impl Subject for Pooled {
     }
 
     fn clock(&self) -> Clock {
-        self.0.clone()
+        self.0
     }
 
     async fn parallel(&self, tasks: Vec<Task>) {
@@ -71,8 +72,8 @@ fn with_pooler(law: impl Future<Output = ()>) {
     }
 }
 
-store_laws!(Pooled(Clock::default()), block_on = with_pooler);
-admin_laws!(Pooled(Clock::default()), block_on = with_pooler);
+store_laws!(Pooled(Clock::Argument), block_on = with_pooler);
+admin_laws!(Pooled(Clock::Argument), block_on = with_pooler);
 
 mod locks {
     use super::*;
