@@ -20,6 +20,7 @@ mod bench;
 mod cases;
 mod node;
 mod ours;
+mod providers;
 mod report;
 mod servers;
 mod session;
@@ -61,10 +62,16 @@ fn run(args: &Args) -> Result<bool> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut report = Report::new(io::stdout().lock());
     let folder = TemporaryFolder::new("interop")?;
+    if chosen(args.case.as_deref(), "providers") && chosen(args.store.as_deref(), "providers") {
+        runtime.block_on(providers::play(&mut report))?;
+    }
     let setups = setups::all();
     for (at, setup) in setups.iter().enumerate() {
         let number = setups[..at].iter().filter(|other| other.server == setup.server).count();
-        if chosen(args.store.as_deref(), &format!("{}: {}", setup.name, setup.variant)) {
+        let has_case = cases::ALL.iter().any(|case| chosen(args.case.as_deref(), case.name));
+        let is_chosen =
+            chosen(args.store.as_deref(), &format!("{}: {}", setup.name, setup.variant));
+        if has_case && is_chosen {
             runtime.block_on(play(setup, number, args, folder.path(), &mut report))?;
         }
     }

@@ -17,6 +17,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("mariadb-install-db", "mariadb-server"),
     ("memcached", "memcached"),
     ("openssl", "openssl"),
+    ("pgbouncer", "pgbouncer"),
     ("postgres", "postgresql"),
     ("initdb", "postgresql"),
     ("redis-server", "redis-server"),
@@ -109,7 +110,8 @@ mod tests {
     #[test]
     fn a_package_is_named_once_however_much_of_it_is_missing() {
         let packages = missing(&[]);
-        let all = ["mariadb-server", "memcached", "openssl", "postgresql", "redis-server"];
+        let all =
+            ["mariadb-server", "memcached", "openssl", "pgbouncer", "postgresql", "redis-server"];
         assert_eq!(packages, all);
     }
 
@@ -130,7 +132,8 @@ mod tests {
         let packages = missing(&["/nowhere".into(), folder.clone()]);
         fs::remove_dir_all(&folder).unwrap();
         // Half of a package is not enough.
-        assert_eq!(packages, ["mariadb-server", "openssl", "postgresql", "redis-server"]);
+        let rest = ["mariadb-server", "openssl", "pgbouncer", "postgresql", "redis-server"];
+        assert_eq!(packages, rest);
     }
 
     #[test]

@@ -187,27 +187,12 @@ async fn postgres(address: Address<'_>) -> Result<AnyStore, ConnectError> {
 
 #[cfg(feature = "postgres")]
 fn postgres_at(address: Address<'_>) -> Result<super::postgres::PostgresStore, ConnectError> {
-    let (url, options) = address.for_driver(&[
-        "user",
-        "password",
-        "dbname",
-        "options",
-        "application_name",
-        "sslmode",
-        "sslnegotiation",
-        "host",
-        "hostaddr",
-        "port",
-        "connect_timeout",
-        "tcp_user_timeout",
-        "keepalives",
-        "keepalives_idle",
-        "keepalives_interval",
-        "keepalives_retries",
-        "target_session_attrs",
-        "channel_binding",
-        "load_balance_hosts",
-    ])?;
+    use super::postgres::address::{PARAMETERS, instead_of};
+
+    let (url, options) = address.for_driver(PARAMETERS)?;
+    if let Some(option) = options.iter().find(|option| instead_of(option.name).is_some()) {
+        return Err(option.unknown_but(instead_of(option.name)));
+    }
     let mut store = super::postgres::PostgresStore::new(&url)?;
     for option in options {
         store = match option.name {

@@ -1,5 +1,5 @@
 //! Starts real servers on loopback for the tests of stores: Redis (also as a cluster, and under
-//! sentinels), PostgreSQL, MariaDB and Memcached.
+//! sentinels), PostgreSQL (also behind PgBouncer), MariaDB and Memcached.
 //!
 //! ```no_run
 //! use express_session_testkit::servers;
@@ -65,6 +65,7 @@ macro_rules! process_of {
 mod launch;
 mod mariadb;
 mod memcached;
+mod pgbouncer;
 mod port;
 mod postgres;
 mod probe;
@@ -77,7 +78,8 @@ use std::sync::OnceLock;
 
 pub use mariadb::{MariaDb, mariadb, mariadb_tls};
 pub use memcached::{Memcached, memcached};
-pub use postgres::{Postgres, postgres};
+pub use pgbouncer::{PgBouncer, pgbouncer};
+pub use postgres::{Postgres, postgres, postgres_tls};
 pub use redis::{
     Redis, RedisCluster, RedisSentinel, redis, redis_cluster, redis_sentinel, redis_tls,
     redis_with_password,
@@ -91,7 +93,7 @@ pub use redis::{
 /// assert!(DEBIAN_PACKAGES.contains(&"memcached"));
 /// ```
 pub const DEBIAN_PACKAGES: &[&str] =
-    &["mariadb-server", "memcached", "openssl", "postgresql", "redis-server"];
+    &["mariadb-server", "memcached", "openssl", "pgbouncer", "postgresql", "redis-server"];
 
 /// Returns whether a missing server is a failure: whether `EXPRESS_SESSION_REQUIRE_SERVERS` is `1`.
 #[must_use]

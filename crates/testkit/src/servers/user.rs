@@ -8,16 +8,8 @@ use std::path::Path;
 /// Returns what to put before a command line, so that it runs without root's rights where the caller has
 /// them; the folder is given to that user.
 pub(super) fn without_root(folder: &Path, names: &[&str]) -> Result<Vec<OsString>, String> {
+    let Some((user, group)) = owner(folder, names)? else { return Ok(Vec::new()) };
     let told = |error| format!("{}: {error}", folder.display());
-    // The folder was made by this process, so its owner is who this process runs as.
-    if fs::metadata(folder).map_err(told)?.uid() != 0 {
-        return Ok(Vec::new());
-    }
-    let users = fs::read_to_string("/etc/passwd").map_err(|error| error.to_string())?;
-    let (user, group) = names
-        .iter()
-        .find_map(|name| ids(&users, name))
-        .ok_or_else(|| format!("none of the users {names:?} exists, and root may not run it"))?;
     chown(folder, Some(user), Some(group)).map_err(told)?;
     // It becomes the program: the process keeps its number.
     let words = [
@@ -27,6 +19,19 @@ pub(super) fn without_root(folder: &Path, names: &[&str]) -> Result<Vec<OsString
         "--clear-groups".to_owned(),
     ];
     Ok(words.map(OsString::from).into())
+}
+
+/// Returns the numbers of the user and the group that a server runs as, unless it runs as its caller.
+pub(super) fn owner(folder: &Path, names: &[&str]) -> Result<Option<(u32, u32)>, String> {
+    let told = |error| format!("{}: {error}", folder.display());
+    // The folder was made by this process, so its owner is who this process runs as.
+    if fs::metadata(folder).map_err(told)?.uid() != 0 {
+        return Ok(None);
+    }
+    let users = fs::read_to_string("/etc/passwd").map_err(|error| error.to_string())?;
+    let found = names.iter().find_map(|name| ids(&users, name));
+    let missing = || format!("none of the users {names:?} exists, and root may not run it");
+    found.map(Some).ok_or_else(missing)
 }
 
 /// The numbers of a user and its group.

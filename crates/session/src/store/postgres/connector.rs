@@ -1,12 +1,14 @@
 //! How the store connects where it has only a URL.
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
-use express_session_core::store::{Error, ErrorKind};
-use tokio_postgres::config::SslMode;
+use express_session_core::store::Error;
 use tokio_postgres::{Config, NoTls};
 
+use super::address::Address;
 #[cfg(feature = "tls")]
-use super::tls::Tls;
+use super::encryption::Demand;
+#[cfg(feature = "tls")]
+use super::tls;
 
 /// A parsed URL.
 #[derive(Clone)]
@@ -14,24 +16,22 @@ pub(super) struct Connector {
     config: Config,
     /// Where the URL asks for it: by itself, the feature changes nothing.
     #[cfg(feature = "tls")]
-    tls: Option<Tls>,
+    tls: Option<tokio_postgres_rustls::MakeRustlsConnect>,
 }
 
 impl Connector {
-    pub(super) fn new(url: &str) -> Result<Self, Error> {
-        // The driver's own error may quote the URL, which has a password in it.
-        let config: Config = url
-            .parse()
-            .map_err(|_| Error::new(ErrorKind::Other, "the URL is no PostgreSQL URL"))?;
-        let asks_for_tls = config.get_ssl_mode() == SslMode::Require;
+    pub(super) fn new(address: Address) -> Result<Self, Error> {
         #[cfg(not(feature = "tls"))]
-        if asks_for_tls {
-            return Err(Error::new(ErrorKind::Other, "sslmode=require needs the feature `tls`"));
-        }
+        address.encryption.check()?;
         Ok(Self {
-            config,
             #[cfg(feature = "tls")]
-            tls: if asks_for_tls { Some(Tls::new()?) } else { None },
+            tls: match address.encryption.demand {
+                Demand::Plain => None,
+                Demand::Encrypted | Demand::Trusted | Demand::Identified => {
+                    Some(tls::client(&address.encryption)?)
+                }
+            },
+            config: address.config,
         })
     }
 

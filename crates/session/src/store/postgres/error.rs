@@ -50,7 +50,7 @@ fn lost() -> Error {
 fn of_server(answer: &DbError) -> Error {
     let code = answer.code().code();
     let (kind, message) = meaning(code);
-    let message_is_safe = SAFE.contains(&code.get(..2).unwrap_or_default());
+    let message_is_safe = code == "22001" || SAFE.contains(&code.get(..2).unwrap_or_default());
     let source =
         Answer { code: code.into(), message: message_is_safe.then(|| answer.message().into()) };
     Error::new(kind, message).with_source(source)
@@ -59,6 +59,8 @@ fn of_server(answer: &DbError) -> Error {
 /// The classes of codes (PostgreSQL, appendix A) whose messages are about the server or the statement,
 /// never about values. The other fields of an answer may quote parameters under any code: the
 /// setting `log_parameter_max_length_on_error` adds them to the context.
+///
+/// So is the message of 22001, which names the type that is too short.
 const SAFE: [&str; 14] =
     ["08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "XX"];
 
@@ -79,7 +81,7 @@ fn meaning(code: &str) -> (ErrorKind, &'static str) {
             "28" => (ErrorKind::Refused, "the server does not let this role in"),
             "3D" | "3F" => (ErrorKind::Refused, "there is no such database or schema"),
             "42" => (ErrorKind::Refused, "the table is not one of connect-pg-simple"),
-            "25" => (ErrorKind::Refused, "the server takes no writes"),
+            "25" => (ErrorKind::Unavailable, "the server takes no writes"),
             "53" => (ErrorKind::Refused, "the server has no space left"),
             "22" => (ErrorKind::Unsuitable, "the server takes no such id or text"),
             "23" => (ErrorKind::Unsuitable, "the table takes no such record"),
@@ -88,6 +90,39 @@ fn meaning(code: &str) -> (ErrorKind, &'static str) {
         },
     }
 }
+
+/// Returns whether further calls on the same connection would fail too: the server takes no writes, since it was
+/// demoted, or is stopping.
+pub(super) fn is_of_server(error: &Error) -> bool {
+    let answer = error.source().and_then(|source| source.downcast_ref::<Answer>());
+    answer.is_some_and(|Answer { code, .. }| {
+        ["08", "25"].contains(&code.get(..2).unwrap_or_default()) || code.starts_with("57P")
+    })
+}
+
+/// Returns whether a code may be about the type of a column, or about one that is missing.
+pub(super) fn is_about_columns(code: &str) -> bool {
+    code.starts_with("22") || ["42703", "42804", "42846", "42883"].contains(&code)
+}
+
+/// Names the columns that are missing or are not of the types that connect-pg-simple gives them.
+pub(super) fn odd_columns(columns: &[(&str, &str)]) -> Option<String> {
+    let odd = COLUMNS.iter().filter_map(|(name, usual)| {
+        match columns.iter().find(|(column, _)| column == name) {
+            None => Some(format!("it has no column {name}")),
+            Some((_, kind)) if usual.contains(kind) => None,
+            Some((_, kind)) => Some(format!("the column {name} has the type {kind}")),
+        }
+    });
+    let odd: Vec<_> = odd.collect();
+    (!odd.is_empty()).then(|| odd.join(", "))
+}
+
+const COLUMNS: [(&str, &[&str]); 3] = [
+    ("sid", &["character varying", "text"]),
+    ("sess", &["json"]),
+    ("expire", &["timestamp(6) without time zone", "timestamp without time zone"]),
+];
 
 /// Returns whether the client failed to connect: no password where one is asked for, no
 /// encryption where one is needed.
@@ -129,7 +164,7 @@ mod tests {
             ("08006", ErrorKind::Unavailable),
             ("22P02", ErrorKind::Unsuitable),
             ("23502", ErrorKind::Unsuitable),
-            ("25006", ErrorKind::Refused),
+            ("25006", ErrorKind::Unavailable),
             ("28P01", ErrorKind::Refused),
             ("3D000", ErrorKind::Refused),
             ("40001", ErrorKind::Unavailable),

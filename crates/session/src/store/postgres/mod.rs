@@ -3,8 +3,8 @@
 //! The table is that of connect-pg-simple: `sid`, `sess`, `expire`. Either side reads what the other wrote.
 //! A `sess` of type `json` is kept byte for byte; `jsonb` reorders it.
 //!
-//! - **Round trips.** Every operation is one statement and one round trip, except the first use of a
-//!   connection, which prepares the statement.
+//! - **Round trips.** Every operation is one statement and one round trip. Statements are not prepared, as in
+//!   connect-pg-simple, so that a pooler by transaction may be in between.
 //! - **Concurrency.** An update is a compare-and-swap on a SHA-256 of the stored text, computed by the
 //!   server. It locks the row, compares and writes in one statement, and returns another text if it finds
 //!   one.
@@ -39,6 +39,7 @@ use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Row;
 
+use self::address::Address;
 use self::connector::Connector;
 use self::query::{Locks, Parameter, Query};
 use self::sql::{Statement, Statements};
@@ -46,8 +47,11 @@ use super::breaker::{self, Breaker, Fault, Server};
 use super::cleanup::Schedule;
 use super::finish::Calls;
 
+pub(super) mod address;
 mod connector;
+mod encryption;
 mod error;
+mod passfile;
 mod query;
 mod sql;
 #[cfg(feature = "tls")]
@@ -104,16 +108,17 @@ struct Options {
 impl PostgresStore {
     /// Makes a store for the database at a URL, with up to 10 connections of its own.
     ///
-    /// The URL is that of libpq, `postgres://user:password@host:port/database`, with the parameters
-    /// that [`tokio_postgres::Config`] has: several hosts, `target_session_attrs`, `options`. With
-    /// `sslmode=require` and the feature `tls` the connection is encrypted, and the server's
-    /// certificate has to be for this host, by an authority that the system trusts; `SSL_CERT_FILE`
-    /// in the environment names others. Without `sslmode=require`, nothing is encrypted.
+    /// The URL is that of libpq and node-postgres, `postgres://user:password@host:port/database`, with their
+    /// parameters: several hosts, `sslmode`, `sslrootcert`, `target_session_attrs`, `options`. The environment of
+    /// libpq, as `PGHOST` and `PGSSLMODE`, has what the URL leaves out. Without any parameter about encryption, nothing
+    /// is encrypted; with `sslmode=require`, the server's certificate has to be for this host, by an authority that the
+    /// system trusts, or that `SSL_CERT_FILE` in the environment or `sslrootcert` names.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Other`] if the URL is malformed, or asks for encryption without the feature `tls`
-    /// or without certificates on the system. The message does not show the URL, which may hold a password.
+    /// [`ErrorKind::Other`] if the URL is malformed, has a parameter that cannot be honoured, or asks for encryption
+    /// without the feature `tls` or without certificates on the system. The message names the parameter. It does not
+    /// show the URL, which may hold a password.
     ///
     /// ```
     /// use express_session::store::postgres::PostgresStore;
@@ -122,9 +127,45 @@ impl PostgresStore {
     /// assert!(PostgresStore::new("redis://localhost").is_err());
     /// ```
     pub fn new(url: &str) -> Result<Self, Error> {
-        let connector = Connector::new(url)?;
-        let pool = connector.pool(CONNECTIONS);
-        let options = Options { own: Some(connector), ..Options::default() };
+        Self::at(address::parse(url, &|name| std::env::var(name).ok())?)
+    }
+
+    /// Makes a store for a URL as [`new`](Self::new) does, with certificates as PEM: `authority` instead of those that
+    /// the system trusts, and `identity`, a client certificate and its key.
+    ///
+    /// The connections are encrypted, with a certificate of the server for this host, unless the URL has another
+    /// `sslmode`.
+    ///
+    /// ```no_run
+    /// use express_session::store::postgres::PostgresStore;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let authority = std::fs::read("/etc/postgresql/ca.pem")?;
+    /// let store = PostgresStore::new_with_tls("postgres://web@db.internal/shop", Some(authority), None)?;
+    /// # let _ = store;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Other`] if the URL is malformed, asks for plain text, or a certificate is not in PEM.
+    #[cfg(feature = "tls")]
+    pub fn new_with_tls(
+        url: &str,
+        authority: Option<Vec<u8>>,
+        identity: Option<(Vec<u8>, Vec<u8>)>,
+    ) -> Result<Self, Error> {
+        let address = address::parse(url, &|name| std::env::var(name).ok())?;
+        Self::at(address.with_certificates(authority, identity)?)
+    }
+
+    fn at(address: Address) -> Result<Self, Error> {
+        let connections = address.connections.unwrap_or(CONNECTIONS).max(1);
+        let schema_name = address.schema.clone();
+        let connector = Connector::new(address)?;
+        let pool = connector.pool(connections);
+        let options = Options { own: Some(connector), schema_name, ..Options::default() };
         Ok(Self::assemble(pool, Breaker::default(), options))
     }
 
@@ -143,9 +184,7 @@ impl PostgresStore {
 
     /// Makes a store over a pool of the application.
     ///
-    /// The connections' `TimeZone` has to be that of the Node side, see the [module](self). A pooler in
-    /// between, as PgBouncer, has to know prepared statements (PgBouncer 1.21 with
-    /// `max_prepared_statements`) or pool by session.
+    /// The connections' `TimeZone` has to be that of the Node side, see the [module](self).
     ///
     /// ```
     /// use express_session::store::postgres::PostgresStore;
@@ -176,8 +215,8 @@ impl PostgresStore {
         self.with(|options| options.table_name = name.into())
     }
 
-    /// Sets the schema of the table. The default is the first of the role's `search_path` that has the
-    /// table.
+    /// Sets the schema of the table. The default is `schema` of the URL, or the first of the role's `search_path` that
+    /// has the table.
     #[must_use]
     pub fn schema_name(self, name: impl Into<String>) -> Self {
         self.with(|options| options.schema_name = Some(name.into()))
@@ -246,7 +285,8 @@ impl PostgresStore {
         self.with(|options| options.max_waiting = calls)
     }
 
-    /// Sets the maximum number of connections, at least one. The default is 10, as in the npm package pg.
+    /// Sets the maximum number of connections, at least one. The default is `connection_limit` of the URL, or 10, as in
+    /// the npm package pg.
     ///
     /// Further calls wait for a connection. A pool of the application is not changed.
     #[must_use]
@@ -344,10 +384,10 @@ impl PostgresStore {
     ) -> Result<Vec<Parameter>, Error> {
         Ok(vec![
             text(sid),
-            Box::new(sql::from(now)),
+            float(sql::from(now)),
             text(checked(&record.text)?),
-            Box::new(self.expire(record.deadline, now)),
-            Box::new(expected.get().to_be_bytes().to_vec()),
+            float(self.expire(record.deadline, now)),
+            Parameter::bytes(&expected.get().to_be_bytes()),
         ])
     }
 
@@ -417,7 +457,7 @@ impl Store for PostgresStore {
     async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
         self.shared.pruning.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(None) };
-        let parameters = vec![text(sid), Box::new(sql::from(now))];
+        let parameters = vec![text(sid), float(sql::from(now))];
         let row = self.row(Some(sid), |sql| &sql.load, parameters).await;
         row.map_err(unreadable)?.map(|row| loaded(&row)).transpose()
     }
@@ -432,7 +472,7 @@ impl Store for PostgresStore {
         let sid = key(id).ok_or_else(unsuitable_id)?;
         let json = checked(&record.text)?;
         let expire = self.expire(record.deadline, now);
-        let parameters = vec![text(sid), text(json), Box::new(expire), Box::new(sql::from(now))];
+        let parameters = vec![text(sid), text(json), float(expire), float(sql::from(now))];
         match self.row(Some(sid), |sql| &sql.create, parameters).await? {
             Some(row) => Ok(Created::Done(revision(&row, 0)?)),
             None => Ok(Created::Taken),
@@ -463,7 +503,7 @@ impl Store for PostgresStore {
         self.shared.pruning.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(Touched::Gone) };
         let expire = self.expire(touch.deadline, now);
-        let parameters = vec![text(sid), Box::new(sql::from(now)), Box::new(expire)];
+        let parameters = vec![text(sid), float(sql::from(now)), float(expire)];
         let row = self.row(Some(sid), |sql| &sql.touch, parameters).await?;
         Ok(row.map_or(Touched::Gone, |_| Touched::Done))
     }
@@ -484,7 +524,7 @@ impl Store for PostgresStore {
         let Some(sid) = key(id) else { return Ok(None) };
         let expire = self.expire(None, now);
         let parameters: Vec<Parameter> =
-            vec![text(sid), Box::new(sql::from(now)), Box::new(now.millis()), Box::new(expire)];
+            vec![text(sid), float(sql::from(now)), Parameter::integer(now.millis()), float(expire)];
         let row = self.row(Some(sid), |sql| &sql.renew, parameters).await.map_err(unreadable)?;
         let Some(row) = row else { return Ok(None) };
         let loaded = loaded(&row)?;
@@ -511,7 +551,7 @@ impl Store for PostgresStore {
         let sid = key(id).ok_or_else(unsuitable_id)?;
         // JavaScript's last date is within what PostgreSQL knows, and twice its distance is too.
         let lease = (lease.as_secs_f64() * 1000.0).min(Timestamp::MAX.millis() as f64);
-        let parameters = vec![text(sid), bytes(holder), Box::new(lease)];
+        let parameters = vec![text(sid), bytes(holder), float(lease)];
         let row = self.lock_row(sid, |sql| &sql.locks.lock, parameters).await?;
         let Some(row) = row else { return Ok(LockOutcome::Held) };
         let fence: i64 = row.try_get(0).map_err(error::of_column)?;
@@ -529,7 +569,7 @@ impl Store for PostgresStore {
         self.shared.pruning.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(Fenced::Lost) };
         let mut parameters = self.replacement(sid, record, expected, now)?;
-        parameters.push(bytes(holder));
+        parameters.extend([bytes(holder), text(sid)]);
         let row = self.lock_row(sid, |sql| &sql.locks.update, parameters).await?;
         let row = row.ok_or_else(|| Error::new(ErrorKind::Other, "the server gave no row"))?;
         if !row.try_get::<_, bool>(3).map_err(error::of_column)? {
@@ -559,12 +599,18 @@ impl Admin for PostgresStore {
         limit: usize,
         now: Timestamp,
     ) -> Result<Page, Error> {
-        let last = after.as_ref().map_or("", Cursor::as_str);
         // A limit of 0 would loop forever.
         let limit = limit.max(1);
         let rows = i64::try_from(limit).unwrap_or(i64::MAX);
-        let parameters = vec![text(last), Box::new(sql::from(now)), Box::new(rows)];
-        let page = self.rows(None, |sql| &sql.list, parameters).await.map_err(unreadable)?;
+        let mut parameters = vec![float(sql::from(now)), Parameter::integer(rows)];
+        let page = match after {
+            None => self.rows(None, |sql| &sql.list_first, parameters).await,
+            Some(last) => {
+                parameters.push(text(last.as_str()));
+                self.rows(None, |sql| &sql.list, parameters).await
+            }
+        };
+        let page = page.map_err(unreadable)?;
 
         let is_full = page.len() == limit;
         let mut next = None;
@@ -581,14 +627,14 @@ impl Admin for PostgresStore {
     }
 
     async fn count(&self, now: Timestamp) -> Result<u64, Error> {
-        let row = self.row(None, |sql| &sql.count, vec![Box::new(sql::from(now))]).await?;
+        let row = self.row(None, |sql| &sql.count, vec![float(sql::from(now))]).await?;
         counted(row.as_ref())
     }
 
     /// Removes a thousand at a time, so that each step is short.
     async fn clear(&self) -> Result<(), Error> {
         loop {
-            let row = self.row(None, |sql| &sql.clear, vec![Box::new(STEP)]).await?;
+            let row = self.row(None, |sql| &sql.clear, vec![Parameter::integer(STEP)]).await?;
             if counted(row.as_ref())? < STEP.unsigned_abs() {
                 return Ok(());
             }
@@ -602,7 +648,7 @@ impl Admin for PostgresStore {
         let mut purged = 0;
         while purged < limit {
             let step = STEP.min(limit - purged);
-            let parameters: Vec<Parameter> = vec![Box::new(sql::from(now)), Box::new(step)];
+            let parameters: Vec<Parameter> = vec![float(sql::from(now)), Parameter::integer(step)];
             let row = self.row(None, |sql| &sql.purge, parameters).await?;
             let removed = counted(row.as_ref())?;
             purged = purged.saturating_add_unsigned(removed);
@@ -616,11 +662,15 @@ impl Admin for PostgresStore {
 }
 
 fn text(text: &str) -> Parameter {
-    Box::new(text.to_owned())
+    Parameter::text(text)
+}
+
+fn float(number: f64) -> Parameter {
+    Parameter::float(number)
 }
 
 fn bytes(holder: LockToken) -> Parameter {
-    Box::new(holder.as_bytes().to_vec())
+    Parameter::bytes(holder.as_bytes())
 }
 
 fn unsuitable_id() -> Error {

@@ -1,19 +1,69 @@
 //! Runs statements on a connection.
+//!
+//! Statements have no names: a pooler by transaction, such as PgBouncer, gives the next statement to another connection
+//! of its own, which does not know the name, or knows it for another process's statement.
 
+use std::error::Error as StdError;
 use std::sync::Arc;
+
+use bytes::BytesMut;
 
 use deadpool_postgres::Object;
 use express_session_core::store::{Error, ErrorKind};
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
 
 use super::sql::{Statement, Statements};
 use super::{Fault, Shared, error};
 
-/// A parameter of a statement, owned by the call.
-pub(super) type Parameter = Box<dyn ToSql + Sync + Send>;
+/// A parameter of a statement, owned by the call, and its type.
+pub(super) struct Parameter(Box<dyn ToSql + Sync + Send>, Type);
+
+impl Parameter {
+    /// A text for a column of any type.
+    pub(super) fn text(text: &str) -> Self {
+        Self(Box::new(Inferred(text.to_owned())), Type::UNKNOWN)
+    }
+
+    pub(super) fn bytes(bytes: &[u8]) -> Self {
+        Self(Box::new(bytes.to_vec()), Type::BYTEA)
+    }
+
+    pub(super) fn integer(number: i64) -> Self {
+        Self(Box::new(number), Type::INT8)
+    }
+
+    pub(super) fn float(number: f64) -> Self {
+        Self(Box::new(number), Type::FLOAT8)
+    }
+}
+
+/// A text of which the server infers the type, as of a literal.
+#[derive(Debug)]
+struct Inferred(String);
+
+impl ToSql for Inferred {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
+        out.extend_from_slice(self.0.as_bytes());
+        Ok(IsNull::No)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    fn encode_format(&self, _: &Type) -> Format {
+        Format::Text
+    }
+
+    to_sql_checked!();
+}
 
 /// The reaction to a missing table of locks.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,8 +86,6 @@ pub(super) async fn run(
             let create = || create_table(&connection, &shared.sql);
             shared.table.get_or_try_init(create).await?;
         }
-        let parameters: Vec<&(dyn ToSql + Sync)> =
-            parameters.iter().map(|parameter| &**parameter as &(dyn ToSql + Sync)).collect();
         let sql = &shared.sql;
         let answer = repeated(&connection, statement(sql), &parameters).await;
         let answer = match answer {
@@ -49,9 +97,18 @@ pub(super) async fn run(
             }
             answer => answer,
         };
-        answer.map_err(error::of_driver)
+        match answer {
+            Ok(rows) => Ok(rows),
+            Err(error) => Err(explained(&connection, sql, error).await),
+        }
     };
     match timeout_at(until, work).await {
+        Ok(Err(error)) if error::is_of_server(&error) => {
+            // It goes on to refuse writes, or stops. Idle connections are to the same server.
+            drop(Object::take(connection));
+            shared.pool.retain(|_, _| false);
+            Err(error.into())
+        }
         Ok(rows) => Ok(rows?),
         Err(_) => {
             // It may never answer: take it out of the pool and close it.
@@ -68,46 +125,47 @@ pub(super) struct Query {
     pub(super) locks: Locks,
 }
 
-/// Runs a statement, prepared once for each connection, until the server does not roll it back.
+/// Runs a statement until the server does not roll it back: it does under another isolation than READ COMMITTED, or
+/// beside another program's transaction. The timeout ends the loop.
 async fn repeated(
     connection: &Object,
     sql: &str,
-    parameters: &[&(dyn ToSql + Sync)],
+    parameters: &[Parameter],
 ) -> Result<Vec<Row>, tokio_postgres::Error> {
-    let mut is_prepared_again = false;
+    let parameters: Vec<_> = parameters
+        .iter()
+        .map(|Parameter(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone()))
+        .collect();
     loop {
-        let error = match attempt(connection, sql, parameters).await {
-            Ok(rows) => return Ok(rows),
-            Err(error) => error,
-        };
-        let again = match error.code() {
-            // The statement is no longer prepared, or the table has changed since.
-            Some(
-                &SqlState::FEATURE_NOT_SUPPORTED
-                | &SqlState::INVALID_SQL_STATEMENT_NAME
-                | &SqlState::DUPLICATE_PSTATEMENT,
-            ) => {
-                connection.statement_cache.clear();
-                !std::mem::replace(&mut is_prepared_again, true)
-            }
-            // The server rolls a statement back under another isolation than READ COMMITTED, or beside
-            // another program's transaction. The timeout ends the loop.
-            Some(&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED) => true,
-            Some(_) | None => false,
-        };
-        if !again {
-            return Err(error);
+        match connection.query_typed(sql, &parameters).await {
+            Err(error)
+                if matches!(
+                    error.code(),
+                    Some(&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED)
+                ) => {}
+            answer => return answer,
         }
     }
 }
 
-async fn attempt(
-    connection: &Object,
-    sql: &str,
-    parameters: &[&(dyn ToSql + Sync)],
-) -> Result<Vec<Row>, tokio_postgres::Error> {
-    let statement = connection.prepare_cached(sql).await?;
-    connection.query(&statement, parameters).await
+/// Maps an error, and names the columns that may have caused it.
+async fn explained(connection: &Object, sql: &Statements, error: tokio_postgres::Error) -> Error {
+    let is_about_columns = error.code().is_some_and(|code| error::is_about_columns(code.code()));
+    let error = error::of_driver(error);
+    if !is_about_columns {
+        return error;
+    }
+    let Ok(rows) = repeated(connection, sql.columns, &[Parameter::text(&sql.table)]).await else {
+        return error;
+    };
+    let columns = rows.iter().filter_map(|row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?)));
+    match error::odd_columns(&columns.collect::<Vec<_>>()) {
+        Some(odd) => {
+            let message = format!("the table does not take it: {odd}");
+            Error::new(error.kind(), message).with_source(error)
+        }
+        None => error,
+    }
 }
 
 /// Creates the table, unless it exists.
@@ -140,7 +198,7 @@ async fn create_lock_table(connection: &Object, sql: &Statements) -> Result<(), 
 }
 
 async fn has_table(connection: &Object, sql: &Statements, table: &str) -> Result<bool, Error> {
-    let rows = repeated(connection, &sql.table_exists, &[&table]).await;
+    let rows = repeated(connection, &sql.table_exists, &[Parameter::text(table)]).await;
     let rows = rows.map_err(error::of_driver)?;
     let name = rows.first().map(|row| row.try_get::<_, Option<&str>>(0));
     Ok(name.transpose().map_err(error::of_column)?.flatten().is_some())

@@ -31,6 +31,8 @@ pub(super) struct Statements {
     pub(super) table_exists: String,
     /// Several statements, without parameters.
     pub(super) create_table: String,
+    /// `$1` the table's name as text. Gives the names and types of the columns.
+    pub(super) columns: &'static str,
     /// Asks for nothing.
     pub(super) ping: &'static str,
     /// `$2` live from. Gives the text and its end.
@@ -45,7 +47,9 @@ pub(super) struct Statements {
     /// `$2` live from, `$3` now in milliseconds, `$4` end by default. Gives the text and its end.
     pub(super) renew: String,
     pub(super) destroy: String,
-    /// `$1` the id before the page, `$2` live from, `$3` how many. Gives text, end, id.
+    /// `$1` live from, `$2` how many. Gives text, end, id.
+    pub(super) list_first: String,
+    /// The same, and `$3` the id before the page.
     pub(super) list: String,
     /// `$1` live from.
     pub(super) count: String,
@@ -65,7 +69,7 @@ pub(super) struct Locks {
     pub(super) create_table: String,
     /// `$2` holder, `$3` lease in milliseconds. Gives the fencing token if the lock is the holder's now.
     pub(super) lock: String,
-    /// As [`update`](Statements::update), and `$6` holder. Gives always a row: the columns of `update`,
+    /// As [`update`](Statements::update), and `$6` holder, `$7` the id again, which may have another type here. Gives always a row: the columns of `update`,
     /// and whether the lock is held.
     pub(super) update: String,
     /// `$2` holder.
@@ -135,7 +139,7 @@ impl Statements {
                 // in the meantime is looked at in its newest version, as the record is.
                 update: format!(
                     "WITH held AS (SELECT 1 FROM {table} \
-                     WHERE sid = $1 AND holder = $6 AND until > clock_timestamp() FOR SHARE), \
+                     WHERE sid = $7 AND holder = $6 AND until > clock_timestamp() FOR SHARE), \
                      {found}, done AS ({replaced} FROM seen, held WHERE {is_expected} {returning}) \
                      SELECT {outcome}, EXISTS (SELECT FROM held) \
                      FROM (SELECT) AS one LEFT JOIN seen ON true LEFT JOIN done ON true"
@@ -155,6 +159,8 @@ impl Statements {
         Self {
             table_exists: "SELECT to_regclass($1)::text".to_owned(),
             create_table: create_table(&table, name),
+            columns: "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute \
+                 WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
             ping: "SELECT",
             load: format!(
                 "SELECT sess::text, {epoch} FROM {table} \
@@ -186,9 +192,13 @@ impl Statements {
                 kept("given.new")
             ),
             destroy: format!("DELETE FROM {table} WHERE sid = $1"),
+            list_first: format!(
+                "SELECT sess::text, {epoch}, sid::text FROM {table} \
+                 WHERE expire >= to_timestamp($1) ORDER BY sid LIMIT $2"
+            ),
             list: format!(
                 "SELECT sess::text, {epoch}, sid::text FROM {table} \
-                 WHERE sid > $1 AND expire >= to_timestamp($2) ORDER BY sid LIMIT $3"
+                 WHERE sid > $3 AND expire >= to_timestamp($1) ORDER BY sid LIMIT $2"
             ),
             count: format!("SELECT count(*) FROM {table} WHERE expire >= to_timestamp($1)"),
             clear: format!(

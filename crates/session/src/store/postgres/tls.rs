@@ -1,107 +1,142 @@
 //! Encryption of the connection, with rustls.
 
-use std::future::Future;
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use express_session_core::store::{Error, ErrorKind};
-use rustls::crypto::ring;
-use rustls::pki_types::{InvalidDnsNameError, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_postgres::Socket;
-use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
-use tokio_rustls::TlsConnector;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// Encrypts, and trusts the certificates that the system trusts.
-#[derive(Clone)]
-pub(super) struct Tls(Arc<ClientConfig>);
+use super::encryption::{Demand, Encryption};
 
-impl Tls {
-    pub(super) fn new() -> Result<Self, Error> {
-        let mut roots = RootCertStore::empty();
+/// Encrypts as it is demanded.
+pub(super) fn client(encryption: &Encryption) -> Result<MakeRustlsConnect, Error> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| bad("no version of TLS can be used").with_source(error))?;
+    let builder = if encryption.demand == Demand::Identified {
+        builder.with_root_certificates(roots(encryption)?)
+    } else {
+        let check = Check::new(encryption, provider)?;
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(check))
+    };
+    let mut config = match &encryption.identity {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let unfit =
+                "sslcert and sslkey, the client's certificate, are no PEM that fits together";
+            let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate).collect();
+            let chain = chain.map_err(|error| bad(unfit).with_source(error))?;
+            let key = PrivateKeyDer::from_pem_slice(key);
+            let key =
+                key.map_err(|_| bad("sslkey, the client's key, is no PEM, or is encrypted"))?;
+            let config = builder.with_client_auth_cert(chain, key);
+            config.map_err(|error| bad(unfit).with_source(error))?
+        }
+    };
+    config.enable_sni = encryption.names_server;
+    if encryption.is_direct {
+        config.alpn_protocols = vec![b"postgresql".to_vec()];
+    }
+    Ok(MakeRustlsConnect::new(config))
+}
+
+fn roots(encryption: &Encryption) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    let Some(pem) = &encryption.authority else {
         // One that cannot be read is no reason to do without the others.
         let (trusted, _) =
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if trusted == 0 {
-            return Err(Error::new(ErrorKind::Other, "the system trusts no certificates"));
+        return if trusted == 0 {
+            Err(bad("the system trusts no certificates"))
+        } else {
+            Ok(roots)
+        };
+    };
+    let unfit = || bad("sslrootcert, the authority to trust, is no certificate in PEM");
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| unfit().with_source(error))?;
+        roots.add(certificate).map_err(|error| unfit().with_source(error))?;
+    }
+    if roots.is_empty() { Err(unfit()) } else { Ok(roots) }
+}
+
+/// Checks less than that a certificate is for the host.
+#[derive(Debug)]
+struct Check {
+    provider: Arc<CryptoProvider>,
+    /// None if any certificate will do.
+    authorities: Option<Arc<WebPkiServerVerifier>>,
+}
+
+impl Check {
+    fn new(encryption: &Encryption, provider: Arc<CryptoProvider>) -> Result<Self, Error> {
+        if encryption.demand != Demand::Trusted {
+            return Ok(Self { provider, authorities: None });
         }
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| {
-                Error::new(ErrorKind::Other, "no version of TLS can be used").with_source(error)
-            })?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self(Arc::new(config)))
+        let roots = Arc::new(roots(encryption)?);
+        let authorities =
+            WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
+        let authorities = authorities.map_err(|error| {
+            bad("sslrootcert, the authority to trust, cannot be used").with_source(error)
+        })?;
+        Ok(Self { provider, authorities: Some(authorities) })
     }
 }
 
-impl MakeTlsConnect<Socket> for Tls {
-    type Stream = Encrypted;
-    type TlsConnect = Handshake;
-    type Error = InvalidDnsNameError;
+impl ServerCertVerifier for Check {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(authorities) = &self.authorities else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        match authorities.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+            // The name is looked at last.
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            checked => checked,
+        }
+    }
 
-    fn make_tls_connect(&mut self, host: &str) -> Result<Handshake, InvalidDnsNameError> {
-        let name = ServerName::try_from(host)?.to_owned();
-        Ok(Handshake { connector: TlsConnector::from(Arc::clone(&self.0)), name })
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
-/// A connection to be encrypted, to a server of this name.
-pub(super) struct Handshake {
-    connector: TlsConnector,
-    name: ServerName<'static>,
-}
-
-impl TlsConnect<Socket> for Handshake {
-    type Stream = Encrypted;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Encrypted>> + Send>>;
-
-    fn connect(self, socket: Socket) -> Self::Future {
-        Box::pin(async move {
-            self.connector.connect(self.name, socket).await.map(Box::new).map(Encrypted)
-        })
-    }
-}
-
-/// An encrypted connection.
-pub(super) struct Encrypted(Box<tokio_rustls::client::TlsStream<Socket>>);
-
-impl TlsStream for Encrypted {
-    /// None: the login is then tied to the certificate by its check alone.
-    fn channel_binding(&self) -> ChannelBinding {
-        ChannelBinding::none()
-    }
-}
-
-impl AsyncRead for Encrypted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Encrypted {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
-    }
+fn bad(message: &'static str) -> Error {
+    Error::new(ErrorKind::Other, message)
 }

@@ -103,7 +103,7 @@ async fn server_that_says_no_is_refused() {
     let reading = format!("{}?options=-c%20default_transaction_read_only%3Don", server.url());
     let reading = PostgresStore::new(&reading).unwrap().table_name(&table);
     assert_eq!(load(&reading, "a", NOW).await, None);
-    shown(reading.create(&id("a"), &counted(0), NOW).await, ErrorKind::Refused);
+    shown(reading.create(&id("a"), &counted(0), NOW).await, ErrorKind::Unavailable);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

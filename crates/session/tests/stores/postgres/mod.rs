@@ -4,6 +4,7 @@ mod failures;
 mod format;
 mod locks;
 mod options;
+mod pooler;
 mod renewal;
 mod support;
 #[cfg(feature = "tls")]
