@@ -72,6 +72,7 @@ fn end(deadline: Option<Time>, now: Time) -> i64 {
 }
 
 /// Shows the SQLSTATE alone: a message of the server may quote the session.
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
 fn failed(error: sqlx::Error) -> Error {
     let code = error.as_database_error().and_then(|answer| answer.code()).unwrap_or_default();
     let kind = match code.get(..2) {

@@ -147,7 +147,7 @@ layers! {
     load_shed: tower::load_shed::LoadShedLayer::new();
     retry: tower::retry::RetryLayer::new(Once);
     tower_timeout: tower::timeout::TimeoutLayer::new(LONG);
-    filter: tower::filter::FilterLayer::new(|request| Ok::<_, tower::BoxError>(request));
+    filter: tower::filter::FilterLayer::new(Ok::<_, tower::BoxError>);
     async_filter: tower::filter::AsyncFilterLayer::new(async |request: Request<Sent>| Ok::<_, tower::BoxError>(request));
     and_then: AndThenLayer::new(async |response| Ok::<_, Infallible>(response));
     box_clone: BoxCloneServiceLayer::new(tower::layer::util::Identity::new());

@@ -19,8 +19,10 @@ fn right() -> SessionLayer {
     SessionLayer::new(STRONG)
 }
 
+type Snippet = fn() -> SessionLayer;
+
 /// The snippets, each with what it prints.
-const SNIPPETS: [(&str, fn() -> SessionLayer, &str); 9] = [
+const SNIPPETS: [(&str, Snippet, &str); 9] = [
     ("right", right, ""),
     ("secure", || right().cookie(Cookie::new().secure(true)), "not sent: it is secure"),
     ("weak", || SessionLayer::new("cat"), "the secret is short, published or easy to guess"),

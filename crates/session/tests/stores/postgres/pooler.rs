@@ -22,9 +22,9 @@ async fn no_call_through_a_pooler_fails() {
     let Some(pooler) = shared() else { return };
     // Two processes, which would give different statements the same name.
     let table = fresh("pooled");
-    let open = || {
-        let store = PostgresStore::connect(&pooler.url());
-        async { store.await.unwrap().table_name(&table).create_table_if_missing(true) }
+    let open = async || {
+        let store = PostgresStore::connect(&pooler.url()).await.unwrap();
+        store.table_name(&table).create_table_if_missing(true)
     };
     let stores = [open().await, open().await];
     load(&stores[0], "none", NOW).await;
