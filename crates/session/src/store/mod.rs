@@ -35,6 +35,10 @@ pub mod memory;
 pub mod mysql;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg_attr(
+    not(any(feature = "redis", feature = "postgres", feature = "mysql")),
+    allow(dead_code, reason = "the stores without a driver have fewer parameters")
+)]
 mod query;
 #[cfg(feature = "redis")]
 pub mod redis;

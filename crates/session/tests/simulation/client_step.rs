@@ -262,6 +262,10 @@ impl ClientStep {
                     self.may_have_ended(&id, "an error says that the session is over");
                 }
             }
+            // The headers left without the cookie of a new session, which is in no store then.
+            ErrorKind::CookieNotSent
+                if self.world.audited.kept(&notes.id.unwrap(), self.world.now()) == Kept::Never => {
+            }
             // Others have written on top of a write in doubt.
             ErrorKind::Conflict if notes.unanswered > 0 || self.is_out() => {}
             // Another process may keep the lock until its lease runs out.
