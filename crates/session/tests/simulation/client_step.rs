@@ -193,7 +193,10 @@ impl ClientStep {
         if adrift {
             let is_out = self.lock().unanswered > 0 || self.is_out();
             let goes_on = self.world.plan.setup.outage == Outage::Continue || self.visit.lazy;
-            if self.visit.lazy && !is_out {
+            let is_new = self.world.audited.kept(&id, self.world.now()) == Kept::Never;
+            if self.visit.lazy && !is_out && is_new {
+                // The response left without the cookie of a new session, which is in no store.
+            } else if self.visit.lazy && !is_out {
                 // The response left before, and found that the session had ended.
                 self.may_have_ended(&id, "the session is not kept");
             } else if !goes_on || !is_out {
