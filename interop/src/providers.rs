@@ -23,7 +23,7 @@ struct Row {
     npm: Npm,
 }
 
-/// What the npm client makes of a URL.
+/// The npm client's reading of a URL.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Npm {
     /// The same as ours.

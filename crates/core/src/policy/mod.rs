@@ -44,13 +44,13 @@ pub enum LateWrite {
 }
 
 /// How a request continues whose stored record cannot be read: it is cut off, another application's, or larger than
-/// [`RecordLimits`](crate::record::RecordLimits) allow.
+/// [`RecordLimits`] allow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnreadableRecord {
     /// Using the session is an error. The record stays as it is. The default.
     #[default]
     Fail,
-    /// The visitor gets a new session with a new id. The record stays under the old id until it expires, for somebody to
+    /// The visitor gets a new session with a new id. The record stays under the old id until it expires, for an operator to
     /// look at.
     StartNew,
     /// The record is destroyed, and the visitor gets a new session.

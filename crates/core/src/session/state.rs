@@ -137,7 +137,7 @@ pub struct SessionState {
     left: Option<Left>,
 }
 
-/// What the browser had when the headers left.
+/// The id that the browser had when the headers left.
 struct Left {
     presented: Option<SessionId>,
 }

@@ -526,8 +526,8 @@ impl SessionLayer {
     /// Sets whether a debug build prints warnings and failures to standard error where the program has installed no
     /// `tracing` subscriber. Default `true`; a release build prints nothing.
     ///
-    /// They are events on the target `express_session`, which nobody sees without a subscriber, such as
-    /// `tracing_subscriber::fmt::init()`: a secure cookie over plain HTTP would be missing without a word. Each text is
+    /// They are events on the target `express_session`, which only a subscriber shows, such as
+    /// `tracing_subscriber::fmt::init()`: a secure cookie over plain HTTP would be missing silently. Each text is
     /// printed once. `false` counts for the whole program.
     ///
     /// ```

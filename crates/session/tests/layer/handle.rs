@@ -47,7 +47,7 @@ async fn null_is_no_value_where_the_type_has_none() {
     assert_eq!(session.take::<String>("name").unwrap(), None);
     assert!(!session.contains("name"));
 
-    // What a handler does that keeps a member over `regenerate`.
+    // A handler keeps a member over `regenerate` so.
     session.insert("kept", None::<u32>).unwrap();
     assert_eq!(session.get::<u32>("kept").unwrap(), None);
     assert_eq!(session.take_once::<u32>("kept").await.unwrap(), None);

@@ -61,7 +61,7 @@ fn session() -> SessionLayer {
     World::new().layer()
 }
 
-/// A test for each layer, which is made anew for each place.
+/// A test for each layer, which is made again for each place.
 macro_rules! layers {
     ($($name:ident: $layer:expr;)*) => {
         $(#[tokio::test]

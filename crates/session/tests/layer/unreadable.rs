@@ -1,4 +1,4 @@
-//! Records that cannot be read: what each setting of `unreadable_record` makes of the visit, and of the record.
+//! Records that cannot be read: the outcome of the visit, and of the record, under each setting of `unreadable_record`.
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -64,7 +64,7 @@ async fn page_fails_and_changes_nothing_by_default() {
 }
 
 #[tokio::test]
-async fn visitor_starts_anew_and_the_record_stays_under_the_old_id() {
+async fn visitor_gets_a_new_session_and_the_record_stays_under_the_old_id() {
     for text in RECORDS {
         let world = World::holding(text).await;
         let app = app(layer(&world, UnreadableRecord::StartNew));
@@ -78,7 +78,7 @@ async fn visitor_starts_anew_and_the_record_stays_under_the_old_id() {
 }
 
 #[tokio::test]
-async fn record_is_destroyed_before_the_visitor_starts_anew() {
+async fn record_is_destroyed_before_the_visitor_gets_a_new_session() {
     for text in RECORDS {
         let world = World::holding(text).await;
         let app = app(layer(&world, UnreadableRecord::Destroy));
@@ -142,7 +142,7 @@ async fn logout_without_loading_ends_a_session_that_can_be_read_too() {
     assert!(answer.cookie().unwrap().starts_with("connect.sid=; "), "{:?}", answer.cookie());
     assert_eq!((world.verbs(), world.kept(BOB).await), (vec![Verb::Destroy], None));
 
-    // Without a cookie there is nothing to end, and a store that fails is told.
+    // Without a cookie there is nothing to end, and a store that fails is an error.
     let answer = send_without_cookie(&app(world.layer())).await;
     assert_eq!((answer.status, answer.cookie()), (StatusCode::OK, None));
     assert_eq!(world.verbs(), []);

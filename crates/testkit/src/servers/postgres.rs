@@ -27,7 +27,7 @@ pub fn postgres() -> Option<Postgres> {
 /// [`ca_path`](Postgres::ca_path).
 ///
 /// `postgres` may log in as it likes, `encrypted` with TLS only, `scram` with TLS and a password, and `certified` with a
-/// certificate of that authority. Who is not `postgres` has to be created.
+/// certificate of that authority. Any other user than `postgres` has to be created.
 #[must_use]
 pub fn postgres_tls() -> Option<Postgres> {
     let [postgres, initdb, openssl] =

@@ -438,7 +438,7 @@ impl Address {
 fn attributes(parameter: &Parameter<'_>) -> Result<TargetSessionAttrs, Error> {
     Ok(match parameter.value.as_str() {
         "any" => TargetSessionAttrs::Any,
-        // A primary takes writes, unless it is told not to.
+        // A primary takes writes, unless a setting forbids them.
         "read-write" | "primary" => TargetSessionAttrs::ReadWrite,
         "read-only" => TargetSessionAttrs::ReadOnly,
         _ => return Err(parameter.unfit("any, read-write, primary or read-only")),

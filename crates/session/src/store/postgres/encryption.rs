@@ -9,7 +9,7 @@ use express_session_core::store::{Error, ErrorKind};
 use super::super::query::Parameter;
 use super::address::Settings;
 
-/// What is demanded of a connection, the stricter later.
+/// The demands on a connection, the stricter later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Demand {
     Plain,

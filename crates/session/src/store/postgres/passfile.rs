@@ -16,7 +16,7 @@ pub(super) fn password(
     let Some(path) = named.clone().or_else(usual) else { return Ok(None) };
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(find(&text, settings)),
-        // As with libpq, nobody needs to have one.
+        // As with libpq, no user needs to have one.
         Err(_) if named.is_none() => Ok(None),
         Err(error) => {
             let message = "the parameter passfile is not a file that can be read";

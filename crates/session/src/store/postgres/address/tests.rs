@@ -16,11 +16,11 @@ fn demand(parameters: &str, environment: &[(&str, &str)]) -> Result<Demand, Stri
     of(&url, environment).map(|address| address.encryption.demand)
 }
 
-/// A file that can be read, whatever it holds.
+/// A file that can be read, with any content.
 const FILE: &str = concat!("sslrootcert=", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 
 #[test]
-fn what_asks_for_encryption_is_never_plain() {
+fn url_that_asks_for_encryption_is_never_plain() {
     for (parameters, expected) in [
         ("", Plain),
         ("sslmode=disable", Plain),
