@@ -399,7 +399,7 @@ fn cookie_changes_saved(step: &Step<'_>) -> Result<(), String> {
 
 /// A new session whose cookie is not sent is not stored. Once its headers have left, changing it is an error.
 fn skip_unreachable_sessions(step: &Step<'_>) -> Result<(), String> {
-    if let Some(at) = step.ours.view.iter().position(|seen| seen == "error: CookieNotSent") {
+    if let Some(at) = step.ours.view.iter().position(is_late_refusal) {
         return refuse_late_changes(step, at);
     }
     let last = step.done().filter(|(op, _)| matches!(op, Op::Save | Op::Regenerate)).last();
@@ -419,6 +419,14 @@ fn skip_unreachable_sessions(step: &Step<'_>) -> Result<(), String> {
             expected.records.insert(id.clone(), left.clone());
         }
     })
+}
+
+fn is_late_refusal(seen: &String) -> bool {
+    seen == "error: CookieNotSent"
+}
+
+fn sees_late_refusal(response: &Response) -> bool {
+    response.view.iter().any(is_late_refusal)
 }
 
 /// The handler sees errors from the operation at this place on, and nothing of what it does then is stored.
@@ -786,8 +794,8 @@ fn browser_rules(step: &Step<'_>) -> Result<(), String> {
     step.differs_only(|expected, ours| {
         if ours.set_cookie == step.request().set_cookie {
             expected.set_cookie.clone_from(&ours.set_cookie);
-            if expected.status != ours.status {
-                // The handler went on, since nothing had to be stored.
+            if expected.status != ours.status || sees_late_refusal(ours) {
+                // The handler went on, since nothing had to be stored, or could not change a session without a cookie.
                 expected.view.clone_from(&ours.view);
             }
             expected.status = ours.status;
