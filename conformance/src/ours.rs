@@ -108,6 +108,8 @@ impl<'a> Stage<'a> {
         }
         let store = log.map_or_else(|| AnyStore::new(self.store.clone()), AnyStore::new);
         let mut layer = SessionLayer::new(server.secrets.clone())
+            // Scenarios are full of mistakes.
+            .print_warnings(false)
             .store(store)
             .clock(move || Timestamp::from_millis(clock.load(Ordering::Relaxed)).into())
             .genid(move |request: &Parts| genid(request, &ids, &generated))

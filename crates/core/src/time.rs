@@ -137,9 +137,7 @@ impl Timestamp {
     pub fn parse(text: &str) -> Option<Self> {
         parse_iso(text.as_bytes()).or_else(|| parse_http_date(text))
     }
-}
 
-impl Timestamp {
     /// Returns the time of the machine's clock, for calls of a store outside of a request.
     ///
     /// The engine itself never reads a clock: the layer's `clock` option gives it the time.

@@ -71,7 +71,7 @@ export interface TlsOptions {
   key?: Pem | undefined
   /** `false` accepts any certificate. Default: true. */
   rejectUnauthorized?: boolean | undefined
-  /** The name in the server's certificate. Default: the host. `RedisStore` takes no other. */
+  /** The name in the server's certificate. Default: the host. `RedisStore` and `PostgresStore` take no other. */
   servername?: string | undefined
   minVersion?: 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | undefined
 }
@@ -147,7 +147,13 @@ export interface PostgresOptions extends ServerOptions {
   /** URL of the database. Default: `conObject`, `conString`, `DATABASE_URL`, or the environment variables of pg. */
   url?: string | undefined
   conString?: string | undefined
-  conObject?: (DatabaseAddress & { connectionString?: string | undefined, max?: number | undefined }) | undefined
+  conObject?: (DatabaseAddress & {
+    connectionString?: string | undefined
+    ssl?: TlsOptions | boolean | undefined
+    max?: number | undefined
+  }) | undefined
+  /** Encrypts the connections, as in node-postgres. A mode in the URL decides. Default: what the URL says. */
+  ssl?: TlsOptions | boolean | undefined
   /** Name of the table. Default: `session`. */
   tableName?: string | undefined
   /** Schema of the table. Default: the search path. */

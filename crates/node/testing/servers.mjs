@@ -8,7 +8,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 
-const NAMES = ['redis', 'postgres', 'mysql', 'memcached', 'redis_tls', 'mysql_tls']
+const NAMES = ['redis', 'postgres', 'mysql', 'memcached', 'redis_tls', 'mysql_tls', 'postgres_tls']
 
 export const urls = Object.fromEntries(
   NAMES.map((name) => [name, process.env[`SESSION_TEST_${name.toUpperCase()}`]])

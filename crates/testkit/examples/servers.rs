@@ -5,7 +5,7 @@
 //! ```
 //!
 //! `SESSION_TEST_REDIS`, `SESSION_TEST_POSTGRES`, `SESSION_TEST_MYSQL` and `SESSION_TEST_MEMCACHED` are URLs.
-//! `SESSION_TEST_REDIS_TLS` and `SESSION_TEST_MYSQL_TLS` are servers with an authority of their own, whose file the
+//! `SESSION_TEST_REDIS_TLS`, `SESSION_TEST_MYSQL_TLS` and `SESSION_TEST_POSTGRES_TLS` are servers with an authority of their own, whose file the
 //! URL names. A server that is not installed has none, unless all are required. This program exits with the exit code of that
 //! program, and stops the servers.
 
@@ -27,6 +27,7 @@ fn main() -> io::Result<ExitCode> {
         ("SESSION_TEST_MEMCACHED", servers::shared_memcached().map(|server| server.url())),
     ];
     let (redis, mysql) = (servers::redis_tls(), servers::mariadb_tls());
+    let postgres = servers::postgres_tls();
     let encrypted = [
         (
             "SESSION_TEST_REDIS_TLS",
@@ -37,6 +38,12 @@ fn main() -> io::Result<ExitCode> {
         (
             "SESSION_TEST_MYSQL_TLS",
             mysql.as_ref().map(|it| format!("{}?ssl-ca={}", it.url(), it.ca_path().display())),
+        ),
+        (
+            "SESSION_TEST_POSTGRES_TLS",
+            postgres
+                .as_ref()
+                .map(|it| format!("{}?sslrootcert={}", it.url(), it.ca_path().display())),
         ),
     ];
     let mut command = Command::new(program);

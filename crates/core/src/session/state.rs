@@ -727,8 +727,8 @@ impl SessionState {
         self.phase = Phase::Live;
     }
 
-    /// Begins without a session, because the store is unavailable. The record of the presented id may well be there:
-    /// ending the session has to reach the store.
+    /// Begins without the record, because the store is unavailable, or because the handler only ends the session. The record
+    /// of the presented id may well be there: ending the session has to reach the store.
     pub fn begin_degraded(&mut self, context: &Context<'_>, id: SessionId, cookie: StoredCookie) {
         self.begin_new(id, cookie);
         self.phase = Phase::Degraded;

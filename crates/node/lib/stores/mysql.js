@@ -4,7 +4,7 @@
 
 const { mysqlStore } = require('../native')
 const { NativeStore } = require('./base')
-const { databaseUrl } = require('./database-url')
+const { databaseUrl, withParameters } = require('./database-url')
 const { count, flag, millis, name, oneOf, port, read, text } = require('./options')
 const { encryption, nodeAuthorities } = require('./tls')
 
@@ -129,7 +129,7 @@ function addressOf(options) {
   const parameters = []
   if (socketPath) parameters.push(`socketPath=${encodeURIComponent(socketPath)}`)
   if (ssl) parameters.push(`ssl=${encodeURIComponent(JSON.stringify(ssl))}`)
-  return [address, ...parameters].reduce((url, parameter) => `${url}${url.includes('?') ? '&' : '?'}${parameter}`)
+  return withParameters(address, parameters)
 }
 
 function ssl(value, refuse) {

@@ -6,8 +6,9 @@ const os = require('node:os')
 
 const { postgresStore } = require('../native')
 const { NativeStore } = require('./base')
-const { databaseUrl } = require('./database-url')
+const { databaseUrl, hostOf, withParameters } = require('./database-url')
 const { count, flag, interval, millis, name, port, read, seconds, text } = require('./options')
+const { encryption, nodeAuthorities } = require('./tls')
 
 const CONNECTION = 'the store opens its own connections, use conString or conObject'
 
@@ -16,6 +17,8 @@ const OPTIONS = {
     url: text,
     conString: text,
     conObject,
+    // As in node-postgres.
+    ssl: encryption('PostgresStore, ssl'),
     tableName: name,
     schemaName: name,
     createTableIfMissing: flag,
@@ -37,22 +40,36 @@ const OPTIONS = {
 
 // The options of pg that name the database.
 const CON_OBJECT = {
-  known: { connectionString: text, host: text, port, user: text, password: text, database: text, max: count },
-  refused: { ssl: 'use sslmode in conString' }
+  known: {
+    connectionString: text,
+    host: text,
+    port,
+    user: text,
+    password: text,
+    database: text,
+    ssl: encryption('PostgresStore, conObject.ssl'),
+    max: count
+  }
 }
+
+// The parameters of a URL that say whether to encrypt, those that demand a trusted certificate, and authorities.
+const MODE = /[?&](sslmode|ssl|sslaccept)=([^&#]*)/
+const VERIFIES = /^(true|1|allow|prefer|require|verify-ca|verify-full|strict)$/
+const NAMES_AUTHORITY = /[?&]sslrootcert=/
 
 module.exports = class PostgresStore extends NativeStore {
   #quotedTable
 
   constructor(given = {}) {
-    const { url, conString, conObject, disableTouch, max, probeInterval, ...options } = read(
+    const { url, conString, conObject, ssl, disableTouch, max, probeInterval, ...options } = read(
       'PostgresStore',
       given,
       OPTIONS
     )
     const address = url ?? (conObject ? addressOf(conObject) : conString) ?? process.env.DATABASE_URL ?? addressOf({})
     options.maxConnections = max ?? conObject?.max
-    super(() => postgresStore(address, options), { probeInterval, disableTouch })
+    const secured = withEncryption(address, ssl ?? conObject?.ssl)
+    super(() => postgresStore(secured.url, { ...options, ...secured.certificates }), { probeInterval, disableTouch })
     const { schemaName, tableName = 'session' } = options
     this.#quotedTable = (schemaName ? [schemaName, tableName] : [tableName]).map(quote).join('.')
   }
@@ -69,6 +86,31 @@ module.exports = class PostgresStore extends NativeStore {
 
 function conObject(value) {
   return read('PostgresStore, conObject', value, CON_OBJECT)
+}
+
+// Returns the URL, and the certificates if the connection is encrypted. As in node-postgres, a mode in the URL decides.
+function withEncryption(url, ssl) {
+  const [, , mode] = MODE.exec(url) ?? []
+  if (ssl === false && mode !== undefined && !['disable', 'false', '0'].includes(mode)) {
+    throw new TypeError('PostgresStore: ssl is false, and the URL asks for encryption')
+  }
+  if (!ssl) return { url, certificates: { ca: authorities(url, VERIFIES.test(mode)) } }
+  const { rejectUnauthorized = true, servername, ca, cert, key } = ssl
+  if (servername && servername !== hostOf(url)) {
+    throw new TypeError('PostgresStore, ssl: servername must be the host of the URL')
+  }
+  if ((cert === undefined) !== (key === undefined)) throw new TypeError('PostgresStore, ssl: cert and key need each other')
+  if (!rejectUnauthorized && VERIFIES.test(mode)) {
+    throw new TypeError('PostgresStore, ssl: rejectUnauthorized is false, and the URL asks for a trusted certificate')
+  }
+  const own = rejectUnauthorized ? 'verify-full' : 'no-verify'
+  const certificates = { ca: ca ?? authorities(url, VERIFIES.test(mode ?? own)), cert, key }
+  return { url: mode === undefined ? withParameters(url, [`sslmode=${own}`]) : url, certificates }
+}
+
+// Returns the authorities of Node, unless the URL names one or no certificate is verified.
+function authorities(url, verifies) {
+  return verifies && !NAMES_AUTHORITY.test(url) ? nodeAuthorities() : undefined
 }
 
 function quote(name) {

@@ -2,6 +2,7 @@
 
 // The URL of a Redis, built from the separate options of ioredis and node-redis.
 
+const { hostOf, withParameters } = require('./database-url')
 const { nodeAuthorities } = require('./tls')
 
 module.exports = { redisUrl }
@@ -14,13 +15,14 @@ function redisUrl({ url, socket = {}, ...options }) {
   if (url !== undefined && hasAddress) {
     throw new TypeError('RedisStore: url has the address and the login, leave out host, port, path, username and password')
   }
+  if (username !== undefined && password === undefined) throw new TypeError('RedisStore: username needs password')
   let address = url ?? addressOf({ host, port, path, username, password })
   const isEncrypted = /^(rediss|valkeys)[:+]|^(redis|valkey)\+(tls|ssl):/.test(address)
   if (tls === false && isEncrypted) throw new TypeError('RedisStore: tls is false, and the URL asks for encryption')
   // As in ioredis, the option encrypts a connection whose URL does not.
   if (tls && !isEncrypted) address = address.replace(/^(redis|valkey)(?=[:+])/, '$1s')
   if (tls && address.startsWith('unix:')) throw new TypeError('RedisStore: a socket of this machine has no TLS, leave out tls')
-  if (db !== undefined) address = withParameter(address, `db=${db}`)
+  if (db !== undefined) address = withParameters(address, [`db=${db}`])
   if (!tls && !isEncrypted) return { url: address }
   const { rejectUnauthorized = true, servername, ca, cert, key } = tls || {}
   if (servername && servername !== hostOf(address)) {
@@ -29,7 +31,7 @@ function redisUrl({ url, socket = {}, ...options }) {
   if ((cert === undefined) !== (key === undefined)) {
     throw new TypeError('RedisStore, tls: cert and key need each other')
   }
-  if (!rejectUnauthorized) return { url: withParameter(address, 'ssl_cert_reqs=none'), certificates: { cert, key } }
+  if (!rejectUnauthorized) return { url: withParameters(address, ['ssl_cert_reqs=none']), certificates: { cert, key } }
   // A file that the URL names comes before Node's own authorities.
   const isNamed = /[?&]ssl_ca_certs=/.test(address)
   return { url: address, certificates: { ca: ca ?? (isNamed ? undefined : nodeAuthorities()), cert, key } }
@@ -46,14 +48,4 @@ function addressOf({ host = '127.0.0.1', port = 6379, path, username, password }
   // An IPv6 address has colons, and is put in brackets.
   const server = host.includes(':') ? `[${host}]` : text(host)
   return `redis://${login}${server}:${port}`
-}
-
-// Adds a parameter before the fragment, if there is one.
-function withParameter(url, parameter) {
-  const [address, fragment] = url.split('#')
-  return `${address}${address.includes('?') ? '&' : '?'}${parameter}${fragment === undefined ? '' : `#${fragment}`}`
-}
-
-function hostOf(url) {
-  return /^[^:]+:\/\/(?:[^/?@]*@)?(\[[^\]]*\]|[^/:?#,]*)/.exec(url)?.[1]
 }

@@ -20,13 +20,25 @@ pub struct PostgresOptions {
     pub timeout: Option<f64>,
     pub max_waiting: Option<u32>,
     pub max_connections: Option<u32>,
+    /// Certificates as PEM: of the authorities that are trusted, and of the client.
+    pub ca: Option<String>,
+    pub cert: Option<String>,
+    pub key: Option<String>,
 }
 
 /// Makes the store, which connects with its first call.
 #[napi(catch_unwind)]
 pub fn postgres_store(url: String, options: PostgresOptions) -> napi::Result<NativeStore> {
+    let authority = options.ca.map(String::into_bytes);
+    let identity = options.cert.zip(options.key);
+    let identity = identity.map(|(certificate, key)| (certificate.into_bytes(), key.into_bytes()));
+    let store = if authority.is_some() || identity.is_some() {
+        PostgresStore::new_with_tls(&url, authority, identity)
+    } else {
+        PostgresStore::new(&url)
+    };
     Ok(NativeStore::new(set_options!(
-        PostgresStore::new(&url).map_err(failure::of)?,
+        store.map_err(failure::of)?,
         options,
         table_name,
         schema_name,

@@ -9,12 +9,13 @@ import { run } from '../../testing/program.mjs'
 import { missingServer, urls } from '../../testing/servers.mjs'
 import { sessionOf } from '../../testing/sides.mjs'
 
-const { MySqlStore, RedisStore } = stores
+const { MySqlStore, PostgresStore, RedisStore } = stores
 
-// [server, a function that makes a store for a URL and certificates, how the error of an unknown authority begins]
+// [server, a function that makes a store for a URL and certificates, the options of such a store as text]
 const STORES = [
-  ['redis_tls', (url, tls) => new RedisStore({ url, tls })],
-  ['mysql_tls', (url, ssl) => new MySqlStore({ url, ssl, schema: { tableName: 'encrypted' } })]
+  ['redis_tls', (url, tls) => new RedisStore({ url, tls }), 'tls: {}'],
+  ['mysql_tls', (url, ssl) => new MySqlStore({ url, ssl, schema: { tableName: 'encrypted' } }), 'ssl: {}'],
+  ['postgres_tls', (url, ssl) => new PostgresStore({ url, ssl, createTableIfMissing: true }), 'ssl: {}, createTableIfMissing: true']
 ]
 
 // Returns the URL without its parameters, and the file of the authority, which is one of them.
@@ -29,7 +30,7 @@ async function visit(store) {
   await store.close()
 }
 
-for (const [name, open] of STORES) {
+for (const [name, open, options] of STORES) {
   const skip = missingServer(name)
 
   test(`${name}: the authority of the options is trusted`, { skip }, async () => {
@@ -51,11 +52,10 @@ for (const [name, open] of STORES) {
 
   test(`${name}: NODE_EXTRA_CA_CERTS is trusted too`, { skip }, () => {
     const [url, file] = parts(name)
-    const Store = name === 'redis_tls' ? 'RedisStore' : 'MySqlStore'
-    const option = name === 'redis_tls' ? 'tls' : 'ssl'
+    const Store = { redis_tls: 'RedisStore', mysql_tls: 'MySqlStore', postgres_tls: 'PostgresStore' }[name]
     const script = `
       const { ${Store} } = require('express-session-rs/stores')
-      const store = new ${Store}({ url: ${JSON.stringify(url)}, ${option}: {} })
+      const store = new ${Store}({ url: ${JSON.stringify(url)}, ${options} })
       store.get('missing').then(() => console.log('trusted'), (error) => console.log(error.message))`
     const { stdout, stderr } = run(script, { env: { ...process.env, NODE_EXTRA_CA_CERTS: file } })
     assert.equal(stdout, 'trusted\n', stderr)
@@ -65,4 +65,24 @@ for (const [name, open] of STORES) {
 test('a server that offers no encryption is never spoken to in plain text', { skip: missingServer('mysql') }, async () => {
   const store = new MySqlStore({ url: urls.mysql, ssl: { rejectUnauthorized: false } })
   await assert.rejects(store.get('missing'), { code: 'ERR_STORE_REFUSED', message: /offers no encryption/ })
+})
+
+test('PostgresStore: conObject has ssl too, the URL does not disagree, and a mode alone trusts NODE_EXTRA_CA_CERTS', { skip: missingServer('postgres_tls') }, async () => {
+  const [url, file] = parts('postgres_tls')
+  const conObject = { connectionString: url, ssl: { ca: readFileSync(file) } }
+  await visit(new PostgresStore({ conObject, createTableIfMissing: true }))
+  for (const [mode, ssl, expected] of [
+    ['require', false, /ssl is false/],
+    ['verify-full', { rejectUnauthorized: false }, /rejectUnauthorized is false/],
+    ['require', { servername: 'elsewhere' }, /servername must be the host/],
+    ['require', { cert: 'pem' }, /cert and key need each other/]
+  ]) {
+    assert.throws(() => new PostgresStore({ url: `${url}?sslmode=${mode}`, ssl }), { name: 'TypeError', message: expected })
+  }
+  const script = `
+    const { PostgresStore } = require('express-session-rs/stores')
+    const store = new PostgresStore({ url: ${JSON.stringify(`${url}?sslmode=require`)}, createTableIfMissing: true })
+    store.get('missing').then(() => console.log('trusted'), (error) => console.log(error.message))`
+  const { stdout, stderr } = run(script, { env: { ...process.env, NODE_EXTRA_CA_CERTS: file } })
+  assert.equal(stdout, 'trusted\n', stderr)
 })

@@ -61,7 +61,9 @@ use crate::request::{Edit, RequestSession, insert};
 /// # Errors
 ///
 /// Of every method: [`ErrorKind::Ended`] once the session was destroyed, unset, or found gone from the
-/// store; [`ErrorKind::ResponseSent`] once the response is over. The methods name what else can go wrong.
+/// store; [`ErrorKind::ResponseSent`] once the response is over. Of those that change or save it:
+/// [`ErrorKind::CookieNotSent`] where the session is new, and its headers have left without its cookie. The methods name
+/// what else can go wrong.
 #[derive(Clone)]
 pub struct Session {
     shared: Arc<RequestSession>,

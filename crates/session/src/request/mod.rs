@@ -343,11 +343,12 @@ impl RequestSession {
         self.state().session.is_degraded()
     }
 
-    /// Checks whether what is put into the session is persisted.
+    /// Leaves the session alone, unless the handler changes it.
     pub(crate) fn leave_alone(&self) {
         self.state().session.leave_alone();
     }
 
+    /// Checks whether what is put into the session is persisted.
     pub(crate) fn is_persisted(&self) -> bool {
         self.state().session.is_persisted()
     }

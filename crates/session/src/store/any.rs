@@ -44,7 +44,7 @@ enum Kind {
 }
 
 impl AnyStore {
-    /// Wraps a store. Its calls as [`Admin`] are [`ErrorKind::Unsuitable`], except for the memory store.
+    /// Wraps a store. Its calls as [`Admin`] are [`ErrorKind::Unsupported`], except for the memory store.
     pub fn new<S: Store>(store: S) -> Self {
         Self::known(&store).unwrap_or_else(|| Self(Kind::Other(Arc::new(store), None)))
     }
@@ -158,7 +158,7 @@ macro_rules! admin_verbs {
                     Kind::Memory(store) => Admin::$verb(store, $($name),*).await,
                     Kind::Other(_, Some(store)) => store.$verb($($name),*).await,
                     Kind::Other(_, None) => Err(Error::new(
-                        ErrorKind::Unsuitable,
+                        ErrorKind::Unsupported,
                         "the store was wrapped by `AnyStore::new`, which knows no `Admin`: use `with_admin`",
                     )),
                 }

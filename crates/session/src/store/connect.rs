@@ -141,13 +141,12 @@ fn redis_at(address: Address<'_>) -> Result<super::redis::RedisStore, ConnectErr
 
     let server = address.scheme.split('+').next().unwrap_or_default();
     let is_encrypted = server.ends_with('s') && server != "redis";
-    if cfg!(not(feature = "tls")) && (is_encrypted || address.scheme.ends_with("+tls")) {
+    let is_encrypted =
+        is_encrypted || ["+tls", "+ssl"].iter().any(|kind| address.scheme.ends_with(kind));
+    if cfg!(not(feature = "tls")) && is_encrypted {
         return Err(ConnectError::missing(address.scheme, "tls"));
     }
-    let (url, options) = address.for_driver(PARAMETERS)?;
-    if let Some(option) = options.iter().find(|option| instead_of(option.name).is_some()) {
-        return Err(option.unknown_but(instead_of(option.name)));
-    }
+    let (url, options) = address.for_server(PARAMETERS, instead_of)?;
     let mut store = super::redis::RedisStore::new(&url)?;
     let (mut replicas, mut replicas_timeout) = (None, None);
     for option in options {
@@ -189,10 +188,7 @@ async fn postgres(address: Address<'_>) -> Result<AnyStore, ConnectError> {
 fn postgres_at(address: Address<'_>) -> Result<super::postgres::PostgresStore, ConnectError> {
     use super::postgres::address::{PARAMETERS, instead_of};
 
-    let (url, options) = address.for_driver(PARAMETERS)?;
-    if let Some(option) = options.iter().find(|option| instead_of(option.name).is_some()) {
-        return Err(option.unknown_but(instead_of(option.name)));
-    }
+    let (url, options) = address.for_server(PARAMETERS, instead_of)?;
     let mut store = super::postgres::PostgresStore::new(&url)?;
     for option in options {
         store = match option.name {
@@ -223,10 +219,7 @@ async fn mysql(address: Address<'_>) -> Result<AnyStore, ConnectError> {
 fn mysql_at(address: Address<'_>) -> Result<super::mysql::MySqlStore, ConnectError> {
     use super::mysql::address::{PARAMETERS, instead_of};
 
-    let (url, options) = address.for_driver(PARAMETERS)?;
-    if let Some(option) = options.iter().find(|option| instead_of(option.name).is_some()) {
-        return Err(option.unknown_but(instead_of(option.name)));
-    }
+    let (url, options) = address.for_server(PARAMETERS, instead_of)?;
     let mut store = super::mysql::MySqlStore::new(&url)?;
     for option in options {
         store = match option.name {
@@ -434,6 +427,23 @@ impl<'a> Address<'a> {
         Ok((url, options))
     }
 
+    /// The same for a store with a server: an option of other clients is an error that says what to use instead.
+    #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
+    fn for_server(
+        &self,
+        drivers: &[&str],
+        instead_of: fn(&str) -> Option<&'static str>,
+    ) -> Result<(String, Vec<Choice<'a>>), ConnectError> {
+        let (url, options) = self.for_driver(drivers)?;
+        match options.iter().find_map(|option| Some((option.name, instead_of(option.name)?))) {
+            Some((name, instead)) => {
+                let message = format!("{}:// has no option {name}: {instead}", self.scheme);
+                Err(ConnectError::new(ConnectErrorKind::UnknownOption, message))
+            }
+            None => Ok((url, options)),
+        }
+    }
+
     /// Returns the place as a path of this machine.
     fn path(&self) -> Result<String, ConnectError> {
         let path = decode(self.place).filter(|path| !path.is_empty());
@@ -486,13 +496,6 @@ impl Choice<'_> {
     fn unfit(&self, expected: &str) -> ConnectError {
         let message = format!("the option {} of {}:// is not {expected}", self.name, self.scheme);
         ConnectError::new(ConnectErrorKind::InvalidOption, message)
-    }
-
-    /// Makes the error for an option that drivers have, with what to use instead.
-    fn unknown_but(&self, instead: Option<&str>) -> ConnectError {
-        let Some(instead) = instead else { return self.unknown() };
-        let message = format!("{}:// has no option {}: {instead}", self.scheme, self.name);
-        ConnectError::new(ConnectErrorKind::UnknownOption, message)
     }
 
     fn unknown(&self) -> ConnectError {

@@ -20,6 +20,8 @@ mod any;
 mod bound;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "memcached"))]
 mod breaker;
+#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
+mod certificates;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod cleanup;
 mod connect;

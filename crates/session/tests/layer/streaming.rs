@@ -36,6 +36,22 @@ async fn begun(talk: Talk, (frames, response): (Frames, Response<Body>)) -> Stre
     Streaming { session, frames, response: sent.await }
 }
 
+/// Begins to send a body, and loads the session only then.
+async fn loaded_late(layer: &SessionLayer, request: http::Request<()>) -> Streaming {
+    let (hand, mut handed) = tokio::sync::mpsc::unbounded_channel();
+    let app = raw(layer, move |request| {
+        let unloaded = Session::from_extensions(request.extensions()).unwrap();
+        let (frames, response) = stream();
+        hand.send((unloaded, frames)).unwrap();
+        async move { response }
+    });
+    let mut service = app.clone();
+    let response = tower::Service::call(&mut service, request).await.unwrap();
+    let (unloaded, frames) = handed.recv().await.unwrap();
+    let session = unloaded.load().await.unwrap();
+    Streaming { session, frames, response }
+}
+
 #[tokio::test]
 async fn session_changed_while_a_body_is_sent_is_saved_when_it_ends() {
     let world = World::with(r#""n":1"#).await;
@@ -279,17 +295,7 @@ async fn new_session_that_is_changed_first_while_it_is_sent_says_that_it_is_not_
 #[tokio::test]
 async fn session_that_is_first_loaded_while_it_is_sent_is_refused_alike() {
     let world = World::new();
-    let (hand, mut handed) = tokio::sync::mpsc::unbounded_channel();
-    let app = raw(&world.layer(), move |request| {
-        let unloaded = Session::from_extensions(request.extensions()).unwrap();
-        let (frames, response) = stream();
-        hand.send((unloaded, frames)).unwrap();
-        async move { response }
-    });
-    let mut service = app.clone();
-    let response = tower::Service::call(&mut service, visit()).await.unwrap();
-    let (unloaded, frames) = handed.recv().await.unwrap();
-    let session = unloaded.load().await.unwrap();
+    let Streaming { session, frames, response } = loaded_late(&world.layer(), visit()).await;
     assert_eq!(session.insert("n", 1).unwrap_err().kind(), ErrorKind::CookieNotSent);
     drop(frames);
     read(response).await;
@@ -326,17 +332,7 @@ async fn stored_session_that_is_changed_while_it_is_sent_is_no_reason_for_a_warn
 #[tokio::test]
 async fn session_can_be_loaded_while_its_body_is_sent() {
     let world = World::with(r#""n":1"#).await;
-    let (hand, mut handed) = tokio::sync::mpsc::unbounded_channel();
-    let app = raw(&world.layer(), move |request| {
-        let unloaded = Session::from_extensions(request.extensions()).unwrap();
-        let (frames, response) = stream();
-        hand.send((unloaded, frames)).unwrap();
-        async move { response }
-    });
-    let mut service = app.clone();
-    let response = tower::Service::call(&mut service, visit_as(BOB)).await.unwrap();
-    let (unloaded, frames) = handed.recv().await.unwrap();
-    let session = unloaded.load().await.unwrap();
+    let Streaming { session, frames, response } = loaded_late(&world.layer(), visit_as(BOB)).await;
     session.insert("n", 2).unwrap();
     drop(frames);
     read(response).await;

@@ -2,10 +2,10 @@
 //!
 //! Clients of MySQL have many names for the same parameters. Those of the hosts' connection strings are read here.
 
-use express_session_core::store::{Error, ErrorKind};
+use express_session_core::store::Error;
 use mysql_async::{Opts, OptsBuilder};
 
-use super::super::query::{self, Parameter};
+use super::super::query::{self, Parameter, bad};
 use super::encryption::Encryption;
 
 /// The parameters of a URL that are not options of the store.
@@ -163,8 +163,4 @@ fn check_charset(parameter: &Parameter<'_>) -> Result<(), Error> {
     let value = parameter.value.to_ascii_lowercase();
     let is_utf8 = value.starts_with("utf8mb4") || value == "utf8" || value == "utf-8";
     if is_utf8 { Ok(()) } else { Err(parameter.unfit("utf8mb4")) }
-}
-
-fn bad(message: &'static str) -> Error {
-    Error::new(ErrorKind::Other, message)
 }

@@ -1,10 +1,10 @@
 //! The encryption of connections: the demands of a URL's parameters, as options of the driver.
 
-use express_session_core::store::{Error, ErrorKind};
+use express_session_core::store::Error;
 
-use super::super::query::Parameter;
 #[cfg(feature = "tls")]
 use super::super::query::holds;
+use super::super::query::{Parameter, bad};
 use super::address::instead_of;
 
 /// The encryption that a URL asks for.
@@ -74,9 +74,9 @@ impl Encryption {
             "verify_ca" => self.verify_ca = Some(flag(parameter)?),
             "verify_identity" => self.verify_identity = Some(flag(parameter)?),
             "built_in_roots" => self.without_public_authorities = !flag(parameter)?,
-            "ssl-ca" | "ssl_ca" | "sslca" => self.authority = Some(file(parameter)?),
-            "ssl-cert" | "ssl_cert" => self.certificate = Some(file(parameter)?),
-            "ssl-key" | "ssl_key" => self.key = Some(file(parameter)?),
+            "ssl-ca" | "ssl_ca" | "sslca" => self.authority = Some(parameter.file()?),
+            "ssl-cert" | "ssl_cert" => self.certificate = Some(parameter.file()?),
+            "ssl-key" | "ssl_key" => self.key = Some(parameter.file()?),
             name => return Err(parameter.unknown(instead_of(name))),
         }
         Ok(())
@@ -228,21 +228,6 @@ fn flag(parameter: &Parameter<'_>) -> Result<bool, Error> {
         "false" | "0" => Ok(false),
         _ => Err(parameter.unfit("true or false")),
     }
-}
-
-#[cfg(feature = "tls")]
-fn file(parameter: &Parameter<'_>) -> Result<Vec<u8>, Error> {
-    parameter.file()
-}
-
-/// Certificates ask for encryption, which this build does not have; an error says so.
-#[cfg(not(feature = "tls"))]
-fn file(_: &Parameter<'_>) -> Result<Vec<u8>, Error> {
-    Ok(Vec::new())
-}
-
-fn bad(message: &'static str) -> Error {
-    Error::new(ErrorKind::Other, message)
 }
 
 #[cfg(test)]

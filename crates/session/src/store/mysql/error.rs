@@ -6,6 +6,8 @@ use std::fmt;
 use express_session_core::store::{Error, ErrorKind};
 use mysql_async::{DriverError, ServerError};
 
+use super::super::certificates;
+
 /// Maps an error of the driver.
 pub(super) fn of_driver(error: mysql_async::Error) -> Error {
     match error {
@@ -13,7 +15,7 @@ pub(super) fn of_driver(error: mysql_async::Error) -> Error {
         mysql_async::Error::Io(_) if is_too_large(&error) => {
             Error::new(ErrorKind::Unsuitable, TOO_LARGE).with_source(error)
         }
-        mysql_async::Error::Io(_) => match of_certificates(&error) {
+        mysql_async::Error::Io(_) => match CERTIFICATES.advice(&error) {
             Some(message) => Error::new(ErrorKind::Refused, message).with_source(error),
             None => lost().with_source(error),
         },
@@ -32,28 +34,13 @@ fn lost() -> Error {
     Error::new(ErrorKind::Unavailable, "the connection is lost")
 }
 
-/// Returns what to set where the two sides disagree about certificates. rustls has the words of these errors.
-fn of_certificates(error: &mysql_async::Error) -> Option<&'static str> {
-    let (mut told, mut cause) = (error.to_string(), error.source());
-    while let Some(source) = cause {
-        told += &source.to_string();
-        cause = source.source();
-    }
-    let holds = |words: &str| told.contains(words);
-    if holds("peer certificate") && holds("for name") {
-        return Some(
-            "the certificate of the server is for another host: connect to that one, or name it as servername of ssl",
-        );
-    }
-    if holds("peer certificate") {
-        return Some(
-            "the certificate of the server is not trusted: set its authority, ssl-ca or ca, or accept any \
-             certificate, ssl-mode=REQUIRED or rejectUnauthorized: false",
-        );
-    }
-    (holds("CertificateRequired") || holds("certificate required"))
-        .then_some("the server demands a client certificate: ssl-cert and ssl-key, or cert and key")
-}
+/// The parameters of the URL, and where there are none, what to do.
+const CERTIFICATES: certificates::Parameters = certificates::Parameters {
+    host: "connect to that one, or name it as servername of ssl",
+    authority: "ssl-ca",
+    any: "ssl-mode=REQUIRED",
+    client: "ssl-cert and ssl-key",
+};
 
 /// Returns whether the server rolled the statement back for a reason that has passed.
 pub(super) fn may_try_again(error: &mysql_async::Error) -> bool {

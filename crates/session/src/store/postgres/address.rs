@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use express_session_core::store::{Error, ErrorKind};
+use express_session_core::store::Error;
 use tokio_postgres::Config;
 use tokio_postgres::config::{
     ChannelBinding, LoadBalanceHosts, SslMode, SslNegotiation, TargetSessionAttrs,
 };
 
-use super::super::query::{self, Parameter, decode};
+use super::super::query::{self, Parameter, bad, decode};
 use super::encryption::{Demand, Encryption};
 use super::passfile;
 
@@ -315,25 +315,17 @@ impl Address {
                 }
             }
             "connect_timeout" => {
-                if let Some(time) = time(parameter, Duration::from_secs)? {
-                    config.connect_timeout(time);
-                }
+                limit(config, parameter, Duration::from_secs, Config::connect_timeout)?
             }
             "tcp_user_timeout" => {
-                if let Some(time) = time(parameter, Duration::from_millis)? {
-                    config.tcp_user_timeout(time);
-                }
+                limit(config, parameter, Duration::from_millis, Config::tcp_user_timeout)?
             }
             "keepalives" => _ = config.keepalives(flag(parameter)?),
             "keepalives_idle" => {
-                if let Some(time) = time(parameter, Duration::from_secs)? {
-                    config.keepalives_idle(time);
-                }
+                limit(config, parameter, Duration::from_secs, Config::keepalives_idle)?
             }
             "keepalives_interval" => {
-                if let Some(time) = time(parameter, Duration::from_secs)? {
-                    config.keepalives_interval(time);
-                }
+                limit(config, parameter, Duration::from_secs, Config::keepalives_interval)?
             }
             "keepalives_count" => {
                 let count = value.parse().map_err(|_| parameter.unfit("a whole number"))?;
@@ -445,10 +437,18 @@ fn attributes(parameter: &Parameter<'_>) -> Result<TargetSessionAttrs, Error> {
     })
 }
 
-/// Reads a time; none is no limit, or the system's own.
-fn time(parameter: &Parameter<'_>, unit: fn(u64) -> Duration) -> Result<Option<Duration>, Error> {
+/// Sets a time. Zero and less are no limit, or the system's own.
+fn limit(
+    config: &mut Config,
+    parameter: &Parameter<'_>,
+    unit: fn(u64) -> Duration,
+    set: fn(&mut Config, Duration) -> &mut Config,
+) -> Result<(), Error> {
     let number: i64 = parameter.value.parse().map_err(|_| parameter.unfit("a whole number"))?;
-    Ok(u64::try_from(number).ok().filter(|number| *number > 0).map(unit))
+    if let Some(number) = u64::try_from(number).ok().filter(|number| *number > 0) {
+        set(config, unit(number));
+    }
+    Ok(())
 }
 
 fn flag(parameter: &Parameter<'_>) -> Result<bool, Error> {
@@ -457,10 +457,6 @@ fn flag(parameter: &Parameter<'_>) -> Result<bool, Error> {
         "0" | "false" => Ok(false),
         _ => Err(parameter.unfit("1 or 0")),
     }
-}
-
-fn bad(message: &'static str) -> Error {
-    Error::new(ErrorKind::Other, message)
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@
 //! `no-verify`; `uselibpqcompat=true` asks for libpq's meaning. Under neither is plain text an answer to a mode that may
 //! encrypt.
 
-use express_session_core::store::{Error, ErrorKind};
+use express_session_core::store::Error;
 
-use super::super::query::Parameter;
+use super::super::query::{Parameter, bad};
 use super::address::Settings;
 
 /// The demands on a connection, the stricter later.
@@ -69,7 +69,7 @@ impl Encryption {
         let is_on = demand != Plain;
         let read = |name: &str| -> Result<Option<Vec<u8>>, Error> {
             let value = settings.get(name).filter(|_| is_on).filter(|value| *value != "system");
-            value.map(|value| file(&Parameter { name, value: value.clone() })).transpose()
+            value.map(|value| Parameter { name, value: value.clone() }.file()).transpose()
         };
         let identity = match (read("sslcert")?, read("sslkey")?) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
@@ -131,19 +131,4 @@ fn ssl(parameter: &Parameter<'_>, settings: &Settings) -> Result<Demand, Error> 
         "false" | "0" => Ok(Plain),
         _ => mode(parameter, settings).map_err(|_| parameter.unfit("true, false or no-verify")),
     }
-}
-
-#[cfg(feature = "tls")]
-fn file(parameter: &Parameter<'_>) -> Result<Vec<u8>, Error> {
-    parameter.file()
-}
-
-/// Certificates ask for encryption, which this build does not have; an error says so.
-#[cfg(not(feature = "tls"))]
-fn file(_: &Parameter<'_>) -> Result<Vec<u8>, Error> {
-    Ok(Vec::new())
-}
-
-fn bad(message: &'static str) -> Error {
-    Error::new(ErrorKind::Other, message)
 }

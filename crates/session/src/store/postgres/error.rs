@@ -8,11 +8,15 @@ use deadpool_postgres::PoolError;
 use express_session_core::store::{Error, ErrorKind};
 use tokio_postgres::error::DbError;
 
+use super::super::certificates;
+
 /// Maps an error of getting a connection.
 pub(super) fn of_pool(error: PoolError) -> Error {
     match error {
         PoolError::Backend(error) if is_of_the_client(&error) => {
-            Error::new(ErrorKind::Refused, "no agreement on how to connect").with_source(error)
+            let message = CERTIFICATES.advice(&error);
+            let message = message.unwrap_or_else(|| "no agreement on how to connect".to_owned());
+            Error::new(ErrorKind::Refused, message).with_source(error)
         }
         PoolError::Backend(error) => of_driver(error),
         PoolError::Timeout(_) => {
@@ -26,6 +30,14 @@ pub(super) fn of_pool(error: PoolError) -> Error {
         }
     }
 }
+
+/// The parameters of the URL, and where there are none, what to do.
+const CERTIFICATES: certificates::Parameters = certificates::Parameters {
+    host: "connect to that one, or set sslmode=verify-ca with sslrootcert",
+    authority: "sslrootcert",
+    any: "sslmode=no-verify",
+    client: "sslcert and sslkey",
+};
 
 /// Maps an error of talking to the server.
 pub(super) fn of_driver(error: tokio_postgres::Error) -> Error {

@@ -69,8 +69,8 @@ pub(super) struct Locks {
     pub(super) create_table: String,
     /// `$2` holder, `$3` lease in milliseconds. Gives the fencing token if the lock is the holder's now.
     pub(super) lock: String,
-    /// As [`update`](Statements::update), and `$6` holder, `$7` the id again, which may have another type here. Gives always a row: the columns of `update`,
-    /// and whether the lock is held.
+    /// As [`update`](Statements::update), and `$6` holder, `$7` the id again, which may have another type here. Always gives
+    /// a row: the columns of `update`, and whether the lock is held.
     pub(super) update: String,
     /// `$2` holder.
     pub(super) unlock: String,

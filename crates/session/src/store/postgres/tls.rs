@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use express_session_core::store::{Error, ErrorKind};
+use express_session_core::store::Error;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -13,6 +13,7 @@ use rustls::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::super::query::bad;
 use super::encryption::{Demand, Encryption};
 
 /// Encrypts as it is demanded.
@@ -135,8 +136,4 @@ impl ServerCertVerifier for Check {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
-}
-
-fn bad(message: &'static str) -> Error {
-    Error::new(ErrorKind::Other, message)
 }

@@ -3,6 +3,8 @@
 use ::redis::{ErrorKind as DriverKind, RedisError, make_extension_error};
 use express_session_core::store::{Error, ErrorKind};
 
+use super::super::certificates;
+
 /// Where a call was when it failed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -86,7 +88,7 @@ pub(super) fn of(error: RedisError, stage: Stage) -> Error {
         let message = "the address, its options or the certificates cannot be used";
         return Error::new(ErrorKind::Other, message);
     }
-    if let Some(message) = of_certificates(&error) {
+    if let Some(message) = CERTIFICATES.advice(&error) {
         return Error::new(ErrorKind::Refused, message).with_source(error);
     }
     if stage == Stage::Connecting {
@@ -101,26 +103,13 @@ pub(super) fn of(error: RedisError, stage: Stage) -> Error {
     Error::new(ErrorKind::Other, "the driver failed").with_source(error)
 }
 
-/// Returns what to set where the two sides disagree about certificates. rustls has the words of these errors, and the
-/// driver repeats them.
-fn of_certificates(error: &RedisError) -> Option<&'static str> {
-    let told = error.to_string();
-    let holds = |words: &str| told.contains(words);
-    if holds("peer certificate") && holds("for name") {
-        return Some(
-            "the certificate of the server is for another host than that of the URL: ssl_check_hostname",
-        );
-    }
-    if holds("peer certificate") {
-        return Some(
-            "the certificate of the server is not trusted: set its authority, ssl_ca_certs or ca, or accept any \
-             certificate, ssl_cert_reqs=none or rejectUnauthorized: false",
-        );
-    }
-    (holds("CertificateRequired") || holds("certificate required")).then_some(
-        "the server demands a client certificate: ssl_certfile and ssl_keyfile, or cert and key",
-    )
-}
+/// The parameters of the URL, and where there are none, what to do.
+const CERTIFICATES: certificates::Parameters = certificates::Parameters {
+    host: "connect to that one, or set ssl_check_hostname",
+    authority: "ssl_ca_certs",
+    any: "ssl_cert_reqs=none",
+    client: "ssl_certfile and ssl_keyfile",
+};
 
 fn of_answer(code: &str, error: &RedisError, stage: Stage) -> Error {
     let (kind, message) = match code {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use express_session::store::postgres::PostgresStore;
-use express_session::store::{Admin as _, ErrorKind, Store as _, Updated};
+use express_session::store::{Admin as _, Created, ErrorKind, Store as _, Updated};
 use tokio::time::timeout;
 
-use super::support::{Db, NOW, create, id, load, shown, store, store_at, text, until};
+use super::support::{Db, NOW, create, fresh, id, load, shown, store, store_at, text, until};
 use crate::sql::Database as _;
 use crate::sql::failures::{SHORT, count_in, counted, through};
 use crate::sql::locks::until_waiting;
@@ -140,4 +140,62 @@ async fn abandoned_call_costs_no_connection_unless_it_is_never_answered() {
     // The circuit breaker may be open, until a probe finds the server.
     until(|| async { store.load(&id("b"), NOW).await.is_ok() }).await;
     assert_eq!(count_in(&text(&store, "b", NOW).await), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn server_that_takes_no_writes_is_unavailable_and_its_connections_leave_the_pool() {
+    let Some(server) = Db::own() else { return };
+    let (store, _) = store(&server).await;
+    let revision = create(&store, "a", &counted(1)).await;
+    let owner = Db::client(&server.url()).await;
+    let set = async |read_only: &str| {
+        let setting = format!("ALTER SYSTEM SET default_transaction_read_only = {read_only}");
+        owner.batch_execute("SET default_transaction_read_only = off").await.unwrap();
+        owner.batch_execute(&setting).await.unwrap();
+        owner.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    };
+    set("on").await;
+    let update = async || store.update(&id("a"), &counted(2), revision, NOW).await;
+    until(|| async { update().await.is_err() }).await;
+    let told = shown(update().await, ErrorKind::Unavailable);
+    assert!(told.contains("25006"), "{told}");
+    set("off").await;
+    // The server has read its settings at some time; no connection keeps the old ones.
+    until(|| async { store.destroy(&id("b")).await.is_ok() }).await;
+    assert!(matches!(store.create(&id("b"), &counted(1), NOW).await.unwrap(), Created::Done(_)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn error_names_a_column_that_is_missing_or_of_another_type() {
+    const ID: &str = "a-long-session-id";
+    let Some(server) = Db::shared() else { return };
+    let owner = Db::client(&server.url()).await;
+    for (columns, kind, expected) in [
+        (
+            "sid varchar(8) PRIMARY KEY, sess json, expire timestamp(6)",
+            ErrorKind::Unsuitable,
+            "the column sid has the type character varying(8)",
+        ),
+        (
+            "sid uuid PRIMARY KEY, sess json, expire timestamp(6)",
+            ErrorKind::Unsuitable,
+            "the column sid has the type uuid",
+        ),
+        (
+            "sid varchar PRIMARY KEY, sess json, expire bigint",
+            ErrorKind::Refused,
+            "the column expire has the type bigint",
+        ),
+        (
+            "sid varchar PRIMARY KEY, session json, expire timestamp(6)",
+            ErrorKind::Refused,
+            "it has no column sess",
+        ),
+    ] {
+        let table = fresh("columns");
+        owner.batch_execute(&format!("CREATE TABLE {table} ({columns})")).await.unwrap();
+        let store = PostgresStore::new(&server.url()).unwrap().table_name(&table);
+        let told = shown(store.create(&id(ID), &counted(1), NOW).await, kind);
+        assert!(told.contains(expected) && !told.contains(ID), "{columns}: {told}");
+    }
 }

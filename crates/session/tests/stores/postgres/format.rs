@@ -176,15 +176,17 @@ async fn every_escape_and_every_order_is_kept_in_json() {
 async fn columns_of_other_types_work_as_well() {
     let Some(server) = Db::shared() else { return };
     let client = Db::client(&server.url()).await;
-    for (sess, expire) in [
-        ("jsonb", "timestamp(6)"),
-        ("text", "timestamptz"),
-        ("json", "timestamptz(3)"),
-        ("jsonb", "timestamptz"),
+    const UUID: &str = "123e4567-e89b-12d3-a456-426614174000";
+    for (sid, sess, expire, name) in [
+        ("varchar(100)", "jsonb", "timestamp(6)", "a"),
+        ("text", "text", "timestamptz", "a"),
+        ("varchar(36)", "json", "timestamptz(3)", UUID),
+        ("uuid", "json", "timestamp(6)", UUID),
+        ("char(36)", "jsonb", "timestamptz", UUID),
     ] {
         let table = fresh("session");
         let sql = format!(
-            "CREATE TABLE {table} (sid varchar(100) PRIMARY KEY, sess {sess} NOT NULL, \
+            "CREATE TABLE {table} (sid {sid} PRIMARY KEY, sess {sess} NOT NULL, \
              expire {expire} NOT NULL)"
         );
         client.batch_execute(&sql).await.unwrap();
@@ -194,20 +196,20 @@ async fn columns_of_other_types_work_as_well() {
             "jsonb" => r#"{"views": 1, "cookie": {"originalMaxAge": 60000}}"#,
             _ => given,
         };
-        let revision = create(&store, "a", &record(given, after(1000))).await;
-        let loaded = load(&store, "a", NOW).await.unwrap();
+        let revision = create(&store, name, &record(given, after(1000))).await;
+        let loaded = load(&store, name, NOW).await.unwrap();
         assert_eq!((&*loaded.record.text, loaded.revision), (kept, revision), "{sess}");
         assert_eq!(loaded.record.deadline, Some(after(1000)));
 
-        let renewed = store.load_and_touch(&id("a"), NOW).await.unwrap().unwrap();
+        let renewed = store.load_and_touch(&id(name), NOW).await.unwrap().unwrap();
         assert!(renewed.is_touched);
         assert_eq!(renewed.loaded.record.deadline, Some(after(60_000)), "{sess} {expire}");
 
         let next = record(r#"{"views": 2,"cookie":{}}"#, after(1000));
-        let updated = store.update(&id("a"), &next, revision, NOW).await.unwrap();
-        let current = load(&store, "a", NOW).await.unwrap();
+        let updated = store.update(&id(name), &next, revision, NOW).await.unwrap();
+        let current = load(&store, name, NOW).await.unwrap();
         assert_eq!(updated, Updated::Done(current.revision));
-        let conflict = store.update(&id("a"), &next, revision, NOW).await.unwrap();
+        let conflict = store.update(&id(name), &next, revision, NOW).await.unwrap();
         assert_eq!(conflict, Updated::Conflict(current));
     }
 }
