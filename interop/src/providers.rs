@@ -112,18 +112,21 @@ async fn play_one(row: &Row, place: &Place<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The server does not let the role of an encrypted row in without TLS.
+/// Connects with the authority, and, if the URL demands a trusted certificate, fails without. The server does not let the
+/// role of an encrypted row in without TLS.
 async fn ours(row: &Row, url: &str, authority: &str) -> Result<()> {
-    if row.is_encrypted && !row.url.contains("no-verify") {
-        let untrusted = PostgresStore::connect(&url.replace("&sslrootcert=CA", "")).await;
-        ensure!(row.url.contains("CA") || untrusted.is_err(), "any certificate will do");
-    }
-    let separator = if url.contains('?') { '&' } else { '?' };
-    let with_authority = match row.is_encrypted && !row.url.contains("CA") {
-        true => format!("{url}{separator}sslrootcert={authority}"),
-        false => url.to_owned(),
+    let named = format!("sslrootcert={authority}");
+    let (without, with) = if url.contains(&named) {
+        (url.replace(&format!("&{named}"), ""), url.to_owned())
+    } else {
+        let separator = if url.contains('?') { '&' } else { '?' };
+        (url.to_owned(), format!("{url}{separator}{named}"))
     };
-    PostgresStore::connect(&with_authority).await.map(drop).map_err(|error| anyhow!("{error:?}"))
+    if row.is_encrypted && !row.url.contains("no-verify") {
+        ensure!(PostgresStore::connect(&without).await.is_err(), "any certificate will do");
+    }
+    let url = if row.is_encrypted { with } else { without };
+    PostgresStore::connect(&url).await.map(drop).map_err(|error| anyhow!("{error:?}"))
 }
 
 async fn npm(client: &str, row: &Row, url: &str, authority: &str) -> Result<()> {
