@@ -586,7 +586,7 @@ impl Store for MySqlStore {
         self.shared.clearing.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(None) };
         let query = self.shared.sql.load_and_touch(sid, now, self.expires(None, now));
-        let mut answer = self.query(Some(sid), Query::Text(query, 2), Locks::Unasked).await?;
+        let mut answer = self.query(Some(sid), Query::Text(query, 4), Locks::Unasked).await?;
         let Some(row) = answer.rows.first_mut() else { return Ok(None) };
         let loaded = loaded(row, 0)?;
         let wanted = Touch::renewing(&loaded.record.text, now).map(|touch| {

@@ -69,6 +69,9 @@ pub(super) async fn run(
             if error::is_demoted(&error) {
                 shared.connections.leave(generation);
                 close(connection);
+            } else if matches!(query, Query::Text(..)) {
+                // It may be within a transaction.
+                close(connection);
             }
             Err(error::of_driver(error).into())
         }
@@ -100,7 +103,7 @@ impl From<mysql_async::Error> for Failure {
 pub(super) enum Query {
     /// A statement, prepared once for each connection.
     Prepared(Statement, Vec<Value>),
-    /// Several statements in one text, and their number; the last returns the rows.
+    /// Several statements in one text, and their number; one returns the rows. They may be a transaction.
     Text(String, usize),
 }
 
@@ -148,7 +151,7 @@ async fn attempt_text(
     let mut result = connection.query_iter(text).await?;
     let mut rows: Vec<Row> = Vec::new();
     for _ in 0..statements {
-        rows = result.collect().await?;
+        rows.extend(result.collect::<Row>().await?);
     }
     result.drop_result().await?;
     Ok(Answer { rows, affected: 0, marked: None })

@@ -228,6 +228,8 @@ struct Columns {
 impl Statements {
     /// Moves the end by the max age in the text, and gives the text and its end.
     ///
+    /// A transaction, so that the row that is returned is the one whose end was moved.
+    ///
     /// The max age is read where `JSON.stringify` puts it in a session of express-session; any other text
     /// keeps its end.
     pub(super) fn load_and_touch(&self, sid: &str, now: Timestamp, default_end: i64) -> String {
@@ -247,9 +249,10 @@ impl Statements {
         );
         // As `kept`, and without a second look at the text while the clocks agree.
         format!(
-            "UPDATE {table} SET {expires} = IF({NOW} > {from} AND {expires} >= {NOW} \
+            "START TRANSACTION; \
+             UPDATE {table} SET {expires} = IF({NOW} > {from} AND {expires} >= {NOW} \
              AND {new} < {NOW} AND {new} >= {from}, {expires}, {new}) WHERE {this}; \
-             SELECT {data}, {expires} FROM {table} WHERE {this}"
+             SELECT {data}, {expires} FROM {table} WHERE {this}; COMMIT"
         )
     }
 
