@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use express_session::store::{Created, Error, ErrorKind, Loaded, Record, Revision, Store};
+use express_session::store::{Created, Error, Loaded, Record, Revision, Store};
 use express_session::store::{Touch, Touched, Updated};
 use express_session::{SessionId, Timestamp as Time};
 use sqlx::{PgPool, query, query_as};
+
+use crate::error::of_sqlx as failed;
 
 /// The statement that creates the table, unless it exists.
 pub const TABLE: &str = include_str!("postgres/table.sql");
@@ -69,18 +71,6 @@ fn loaded((text, end, _): Row) -> Loaded {
 /// Returns the end in milliseconds, a day after `now` for a session of the browser's.
 fn end(deadline: Option<Time>, now: Time) -> i64 {
     deadline.unwrap_or_else(|| now.saturating_add(Duration::from_secs(86_400))).millis()
-}
-
-/// Shows the SQLSTATE alone: a message of the server may quote the session.
-#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
-fn failed(error: sqlx::Error) -> Error {
-    let code = error.as_database_error().and_then(|answer| answer.code()).unwrap_or_default();
-    let kind = match code.get(..2) {
-        None | Some("08" | "25" | "40" | "57") => ErrorKind::Unavailable,
-        Some("22" | "54") => ErrorKind::Unsuitable,
-        Some(_) => ErrorKind::Other,
-    };
-    Error::new(kind, format!("SQLSTATE {code}"))
 }
 
 #[cfg(test)]

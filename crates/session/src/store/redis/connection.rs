@@ -9,9 +9,10 @@ use ::redis::{Pipeline, RedisResult, Value};
 ///
 /// ```no_run
 /// use express_session::store::redis::RedisStore;
+/// use express_session::store::redis::redis::Client;
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let manager = redis::Client::open("redis://127.0.0.1")?.get_connection_manager().await?;
+/// let manager = Client::open("redis://127.0.0.1")?.get_connection_manager().await?;
 /// let store = RedisStore::with_connection(manager.clone());
 /// # let _ = store;
 /// # Ok(())

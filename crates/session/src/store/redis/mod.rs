@@ -220,9 +220,10 @@ impl RedisStore {
     ///
     /// ```no_run
     /// use express_session::store::redis::RedisStore;
+    /// use express_session::store::redis::redis::cluster::ClusterClient;
     ///
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// let cluster = redis::cluster::ClusterClient::new(["redis://127.0.0.1:7000"])?;
+    /// let cluster = ClusterClient::new(["redis://127.0.0.1:7000"])?;
     /// let store = RedisStore::with_connection(cluster.get_async_connection().await?);
     /// # let _ = store;
     /// # Ok(())

@@ -7,7 +7,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::{on_tokio, spawned};
-use express_session::store::redis::RedisStore;
+use express_session::store::redis::{RedisStore, redis};
 use express_session_core::SessionId;
 use express_session_testkit::servers::{self, Redis, RedisSentinel};
 use express_session_testkit::{
