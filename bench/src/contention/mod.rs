@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use express_session_testkit::child::Child;
@@ -15,6 +16,9 @@ use crate::report::{Row, Section, Table, Target, cells, figure, short};
 
 /// The two sides of every comparison, as contention.mjs calls them.
 const SIDES: [&str; 2] = ["ours", "npm"];
+
+/// How long each measurement is repeated before the first that counts: code is compiled, and connections are opened.
+const WARM_UP: Duration = Duration::from_secs(1);
 
 /// A measurement that is taken of both sides.
 #[derive(Clone, Copy)]
@@ -102,8 +106,7 @@ impl Finding {
     /// Takes all measurements of a pair of stores, the sides in turn.
     fn of(store: &'static str, peer: &'static str, url: &str, rounds: usize) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let mut visitor = Core::Other.node()?;
-        let mut visitor = Child::start(visitor.arg("visitor.mjs"))?;
+        let mut visitor = Child::start(Core::Other.node()?.arg("visitor.mjs"))?;
         let mut sides = Vec::new();
         for side in SIDES {
             let folder = folder.path().join(side);
@@ -117,12 +120,11 @@ impl Finding {
         for number in 0..=rounds {
             for (task, found) in TASKS.iter().zip(&mut tasks) {
                 for ((port, child), found) in sides.iter_mut().zip(found) {
-                    let answer = match task.is_over_http {
-                        true => visitor.ask(&format!("{} {port}", task.name)),
-                        false => child.ask(task.name),
-                    };
-                    let round = serde_json::from_str(&answer.context(task.name)?)?;
-                    // In the first round, code is compiled and connections are opened.
+                    let start = Instant::now();
+                    let mut round = task.measure(*port, child, &mut visitor)?;
+                    while number == 0 && start.elapsed() < WARM_UP {
+                        round = task.measure(*port, child, &mut visitor)?;
+                    }
                     if number > 0 {
                         found.push(round);
                     }
@@ -168,6 +170,15 @@ fn section(findings: &[Finding]) -> Section {
 }
 
 impl Task {
+    fn measure(&self, port: u16, store: &mut Child, visitor: &mut Child) -> Result<Round> {
+        let answer = match self.is_over_http {
+            true => visitor.ask(&format!("{} {port}", self.name)),
+            false => store.ask(self.name),
+        };
+        let answer = answer.context(self.name)?;
+        serde_json::from_str(&answer).with_context(|| format!("{}: {answer}", self.name))
+    }
+
     fn table(&self, findings: &[Finding], at: usize) -> Table {
         let row = |finding: &Finding| {
             let [ours, npm] = finding.times(at);
