@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use express_session_testkit::child::Child;
@@ -10,9 +10,9 @@ use express_session_testkit::servers;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::figures;
 use crate::process::{Core, Options};
 use crate::report::{Row, Section, Table, Target, cells, figure, short};
+use crate::{figures, machine};
 
 /// The two sides of every comparison, as contention.mjs calls them.
 const SIDES: [&str; 2] = ["ours", "npm"];
@@ -120,7 +120,7 @@ impl Finding {
         for number in 0..=rounds {
             for (task, found) in TASKS.iter().zip(&mut tasks) {
                 for ((port, child), found) in sides.iter_mut().zip(found) {
-                    let start = Instant::now();
+                    let start = machine::instant();
                     let mut round = task.measure(*port, child, &mut visitor)?;
                     while number == 0 && start.elapsed() < WARM_UP {
                         round = task.measure(*port, child, &mut visitor)?;
