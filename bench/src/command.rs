@@ -15,7 +15,7 @@ use crate::process::Options;
 use crate::report::{Report, Section};
 use crate::scale::{churn, hold, latency, threads};
 use crate::stores::{calls, outage, trips};
-use crate::{http, inprocess, node, scale, stores, view_counter};
+use crate::{contention, http, inprocess, node, scale, stores, view_counter};
 
 /// Measures ours and the peers on the same work in one run, and prints ratios with the raw figures.
 ///
@@ -50,12 +50,13 @@ struct Args {
 type Part = (&'static str, fn(Options) -> Result<Section>);
 
 /// The parts, in the order of the report.
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     ("inprocess", inprocess::run),
     ("http", http::run),
     ("scale", scale::run),
     ("stores", stores::run),
     ("node", node::run),
+    ("contention", contention::run),
 ];
 
 /// A measurement that a run takes in a process of its own. Each task prints what it found as JSON.

@@ -4,6 +4,7 @@
 //! program: the file that reports it also runs it.
 
 pub mod command;
+mod contention;
 mod figures;
 mod http;
 pub mod inprocess;

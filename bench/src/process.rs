@@ -62,6 +62,15 @@ impl Core {
         command
     }
 
+    /// Returns a command that runs Node on this core, in the folder of this bench's programs.
+    pub(crate) fn node(self) -> Result<Command> {
+        let node = node()?;
+        let mut command = self.command(node.get_program());
+        command.envs(node.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(node.get_current_dir().context("no folder")?);
+        Ok(command)
+    }
+
     /// Moves a process to this core, with all its threads.
     pub(crate) fn take(self, process: u32) -> Result<()> {
         if can_pin() {
@@ -126,15 +135,6 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 pub(crate) fn node() -> Result<Command> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("node");
     Ok(child::node(&folder, "`cargo xtask bench`")?)
-}
-
-/// Returns the same on the core of what is measured.
-pub(crate) fn node_on_core() -> Result<Command> {
-    let node = node()?;
-    let mut command = Core::Measured.command(node.get_program());
-    command.envs(node.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command.current_dir(node.get_current_dir().context("no folder")?);
-    Ok(command)
 }
 
 #[cfg(test)]

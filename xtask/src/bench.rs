@@ -18,7 +18,7 @@ pub(crate) fn run(options: &PassthroughArgs) -> Result<ExitCode> {
         tools::provide(&workspace, Tool::Valgrind)?;
         return instructions::record(&workspace).map(|()| ExitCode::SUCCESS);
     }
-    for tool in [Tool::Valgrind, Tool::Servers, Tool::NodeBench, Tool::NodePackage, Tool::Loader] {
+    for tool in TOOLS {
         tools::provide(&workspace, tool)?;
     }
     tools::build_node_package(&workspace)?;
@@ -35,6 +35,16 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     process::run(cargo(workspace, "clippy").args(["--all-targets", "--", "--deny", "warnings"]))?;
     process::run(cargo(workspace, "test").arg("--quiet"))
 }
+
+/// The programs that a measurement needs.
+const TOOLS: [Tool; 6] = [
+    Tool::Valgrind,
+    Tool::Servers,
+    Tool::NodeBench,
+    Tool::NodePackage,
+    Tool::NodeStores,
+    Tool::Loader,
+];
 
 /// The workspace of the bench.
 const MANIFEST: &str = "bench/Cargo.toml";

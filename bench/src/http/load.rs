@@ -30,7 +30,7 @@ impl Subject {
     /// Starts it. The Redis at this URL is for its sessions, if it keeps them there.
     fn start(self, redis: &str) -> Result<Server> {
         let mut command = match self.application {
-            Some(_) => process::node_on_core()?,
+            Some(_) => Core::Measured.node()?,
             None => Core::Measured.command(process::itself()?),
         };
         command.args(self.application.map_or(vec!["serve"], |name| vec!["server.mjs", name]));

@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
-use crate::view_counter;
+use crate::{machine, view_counter};
 
 /// The layer's timeout.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
@@ -53,7 +53,8 @@ impl Args {
         let silent = Arc::clone(&accepted);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                silent.lock().unwrap_or_else(|it| it.into_inner()).push((Instant::now(), client));
+                let at = machine::instant();
+                silent.lock().unwrap_or_else(|it| it.into_inner()).push((at, client));
             }
         });
         let store = match self.store.as_str() {
@@ -69,8 +70,8 @@ impl Args {
         let site = site(store);
         let first = slowest(&site, &cookie).await?;
         let mut later = Duration::ZERO;
-        let end = Instant::now() + TIMEOUT;
-        while Instant::now() < end {
+        let end = machine::instant() + TIMEOUT;
+        while machine::instant() < end {
             later = later.max(slowest(&site, &cookie).await?);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -96,7 +97,7 @@ async fn cookie() -> Result<String> {
 
 /// Lets all visitors load at the same time, and returns the time of the last answer.
 async fn slowest(site: &Router, cookie: &str) -> Result<Duration> {
-    let begin = Instant::now();
+    let begin = machine::instant();
     let mut visits = JoinSet::new();
     for _ in 0..VISITORS {
         let request = Request::get("/").header(header::COOKIE, cookie).body(Body::empty())?;
