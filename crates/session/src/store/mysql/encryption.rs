@@ -38,8 +38,8 @@ pub(super) enum Demand {
     Plain,
     /// Encryption, with any certificate.
     Encrypted,
-    /// A certificate of an authority that is trusted, for any host. With rustls the driver checks the host all the
-    /// same.
+    /// A certificate of an authority that is trusted, for any host. The driver checks the host all the same, until it is
+    /// released with the fix of <https://github.com/blackbeam/mysql_async/issues/404>.
     Trusted,
     /// A certificate of such an authority for this host.
     Identified,
