@@ -141,6 +141,13 @@ impl Encryption {
         }
     }
 
+    /// Returns whether certificates are verified, and no parameter says by which authority.
+    #[cfg(feature = "tls")]
+    pub(super) fn trusts_public_authorities(&self) -> Result<bool, Error> {
+        let is_verified = self.demand()? >= Trusted;
+        Ok(is_verified && self.authority.is_none() && !self.without_public_authorities)
+    }
+
     /// Returns what is demanded in all.
     pub(super) fn demand(&self) -> Result<Demand, Error> {
         let drivers = match (self.require_ssl, self.verify_ca, self.verify_identity) {
@@ -272,6 +279,29 @@ mod tests {
             ("reconnect=true&charset=utf8mb4&timezone=Z", Plain),
         ] {
             assert_eq!(demand(parameters), Ok(expected), "{parameters}");
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn public_authorities_are_trusted_where_a_certificate_is_verified_and_none_is_named() {
+        for (parameters, expected) in [
+            ("", false),
+            ("ssl-mode=REQUIRED", false),
+            ("ssl-mode=VERIFY_CA", true),
+            ("ssl-mode=VERIFY_CA&ssl-ca=/dev/null", false),
+            ("sslaccept=strict", true),
+            ("verifyServerCertificate=true&useSSL=true", true),
+            ("ssl_verify_cert=true&ssl_ca=/dev/null", false),
+            (r#"ssl={"minVersion":"TLSv1.2"}"#, true),
+            (r#"ssl={"ca":"pem"}"#, false),
+            (r#"ssl={"rejectUnauthorized":false}"#, false),
+            ("require_ssl=true&built_in_roots=false", false),
+            ("ssl-cert=/dev/null&ssl-key=/dev/null", true),
+        ] {
+            let (_, encryption) = parse(&format!("mysql://host/db?{parameters}")).unwrap();
+            let is_public = encryption.trusts_public_authorities().unwrap();
+            assert_eq!(is_public, expected, "{parameters}");
         }
     }
 
