@@ -4,143 +4,108 @@
 //! host and the login are replaced, and its certificate is by an authority of its own.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use express_session::store::postgres::PostgresStore;
-use express_session::store::postgres::deadpool_postgres::tokio_postgres::{NoTls, connect};
-use express_session_testkit::{child, servers};
+use express_session_testkit::child;
 use tokio::process::Command;
 
+use self::place::Place;
+use self::rows::{Family, Npm, Ours, Row};
 use crate::report::Report;
 
-/// A connection string, in which `HOST` stands for the server, and `CA` for the file of its authority.
-struct Row {
-    provider: &'static str,
-    url: &'static str,
-    /// Whether the connection is encrypted: with ours, and with the npm client, if that takes the URL.
-    is_encrypted: bool,
-    npm: Npm,
-}
-
-/// The npm client's reading of a URL.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Npm {
-    /// The same as ours.
-    Alike,
-    /// It needs an option beside the URL.
-    Other,
-}
-
-const POSTGRES: &[Row] = &[
-    row("Heroku", "postgres://encrypted:pw@HOST/postgres?sslmode=no-verify", true),
-    row("Heroku, with ssl", "postgres://encrypted:pw@HOST/postgres?ssl=true", true),
-    row(
-        "Neon",
-        "postgresql://scram:pw@HOST/postgres?sslmode=require&channel_binding=require",
-        true,
-    ),
-    row(
-        "Neon, options",
-        "postgres://scram:pw@HOST/postgres?sslmode=require&options=-c%20geqo%3Doff",
-        true,
-    ),
-    row("Supabase", "postgresql://postgres:pw@HOST/postgres", false),
-    row(
-        "Supabase, pooler",
-        "postgres://encrypted:pw@HOST/postgres?pgbouncer=true&sslmode=require",
-        true,
-    ),
-    row("RDS", "postgres://encrypted:pw@HOST/postgres?sslmode=verify-full&sslrootcert=CA", true),
-    row("Azure", "postgres://encrypted:pw@HOST/postgres?sslmode=require", true),
-    row("DigitalOcean", "postgresql://encrypted:pw@HOST/postgres?sslmode=require", true),
-    row("Aiven", "postgres://scram:pw@HOST/postgres?sslmode=require", true),
-    row("Cockroach", "postgresql://encrypted:pw@HOST/postgres?sslmode=verify-full", true),
-    row("Fly", "postgres://postgres:pw@HOST/postgres?sslmode=disable", false),
-    row("Prisma", "postgresql://postgres:pw@HOST/postgres?schema=public&connection_limit=5", false),
-    row("libpq's default", "postgres://encrypted:pw@HOST/postgres?sslmode=prefer", true),
-    Row {
-        npm: Npm::Other,
-        ..row("Prisma, with TLS", "postgres://encrypted:pw@HOST/postgres?sslaccept=strict", true)
-    },
-];
-
-const fn row(provider: &'static str, url: &'static str, is_encrypted: bool) -> Row {
-    Row { provider, url, is_encrypted, npm: Npm::Alike }
-}
+mod place;
+mod rows;
 
 /// Plays every row.
 pub(crate) async fn play(report: &mut Report<impl io::Write>) -> Result<()> {
-    let Some(server) = servers::postgres_tls() else {
-        return Ok(report.left_out("providers", "PostgreSQL", "it is not installed")?);
+    play_family(&rows::POSTGRES, place::postgres().await?, report).await?;
+    play_family(&rows::MYSQL, place::mysql().await?, report).await?;
+    play_family(&rows::REDIS, place::redis().await?, report).await
+}
+
+async fn play_family(
+    family: &Family,
+    place: Option<Place>,
+    report: &mut Report<impl io::Write>,
+) -> Result<()> {
+    let Some(place) = place else {
+        return Ok(report.left_out("providers", family.name, "it is not installed")?);
     };
-    prepare(&server.url()).await?;
-    report.store("providers", "PostgreSQL", "with TLS")?;
-    let host = format!("127.0.0.1:{}", server.port());
-    for row in POSTGRES {
-        let place = Place { host: &host, authority: server.ca_path() };
-        report.case(row.provider, &play_one(row, &place).await)?;
+    report.store("providers", family.name, "with TLS")?;
+    for row in family.rows {
+        report.case(row.provider, &play_row(family, row, &place).await)?;
     }
     Ok(())
 }
 
-/// Creates the roles. The server lets `encrypted` and `scram` in with TLS only.
-async fn prepare(url: &str) -> Result<()> {
-    let (client, connection) = connect(url, NoTls).await?;
-    let connection = tokio::spawn(connection);
-    client
-        .batch_execute(
-            "CREATE ROLE encrypted LOGIN SUPERUSER; CREATE ROLE scram LOGIN SUPERUSER PASSWORD 'pw'",
-        )
-        .await?;
-    drop(client);
-    Ok(connection.await??)
+async fn play_row(family: &Family, row: &Row, place: &Place) -> Result<()> {
+    ours(family, row, place).await.context("ours")?;
+    npm(family, row, place).await.context(family.npm)
 }
 
-struct Place<'a> {
-    host: &'a str,
-    authority: PathBuf,
-}
-
-async fn play_one(row: &Row, place: &Place<'_>) -> Result<()> {
-    let authority = place.authority.to_str().context("the path is not UTF-8")?;
-    let url = row.url.replace("HOST", place.host).replace("CA", authority);
-    ours(row, &url, authority).await.context("ours")?;
-    if row.npm == Npm::Alike {
-        npm("pg", row, &url, authority).await.context("npm")?;
+/// Connects as the row says. A URL that demands a trusted certificate has to fail without the authority. The server does
+/// not let the login of an encrypted row in without TLS.
+async fn ours(family: &Family, row: &Row, place: &Place) -> Result<()> {
+    let url = place.url(row);
+    match row.ours {
+        Ours::Plain | Ours::Encrypted => connect(&url).await,
+        Ours::Refused(advice) => refused(&url, advice).await,
+        Ours::Verified => {
+            let (without, with) = without_and_with(family.authority, &place.authority, &url);
+            refused(&without, "not trusted").await?;
+            connect(&with).await
+        }
     }
+}
+
+/// Returns a URL without its authority, and with it.
+fn without_and_with(parameter: &str, authority: &str, url: &str) -> (String, String) {
+    let (server, query) = url.split_once('?').unwrap_or((url, ""));
+    let value = format!("={authority}");
+    let is_other = |pair: &&str| !pair.is_empty() && !pair.ends_with(&value);
+    let mut pairs: Vec<_> = query.split('&').filter(is_other).collect();
+    let without = format!("{server}?{}", pairs.join("&"));
+    if url.contains(&value) {
+        return (without, url.to_owned());
+    }
+    let named = format!("{parameter}{value}");
+    pairs.push(&named);
+    (without, format!("{server}?{}", pairs.join("&")))
+}
+
+async fn connect(url: &str) -> Result<()> {
+    Ok(express_session::connect(url).await.map(drop)?)
+}
+
+async fn refused(url: &str, why: &str) -> Result<()> {
+    let error = connect(url).await.err().ok_or_else(|| anyhow!("connects, but {why}"))?;
+    let told = format!("{error:#}");
+    ensure!(told.contains(why), "another error than {why}: {told}");
     Ok(())
 }
 
-/// Connects with the authority, and, if the URL demands a trusted certificate, fails without. The server does not let the
-/// role of an encrypted row in without TLS.
-async fn ours(row: &Row, url: &str, authority: &str) -> Result<()> {
-    let named = format!("sslrootcert={authority}");
-    let (without, with) = if url.contains(&named) {
-        (url.replace(&format!("&{named}"), ""), url.to_owned())
-    } else {
-        let separator = if url.contains('?') { '&' } else { '?' };
-        (url.to_owned(), format!("{url}{separator}{named}"))
-    };
-    if row.is_encrypted && !row.url.contains("no-verify") {
-        ensure!(PostgresStore::connect(&without).await.is_err(), "any certificate will do");
-    }
-    let url = if row.is_encrypted { with } else { without };
-    PostgresStore::connect(&url).await.map(drop).map_err(|error| anyhow!("{error:?}"))
-}
-
-async fn npm(client: &str, row: &Row, url: &str, authority: &str) -> Result<()> {
+/// Connects with the npm client, which trusts the authority only where ours has to.
+async fn npm(family: &Family, row: &Row, place: &Place) -> Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("node");
     let mut node = Command::from(child::node(&folder, "`cargo xtask interop`")?);
-    node.args(["providers.mjs", client, url]).env("NODE_EXTRA_CA_CERTS", authority);
+    node.args(["providers.mjs", family.npm, &place.url(row)]);
+    match row.ours {
+        Ours::Verified => node.env("NODE_EXTRA_CA_CERTS", &place.authority),
+        Ours::Plain | Ours::Encrypted | Ours::Refused(_) => node.env_remove("NODE_EXTRA_CA_CERTS"),
+    };
     let output = node.output().await?;
+    if row.npm == Npm::Fails {
+        ensure!(!output.status.success(), "it connects, and the row says that it fails");
+        return Ok(());
+    }
     let told = String::from_utf8_lossy(&output.stderr);
     ensure!(
         output.status.success(),
         "{}",
         told.lines().find(|line| line.contains("rror")).unwrap_or_default()
     );
-    let expected: &[u8] = if row.is_encrypted { b"encrypted" } else { b"plain" };
+    let expected: &[u8] = if row.ours == Ours::Plain { b"plain" } else { b"encrypted" };
     ensure!(output.stdout == expected, "{}", String::from_utf8_lossy(&output.stdout));
     Ok(())
 }

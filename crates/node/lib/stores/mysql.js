@@ -97,9 +97,8 @@ module.exports = class MySqlStore extends NativeStore {
     const { clearExpired, checkExpirationInterval, expiration, createDatabaseTable, schema } = options
     const { connectionLimit, timeout, maxWaiting, disableTouch, probeInterval } = options
     const native = { clearExpired, checkExpirationInterval, expiration, createDatabaseTable, ...schema }
-    Object.assign(native, { connectionLimit, timeout, maxWaiting })
+    Object.assign(native, { connectionLimit, timeout, maxWaiting, nodeAuthorities: nodeAuthorities() })
     const url = addressOf(options)
-    if (VERIFIES.test(url) && !NAMES_AUTHORITY.test(url)) native.ca = nodeAuthorities()
     super(() => mysqlStore(url, native), { probeInterval, disableTouch })
   }
 
@@ -116,12 +115,6 @@ module.exports = class MySqlStore extends NativeStore {
     return this.prune(fn)
   }
 }
-
-// The parameters of a URL that demand a trusted certificate.
-const VERIFIES = /[?&](ssl[-_]?mode=verify|sslaccept=strict|tls=true|require_ssl=true|ssl=(true|\{|%7b))/i
-
-// Authorities of its own, which come before those of Node.
-const NAMES_AUTHORITY = /[?&](ssl[-_]?ca=|ssl=[^&]*("|%22)ca("|%22))/i
 
 function addressOf(options) {
   const { uri, url = uri, host = 'localhost', port = 3306, user, password, database, socketPath, ssl } = options

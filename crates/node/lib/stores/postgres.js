@@ -52,10 +52,10 @@ const CON_OBJECT = {
   }
 }
 
-// The parameters of a URL that say whether to encrypt, those that demand a trusted certificate, and authorities.
+// The parameters of a URL that say whether to encrypt, and the values that demand a trusted certificate: an option that
+// contradicts them is an error.
 const MODE = /[?&](sslmode|ssl|sslaccept)=([^&#]*)/
 const VERIFIES = /^(true|1|allow|prefer|require|verify-ca|verify-full|strict)$/
-const NAMES_AUTHORITY = /[?&]sslrootcert=/
 
 module.exports = class PostgresStore extends NativeStore {
   #quotedTable
@@ -69,7 +69,8 @@ module.exports = class PostgresStore extends NativeStore {
     const address = url ?? (conObject ? addressOf(conObject) : conString) ?? process.env.DATABASE_URL ?? addressOf({})
     options.maxConnections = max ?? conObject?.max
     const secured = withEncryption(address, ssl ?? conObject?.ssl)
-    super(() => postgresStore(secured.url, { ...options, ...secured.certificates }), { probeInterval, disableTouch })
+    const native = { ...options, ...secured.certificates, nodeAuthorities: nodeAuthorities() }
+    super(() => postgresStore(secured.url, native), { probeInterval, disableTouch })
     const { schemaName, tableName = 'session' } = options
     this.#quotedTable = (schemaName ? [schemaName, tableName] : [tableName]).map(quote).join('.')
   }
@@ -88,13 +89,13 @@ function conObject(value) {
   return read('PostgresStore, conObject', value, CON_OBJECT)
 }
 
-// Returns the URL, and the certificates if the connection is encrypted. As in node-postgres, a mode in the URL decides.
+// Returns the URL, and the certificates of the options. As in node-postgres, a mode in the URL decides.
 function withEncryption(url, ssl) {
   const [, , mode] = MODE.exec(url) ?? []
   if (ssl === false && mode !== undefined && !['disable', 'false', '0'].includes(mode)) {
     throw new TypeError('PostgresStore: ssl is false, and the URL asks for encryption')
   }
-  if (!ssl) return { url, certificates: { ca: authorities(url, VERIFIES.test(mode)) } }
+  if (!ssl) return { url }
   const { rejectUnauthorized = true, servername, ca, cert, key } = ssl
   if (servername && servername !== hostOf(url)) {
     throw new TypeError('PostgresStore, ssl: servername must be the host of the URL')
@@ -104,13 +105,7 @@ function withEncryption(url, ssl) {
     throw new TypeError('PostgresStore, ssl: rejectUnauthorized is false, and the URL asks for a trusted certificate')
   }
   const own = rejectUnauthorized ? 'verify-full' : 'no-verify'
-  const certificates = { ca: ca ?? authorities(url, VERIFIES.test(mode ?? own)), cert, key }
-  return { url: mode === undefined ? withParameters(url, [`sslmode=${own}`]) : url, certificates }
-}
-
-// Returns the authorities of Node, unless the URL names one or no certificate is verified.
-function authorities(url, verifies) {
-  return verifies && !NAMES_AUTHORITY.test(url) ? nodeAuthorities() : undefined
+  return { url: mode === undefined ? withParameters(url, [`sslmode=${own}`]) : url, certificates: { ca, cert, key } }
 }
 
 function quote(name) {

@@ -3,11 +3,10 @@
 // The URL of a Redis, built from the separate options of ioredis and node-redis.
 
 const { hostOf, withParameters } = require('./database-url')
-const { nodeAuthorities } = require('./tls')
 
 module.exports = { redisUrl }
 
-// Returns the URL, and the certificates if the connection is encrypted.
+// Returns the URL, and the certificates of the options.
 function redisUrl({ url, socket = {}, ...options }) {
   const { host = socket.host, port = socket.port, path = socket.path, tls = socket.tls } = options
   const { username, password, db = options.database } = options
@@ -32,9 +31,7 @@ function redisUrl({ url, socket = {}, ...options }) {
     throw new TypeError('RedisStore, tls: cert and key need each other')
   }
   if (!rejectUnauthorized) return { url: withParameters(address, ['ssl_cert_reqs=none']), certificates: { cert, key } }
-  // A file that the URL names comes before Node's own authorities.
-  const isNamed = /[?&]ssl_ca_certs=/.test(address)
-  return { url: address, certificates: { ca: ca ?? (isNamed ? undefined : nodeAuthorities()), cert, key } }
+  return { url: address, certificates: { ca, cert, key } }
 }
 
 function addressOf({ host = '127.0.0.1', port = 6379, path, username, password }) {

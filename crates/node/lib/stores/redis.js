@@ -7,7 +7,7 @@ const { NativeStore, expiryOf } = require('./base')
 const { show } = require('./counterparts')
 const { redisUrl } = require('./redis-url')
 const { count, flag, millis, port, read, seconds, text, ttl, whole } = require('./options')
-const { encryption } = require('./tls')
+const { encryption, nodeAuthorities } = require('./tls')
 
 const RECONNECTS = 'the store replaces its connection when it is lost'
 const TIMEOUT = 'use timeout, which is that of a call'
@@ -62,6 +62,7 @@ module.exports = class RedisStore extends NativeStore {
     const { prefix, scanCount, disableTTL, timeout, maxWaiting } = options
     const { url, certificates } = redisUrl(options)
     const native = { prefix, scanCount, disableTTL, timeout, maxWaiting, ...certificates }
+    native.nodeAuthorities = nodeAuthorities()
     if (typeof ttl === 'number') native.ttl = ttl
     super(() => redisStore(url, native), { probeInterval, disableTouch: disableTouch || disableTTL })
     if (typeof ttl === 'function') this.#ttl = ttl

@@ -39,13 +39,18 @@ function encryption(option, { known = {}, idle = [] } = {}) {
   }
 }
 
-// Returns the authorities that Node trusts, as PEM, if NODE_EXTRA_CA_CERTS adds any.
+// Returns the authorities that Node trusts, as PEM, if NODE_EXTRA_CA_CERTS adds any. Like Node, it ignores a file that
+// cannot be read. The addon decides whether a connection needs them.
 function nodeAuthorities() {
   const file = process.env.NODE_EXTRA_CA_CERTS
   if (!file) return undefined
   // Since Node 22.15.
   if (tls.getCACertificates) return tls.getCACertificates('default').join('\n')
-  return [...tls.rootCertificates, fs.readFileSync(file, 'utf8')].join('\n')
+  try {
+    return [...tls.rootCertificates, fs.readFileSync(file, 'utf8')].join('\n')
+  } catch {
+    return undefined
+  }
 }
 
 function pem(value, refuse) {

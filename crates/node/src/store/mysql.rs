@@ -20,14 +20,15 @@ pub struct MySqlOptions {
     pub connection_limit: Option<u32>,
     pub timeout: Option<f64>,
     pub max_waiting: Option<u32>,
-    /// The authorities that are trusted, as PEM, instead of the public ones.
-    pub ca: Option<String>,
+    /// The authorities that Node trusts, as PEM, where a certificate is verified and the URL names no authority.
+    pub node_authorities: Option<String>,
 }
 
 /// Makes the store, which connects with its first call.
 #[napi(catch_unwind)]
 pub fn mysql_store(url: String, options: MySqlOptions) -> napi::Result<NativeStore> {
-    let store = match options.ca {
+    let trusts_node = MySqlStore::trusts_public_authorities(&url).map_err(failure::of)?;
+    let store = match options.node_authorities.filter(|_| trusts_node) {
         Some(authority) => MySqlStore::new_with_tls(&url, Some(authority.into_bytes()), None),
         None => MySqlStore::new(&url),
     };

@@ -24,12 +24,17 @@ pub struct PostgresOptions {
     pub ca: Option<String>,
     pub cert: Option<String>,
     pub key: Option<String>,
+    /// The authorities that Node trusts, as PEM, where a certificate is verified and neither `ca` nor the URL names an
+    /// authority.
+    pub node_authorities: Option<String>,
 }
 
 /// Makes the store, which connects with its first call.
 #[napi(catch_unwind)]
 pub fn postgres_store(url: String, options: PostgresOptions) -> napi::Result<NativeStore> {
-    let authority = options.ca.map(String::into_bytes);
+    let trusts_node = PostgresStore::trusts_public_authorities(&url).map_err(failure::of)?;
+    let authority = options.ca.or(options.node_authorities.filter(|_| trusts_node));
+    let authority = authority.map(String::into_bytes);
     let identity = options.cert.zip(options.key);
     let identity = identity.map(|(certificate, key)| (certificate.into_bytes(), key.into_bytes()));
     let store = if authority.is_some() || identity.is_some() {

@@ -23,6 +23,9 @@ pub struct RedisOptions {
     pub ca: Option<String>,
     pub cert: Option<String>,
     pub key: Option<String>,
+    /// The authorities that Node trusts, as PEM, where a certificate is verified and neither `ca` nor the URL names an
+    /// authority.
+    pub node_authorities: Option<String>,
 }
 
 /// Makes the store, which connects with its first call.
@@ -32,7 +35,9 @@ pub fn redis_store(url: String, options: RedisOptions) -> napi::Result<NativeSto
         client_cert: cert.into_bytes(),
         client_key: key.into_bytes(),
     });
-    let root_cert = options.ca.map(String::into_bytes);
+    let trusts_node = RedisStore::trusts_public_authorities(&url).map_err(failure::of)?;
+    let authority = options.ca.or(options.node_authorities.filter(|_| trusts_node));
+    let root_cert = authority.map(String::into_bytes);
     let store = if client_tls.is_some() || root_cert.is_some() {
         RedisStore::new_with_tls(&url, TlsCertificates { client_tls, root_cert })
     } else {

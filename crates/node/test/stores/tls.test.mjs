@@ -11,11 +11,38 @@ import { sessionOf } from '../../testing/sides.mjs'
 
 const { MySqlStore, PostgresStore, RedisStore } = stores
 
-// [server, a function that makes a store for a URL and certificates, the options of such a store as text]
+// [server, a function that makes a store for a URL and certificates, the options of such a store as text, its URLs]
 const STORES = [
-  ['redis_tls', (url, tls) => new RedisStore({ url, tls }), 'tls: {}'],
-  ['mysql_tls', (url, ssl) => new MySqlStore({ url, ssl, schema: { tableName: 'encrypted' } }), 'ssl: {}'],
-  ['postgres_tls', (url, ssl) => new PostgresStore({ url, ssl, createTableIfMissing: true }), 'ssl: {}, createTableIfMissing: true']
+  [
+    'redis_tls',
+    (url, tls) => new RedisStore({ url, tls }),
+    'tls: {}',
+    {
+      verified: (url) => `${url}?ssl_cert_reqs=required`,
+      any: (url) => `${url}?ssl_cert_reqs=none`,
+      authority: 'ssl_ca_certs'
+    }
+  ],
+  [
+    'mysql_tls',
+    (url, ssl) => new MySqlStore({ url, ssl, schema: { tableName: 'encrypted' } }),
+    'ssl: {}',
+    {
+      verified: (url) => `${url}?useSSL=true&verifyServerCertificate=true`,
+      any: (url) => `${url}?ssl-mode=REQUIRED`,
+      authority: 'ssl-ca'
+    }
+  ],
+  [
+    'postgres_tls',
+    (url, ssl) => new PostgresStore({ url, ssl, createTableIfMissing: true }),
+    'ssl: {}',
+    {
+      verified: (url) => `${url}?sslmode=require`,
+      any: (url) => `${url}?sslmode=no-verify`,
+      authority: 'sslrootcert'
+    }
+  ]
 ]
 
 // Returns the URL without its parameters, and the file of the authority, which is one of them.
@@ -24,13 +51,26 @@ function parts(name) {
   return [url, parameters.split('=')[1]]
 }
 
+// Returns whether a store of another process connects, which has this NODE_EXTRA_CA_CERTS.
+function isTrusted(name, { url, more = '' }, extra) {
+  const Store = { redis_tls: 'RedisStore', mysql_tls: 'MySqlStore', postgres_tls: 'PostgresStore' }[name]
+  const create = name === 'postgres_tls' ? 'createTableIfMissing: true,' : ''
+  const script = `
+    const { ${Store} } = require('express-session-rs/stores')
+    const store = new ${Store}({ url: ${JSON.stringify(url)}, ${create} ${more} })
+    store.get('missing').then(() => console.log('trusted'), (error) => console.log(error.message))`
+  const { stdout, stderr } = run(script, { env: { ...process.env, NODE_EXTRA_CA_CERTS: extra } })
+  assert.match(stdout, /^trusted$|not trusted/m, stderr)
+  return stdout === 'trusted\n'
+}
+
 async function visit(store) {
   await store.set('visitor', sessionOf())
   assert.equal((await store.get('visitor')).views, sessionOf().views)
   await store.close()
 }
 
-for (const [name, open, options] of STORES) {
+for (const [name, open, options, parameters] of STORES) {
   const skip = missingServer(name)
 
   test(`${name}: the authority of the options is trusted`, { skip }, async () => {
@@ -50,15 +90,18 @@ for (const [name, open, options] of STORES) {
     })
   })
 
-  test(`${name}: NODE_EXTRA_CA_CERTS is trusted too`, { skip }, () => {
+  test(`${name}: NODE_EXTRA_CA_CERTS is trusted too, where the options or the URL verify the certificate`, { skip }, () => {
     const [url, file] = parts(name)
-    const Store = { redis_tls: 'RedisStore', mysql_tls: 'MySqlStore', postgres_tls: 'PostgresStore' }[name]
-    const script = `
-      const { ${Store} } = require('express-session-rs/stores')
-      const store = new ${Store}({ url: ${JSON.stringify(url)}, ${options} })
-      store.get('missing').then(() => console.log('trusted'), (error) => console.log(error.message))`
-    const { stdout, stderr } = run(script, { env: { ...process.env, NODE_EXTRA_CA_CERTS: file } })
-    assert.equal(stdout, 'trusted\n', stderr)
+    // [the URL and more options, NODE_EXTRA_CA_CERTS, whether the server is trusted]
+    const tried = [
+      [{ url, more: options }, file, true],
+      [{ url, more: options }, '/nowhere/hunter2.pem', false],
+      [{ url: parameters.verified(url) }, file, true],
+      // An authority in the URL decides, and a connection that verifies nothing needs none.
+      [{ url: `${parameters.verified(url)}&${parameters.authority}=${file}` }, '/etc/hostname', true],
+      [{ url: parameters.any(url) }, '/nowhere/hunter2.pem', true]
+    ]
+    for (const [given, extra, expected] of tried) assert.equal(isTrusted(name, given, extra), expected, given.url)
   })
 }
 
@@ -67,7 +110,7 @@ test('a server that offers no encryption is never spoken to in plain text', { sk
   await assert.rejects(store.get('missing'), { code: 'ERR_STORE_REFUSED', message: /offers no encryption/ })
 })
 
-test('PostgresStore: conObject has ssl too, the URL does not disagree, and a mode alone trusts NODE_EXTRA_CA_CERTS', { skip: missingServer('postgres_tls') }, async () => {
+test('PostgresStore: conObject has ssl too, and the URL does not disagree', { skip: missingServer('postgres_tls') }, async () => {
   const [url, file] = parts('postgres_tls')
   const conObject = { connectionString: url, ssl: { ca: readFileSync(file) } }
   await visit(new PostgresStore({ conObject, createTableIfMissing: true }))
@@ -79,10 +122,4 @@ test('PostgresStore: conObject has ssl too, the URL does not disagree, and a mod
   ]) {
     assert.throws(() => new PostgresStore({ url: `${url}?sslmode=${mode}`, ssl }), { name: 'TypeError', message: expected })
   }
-  const script = `
-    const { PostgresStore } = require('express-session-rs/stores')
-    const store = new PostgresStore({ url: ${JSON.stringify(`${url}?sslmode=require`)}, createTableIfMissing: true })
-    store.get('missing').then(() => console.log('trusted'), (error) => console.log(error.message))`
-  const { stdout, stderr } = run(script, { env: { ...process.env, NODE_EXTRA_CA_CERTS: file } })
-  assert.equal(stdout, 'trusted\n', stderr)
 })

@@ -38,8 +38,8 @@ pub(super) enum Demand {
     Plain,
     /// Encryption, with any certificate.
     Encrypted,
-    /// A certificate of an authority that is trusted, for any host. With rustls the driver checks the host all the
-    /// same.
+    /// A certificate of an authority that is trusted, for any host. The driver checks the host all the same, until it is
+    /// released with the fix of <https://github.com/blackbeam/mysql_async/issues/404>.
     Trusted,
     /// A certificate of such an authority for this host.
     Identified,
@@ -139,6 +139,13 @@ impl Encryption {
         if self.demands.is_empty() && !self.accepts_any {
             self.demands.push(Identified);
         }
+    }
+
+    /// Returns whether certificates are verified, and no parameter says by which authority.
+    #[cfg(feature = "tls")]
+    pub(super) fn trusts_public_authorities(&self) -> Result<bool, Error> {
+        let is_verified = self.demand()? >= Trusted;
+        Ok(is_verified && self.authority.is_none() && !self.without_public_authorities)
     }
 
     /// Returns what is demanded in all.
@@ -272,6 +279,29 @@ mod tests {
             ("reconnect=true&charset=utf8mb4&timezone=Z", Plain),
         ] {
             assert_eq!(demand(parameters), Ok(expected), "{parameters}");
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn public_authorities_are_trusted_where_a_certificate_is_verified_and_none_is_named() {
+        for (parameters, expected) in [
+            ("", false),
+            ("ssl-mode=REQUIRED", false),
+            ("ssl-mode=VERIFY_CA", true),
+            ("ssl-mode=VERIFY_CA&ssl-ca=/dev/null", false),
+            ("sslaccept=strict", true),
+            ("verifyServerCertificate=true&useSSL=true", true),
+            ("ssl_verify_cert=true&ssl_ca=/dev/null", false),
+            (r#"ssl={"minVersion":"TLSv1.2"}"#, true),
+            (r#"ssl={"ca":"pem"}"#, false),
+            (r#"ssl={"rejectUnauthorized":false}"#, false),
+            ("require_ssl=true&built_in_roots=false", false),
+            ("ssl-cert=/dev/null&ssl-key=/dev/null", true),
+        ] {
+            let (_, encryption) = parse(&format!("mysql://host/db?{parameters}")).unwrap();
+            let is_public = encryption.trusts_public_authorities().unwrap();
+            assert_eq!(is_public, expected, "{parameters}");
         }
     }
 

@@ -161,6 +161,30 @@ impl MySqlStore {
         Self::encrypted(opts, encryption)
     }
 
+    /// Returns whether a store for this URL verifies the server's certificate by the public authorities: the URL asks
+    /// for a trusted certificate, and names no authority.
+    ///
+    /// For a caller that has a default of its own, to pass to [`new_with_tls`](Self::new_with_tls) only then.
+    ///
+    /// ```
+    /// use express_session::store::mysql::MySqlStore;
+    ///
+    /// # fn main() -> Result<(), express_session::store::Error> {
+    /// assert!(MySqlStore::trusts_public_authorities("mysql://web@db/shop?sslaccept=strict")?);
+    /// assert!(!MySqlStore::trusts_public_authorities("mysql://web@db/shop?ssl-mode=REQUIRED")?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new).
+    #[cfg(feature = "tls")]
+    pub fn trusts_public_authorities(url: &str) -> Result<bool, Error> {
+        let (_, encryption) = address::parse(url)?;
+        encryption.trusts_public_authorities()
+    }
+
     fn encrypted(opts: Opts, encryption: Encryption) -> Result<Self, Error> {
         let is_plain = encryption.demand()? == Demand::Plain;
         if !is_plain && opts.socket().is_some() {

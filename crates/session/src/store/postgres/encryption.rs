@@ -29,6 +29,8 @@ pub(super) struct Encryption {
     pub(super) demand: Demand,
     /// Whether the parameters say whether to encrypt.
     is_decided: bool,
+    /// Whether they say by which authorities a certificate is verified.
+    names_authority: bool,
     /// The authorities that are trusted instead of the system's, as PEM.
     pub(super) authority: Option<Vec<u8>>,
     /// The client's certificate and its key, as PEM.
@@ -79,6 +81,7 @@ impl Encryption {
         Ok(Self {
             demand,
             is_decided,
+            names_authority: settings.contains_key("sslrootcert"),
             authority: read("sslrootcert")?,
             identity,
             is_direct: is("sslnegotiation", "direct"),
@@ -94,11 +97,17 @@ impl Encryption {
         }
     }
 
+    /// Returns whether certificates are verified, and no parameter says by which authority.
+    #[cfg(feature = "tls")]
+    pub(super) fn trusts_public_authorities(&self) -> bool {
+        self.demand >= Trusted && !self.names_authority
+    }
+
     /// Fails where encryption is demanded and not built in.
     #[cfg(not(feature = "tls"))]
     pub(super) fn check(&self) -> Result<(), Error> {
-        let _ =
-            (&self.authority, &self.identity, self.is_direct, self.names_server, self.is_decided);
+        let _ = (&self.authority, &self.identity, self.is_direct, self.names_server);
+        let _ = (self.is_decided, self.names_authority);
         if self.demand == Plain {
             return Ok(());
         }

@@ -160,6 +160,30 @@ impl PostgresStore {
         Self::at(address.with_certificates(authority, identity)?)
     }
 
+    /// Returns whether a store for this URL verifies the server's certificate by the authorities that the system trusts:
+    /// the URL asks for a trusted certificate, and neither it nor the environment names an authority.
+    ///
+    /// For a caller that has a default of its own, to pass to [`new_with_tls`](Self::new_with_tls) only then.
+    ///
+    /// ```
+    /// use express_session::store::postgres::PostgresStore;
+    ///
+    /// # fn main() -> Result<(), express_session::store::Error> {
+    /// assert!(PostgresStore::trusts_public_authorities("postgres://web@db/shop?sslmode=require")?);
+    /// assert!(!PostgresStore::trusts_public_authorities("postgres://web@db/shop?sslmode=no-verify")?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new).
+    #[cfg(feature = "tls")]
+    pub fn trusts_public_authorities(url: &str) -> Result<bool, Error> {
+        let address = address::parse(url, &|name| std::env::var(name).ok())?;
+        Ok(address.encryption.trusts_public_authorities())
+    }
+
     fn at(address: Address) -> Result<Self, Error> {
         let connections = address.connections.unwrap_or(CONNECTIONS).max(1);
         let schema_name = address.schema.clone();

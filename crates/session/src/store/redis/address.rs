@@ -457,6 +457,24 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "tls")]
+    #[test]
+    fn public_authorities_are_trusted_where_a_certificate_is_verified_and_none_is_named() {
+        for (url, expected) in [
+            ("redis://a", false),
+            ("redis+unix:///run/redis.sock", false),
+            ("rediss://a", true),
+            ("valkeys://a?ssl_check_hostname=false", true),
+            ("redis+tls://a?ssl_ca_certs=/dev/null", false),
+            ("rediss://a?ssl_cert_reqs=none", false),
+            ("rediss+cluster://a,b", true),
+            ("rediss+sentinel://a,b/m#insecure", false),
+        ] {
+            let (address, trust) = Address::parse(url).unwrap();
+            assert_eq!(trust.trusts_public_authorities(&address), expected, "{url}");
+        }
+    }
+
     #[test]
     fn error_names_the_parameter_and_what_to_use_instead() {
         for (url, expected) in [

@@ -196,6 +196,30 @@ impl RedisStore {
         Ok(Self::over(Link::to(address, &trust)?))
     }
 
+    /// Returns whether a store for this URL verifies the server's certificate by the public authorities: the URL asks
+    /// for a trusted certificate, and names no authority.
+    ///
+    /// For a caller that has a default of its own, to pass to [`new_with_tls`](Self::new_with_tls) only then.
+    ///
+    /// ```
+    /// use express_session::store::redis::RedisStore;
+    ///
+    /// # fn main() -> Result<(), express_session::store::Error> {
+    /// assert!(RedisStore::trusts_public_authorities("rediss://cache")?);
+    /// assert!(!RedisStore::trusts_public_authorities("rediss://cache?ssl_cert_reqs=none")?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new).
+    #[cfg(feature = "tls")]
+    pub fn trusts_public_authorities(url: &str) -> Result<bool, Error> {
+        let (address, trust) = Address::parse(url)?;
+        Ok(trust.trusts_public_authorities(&address))
+    }
+
     /// Makes a store as [`new`](Self::new) does, and connects immediately, so that a wrong address or login
     /// shows when the application starts. Commands without an effect find out what the login may do.
     ///

@@ -191,6 +191,17 @@ impl Trust {
         Err(Error::new(ErrorKind::Other, fault))
     }
 
+    /// Returns whether certificates are verified, and no parameter says by which authority.
+    pub(super) fn trusts_public_authorities(&self, address: &Address) -> bool {
+        let info = match address {
+            Address::Server(info) | Address::Sentinel { server: info, .. } => Some(info),
+            Address::Cluster(nodes) => nodes.first(),
+        };
+        let address = info.map(ConnectionInfo::addr);
+        let is_verified = matches!(address, Some(ConnectionAddr::TcpTls { insecure: false, .. }));
+        is_verified && self.authority.is_none()
+    }
+
     fn certificates(&self) -> Option<::redis::TlsCertificates> {
         let client_tls = match (&self.certificate, &self.key) {
             (Some(certificate), Some(key)) => Some(::redis::ClientTlsConfig {

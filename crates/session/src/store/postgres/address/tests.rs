@@ -70,6 +70,29 @@ fn url_that_asks_for_encryption_is_never_plain() {
     }
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn public_authorities_are_trusted_where_a_certificate_is_verified_and_none_is_named() {
+    let root: &[_] = &[("PGSSLROOTCERT", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))];
+    for (parameters, environment, expected) in [
+        ("", &[] as &[_], false),
+        ("", &[("PGSSLMODE", "verify-full")], true),
+        ("sslmode=disable", &[], false),
+        ("sslmode=no-verify", &[], false),
+        ("sslmode=require", &[], true),
+        ("sslmode=require&uselibpqcompat=true", &[], false),
+        ("sslaccept=strict", &[], true),
+        ("channel_binding=require", &[], true),
+        ("sslmode=verify-full&sslrootcert=system", &[], false),
+        (&format!("sslmode=verify-ca&{FILE}"), &[], false),
+        ("sslmode=require", root, false),
+    ] {
+        let address = of(&format!("postgres://host/db?{parameters}"), environment).unwrap();
+        let is_public = address.encryption.trusts_public_authorities();
+        assert_eq!(is_public, expected, "{parameters} {environment:?}");
+    }
+}
+
 #[test]
 fn environment_decides_about_encryption_only_where_the_url_does_not() {
     for (parameters, variable, value, expected) in [
