@@ -6,8 +6,9 @@
 const { snapshotData } = require('./change-detection')
 const { RequestSession } = require('./request-session')
 const { errorWithCode } = require('./stores/failure')
+const { toPromise } = require('./to-promise')
 
-// What each session belongs to: the request's session, and the record.
+// What each session object belongs to: the session of the request, and its record.
 const owners = new WeakMap()
 
 exports.TrackedSession = class TrackedSession extends RequestSession {
@@ -16,8 +17,6 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
   isRenewed = false
   // Whether the next save is final: see `updateNow`.
   isFinal = false
-  // Why the session is over.
-  ended = undefined
 
   load(fn) {
     const { store, policy, rules } = this.config
@@ -43,17 +42,22 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
     const { req, record } = this
     return {
       save(fn) {
+        if (!fn) return toPromise((done) => this.save(done))
         const { isFinal } = tracked
         tracked.isFinal = false
-        const saved = record.save(this, fn && tracked.saved(fn), isFinal)
-        return fn ? this : saved.then((changed) => void tracked.caughtUp(changed), (error) => tracked.failed(error))
+        record.save(this, (error, changed) => {
+          if (error) tracked.noteEnd(record, error)
+          else tracked.caughtUp(record, changed)
+          fn(error)
+        }, isFinal)
+        return this
       },
       reload(fn) {
         tracked.reload(this, fn)
         return this
       },
       destroy(fn) {
-        tracked.end('destroyed')
+        tracked.end(record, 'destroyed')
         delete req.session
         record.destroy(fn)
         return this
@@ -66,19 +70,6 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
         return this
       }
     }
-  }
-
-  saved(fn) {
-    return (error, changed) => {
-      if (error) this.noteEnd(error)
-      else this.caughtUp(changed)
-      fn(error)
-    }
-  }
-
-  failed(error) {
-    this.noteEnd(error)
-    throw error
   }
 
   reload(session, fn) {
@@ -102,7 +93,7 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
 
   touchRecord(session, done) {
     this.record.touch(session, (error, isThere) => {
-      if (!error && !isThere && this.config.rules.endIsFinal) this.end('elsewhere')
+      if (!error && !isThere && this.config.rules.endIsFinal) this.end(this.record, 'elsewhere')
       done(error)
     })
   }
@@ -113,20 +104,21 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
   }
 
   // Notes what others have changed, which is no change of this request.
-  caughtUp(changed) {
-    if (changed.length === 0) return
+  caughtUp(record, changed) {
+    if (record !== this.record || changed.length === 0) return
     this.initialData = withMembers(this.initialData, changed)
     if (this.savedData !== undefined) this.savedData = withMembers(this.savedData, changed)
   }
 
-  noteEnd(error) {
-    if (error.code === 'ERR_SESSION_ENDED') this.end('elsewhere')
+  noteEnd(record, error) {
+    if (error.code === 'ERR_SESSION_ENDED') this.end(record, 'elsewhere')
   }
 
-  // Notes that the session is over. Nothing is sent or stored any more.
-  end(reason) {
-    if (this.ended) return
-    this.ended = reason
+  // Notes that a session is over. If it is the request's, nothing is sent or stored any more.
+  end(record, reason) {
+    if (record.ended) return
+    record.ended = reason
+    if (record !== this.record) return
     if (reason === 'elsewhere') this.isAbandoned = true
     this.req.emit('sessionEnded', reason)
   }
@@ -162,11 +154,12 @@ const METHODS = {
   async lock(options) {
     const { tracked, record } = owners.get(this)
     const { lock, changed } = await record.lock(this, options)
-    tracked.caughtUp(changed)
+    tracked.caughtUp(record, changed)
     const { res } = tracked
     const release = () => record.unlock().catch(() => {})
-    if (res.closed) await release()
-    else res.once('close', release)
+    // A client that has gone gets no response.
+    res.once('finish', release).once('close', release)
+    if (res.writableFinished || res.closed) await release()
     return new SessionLock(this, tracked, record, lock)
   }
 }
@@ -221,7 +214,7 @@ function withMethods(prototype) {
     Object.defineProperty(extended, 'ended', {
       configurable: true,
       get() {
-        return owners.get(this)?.tracked.ended
+        return owners.get(this)?.record.ended
       },
       // A member of this name.
       set(value) {

@@ -24,6 +24,8 @@ exports.SessionRecord = class SessionRecord {
   // The session's text as it was loaded or created, which the addon gets when it needs it.
   #initial
   hasBegun = false
+  // Why the session is over, if it is.
+  ended = undefined
   #isKnown = false
   // The functions of the updates, by number, and the error that one of them threw.
   #updates = []
@@ -112,7 +114,11 @@ exports.SessionRecord = class SessionRecord {
     const value = apply(session[key])
     const after = JSON.stringify(value)
     const number = this.#updates.push(apply) - 1
-    this.#native.update(key, before, after, number, (number, text) => this.#reapply(number, text))
+    try {
+      this.#native.update(key, before, after, number, (number, text) => this.#reapply(number, text))
+    } catch (error) {
+      throw toStoreError(error)
+    }
     if (after === undefined) delete session[key]
     else session[key] = value
     return value
@@ -140,7 +146,8 @@ exports.SessionRecord = class SessionRecord {
         await this.#calls.lock(lease, now)
         const fencingToken = this.#native.locked(now + lease)
         if (fencingToken !== null && fencingToken !== undefined) {
-          this.#lock = { fencingToken, until: now + lease, lease, giveUp }
+          this.#lock = { fencingToken, until: now + lease, lease, turn, giveUp }
+          turn.endAfter(lease)
           break
         }
         if (Date.now() >= end) {
@@ -168,6 +175,7 @@ exports.SessionRecord = class SessionRecord {
       await this.#calls.lock(lock.lease, now)
       if (this.#native.locked(now + lock.lease) === lock.fencingToken) {
         lock.until = now + lock.lease
+        lock.turn.endAfter(lock.lease)
         return
       }
       this.#native.loseLock()

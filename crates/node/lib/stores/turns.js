@@ -14,11 +14,18 @@ exports.Turns = class Turns {
     let resolve
     const ended = new Promise((settle) => (resolve = settle))
     this.#last.set(sid, ended)
+    let timer
     const end = () => {
+      clearTimeout(timer)
       if (this.#last.get(sid) === ended) this.#last.delete(sid)
       resolve()
     }
-    return { end, until: (time) => before && within(before, time) }
+    // A turn does not outlast the lease of the lock.
+    const endAfter = (lease) => {
+      clearTimeout(timer)
+      timer = setTimeout(end, lease).unref()
+    }
+    return { end, endAfter, until: (time) => before && within(before, time) }
   }
 }
 
