@@ -4,7 +4,7 @@
 // applications do, or `declare module 'express-session-rs'`.
 
 import express = require('express')
-import original = require('express-session')
+import original = require('express-session/index.jsx')
 
 export = session
 
@@ -45,7 +45,7 @@ declare namespace session {
   export import Store = original.Store
 }
 
-declare module 'express-session' {
+declare module 'express-session/index.jsx' {
   // Without a callback, each returns a promise.
   interface Session {
     save(): Promise<void>

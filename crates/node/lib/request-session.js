@@ -8,6 +8,8 @@ const onHeaders = require('on-headers')
 
 const { EMPTY_DATA, snapshotCookie, snapshotData } = require('./change-detection')
 const { closeResponse } = require('./closed-response')
+const { define } = require('./define')
+const { adopt } = require('./foreign-session')
 const { isHttps } = require('./https')
 const { facts, steps } = require('./native')
 const { ResponseEnd } = require('./response-end')
@@ -91,6 +93,7 @@ exports.RequestSession = class RequestSession {
   // Wraps the session's methods, to track the handler's calls.
   watch(session) {
     const { rules } = this.config
+    adopt(session)
     if (rules.cookieChangesSaved) this.initialCookie = snapshotCookie(session.cookie)
     this.cookie = session.cookie
     this.watchSave(session)
@@ -446,14 +449,4 @@ exports.RequestSession = class RequestSession {
 function isEmpty(session) {
   for (const key in session) if (key !== 'cookie') return false
   return true
-}
-
-// Overrides a method of a session, without an enumerable property, which would be data.
-function define(session, name, value) {
-  Object.defineProperty(session, name, {
-    configurable: true,
-    enumerable: false,
-    writable: true,
-    value
-  })
 }
