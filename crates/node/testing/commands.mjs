@@ -3,11 +3,8 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createRequire } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-
-const require = createRequire(import.meta.url)
 
 export const PACKAGE = fileURLToPath(new URL('..', import.meta.url))
 
@@ -27,10 +24,7 @@ export async function run(program, args, options = {}) {
 export const runNode = (args, options) => run(process.execPath, args, options)
 
 // Returns the program of a package, by its file there.
-export function tool(name, file) {
-  const modules = require.resolve.paths(name).find((folder) => folder.startsWith(PACKAGE))
-  return path.join(modules, name, file)
-}
+export const tool = (name, file) => path.join(PACKAGE, 'node_modules', name, file)
 
 // Packs this package into a folder as it is published, and returns the tarball's path.
 export async function pack(folder) {
