@@ -36,7 +36,7 @@ process.stdin.on('end', () => process.exit()).resume()
 
 async function sessions() {
   const { default: session } = await import(
-    library === 'express-session-rs' ? '../../crates/node/lib/index.js' : library
+    library === 'express-session-rs' ? '../../crates/node/lib/index.mjs' : library
   )
   const native = () => import('../../crates/node/lib/stores.js')
   const stores = {

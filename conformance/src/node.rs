@@ -25,7 +25,7 @@ impl Node {
             let how = format!("run `npm ci && npm run build` in {folder} first");
             return Err(io::Error::other(how));
         }
-        Self::play_module("../../crates/node/lib/index.js")
+        Self::play_module("../../crates/node/lib/index.mjs")
     }
 
     fn play_module(module: &str) -> io::Result<Self> {

@@ -377,3 +377,6 @@ export class MemoryStore extends NamedStore {
   startInterval(): void
   stopInterval(): void
 }
+
+// Without it, the classes that are not exported would be.
+export {}

@@ -1,0 +1,3 @@
+// The ES module entry point.
+
+export { default, Cookie, MemoryStore, Session, Store } from './index.js'
