@@ -3,4 +3,4 @@
 
 export { default } from './index.js'
 export { Cookie, MemoryStore, Session, Store } from './index.js'
-export type { CookieOptions, Departure, SessionData, SessionOptions } from './index.js'
+export type { CookieOptions, Departure, SessionData, SessionOf, SessionOptions } from './index.js'

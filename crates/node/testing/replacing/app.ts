@@ -5,7 +5,7 @@ import { RedisStore } from 'connect-redis'
 import express from 'express'
 import type { NextFunction, Request, Response } from 'express'
 import session, { Cookie, MemoryStore, Session, Store } from 'express-session'
-import type { CookieOptions, SessionData, SessionOptions } from 'express-session'
+import type { CookieOptions, SessionData, SessionOf, SessionOptions } from 'express-session'
 import { RedisStore as NativeRedisStore } from 'express-session/stores'
 import { createClient } from 'redis'
 
@@ -70,6 +70,8 @@ export function visit(req: Request, res: Response, next: NextFunction): void {
   // @ts-expect-error: not declared
   req.session.cart = []
   const one: Session = req.session
+  const shop: SessionOf<{ basket: string[] }> = req.session
+  shop.basket = [`${shop.user}`]
   const saved: Promise<void> = one.save()
   one.touch().regenerate((error) => (error ? next(error) : res.send(req.sessionID)))
   req.sessionStore.get(req.sessionID, (error, record) => error ?? record?.user)
