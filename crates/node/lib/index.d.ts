@@ -1,10 +1,15 @@
 // The types of express-session, and of the additions of this package.
 //
 // An application declares its session data for either module: `declare module 'express-session'`, as existing
-// applications do, or `declare module 'express-session-rs'`.
+// applications do, or `declare module 'express-session-rs'`. Both reach the types of `@types/express-session`, so that
+// `req.session` has the same type whether the application, a store or another package declares it.
+//
+// Where this package is installed as `express-session`, that name is this very file. The types are therefore imported
+// by a path that only `@types/express-session` has: this package exports no `index.jsx`, and TypeScript goes on to
+// look there, where `.jsx` stands for `.d.ts`.
 
 import express = require('express')
-import original = require('express-session')
+import original = require('express-session/index.jsx')
 
 export = session
 
@@ -39,13 +44,22 @@ declare namespace session {
 
   type CookieOptions = original.CookieOptions
 
+  /**
+   * A session with data that is not declared for every request, such as that of one part of an application:
+   *
+   * ```ts
+   * const session: SessionOf<{ cart: string[] }> = req.session
+   * ```
+   */
+  type SessionOf<T extends object> = original.Session & Partial<original.SessionData> & Partial<T>
+
   export import Cookie = original.Cookie
   export import MemoryStore = original.MemoryStore
   export import Session = original.Session
   export import Store = original.Store
 }
 
-declare module 'express-session' {
+declare module 'express-session/index.jsx' {
   // Without a callback, each returns a promise.
   interface Session {
     save(): Promise<void>

@@ -7,6 +7,7 @@ const deprecate = require('depd')('express-session')
 const parseUrl = require('parseurl')
 
 const Cookie = require('./cookie')
+const { adoptCreated } = require('./foreign-session')
 const MemoryStore = require('./memory')
 const native = require('./native')
 const { isHttps } = require('./https')
@@ -77,6 +78,8 @@ function session(options) {
     if (isAuto === 'auto') cookie.secure = secure
     if (sameSite === 'auto') cookie.sameSite = secure ? 'none' : 'lax'
   }
+
+  adoptCreated(store)
 
   const config = {
     proxy,

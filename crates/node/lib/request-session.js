@@ -8,6 +8,8 @@ const onHeaders = require('on-headers')
 
 const { EMPTY_DATA, snapshotCookie, snapshotData } = require('./change-detection')
 const { closeResponse } = require('./closed-response')
+const { define } = require('./define')
+const { adopt } = require('./foreign-session')
 const { isHttps } = require('./https')
 const { facts, steps } = require('./native')
 const { faultOf } = require('./stores/failure')
@@ -97,6 +99,7 @@ exports.RequestSession = class RequestSession {
   // Wraps the session's methods, to track the handler's calls.
   watch(session) {
     const { rules } = this.config
+    adopt(session)
     if (rules.cookieChangesSaved) this.initialCookie = snapshotCookie(session.cookie)
     this.cookie = session.cookie
     const originals = this.originals(session)
@@ -469,14 +472,4 @@ exports.RequestSession = class RequestSession {
 function isEmpty(session) {
   for (const key in session) if (key !== 'cookie') return false
   return true
-}
-
-// Overrides a method of a session, without an enumerable property, which would be data.
-function define(session, name, value) {
-  Object.defineProperty(session, name, {
-    configurable: true,
-    enumerable: false,
-    writable: true,
-    value
-  })
 }
