@@ -42,8 +42,6 @@ declare namespace session {
     | 'saveBeforeResponse'
     | 'reportStoreErrors'
 
-  type CookieOptions = original.CookieOptions
-
   /**
    * A session with data that is not declared for every request, such as that of one part of an application:
    *
@@ -54,6 +52,7 @@ declare namespace session {
   type SessionOf<T extends object> = original.Session & Partial<original.SessionData> & Partial<T>
 
   export import Cookie = original.Cookie
+  export import CookieOptions = original.CookieOptions
   export import MemoryStore = original.MemoryStore
   export import Session = original.Session
   export import Store = original.Store
