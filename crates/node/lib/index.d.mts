@@ -3,4 +3,6 @@
 
 export { default } from './index.js'
 export { Cookie, MemoryStore, Session, Store } from './index.js'
-export type { CookieOptions, Departure, SessionData, SessionOf, SessionOptions } from './index.js'
+export type {
+  CookieOptions, Departure, IntegritySession, SessionData, SessionLock, SessionOf, SessionOptions
+} from './index.js'

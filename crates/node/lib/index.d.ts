@@ -108,8 +108,6 @@ declare namespace session {
     | 'uniqueIds'
     | 'touchOnLoad'
 
-  type CookieOptions = original.CookieOptions
-
   /**
    * A session with data that is not declared for every request, such as that of one part of an application:
    *
@@ -120,6 +118,7 @@ declare namespace session {
   type SessionOf<T extends object> = original.Session & Partial<original.SessionData> & Partial<T>
 
   export import Cookie = original.Cookie
+  export import CookieOptions = original.CookieOptions
   export import MemoryStore = original.MemoryStore
   export import Session = original.Session
   export import Store = original.Store

@@ -26,7 +26,7 @@ const TYPES = { '@types/express': '5.0.6', '@types/node': '20.19.43' }
 // Yarn's plug-and-play has no `node_modules`: programs start with its loader, and it patches the compiler.
 const MANAGERS = {
   'npm': { install: ['npm', ['install', '--prefer-offline']], types: { '@types/express-session': '1.18.2' } },
-  'pnpm': { install: [process.execPath, [tool('pnpm', 'bin/pnpm.mjs'), 'install', '--prefer-offline', '--ignore-scripts']] },
+  'pnpm': { install: [process.execPath, [tool('pnpm', 'bin/pnpm.cjs'), 'install', '--prefer-offline', '--ignore-scripts']] },
   'Yarn 1': { install: [process.execPath, [tool('yarn', 'bin/yarn.js'), 'install', '--prefer-offline', '--no-lockfile']] },
   'Yarn 4': {
     install: [process.execPath, [tool('@yarnpkg/cli-dist', 'bin/yarn.js'), 'install']],

@@ -14,6 +14,15 @@ declare module 'express-session' {
     user: string
     visits: number
   }
+
+  // Less usual, and possible with express-session's types as well.
+  interface Session {
+    started?: Date
+  }
+
+  interface CookieOptions {
+    note?: string
+  }
 }
 
 declare global {
@@ -38,7 +47,7 @@ class OwnStore extends Store {
   }
 }
 
-const cookie: CookieOptions = { maxAge: 60_000, sameSite: 'lax', secure: 'auto' }
+const cookie: CookieOptions = { maxAge: 60_000, sameSite: 'lax', secure: 'auto', note: 'none' }
 const options: SessionOptions = { secret: ['new', 'old'], resave: false, saveUninitialized: false, cookie }
 const stores: Store[] = [
   new RedisStore({ client: createClient() }),
@@ -65,6 +74,7 @@ app.post('/login', async (req, res) => {
 export function visit(req: Request, res: Response, next: NextFunction): void {
   const visits: number | undefined = req.session.visits
   req.session.visits = (visits ?? 0) + 1
+  req.session.started ??= new Date()
   // @ts-expect-error: a number
   req.session.visits = 'one'
   // @ts-expect-error: not declared
