@@ -5,7 +5,7 @@ import session from 'express-session-rs'
 import type { IntegritySession, SessionLock } from 'express-session-rs'
 import { RedisStore } from 'express-session-rs/stores'
 
-declare module 'express-session-rs' {
+declare module 'express-session' {
   interface SessionData {
     count: number
   }
