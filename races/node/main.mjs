@@ -1,14 +1,35 @@
-// The Node side: an Express application with express-session, on a port of loopback.
+// The Node side: an Express application on a port of loopback, with express-session, or with our npm package, its native
+// stores and `integrity`.
 //
-// `node main.mjs '{"store":"redis","url":"…","secret":"…","wait":20}'` prints its port and ends with its standard
-// input. The routes are those of `src/routes.rs`.
+// `node main.mjs '{"store":"redis","url":"…","secret":"…","wait":20,"isOurs":true}'` prints its port and ends with its
+// standard input. The routes are those of `src/routes.rs`.
+
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
 
 import express from 'express'
-import session from 'express-session'
+import expressSession from 'express-session'
 
-const { store: kind, url, secret, wait } = JSON.parse(process.argv[2])
+const { store: kind, url, secret, wait, isOurs } = JSON.parse(process.argv[2])
 
-const stores = {
+const session = isOurs ? (await import('../../crates/node/lib/index.js')).default : expressSession
+const native = isOurs ? (await import('../../crates/node/lib/stores.js')).default : undefined
+
+const ours = {
+  memory: () => new native.MemoryStore(),
+  redis: () => new native.RedisStore({ url }),
+  'redis-cluster': () => new native.RedisStore({ url }),
+  postgres: () => new native.PostgresStore({ url, createTableIfMissing: true }),
+  mysql: () => new native.MySqlStore({ url }),
+  sqlite() {
+    const file = fileURLToPath(url.replace('sqlite:', 'file:'))
+    return new native.SqliteStore({ dir: path.dirname(file), db: path.basename(file) })
+  },
+  file: () => new native.FileStore({ path: fileURLToPath(url) }),
+  memcached: () => new native.MemcachedStore({ url })
+}
+
+const theirs = {
   memory: () => new session.MemoryStore(),
   async redis() {
     const { createClient } = await import('redis')
@@ -63,8 +84,9 @@ app.get('/gate/:name/open', (req, res) => {
   res.end()
 })
 
-const store = await stores[kind]()
-app.use(session({ store, secret, resave: false, saveUninitialized: false }))
+const store = await (isOurs ? ours : theirs)[kind]()
+const integrity = isOurs ? { integrity: true } : {}
+app.use(session({ store, secret, resave: false, saveUninitialized: false, ...integrity }))
 
 app.get('/start', (req, res) => {
   req.session.base = 1
@@ -78,7 +100,15 @@ app.get('/member/:key', async (req, res) => {
 app.get('/count', async (req, res) => {
   const before = req.session.n ?? 0
   await sleep()
-  req.session.n = before + 1
+  if (isOurs) req.session.update('n', (n = 0) => n + 1)
+  else req.session.n = before + 1
+  res.end()
+})
+app.get('/lock', async (req, res) => {
+  await sleep()
+  const lock = await req.session.lock()
+  req.session.n = (req.session.n ?? 0) + 1
+  await lock.unlock()
   res.end()
 })
 app.get('/slow/:gate/:key', async (req, res) => {
@@ -100,6 +130,10 @@ app.get('/regenerate', (req, res, next) => {
 app.get('/read/:keys', (req, res) => {
   const found = req.params.keys.split(',').filter((key) => req.session[key] !== undefined)
   res.end(JSON.stringify(Object.fromEntries(found.map((key) => [key, req.session[key]]))))
+})
+
+app.use((error, req, res, next) => {
+  res.status(error.code === 'ERR_STORE_UNSUPPORTED' ? 501 : 500).end(String(error.code ?? error.stack))
 })
 
 const server = app.listen(0, '127.0.0.1')

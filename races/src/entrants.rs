@@ -19,6 +19,10 @@ use crate::{SECRET, ours, tower_sessions_app};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Maker {
     Ours,
+    /// The npm package, with its native stores and `integrity`.
+    Npm,
+    /// As many processes of the npm package as of ours, on the same records.
+    Mixed,
     ExpressSession,
     TowerSessions,
 }
@@ -28,6 +32,7 @@ pub(crate) enum Maker {
 pub(crate) enum Place {
     Memory,
     Redis,
+    RedisCluster,
     Postgres,
     Mysql,
     Sqlite,
@@ -41,15 +46,31 @@ pub(crate) struct Entrant {
     pub(crate) place: Place,
 }
 
-/// Every entrant, in the order they are played.
+/// Every entrant, in the order they are played; those with Node only if asked for.
 pub(crate) const ALL: &[Entrant] = &[
     Entrant { maker: Maker::Ours, place: Place::Memory },
     Entrant { maker: Maker::Ours, place: Place::Redis },
+    Entrant { maker: Maker::Ours, place: Place::RedisCluster },
     Entrant { maker: Maker::Ours, place: Place::Postgres },
     Entrant { maker: Maker::Ours, place: Place::Mysql },
     Entrant { maker: Maker::Ours, place: Place::Sqlite },
     Entrant { maker: Maker::Ours, place: Place::File },
     Entrant { maker: Maker::Ours, place: Place::Memcached },
+    Entrant { maker: Maker::Npm, place: Place::Memory },
+    Entrant { maker: Maker::Npm, place: Place::Redis },
+    Entrant { maker: Maker::Npm, place: Place::RedisCluster },
+    Entrant { maker: Maker::Npm, place: Place::Postgres },
+    Entrant { maker: Maker::Npm, place: Place::Mysql },
+    Entrant { maker: Maker::Npm, place: Place::Sqlite },
+    Entrant { maker: Maker::Npm, place: Place::File },
+    Entrant { maker: Maker::Npm, place: Place::Memcached },
+    Entrant { maker: Maker::Mixed, place: Place::Redis },
+    Entrant { maker: Maker::Mixed, place: Place::RedisCluster },
+    Entrant { maker: Maker::Mixed, place: Place::Postgres },
+    Entrant { maker: Maker::Mixed, place: Place::Mysql },
+    Entrant { maker: Maker::Mixed, place: Place::Sqlite },
+    Entrant { maker: Maker::Mixed, place: Place::File },
+    Entrant { maker: Maker::Mixed, place: Place::Memcached },
     Entrant { maker: Maker::ExpressSession, place: Place::Memory },
     Entrant { maker: Maker::ExpressSession, place: Place::Redis },
     Entrant { maker: Maker::ExpressSession, place: Place::Postgres },
@@ -58,10 +79,27 @@ pub(crate) const ALL: &[Entrant] = &[
 ];
 
 impl Entrant {
+    /// Checks whether it has processes of Node.
+    pub(crate) fn is_on_node(self) -> bool {
+        matches!(self.maker, Maker::Npm | Maker::Mixed | Maker::ExpressSession)
+    }
+
+    /// Checks whether it needs the npm package to be built.
+    pub(crate) fn needs_npm_package(self) -> bool {
+        matches!(self.maker, Maker::Npm | Maker::Mixed)
+    }
+
+    /// Checks whether its losses are ours.
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self.maker, Maker::Ours | Maker::Npm | Maker::Mixed)
+    }
+
     /// Returns its name in the table.
     pub(crate) fn name(self) -> &'static str {
         match (self.maker, self.place) {
             (Maker::Ours, _) => "ours",
+            (Maker::Npm, _) => "ours on Node",
+            (Maker::Mixed, _) => "ours, Rust and Node",
             (Maker::ExpressSession, _) => "express-session",
             (Maker::TowerSessions, Place::Redis) => "tower-sessions 0.14",
             (Maker::TowerSessions, _) => "tower-sessions 0.15",
@@ -76,20 +114,26 @@ impl Entrant {
         wait: Duration,
     ) -> Result<Cluster> {
         let store = match self.maker {
-            Maker::Ours => Some(self.place.open(url).await?),
+            Maker::Ours | Maker::Npm | Maker::Mixed => Some(self.place.open(url).await?),
             Maker::ExpressSession | Maker::TowerSessions => None,
         };
         let many = 0..processes;
         let sites = match &store {
             _ if self.maker == Maker::ExpressSession => {
-                many.map(|_| self.place.node(url, wait)).collect::<Result<_>>()?
+                many.map(|_| self.place.node(url, wait, false)).collect::<Result<_>>()?
             }
+            _ if self.maker == Maker::Npm => {
+                many.map(|_| self.place.node(url, wait, true)).collect::<Result<_>>()?
+            }
+            _ if self.maker == Maker::Mixed => many
+                .flat_map(|_| [self.place.node(url, wait, true), self.worker(url)])
+                .collect::<Result<_>>()?,
             _ if processes > 1 => many.map(|_| self.worker(url)).collect::<Result<_>>()?,
             Some(store) => vec![Site::Here(ours::application(store.clone(), wait))],
             None => vec![Site::Here(self.application(url, wait).await?)],
         };
         let node = match (self.maker, self.place) {
-            (Maker::Ours, Place::Redis | Place::Postgres) => Some(self.place.node(url, wait)?),
+            (Maker::Ours, Place::Redis | Place::Postgres) => Some(self.place.node(url, wait, false)?),
             _ => None,
         };
         Ok(Cluster { sites, store, node })
@@ -98,10 +142,12 @@ impl Entrant {
     /// Returns the application that a worker serves.
     pub(crate) async fn application(self, url: &str, wait: Duration) -> Result<Router> {
         match (self.maker, self.place) {
-            (Maker::Ours, _) => Ok(ours::application(self.place.open(url).await?, wait)),
+            (Maker::Ours | Maker::Mixed, _) => {
+                Ok(ours::application(self.place.open(url).await?, wait))
+            }
             (Maker::TowerSessions, Place::Memory) => Ok(tower_sessions_app::in_memory(wait)),
             (Maker::TowerSessions, Place::Redis) => tower_sessions_app::on_redis(url, wait).await,
-            (Maker::TowerSessions | Maker::ExpressSession, _) => {
+            (Maker::TowerSessions | Maker::ExpressSession | Maker::Npm, _) => {
                 bail!("{} has no such store here", self.name())
             }
         }
@@ -130,6 +176,9 @@ impl Place {
         match self {
             Self::Memory => Some("memory://".to_owned()),
             Self::Redis => servers::shared_redis().map(|server| server.url().to_owned()),
+            // The client learns of the other nodes from this one.
+            Self::RedisCluster => servers::shared_redis_cluster()
+                .map(|cluster| cluster.urls()[0].replace("redis://", "redis+cluster://")),
             Self::Postgres => servers::shared_postgres().map(servers::Postgres::url),
             Self::Mysql => servers::shared_mariadb().map(servers::MariaDb::url),
             Self::Sqlite => Some(format!("sqlite://{}/sessions.db", folder.display())),
@@ -148,11 +197,11 @@ impl Place {
         self != Self::Memory
     }
 
-    /// Starts an Express application with the npm store.
-    fn node(self, url: &str, wait: Duration) -> Result<Site> {
+    /// Starts an Express application, with the npm store or ours.
+    fn node(self, url: &str, wait: Duration, is_ours: bool) -> Result<Site> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("node");
         let options = json!({
-            "store": self.name(), "url": url, "secret": SECRET, "wait": wait.as_millis(),
+            "store": self.name(), "url": url, "secret": SECRET, "wait": wait.as_millis(), "isOurs": is_ours,
         });
         let mut command = child::node(&folder, "`cargo xtask races`")?;
         Site::start(command.arg("main.mjs").arg(options.to_string())).context("node does not start")

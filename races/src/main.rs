@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::{Parser, Subcommand, ValueEnum as _};
+use clap::{Parser, Subcommand, ValueEnum};
 use express_session_testkit::TemporaryFolder;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
@@ -58,6 +58,10 @@ struct Args {
     /// Plays only with this store; may be given several times
     #[arg(long, value_name = "STORE")]
     store: Vec<Place>,
+    /// Plays Express applications only: our npm package with `integrity`, alone and together with Rust processes on the
+    /// same records, and express-session. They are left out otherwise, but for express-session
+    #[arg(long, value_name = "WHAT")]
+    against: Option<Against>,
     /// The number of overlapping requests
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
     writers: u16,
@@ -72,6 +76,11 @@ struct Args {
     allow_missing: bool,
     #[command(subcommand)]
     role: Option<Role>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Against {
+    Node,
 }
 
 #[derive(Subcommand)]
@@ -110,7 +119,13 @@ fn run(args: &Args) -> Result<bool> {
     let mut report = Report::new(io::stdout().lock());
     let folder = TemporaryFolder::new("races")?;
     report.begin()?;
-    let wanted = |entrant: &&Entrant| args.store.is_empty() || args.store.contains(&entrant.place);
+    let wanted = |entrant: &&Entrant| {
+        let is_wanted = match args.against {
+            Some(Against::Node) => entrant.is_on_node(),
+            None => !entrant.needs_npm_package(),
+        };
+        is_wanted && (args.store.is_empty() || args.store.contains(&entrant.place))
+    };
     for entrant in entrants::ALL.iter().filter(wanted) {
         runtime.block_on(play(*entrant, args, folder.path(), &mut report))?;
     }

@@ -37,7 +37,7 @@ impl<W: Write> Report<W> {
 
     fn line(&mut self, names: [&str; 3], figures: &[String; 8]) -> io::Result<()> {
         let [sessions, store, case] = names;
-        write!(self.output, "{sessions:<20} {store:<10} {case:<11}")?;
+        write!(self.output, "{sessions:<20} {store:<13} {case:<11}")?;
         for (figure, width) in figures.iter().zip([7, 7, 7, 11, 8, 8, 7, 7]) {
             write!(self.output, " {figure:>width$}")?;
         }
@@ -79,7 +79,7 @@ impl<W: Write> Report<W> {
 
     /// Prints a remark about an entrant.
     pub(crate) fn say(&mut self, entrant: Entrant, what: &str) -> io::Result<()> {
-        writeln!(self.output, "{:<20} {:<10} {what}", entrant.name(), entrant.place.name())
+        writeln!(self.output, "{:<20} {:<13} {what}", entrant.name(), entrant.place.name())
     }
 
     /// Prints the verdict, and returns whether ours lost nothing.
@@ -110,7 +110,7 @@ impl<W: Write> Report<W> {
 impl Row {
     /// Checks whether it is ours, without the changes that Node overwrites.
     fn is_judged(&self) -> bool {
-        self.entrant.maker == Maker::Ours && self.case != Case::AroundNode
+        self.entrant.is_ours() && self.case != Case::AroundNode
     }
 
     fn name(&self) -> &'static str {

@@ -14,18 +14,26 @@ use crate::workspace::Workspace;
 /// Installs the tools and plays; returns the program's exit code.
 pub(crate) fn run(options: &PassthroughArgs) -> Result<ExitCode> {
     let workspace = Workspace::read()?;
-    for tool in [Tool::Servers, Tool::NodePeers] {
+    let is_against = options.arguments.iter().any(|argument| argument.as_encoded_bytes().starts_with(AGAINST));
+    let node: &[Tool] = if is_against { &[Tool::NodePackage] } else { &[] };
+    for tool in [Tool::Servers, Tool::NodePeers].into_iter().chain(node.iter().copied()) {
         match tools::provide(&workspace, tool) {
             // The program reports what it leaves out.
             Err(error) if options.has("--allow-missing") => eprintln!("{error:#}"),
             result => result?,
         }
     }
+    if is_against {
+        tools::build_node_package(&workspace)?;
+    }
     let mut program = program(&workspace, options.has(RELEASE))?;
     process::become_it(program.args(passthrough_args(options)))
 }
 
-/// The only option of this task: it optimises the program, for figures.
+/// The option for which the npm package is built.
+const AGAINST: &[u8] = b"--against";
+
+/// The only option of this task alone: it optimises the program, for figures.
 const RELEASE: &str = "--release";
 
 fn passthrough_args(options: &PassthroughArgs) -> impl Iterator<Item = &OsString> {
@@ -35,6 +43,12 @@ fn passthrough_args(options: &PassthroughArgs) -> impl Iterator<Item = &OsString
 /// The step of `cargo xtask test`: in some seconds, enough requests that a store without merging loses some.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     process::run(process::program(workspace, "races")?.args(SHORT))
+}
+
+/// The same with processes of the npm package, which is built: two alone, and two with two of ours.
+pub(crate) fn check_node(workspace: &Workspace) -> Result<()> {
+    let node = ["--against", "node", "--processes", "2"];
+    process::run(process::program(workspace, "races")?.args(SHORT).args(node))
 }
 
 /// The same with one store.

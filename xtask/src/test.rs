@@ -92,7 +92,14 @@ const STEPS: &[Step] = &[
     Step {
         name: "node",
         about: "the npm package does what express-session does, and its stores what the npm stores do",
-        needs: &[Tool::Node, Tool::NodePackage, Tool::Servers, Tool::NodeStores, Tool::Chromium],
+        needs: &[
+            Tool::Node,
+            Tool::NodePackage,
+            Tool::Servers,
+            Tool::NodeStores,
+            Tool::NodePeers,
+            Tool::Chromium,
+        ],
         run: node::check,
     },
     Step {

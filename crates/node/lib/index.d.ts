@@ -1,10 +1,15 @@
 // The types of express-session, and of the additions of this package.
 //
 // An application declares its session data for either module: `declare module 'express-session'`, as existing
-// applications do, or `declare module 'express-session-rs'`.
+// applications do, or `declare module 'express-session-rs'`. Both reach the types of `@types/express-session`, so that
+// `req.session` has the same type whether the application, a store or another package declares it.
+//
+// Where this package is installed as `express-session`, that name is this very file. The types are therefore imported
+// by a path that only `@types/express-session` has: this package exports no `index.jsx`, and TypeScript goes on to
+// look there, where `.jsx` stands for `.d.ts`.
 
 import express = require('express')
-import original = require('express-session')
+import original = require('express-session/index.jsx')
 
 export = session
 
@@ -21,6 +26,67 @@ declare namespace session {
 
     /** The names of the departures from express-session to turn on. Default: none. */
     departures?: readonly Departure[] | undefined
+
+    /**
+     * Whether nothing is lost between overlapping requests, and a logout is final. It needs a store of
+     * `express-session-rs/stores`, and turns on `mergeChanges`, `destroyIsFinal`, `uniqueIds`, `touchOnLoad`,
+     * `saveBeforeResponse` and `reportStoreErrors`. The session has the methods of `IntegritySession`. Default: false.
+     */
+    integrity?: boolean | undefined
+  }
+
+  /**
+   * What a session has with the option `integrity`. Declare it once:
+   *
+   * ```ts
+   * import type { IntegritySession } from 'express-session-rs'
+   *
+   * declare module 'express-session' {
+   *   interface Session extends IntegritySession {}
+   * }
+   * ```
+   */
+  interface IntegritySession {
+    /**
+     * Sets a member to what `change` makes of its value, and returns that. If another request of the visitor has changed
+     * the member in the meantime, `change` is applied again, to the value that is stored then: a counter or a list loses
+     * nothing. It should do nothing else than compute, and is not asynchronous. `undefined` removes the member.
+     */
+    update<K extends keyof SessionData>(
+      key: K,
+      change: (value: SessionData[K] | undefined) => SessionData[K] | undefined
+    ): SessionData[K] | undefined
+
+    /** Does the same and saves. The value is the one that was stored, so that numbers are unique and limits hold. */
+    updateNow<K extends keyof SessionData>(
+      key: K,
+      change: (value: SessionData[K] | undefined) => SessionData[K] | undefined
+    ): Promise<SessionData[K] | undefined>
+
+    /** Removes a member, saves, and returns its value to one request only: for a token that may be used once. */
+    takeOnce<K extends keyof SessionData>(key: K): Promise<SessionData[K] | undefined>
+
+    /**
+     * Waits for the session's lock, and then has the session as it is stored. The times are in milliseconds: `wait`
+     * (default: 10,000), after which the error has the code `ERR_SESSION_LOCKED`, and the `lease` (30,000), after which
+     * nothing more is written under the lock. Memcached has no locks: `ERR_STORE_UNSUPPORTED`.
+     */
+    lock(options?: { wait?: number | undefined; lease?: number | undefined }): Promise<SessionLock>
+
+    /** Why the session is over: this request has destroyed it, or another one has ended it. */
+    readonly ended: 'destroyed' | 'elsewhere' | undefined
+  }
+
+  /** A lock of a session. It ends with `unlock`, with the response, or with its lease. */
+  interface SessionLock {
+    /** A number for other systems, which is higher than that of every earlier holder of the session's lock. */
+    readonly fencingToken: number
+    /** The rest of the lease in milliseconds, by the clock of this machine. */
+    readonly remaining: number
+    /** Starts the lease again. The error of a lock that is lost has the code `ERR_SESSION_LOCK_LOST`. */
+    renew(): Promise<void>
+    /** Saves what was changed, and gives the lock back. */
+    unlock(): Promise<void>
   }
 
   /** The name of a departure. The README describes each. */
@@ -36,16 +102,29 @@ declare namespace session {
     | 'clearCookie'
     | 'saveBeforeResponse'
     | 'reportStoreErrors'
+    // With a store of `express-session-rs/stores`.
+    | 'mergeChanges'
+    | 'destroyIsFinal'
+    | 'uniqueIds'
+    | 'touchOnLoad'
 
-  type CookieOptions = original.CookieOptions
+  /**
+   * A session with data that is not declared for every request, such as that of one part of an application:
+   *
+   * ```ts
+   * const session: SessionOf<{ cart: string[] }> = req.session
+   * ```
+   */
+  type SessionOf<T extends object> = original.Session & Partial<original.SessionData> & Partial<T>
 
   export import Cookie = original.Cookie
+  export import CookieOptions = original.CookieOptions
   export import MemoryStore = original.MemoryStore
   export import Session = original.Session
   export import Store = original.Store
 }
 
-declare module 'express-session' {
+declare module 'express-session/index.jsx' {
   // Without a callback, each returns a promise.
   interface Session {
     save(): Promise<void>

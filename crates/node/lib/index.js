@@ -1,12 +1,11 @@
 'use strict'
 
-// The CommonJS entry point, with the exports of express-session.
+// The entry point, with the exports of express-session. Node finds the names that an ES module may import in the
+// source of a CommonJS module: it has to read `exports.Store = …`.
 
-const session = require('./middleware')
+exports = module.exports = require('./middleware')
 
-module.exports = session
-
-session.Store = require('./store')
-session.Cookie = require('./cookie')
-session.Session = require('./session')
-session.MemoryStore = require('./memory')
+exports.Store = require('./store')
+exports.Cookie = require('./cookie')
+exports.Session = require('./session')
+exports.MemoryStore = require('./memory')

@@ -1,6 +1,3 @@
 // The ES module entry point.
 
-import session from './index.js'
-
-export default session
-export const { Cookie, MemoryStore, Session, Store } = session
+export { default, Cookie, MemoryStore, Session, Store } from './index.js'

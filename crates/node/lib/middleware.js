@@ -7,12 +7,15 @@ const deprecate = require('depd')('express-session')
 const parseUrl = require('parseurl')
 
 const Cookie = require('./cookie')
+const { adoptCreated } = require('./foreign-session')
 const MemoryStore = require('./memory')
 const native = require('./native')
 const { isHttps } = require('./https')
 const { RequestSession } = require('./request-session')
+const { TrackedSession } = require('./tracked-session')
 const { Secrets } = require('./secrets')
 const Session = require('./session')
+const { NativeStore } = require('./stores/base')
 const { withTypeErrors } = require('./set-cookie')
 
 module.exports = session
@@ -55,7 +58,9 @@ function session(options) {
     rolling: Boolean(opts.rolling),
     saveUninitialized: Boolean(saveUninitialized),
     unsetDestroys: opts.unset === 'destroy',
-    departures: departureNames(opts.departures)
+    departures: departureNames(opts.departures),
+    integrity: Boolean(opts.integrity),
+    isNative: store instanceof NativeStore && store.canMerge
   }
   const rules = withTypeErrors(() => native.rules(decisions))
   if (isProduction && store instanceof MemoryStore) console.warn(WARNING)
@@ -74,15 +79,20 @@ function session(options) {
     if (sameSite === 'auto') cookie.sameSite = secure ? 'none' : 'lax'
   }
 
+  adoptCreated(store)
+
   const config = {
     proxy,
     rules,
     store,
     resave: decisions.resave,
     rolling: decisions.rolling,
-    canTouch: typeof store.touch === 'function'
+    canTouch: typeof store.touch === 'function',
+    // If the addon has the sessions.
+    policy: rules.hasSessions ? new native.SessionPolicy(decisions) : undefined
   }
   const secrets = new Secrets(name, rules.candidates)
+  const Tracked = rules.hasSessions ? TrackedSession : RequestSession
 
   let isReady = true
   store.on('disconnect', () => {
@@ -116,7 +126,7 @@ function session(options) {
 
     req.sessionStore = store
     const id = (req.sessionID = presentedId(req, name, secrets))
-    const requestSession = new RequestSession(config, secrets, id, req, res, next)
+    const requestSession = new Tracked(config, secrets, id, req, res, next)
     requestSession.attach()
 
     if (!id) {
@@ -126,7 +136,7 @@ function session(options) {
       return
     }
     debug('fetching %s', id)
-    store.get(id, (error, record) => {
+    requestSession.load((error, record) => {
       if (error && error.code !== 'ENOENT') {
         debug('error %j', error)
         requestSession.loadFailed()

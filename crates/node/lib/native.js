@@ -2,6 +2,7 @@
 
 // The addon that `npm run build` makes.
 
+const fs = require('node:fs')
 const path = require('node:path')
 
 const { platformOf } = require('./addon-platform')
@@ -13,7 +14,8 @@ module.exports = load()
 
 function load() {
   try {
-    return require(FILE)
+    // As text, so that bundlers find it.
+    return require('../express-session.node')
   } catch (error) {
     throw explained(error)
   }
@@ -26,7 +28,8 @@ function explained(error) {
     return Object.assign(new Error(`express-session-rs: ${what}: ${build}`, { cause: error }), { code })
   }
   if (error.code === 'MODULE_NOT_FOUND') return fail('ERR_ADDON_MISSING', 'the addon express-session.node is not built')
-  if (error.code !== 'ERR_DLOPEN_FAILED') return error
+  // A bundle has the addon in another place.
+  if (error.code !== 'ERR_DLOPEN_FAILED' || !fs.existsSync(FILE)) return error
   const [built, here] = [platformOf(FILE), `${process.platform} ${process.arch}`]
   if (built === undefined) return fail('ERR_ADDON_UNSUITABLE', 'express-session.node is cut off, or no addon')
   if (built !== here) return fail('ERR_ADDON_UNSUITABLE', `express-session.node is built for ${built}, not for ${here}`)

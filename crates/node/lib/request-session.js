@@ -8,8 +8,11 @@ const onHeaders = require('on-headers')
 
 const { EMPTY_DATA, snapshotCookie, snapshotData } = require('./change-detection')
 const { closeResponse } = require('./closed-response')
+const { define } = require('./define')
+const { adopt } = require('./foreign-session')
 const { isHttps } = require('./https')
 const { facts, steps } = require('./native')
+const { faultOf } = require('./stores/failure')
 const { ResponseEnd } = require('./response-end')
 const { toPromise } = require('./to-promise')
 
@@ -59,6 +62,11 @@ exports.RequestSession = class RequestSession {
     this.isAbandoned = false
   }
 
+  // Calls back with the record that the request's cookie names.
+  load(fn) {
+    this.config.store.get(this.presentedId, fn)
+  }
+
   // Creates a new session. A store that calls back twice may have loaded another one before. As in express-session,
   // the data of that one then counts as saved.
   create() {
@@ -67,7 +75,7 @@ exports.RequestSession = class RequestSession {
     config.store.generate(req)
     this.id = req.sessionID
     this.initialData = isEmpty(req.session) ? EMPTY_DATA : snapshotData(req.session)
-    this.watch(req.session)
+    this.watch(req.session, this.initialData)
   }
 
   // Creates the session from its record.
@@ -79,7 +87,7 @@ exports.RequestSession = class RequestSession {
     this.initialData = snapshotData(record)
     this.isLoaded = true
     this.isStored = true
-    this.watch(req.session)
+    this.watch(req.session, this.initialData)
   }
 
   // Notes that there is no session, although the store may have a record.
@@ -91,20 +99,26 @@ exports.RequestSession = class RequestSession {
   // Wraps the session's methods, to track the handler's calls.
   watch(session) {
     const { rules } = this.config
+    adopt(session)
     if (rules.cookieChangesSaved) this.initialCookie = snapshotCookie(session.cookie)
     this.cookie = session.cookie
-    this.watchSave(session)
-    this.watchReload(session)
+    const originals = this.originals(session)
+    this.watchSave(session, originals.save)
+    this.watchReload(session, originals.reload)
     // Without departures, express-session does not track these.
     if (!rules.watchesEnd) return
-    this.watchDestroy(session)
-    this.watchRegenerate(session)
+    this.watchDestroy(session, originals.destroy)
+    this.watchRegenerate(session, originals.regenerate)
   }
 
-  watchSave(session) {
+  // Returns the methods that the wrapped ones call.
+  originals({ save, reload, destroy, regenerate }) {
+    return { save, reload, destroy, regenerate }
+  }
+
+  watchSave(session, original) {
     const tracked = this
     const { rules } = this.config
-    const original = session.save
     define(session, 'save', function save(...[fn]) {
       debug('saving %s', this.id)
       // The middleware's own save at the end of the response is not an explicit one.
@@ -127,9 +141,8 @@ exports.RequestSession = class RequestSession {
     })
   }
 
-  watchReload(session) {
+  watchReload(session, original) {
     const tracked = this
-    const original = session.reload
     define(session, 'reload', function reload(fn) {
       debug('reloading %s', this.id)
       if (!fn) return toPromise((done) => original.call(this, rewatch(this, done)))
@@ -146,9 +159,8 @@ exports.RequestSession = class RequestSession {
     }
   }
 
-  watchDestroy(session) {
+  watchDestroy(session, original) {
     const tracked = this
-    const original = session.destroy
     define(session, 'destroy', function destroy(fn) {
       if (!fn) return toPromise((done) => this.destroy(done))
       tracked.isDestroyed = true
@@ -165,16 +177,15 @@ exports.RequestSession = class RequestSession {
     })
   }
 
-  watchRegenerate(session) {
+  watchRegenerate(session, original) {
     const tracked = this
     const { req, config } = this
-    const original = session.regenerate
     define(session, 'regenerate', function regenerate(fn) {
       if (!fn) return toPromise((done) => this.regenerate(done))
       if (!tracked.needsDestroy()) {
         setImmediate(() => generate(fn))
       } else if (config.rules.reportStoreErrors) {
-        req.sessionStore.destroy(req.sessionID, (error) => {
+        tracked.destroyRecord((error) => {
           tracked.isFailureKnown = Boolean(error)
           return error ? fn(error) : generate(fn)
         })
@@ -261,14 +272,13 @@ exports.RequestSession = class RequestSession {
   commit(responseEnd) {
     const { req, config } = this
     const { session } = req
-    const { store } = config
     if (this.isAbandoned) return responseEnd.sendEnd()
 
     if (!session) {
       const isUnset = session === null || session === undefined
       if (isUnset && req.sessionID && this.planWithoutSession(STORE_STEPS) === STORE.destroy) {
         debug('destroying')
-        return this.callStore(responseEnd, 'destroy', 'destroyed', (done) => store.destroy(req.sessionID, done))
+        return this.callStore(responseEnd, 'destroy', 'destroyed', (done) => this.destroyRecord(done))
       }
       debug('no session')
       return responseEnd.sendEnd()
@@ -287,10 +297,18 @@ exports.RequestSession = class RequestSession {
       }
       case STORE.touch:
         debug('touching')
-        return this.callStore(responseEnd, 'touch', 'touched', (done) => store.touch(req.sessionID, session, done))
+        return this.callStore(responseEnd, 'touch', 'touched', (done) => this.touchRecord(session, done))
       default:
         return responseEnd.sendEnd()
     }
+  }
+
+  destroyRecord(done) {
+    this.config.store.destroy(this.req.sessionID, done)
+  }
+
+  touchRecord(session, done) {
+    this.config.store.touch(this.req.sessionID, session, done)
   }
 
   // Makes a call, and ends the response when the store has answered. Until then everything but the end is sent, or
@@ -320,7 +338,9 @@ exports.RequestSession = class RequestSession {
   }
 
   // Handles a failure of the store. Returns whether the application's error handler now answers the request.
-  handleFailure(error, how) {
+  handleFailure(error, rules) {
+    const fault = faultOf(error)
+    const how = rules[fault]
     // An application that knows of the failure has answered as it wants to.
     if (this.isFailureKnown && how === 'tell') {
       this.isAbandoned = true
@@ -329,7 +349,8 @@ exports.RequestSession = class RequestSession {
     const isReported = how === 'tell' && !this.res.headersSent
     if (how !== 'hide') this.isAbandoned = true
     if (!isReported) {
-      setImmediate(this.next, error)
+      // That another request has ended the session is no error of this one.
+      if (fault !== 'ended') setImmediate(this.next, error)
       return false
     }
     this.isEnded = false
@@ -353,9 +374,14 @@ exports.RequestSession = class RequestSession {
       FACT.session.live +
       (!presentedId ? id.unknown : presentedId === req.sessionID ? id.presented : id.other) +
       (this.id !== session.id ? origin.regenerated : this.isLoaded ? origin.loaded : origin.new) +
-      (!this.isStored ? record.absent : this.config.canTouch ? record.touchable : record.untouchable) +
+      record[this.recordStatus()] +
       FACT.attributes[this.cookieChange(session)]
     )
+  }
+
+  recordStatus() {
+    if (!this.isStored) return 'absent'
+    return this.config.canTouch ? 'touchable' : 'untouchable'
   }
 
   cookieChange(session) {
@@ -446,14 +472,4 @@ exports.RequestSession = class RequestSession {
 function isEmpty(session) {
   for (const key in session) if (key !== 'cookie') return false
   return true
-}
-
-// Overrides a method of a session, without an enumerable property, which would be data.
-function define(session, name, value) {
-  Object.defineProperty(session, name, {
-    configurable: true,
-    enumerable: false,
-    writable: true,
-    value
-  })
 }

@@ -2,6 +2,7 @@
 
 // The session object, as in express-session: its enumerable properties are the visitor's data.
 
+const { define } = require('./define')
 const { toPromise } = require('./to-promise')
 
 module.exports = Session
@@ -55,12 +56,6 @@ method('regenerate', function regenerate(fn) {
   return this
 })
 
-// Defines a method, which must not be enumerable, as it is not the visitor's data.
 function method(name, value) {
-  Object.defineProperty(Session.prototype, name, {
-    configurable: true,
-    enumerable: false,
-    writable: true,
-    value
-  })
+  define(Session.prototype, name, value)
 }

@@ -1,6 +1,6 @@
 // The types of the native stores.
 
-import { SessionData, Store } from 'express-session'
+import { SessionData, Store } from './index'
 
 type Callback<T = null> = (error: any, result?: T | null) => void
 
@@ -377,3 +377,6 @@ export class MemoryStore extends NamedStore {
   startInterval(): void
   stopInterval(): void
 }
+
+// Without it, the classes that are not exported would be.
+export {}

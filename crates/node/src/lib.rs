@@ -5,4 +5,5 @@
 //! JavaScript errors.
 
 pub mod engine;
+pub mod session;
 pub mod store;

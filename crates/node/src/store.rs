@@ -11,7 +11,8 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use express_session::store::{Cursor, Error, ErrorKind, Record, Touch};
+use express_session::store::{Cursor, Error, ErrorKind, Record, Touch, Touched};
+use express_session_core::store::LoadedAndTouched;
 use express_session_core::{SessionId, Timestamp};
 use napi::bindgen_prelude::Null;
 use napi_derive::napi;
@@ -19,6 +20,7 @@ use napi_derive::napi;
 use self::backend::Backend;
 use self::mailbox::{Answer, Mailbox};
 use self::seen::Seen;
+use crate::session::{Found, NativeSession};
 
 pub mod file;
 pub mod mailbox;
@@ -30,7 +32,7 @@ pub mod redis;
 pub mod sqlite;
 
 mod backend;
-mod failure;
+pub(crate) mod failure;
 mod option;
 mod replace;
 mod runtime;
@@ -71,6 +73,68 @@ impl NativeStore {
         });
     }
 
+    /// Loads the record of a session that keeps it, and returns its text. If `touches`, its expiry is reset in the same
+    /// call, where the store can.
+    #[napi(catch_unwind)]
+    pub fn load_for(
+        &self,
+        mailbox: &Mailbox,
+        number: u32,
+        session: &NativeSession,
+        now: f64,
+        touches: bool,
+    ) {
+        let (id, slot) = (session.id(), session.slot());
+        self.call(mailbox, number, move |open| async move {
+            let found = load(&*open.backend, &id, time(now), touches).await?;
+            Ok(slot.keep(found).map_or(NOTHING, Answer::B))
+        });
+    }
+
+    /// Makes the call that a session's save has asked for.
+    #[napi(catch_unwind)]
+    pub fn call_for(&self, mailbox: &Mailbox, number: u32, session: &mut NativeSession) {
+        let (call, slot) = (session.take_call(), session.slot());
+        self.call(mailbox, number, move |open| async move {
+            if let Some((call, now)) = call {
+                slot.put(Found::Save(open.backend.answer(call, now).await));
+            }
+            Ok(NOTHING)
+        });
+    }
+
+    /// Asks for a session's lock.
+    #[napi(catch_unwind)]
+    pub fn lock_for(
+        &self,
+        mailbox: &Mailbox,
+        number: u32,
+        session: &NativeSession,
+        lease: f64,
+        now: f64,
+    ) {
+        let (id, slot, token) = (session.id(), session.slot(), session.lock_token());
+        self.call(mailbox, number, move |open| async move {
+            if let Some(token) = token {
+                let outcome = open.backend.lock(&id, token, option::time(lease), time(now)).await?;
+                slot.put(Found::Lock(outcome));
+            }
+            Ok(NOTHING)
+        });
+    }
+
+    /// Gives a session's lock back.
+    #[napi(catch_unwind)]
+    pub fn unlock_for(&self, mailbox: &Mailbox, number: u32, session: &mut NativeSession) {
+        let (id, token) = (session.id(), session.take_lock());
+        self.call(mailbox, number, move |open| async move {
+            if let Some(token) = token {
+                open.backend.unlock(&id, token).await?;
+            }
+            Ok(NOTHING)
+        });
+    }
+
     /// Stores a session's record, whether there is one already or not.
     #[napi(catch_unwind)]
     pub fn save(
@@ -92,7 +156,7 @@ impl NativeStore {
         });
     }
 
-    /// Moves the end of a session, where there is one.
+    /// Moves the end of a session. Returns 1, or 0 if there is none.
     #[napi(catch_unwind)]
     pub fn touch(
         &self,
@@ -104,10 +168,10 @@ impl NativeStore {
         now: f64,
     ) {
         self.call(mailbox, number, move |open| async move {
-            let Some(id) = SessionId::new(id) else { return Ok(NOTHING) };
+            let Some(id) = SessionId::new(id) else { return Ok(Answer::C(0.0)) };
             let touch = Touch { cookie: cookie.into(), deadline: deadline.map(time) };
-            open.backend.touch(&id, &touch, time(now)).await?;
-            Ok(NOTHING)
+            let touched = open.backend.touch(&id, &touch, time(now)).await?;
+            Ok(Answer::C(f64::from(touched == Touched::Done)))
         });
     }
 
@@ -242,11 +306,25 @@ const NOTHING: Answer = Answer::A(Null);
 /// How many expired records are removed in a step.
 const PURGED: usize = 1000;
 
+/// Loads a record, and resets its expiry in the same call if `touches` and the store can.
+async fn load(
+    backend: &dyn Backend,
+    id: &SessionId,
+    now: Timestamp,
+    touches: bool,
+) -> Result<Option<LoadedAndTouched>, Error> {
+    if touches {
+        return backend.load_and_touch(id, now).await;
+    }
+    let loaded = backend.load(id, now).await?;
+    Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }))
+}
+
 /// Converts JavaScript's milliseconds, clamped to the range of the number.
-fn time(millis: f64) -> Timestamp {
+pub(crate) fn time(millis: f64) -> Timestamp {
     Timestamp::from_millis(millis as i64)
 }
 
-fn nameless() -> Error {
+pub(crate) fn nameless() -> Error {
     Error::new(ErrorKind::Unsuitable, "the id is empty")
 }

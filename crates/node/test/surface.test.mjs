@@ -38,7 +38,8 @@ test('invalid options are refused with the messages of express-session', async (
 test('unknown departures, and those that are not available for Node, are refused', () => {
   const text = (departures) => thrown(() => ours(options({ departures })))
   assert.match(text(['clear_cookie']), /^TypeError: departures option: "clear_cookie" is not one of pathMatch, /)
-  assert.match(text(['mergeChanges']), /^TypeError: departures option: "mergeChanges" is not available for Node: /)
+  assert.match(text(['lazyLoad']), /^TypeError: departures option: "lazyLoad" is not available for Node: /)
+  assert.match(text(['mergeChanges']), /^TypeError: departures option: "mergeChanges": the store has no conditional writes/)
   assert.match(text('clearCookie'), /^TypeError: departures option must be an array of names$/)
   assert.match(text([1]), /^TypeError: departures option must be an array of names$/)
   assert.equal(text([]), 'nothing thrown')

@@ -17,6 +17,7 @@ const TYPES = path.join(PACKAGE, 'testing', 'types')
 const RESOLUTIONS = [
   ['node10', 'commonjs', 'typescript5'],
   ['node16', 'node16', 'typescript'],
+  ['nodenext', 'nodenext', 'typescript'],
   ['bundler', 'esnext', 'typescript']
 ]
 

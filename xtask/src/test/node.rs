@@ -12,11 +12,12 @@ use crate::workspace::Workspace;
 /// Fewer than of the Rust layer: each scenario is played on two Nodes.
 const CASES: [(&str, &str); 2] = [("off", "1000"), ("on", "200")];
 
-/// Runs its own tests, with its stores on real servers beside the npm stores, and the judge without departures
-/// and with all that it knows.
+/// Runs its own tests, with its stores on real servers beside the npm stores, the races of its processes, and the judge
+/// without departures and with all that it knows.
 pub(super) fn check(workspace: &Workspace) -> Result<()> {
     tools::build_node_package(workspace)?;
     process::run(&mut tests(workspace)?)?;
+    crate::races::check_node(workspace)?;
     CASES.into_iter().try_for_each(|(departures, cases)| {
         let choice = ["--against", "node-package", "--departures", departures];
         let extent = ["--seed", "1", "--cases", cases];

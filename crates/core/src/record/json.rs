@@ -60,7 +60,6 @@ pub(crate) fn depth(value: &str) -> usize {
 }
 
 /// Checks that `text` is one JSON value.
-#[cfg(test)]
 pub(crate) fn check(text: &str) -> Result<(), Malformed> {
     let mut scanner = Scanner::new(text);
     scanner.space();

@@ -9,6 +9,7 @@
 //! - [`Rebase`] puts the request's changes onto what another request has stored. It calls the application's own
 //!   functions, so the driver runs it while it holds no lock.
 //! - [`WriteBatch`] collects the changes of several requests of one process into one write.
+//! - [`SessionObject`] finds the changes of an object of another language, such as `req.session`.
 //! - [`Context`] is what does not change in the course of a request: the policy and what the request is.
 //!
 //! ```
@@ -46,6 +47,7 @@ mod batch;
 mod change_log;
 mod facts_of;
 pub mod merge;
+mod object;
 mod save;
 mod state;
 #[cfg(test)]
@@ -56,6 +58,7 @@ use std::fmt;
 pub use batch::{BatchDraft, BatchEntry, BatchOutcome, Flush, SetAside, WriteBatch};
 pub use change_log::{Discarded, Function, MAX_UPDATES, Reapply, Rebase, Rebased, UpdateError};
 pub use facts_of::{End, Withheld};
+pub use object::{ChangedMember, Recompute, SessionObject};
 pub use save::{ATTEMPTS, Answer, Next, Resolution, SaveMachine, StoreCall};
 pub use state::{
     BodyKind, Context, Ending, Fence, Load, LoadedSession, LockStage, SessionLockState,

@@ -12,7 +12,7 @@ use super::change_log::{PendingWrite, Rebase, Rebased};
 use super::state::{Context, Fence, LoadedSession, SessionState, Snapshot, StoreView};
 use super::{BatchEntry, Error, Result};
 use crate::cookie::StoredCookie;
-use crate::store::{self, Created, Fenced, Loaded, LockToken, Record, Revision, Updated};
+use crate::store::{self, Created, Fenced, Loaded, LockToken, Record, Revision, Store, Updated};
 use crate::{Document, SessionId, Timestamp};
 
 /// How often a save is tried while other requests keep writing the same session.
@@ -53,6 +53,23 @@ pub enum StoreCall {
         /// The lock under which it is written.
         token: LockToken,
     },
+}
+
+impl StoreCall {
+    /// Makes the call.
+    #[inline]
+    pub async fn make<S: Store>(self, store: &S, now: Timestamp) -> Answer {
+        match self {
+            Self::Create { id, record } => Answer::Created(store.create(&id, &record, now).await),
+            Self::Load { id } => Answer::Loaded(store.load(&id, now).await),
+            Self::Update { id, record, expected } => {
+                Answer::Updated(store.update(&id, &record, expected, now).await)
+            }
+            Self::UpdateLocked { id, record, expected, token } => {
+                Answer::Fenced(store.update_locked(&id, &record, expected, token, now).await)
+            }
+        }
+    }
 }
 
 /// The next task of a driver.

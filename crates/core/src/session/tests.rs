@@ -1,5 +1,6 @@
 mod audit;
 mod facts;
+mod object;
 
 use std::fmt::Debug;
 use std::sync::Arc;

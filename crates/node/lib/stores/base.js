@@ -10,12 +10,12 @@ const { NativeMemory } = require('../native')
 const Store = require('../store')
 const { toPromise } = require('../to-promise')
 const { errorWithCode, isOutage, toStoreError } = require('./failure')
+const { LocalStore } = require('./local')
 const { RemoteStore } = require('./remote')
+const { SessionRecord } = require('./session-record')
 
 // The number of sessions on one page of a listing.
 const PAGE = 1000
-
-exports.expiryOf = expiryOf
 
 exports.NativeStore = class NativeStore extends Store {
   // Private, so that they are not among the properties that a program lists.
@@ -28,7 +28,7 @@ exports.NativeStore = class NativeStore extends Store {
     try {
       const native = open()
       // The memory store answers without another thread.
-      this.#native = native instanceof NativeMemory ? native : new RemoteStore(native)
+      this.#native = native instanceof NativeMemory ? new LocalStore(native) : new RemoteStore(native)
     } catch (error) {
       throw toStoreError(error)
     }
@@ -100,9 +100,29 @@ exports.NativeStore = class NativeStore extends Store {
     return this.call((native) => native.close(), fn, toNull)
   }
 
-  // Returns the expiry of a session by its cookie, or undefined if the store's TTL applies.
-  deadline(session) {
-    return expiryOf(session)
+  // Whether the store's options decide when a session expires, and not its cookie.
+  get hasOwnDeadline() {
+    return false
+  }
+
+  // Returns the expiry of a session, or undefined if the store's TTL applies.
+  deadline(session, now, sid) {
+    return this.hasOwnDeadline ? this.ownDeadline(session, now, sid) : expiryOf(session)
+  }
+
+  // Whether a touch moves the expiry of a record.
+  get canTouch() {
+    return this.#canTouch
+  }
+
+  // Whether the store can write what a session has changed, and not only the whole of it.
+  get canMerge() {
+    return true
+  }
+
+  // Returns the record of a request's session, for a middleware with `integrity`.
+  record(policy, sid) {
+    return new SessionRecord(policy, sid, this, (session) => this.#native.callsOf(sid, session))
   }
 
   parse(text) {

@@ -4,7 +4,7 @@
 // are removed, and there may be a limit. `session.MemoryStore` is another store: express-session's, which leaks.
 
 const { NativeMemory } = require('../native')
-const { NativeStore, expiryOf } = require('./base')
+const { NativeStore } = require('./base')
 const { count, millis, read, ttl } = require('./options')
 
 const CACHE = 'it belongs to the cache inside of memorystore'
@@ -47,9 +47,11 @@ module.exports = class MemoryStore extends NativeStore {
   stopInterval() {}
 
   // A `ttl` overrides the cookie's expiry. Without either, the store's default of a day applies.
-  deadline(session, now, sid) {
-    if (typeof this.#ttl === 'number') return now + this.#ttl
-    if (this.#ttl) return now + this.#ttl(this.options, session, sid)
-    return expiryOf(session)
+  get hasOwnDeadline() {
+    return this.#ttl !== undefined
+  }
+
+  ownDeadline(session, now, sid) {
+    return now + (typeof this.#ttl === 'number' ? this.#ttl : this.#ttl(this.options, session, sid))
   }
 }

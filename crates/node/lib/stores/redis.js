@@ -3,7 +3,7 @@
 // Stores sessions in Redis or Valkey, in the format of connect-redis.
 
 const { redisStore } = require('../native')
-const { NativeStore, expiryOf } = require('./base')
+const { NativeStore } = require('./base')
 const { show } = require('./counterparts')
 const { redisUrl } = require('./redis-url')
 const { count, flag, millis, port, read, seconds, text, ttl, whole } = require('./options')
@@ -71,8 +71,16 @@ module.exports = class RedisStore extends NativeStore {
   }
 
   // A number applies to sessions without a cookie expiry, a function to all sessions.
-  deadline(session, now) {
-    return this.#ttl ? now + this.#ttl(session) * 1000 : expiryOf(session)
+  get hasOwnDeadline() {
+    return this.#ttl !== undefined
+  }
+
+  ownDeadline(session, now) {
+    return now + this.#ttl(session) * 1000
+  }
+
+  get canMerge() {
+    return !this.#serializer
   }
 
   parse(text) {

@@ -8,6 +8,7 @@
 const { setImmediate, setInterval } = require('node:timers')
 
 const { Mailbox } = require('../native')
+const { Turns } = require('./turns')
 const { Writes } = require('./writes')
 
 const WEEKS = 2 ** 31 - 1
@@ -25,6 +26,7 @@ exports.callNative = callNative
 exports.RemoteStore = class RemoteStore {
   #native
   #writes = new Writes()
+  #turns = new Turns()
 
   constructor(native) {
     this.#native = native
@@ -46,6 +48,11 @@ exports.RemoteStore = class RemoteStore {
     return this.#writes.replace(sid, () => this.#call('destroy', sid))
   }
 
+  // Returns the calls of a session that the addon has.
+  callsOf(sid, session) {
+    return new RemoteCalls(this, this.#native, this.#writes, this.#turns, sid, session)
+  }
+
   // The calls that concern all sessions wait for all writes.
   static {
     for (const method of ['list', 'count', 'clear', 'purge', 'close']) {
@@ -57,6 +64,60 @@ exports.RemoteStore = class RemoteStore {
 
   #call(method, ...args) {
     return callNative((number) => this.#native[method](mailbox, number, ...args))
+  }
+}
+
+class RemoteCalls {
+  #store
+  #native
+  #writes
+  #turns
+  #sid
+  #session
+
+  constructor(store, native, writes, turns, sid, session) {
+    this.#store = store
+    this.#native = native
+    this.#writes = writes
+    this.#turns = turns
+    this.#sid = sid
+    this.#session = session
+  }
+
+  load(now, touches) {
+    return after(this.#writes.settled(this.#sid), () => this.#call('loadFor', now, touches))
+  }
+
+  call() {
+    return this.#call('callFor')
+  }
+
+  touch(cookie, deadline, now) {
+    return this.#store.touch(this.#sid, cookie, deadline, now)
+  }
+
+  destroy() {
+    return this.#store.destroy(this.#sid)
+  }
+
+  lock(lease, now) {
+    return this.#call('lockFor', lease, now)
+  }
+
+  unlock() {
+    return this.#call('unlockFor')
+  }
+
+  exclusive(save) {
+    return this.#writes.merge(this.#sid, save)
+  }
+
+  turn() {
+    return this.#turns.take(this.#sid)
+  }
+
+  #call(method, ...args) {
+    return callNative((number) => this.#native[method](mailbox, number, this.#session, ...args))
   }
 }
 

@@ -16,7 +16,12 @@ exports.Writes = class Writes {
 
   // Makes a write of the whole session, and returns the promise of its answer.
   replace(sid, make) {
-    return this.#add(sid, { make }, () => true)
+    return this.#add(sid, { make }, (waiting) => !waiting.isMerge)
+  }
+
+  // Makes a write of what a session has changed, which no other write replaces.
+  merge(sid, make) {
+    return this.#add(sid, { make, isMerge: true }, () => false)
   }
 
   // Makes a write that needs the writes before it, except for others of its kind.

@@ -4,12 +4,13 @@
 //! decides without a call into Rust, and the decisions stay in `express_session_core::decide`.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use express_session_core::decide::{
     self, Attributes, CookieAction, CookieMatch, Data, Expiry, Facts, Fault, Lifecycle, OnFailure,
     Origin, Plan, Reach, RecordStatus, Saved, Step, StoreAction,
 };
-use express_session_core::policy::SaveTime;
+use express_session_core::policy::{LoadMode, OnMismatch, SaveTime};
 use express_session_core::{Departures, Policy, Unset};
 use napi::bindgen_prelude::Uint8Array;
 use napi::{Error, Result, Status};
@@ -65,17 +66,26 @@ const COOKIES: [(&str, CookieAction); 4] = [
 ];
 
 /// The departures that are not available for Node, each with the reason.
-const ELSEWHERE: [(&str, &str); 10] = [
+const ELSEWHERE: [(&str, &str); 6] = [
     ("lazyLoad", "req.session is loaded before the handler runs"),
     ("forwarded", "of the proxy headers, only X-Forwarded-Proto is read"),
     ("layersByName", "a request has only one req.session"),
     ("verbatim", "req.session is made of the parsed record"),
-    ("destroyIsFinal", "the store interface has no conditional writes"),
-    ("uniqueIds", "the store interface has no conditional writes"),
-    ("mergeChanges", "the store interface has no conditional writes"),
-    ("touchOnLoad", "the store interface has no combined read and touch"),
     ("browserRules", "the cookie may change until the response ends"),
     ("cacheHeaders", "the headers belong to the application"),
+];
+
+/// The departures that need a store of the addon: others have no conditional writes, and no combined read and touch.
+const NATIVE: [&str; 4] = ["destroyIsFinal", "uniqueIds", "mergeChanges", "touchOnLoad"];
+
+/// The departures that the option `integrity` turns on.
+const INTEGRITY: [&str; 6] = [
+    "saveBeforeResponse",
+    "destroyIsFinal",
+    "uniqueIds",
+    "reportStoreErrors",
+    "mergeChanges",
+    "touchOnLoad",
 ];
 
 /// Numbers by name, which lib/request-session.js looks up.
@@ -131,6 +141,28 @@ pub struct Options {
     pub unset_destroys: bool,
     /// The names of the departures that are on.
     pub departures: Vec<String>,
+    /// Whether those of integrity are on too.
+    pub integrity: bool,
+    /// Whether the store is one of the addon.
+    pub is_native: bool,
+}
+
+/// The options, for the sessions of a middleware whose store is one of the addon.
+#[napi]
+#[derive(Debug)]
+pub struct SessionPolicy(pub(crate) Arc<Policy>);
+
+#[napi]
+impl SessionPolicy {
+    /// Reads the options.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`rules`].
+    #[napi(constructor, catch_unwind)]
+    pub fn new(options: Options) -> Result<Self> {
+        policy(&options).map(|policy| Self(Arc::new(policy)))
+    }
 }
 
 /// The rules of a middleware.
@@ -161,8 +193,14 @@ pub struct Rules {
     pub report_store_errors: bool,
     /// Whether `destroy` and `regenerate` are tracked.
     pub watches_end: bool,
-    /// How each step handles a failure of the store: `tell`, `hide` or `without`.
-    pub failures: HashMap<&'static str, &'static str>,
+    /// Whether the addon has the sessions, and writes what they have changed.
+    pub has_sessions: bool,
+    /// Whether loading a session resets its expiry.
+    pub touches_on_load: bool,
+    /// Whether a session that another request has ended is not written.
+    pub end_is_final: bool,
+    /// How each step handles a failure of each kind: `tell`, `hide` or `without`.
+    pub failures: HashMap<&'static str, HashMap<&'static str, &'static str>>,
 }
 
 /// Returns the rules for a middleware's options.
@@ -172,15 +210,10 @@ pub struct Rules {
 /// For an unknown departure, or one that is not available for Node.
 #[napi(catch_unwind)]
 pub fn rules(options: Options) -> Result<Rules> {
-    let policy = Policy {
-        resave: options.resave,
-        rolling: options.rolling,
-        save_uninitialized: options.save_uninitialized,
-        unset: if options.unset_destroys { Unset::Destroy } else { Unset::Keep },
-        departures: departures(&options.departures)?,
-        ..Policy::default()
-    };
-    let watches_end = policy.saves_cookie_changes()
+    let policy = policy(&options)?;
+    let has_sessions = policy.departures.active().any(|(_, name)| is_native(&camel(name)));
+    let watches_end = has_sessions
+        || policy.saves_cookie_changes()
         || policy.skips_unreachable_sessions()
         || policy.save_resets_expiry()
         || !policy.destroys(false)
@@ -199,39 +232,73 @@ pub fn rules(options: Options) -> Result<Rules> {
         clear_cookie: policy.clears_cookie(),
         report_store_errors: policy.reports_store_errors(),
         watches_end,
+        has_sessions,
+        touches_on_load: policy.how_to_load() == LoadMode::LoadAndTouch,
+        end_is_final: policy.on_missing_record() == OnMismatch::Refuse,
         failures: HashMap::from([
-            ("write", failure(Step::Write, &policy)),
-            ("writeUnasked", failure(Step::WriteUnasked, &policy)),
-            ("touch", failure(Step::Touch, &policy)),
-            ("destroy", failure(Step::Destroy, &policy)),
+            ("write", failures(Step::Write, &policy)),
+            ("writeUnasked", failures(Step::WriteUnasked, &policy)),
+            ("touch", failures(Step::Touch, &policy)),
+            ("destroy", failures(Step::Destroy, &policy)),
         ]),
     })
 }
 
-/// Returns how a step handles a failure. The errors of JavaScript's stores have no kinds, and count as outages.
-fn failure(step: Step, policy: &Policy) -> &'static str {
-    match policy.on_failure(step, Fault::Outage) {
+/// Reads the options that decide.
+fn policy(options: &Options) -> Result<Policy> {
+    Ok(Policy {
+        resave: options.resave,
+        rolling: options.rolling,
+        save_uninitialized: options.save_uninitialized,
+        unset: if options.unset_destroys { Unset::Destroy } else { Unset::Keep },
+        departures: departures(options)?,
+        ..Policy::default()
+    })
+}
+
+/// Returns how a step handles a failure of each kind. The errors of JavaScript's stores have no kinds, and count as
+/// outages.
+fn failures(step: Step, policy: &Policy) -> HashMap<&'static str, &'static str> {
+    let faults = [("outage", Fault::Outage), ("session", Fault::Session), ("ended", Fault::Ended)];
+    let handled = |fault| match policy.on_failure(step, fault) {
         OnFailure::Report => "tell",
         OnFailure::Ignore => "hide",
         OnFailure::ContinueWithoutSession => "without",
-    }
+    };
+    faults.into_iter().map(|(name, fault)| (name, handled(fault))).collect()
 }
 
-/// Turns on the named departures.
-fn departures(wanted: &[String]) -> Result<Departures> {
+/// Turns on the named departures, and those of integrity.
+fn departures(options: &Options) -> Result<Departures> {
     let refuse = |why: String| Err(Error::new(Status::InvalidArg, why));
+    if options.integrity && !options.is_native {
+        return refuse(format!("integrity option: {STORES_THAT_CAN}"));
+    }
+    let wanted = options.departures.iter().map(String::as_str);
+    let integrity = INTEGRITY.iter().copied().filter(|_| options.integrity);
     let mut on = Departures::none();
-    for name in wanted {
-        if let Some((_, why)) = ELSEWHERE.iter().find(|(elsewhere, _)| elsewhere == name) {
+    for name in wanted.chain(integrity) {
+        if let Some((_, why)) = ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == name) {
             return refuse(format!("departures option: {name:?} is not available for Node: {why}"));
         }
-        let Some((number, _)) = Departures::all().active().find(|(_, snake)| camel(snake) == *name)
+        if is_native(name) && !options.is_native {
+            return refuse(format!("departures option: {name:?}: {STORES_THAT_CAN}"));
+        }
+        let Some((number, _)) = Departures::all().active().find(|(_, snake)| camel(snake) == name)
         else {
             return refuse(format!("departures option: {name:?} is not one of {}", available()));
         };
         on.set(number, true);
     }
     Ok(on)
+}
+
+/// What to do where the store cannot do what integrity needs.
+const STORES_THAT_CAN: &str = "the store has no conditional writes: use one of express-session-rs/stores, such as \
+    RedisStore or PostgresStore, without a serializer of your own";
+
+fn is_native(name: &str) -> bool {
+    NATIVE.contains(&name)
 }
 
 /// Lists the departures that can be turned on.
@@ -344,26 +411,45 @@ mod tests {
         assert_eq!(table(&Policy::default()).len(), most as usize + 1);
     }
 
+    /// The options of these departures, with a store of the addon or another one.
+    fn options(names: &[&str], is_native: bool) -> Options {
+        Options {
+            resave: false,
+            rolling: false,
+            save_uninitialized: false,
+            unset_destroys: false,
+            departures: names.iter().map(|name| (*name).to_owned()).collect(),
+            integrity: false,
+            is_native,
+        }
+    }
+
     #[test]
     fn departures_go_by_their_names_in_javascript() {
-        let named = |names: &[&str]| {
-            departures(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
-        };
+        let named = |names: &[&str]| departures(&options(names, false));
         assert_eq!(named(&[]).unwrap(), Departures::none());
         let one = named(&["saveBeforeResponse"]).unwrap();
         assert_eq!(one, Departures::none().save_before_response(true));
-        assert!(
-            named(&["save_before_response"])
-                .unwrap_err()
-                .reason
-                .contains("is not one of pathMatch")
-        );
-        assert!(named(&["mergeChanges"]).unwrap_err().reason.contains("no conditional writes"));
+        let refused = |name| named(&[name]).unwrap_err().reason.clone();
+        assert!(refused("save_before_response").contains("is not one of pathMatch"));
+        assert!(refused("lazyLoad").contains("is not available for Node"));
+        assert!(refused("mergeChanges").contains("no conditional writes"));
+    }
+
+    #[test]
+    fn integrity_turns_on_what_only_a_store_of_the_addon_can_do() {
+        let integrity = |is_native| departures(&Options { integrity: true, ..options(&[], is_native) });
+        let on = integrity(true).unwrap();
+        assert!(on.merge_changes && on.destroy_is_final && on.unique_ids && on.touch_on_load);
+        assert!(on.save_before_response && on.report_store_errors && !on.clear_cookie);
+        assert!(integrity(false).unwrap_err().reason.starts_with("integrity option: the store has no"));
+        assert!(departures(&options(&["mergeChanges"], true)).unwrap().merge_changes);
     }
 
     #[test]
     fn every_departure_that_is_not_for_node_is_one() {
-        for (name, _) in ELSEWHERE {
+        let elsewhere = ELSEWHERE.iter().map(|(name, _)| *name);
+        for name in elsewhere.chain(NATIVE).chain(INTEGRITY) {
             assert!(Departures::all().active().any(|(_, snake)| camel(snake) == name), "{name}");
         }
     }

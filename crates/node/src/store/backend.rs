@@ -3,18 +3,37 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use std::time::Duration;
+
 use express_session::store::{
-    Admin, Cursor, Error, Loaded, Page, Record, Revision, Touch, Touched,
+    Admin, Cursor, Error, Loaded, LockOutcome, LockToken, Page, Record, Revision, Touch, Touched,
 };
+use express_session_core::session::{Answer, StoreCall};
+use express_session_core::store::LoadedAndTouched;
 use express_session_core::{SessionId, Timestamp};
 
 use super::replace;
 
 type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+type Answered<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
 /// [`Admin`] with its futures boxed, and a write that has no condition.
 pub(super) trait Backend: Send + Sync {
     fn load<'a>(&'a self, id: &'a SessionId, now: Timestamp) -> Call<'a, Option<Loaded>>;
+    fn load_and_touch<'a>(
+        &'a self,
+        id: &'a SessionId,
+        now: Timestamp,
+    ) -> Call<'a, Option<LoadedAndTouched>>;
+    fn answer(&self, call: StoreCall, now: Timestamp) -> Answered<'_>;
+    fn lock<'a>(
+        &'a self,
+        id: &'a SessionId,
+        holder: LockToken,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Call<'a, LockOutcome>;
+    fn unlock<'a>(&'a self, id: &'a SessionId, holder: LockToken) -> Call<'a, ()>;
     fn replace<'a>(
         &'a self,
         id: &'a SessionId,
@@ -38,6 +57,32 @@ pub(super) trait Backend: Send + Sync {
 impl<S: Admin> Backend for S {
     fn load<'a>(&'a self, id: &'a SessionId, now: Timestamp) -> Call<'a, Option<Loaded>> {
         Box::pin(self.load(id, now))
+    }
+
+    fn load_and_touch<'a>(
+        &'a self,
+        id: &'a SessionId,
+        now: Timestamp,
+    ) -> Call<'a, Option<LoadedAndTouched>> {
+        Box::pin(self.load_and_touch(id, now))
+    }
+
+    fn answer(&self, call: StoreCall, now: Timestamp) -> Answered<'_> {
+        Box::pin(call.make(self, now))
+    }
+
+    fn lock<'a>(
+        &'a self,
+        id: &'a SessionId,
+        holder: LockToken,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Call<'a, LockOutcome> {
+        Box::pin(self.lock(id, holder, lease, now))
+    }
+
+    fn unlock<'a>(&'a self, id: &'a SessionId, holder: LockToken) -> Call<'a, ()> {
+        Box::pin(self.unlock(id, holder))
     }
 
     fn replace<'a>(

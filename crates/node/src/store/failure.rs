@@ -6,7 +6,7 @@ use express_session::store::{Error, ErrorKind};
 use napi::Status;
 
 /// Converts a store's error.
-pub(super) fn of(error: Error) -> napi::Error {
+pub(crate) fn of(error: Error) -> napi::Error {
     let mut lines = vec![code(error.kind()).to_owned(), error.to_string()];
     if let Some(cause) = error.source() {
         lines.push(cause.to_string());
@@ -24,7 +24,8 @@ pub(super) fn broken() -> napi::Error {
     text(&["ERR_STORE_FAILED".to_owned(), "the session store gives no answer".to_owned()])
 }
 
-fn text(lines: &[String]) -> napi::Error {
+/// Makes an error of lines: the code, the message, and the cause, if there is one.
+pub(crate) fn text(lines: &[String]) -> napi::Error {
     let lines: Vec<_> = lines.iter().map(|line| line.replace('\n', " ")).collect();
     napi::Error::new(Status::GenericFailure, lines.join("\n"))
 }

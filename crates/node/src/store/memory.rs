@@ -3,12 +3,13 @@
 use std::future::Future;
 
 use express_session::MemoryStore;
-use express_session::store::{Admin, Cursor, Error, ErrorKind, Record, Store, Touch};
+use express_session::store::{Admin, Cursor, Error, ErrorKind, Record, Store, Touch, Touched};
 use express_session_core::SessionId;
 use futures_util::FutureExt as _;
 use napi_derive::napi;
 
-use super::{Listing, PURGED, failure, replace, time};
+use super::{Listing, PURGED, failure, option, replace, time};
+use crate::session::{Found, NativeSession};
 
 /// The sessions, outside of JavaScript's heap.
 #[napi]
@@ -48,6 +49,48 @@ impl NativeMemory {
         Ok(loaded.map(|loaded| (*loaded.record.text).to_owned()))
     }
 
+    /// Loads the record of a session that keeps it, and returns its text. If `touches`, its expiry is reset as well.
+    #[napi(catch_unwind)]
+    pub fn load_for(
+        &self,
+        session: &NativeSession,
+        now: f64,
+        touches: bool,
+    ) -> napi::Result<Option<String>> {
+        let found = now_or_error(super::load(&self.0, &session.id(), time(now), touches))?;
+        Ok(session.slot().keep(found))
+    }
+
+    /// Makes the call that a session's save has asked for.
+    #[napi(catch_unwind)]
+    pub fn call_for(&self, session: &mut NativeSession) -> napi::Result<()> {
+        if let Some((call, now)) = session.take_call() {
+            let answer = now_or_error(call.make(&self.0, now).map(Ok))?;
+            session.slot().put(Found::Save(answer));
+        }
+        Ok(())
+    }
+
+    /// Asks for a session's lock.
+    #[napi(catch_unwind)]
+    pub fn lock_for(&self, session: &NativeSession, lease: f64, now: f64) -> napi::Result<()> {
+        if let Some(token) = session.lock_token() {
+            let id = session.id();
+            let call = self.0.lock(&id, token, option::time(lease), time(now));
+            session.slot().put(Found::Lock(now_or_error(call)?));
+        }
+        Ok(())
+    }
+
+    /// Gives a session's lock back.
+    #[napi(catch_unwind)]
+    pub fn unlock_for(&self, session: &mut NativeSession) -> napi::Result<()> {
+        match session.take_lock() {
+            Some(token) => now_or_error(self.0.unlock(&session.id(), token)),
+            None => Ok(()),
+        }
+    }
+
     /// Stores a session's record, whether there is one already or not.
     #[napi(catch_unwind)]
     pub fn save(
@@ -62,7 +105,7 @@ impl NativeMemory {
         now_or_error(replace::replace(&self.0, &id, &record, None, time(now))).map(drop)
     }
 
-    /// Moves the end of a session, where there is one.
+    /// Moves the end of a session. Returns 1, or 0 if there is none.
     #[napi(catch_unwind)]
     pub fn touch(
         &self,
@@ -70,10 +113,11 @@ impl NativeMemory {
         cookie: String,
         deadline: Option<f64>,
         now: f64,
-    ) -> napi::Result<()> {
-        let Some(id) = SessionId::new(id) else { return Ok(()) };
+    ) -> napi::Result<f64> {
+        let Some(id) = SessionId::new(id) else { return Ok(0.0) };
         let touch = Touch { cookie: cookie.into(), deadline: deadline.map(time) };
-        now_or_error(self.0.touch(&id, &touch, time(now))).map(drop)
+        let touched = now_or_error(self.0.touch(&id, &touch, time(now)))?;
+        Ok(f64::from(touched == Touched::Done))
     }
 
     /// Ends a session.

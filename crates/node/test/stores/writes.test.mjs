@@ -7,28 +7,14 @@ import { createRequire } from 'node:module'
 import { describe, test } from 'node:test'
 
 import session from 'express-session-rs'
-import {
-  FileStore, MemcachedStore, MemoryStore, MySqlStore, PostgresStore, RedisStore, SqliteStore
-} from 'express-session-rs/stores'
-import { folder, missingServer, urls } from '../../testing/servers.mjs'
+import { FileStore } from 'express-session-rs/stores'
+import { folder, missingServer } from '../../testing/servers.mjs'
 import { sessionOf } from '../../testing/sides.mjs'
+import { allStores } from '../../testing/stores.mjs'
 
 const { Writes } = createRequire(import.meta.url)('../../lib/stores/writes.js')
 
-// [name, open, server]
-const STORES = [
-  ['memory', () => new MemoryStore()],
-  ['file', () => new FileStore({ path: folder() })],
-  ['sqlite', () => new SqliteStore({ dir: folder() })],
-  ['redis', () => new RedisStore({ url: urls.redis, prefix: 'busy:', probeInterval: 10 }), 'redis'],
-  ['postgres', () => new PostgresStore({
-    url: urls.postgres, tableName: 'busy', createTableIfMissing: true, probeInterval: 10
-  }), 'postgres'],
-  ['mysql', () => new MySqlStore({ url: urls.mysql, schema: { tableName: 'busy' }, probeInterval: 10 }), 'mysql'],
-  ['memcached', () => new MemcachedStore({ url: urls.memcached, prefix: 'busy:', probeInterval: 10 }), 'memcached']
-]
-
-for (const [name, open, server] of STORES) {
+for (const [name, open, server] of allStores('busy', { probeInterval: 10 })) {
   describe(name, { skip: missingServer(server) }, () => {
     test('a thousand concurrent writes of one session succeed, and the newest one is stored', async () => {
       const store = open()

@@ -14,7 +14,7 @@ session({ secret: 'keyboard cat', resave: false, saveUninitialized: true, store 
 session({ secret: ['new', 'old'], key: 'sid', departures: ['saveBeforeResponse', 'clearCookie'] })
 session({ secret: 'keyboard cat', genid: (req) => req.url, cookie: (req) => ({ secure: req.secure }) })
 // @ts-expect-error: not available for Node
-session({ secret: 'keyboard cat', departures: ['mergeChanges'] })
+session({ secret: 'keyboard cat', departures: ['lazyLoad'] })
 // @ts-expect-error: there is no such option
 session({ secret: 'keyboard cat', maxAge: 1 })
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use express_session_core::session::{Answer, Ending, Next, SaveMachine, StoreCall};
+use express_session_core::session::{Answer, Ending, Next, SaveMachine};
 use express_session_core::store::Store as _;
 use express_session_core::{Policy, SessionId, Timestamp, decide};
 
@@ -162,7 +162,7 @@ impl RequestSession {
         loop {
             let answer = match next {
                 Next::Done => return Ok(()),
-                Next::Call(call) => self.answer(call, now).await,
+                Next::Call(call) => call.make(&self.config.store, now).await,
                 // Without a lock: it calls the application's own functions.
                 Next::Rebase(rebase) => Answer::Rebased(Box::new(rebase.run()?)),
                 Next::BackOff(_) | Next::JoinBatch if !may_wait => std::future::pending().await,
@@ -181,22 +181,6 @@ impl RequestSession {
                 return Ok(());
             }
             next = save.resume(&mut self.state().session, &context, answer)?;
-        }
-    }
-
-    async fn answer(&self, call: StoreCall, now: Timestamp) -> Answer {
-        let store = &self.config.store;
-        match call {
-            StoreCall::Create { id, record } => {
-                Answer::Created(store.create(&id, &record, now).await)
-            }
-            StoreCall::Load { id } => Answer::Loaded(store.load(&id, now).await),
-            StoreCall::Update { id, record, expected } => {
-                Answer::Updated(store.update(&id, &record, expected, now).await)
-            }
-            StoreCall::UpdateLocked { id, record, expected, token } => {
-                Answer::Fenced(store.update_locked(&id, &record, expected, token, now).await)
-            }
         }
     }
 

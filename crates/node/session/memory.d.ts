@@ -1,0 +1,5 @@
+// The types of `express-session/session/memory`.
+
+import session = require('../lib/index')
+
+export = session.MemoryStore

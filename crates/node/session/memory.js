@@ -1,0 +1,5 @@
+'use strict'
+
+// `express-session/session/memory`, as in express-session.
+
+module.exports = require('../lib/memory')

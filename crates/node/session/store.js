@@ -1,0 +1,5 @@
+'use strict'
+
+// `express-session/session/store`, as in express-session.
+
+module.exports = require('../lib/store')

@@ -1,0 +1,397 @@
+//! The session of one request, for a middleware with `integrity`.
+//!
+//! JavaScript has the session object, and calls; the state machine of core decides. A save goes from one [`Task`] to the
+//! next: JavaScript makes the call of the store that is due, or waits, and asks for the next task. What it was answered
+//! stays here.
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use express_session::store::{FencingToken, LockOutcome, LockToken};
+use express_session_core::cookie::StoredCookie;
+use express_session_core::session::{
+    self, Answer, Context, LockStage, Next, Recompute, Resolution, SaveMachine, SessionObject,
+    SessionState, StoreCall, StoreView,
+};
+use express_session_core::store::LoadedAndTouched;
+use express_session_core::{Document, Policy, SessionId, Timestamp};
+use napi::bindgen_prelude::{FnArgs, FunctionRef};
+use napi::{Env, Status};
+use napi_derive::napi;
+
+use crate::engine::rules::SessionPolicy;
+use crate::store::{failure, time};
+
+/// The next task of a save.
+#[napi(object, object_from_js = false)]
+#[derive(Debug)]
+pub struct Task {
+    /// Whether a call of the store is due.
+    pub calls: bool,
+    /// How many attempts have failed, where a pause is due.
+    pub attempts: Option<u32>,
+}
+
+/// A member that another request has changed.
+#[napi(object, object_from_js = false)]
+pub struct ChangedMember {
+    /// Its name.
+    pub key: String,
+    /// The value that the object has shown, as JSON.
+    pub shown: Option<String>,
+    /// The value that is stored, as JSON.
+    pub value: Option<String>,
+}
+
+/// The session of one request.
+#[napi]
+pub struct NativeSession {
+    policy: Arc<Policy>,
+    id: SessionId,
+    state: SessionState,
+    object: Option<SessionObject>,
+    slot: Slot,
+    save: Option<Save>,
+}
+
+/// What the store has answered, for JavaScript's thread to take.
+#[derive(Clone, Default)]
+pub(crate) struct Slot(Arc<Mutex<Option<Found>>>);
+
+pub(crate) enum Found {
+    Record(LoadedAndTouched),
+    Save(Answer),
+    Lock(LockOutcome),
+}
+
+struct Save {
+    machine: SaveMachine,
+    policy: Arc<Policy>,
+    now: Timestamp,
+    /// The deadline, where the store's options say it and not the cookie.
+    deadline: Option<Timestamp>,
+    call: Option<StoreCall>,
+}
+
+/// A JavaScript function of the number of an update and the value as JSON, which returns the new value.
+type Apply = FunctionRef<FnArgs<(u32, Option<String>)>, Option<String>>;
+
+thread_local! {
+    /// The environment of the call under way, for the functions that it calls.
+    static ENV: Cell<Option<Env>> = const { Cell::new(None) };
+}
+
+#[napi]
+impl NativeSession {
+    /// Makes the session of an id.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(policy: &SessionPolicy, id: String) -> napi::Result<Self> {
+        let id = SessionId::new(id).ok_or_else(|| failure::of(crate::store::nameless()))?;
+        let mut state = SessionState::default();
+        // The id belongs to JavaScript, and never changes while the request is handled.
+        state.detach(&Context::new(&policy.0, NAME));
+        let (policy, slot) = (Arc::clone(&policy.0), Slot::default());
+        Ok(Self { policy, id, state, object: None, slot, save: None })
+    }
+
+    /// Begins with the object as it was loaded or created, once it is needed: most requests change nothing.
+    #[napi(catch_unwind)]
+    pub fn begin(&mut self, object: String, now: f64) -> napi::Result<()> {
+        self.object = Some(SessionObject::new(&object).map_err(|error| of(error.into()))?);
+        let now = time(now);
+        let context = Context::new(&self.policy, NAME);
+        let begun = match self.slot.take() {
+            Some(Found::Record(found)) => {
+                self.state.begin_loaded(&context, self.id.clone(), &found, now)
+            }
+            _ => Document::parse(object)
+                .and_then(|object| StoredCookie::parse(object.cookie_text(), now))
+                .map(|cookie| self.state.begin_new(self.id.clone(), cookie))
+                .map_err(Into::into),
+        };
+        begun.map_err(of)
+    }
+
+    /// Checks whether the call that loaded the record has reset its expiry.
+    #[napi(catch_unwind)]
+    pub fn is_touched(&self) -> bool {
+        self.slot.has_touched()
+    }
+
+    /// Begins to save the object, and returns the first task. `deadline` is for a store whose options say it. After
+    /// a final save, every update was last applied to what is stored, with any departures.
+    #[napi(catch_unwind)]
+    pub fn save(
+        &mut self,
+        env: Env,
+        object: String,
+        deadline: Option<f64>,
+        now: f64,
+        is_final: bool,
+    ) -> napi::Result<Option<Task>> {
+        let now = time(now);
+        let shown = self.object.as_mut().ok_or_else(|| of(session::Error::Ended))?;
+        shown.take_changes(&mut self.state, &object, now).map_err(of)?;
+        let policy = match is_final {
+            true => Arc::new(self.policy.of_final_writes()),
+            false => Arc::clone(&self.policy),
+        };
+        let mut machine = SaveMachine::alone(now);
+        let next = machine.start(&mut self.state, &Context::new(&policy, NAME), false);
+        let deadline = deadline.map(time);
+        self.save = Some(Save { machine, policy, now, deadline, call: None });
+        self.until_task(env, next.map_err(of)?)
+    }
+
+    /// Goes on with what the store has answered or after the pause, and returns the next task, if there is one.
+    #[napi(catch_unwind)]
+    pub fn resume(&mut self, env: Env) -> napi::Result<Option<Task>> {
+        let answer = match self.slot.take() {
+            Some(Found::Save(answer)) => answer,
+            _ => Answer::BackedOff { is_contended: false },
+        };
+        let next = self.answer(answer)?;
+        self.until_task(env, next)
+    }
+
+    /// Changes a member that `apply` has computed, with the number under which `apply` computes it again.
+    #[napi(catch_unwind)]
+    pub fn update(
+        &mut self,
+        key: String,
+        before: Option<String>,
+        after: Option<String>,
+        number: u32,
+        apply: Apply,
+    ) -> napi::Result<()> {
+        let recompute: Recompute = Arc::new(move |value| {
+            let env = ENV.get().ok_or("the update is applied outside of JavaScript")?;
+            let apply = apply.borrow_back(&env)?;
+            Ok(apply.call(FnArgs::from((number, value.map(str::to_owned))))?)
+        });
+        let Self { object, state, .. } = self;
+        let object = object.as_mut().ok_or_else(|| of(session::Error::Ended))?;
+        object.update(state, &key, before.as_deref(), after.as_deref(), recompute).map_err(of)?;
+        drop(self.state.take_discarded());
+        Ok(())
+    }
+
+    /// Returns the members that other requests have changed, which the object has from here on.
+    #[napi(catch_unwind)]
+    pub fn catch_up(&mut self) -> Vec<ChangedMember> {
+        let Some(object) = &mut self.object else { return Vec::new() };
+        let changed = object.catch_up(&self.state).into_iter();
+        changed
+            .map(|session::ChangedMember { key, shown, value }| ChangedMember { key, shown, value })
+            .collect()
+    }
+
+    /// Notes that the session is destroyed: nothing is written any more.
+    #[napi(catch_unwind)]
+    pub fn end(&mut self) {
+        // A session that is over is left as it is.
+        let _ = self.state.begin_destroy(&self.policy);
+    }
+
+    /// Notes that this request asks for the lock.
+    #[napi(catch_unwind)]
+    pub fn request_lock(&mut self) -> napi::Result<()> {
+        self.state.writable().map_err(of)?;
+        let mut bytes = [0; LockToken::BYTES];
+        getrandom::fill(&mut bytes)
+            .map_err(|_| napi::Error::new(Status::GenericFailure, "the system has no entropy"))?;
+        if self.state.request_lock(self.id.clone(), LockToken::from_random(bytes)) {
+            return Ok(());
+        }
+        Err(coded("ERR_SESSION_LOCKED_TWICE", "this request has the session's lock already"))
+    }
+
+    /// Returns the number of the lock for other systems if the store has given it, or nothing if another request has it.
+    #[napi(catch_unwind)]
+    pub fn locked(&mut self, until: f64) -> Option<f64> {
+        match self.slot.take() {
+            Some(Found::Lock(LockOutcome::Acquired(fence))) => {
+                self.state.grant_lock(fence, time(until));
+                Some(number(fence))
+            }
+            _ => None,
+        }
+    }
+
+    /// Rebases the session onto the record that the store has now.
+    #[napi(catch_unwind)]
+    pub fn refresh(&mut self, env: Env, now: f64) -> napi::Result<()> {
+        let found = self.slot.take();
+        let Some(StoreView::At(revision)) = self.state.view() else { return Ok(()) };
+        let Some(Found::Record(LoadedAndTouched { loaded, .. })) = found else {
+            return self.state.handle_missing_record(&self.policy).map_err(of);
+        };
+        if loaded.revision == revision {
+            return Ok(());
+        }
+        let context = Context::new(&self.policy, NAME);
+        let resolution = Resolution::of(&self.state, &context, &loaded, time(now)).map_err(of)?;
+        while let Some(rebase) = resolution.begin(&mut self.state) {
+            let rebased = with_env(env, || rebase.run()).map_err(of)?;
+            if resolution.finish(&mut self.state, rebased) {
+                break;
+            }
+        }
+        drop(self.state.take_discarded());
+        Ok(())
+    }
+
+    /// Notes that the lease has run out.
+    #[napi(catch_unwind)]
+    pub fn lose_lock(&mut self) {
+        self.state.set_lock_stage(LockStage::Lost);
+    }
+}
+
+impl NativeSession {
+    /// Returns the id.
+    pub(crate) fn id(&self) -> SessionId {
+        self.id.clone()
+    }
+
+    /// Returns the place for what the store answers.
+    pub(crate) fn slot(&self) -> Slot {
+        self.slot.clone()
+    }
+
+    /// Returns the call of the store that is due, and its time.
+    pub(crate) fn take_call(&mut self) -> Option<(StoreCall, Timestamp)> {
+        let save = self.save.as_mut()?;
+        Some((save.call.take()?, save.now))
+    }
+
+    /// Returns the proof of the lock, held or asked for.
+    pub(crate) fn lock_token(&self) -> Option<LockToken> {
+        self.state.lock().map(|lock| lock.token)
+    }
+
+    /// Gives the lock up.
+    pub(crate) fn take_lock(&mut self) -> Option<LockToken> {
+        self.state.take_lock().map(|lock| lock.token)
+    }
+
+    fn answer(&mut self, answer: Answer) -> napi::Result<Next> {
+        let save = self.save.as_mut().ok_or_else(|| of(session::Error::OutOfOrder))?;
+        let context = Context::new(&save.policy, NAME);
+        save.machine.resume(&mut self.state, &context, answer).map_err(of)
+    }
+
+    /// Goes on until JavaScript has something to do.
+    fn until_task(&mut self, env: Env, mut next: Next) -> napi::Result<Option<Task>> {
+        loop {
+            match next {
+                Next::Done => {
+                    self.save = None;
+                    drop(self.state.take_discarded());
+                    return Ok(None);
+                }
+                Next::Call(mut call) => {
+                    let save = self.save.as_mut().ok_or_else(|| of(session::Error::OutOfOrder))?;
+                    if let Some(deadline) = save.deadline {
+                        set_deadline(&mut call, deadline);
+                    }
+                    save.call = Some(call);
+                    return Ok(Some(Task { calls: true, attempts: None }));
+                }
+                Next::BackOff(attempts) => {
+                    return Ok(Some(Task { calls: false, attempts: Some(attempts) }));
+                }
+                Next::Rebase(rebase) => {
+                    let rebased = with_env(env, || rebase.run()).map_err(of)?;
+                    next = self.answer(Answer::Rebased(Box::new(rebased)))?;
+                }
+                // The save writes alone, and the session's id is kept.
+                Next::JoinBatch | Next::NewId => return Err(of(session::Error::OutOfOrder)),
+            }
+        }
+    }
+}
+
+impl Slot {
+    pub(crate) fn put(&self, found: Found) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+    }
+
+    /// Keeps a record, and returns its text.
+    pub(crate) fn keep(&self, found: Option<LoadedAndTouched>) -> Option<String> {
+        let found = found?;
+        let text = (*found.loaded.record.text).to_owned();
+        self.put(Found::Record(found));
+        Some(text)
+    }
+
+    fn has_touched(&self) -> bool {
+        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(&*found, Some(Found::Record(found)) if found.is_touched)
+    }
+
+    fn take(&self) -> Option<Found> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The session's name counts for nothing here: JavaScript has the cookie.
+const NAME: &str = "connect.sid";
+
+/// Runs what calls JavaScript's functions.
+fn with_env<T>(env: Env, run: impl FnOnce() -> T) -> T {
+    ENV.set(Some(env));
+    let done = run();
+    ENV.set(None);
+    done
+}
+
+fn set_deadline(call: &mut StoreCall, deadline: Timestamp) {
+    match call {
+        StoreCall::Create { record, .. }
+        | StoreCall::Update { record, .. }
+        | StoreCall::UpdateLocked { record, .. } => record.deadline = Some(deadline),
+        StoreCall::Load { .. } => {}
+    }
+}
+
+/// A fencing token is microseconds, which JavaScript has exact numbers for until the year 2255.
+fn number(fence: FencingToken) -> f64 {
+    fence.get() as f64
+}
+
+/// Converts an error of the session.
+fn of(error: session::Error) -> napi::Error {
+    use session::Error;
+    match error {
+        Error::Store(error) => failure::of(error),
+        Error::Corrupt(_) => coded("ERR_STORE_CORRUPT", "the session's record is corrupt"),
+        Error::Limit(_) => coded("ERR_STORE_UNSUITABLE", &error.to_string()),
+        Error::Ended | Error::ResponseSent | Error::CookieNotSent | Error::Degraded => {
+            coded("ERR_SESSION_ENDED", "another request has ended the session")
+        }
+        Error::IdTaken => coded("ERR_SESSION_ID_TAKEN", &error.to_string()),
+        Error::LockLost => coded("ERR_SESSION_LOCK_LOST", &error.to_string()),
+        Error::Update(_) => coded("ERR_SESSION_UPDATE", &error.to_string()),
+        Error::TooManyUpdates => coded("ERR_SESSION_TOO_MANY_UPDATES", &error.to_string()),
+        Error::Conflict | Error::OutOfOrder | _ => coded("ERR_SESSION_CONFLICT", &error.to_string()),
+    }
+}
+
+fn coded(code: &str, message: &str) -> napi::Error {
+    failure::text(&[code.to_owned(), message.to_owned()])
+}
+
+impl fmt::Debug for NativeSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NativeSession").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ChangedMember {
+    /// Without the values.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ChangedMember").field(&self.key).finish()
+    }
+}
