@@ -133,7 +133,9 @@ impl Entrant {
             None => vec![Site::Here(self.application(url, wait).await?)],
         };
         let node = match (self.maker, self.place) {
-            (Maker::Ours, Place::Redis | Place::Postgres) => Some(self.place.node(url, wait, false)?),
+            (Maker::Ours, Place::Redis | Place::Postgres) => {
+                Some(self.place.node(url, wait, false)?)
+            }
             _ => None,
         };
         Ok(Cluster { sites, store, node })

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use crate::cases::Case;
-use crate::entrants::{Entrant, Maker};
+use crate::entrants::Entrant;
 use crate::tally::Tally;
 
 /// The rows so far, printed as they come.
@@ -134,7 +134,7 @@ fn millis(time: Option<Duration>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entrants::Place;
+    use crate::entrants::{Maker, Place};
 
     const OURS: Entrant = Entrant { maker: Maker::Ours, place: Place::Redis };
     const PEER: Entrant = Entrant { maker: Maker::ExpressSession, place: Place::Redis };

@@ -14,7 +14,8 @@ use crate::workspace::Workspace;
 /// Installs the tools and plays; returns the program's exit code.
 pub(crate) fn run(options: &PassthroughArgs) -> Result<ExitCode> {
     let workspace = Workspace::read()?;
-    let is_against = options.arguments.iter().any(|argument| argument.as_encoded_bytes().starts_with(AGAINST));
+    let is_against =
+        options.arguments.iter().any(|argument| argument.as_encoded_bytes().starts_with(AGAINST));
     let node: &[Tool] = if is_against { &[Tool::NodePackage] } else { &[] };
     for tool in [Tool::Servers, Tool::NodePeers].into_iter().chain(node.iter().copied()) {
         match tools::provide(&workspace, tool) {

@@ -115,6 +115,7 @@ impl NativeSession {
 
     /// Checks whether the call that loaded the record has reset its expiry.
     #[napi(catch_unwind)]
+    #[must_use]
     pub fn is_touched(&self) -> bool {
         self.slot.has_touched()
     }
@@ -375,7 +376,9 @@ fn of(error: session::Error) -> napi::Error {
         Error::LockLost => coded("ERR_SESSION_LOCK_LOST", &error.to_string()),
         Error::Update(_) => coded("ERR_SESSION_UPDATE", &error.to_string()),
         Error::TooManyUpdates => coded("ERR_SESSION_TOO_MANY_UPDATES", &error.to_string()),
-        Error::Conflict | Error::OutOfOrder | _ => coded("ERR_SESSION_CONFLICT", &error.to_string()),
+        Error::Conflict | Error::OutOfOrder | _ => {
+            coded("ERR_SESSION_CONFLICT", &error.to_string())
+        }
     }
 }
 

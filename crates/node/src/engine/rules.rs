@@ -430,7 +430,7 @@ mod tests {
         assert_eq!(named(&[]).unwrap(), Departures::none());
         let one = named(&["saveBeforeResponse"]).unwrap();
         assert_eq!(one, Departures::none().save_before_response(true));
-        let refused = |name| named(&[name]).unwrap_err().reason.clone();
+        let refused = |name| named(&[name]).unwrap_err().reason;
         assert!(refused("save_before_response").contains("is not one of pathMatch"));
         assert!(refused("lazyLoad").contains("is not available for Node"));
         assert!(refused("mergeChanges").contains("no conditional writes"));
@@ -438,11 +438,14 @@ mod tests {
 
     #[test]
     fn integrity_turns_on_what_only_a_store_of_the_addon_can_do() {
-        let integrity = |is_native| departures(&Options { integrity: true, ..options(&[], is_native) });
+        let integrity =
+            |is_native| departures(&Options { integrity: true, ..options(&[], is_native) });
         let on = integrity(true).unwrap();
         assert!(on.merge_changes && on.destroy_is_final && on.unique_ids && on.touch_on_load);
         assert!(on.save_before_response && on.report_store_errors && !on.clear_cookie);
-        assert!(integrity(false).unwrap_err().reason.starts_with("integrity option: the store has no"));
+        assert!(
+            integrity(false).unwrap_err().reason.starts_with("integrity option: the store has no")
+        );
         assert!(departures(&options(&["mergeChanges"], true)).unwrap().merge_changes);
     }
 

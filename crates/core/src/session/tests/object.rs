@@ -31,7 +31,10 @@ fn what_differs_from_the_text_before_is_the_requests_change() {
         (LOADED, LOADED),
         (r#""cart":["a"],"user":7,"views":2"#, r#""cart":["a"],"user":7,"views":2"#),
         (r#""user":7,"views":1"#, r#""user":7,"views":1"#),
-        (r#""cart":["a","b"],"user":7,"views":1,"new":null"#, r#""cart":["a","b"],"user":7,"views":1,"new":null"#),
+        (
+            r#""cart":["a","b"],"user":7,"views":1,"new":null"#,
+            r#""cart":["a","b"],"user":7,"views":1,"new":null"#,
+        ),
         (r#""views":1"#, r#""views":1"#),
     ] {
         let (mut state, mut shown) = both(&context);
