@@ -62,7 +62,7 @@ for (const store of stores) app.use(session({ ...options, store, departures: ['s
 // @ts-expect-error: there is no such option
 app.use(session({ secret: 'keyboard cat', maxAge: 1 }))
 // @ts-expect-error: not available for Node
-app.use(session({ secret: 'keyboard cat', departures: ['mergeChanges'] }))
+app.use(session({ secret: 'keyboard cat', departures: ['lazyLoad'] }))
 
 app.post('/login', async (req, res) => {
   await req.session.regenerate()
