@@ -90,7 +90,7 @@ enum Role {
     Worker { maker: Maker, place: Place, url: String },
 }
 
-const SECRET: &str = "keyboard cat";
+const SECRET: &str = "kR8vQm2xZt7LwYc4HsNf9BpJd3GaTe6U";
 
 /// The time of a handler.
 const WAIT: Duration = Duration::from_millis(20);
