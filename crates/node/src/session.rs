@@ -4,19 +4,19 @@
 //! next: JavaScript makes the call of the store that is due, or waits, and asks for the next task. What it was answered
 //! stays here.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use express_session::store::{FencingToken, LockOutcome, LockToken};
 use express_session_core::cookie::StoredCookie;
 use express_session_core::session::{
-    self, Answer, Context, LockStage, Next, Recompute, Resolution, SaveMachine, SessionObject,
-    SessionState, StoreCall, StoreView,
+    self, Answer, Context, LockStage, Next, Rebase, Rebased, Recompute, Resolution, SaveMachine,
+    SessionObject, SessionState, StoreCall, StoreView,
 };
 use express_session_core::store::LoadedAndTouched;
 use express_session_core::{Document, Policy, SessionId, Timestamp};
-use napi::bindgen_prelude::{FnArgs, FunctionRef};
+use napi::bindgen_prelude::{FnArgs, Function, FunctionRef};
 use napi::{Env, Status};
 use napi_derive::napi;
 
@@ -75,11 +75,14 @@ struct Save {
 }
 
 /// A JavaScript function of the number of an update and the value as JSON, which returns the new value.
-type Apply = FunctionRef<FnArgs<(u32, Option<String>)>, Option<String>>;
+type Apply<'a> = Function<'a, Arguments, Option<String>>;
+type Arguments = FnArgs<(u32, Option<String>)>;
 
 thread_local! {
-    /// The environment of the call under way, for the functions that it calls.
-    static ENV: Cell<Option<Env>> = const { Cell::new(None) };
+    /// The function of the call under way. A session that kept it would keep JavaScript's objects alive, and those the
+    /// session.
+    static APPLY: RefCell<Option<(Env, FunctionRef<Arguments, Option<String>>)>> =
+        const { RefCell::new(None) };
 }
 
 #[napi]
@@ -130,6 +133,7 @@ impl NativeSession {
         deadline: Option<f64>,
         now: f64,
         is_final: bool,
+        apply: Apply<'_>,
     ) -> napi::Result<Option<Task>> {
         let now = time(now);
         let shown = self.object.as_mut().ok_or_else(|| of(session::Error::Ended))?;
@@ -142,21 +146,21 @@ impl NativeSession {
         let next = machine.start(&mut self.state, &Context::new(&policy, NAME), false);
         let deadline = deadline.map(time);
         self.save = Some(Save { machine, policy, now, deadline, call: None });
-        self.until_task(env, next.map_err(of)?)
+        self.until_task(env, apply, next.map_err(of)?)
     }
 
     /// Goes on with what the store has answered or after the pause, and returns the next task, if there is one.
     #[napi(catch_unwind)]
-    pub fn resume(&mut self, env: Env) -> napi::Result<Option<Task>> {
+    pub fn resume(&mut self, env: Env, apply: Apply<'_>) -> napi::Result<Option<Task>> {
         let answer = match self.slot.take() {
             Some(Found::Save(answer)) => answer,
             _ => Answer::BackedOff { is_contended: false },
         };
         let next = self.answer(answer)?;
-        self.until_task(env, next)
+        self.until_task(env, apply, next)
     }
 
-    /// Changes a member that `apply` has computed, with the number under which `apply` computes it again.
+    /// Changes a member by the update of this number, which has made `after` of `before`.
     #[napi(catch_unwind)]
     pub fn update(
         &mut self,
@@ -164,12 +168,13 @@ impl NativeSession {
         before: Option<String>,
         after: Option<String>,
         number: u32,
-        apply: Apply,
     ) -> napi::Result<()> {
         let recompute: Recompute = Arc::new(move |value| {
-            let env = ENV.get().ok_or("the update is applied outside of JavaScript")?;
-            let apply = apply.borrow_back(&env)?;
-            Ok(apply.call(FnArgs::from((number, value.map(str::to_owned))))?)
+            APPLY.with_borrow(|apply| {
+                let (env, apply) = apply.as_ref().ok_or("no call of JavaScript is under way")?;
+                let arguments = FnArgs::from((number, value.map(str::to_owned)));
+                Ok(apply.borrow_back(env)?.call(arguments)?)
+            })
         });
         let Self { object, state, .. } = self;
         let object = object.as_mut().ok_or_else(|| of(session::Error::Ended))?;
@@ -222,7 +227,7 @@ impl NativeSession {
 
     /// Rebases the session onto the record that the store has now.
     #[napi(catch_unwind)]
-    pub fn refresh(&mut self, env: Env, now: f64) -> napi::Result<()> {
+    pub fn refresh(&mut self, env: Env, now: f64, apply: Apply<'_>) -> napi::Result<()> {
         let found = self.slot.take();
         let Some(StoreView::At(revision)) = self.state.view() else { return Ok(()) };
         let Some(Found::Record(LoadedAndTouched { loaded, .. })) = found else {
@@ -234,7 +239,7 @@ impl NativeSession {
         let context = Context::new(&self.policy, NAME);
         let resolution = Resolution::of(&self.state, &context, &loaded, time(now)).map_err(of)?;
         while let Some(rebase) = resolution.begin(&mut self.state) {
-            let rebased = with_env(env, || rebase.run()).map_err(of)?;
+            let rebased = run(env, &apply, rebase)?;
             if resolution.finish(&mut self.state, rebased) {
                 break;
             }
@@ -284,7 +289,12 @@ impl NativeSession {
     }
 
     /// Goes on until JavaScript has something to do.
-    fn until_task(&mut self, env: Env, mut next: Next) -> napi::Result<Option<Task>> {
+    fn until_task(
+        &mut self,
+        env: Env,
+        apply: Apply<'_>,
+        mut next: Next,
+    ) -> napi::Result<Option<Task>> {
         loop {
             match next {
                 Next::Done => {
@@ -304,7 +314,7 @@ impl NativeSession {
                     return Ok(Some(Task { calls: false, attempts: Some(attempts) }));
                 }
                 Next::Rebase(rebase) => {
-                    let rebased = with_env(env, || rebase.run()).map_err(of)?;
+                    let rebased = run(env, &apply, *rebase)?;
                     next = self.answer(Answer::Rebased(Box::new(rebased)))?;
                 }
                 // The save writes alone, and the session's id is kept.
@@ -340,12 +350,12 @@ impl Slot {
 /// The session's name counts for nothing here: JavaScript has the cookie.
 const NAME: &str = "connect.sid";
 
-/// Runs what calls JavaScript's functions.
-fn with_env<T>(env: Env, run: impl FnOnce() -> T) -> T {
-    ENV.set(Some(env));
-    let done = run();
-    ENV.set(None);
-    done
+/// Puts a request's changes onto what another one has stored, with JavaScript's own functions.
+fn run(env: Env, apply: &Apply<'_>, rebase: Rebase) -> napi::Result<Rebased> {
+    APPLY.set(Some((env, apply.create_ref()?)));
+    let rebased = rebase.run();
+    APPLY.set(None);
+    rebased.map_err(of)
 }
 
 fn set_deadline(call: &mut StoreCall, deadline: Timestamp) {

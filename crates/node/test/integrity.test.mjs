@@ -309,6 +309,24 @@ test('an update that throws leaves the session alone, and its error reaches the 
   assert.equal((await stored()).views, 7)
 })
 
+test('a session that the request has destroyed is not stored by a later save, even if it never was', async () => {
+  const { visit, stored } = await setUp(openMemory)
+  for (const isNew of [false, true]) {
+    await visit(async (req, res) => {
+      if (isNew) await req.session.regenerate()
+      const { session, sessionID } = req
+      session.late = 1
+      await session.destroy()
+      await assert.rejects(session.save(), { code: 'ERR_SESSION_ENDED' })
+      assert.throws(() => session.update('late', () => 2), { code: 'ERR_SESSION_ENDED' })
+      assert.equal(session.ended, 'destroyed')
+      assert.equal(await req.sessionStore.get(sessionID) ?? null, null)
+      res.end('ok')
+    })
+  }
+  assert.equal(await stored() ?? null, null)
+})
+
 test('a session that is only read is loaded and touched in one call', async () => {
   const store = openMemory()
   const calls = []

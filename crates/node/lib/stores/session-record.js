@@ -27,6 +27,7 @@ exports.SessionRecord = class SessionRecord {
   // Why the session is over, if it is.
   ended = undefined
   #isKnown = false
+  #isOver = false
   // The functions of the updates, by number, and the error that one of them threw.
   #updates = []
   #thrown
@@ -71,11 +72,11 @@ exports.SessionRecord = class SessionRecord {
     const deadline = this.#store.hasOwnDeadline ? this.#store.deadline(session, now, this.id) : undefined
     const saved = this.#updates.length
     await this.#throwing(async () => {
-      let task = this.#native.save(JSON.stringify(session), deadline, now, isFinal)
+      let task = this.#native.save(JSON.stringify(session), deadline, now, isFinal, this.#apply)
       while (task) {
         if (task.calls) await this.#calls.call()
         else if (task.attempts % 2 === 1) await pause(SAVE, task.attempts)
-        task = this.#native.resume()
+        task = this.#native.resume(this.#apply)
       }
     })
     this.#updates.fill(undefined, 0, saved)
@@ -98,6 +99,7 @@ exports.SessionRecord = class SessionRecord {
   }
 
   #end() {
+    this.#isOver = true
     this.#native.end()
     return this.#calls.destroy()
   }
@@ -115,7 +117,7 @@ exports.SessionRecord = class SessionRecord {
     const after = JSON.stringify(value)
     const number = this.#updates.push(apply) - 1
     try {
-      this.#native.update(key, before, after, number, (number, text) => this.#reapply(number, text))
+      this.#native.update(key, before, after, number)
     } catch (error) {
       throw toStoreError(error)
     }
@@ -156,7 +158,7 @@ exports.SessionRecord = class SessionRecord {
         await pause(LOCK, attempts)
       }
       await this.#calls.load(Date.now(), false)
-      await this.#throwing(() => this.#native.refresh(Date.now()))
+      await this.#throwing(() => this.#native.refresh(Date.now(), this.#apply))
       return { lock: this.#lock, changed: this.#catchUp(session) }
     } catch (error) {
       await giveUp().catch(() => {})
@@ -189,13 +191,15 @@ exports.SessionRecord = class SessionRecord {
   }
 
   #begin(session, now) {
+    if (this.#isOver) throw errorWithCode('ERR_SESSION_ENDED', 'the session has been destroyed')
     if (this.#isKnown) return
     const members = this.#initial === '{}' ? '}' : `,${this.#initial.slice(1)}`
     this.#native.begin(`{"cookie":${JSON.stringify(session.cookie)}${members}`, now)
     this.#isKnown = true
   }
 
-  #reapply(number, text) {
+  // Applies an update again, to the value that another request has stored.
+  #apply = (number, text) => {
     try {
       return JSON.stringify(this.#updates[number](text === undefined || text === null ? undefined : JSON.parse(text)))
     } catch (error) {
