@@ -488,4 +488,110 @@ mod tests {
         log.check_space("a", None, None).unwrap();
         assert_eq!(log.take_discarded().unwrap().0.len(), MAX_UPDATES);
     }
+
+    #[test]
+    fn update_stays_an_overwriting_one_while_the_overwrite_is_not_stored() {
+        for (overwritten, expected) in [(1, None), (2, None), (3, Some(3))] {
+            let mut log = ChangeLog { version: 3, ..ChangeLog::default() };
+            log.update("a", adding(1), None, Some(overwritten));
+            let later = log.updates.since(2);
+            let since: Vec<_> = later.of_members().map(|update| update.overwrites_since).collect();
+            assert_eq!(since, [expected], "{overwritten}");
+        }
+    }
+
+    fn document(text: &str) -> Document {
+        Document::parse(text).unwrap()
+    }
+
+    /// The application's function of all members, and what it makes of a document.
+    fn doubled(before: &Document) -> (Reapply, Document) {
+        let double: Reapply = Arc::new(|document, _| {
+            let value = document.get::<i64>("a")?.unwrap_or(0) * 2;
+            Ok(document.insert("a", &value)?)
+        });
+        let mut after = before.clone();
+        double(&mut after, "").unwrap();
+        (double, after)
+    }
+
+    #[test]
+    fn update_of_all_members_comes_between_what_was_before_and_after_it() {
+        let mut log = ChangeLog::default();
+        let mut ours = document(r#"{"cookie":{},"a":1}"#);
+        log.update("a", adding(1), None, None);
+        ours.insert("a", &2).unwrap();
+        let (double, after) = doubled(&ours);
+        log.update_all(double, ours, after.clone());
+        assert_eq!((log.version, log.updates.len), (2, 2));
+        let mut ours = after;
+        assert_eq!(log.overwritten_at(&ours, "a"), None);
+        log.update("a", adding(1), None, None);
+        ours.insert("a", &5).unwrap();
+        assert_eq!((log.version, log.updates.len), (3, 3));
+
+        let theirs = document(r#"{"cookie":{},"a":10}"#);
+        let rebased = log.rebase(&ours, &theirs).run().unwrap();
+        assert_eq!(rebased.document.get("a").unwrap(), Some(23));
+
+        // A write after it has stored it: only what came later is applied again.
+        assert_eq!((log.updates.since(1).len, log.updates.since(2).len), (2, 1));
+        ours.insert("a", &9).unwrap();
+        assert!(log.overwritten_at(&ours, "b").is_none());
+    }
+
+    #[test]
+    fn functions_that_are_not_needed_any_more_are_handed_out() {
+        let log = || {
+            let mut log = ChangeLog::default();
+            let base = document(r#"{"cookie":{},"a":1,"b":1}"#);
+            log.update("a", adding(1), None, None);
+            let (double, after) = doubled(&base);
+            log.update_all(double, base, after);
+            log.update("a", adding(1), None, None);
+            log.update("b", adding(1), None, None);
+            log.update("b", adding(2), None, None);
+            log
+        };
+        let count = |log: &mut ChangeLog| log.take_discarded().map_or(0, |gone| gone.0.len());
+        let mut overwritten = log();
+        overwritten.overwrite("b");
+        assert_eq!((overwritten.updates.len, count(&mut overwritten)), (3, 2));
+        assert_eq!(format!("{:?}", Discarded(vec![adding(1)])), "Discarded(1)");
+
+        let mut cleared = log();
+        cleared.clear();
+        assert_eq!((cleared.updates.len, count(&mut cleared)), (0, 5));
+
+        let mut overtaken = log();
+        let ours = document(r#"{"cookie":{},"a":1,"b":1}"#);
+        let rebased = overtaken.rebase(&ours, &ours).run().unwrap();
+        overtaken.discard(rebased);
+        assert_eq!(count(&mut overtaken), 5);
+    }
+
+    #[test]
+    fn write_in_doubt_is_found_by_its_text_or_that_of_its_batch() {
+        let mut changed = document(r#"{"cookie":{}}"#);
+        changed.insert("a", &1).unwrap();
+        let batch = Arc::new(OnceLock::new());
+        let record = Record { text: changed.to_json("{}"), deadline: None };
+        let cookie = crate::cookie::StoredCookie::parse("{}", crate::Timestamp::MIN).unwrap();
+        let write = Arc::new(PendingWrite {
+            record: record.clone(),
+            snapshot: Arc::new(Snapshot { document: changed, cookie }),
+            version: 1,
+            has_updates: false,
+            batch_text: Some(Arc::clone(&batch)),
+        });
+        let mut log = ChangeLog::default();
+        log.begin_write(&write);
+        assert!(log.find_write_in_doubt(&record.text).is_some());
+        assert!(log.find_write_in_doubt("batch").is_none());
+        batch.set("batch".into()).unwrap();
+        assert!(log.find_write_in_doubt("batch").is_some());
+        assert!(log.find_write_in_doubt("other").is_none());
+        log.forget_writes();
+        assert!(!log.has_writes_in_doubt());
+    }
 }
