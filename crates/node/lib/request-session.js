@@ -295,9 +295,10 @@ exports.RequestSession = class RequestSession {
       this.debugBogusId()
       return responseEnd.sendEnd()
     }
-    switch (this.storePlan(session)) {
+    const plan = this.storePlan(session)
+    if (config.warnings?.looksForLateSessions) this.warnIfLate(session, plan)
+    switch (plan) {
       case STORE.write: {
-        if (config.warnings) this.warnIfLate(session)
         // A write that the handler did not ask for fails in another way.
         const step = config.rules.commitsEarly && !this.isWriteExpected(session) ? 'writeUnasked' : 'write'
         return this.callStore(responseEnd, step, null, (done) => req.session.save(done))
@@ -444,10 +445,12 @@ exports.RequestSession = class RequestSession {
   }
 
   // Warns of a new session whose cookie is not among the headers that have been sent.
-  warnIfLate(session) {
+  warnIfLate(session, plan) {
     const { req, res, config } = this
     if (!res.headersSent || this.presentedId === req.sessionID || this.sentId === req.sessionID) return
-    if (!this.isInsecure(session)) config.warnings.storeLate()
+    // With departure 10, such a session is not stored.
+    const isWanted = config.rules.skipUnreachableSessions ? this.isWriteExpected(session) : plan === STORE.write
+    if (isWanted && !this.isInsecure(session)) config.warnings.findLateSession()
   }
 
   isInsecure(session) {

@@ -101,13 +101,13 @@ class Warnings {
     if (this.#isTold('SECURE_OVER_HTTP')) return
     this.#tell(
       'SECURE_OVER_HTTP',
-      'the session cookie was not sent, because it is secure and the request came over plain HTTP: the next request ' +
-        'has a new session. ' +
+      'the session cookie was not sent, because it is secure and the request came over plain HTTP. Without it, each ' +
+        'request begins a new session. ' +
         (secure === 'auto'
           ? "With a cookie function, secure: 'auto' needs session({ departures: ['cookieFunctionAuto'] })"
           : "For plain HTTP in development set session({ cookie: { secure: 'auto' } })") +
-        ". Behind a proxy with HTTPS, let it send X-Forwarded-Proto, and set app.set('trust proxy', 1) in Express, " +
-        'or session({ proxy: true })'
+        '. Behind a proxy with HTTPS, let it send X-Forwarded-Proto: https' +
+        (proxy === true ? '' : ", and set app.set('trust proxy', 1) in Express, or session({ proxy: true })")
     )
   }
 
@@ -156,13 +156,16 @@ class Warnings {
     )
   }
 
-  // Notes a new session that is stored although its cookie cannot be sent any more.
-  storeLate() {
-    // The cause, if the middleware was late itself.
-    if (this.#isTold('LATE_SESSION') || this.#isTold('LATE_MIDDLEWARE')) return
+  // Whether late sessions are still to be found. If the middleware was late itself, that is the cause.
+  get looksForLateSessions() {
+    return !this.#isTold('LATE_SESSION') && !this.#isTold('LATE_MIDDLEWARE')
+  }
+
+  // Notes a new session whose cookie cannot be sent any more.
+  findLateSession() {
     this.#tell(
       'LATE_SESSION',
-      'a new session was first changed after the headers had been sent: it is stored, but its cookie was not sent. ' +
+      'a new session was created or first changed after the headers had been sent: its cookie was not sent. ' +
         'Change req.session before res.write(…), res.flushHeaders() and res.send(…)'
     )
   }

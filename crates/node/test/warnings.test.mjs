@@ -51,6 +51,9 @@ test('a secure cookie over plain HTTP: secure auto, or HTTPS', async () => {
   const wrong = await played({ cookie: { secure: true } })
   assertTold(wrong, 'SECURE_OVER_HTTP', 'was not sent', "session({ cookie: { secure: 'auto' } })", "app.set('trust proxy', 1)")
   assert.deepEqual(await played({ cookie: { secure: 'auto' } }), [])
+  const trusted = await played({ cookie: { secure: true }, proxy: true })
+  assertTold(trusted, 'SECURE_OVER_HTTP', 'let it send X-Forwarded-Proto: https')
+  assert.ok(!trusted[0][1].includes('proxy: true'))
 })
 
 test("secure: 'auto' of a cookie function needs a departure", async () => {
@@ -178,14 +181,20 @@ test('a new session that is first changed after the headers: before the first ou
     res.write('begun')
     count(req, res)
   }
-  assertTold(await played({}, [{}], wrong), 'LATE_SESSION', 'its cookie was not sent', 'Change req.session before res.write(…)')
+  for (const departures of [[], ['skipUnreachableSessions'], ['saveBeforeResponse']]) {
+    const warnings = await played({ departures }, [{}], wrong)
+    assertTold(warnings, 'LATE_SESSION', 'its cookie was not sent', 'Change req.session before res.write(…)')
+  }
   const right = (req, res) => {
     req.session.views = 1
     res.write('begun')
     count(req, res)
   }
   assert.deepEqual(await played({}, [{}], right), [])
-  assert.deepEqual(await played({}, [{}], (_req, res) => res.write('begun') && res.end()), [])
+  const unchanged = (_req, res) => res.write('begun') && res.end()
+  for (const departures of [[], ['skipUnreachableSessions']]) {
+    assert.deepEqual(await played({ departures }, [{}], unchanged), [])
+  }
 })
 
 test('a session that exists may be changed after the headers', async () => {
