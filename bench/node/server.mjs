@@ -55,6 +55,8 @@ async function sessions() {
     resave: false,
     saveUninitialized: isClassic,
     cookie: { secure: false },
+    // Of express-session-rs, as in production.
+    warnings: false,
     store: await stores[store]()
   })
 }

@@ -10,6 +10,10 @@ import { exchange } from '../../crates/node/testing/wire.mjs'
 
 const { default: session } = await import(process.argv[2] ?? 'express-session')
 
+// Our package warns of mistakes, which scenarios are full of. The warnings are on, as in development, so that a
+// difference that they make is found; they are not printed.
+process.removeAllListeners('warning')
+
 let clock = 0
 Date.now = () => clock
 

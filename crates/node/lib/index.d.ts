@@ -33,7 +33,25 @@ declare namespace session {
      * `saveBeforeResponse` and `reportStoreErrors`. The session has the methods of `IntegritySession`. Default: false.
      */
     integrity?: boolean | undefined
+
+    /**
+     * Whether classic mistakes are explained by `process.emitWarning`, once each, with a code and the line to change:
+     * a secure cookie over plain HTTP, a weak secret, a cookie that browsers drop, and others. The README has the list.
+     * Responses and standard output stay as they are. Default: true, except where `NODE_ENV` is `production` or `test`.
+     */
+    warnings?: boolean | undefined
   }
+
+  /** The code of a warning, whose type is `ExpressSessionWarning`. The README describes each. */
+  type WarningCode =
+    | 'EXPRESS_SESSION_SECURE_OVER_HTTP'
+    | 'EXPRESS_SESSION_UNTRUSTED_PROXY'
+    | 'EXPRESS_SESSION_WEAK_SECRET'
+    | 'EXPRESS_SESSION_DROPPED_COOKIE'
+    | 'EXPRESS_SESSION_LATE_MIDDLEWARE'
+    | 'EXPRESS_SESSION_LATE_SESSION'
+    | 'EXPRESS_SESSION_SECOND_MIDDLEWARE'
+    | 'EXPRESS_SESSION_LOST_COOKIE'
 
   /**
    * What a session has with the option `integrity`. Declare it once:

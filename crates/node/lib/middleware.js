@@ -13,10 +13,11 @@ const native = require('./native')
 const { isHttps } = require('./https')
 const { RequestSession } = require('./request-session')
 const { TrackedSession } = require('./tracked-session')
-const { Secrets } = require('./secrets')
+const { Secrets, keysOf } = require('./secrets')
 const Session = require('./session')
 const { NativeStore } = require('./stores/base')
 const { withTypeErrors } = require('./set-cookie')
+const { warningsFor } = require('./warnings')
 
 module.exports = session
 
@@ -81,17 +82,22 @@ function session(options) {
 
   adoptCreated(store)
 
+  const path = isFunction ? undefined : cookieOptions.path || '/'
+  const warnings = warningsFor(opts.warnings, name, path)
+  if (warnings && secret) warnings.checkSecrets(keysOf(secret).keys)
+
   const config = {
     proxy,
     rules,
     store,
+    warnings,
     resave: decisions.resave,
     rolling: decisions.rolling,
     canTouch: typeof store.touch === 'function',
     // If the addon has the sessions.
     policy: rules.hasSessions ? new native.SessionPolicy(decisions) : undefined
   }
-  const secrets = new Secrets(name, rules.candidates)
+  const secrets = new Secrets(name, rules.candidates, warnings)
   const Tracked = rules.hasSessions ? TrackedSession : RequestSession
 
   let isReady = true
@@ -104,6 +110,7 @@ function session(options) {
 
   return function session(req, res, next) {
     if (req.session) {
+      if (warnings) warnings.attachAgain(req)
       next()
       return
     }
@@ -127,6 +134,7 @@ function session(options) {
     req.sessionStore = store
     const id = (req.sessionID = presentedId(req, name, secrets))
     const requestSession = new Tracked(config, secrets, id, req, res, next)
+    if (warnings) warnings.attach(req, res, id)
     requestSession.attach()
 
     if (!id) {

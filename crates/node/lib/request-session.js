@@ -248,14 +248,18 @@ exports.RequestSession = class RequestSession {
     // Decided again with HTTPS as a fact, which is only looked at when a cookie is to be sent.
     if (this.isInsecure(session)) {
       const plan = this.plan(facts + FACT.reach.insecure, COOKIE_STEPS)
-      if (plan === COOKIE.withhold) debug('not secured')
+      if (plan !== COOKIE.withhold) return
+      debug('not secured')
+      config.warnings?.withhold(req, session.cookie.secure, config.proxy)
       return
     }
     this.touch()
-    this.setCookie(() => secrets.printCookie(req.sessionID, session.cookie.data))
+    const isSent = this.setCookie(() => secrets.printCookie(req.sessionID, session.cookie.data))
+    if (isSent) config.warnings?.sendCookie(req, session.cookie.data, !this.presentedId)
     this.sentId = req.sessionID
   }
 
+  // Returns whether the cookie could be printed.
   setCookie(print) {
     const { res } = this
     try {
@@ -263,8 +267,10 @@ exports.RequestSession = class RequestSession {
       debug('set-cookie %s', line)
       const before = res.getHeader('Set-Cookie') || []
       res.setHeader('Set-Cookie', Array.isArray(before) ? [...before, line] : [before, line])
+      return true
     } catch (error) {
       setImmediate(this.next, error)
+      return false
     }
   }
 
@@ -289,7 +295,9 @@ exports.RequestSession = class RequestSession {
       this.debugBogusId()
       return responseEnd.sendEnd()
     }
-    switch (this.storePlan(session)) {
+    const plan = this.storePlan(session)
+    if (config.warnings?.looksForLateSessions) this.warnIfLate(session, plan)
+    switch (plan) {
       case STORE.write: {
         // A write that the handler did not ask for fails in another way.
         const step = config.rules.commitsEarly && !this.isWriteExpected(session) ? 'writeUnasked' : 'write'
@@ -434,6 +442,15 @@ exports.RequestSession = class RequestSession {
     if (this.areHeadersWritten) return this.sentId === this.req.sessionID ? reach.sent : reach.late
     if (this.isInsecure(session)) return reach.insecure
     return this.isPrintable(session) ? reach.open : reach.unprintable
+  }
+
+  // Warns of a new session whose cookie is not among the headers that have been sent.
+  warnIfLate(session, plan) {
+    const { req, res, config } = this
+    if (!res.headersSent || this.presentedId === req.sessionID || this.sentId === req.sessionID) return
+    // With departure 10, such a session is not stored.
+    const isWanted = config.rules.skipUnreachableSessions ? this.isWriteExpected(session) : plan === STORE.write
+    if (isWanted && !this.isInsecure(session)) config.warnings.findLateSession()
   }
 
   isInsecure(session) {

@@ -11,8 +11,9 @@ const { nativeAttributes, withTypeErrors } = require('./set-cookie')
 // The secrets are compared again for each request, because a list of them may change while the server runs. As in
 // express-session, an unusable secret is an error only when it is needed.
 exports.Secrets = class Secrets {
-  constructor(name, maxCandidates) {
+  constructor(name, maxCandidates, warnings) {
     this.name = name
+    this.warnings = warnings
     this.maxCandidates = maxCandidates
     this.secrets = []
     this.signer = null
@@ -27,20 +28,12 @@ exports.Secrets = class Secrets {
   }
 
   prepare(secrets) {
-    const keys = []
-    let unusable = -1
-    for (const secret of secrets) {
-      try {
-        keys.push(keyBytes(secret))
-      } catch {
-        unusable = keys.length
-        break
-      }
-    }
+    const { keys, unusable } = keysOf(secrets)
     // Without a key no signature is valid; a random key has the same effect.
     this.signer = new Signer(this.name, keys.length ? keys : [randomBytes(32)], this.maxCandidates)
     this.secrets = secrets
     this.unusable = unusable
+    this.warnings?.checkSecrets(keys)
   }
 
   // Returns the id in a Cookie header, null for an unsigned cookie, false for an invalid signature.
@@ -81,6 +74,21 @@ exports.Secrets = class Secrets {
   throwIfUnusable() {
     if (this.unusable >= 0) keyBytes(this.secrets[this.unusable])
   }
+}
+
+exports.keysOf = keysOf
+
+// Returns the keys of the secrets before the first unusable one, and the place of that one, or -1.
+function keysOf(secrets) {
+  const keys = []
+  for (const secret of secrets) {
+    try {
+      keys.push(keyBytes(secret))
+    } catch {
+      return { keys, unusable: keys.length }
+    }
+  }
+  return { keys, unusable: -1 }
 }
 
 // Returns the key that node:crypto derives from a secret.

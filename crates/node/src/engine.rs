@@ -1,5 +1,6 @@
-//! The session engine for JavaScript: signatures, cookies and decisions.
+//! The session engine for JavaScript: signatures, cookies, decisions, and the checks of warnings.
 
+pub mod checks;
 pub mod rules;
 pub mod signer;
 

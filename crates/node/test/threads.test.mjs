@@ -15,7 +15,7 @@ const WIRE = new URL('../testing/wire.mjs', import.meta.url)
 const VISIT = `
   const session = require('express-session-rs')
   const wire = import(${JSON.stringify(WIRE)})
-  const use = session({ secret: 'keyboard cat', resave: false, saveUninitialized: true })
+  const use = session({ secret: 'keyboard cat', resave: false, saveUninitialized: true, warnings: false })
   async function visit(then) {
     const { req, res } = (await wire).exchange()
     use(req, res, () => {

@@ -148,7 +148,7 @@ mod flag {
 }
 
 /// Checks a cookie's name and converts its attributes; an undefined attribute is not printed.
-fn attributes(
+pub(super) fn attributes(
     name: &str,
     flags: u32,
     expires: Option<f64>,

@@ -9,7 +9,12 @@ declare module 'express-session-rs' {
   }
 }
 
-session({ secret: 'keyboard cat' })
+session({ secret: 'keyboard cat', warnings: false })
+// @ts-expect-error: a boolean
+session({ secret: 'keyboard cat', warnings: 'off' })
+
+const code: session.WarningCode = 'EXPRESS_SESSION_WEAK_SECRET'
+process.on('warning', (warning: Error & { code?: string }) => warning.code === code)
 
 export function count(req: Request): number {
   // @ts-expect-error: a list
