@@ -32,6 +32,15 @@ test('fastify.mjs: a visitor logs in and out, and @fastify/session writes the wh
   assert(counted >= 1 && counted <= OVERLAPPING)
 })
 
+test('overlap.mjs prints what the README says', async () => {
+  const printed = await runNode([path.join(EXAMPLES, 'overlap.mjs')])
+  const [, expected] = /\$ node examples\/overlap\.mjs\n([^]*?)```/.exec(readFileSync(path.join(PACKAGE, 'README.md'), 'utf8'))
+  // How many items express-session loses depends on the machine.
+  const plain = (text) => text.replace(/^(express-session:) ([1-9]|1\d) of/m, '$1 some of')
+  assert.equal(plain(printed), plain(expected))
+  assert.notEqual(plain(printed), printed)
+})
+
 // Returns how many of the overlapping requests were counted.
 async function play(visitor) {
   assert.deepEqual(await visitor.fetch('/'), { views: 1 })
