@@ -16,10 +16,12 @@ const EXAMPLES = path.join(PACKAGE, 'examples')
 
 const OVERLAPPING = 10
 
-test('plain-http.mjs: a visitor logs in and out, and overlapping requests lose no visit', async (t) => {
-  const visitor = await start(t, path.join(EXAMPLES, 'plain-http.mjs'))
-  assert.equal(await play(visitor), OVERLAPPING)
-})
+for (const example of ['plain-http.mjs', 'fastify-integrity.mjs']) {
+  test(`${example}: a visitor logs in and out, and overlapping requests lose no visit`, async (t) => {
+    const visitor = await start(t, path.join(EXAMPLES, example))
+    assert.equal(await play(visitor), OVERLAPPING)
+  })
+}
 
 test('nestjs.ts: a visitor logs in and out, and overlapping requests lose no visit', async (t) => {
   const visitor = await start(t, await compiled('nestjs.ts'))
