@@ -16,10 +16,12 @@ const SERVERS = {
 }
 const INSTALLED = ['connect-redis', 'session-file-store', 'memorystore']
 
+// How the applications name the server, and how to name that of the tests.
 const ADDRESS = {
-  redis: /redis:\/\/127\.0\.0\.1:6379/,
-  postgres: /postgres:\/\/web@127\.0\.0\.1:5432\/shop/,
-  memcached: /127\.0\.0\.1:11211/
+  redis: [/redis:\/\/127\.0\.0\.1:6379/, (url) => url],
+  postgres: [/postgres:\/\/web@127\.0\.0\.1:5432\/shop/, (url) => url],
+  mysql: [/host: [^]*?database: 'shop'/, (url) => `url: '${url}'`],
+  memcached: [/127\.0\.0\.1:11211/, (url) => new URL(url).host]
 }
 
 // Added to each application: counts the visits, two in a row with the given cookie, and prints the cookie and the pages.
@@ -62,8 +64,7 @@ function check({ name, text }) {
   const server = SERVERS[name]
   const { before, after } = sides(text)
   const isInstalled = INSTALLED.includes(name)
-  // The address is in several options of express-mysql-session.
-  const isSkipped = server && !ADDRESS[server] ? 'its server has another address' : missingServer(server)
+  const isSkipped = missingServer(server)
 
   test('the application with the native store starts', { skip: !isSkipped && 'a visitor opens it' }, async () => {
     await execute(application(), after)
@@ -146,8 +147,10 @@ function sides(text) {
 
 // Returns the code with the address of the test's server, if there is one.
 function addressed(code, server) {
-  if (!urls[server] || !ADDRESS[server]) return code
-  return code.replace(ADDRESS[server], server === 'memcached' ? new URL(urls[server]).host : urls[server])
+  if (!urls[server]) return code
+  const [pattern, address] = ADDRESS[server]
+  assert.match(code, pattern)
+  return code.replace(pattern, () => address(urls[server]))
 }
 
 // Makes a folder in which an application finds its packages.
