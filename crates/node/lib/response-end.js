@@ -21,7 +21,7 @@ exports.ResponseEnd = class ResponseEnd {
   sendStart() {
     const { res } = this
     if (!this.isChunkPending) return this.result
-    if (!res._header) res._implicitHeader()
+    sendHeaders(res)
     if (this.chunk === null || this.chunk === undefined) return (this.result = true)
     if (Number(res.getHeader('Content-Length')) > 0) {
       const bytes = Buffer.isBuffer(this.chunk) ? this.chunk : Buffer.from(this.chunk, this.encoding)
@@ -48,4 +48,11 @@ exports.ResponseEnd = class ResponseEnd {
     }
     return this.result
   }
+}
+
+// Sends the headers, as `write` and `end` do. A response of HTTP/2 has no `_implicitHeader`.
+function sendHeaders(res) {
+  if (res._header) return
+  if (res._implicitHeader) res._implicitHeader()
+  else res.writeHead(res.statusCode)
 }

@@ -32,6 +32,7 @@ const OPTIONS = {
     encryptEncoding: PLAIN,
     encoder: JSON_ONLY,
     decoder: JSON_ONLY,
+    fallbackSessionFn: 'a missing file is a missing session',
     filePattern: 'use fileExtension'
   }
 }

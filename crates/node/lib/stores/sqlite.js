@@ -27,6 +27,7 @@ const OPTIONS = {
   refused: {
     mode: 'the file is opened for reading and writing, and created if it is missing',
     client: 'the store opens the file itself, use db and dir',
+    expired: 'use cleanupInterval',
     knex: 'the store opens the file itself, use db and dir'
   }
 }
