@@ -96,7 +96,8 @@ function published() {
   return Object.fromEntries(platforms.map((platform) => [nameOf(platform), manifest.version]))
 }
 
-function builtFor(platform) {
+// Returns the path of a platform's addon as it is published.
+export function builtFor(platform) {
   return path.join(root, 'dist', platform.name, ADDON)
 }
 
