@@ -39,9 +39,7 @@ function main([folder, choice]) {
 // Packs the main package and that of this platform, and returns both tarballs.
 export function packBoth(folder) {
   const here = platformHere()
-  const addon = [path.join(root, ADDON), builtFor(here)].find((file) => existsSync(file))
-  if (!addon) throw new Error('the addon is not built: run "npm run build"')
-  const native = packPlatform(folder, here, addon)
+  const native = packPlatform(folder, here, addonHere())
   return { main: packMain(folder, { [nameOf(here)]: `file:${native.replaceAll('\\', '/')}` }), native }
 }
 
@@ -94,6 +92,13 @@ export function checkSize(tarball) {
 
 function published() {
   return Object.fromEntries(platforms.map((platform) => [nameOf(platform), manifest.version]))
+}
+
+// Returns the path of the addon for this platform that was built last: the checkout's, or that of the package.
+export function addonHere() {
+  const built = [path.join(root, ADDON), builtFor(platformHere())].filter((file) => existsSync(file))
+  if (built.length === 0) throw new Error('the addon is not built: run "npm run build"')
+  return built.reduce((one, other) => (statSync(other).mtimeMs > statSync(one).mtimeMs ? other : one))
 }
 
 // Returns the path of a platform's addon as it is published.

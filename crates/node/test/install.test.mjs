@@ -1,4 +1,5 @@
-// The packages as npm installs them, where there is no compiler: the application of the README on each runtime.
+// The packages as npm installs them, where there is no compiler: the application of the README on each runtime. They have
+// the addon that was built last.
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -8,15 +9,13 @@ import path from 'node:path'
 import { text } from 'node:stream/consumers'
 import { before, describe, test } from 'node:test'
 
-import { LIMIT, builtFor, packMain, packPlatform } from '../scripts/pack.mjs'
+import { LIMIT, addonHere, builtFor, packMain, packPlatform } from '../scripts/pack.mjs'
 import { platformHere } from '../scripts/platforms.mjs'
 import { PACKAGE, run } from '../testing/commands.mjs'
 import { folder } from '../testing/servers.mjs'
 
 const HERE = platformHere()
-const QUICK = path.join(PACKAGE, 'express-session.node')
-// The addon as it is published, if it is built, and else that of this checkout.
-const ADDON = existsSync(builtFor(HERE)) ? builtFor(HERE) : QUICK
+const ADDON = addonHere()
 const NAME = `express-session-rs-${HERE.name}`
 const OPTIONS = ['--prefer-offline', '--no-audit', '--no-fund']
 
@@ -67,7 +66,7 @@ test('the addon is in the package of the platform alone', () => {
   assert.deepEqual(addons(NAME), ['express-session.node'])
 })
 
-const isQuick = ADDON === QUICK && 'the addon is not built as it is published: node scripts/build.mjs published'
+const isQuick = ADDON !== builtFor(HERE) && 'the addon is not built as it is published: node scripts/build.mjs published'
 test('the package of the platform has at most 4 MB', { skip: isQuick }, () => {
   assert.equal(LIMIT, 4_000_000)
   const { size } = statSync(native)
