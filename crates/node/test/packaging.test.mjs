@@ -1,11 +1,13 @@
-// The package as it is published: its checkers find nothing, and ES modules find the names that express-session has.
+// The packages as they are published: those of the platforms fit to the main one, its checkers find nothing, and ES modules find the names that express-session has.
 
 import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { before, test } from 'node:test'
 
-import { PACKAGE, pack, runNode, tool } from '../testing/commands.mjs'
+import { LIMIT, checkSize, packMain, packPlatform } from '../scripts/pack.mjs'
+import { platforms } from '../scripts/platforms.mjs'
+import { PACKAGE, pack, run, runNode, tool } from '../testing/commands.mjs'
 import { folder } from '../testing/servers.mjs'
 
 const manifest = JSON.parse(readFileSync(path.join(PACKAGE, 'package.json'), 'utf8'))
@@ -36,6 +38,60 @@ test('the version is one of express-session 1.19, as the ranges of stores demand
   assert.equal(Math.floor(patch / 100), originalPatch + 1)
 })
 
+test('the main package asks for the package of every platform, in its own version', async () => {
+  const packed = await manifestOf(packMain(folder()))
+  assert.deepEqual(
+    packed.optionalDependencies,
+    Object.fromEntries(platforms.map(({ name }) => [`express-session-rs-${name}`, manifest.version]))
+  )
+  assert.equal(packed.scripts, undefined)
+})
+
+test('the package of each platform names its system, and brings the licences', async () => {
+  process.env.GITHUB_SERVER_URL = 'https://git.test'
+  process.env.GITHUB_REPOSITORY = 'owner/name'
+  const addon = path.join(folder(), 'addon')
+  writeFileSync(addon, 'an addon')
+  for (const platform of platforms) {
+    const tarball = packPlatform(folder(), platform, addon)
+    const packed = await manifestOf(tarball)
+    assert.equal(packed.name, `express-session-rs-${platform.name}`)
+    assert.equal(packed.version, manifest.version)
+    assert.deepEqual([packed.os, packed.cpu], [[platform.os], [platform.cpu]])
+    assert.deepEqual(packed.libc, platform.libc && [platform.libc])
+    // As the provenance names it.
+    const { repository } = packed
+    assert.deepEqual(repository, { type: 'git', url: 'git+https://git.test/owner/name.git', directory: 'crates/node' })
+    assert.deepEqual(await filesOf(tarball), ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'express-session.node', 'package.json'])
+  }
+})
+
+test('the main package brings the licences, and no addon', async () => {
+  const files = await filesOf(packMain(folder()))
+  assert(files.includes('LICENSE-APACHE') && files.includes('LICENSE-MIT'))
+  assert.deepEqual(files.filter((file) => file.endsWith('.node')), [])
+})
+
+test('a package that is too large is not published', () => {
+  const tarball = path.join(folder(), 'package.tgz')
+  writeFileSync(tarball, Buffer.alloc(LIMIT))
+  checkSize(tarball)
+  writeFileSync(tarball, Buffer.alloc(LIMIT + 1))
+  assert.throws(() => checkSize(tarball), /package.tgz has 4000001 bytes, and may have 4000000/)
+})
+
+test('the release publishes the packages of the platforms first, and only all of them', async () => {
+  const packed = folder()
+  const publish = () => runNode([path.join(PACKAGE, 'scripts', 'publish.mjs'), packed, '--dry-run'])
+  const addon = path.join(folder(), 'addon')
+  writeFileSync(addon, 'an addon')
+  for (const platform of platforms) packPlatform(packed, platform, addon)
+  await assert.rejects(publish, /not packed: express-session-rs\n/)
+  packMain(packed)
+  const names = [...platforms.map(({ name }) => `express-session-rs-${name}`), 'express-session-rs']
+  assert.equal(await publish(), names.map((name) => `${name} ${manifest.version}\n`).join(''))
+})
+
 test('every file that the package exports exists', () => {
   for (const target of Object.values(manifest.exports)) {
     for (const file of files(target)) assert(existsSync(path.join(PACKAGE, file)), file)
@@ -64,4 +120,11 @@ for (const name of ['express-session', 'express-session-rs']) {
     const names = ['Cookie', 'MemoryStore', 'Session', 'Store', 'default']
     assert.deepEqual(JSON.parse(printed), [names, [true, true, true, true], true, true])
   })
+}
+
+const manifestOf = async (tarball) => JSON.parse(await run('tar', ['-xzOf', tarball, 'package/package.json']))
+
+async function filesOf(tarball) {
+  const listed = (await run('tar', ['-tzf', tarball])).trim().split('\n')
+  return listed.map((file) => file.replace('package/', '')).sort()
 }

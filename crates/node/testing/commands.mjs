@@ -26,10 +26,9 @@ export const runNode = (args, options) => run(process.execPath, args, options)
 // Returns the program of a package, by its file there.
 export const tool = (name, file) => path.join(PACKAGE, 'node_modules', name, file)
 
-// Packs this package into a folder as it is published, and returns the tarball's path.
+// Packs the main package and that of this platform into a folder, and returns the path of the main one, which names the
+// file of the other.
 export async function pack(folder) {
-  const printed = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder], { cwd: PACKAGE })
-  const listed = JSON.parse(printed)
-  const [{ filename }] = Array.isArray(listed) ? listed : Object.values(listed)
-  return path.join(folder, filename)
+  const printed = await runNode([path.join(PACKAGE, 'scripts', 'pack.mjs'), folder])
+  return printed.split('\n')[0]
 }
