@@ -4,5 +4,5 @@
 export { default } from './index.js'
 export { Cookie, MemoryStore, Session, Store } from './index.js'
 export type {
-  CookieOptions, Departure, IntegritySession, SessionData, SessionLock, SessionOf, SessionOptions
+  CookieOptions, Departure, IntegritySession, SessionData, SessionLock, SessionOf, SessionOptions, WarningCode
 } from './index.js'

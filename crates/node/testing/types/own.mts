@@ -1,7 +1,7 @@
 // An application that declares its session data for this package.
 
 import type { Request } from 'express'
-import session from 'express-session-rs'
+import session, { type WarningCode } from 'express-session-rs'
 
 declare module 'express-session-rs' {
   interface SessionData {
@@ -13,7 +13,7 @@ session({ secret: 'keyboard cat', warnings: false })
 // @ts-expect-error: a boolean
 session({ secret: 'keyboard cat', warnings: 'off' })
 
-const code: session.WarningCode = 'EXPRESS_SESSION_WEAK_SECRET'
+const code: WarningCode = 'EXPRESS_SESSION_WEAK_SECRET'
 process.on('warning', (warning: Error & { code?: string }) => warning.code === code)
 
 export function count(req: Request): number {
