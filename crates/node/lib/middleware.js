@@ -15,7 +15,7 @@ const { RequestSession } = require('./request-session')
 const { TrackedSession } = require('./tracked-session')
 const { Secrets, keysOf } = require('./secrets')
 const Session = require('./session')
-const { NativeStore } = require('./stores/base')
+const { isNativeStore } = require('./stores/native-stores')
 const { withTypeErrors } = require('./set-cookie')
 const { warningsFor } = require('./warnings')
 
@@ -61,7 +61,7 @@ function session(options) {
     unsetDestroys: opts.unset === 'destroy',
     departures: departureNames(opts.departures),
     integrity: Boolean(opts.integrity),
-    isNative: store instanceof NativeStore && store.canMerge
+    isNative: isNativeStore(store) && store.canMerge
   }
   const rules = withTypeErrors(() => native.rules(decisions))
   if (isProduction && store instanceof MemoryStore) console.warn(WARNING)

@@ -129,7 +129,8 @@ function pack(folder, manifest, files, readme) {
 
 function npmPack(stage, folder) {
   // A shell, because npm is a script on Windows.
-  const { status, error, stderr } = spawnSync('npm', ['pack', '--ignore-scripts', '--pack-destination', `"${path.resolve(folder)}"`], {
+  const args = ['pack', '--ignore-scripts', '--pack-destination', `"${path.resolve(folder)}"`]
+  const { status, error, stderr } = spawnSync('npm', args, {
     cwd: stage,
     shell: true,
     stdio: ['ignore', 'ignore', 'pipe'],

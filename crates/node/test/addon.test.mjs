@@ -180,7 +180,7 @@ test('a platform without a package says so, and how to build the addon', () => {
   }
 })
 
-test('the C library is told from the loader of the program, or else from the report of Node', () => {
+test('the loader of the program names the C library, or else the report of Node does', () => {
   const { isMusl } = createRequire(import.meta.url)('../lib/addon-platform.js')
   assert.equal(isMusl(programWith('/lib/ld-musl-aarch64.so.1')), true)
   assert.equal(isMusl(programWith('/lib64/ld-linux-x86-64.so.2')), false)

@@ -1,4 +1,5 @@
-// The packages as they are published: those of the platforms fit to the main one, its checkers find nothing, and ES modules find the names that express-session has.
+// The packages as they are published: those of the platforms fit to the main one, the checkers of npm packages find
+// nothing, and ES modules find the names that express-session has.
 
 import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'

@@ -13,7 +13,7 @@ import { PACKAGE } from '../testing/commands.mjs'
 const ROOT = path.join(PACKAGE, '../..')
 const FOLDER = path.join(ROOT, '.github', 'workflows')
 
-// What a step may run beside the scripts: it installs what they need.
+// A step that runs none of the scripts installs what they need, with one of these.
 const TOOLS = /^(rustup|pip install|docker run|npm ci$)/
 
 const sources = Object.fromEntries(readdirSync(FOLDER).map((file) => [file, readFileSync(path.join(FOLDER, file), 'utf8')]))

@@ -11,6 +11,7 @@ const Store = require('../store')
 const { toPromise } = require('../to-promise')
 const { errorWithCode, isOutage, toStoreError } = require('./failure')
 const { LocalStore } = require('./local')
+const { addNativeStore } = require('./native-stores')
 const { RemoteStore } = require('./remote')
 const { SessionRecord } = require('./session-record')
 
@@ -33,6 +34,7 @@ exports.NativeStore = class NativeStore extends Store {
       throw toStoreError(error)
     }
     this.#canTouch = !disableTouch
+    addNativeStore(this)
     if (probeInterval) this.#outage = { probeInterval, isActive: false }
   }
 
