@@ -77,12 +77,13 @@ struct Save {
 /// A JavaScript function of the number of an update and the value as JSON, which returns the new value.
 type Apply<'a> = Function<'a, Arguments, Option<String>>;
 type Arguments = FnArgs<(u32, Option<String>)>;
+/// The same, with the environment in which it is called.
+type Kept = (Env, FunctionRef<Arguments, Option<String>>);
 
 thread_local! {
     /// The function of the call under way. A session that kept it would keep JavaScript's objects alive, and those the
     /// session.
-    static APPLY: RefCell<Option<(Env, FunctionRef<Arguments, Option<String>>)>> =
-        const { RefCell::new(None) };
+    static APPLY: RefCell<Option<Kept>> = const { RefCell::new(None) };
 }
 
 #[napi]
