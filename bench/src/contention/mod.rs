@@ -25,7 +25,7 @@ const WARM_UP: Duration = Duration::from_secs(1);
 struct Task {
     name: &'static str,
     caption: &'static str,
-    /// What a failure is.
+    /// The meaning of a failure.
     failure: &'static str,
     /// Whether the visitors take it, or the process that has the store.
     is_over_http: bool,

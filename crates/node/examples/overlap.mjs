@@ -1,4 +1,4 @@
-// What overlapping requests do to a session, with express-session and with this package: `node examples/overlap.mjs`.
+// The effect of overlapping requests on a session, with express-session and with this package: `node examples/overlap.mjs`.
 
 import http from 'node:http'
 import { setTimeout } from 'node:timers/promises'

@@ -54,7 +54,7 @@ declare namespace session {
     | 'EXPRESS_SESSION_LOST_COOKIE'
 
   /**
-   * What a session has with the option `integrity`. Declare it once:
+   * The methods that a session has with the option `integrity`. Declare it once:
    *
    * ```ts
    * import type { IntegritySession } from 'express-session-rs'
@@ -66,7 +66,7 @@ declare namespace session {
    */
   interface IntegritySession {
     /**
-     * Sets a member to what `change` makes of its value, and returns that. If another request of the visitor has changed
+     * Sets a member to the result of `change` for its value, and returns that. If another request of the visitor has changed
      * the member in the meantime, `change` is applied again, to the value that is stored then: a counter or a list loses
      * nothing. It should do nothing else than compute, and is not asynchronous. `undefined` removes the member.
      */

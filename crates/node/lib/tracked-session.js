@@ -8,7 +8,7 @@ const { RequestSession } = require('./request-session')
 const { errorWithCode } = require('./stores/failure')
 const { toPromise } = require('./to-promise')
 
-// What each session object belongs to: the session of the request, and its record.
+// The owner of each session object: the session of the request, with its record.
 const owners = new WeakMap()
 
 exports.TrackedSession = class TrackedSession extends RequestSession {

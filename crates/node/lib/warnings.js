@@ -2,11 +2,11 @@
 
 // The classic mistakes, explained once each through `process.emitWarning`.
 //
-// 1. Each is told once for each middleware, and at most ten times in a process, for an application that makes a
+// 1. Each is reported once for each middleware, and at most ten times in a process, for an application that makes a
 //    middleware for each request.
 // 2. A text has the mistake, its effect, and the line to change. It has no id, no value of a cookie, no secret and no
 //    address.
-// 3. Only what is certain is told: a cookie that was not sent, a middleware that did nothing.
+// 3. Only certain mistakes are reported: a cookie that was not sent, a middleware that did nothing.
 
 const { brokenRule, weaknessOf } = require('./native')
 const { nativeAttributes } = require('./set-cookie')

@@ -1,8 +1,8 @@
 //! The session of one request, for a middleware with `integrity`.
 //!
 //! JavaScript has the session object, and calls; the state machine of core decides. A save goes from one [`Task`] to the
-//! next: JavaScript makes the call of the store that is due, or waits, and asks for the next task. What it was answered
-//! stays here.
+//! next: JavaScript makes the call of the store that is due, or waits, and asks for the next task. The
+//! answers stay here.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -55,7 +55,7 @@ pub struct NativeSession {
     save: Option<Save>,
 }
 
-/// What the store has answered, for JavaScript's thread to take.
+/// The store's answer, for JavaScript's thread to take.
 #[derive(Clone, Default)]
 pub(crate) struct Slot(Arc<Mutex<Option<Found>>>);
 
@@ -278,7 +278,7 @@ impl NativeSession {
         self.state.lock().map(|lock| lock.token)
     }
 
-    /// Gives the lock up.
+    /// Removes the lock, and returns its proof.
     pub(crate) fn take_lock(&mut self) -> Option<LockToken> {
         self.state.take_lock().map(|lock| lock.token)
     }

@@ -123,7 +123,7 @@ impl NativeStore {
         });
     }
 
-    /// Gives a session's lock back.
+    /// Releases a session's lock.
     #[napi(catch_unwind)]
     pub fn unlock_for(&self, mailbox: &Mailbox, number: u32, session: &mut NativeSession) {
         let (id, token) = (session.id(), session.take_lock());

@@ -93,7 +93,7 @@ for (const [name, open, server] of allStores('integrity')) {
       await close()
     })
 
-    test('a logout is final: later requests write nothing, and are told', async () => {
+    test('a logout is final: later requests write nothing, and learn of it', async () => {
       const { visit, stored, close } = await setUp(open)
       const events = []
       const late = [

@@ -11,7 +11,7 @@ import { folder } from '../testing/servers.mjs'
 const PROGRAMS = path.join(PACKAGE, 'testing', 'replacing')
 const README = readFileSync(path.join(PACKAGE, 'README.md'), 'utf8')
 
-// What an application of a few years has: stores that bring express-session along, and types.
+// The dependencies of an application of a few years: stores that bring express-session along, and types.
 const DEPENDENCIES = {
   'connect-mongo': '6.0.0',
   'connect-redis': '9.0.0',

@@ -57,7 +57,7 @@ test('the store gets the function and the listeners that express-session install
 })
 
 // Runs a program with both packages, checks that they print the same, and returns the lines without dates and colors.
-// Only this package has warnings of mistakes, which Node is told not to print.
+// Only this package has warnings of mistakes, which Node does not print here.
 function sameOutput(env, code) {
   const [expected, lines] = ['express-session', 'express-session-rs'].map((name) => {
     const script = `const session = require(${JSON.stringify(name)}); ${code}`

@@ -1,4 +1,4 @@
-// The warnings of the classic mistakes: each is told once for the wrong code, and not for the right one.
+// The warnings of the classic mistakes: each is reported once for the wrong code, and not for the right one.
 
 import assert from 'node:assert/strict'
 import http from 'node:http'

@@ -56,7 +56,7 @@ impl MySqlPoolStore {
     /// Writes a text in place of the one with that digest, or moves the end alone. Returns whether there was one.
     #[rustfmt::skip]
     async fn change(&self, id: &SessionId, end: i64, now: Time, text: Option<&str>, seen: &str) -> Result<bool, Error> {
-        // An end that has come by the caller's clock is meant, whatever the server's says.
+        // An end that has come by the caller's clock counts, with any clock of the server.
         let judged = if end * 1000 <= now.millis() { i64::from(u32::MAX) } else { end };
         let row = query(include_str!("mysql/change.sql")).bind(text).bind(judged).bind(end);
         let row = row.bind(key(id)?).bind(now.millis()).bind(seen).execute(&self.0).await;

@@ -504,7 +504,7 @@ mod tests {
         Document::parse(text).unwrap()
     }
 
-    /// The application's function of all members, and what it makes of a document.
+    /// The application's function of all members, and its result for a document.
     fn doubled(before: &Document) -> (Reapply, Document) {
         let double: Reapply = Arc::new(|document, _| {
             let value = document.get::<i64>("a")?.unwrap_or(0) * 2;

@@ -42,7 +42,7 @@ pub type Recompute =
 /// ```
 #[derive(Debug)]
 pub struct SessionObject {
-    /// What the object showed last.
+    /// The members that the object showed last.
     shown: Document,
 }
 

@@ -104,7 +104,7 @@ exports.SessionRecord = class SessionRecord {
     return this.#calls.destroy()
   }
 
-  // Sets a member to what a function makes of it, and applies the function again to what another request has stored.
+  // Sets a member to a function's result for its value, and applies the function again to what another request has stored.
   update(session, key, change) {
     this.#begin(session, Date.now())
     const apply = (value) => {
@@ -185,7 +185,7 @@ exports.SessionRecord = class SessionRecord {
     throw errorWithCode('ERR_SESSION_LOCK_LOST', "the lease of the session's lock has run out")
   }
 
-  // Gives the lock back, if the request has one.
+  // Releases the lock, if the request has one.
   unlock() {
     return this.#store.call(() => this.#lock?.giveUp())
   }

@@ -1,6 +1,6 @@
 'use strict'
 
-// The requests of this process that want the lock of one session take turns, so that only the first one asks the store.
+// The requests of this process that want the lock of one session take turns, so that only the first of them asks the store.
 
 // Imported before a test can replace the timers.
 const { clearTimeout, setTimeout } = require('node:timers')

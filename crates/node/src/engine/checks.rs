@@ -20,7 +20,7 @@ pub fn weakness_of(secret: Uint8Array) -> Option<String> {
 pub struct BrokenRule {
     /// The attribute to change: `secure`, `httpOnly`, `path` or `domain`.
     pub attribute: String,
-    /// What browsers do with the cookie, and why.
+    /// The reaction of browsers to the cookie, and its reason.
     pub rule: String,
 }
 

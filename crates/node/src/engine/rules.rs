@@ -293,7 +293,7 @@ fn departures(options: &Options) -> Result<Departures> {
     Ok(on)
 }
 
-/// What to do where the store cannot do what integrity needs.
+/// The advice where the store cannot do what integrity needs.
 const STORES_THAT_CAN: &str = "the store has no conditional writes: use one of express-session-rs/stores, such as \
     RedisStore or PostgresStore, without a serializer of your own";
 

@@ -82,7 +82,7 @@ impl NativeMemory {
         Ok(())
     }
 
-    /// Gives a session's lock back.
+    /// Releases a session's lock.
     #[napi(catch_unwind)]
     pub fn unlock_for(&self, session: &mut NativeSession) -> napi::Result<()> {
         match session.take_lock() {

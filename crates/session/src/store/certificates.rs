@@ -4,10 +4,10 @@ use std::error::Error;
 
 /// The parameters of a store's URL, as its errors name them.
 pub(super) struct Parameters {
-    /// What to do where the certificate is for another host.
+    /// The advice where the certificate is for another host.
     pub(super) host: &'static str,
     pub(super) authority: &'static str,
-    /// What makes the store accept any certificate.
+    /// The option by which the store accepts any certificate.
     pub(super) any: &'static str,
     pub(super) client: &'static str,
 }

@@ -24,7 +24,7 @@ fn plus(amount: i64) -> Recompute {
 }
 
 #[test]
-fn what_differs_from_the_text_before_is_the_requests_change() {
+fn difference_from_the_text_before_is_the_requests_change() {
     let policy = Policy::default();
     let context = Context::new(&policy, "connect.sid");
     for (object, expected) in [
