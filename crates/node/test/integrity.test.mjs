@@ -146,6 +146,24 @@ for (const [name, open, server] of allStores('integrity')) {
       await close()
     })
 
+    test('operations of one session that are not waited for come one after the other', async () => {
+      const { visit, stored, close } = await setUp(open)
+      await visit(async (req, res) => {
+        const { session } = req
+        const operations = []
+        for (const number of [1, 2, 3, 4]) {
+          session[`member${number}`] = number
+          operations.push(session.save(), session.updateNow('views', (views) => views + 1))
+          if (number === 2 && name !== 'memcached') operations.push(session.lock().then((lock) => lock.unlock()))
+        }
+        await Promise.all(operations)
+        res.end('ok')
+      })
+      const { cookie: _, cart: __, ...data } = await stored()
+      assert.deepEqual(data, { views: 4, member1: 1, member2: 2, member3: 3, member4: 4 })
+      await close()
+    })
+
     test('regenerate ends the old session for all requests, and the new one is its own', async () => {
       const { visit, stored, stores, close } = await setUp(open)
       const { body, cookies } = await visit(async (req, res) => {
@@ -307,6 +325,35 @@ test('an update that throws leaves the session alone, and its error reaches the 
     res.end('ok')
   })
   assert.equal((await stored()).views, 7)
+})
+
+test('the function of an update must not use the session when it is applied again', async () => {
+  for (const use of [
+    (session) => session.update('cart', () => []),
+    (session) => session.destroy(),
+    (session) => session.lock()
+  ]) {
+    const { visit, stored } = await setUp(openMemory)
+    let used
+    await visit(async (req, res) => {
+      const { session } = req
+      let isFirst = true
+      session.update('views', (views) => {
+        if (!isFirst) used = use(session)
+        isFirst = false
+        return views + 1
+      })
+      await visit((other, end) => {
+        other.session.views = 7
+        end.end('ok')
+      })
+      const saved = await session.save().catch((error) => error)
+      const { code } = saved ?? (await used.catch((error) => error))
+      assert.equal(code, 'ERR_SESSION_UPDATE')
+      res.end('ok')
+    })
+    assert.notEqual(await stored() ?? null, null)
+  }
 })
 
 test('a session that the request has destroyed is not stored by a later save, even if it never was', async () => {

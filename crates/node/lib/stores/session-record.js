@@ -31,7 +31,10 @@ exports.SessionRecord = class SessionRecord {
   // The functions of the updates, by number, and the error that one of them threw.
   #updates = []
   #thrown
+  #isApplying = false
   #lock
+  // The operation under way.
+  #running
 
   // The store reads the records, and says when a session expires; `callsOf` makes its calls.
   constructor(policy, sid, store, callsOf) {
@@ -61,7 +64,7 @@ exports.SessionRecord = class SessionRecord {
     const save = () => {
       // Saving an expired session deletes it, as in connect-redis.
       if (this.#store.deadline(session, Date.now(), this.id) <= Date.now()) return this.#end()
-      return this.#calls.exclusive(() => this.#save(session, isFinal))
+      return this.#inTurn(() => this.#calls.exclusive(() => this.#save(session, isFinal)))
     }
     return this.#store.call(save, fn, (changed) => changed ?? [])
   }
@@ -99,6 +102,7 @@ exports.SessionRecord = class SessionRecord {
   }
 
   #end() {
+    this.#checkCaller()
     this.#isOver = true
     this.#native.end()
     return this.#calls.destroy()
@@ -145,8 +149,7 @@ exports.SessionRecord = class SessionRecord {
       await turn.until(end)
       for (let attempts = 0; ; attempts += 1) {
         const now = Date.now()
-        await this.#calls.lock(lease, now)
-        const fencingToken = this.#native.locked(now + lease)
+        const fencingToken = await this.#inTurn(() => this.#askForLock(lease, now))
         if (fencingToken !== null && fencingToken !== undefined) {
           this.#lock = { fencingToken, until: now + lease, lease, turn, giveUp }
           turn.endAfter(lease)
@@ -157,9 +160,11 @@ exports.SessionRecord = class SessionRecord {
         }
         await pause(LOCK, attempts)
       }
-      await this.#calls.load(Date.now(), false)
-      await this.#throwing(() => this.#native.refresh(Date.now(), this.#apply))
-      return { lock: this.#lock, changed: this.#catchUp(session) }
+      return await this.#inTurn(async () => {
+        await this.#calls.load(Date.now(), false)
+        await this.#throwing(() => this.#native.refresh(Date.now(), this.#apply))
+        return { lock: this.#lock, changed: this.#catchUp(session) }
+      })
     } catch (error) {
       await giveUp().catch(() => {})
       throw error
@@ -174,8 +179,7 @@ exports.SessionRecord = class SessionRecord {
   async #renewLock(lock) {
     const now = Date.now()
     if (lock === this.#lock) {
-      await this.#calls.lock(lock.lease, now)
-      if (this.#native.locked(now + lock.lease) === lock.fencingToken) {
+      if ((await this.#inTurn(() => this.#askForLock(lock.lease, now))) === lock.fencingToken) {
         lock.until = now + lock.lease
         lock.turn.endAfter(lock.lease)
         return
@@ -190,7 +194,30 @@ exports.SessionRecord = class SessionRecord {
     return this.#store.call(() => this.#lock?.giveUp())
   }
 
+  async #askForLock(lease, now) {
+    await this.#calls.lock(lease, now)
+    return this.#native.locked(now + lease)
+  }
+
+  // Runs an operation after the one before it: the addon has one answer of the store at a time.
+  #inTurn(operation) {
+    const done = this.#running ? this.#running.then(operation, operation) : operation()
+    this.#running = done
+    const end = () => {
+      if (this.#running === done) this.#running = undefined
+    }
+    done.then(end, end)
+    return done
+  }
+
+  // A function of an update is called by the addon, which must not be called from within.
+  #checkCaller() {
+    if (!this.#isApplying) return
+    throw errorWithCode('ERR_SESSION_UPDATE', 'the function of an update must not use the session')
+  }
+
   #begin(session, now) {
+    this.#checkCaller()
     if (this.#isOver) throw errorWithCode('ERR_SESSION_ENDED', 'the session has been destroyed')
     if (this.#isKnown) return
     const members = this.#initial === '{}' ? '}' : `,${this.#initial.slice(1)}`
@@ -200,11 +227,14 @@ exports.SessionRecord = class SessionRecord {
 
   // Applies an update again, to the value that another request has stored.
   #apply = (number, text) => {
+    this.#isApplying = true
     try {
       return JSON.stringify(this.#updates[number](text === undefined || text === null ? undefined : JSON.parse(text)))
     } catch (error) {
       this.#thrown = error
       throw error
+    } finally {
+      this.#isApplying = false
     }
   }
 
