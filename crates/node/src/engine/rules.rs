@@ -10,7 +10,7 @@ use express_session_core::decide::{
     self, Attributes, CookieAction, CookieMatch, Data, Expiry, Facts, Fault, Lifecycle, OnFailure,
     Origin, Plan, Reach, RecordStatus, Saved, Step, StoreAction,
 };
-use express_session_core::policy::{LoadMode, OnMismatch, SaveTime};
+use express_session_core::policy::{LoadMode, OnConflict, OnMismatch, SaveTime};
 use express_session_core::{Departures, Policy, Unset};
 use napi::bindgen_prelude::Uint8Array;
 use napi::{Error, Result, Status};
@@ -211,7 +211,13 @@ pub struct Rules {
 #[napi(catch_unwind)]
 pub fn rules(options: Options) -> Result<Rules> {
     let policy = policy(&options)?;
-    let has_sessions = policy.departures.active().any(|(_, name)| is_native(&camel(name)));
+    let touches_on_load = policy.how_to_load() == LoadMode::LoadAndTouch;
+    let end_is_final = policy.on_missing_record() == OnMismatch::Refuse;
+    // Plain writes of the whole session have none of these.
+    let has_sessions = touches_on_load
+        || end_is_final
+        || policy.on_id_collision() == OnMismatch::Refuse
+        || policy.on_conflict() == OnConflict::Merge;
     let watches_end = has_sessions
         || policy.saves_cookie_changes()
         || policy.skips_unreachable_sessions()
@@ -233,8 +239,8 @@ pub fn rules(options: Options) -> Result<Rules> {
         report_store_errors: policy.reports_store_errors(),
         watches_end,
         has_sessions,
-        touches_on_load: policy.how_to_load() == LoadMode::LoadAndTouch,
-        end_is_final: policy.on_missing_record() == OnMismatch::Refuse,
+        touches_on_load,
+        end_is_final,
         failures: HashMap::from([
             ("write", failures(Step::Write, &policy)),
             ("writeUnasked", failures(Step::WriteUnasked, &policy)),
