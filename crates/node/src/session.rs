@@ -15,7 +15,7 @@ use express_session_core::session::{
     SessionObject, SessionState, StoreCall, StoreView,
 };
 use express_session_core::store::LoadedAndTouched;
-use express_session_core::{Document, Policy, SessionId, Timestamp};
+use express_session_core::{Departures, Document, Policy, SessionId, Timestamp};
 use napi::bindgen_prelude::{FnArgs, Function, FunctionRef};
 use napi::{Env, Status};
 use napi_derive::napi;
@@ -93,8 +93,9 @@ impl NativeSession {
     pub fn new(policy: &SessionPolicy, id: String) -> napi::Result<Self> {
         let id = SessionId::new(id).ok_or_else(|| failure::of(crate::store::nameless()))?;
         let mut state = SessionState::default();
-        // The id belongs to JavaScript, and never changes while the request is handled.
-        state.detach(&Context::new(&policy.0, NAME));
+        // JavaScript has the id, which never changes while the request is handled, and knows whether the cookie is sent.
+        let plain = Policy { departures: Departures::none(), ..Policy::default() };
+        state.detach(&Context::new(&plain, NAME));
         let (policy, slot) = (Arc::clone(&policy.0), Slot::default());
         Ok(Self { policy, id, state, object: None, slot, save: None })
     }

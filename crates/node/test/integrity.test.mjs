@@ -281,6 +281,28 @@ test('the departures of integrity can be turned on one by one', async () => {
   assert.deepEqual(data, { views: 0, cart: ['apple'], a: 1, b: 1 })
 })
 
+test('every departure can be on together with integrity', async () => {
+  const departures = [
+    'pathMatch', 'duplicateCookies', 'cookieFunctionAuto', 'cookieChangesSaved', 'skipUnreachableSessions',
+    'saveSendsCookie', 'singleWrite', 'singleDestroy', 'clearCookie'
+  ]
+  const { visit, stored } = await setUp(openMemory, { departures })
+  const meet = meeting(4)
+  await Promise.all([1, 2, 3, 4].map(() => visit(async (req, res) => {
+    req.session.update('views', (views) => views + 1)
+    await meet()
+    await req.session.save()
+    res.end('ok')
+  })))
+  assert.equal((await stored()).views, 4)
+  const { cookies } = await visit(async (req, res) => {
+    await req.session.destroy()
+    res.end('bye')
+  })
+  assert.match(cookies[0], /^connect\.sid=;/)
+  assert.equal(await stored() ?? null, null)
+})
+
 test('members with the names of the methods are kept', async () => {
   const { visit, stored } = await setUp(openMemory)
   const members = { update: 1, updateNow: 2, takeOnce: 3, lock: 4, ended: 5 }

@@ -1544,3 +1544,43 @@ fn nothing_of_a_session_prints_its_data() {
         assert!(!printed.contains("hush"), "{printed}");
     }
 }
+
+/// A record under the id of a create without an answer is overwritten if it is this request's own, or nobody merges.
+#[test]
+fn record_that_a_create_in_doubt_finds_is_overwritten_by_the_table() {
+    let merging = Policy::default();
+    let overwriting =
+        Policy { departures: Departures::all().merge_changes(false), ..Policy::default() };
+    let (own, later, other) = (text(r#""a":1"#), text(r#""a":2"#), text(r#""a":9"#));
+    for (policy, found, is_overwritten) in [
+        (&merging, &own, true),
+        (&merging, &later, true),
+        (&merging, &other, false),
+        (&overwriting, &other, true),
+    ] {
+        let context = Context::new(policy, "connect.sid");
+        let mut state = SessionState::default();
+        state.begin_new(id(), cookie());
+        insert(&mut state, "a", 1);
+        let mut save = SaveMachine::alone(NOW);
+        let next = save.start(&mut state, &context, false).unwrap();
+        assert!(matches!(next, Next::Call(StoreCall::Create { .. })));
+        // The id has left, and is kept.
+        state.headers_left(&context, true);
+        let lost = save.resume(&mut state, &context, Answer::Created(Err(in_doubt()))).unwrap_err();
+        assert!(matches!(lost, Error::Store(_)));
+
+        insert(&mut state, "a", 2);
+        let mut save = SaveMachine::alone(NOW);
+        save.start(&mut state, &context, false).unwrap();
+        let taken = Answer::Created(Ok(Created::Taken));
+        let next = save.resume(&mut state, &context, taken).unwrap();
+        assert!(matches!(next, Next::Call(StoreCall::Load { .. })));
+        let next = save.resume(&mut state, &context, Answer::Loaded(Ok(Some(loaded(found)))));
+        match next {
+            Ok(Next::Call(StoreCall::Update { .. })) => assert!(is_overwritten, "{found}"),
+            Err(Error::Conflict) => assert!(!is_overwritten, "{found}"),
+            other => panic!("{found}: {other:?}"),
+        }
+    }
+}

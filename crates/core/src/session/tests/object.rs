@@ -77,6 +77,16 @@ fn members_that_the_request_has_not_changed_are_kept_from_others() {
 }
 
 #[test]
+fn object_that_has_not_caught_up_undoes_nothing() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "connect.sid");
+    let (mut state, mut object) = both(&context);
+    resolve(&mut state, &context, &text(r#""user":7,"views":5,"theirs":true"#)).unwrap();
+    object.take_changes(&mut state, &text(LOADED), NOW).unwrap();
+    assert_eq!(members(&state), r#""user":7,"views":5,"theirs":true"#);
+}
+
+#[test]
 fn update_is_applied_again_to_what_another_request_has_stored() {
     let policy = Policy::default();
     let context = Context::new(&policy, "connect.sid");
