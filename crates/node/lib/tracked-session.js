@@ -110,6 +110,16 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
     if (this.savedData !== undefined) this.savedData = withMembers(this.savedData, changed)
   }
 
+  // Lets a lock end with the response. A client that has gone gets none.
+  releaseAtEnd(record) {
+    const { res } = this
+    const release = () => record.unlock().catch(() => {})
+    if (res.writableFinished || res.closed) return release()
+    if (record.endsWithResponse) return
+    record.endsWithResponse = true
+    res.once('finish', release).once('close', release)
+  }
+
   noteEnd(record, error) {
     if (error.code === 'ERR_SESSION_ENDED') this.end(record, 'elsewhere')
   }
@@ -155,11 +165,7 @@ const METHODS = {
     const { tracked, record } = owners.get(this)
     const { lock, changed } = await record.lock(this, options)
     tracked.caughtUp(record, changed)
-    const { res } = tracked
-    const release = () => record.unlock().catch(() => {})
-    // A client that has gone gets no response.
-    res.once('finish', release).once('close', release)
-    if (res.writableFinished || res.closed) await release()
+    await tracked.releaseAtEnd(record)
     return new SessionLock(this, tracked, record, lock)
   }
 }

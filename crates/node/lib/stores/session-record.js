@@ -26,6 +26,8 @@ exports.SessionRecord = class SessionRecord {
   hasBegun = false
   // Why the session is over, if it is.
   ended = undefined
+  // Whether the response releases the lock.
+  endsWithResponse = false
   #isKnown = false
   #isOver = false
   // The functions of the updates, by number, and the error that one of them threw.
