@@ -1545,7 +1545,7 @@ fn nothing_of_a_session_prints_its_data() {
     }
 }
 
-/// A record under the id of a create without an answer is overwritten if it is this request's own, or nobody merges.
+/// A record under the id of a create without an answer is overwritten if it is this request's own, or if the policy does not merge.
 #[test]
 fn record_that_a_create_in_doubt_finds_is_overwritten_by_the_table() {
     let merging = Policy::default();
