@@ -117,7 +117,8 @@ function readmeApplication() {
 
 // Starts the application with a runtime, and visits it twice.
 async function countsViews(program) {
-  const server = spawn(program, ['app.mjs'], { cwd: application, env: { PATH: tools }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const env = { PATH: tools, SESSION_SECRET: 'kR8vQm2xZt7LwYc4HsNf9BpJd3GaTe6U' }
+  const server = spawn(program, ['app.mjs'], { cwd: application, env, stdio: ['ignore', 'pipe', 'pipe'] })
   const errors = text(server.stderr)
   try {
     const [port] = await Promise.race([once(server.stdout, 'data'), once(server, 'exit').then(() => [])])
