@@ -75,7 +75,7 @@ function recipes(name, language) {
 
 // Runs a command of the README with a program.
 async function bundle(program, command) {
-  const [, , , ...args] = command.split(' ')
+  const [, , , ...args] = command.replace(/\\\n\s*/g, '').split(' ')
   empty()
   await run(program, args, { cwd: application })
 }
