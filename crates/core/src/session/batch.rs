@@ -207,6 +207,14 @@ impl SessionState {
         }
     }
 
+    /// Notes that the entry's batch is gone: with certainty it was not applied, unless its write had begun.
+    pub fn drop_batch_entry(&mut self, entry: &BatchEntry) {
+        let begun = entry.0.batch_text.as_ref().and_then(|text| text.get());
+        if begun.is_none() {
+            self.revoke_batch_entry(entry);
+        }
+    }
+
     /// Notes that the store did not apply the entry's write.
     pub fn revoke_batch_entry(&mut self, entry: &BatchEntry) {
         if let Some(session) = &mut self.session {

@@ -1584,3 +1584,25 @@ fn record_that_a_create_in_doubt_finds_is_overwritten_by_the_table() {
         }
     }
 }
+
+/// A request joins a batch and loses it: the batch goes with the last request of the queue.
+#[test]
+fn entry_of_a_batch_that_is_gone_is_in_doubt_only_if_its_write_had_begun() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "connect.sid");
+    for begins in [false, true] {
+        let mut state = session_of(&text(r#""a":1"#), &context);
+        insert(&mut state, "a", 2);
+        let mut batch = WriteBatch::default();
+        let draft = state.begin_batch_entry(&context, &batch, NOW).unwrap().unwrap();
+        let entry = draft.add_to(&mut batch, &context).unwrap();
+        state.note_batch_entry(&entry);
+        if begins {
+            batch.begin_flush().unwrap();
+        }
+        drop(batch);
+        state.drop_batch_entry(&entry);
+        let is_in_doubt = state.session.as_ref().unwrap().log.has_writes_in_doubt();
+        assert_eq!(is_in_doubt, begins);
+    }
+}

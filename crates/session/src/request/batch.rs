@@ -116,8 +116,9 @@ impl RequestSession {
                     }
                     is_alone = true;
                 }
-                // The request that was to write was dropped, and the batch with it.
-                None => {}
+                // The request that was to write was dropped, or had its own outcome before it came to that; the batch went
+                // with it.
+                None => self.state().session.drop_batch_entry(&entry),
             }
         }
         Err(Error::new(ErrorKind::Conflict))
