@@ -118,24 +118,19 @@ impl Entrant {
             Maker::ExpressSession | Maker::TowerSessions => None,
         };
         let many = 0..processes;
-        let sites = match &store {
-            _ if self.maker == Maker::ExpressSession => {
-                many.map(|_| self.place.node(url, wait, false)).collect::<Result<_>>()?
+        let node = |is_ours| self.place.node(url, wait, is_ours);
+        let sites = match (self.maker, &store) {
+            (Maker::ExpressSession, _) => many.map(|_| node(false)).collect::<Result<_>>()?,
+            (Maker::Npm, _) => many.map(|_| node(true)).collect::<Result<_>>()?,
+            (Maker::Mixed, _) => {
+                many.flat_map(|_| [node(true), self.worker(url)]).collect::<Result<_>>()?
             }
-            _ if self.maker == Maker::Npm => {
-                many.map(|_| self.place.node(url, wait, true)).collect::<Result<_>>()?
-            }
-            _ if self.maker == Maker::Mixed => many
-                .flat_map(|_| [self.place.node(url, wait, true), self.worker(url)])
-                .collect::<Result<_>>()?,
             _ if processes > 1 => many.map(|_| self.worker(url)).collect::<Result<_>>()?,
-            Some(store) => vec![Site::Here(ours::application(store.clone(), wait))],
-            None => vec![Site::Here(self.application(url, wait).await?)],
+            (_, Some(store)) => vec![Site::Here(ours::application(store.clone(), wait))],
+            (_, None) => vec![Site::Here(self.application(url, wait).await?)],
         };
         let node = match (self.maker, self.place) {
-            (Maker::Ours, Place::Redis | Place::Postgres) => {
-                Some(self.place.node(url, wait, false)?)
-            }
+            (Maker::Ours, Place::Redis | Place::Postgres) => Some(node(false)?),
             _ => None,
         };
         Ok(Cluster { sites, store, node })

@@ -382,7 +382,7 @@ exports.RequestSession = class RequestSession {
       FACT.session.live +
       (!presentedId ? id.unknown : presentedId === req.sessionID ? id.presented : id.other) +
       (this.id !== session.id ? origin.regenerated : this.isLoaded ? origin.loaded : origin.new) +
-      record[this.recordStatus()] +
+      record[this.recordStatus(session)] +
       FACT.attributes[this.cookieChange(session)]
     )
   }

@@ -5,6 +5,7 @@
 
 const { snapshotData } = require('./change-detection')
 const { RequestSession } = require('./request-session')
+const Session = require('./session')
 const { errorWithCode } = require('./stores/failure')
 const { toPromise } = require('./to-promise')
 
@@ -12,9 +13,9 @@ const { toPromise } = require('./to-promise')
 const owners = new WeakMap()
 
 exports.TrackedSession = class TrackedSession extends RequestSession {
-  // The record of the request's session, and whether loading it has reset its expiry.
+  // The record of the request's session, and the lifetime with which loading it has reset its expiry.
   record = undefined
-  isRenewed = false
+  renewedFor = undefined
   // Whether the next save is final: see `updateNow`.
   isFinal = false
 
@@ -23,7 +24,7 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
     const record = (this.record = store.record(policy, this.presentedId))
     const touches = rules.touchesOnLoad && store.canTouch && !store.hasOwnDeadline
     record.load(touches, (error, session) => {
-      this.isRenewed = Boolean(session) && record.isTouched
+      if (session && record.isTouched) this.renewedFor = session.cookie?.originalMaxAge
       fn(error, session)
     })
   }
@@ -98,9 +99,11 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
     })
   }
 
-  recordStatus() {
+  // A lifetime that the request has changed still has to reach the store.
+  recordStatus(session) {
     const status = super.recordStatus()
-    return status === 'touchable' && this.isRenewed ? 'renewed' : status
+    const isRenewed = this.renewedFor !== undefined && this.renewedFor === session.cookie.originalMaxAge
+    return status === 'touchable' && isRenewed ? 'renewed' : status
   }
 
   // Notes what others have changed, which is no change of this request.
@@ -163,7 +166,10 @@ const METHODS = {
 
   async lock(options) {
     const { tracked, record } = owners.get(this)
-    const { lock, changed } = await record.lock(this, options)
+    const { lock, changed } = await record.lock(this, options).catch((error) => {
+      tracked.noteEnd(record, error)
+      throw error
+    })
     tracked.caughtUp(record, changed)
     await tracked.releaseAtEnd(record)
     return new SessionLock(this, tracked, record, lock)
@@ -233,9 +239,12 @@ function withMethods(prototype) {
   return extended
 }
 
+// The names that a session has besides its data: a member of this name is not loaded again.
+const RESERVED = ['cookie', 'req', 'id']
+
 function checked(key) {
-  if (typeof key === 'string' && key !== 'cookie') return key
-  throw errorWithCode('ERR_INVALID_ARG_VALUE', `the key must be a string, and not cookie`)
+  if (typeof key === 'string' && !RESERVED.includes(key) && !(key in Session.prototype)) return key
+  throw errorWithCode('ERR_INVALID_ARG_VALUE', 'the key must be a string, and no name of a property of every session')
 }
 
 // Returns a snapshot with some members set or removed.

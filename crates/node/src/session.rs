@@ -9,13 +9,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use express_session::store::{FencingToken, LockOutcome, LockToken};
-use express_session_core::cookie::StoredCookie;
+use express_session_core::record::LimitExceeded;
 use express_session_core::session::{
     self, Answer, Context, LockStage, Next, Rebase, Rebased, Recompute, Resolution, SaveMachine,
     SessionObject, SessionState, StoreCall, StoreView,
 };
 use express_session_core::store::LoadedAndTouched;
-use express_session_core::{Departures, Document, Policy, SessionId, Timestamp};
+use express_session_core::{Corrupt, Departures, Policy, SessionId, Timestamp};
 use napi::bindgen_prelude::{FnArgs, Function, FunctionRef};
 use napi::{Env, Status};
 use napi_derive::napi;
@@ -103,19 +103,21 @@ impl NativeSession {
     /// Begins with the object as it was loaded or created, once it is needed: most requests change nothing.
     #[napi(catch_unwind)]
     pub fn begin(&mut self, object: String, now: f64) -> napi::Result<()> {
-        self.object = Some(SessionObject::new(&object).map_err(|error| of(error.into()))?);
-        let now = time(now);
-        let context = Context::new(&self.policy, NAME);
-        let begun = match self.slot.take() {
-            Some(Found::Record(found)) => {
-                self.state.begin_loaded(&context, self.id.clone(), &found, now)
+        let (id, now) = (self.id.clone(), time(now));
+        let object = SessionObject::new(&object).map_err(|error| of(error.into()))?;
+        if let Some(Found::Record(found)) = self.slot.take() {
+            let context = Context::new(&self.policy, NAME);
+            if let Err(error) = self.state.begin_loaded(&context, id, &found, now) {
+                // A second attempt must not take the session for a new one.
+                self.slot.put(Found::Record(found));
+                return Err(of(error));
             }
-            _ => Document::parse(object)
-                .and_then(|object| StoredCookie::parse(object.cookie_text(), now))
-                .map(|cookie| self.state.begin_new(self.id.clone(), cookie))
-                .map_err(Into::into),
-        };
-        begun.map_err(of)
+        } else {
+            let cookie = object.cookie(now).map_err(|error| of(error.into()))?;
+            self.state.begin_new(id, cookie);
+        }
+        self.object = Some(object);
+        Ok(())
     }
 
     /// Checks whether the call that loaded the record has reset its expiry.
@@ -140,9 +142,10 @@ impl NativeSession {
         let now = time(now);
         let shown = self.object.as_mut().ok_or_else(|| of(session::Error::Ended))?;
         shown.take_changes(&mut self.state, &object, now).map_err(of)?;
-        let policy = match is_final {
-            true => Arc::new(self.policy.of_final_writes()),
-            false => Arc::clone(&self.policy),
+        let policy = if is_final {
+            Arc::new(self.policy.of_final_writes())
+        } else {
+            Arc::clone(&self.policy)
         };
         let mut machine = SaveMachine::alone(now);
         let next = machine.start(&mut self.state, &Context::new(&policy, NAME), false);
@@ -379,8 +382,12 @@ fn of(error: session::Error) -> napi::Error {
     use session::Error;
     match error {
         Error::Store(error) => failure::of(error),
-        Error::Corrupt(_) => coded("ERR_STORE_CORRUPT", "the session's record is corrupt"),
-        Error::Limit(_) => coded("ERR_STORE_UNSUITABLE", &error.to_string()),
+        Error::Corrupt(Corrupt::Limit(limit)) | Error::Limit(limit) => {
+            coded("ERR_STORE_UNSUITABLE", too_large(limit))
+        }
+        Error::Corrupt(corrupt) => {
+            coded("ERR_STORE_CORRUPT", &format!("the session's record is corrupt: {corrupt}"))
+        }
         Error::Ended | Error::ResponseSent | Error::CookieNotSent | Error::Degraded => {
             coded("ERR_SESSION_ENDED", "another request has ended the session")
         }
@@ -391,6 +398,16 @@ fn of(error: session::Error) -> napi::Error {
         Error::Conflict | Error::OutOfOrder | _ => {
             coded("ERR_SESSION_CONFLICT", &error.to_string())
         }
+    }
+}
+
+/// Returns the reason why a session is not merged. The limits are not options of the npm package.
+fn too_large(limit: LimitExceeded) -> &'static str {
+    match limit {
+        LimitExceeded::Members => "the session has too many members to be merged",
+        LimitExceeded::Depth => "the session is nested too deeply to be merged",
+        // And any limit that is added later.
+        LimitExceeded::Bytes | _ => "the session is too large to be merged",
     }
 }
 

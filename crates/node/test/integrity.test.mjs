@@ -26,6 +26,7 @@ async function setUp(open, more) {
     stores,
     // Sends a request to one of them after the other.
     visit: (handler) => answer(uses[turn++ % 2], { headers }, handler),
+    id: () => id,
     stored: () => stores[0].get(id),
     close: () => Promise.all([...new Set(stores)].map((store) => store.close()))
   }
@@ -319,6 +320,55 @@ test('members with the names of the methods are kept', async () => {
   })
   const { cookie: _, ...data } = await stored()
   assert.deepEqual(data, { views: 0, cart: ['apple'], ...members, more: 1 })
+})
+
+test('an update finds members with the names of methods, and refuses names that a session cannot load', async () => {
+  const { visit, stored } = await setUp(openMemory)
+  await visit((req, res) => {
+    const { session } = req
+    for (const key of ['lock', 'ended']) session.update(key, (count = 0) => count + 1)
+    for (const key of ['cookie', 'id', 'req', 'save', 'toString', '__proto__', 7]) {
+      assert.throws(() => session.update(key, () => 1), { code: 'ERR_INVALID_ARG_VALUE' }, key)
+    }
+    res.end('ok')
+  })
+  const { cookie: _, ...data } = await stored()
+  assert.deepEqual(data, { views: 0, cart: ['apple'], lock: 1, ended: 1 })
+})
+
+test('a record that cannot be merged is refused each time, and stays', async () => {
+  const { visit, stores, stored, id } = await setUp(openMemory, { integrity: false, departures: ['mergeChanges'] })
+  const members = Object.fromEntries(Array.from({ length: 10_001 }, (_, at) => [`member${at}`, at]))
+  await stores[0].set(id(), { cookie: (await stored()).cookie, ...members })
+  await visit(async (req, res) => {
+    req.session.late = true
+    for (const _ of [1, 2]) await assert.rejects(req.session.save(), { code: 'ERR_STORE_UNSUITABLE' })
+    res.end('ok')
+  })
+  const { cookie: _, ...data } = await stored()
+  assert.deepEqual(data, members)
+})
+
+test('a lock of a session that another request has ended tells so', async () => {
+  const { visit } = await setUp(openMemory)
+  await visit(async (req, res) => {
+    await visit(async (other, end) => {
+      await other.session.destroy()
+      end.end('bye')
+    })
+    await assert.rejects(req.session.lock(), { code: 'ERR_SESSION_ENDED' })
+    assert.equal(req.session.ended, 'elsewhere')
+    res.end('ok')
+  })
+})
+
+test('a lifetime that a request has changed reaches the store', async () => {
+  const { visit, stored } = await setUp(openMemory, { cookie: { maxAge: 60_000 } })
+  await visit((req, res) => {
+    req.session.cookie.maxAge = 5000
+    res.end('ok')
+  })
+  assert.equal((await stored()).cookie.originalMaxAge, 5000)
 })
 
 test('a plain session has no members of integrity', async () => {

@@ -207,7 +207,7 @@ impl SessionState {
         }
     }
 
-    /// Notes that the entry's batch is gone: with certainty it was not applied, unless its write had begun.
+    /// Notes that the entry's batch is gone. Unless the batch's write had begun, the store has not applied it.
     pub fn drop_batch_entry(&mut self, entry: &BatchEntry) {
         let begun = entry.0.batch_text.as_ref().and_then(|text| text.get());
         if begun.is_none() {

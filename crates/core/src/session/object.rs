@@ -14,7 +14,7 @@ pub type Recompute =
 /// The session as an object of another language, which tells an adapter of no change: the adapter passes the whole
 /// object as text, and what differs from the text before is this request's change.
 ///
-/// A member that the object never showed, such as one with a reserved name, is not changed.
+/// A member that neither text has, such as one with a reserved name, is not changed.
 ///
 /// ```
 /// use express_session_core::session::{Context, SessionObject, SessionState};
@@ -67,6 +67,15 @@ impl SessionObject {
         Ok(Self { shown: Document::parse(text)? })
     }
 
+    /// Returns the object's cookie.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`StoredCookie::parse`].
+    pub fn cookie(&self, now: Timestamp) -> Result<StoredCookie, Corrupt> {
+        StoredCookie::parse(self.shown.cookie_text(), now)
+    }
+
     /// Changes the session as the object was changed, and takes the object's cookie.
     ///
     /// # Errors
@@ -78,8 +87,9 @@ impl SessionObject {
         text: &str,
         now: Timestamp,
     ) -> Result<()> {
-        let object = Document::parse(text)?;
-        let cookie = StoredCookie::parse(object.cookie_text(), now)?;
+        let object = Self::new(text)?;
+        let cookie = object.cookie(now)?;
+        let object = object.shown;
         state.change(|session| {
             for key in self.shown.keys().filter(|key| !object.contains(key)) {
                 if session.document.remove(&key) {
@@ -101,8 +111,8 @@ impl SessionObject {
         Ok(())
     }
 
-    /// Changes a member from `before` to `after`, where `recompute` has made the one of the other. Where another request
-    /// changes the member, `recompute` is applied again.
+    /// Changes a member from `before` to `after`, the result of `recompute` for it. Where another request changes the
+    /// member, `recompute` is applied again.
     ///
     /// # Errors
     ///

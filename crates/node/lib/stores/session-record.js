@@ -23,13 +23,11 @@ exports.SessionRecord = class SessionRecord {
   #native
   // The session's text as it was loaded or created, which the addon gets when it needs it.
   #initial
-  hasBegun = false
-  // Why the session is over, if it is.
+  #isKnown = false
+  // Why the session is over, if it is: nothing is written any more.
   ended = undefined
   // Whether the response releases the lock.
   endsWithResponse = false
-  #isKnown = false
-  #isOver = false
   // The functions of the updates, by number, and the error that one of them threw.
   #updates = []
   #thrown
@@ -58,7 +56,10 @@ exports.SessionRecord = class SessionRecord {
   // Takes the session as it was loaded or created, without its cookie.
   begin(initialData) {
     this.#initial = initialData
-    this.hasBegun = true
+  }
+
+  get hasBegun() {
+    return this.#initial !== undefined
   }
 
   // Saves the session. Afterwards it also has what other requests have changed, and calls back with these members.
@@ -98,14 +99,13 @@ exports.SessionRecord = class SessionRecord {
     return this.#store.call(touch, fn, Boolean)
   }
 
-  // Ends the session: nothing is written any more.
   destroy(fn) {
     return this.#store.call(() => this.#end(), fn, toNull)
   }
 
   #end() {
     this.#checkCaller()
-    this.#isOver = true
+    this.ended ??= 'destroyed'
     this.#native.end()
     return this.#calls.destroy()
   }
@@ -118,8 +118,10 @@ exports.SessionRecord = class SessionRecord {
       if (typeof changed?.then === 'function') throw new TypeError('update: the function must not be asynchronous')
       return changed
     }
-    const before = JSON.stringify(session[key])
-    const value = apply(session[key])
+    // A name may also be that of a method, which is inherited.
+    const own = Object.hasOwn(session, key) ? session[key] : undefined
+    const before = JSON.stringify(own)
+    const value = apply(own)
     const after = JSON.stringify(value)
     const number = this.#updates.push(apply) - 1
     try {
@@ -220,7 +222,7 @@ exports.SessionRecord = class SessionRecord {
 
   #begin(session, now) {
     this.#checkCaller()
-    if (this.#isOver) throw errorWithCode('ERR_SESSION_ENDED', 'the session has been destroyed')
+    if (this.ended) throw errorWithCode('ERR_SESSION_ENDED', 'the session has ended')
     if (this.#isKnown) return
     const members = this.#initial === '{}' ? '}' : `,${this.#initial.slice(1)}`
     this.#native.begin(`{"cookie":${JSON.stringify(session.cookie)}${members}`, now)

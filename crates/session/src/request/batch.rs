@@ -116,8 +116,8 @@ impl RequestSession {
                     }
                     is_alone = true;
                 }
-                // The request that was to write was dropped, or had its own outcome before it came to that; the batch went
-                // with it.
+                // The batch is gone with the queue: the request that was to write was dropped, or left with the outcome of
+                // an earlier batch.
                 None => self.state().session.drop_batch_entry(&entry),
             }
         }
