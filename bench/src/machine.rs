@@ -29,6 +29,10 @@ pub(crate) fn properties() -> BTreeMap<&'static str, String> {
         ("kernel", kernel),
         ("rustc", version("rustc").map(|text| text.trim_start_matches("rustc ").to_owned())),
         ("node", version("node")),
+        ("redis", version("redis-server")),
+        ("valkey", version("valkey-server")),
+        ("postgres", version("postgres")),
+        ("mariadb", version("mariadbd")),
     ];
     properties.map(|(name, value)| (name, unknown(value).trim().to_owned())).into()
 }

@@ -1,9 +1,10 @@
 //! The minimal layer: a session layer without any optional work.
 //!
 //! It is written for this bench, around any handler, on our memory store. It finds the cookie, checks its signature,
-//! and hands out a session that is read when the handler asks for it. At the end it touches the session, or saves it
-//! unless another request has, or sets the cookie of a new one. It has no options, and does not support paths, HTTPS,
-//! errors, overlapping requests, streams, upgrades, or a handle that outlives the response.
+//! and hands out a session that is read when the handler asks for it, or at the end, which shows whether it still
+//! exists. At the end it saves the session unless another request has, and sets the cookie of a new one. It never
+//! touches: ours does not either within `touch_after`. It has no options, and does not support paths, HTTPS, errors,
+//! overlapping requests, streams, upgrades, or a handle that outlives the response.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -124,16 +125,16 @@ impl Shared {
         };
         let Settings { store, template, .. } = &*self.settings;
         let now = now();
-        let found = store.load_and_touch(id, now).now_or_never()?.ok()??.loaded;
+        let found = store.load(id, now).now_or_never()?.ok()??;
         let (document, _) = Document::parse_as(found.record.text, template, now).ok()?;
         Some(Loaded { id: id.clone(), document, revision: Some(found.revision) })
     }
 
-    /// Saves or touches the session, and returns the cookie of a new one. A failed write is ignored.
+    /// Saves the session if it is changed, and returns the cookie of a new one. A failed write is ignored.
     fn end(&self) -> Option<HeaderValue> {
         let Settings { keyring, store, cookie, template } = &*self.settings;
         let Some(Loaded { id, document, revision }) = &*self.state() else {
-            store.load_and_touch(self.presented.as_ref()?, now()).now_or_never()?.ok()?;
+            store.load(self.presented.as_ref()?, now()).now_or_never()?.ok()?;
             return None;
         };
         if !document.is_changed() {
@@ -141,7 +142,7 @@ impl Shared {
         }
         let record = Record { text: document.to_json(&template.text(cookie)), deadline: None };
         if let Some(revision) = revision {
-            store.update(id, &record, *revision, now()).now_or_never()?.ok()?;
+            store.update(id, &record, revision, now()).now_or_never()?.ok()?;
             return None;
         }
         let created = store.create(id, &record, now()).now_or_never()?.ok()?;

@@ -94,6 +94,24 @@ pub(crate) fn cpu(process: u32) -> Result<Duration> {
     Ok(time(stat.utime + stat.stime))
 }
 
+/// Returns the process and those that it has started.
+pub(crate) fn family(process: u32) -> Result<Vec<u32>> {
+    let parent = i32::try_from(process)?;
+    // A process may end while it is read.
+    let stats = procfs::process::all_processes()?.flatten().filter_map(|it| it.stat().ok());
+    let children = stats.filter(|stat| stat.ppid == parent).map(|stat| stat.pid.unsigned_abs());
+    Ok([process].into_iter().chain(children).collect())
+}
+
+/// Returns the processor time of a process and of those that it has started, the ended ones included.
+pub(crate) fn cpu_of_family(process: u32) -> Result<Duration> {
+    let stat = Process::new(i32::try_from(process)?)?.stat()?;
+    let ended = time((stat.cutime + stat.cstime).unsigned_abs());
+    // A process that ends in between is then among the ended ones.
+    let running = family(process)?.into_iter().filter_map(|process| cpu(process).ok());
+    Ok(ended + running.sum::<Duration>())
+}
+
 /// Returns the processor time of the child processes that have ended.
 pub(crate) fn cpu_of_ended() -> Result<Duration> {
     let stat = Process::myself()?.stat()?;

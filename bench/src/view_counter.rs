@@ -24,6 +24,11 @@ pub(crate) async fn count(session: Session) -> Result<Html<String>, Error> {
     session.update("views", |views: Option<u64>| views.unwrap_or(0) + 1).map(answer)
 }
 
+/// Reads the number of views, and leaves the session as it is.
+pub(crate) async fn read(session: Session) -> Result<Html<String>, Error> {
+    session.get::<u64>("views").map(|views| answer(views.unwrap_or(0)))
+}
+
 pub(crate) fn answer(views: u64) -> Html<String> {
     Html(format!("<p>Number of views: {views}</p>"))
 }
@@ -68,7 +73,7 @@ pub(crate) async fn save(
     store: &impl Store,
     id: &SessionId,
     record: &Record,
-    expected: Revision,
+    expected: &Revision,
     now: Timestamp,
 ) -> Result<Revision> {
     match store.update(id, record, expected, now).await? {

@@ -1,7 +1,8 @@
 //! The text of a stored record.
 
 use express_session_core::cookie::{Cookie, CookieTemplate, StoredCookie};
-use express_session_core::record::{with_cookie, with_expiry_reset};
+use express_session_core::record::with_cookie;
+use express_session_core::store::Touch;
 use express_session_core::{Corrupt, Document};
 use serde_json::json;
 
@@ -52,7 +53,7 @@ pub(crate) fn check(text: &str) {
                 other => assert_eq!((other, has_cookie), (Corrupt::NoCookie, Some(false))),
             }
             assert!(Document::parse_normalised(text).is_err());
-            assert!(with_cookie(text, "{}").is_none() && with_expiry_reset(text, NOW).is_none());
+            assert!(with_cookie(text, "{}").is_none() && Touch::renewing(text, NOW).is_none());
             return;
         }
     };
@@ -127,10 +128,10 @@ fn template(text: &str) {
 
 /// Checks the text after a touch, and that a second touch changes nothing.
 fn time(text: &str) {
-    let Some((new, deadline)) = with_expiry_reset(text, NOW) else { return };
-    let new = new.as_deref().unwrap_or(text);
-    assert_eq!(with_expiry_reset(new, NOW), Some((None, deadline)));
-    let (before, after) = (Document::parse(text), Document::parse(new));
+    let Some(touch) = Touch::renewing(text, NOW) else { return };
+    let new = with_cookie(text, &touch.cookie).expect("it has a cookie");
+    assert_eq!(Touch::renewing(&new, NOW), Some(touch));
+    let (before, after) = (Document::parse(text), Document::parse(&*new));
     assert!(before.is_ok_and(|before| after.is_ok_and(|after| before.same_members(&after))));
 }
 

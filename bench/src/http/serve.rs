@@ -1,10 +1,15 @@
 //! The servers of the view counter that are written in Rust.
 
 use std::io::{self, Write as _};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use actix_session::config::CookieContentSecurity;
+use actix_session::storage::RedisSessionStore;
+use actix_session::{Session as ActixSession, SessionMiddleware};
+use actix_web::cookie::Key;
+use actix_web::{App, HttpResponse, HttpServer, error, web};
 use anyhow::{Context as _, Result, bail};
 use axum::Router;
 use axum::extract::Request;
@@ -13,95 +18,142 @@ use axum::response::Html;
 use axum::routing::{Route, get};
 use bench_hot::Handle as _;
 use express_session::MemoryStore;
+use express_session::store::Store;
+use express_session::store::mysql::MySqlStore;
+use express_session::store::postgres::PostgresStore;
 use express_session::store::redis::RedisStore;
+use express_session::store::sqlite::SqliteStore;
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpListener;
 use tower::layer::layer_fn;
-use tower_sessions_redis_store::RedisStore as TowerSessionsRedisStore;
-use tower_sessions_redis_store::fred::interfaces::ClientLike as _;
-use tower_sessions_redis_store::fred::prelude::{Config, Pool};
 
+use super::calls;
 use crate::minimal_layer::{MinimalLayer, MinimalSession};
 use crate::view_counter;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     library: String,
-    /// Where the sessions are: `none`, `memory` or `redis`
+    /// Where the sessions are: `none`, `memory`, `redis`, …
     store: String,
-    /// The URL of Redis
-    redis: String,
+    /// The URL of that, if it has one
+    url: String,
 }
 
-/// The number of the example in that store's documentation.
-const CONNECTIONS: usize = 6;
+/// Those of each pool of connections to an SQL database.
+const CONNECTIONS: usize = 16;
+const KEY: &str = "views";
 
 impl Args {
     /// Serves until the input ends, which it does with the process that started this one.
     pub(crate) async fn run(&self) -> Result<()> {
-        let application = application(&self.library, &self.store, &self.redis).await?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        writeln!(io::stdout(), "{}", listener.local_addr()?.port())?;
-        let (mut input, mut nothing) = (tokio::io::stdin(), Vec::new());
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let port = listener.local_addr()?.port();
+        let ended = async {
+            writeln!(io::stdout(), "{port}")?;
+            let (mut input, mut nothing) = (tokio::io::stdin(), Vec::new());
+            input.read_to_end(&mut nothing).await
+        };
+        let served = async {
+            if self.library == "actix-session" {
+                return self.serve_actix(listener).await;
+            }
+            listener.set_nonblocking(true)?;
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            Ok(axum::serve(listener, self.application().await?).await?)
+        };
         tokio::select! {
-            served = axum::serve(listener, application) => Ok(served?),
-            read = input.read_to_end(&mut nothing) => Ok(read.map(drop)?),
+            served = served => served,
+            read = ended => Ok(read.map(drop)?),
         }
+    }
+
+    async fn application(&self) -> Result<Router> {
+        Ok(match (&*self.library, &*self.store) {
+            ("axum", "none") => {
+                let views = Arc::new(AtomicU64::new(0));
+                Router::new().route(
+                    "/",
+                    get(async move || {
+                        view_counter::answer(views.fetch_add(1, Ordering::Relaxed) + 1)
+                    }),
+                )
+            }
+            ("minimal-layer", "memory") => {
+                let layer = MinimalLayer::new()?;
+                let layer = layer_fn(move |inner: Route| layer.around(inner));
+                Router::new().route("/", get(minimal)).layer(layer)
+            }
+            ("ours", "memory") => ours(MemoryStore::new()),
+            ("calls", "redis" | "valkey") => calls::application(&self.url).await?,
+            ("ours", "redis" | "valkey") => ours(RedisStore::new(&self.url)?),
+            ("ours", "postgres") => {
+                let store = PostgresStore::new(&self.url)?.create_table_if_missing(true);
+                ours(store.max_connections(CONNECTIONS))
+            }
+            ("ours", "mysql") => ours(MySqlStore::new(&self.url)?.connection_limit(CONNECTIONS)),
+            ("ours", "sqlite") => {
+                let path = self.url.strip_prefix("sqlite://").context("no path of a file")?;
+                ours(SqliteStore::new(path))
+            }
+            ("tower-sessions", "memory") => {
+                let store = tower_sessions::MemoryStore::default();
+                let layer = tower_sessions::SessionManagerLayer::new(store).with_secure(false);
+                Router::new().route("/", get(tower_sessions_count)).layer(layer)
+            }
+            (library, store) => bail!("no server has {library} with sessions in {store}"),
+        })
+    }
+
+    /// actix-session with its defaults, except that the cookie is signed rather than encrypted and goes over plain
+    /// HTTP.
+    async fn serve_actix(&self, listener: TcpListener) -> Result<()> {
+        let (store, key) = (RedisSessionStore::new(self.url.clone()).await?, Key::generate());
+        let application = move || {
+            let sessions = SessionMiddleware::builder(store.clone(), key.clone())
+                .cookie_content_security(CookieContentSecurity::Signed)
+                .cookie_secure(false)
+                .build();
+            App::new()
+                .wrap(sessions)
+                .route("/", web::get().to(actix_count))
+                .route("/read", web::get().to(actix_read))
+        };
+        let server = HttpServer::new(application).workers(1).disable_signals().listen(listener)?;
+        Ok(server.run().await?)
     }
 }
 
-async fn application(library: &str, store: &str, redis: &str) -> Result<Router> {
-    let ours = || Router::new().route("/", get(view_counter::count));
-    Ok(match (library, store) {
-        ("axum", "none") => {
-            let views = Arc::new(AtomicU64::new(0));
-            Router::new().route(
-                "/",
-                get(async move || view_counter::answer(views.fetch_add(1, Ordering::Relaxed) + 1)),
-            )
-        }
-        ("minimal-layer", "memory") => {
-            let layer = MinimalLayer::new()?;
-            let layer = layer_fn(move |inner: Route| layer.around(inner));
-            Router::new().route("/", get(minimal)).layer(layer)
-        }
-        ("ours", "memory") => ours().layer(view_counter::layer().store(MemoryStore::new())),
-        ("ours", "redis") => ours().layer(view_counter::layer().store(RedisStore::new(redis)?)),
-        ("tower-sessions", "memory") => {
-            let store = tower_sessions::MemoryStore::default();
-            let layer = tower_sessions::SessionManagerLayer::new(store).with_secure(false);
-            Router::new().route("/", get(tower_sessions_app)).layer(layer)
-        }
-        ("tower-sessions", "redis") => {
-            let pool = Pool::new(Config::from_url(redis)?, None, None, None, CONNECTIONS)?;
-            pool.init().await.context("cannot connect to Redis")?;
-            let store = TowerSessionsRedisStore::new(pool);
-            let layer = tower_sessions_14::SessionManagerLayer::new(store).with_secure(false);
-            Router::new().route("/", get(tower_sessions_14_app)).layer(layer)
-        }
-        _ => bail!("no server has {library} with sessions in {store}"),
-    })
+fn ours(store: impl Store) -> Router {
+    let router = Router::new().route("/", get(view_counter::count));
+    router.route("/read", get(view_counter::read)).layer(view_counter::layer().store(store))
 }
 
 async fn minimal(request: Request) -> Result<Html<String>, StatusCode> {
-    const KEY: &str = "views";
     let failed = StatusCode::INTERNAL_SERVER_ERROR;
     let session = MinimalSession::find(request.extensions()).await.ok_or(failed)?;
     let views = session.get::<u64>(KEY).await.unwrap_or(0) + 1;
     if session.insert(KEY, views).await { Ok(view_counter::answer(views)) } else { Err(failed) }
 }
 
-macro_rules! tower_sessions_app {
-    ($name:ident, $session:ty) => {
-        async fn $name(session: $session) -> Result<Html<String>, StatusCode> {
-            const KEY: &str = "views";
-            let failed = |_| StatusCode::INTERNAL_SERVER_ERROR;
-            let views = session.get::<u64>(KEY).await.map_err(failed)?.unwrap_or(0) + 1;
-            session.insert(KEY, views).await.map_err(failed)?;
-            Ok(view_counter::answer(views))
-        }
-    };
+async fn tower_sessions_count(
+    session: tower_sessions::Session,
+) -> Result<Html<String>, StatusCode> {
+    let failed = |_| StatusCode::INTERNAL_SERVER_ERROR;
+    let views = session.get::<u64>(KEY).await.map_err(failed)?.unwrap_or(0) + 1;
+    session.insert(KEY, views).await.map_err(failed)?;
+    Ok(view_counter::answer(views))
 }
 
-tower_sessions_app!(tower_sessions_app, tower_sessions::Session);
-tower_sessions_app!(tower_sessions_14_app, tower_sessions_14::Session);
+async fn actix_count(session: ActixSession) -> actix_web::Result<HttpResponse> {
+    let views = session.get::<u64>(KEY)?.unwrap_or(0) + 1;
+    session.insert(KEY, views).map_err(error::ErrorInternalServerError)?;
+    Ok(actix_answer(views))
+}
+
+async fn actix_read(session: ActixSession) -> actix_web::Result<HttpResponse> {
+    Ok(actix_answer(session.get::<u64>(KEY)?.unwrap_or(0)))
+}
+
+fn actix_answer(views: u64) -> HttpResponse {
+    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(view_counter::answer(views).0)
+}

@@ -1,13 +1,18 @@
 -- Visitors who come in turn, each with a cookie of their own: the lines of a file.
 --
--- wrk … -s visitors.lua URL -- FILE
+-- wrk … -s visitors.lua URL -- FILE [PAUSE]    each connection waits so many milliseconds on average between its requests
 
 local requests = {}
 local at = 0
 
 function init(args)
    for cookie in io.lines(args[1]) do
-      requests[#requests + 1] = wrk.format("GET", "/", { ["Cookie"] = cookie })
+      requests[#requests + 1] = wrk.format("GET", nil, { ["Cookie"] = cookie })
+   end
+   local pause = tonumber(args[2])
+   -- wrk looks for the function before the first request.
+   if pause then
+      delay = function() return math.floor(2 * pause * math.random() + 0.5) end
    end
 end
 

@@ -74,7 +74,7 @@ impl Args {
                     // The text grows by a digit now and then.
                     let text = view_counter::text(&first, 1 << random.u32(..40)).into();
                     let record = Record { text, deadline: end };
-                    view_counter::save(&store, id, &record, loaded.revision, now).await?;
+                    view_counter::save(&store, id, &record, &loaded.revision, now).await?;
                 }
                 // Only the sessions of the last few seconds are visited again.
                 if recent.len() as u64 > self.sessions / 10 {

@@ -111,7 +111,7 @@ impl Site {
             let text = view_counter::text(&loaded.record, call as u64).into();
             let record = Record { text, deadline: loaded.record.deadline };
             let start = machine::instant();
-            let saved = view_counter::save(&self.store, id, &record, *revision, now).await;
+            let saved = view_counter::save(&self.store, id, &record, revision, now).await;
             times.save.record(start.elapsed().as_nanos() as u64)?;
             *revision = saved?;
         }

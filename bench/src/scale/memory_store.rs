@@ -48,11 +48,11 @@ impl Memory for Ours {
     }
 
     async fn visit(&self, id: &SessionId, views: u64) -> Result<()> {
-        let found = self.store.load_and_touch(id, self.start).await?;
-        let revision = found.context("a session is missing")?.loaded.revision;
+        let found = self.store.load(id, self.start).await?;
+        let revision = found.context("a session is missing")?.revision;
         let text = view_counter::text(&self.first, views).into();
         let record = Record { text, deadline: None };
-        view_counter::save(&self.store, id, &record, revision, self.start).await.map(drop)
+        view_counter::save(&self.store, id, &record, &revision, self.start).await.map(drop)
     }
 
     async fn check(&self, count: u64, after: Duration) -> Result<()> {

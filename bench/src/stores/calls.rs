@@ -113,7 +113,7 @@ impl Caller {
             Work::Save => {
                 let text = view_counter::text(&self.record, number).into();
                 let record = Record { text, deadline: Some(hour(now)) };
-                *revision = view_counter::save(&self.store, id, &record, *revision, now).await?;
+                *revision = view_counter::save(&self.store, id, &record, revision, now).await?;
             }
             Work::Write => {
                 let text = view_counter::text(&self.record, number);
