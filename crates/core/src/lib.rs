@@ -5,6 +5,7 @@
 pub mod cookie;
 pub mod decide;
 mod id;
+pub mod metadata;
 pub mod policy;
 pub mod record;
 pub mod session;
@@ -14,8 +15,10 @@ pub mod store;
 mod time;
 
 pub use id::SessionId;
+pub use metadata::Metadata;
 pub use policy::{
-    AmbiguousCookie, CacheHeaders, Departures, LateWrite, Outage, Policy, UnreadableRecord, Unset,
+    AmbiguousCookie, CacheHeaders, Departures, EndedBy, LateWrite, Outage, Policy, TouchAfter,
+    UnreadableRecord, Unset,
 };
 pub use record::{Corrupt, Document, InsertError};
 pub use signing::{Keyring, NoSecret, Verified};

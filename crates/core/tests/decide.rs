@@ -9,7 +9,7 @@ use express_session_core::decide::{
     self, Attributes, CookieAction, CookieMatch, Data, Expiry, Facts, Fault, Lifecycle, OnFailure,
     Origin, Plan, Reach, RecordStatus, Saved, Step, StoreAction,
 };
-use express_session_core::policy::{LoadMode, LoadTime};
+use express_session_core::policy::LoadTime;
 use express_session_core::{Departures, LateWrite, Outage, Policy, Unset};
 
 const SESSIONS: [Lifecycle; 4] =
@@ -317,21 +317,17 @@ fn every_plan_keeps_the_invariants() {
     });
 }
 
-/// `touch_on_load_suffices` decides about an unchanged session that was touched when it was loaded, without looking
-/// at the record. It must agree with the plan.
+/// `needs_only_touch` decides about an unchanged session whose expiry was reset, without looking at the record. It must
+/// agree with the plan.
 #[test]
-fn touch_on_load_suffices_exactly_if_the_plan_is_empty() {
+fn session_needs_only_its_touch_exactly_if_the_plan_is_empty() {
     for departures in [Departures::none(), Departures::all()] {
         for policy in all_policies(departures) {
-            if policy.how_to_load() != LoadMode::LoadAndTouch {
-                assert!(!policy.touch_on_load_suffices(), "{policy:?}");
-                continue;
-            }
             let is_idle = all_facts()
                 .into_iter()
                 .filter(is_touched_and_unchanged)
                 .all(|facts| decide::plan(facts, &policy) == NOTHING);
-            assert_eq!(policy.touch_on_load_suffices(), is_idle, "{policy:?}");
+            assert_eq!(policy.needs_only_touch(), is_idle, "{policy:?}");
         }
     }
 }

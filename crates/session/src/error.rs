@@ -14,7 +14,8 @@ use crate::store;
 /// The message says what to do; it names no id, no secret and no data. The cause, where there is one,
 /// is the [source](StdError::source). In an axum handler an error is a response too: 503 with
 /// `Retry-After` where the store cannot be reached, 409 where the session has ended meanwhile, 400 where the
-/// cookies name two sessions, 500 otherwise, with a body that says nothing more.
+/// cookies name two sessions, 401 where no user has logged in, 403 where the login is too old or the CSRF token is not valid, 500
+/// otherwise, with a body that says nothing more.
 ///
 /// ```
 /// use express_session::{ErrorKind, Session};
@@ -66,6 +67,14 @@ pub enum ErrorKind {
     Deserialize,
     /// A cookie attribute cannot be written into a header.
     InvalidCookie,
+    /// The request has no CSRF token, or one that is not of this session. See the feature `csrf`.
+    InvalidCsrfToken,
+    /// No user has logged in, as far as the session shows.
+    NotLoggedIn,
+    /// The user's login is too long ago for what the handler does: see [`Session::require_fresh`](crate::Session::require_fresh).
+    LoginTooOld,
+    /// The layer keeps no [metadata](crate::SessionLayer::metadata), in which a login is noted.
+    NoMetadata,
     /// The request's cookies name two different sessions, and the layer refuses that.
     AmbiguousCookie,
     /// `reload` found no record.
@@ -74,7 +83,8 @@ pub enum ErrorKind {
     IdTaken,
     /// `genid` gave an empty id.
     EmptyId,
-    /// Other requests kept changing the session at every attempt to save it.
+    /// Other requests kept changing the session at every attempt to save it, or an earlier write had no answer, so that
+    /// what is stored is not known.
     Conflict,
     /// Another request held the session's lock for as long as `lock_wait` says.
     Locked,
@@ -186,6 +196,10 @@ impl Error {
             | ErrorKind::Serialize
             | ErrorKind::Deserialize
             | ErrorKind::InvalidCookie
+            | ErrorKind::InvalidCsrfToken
+            | ErrorKind::NotLoggedIn
+            | ErrorKind::LoginTooOld
+            | ErrorKind::NoMetadata
             | ErrorKind::AmbiguousCookie
             | ErrorKind::NotFound
             | ErrorKind::IdTaken
@@ -240,6 +254,16 @@ impl fmt::Display for Error {
                 write!(f, "the member {member:?} is not of the type that was asked for")
             }
             ErrorKind::InvalidCookie => f.write_str("the cookie attribute cannot be sent"),
+            ErrorKind::InvalidCsrfToken => {
+                f.write_str("the request has no CSRF token of its session")
+            }
+            ErrorKind::NotLoggedIn => f.write_str("no user has logged in"),
+            ErrorKind::LoginTooOld => {
+                f.write_str("the login is too long ago: the user has to log in again for this")
+            }
+            ErrorKind::NoMetadata => f.write_str(
+                "the layer keeps no metadata, in which a login is noted: set SessionLayer::metadata",
+            ),
             ErrorKind::AmbiguousCookie => f.write_str(
                 "the request's cookies name two different sessions, and ambiguous_cookie refuses them",
             ),

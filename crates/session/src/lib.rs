@@ -30,13 +30,15 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `axum` | yes | [`Session`], `Option<Session>`, [`LazySession`] and [`Typed`] as arguments of handlers, [`Error`] as a response; the original path under nested routers |
+//! | `axum` | yes | [`Session`], `Option<Session>`, [`LazySession`], [`Typed`], [`Flash`] and `Fresh` as arguments of handlers, [`Error`] as a response; the original path under nested routers |
+//! | `csrf` | no | CSRF tokens, shared with npm's csurf |
 //! | `redis` | no | sessions in Redis or Valkey, shared with npm's connect-redis |
 //! | `postgres` | no | sessions in PostgreSQL, shared with connect-pg-simple |
 //! | `mysql` | no | sessions in MySQL or MariaDB, shared with express-mysql-session |
 //! | `sqlite` | no | sessions in an SQLite file, shared with connect-sqlite3, better-sqlite3-session-store or connect-session-knex |
 //! | `file` | no | sessions in files, shared with session-file-store |
 //! | `memcached` | no | sessions in memcached, shared with connect-memcached |
+//! | `sealed` | no | [`SealedStore`](store::sealed::SealedStore): records that are encrypted before they reach their store, under hashed ids |
 //! | `tls` | no | encrypted connections to Redis, PostgreSQL and MySQL |
 //!
 //! Without `axum` the layer works around any `tower` service, and [`Session::from_extensions`] returns the session.
@@ -57,10 +59,16 @@ pub use error::{ConfigError, Error, ErrorKind};
 pub use express_session_core::cookie::{Cookie, Priority, SameSite, Secure};
 pub use express_session_core::record::{LimitExceeded, RecordLimits};
 pub use express_session_core::{
-    AmbiguousCookie, CacheHeaders, Clock, Departures, Document, LateWrite, Outage, Random,
-    SessionId, Timestamp, UnreadableRecord, Unset,
+    AmbiguousCookie, CacheHeaders, Clock, Departures, Document, EndedBy, LateWrite, Metadata,
+    Outage, Random, SessionId, Timestamp, TouchAfter, UnreadableRecord, Unset,
 };
+#[cfg(feature = "csrf")]
+pub use handle::csrf::Csrf;
+pub use handle::flash::Flash;
 pub use handle::lock::SessionLock;
+#[cfg(feature = "axum")]
+pub use handle::login::Fresh;
+pub use handle::login::Login;
 pub use handle::session::{LazySession, Session, SessionCookie};
 pub use handle::typed::Typed;
 pub use layer::SessionLayer;
@@ -76,6 +84,9 @@ pub mod guide {
     #![doc = include_str!("docs/guide.md")]
     pub mod concurrency {
         #![doc = include_str!("docs/concurrency.md")]
+    }
+    pub mod lifetime {
+        #![doc = include_str!("docs/lifetime.md")]
     }
     pub mod moving {
         #![doc = include_str!("docs/moving.md")]
@@ -120,6 +131,9 @@ pub mod guide {
         }
         pub mod redis {
             #![doc = include_str!("docs/stores/redis.md")]
+        }
+        pub mod sealed {
+            #![doc = include_str!("docs/stores/sealed.md")]
         }
         pub mod sqlite {
             #![doc = include_str!("docs/stores/sqlite.md")]

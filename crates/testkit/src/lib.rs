@@ -6,8 +6,8 @@
 //! Say once how to open it, by implementing [`Subject`]. Then [`store_laws!`] makes one test of each
 //! law, so that `cargo test` names the one that is broken:
 //! `laws::create_refuses_an_id_that_is_in_use`. [`lock_laws!`] does the same for a store that also has
-//! locks, [`admin_laws!`] for one that lists, counts and clears, and [`clock_laws!`] for one that judges what it
-//! deletes by a second clock.
+//! locks, [`admin_laws!`] for one that lists, counts and clears, [`clock_laws!`] for one that judges what it
+//! deletes by a second clock, and [`order_laws!`] for one that carries out an abandoned call before the next.
 //!
 //! ```
 //! use express_session_testkit::Subject;

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, Fenced, FencingToken, Loaded, LockOutcome, LockToken, Page,
-    Record, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, Fenced, FencingToken, Lifetime, Loaded, LockOutcome, LockToken,
+    Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -51,18 +51,20 @@ impl Map {
         self.records.get_mut(id.as_str()).filter(|loaded| loaded.record.is_live(now))
     }
 
-    /// Returns the end that a record gets, which no clock that is behind ends.
+    /// Returns the end that a record gets: its whole lifetime by the machine's clock if the call's is behind, and the
+    /// record is live by the machine's, before or after the call.
     fn end(&self, id: &SessionId, new: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
         let old = self.records.get(id.as_str()).and_then(|loaded| loaded.record.deadline);
-        let real = real_time();
-        let is_over = new.is_some_and(|new| now < new && new <= real);
-        if is_over && old.is_some_and(|old| old > real) { old } else { new }
+        new.map(|new| end(old, new, now))
     }
 
     fn put(&mut self, id: &SessionId, record: &Record) -> Revision {
         self.writings += 1;
         let revision = Revision::new(self.writings);
-        self.records.insert(id.as_str().into(), Loaded { record: record.clone(), revision });
+        self.records.insert(
+            id.as_str().into(),
+            Loaded { record: record.clone(), revision: revision.clone() },
+        );
         revision
     }
 
@@ -70,12 +72,12 @@ impl Map {
         &mut self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         now: Timestamp,
     ) -> Updated {
         match self.live(id, now) {
             None => Updated::Gone,
-            Some(current) if current.revision != expected => Updated::Conflict(current.clone()),
+            Some(current) if current.revision != *expected => Updated::Conflict(current.clone()),
             Some(_) => {
                 let deadline = self.end(id, record.deadline, now);
                 Updated::Done(self.put(id, &Record { deadline, ..record.clone() }))
@@ -93,6 +95,16 @@ impl Map {
 fn ended(now: Timestamp) -> Timestamp {
     now.min(real_time())
 }
+
+fn end(old: Option<Timestamp>, new: Timestamp, now: Timestamp) -> Timestamp {
+    let real = real_time();
+    // The time of a call that took a while is not behind, and an end that has come by it is meant.
+    let is_behind = now < new && (new <= real || now.saturating_add(DELAY) < real);
+    let is_live = new > real || old.is_some_and(|old| old > real);
+    if is_behind && is_live { real.saturating_add(new.saturating_since(now)) } else { new }
+}
+
+const DELAY: Duration = Duration::from_secs(5);
 
 impl MapStore {
     fn map(&self) -> MutexGuard<'_, Map> {
@@ -121,7 +133,10 @@ impl Store for MapStore {
         let mut map = self.map();
         match map.live(id, ended(now)) {
             Some(_) => Ok(Created::Taken),
-            None => Ok(Created::Done(map.put(id, record))),
+            None => {
+                let deadline = map.end(id, record.deadline, now);
+                Ok(Created::Done(map.put(id, &Record { deadline, ..record.clone() })))
+            }
         }
     }
 
@@ -129,7 +144,7 @@ impl Store for MapStore {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         now: Timestamp,
     ) -> Result<Updated, Error> {
         Ok(self.map().update(id, record, expected, now))
@@ -145,6 +160,11 @@ impl Store for MapStore {
                 Ok(Touched::Done)
             }
         }
+    }
+
+    /// A record without a deadline never expires.
+    fn lifetime(&self) -> Lifetime {
+        Lifetime::MaxAgeOr(Duration::MAX)
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -167,7 +187,8 @@ impl Store for MapStore {
             None => FencingToken::after(map.last_fence, now),
         };
         map.last_fence = map.last_fence.max(fence.get());
-        map.locks.insert(id.as_str().into(), (holder, now.saturating_add(lease), fence));
+        let until = end(None, now.saturating_add(lease), now);
+        map.locks.insert(id.as_str().into(), (holder, until, fence));
         Ok(LockOutcome::Acquired(fence))
     }
 
@@ -175,7 +196,7 @@ impl Store for MapStore {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
@@ -268,6 +289,7 @@ mod tests {
     crate::lock_laws!(OnThreads);
     crate::admin_laws!(OnThreads);
     crate::clock_laws!(OnThreads);
+    crate::order_laws!(OnThreads);
 
     mod taking_turns {
         use super::*;

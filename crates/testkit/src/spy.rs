@@ -3,8 +3,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
-    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Lifetime, Loaded, LockOutcome, LockToken,
+    Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -52,8 +52,6 @@ pub enum Call {
     Update { id: SessionId, record: Record, expected: Revision },
     /// [`Store::touch`].
     Touch { id: SessionId, touch: Touch },
-    /// [`Store::load_and_touch`].
-    LoadAndTouch { id: SessionId },
     /// [`Store::destroy`].
     Destroy { id: SessionId },
     /// [`Store::lock`].
@@ -75,8 +73,6 @@ pub enum Verb {
     Update,
     /// [`Store::touch`].
     Touch,
-    /// [`Store::load_and_touch`].
-    LoadAndTouch,
     /// [`Store::destroy`].
     Destroy,
     /// [`Store::lock`].
@@ -96,7 +92,6 @@ impl Call {
             Self::Create { .. } => Verb::Create,
             Self::Update { .. } => Verb::Update,
             Self::Touch { .. } => Verb::Touch,
-            Self::LoadAndTouch { .. } => Verb::LoadAndTouch,
             Self::Destroy { .. } => Verb::Destroy,
             Self::Lock { .. } => Verb::Lock,
             Self::UpdateLocked { .. } => Verb::UpdateLocked,
@@ -112,7 +107,6 @@ impl Call {
             | Self::Create { id, .. }
             | Self::Update { id, .. }
             | Self::Touch { id, .. }
-            | Self::LoadAndTouch { id }
             | Self::Destroy { id }
             | Self::Lock { id, .. }
             | Self::UpdateLocked { id, .. }
@@ -253,17 +247,8 @@ impl<S: Store> Spy<S> {
 }
 
 __wrap_store! { (S: Store) Spy<S>, |this| &this.shared.store, [records locks]
-    async fn load_and_touch(
-        &self,
-        id: &SessionId,
-        now: Timestamp,
-    ) -> Result<Option<LoadedAndTouched>, Error> {
-        self.see(Call::LoadAndTouch { id: id.clone() })?;
-        if self.supports_touch() {
-            return self.shared.store.load_and_touch(id, now).await;
-        }
-        let loaded = self.shared.store.load(id, now).await?;
-        Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }))
+    fn lifetime(&self) -> Lifetime {
+        self.shared.store.lifetime()
     }
 
     fn supports_touch(&self) -> bool {
@@ -308,7 +293,7 @@ mod tests {
                 spy.fail_next(verb, ErrorKind::Unavailable);
             }
             assert!(spy.lock(&id, holder, lease, now).await.is_err());
-            assert!(spy.update_locked(&id, &record, expected, holder, now).await.is_err());
+            assert!(spy.update_locked(&id, &record, &expected, holder, now).await.is_err());
             assert!(spy.unlock(&id, holder).await.is_err());
 
             let calls = spy.take_calls();

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
-    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LockOutcome, LockToken, Page, Record,
+    Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -389,7 +389,7 @@ impl<S> fmt::Debug for Unreliable<S> {
 }
 
 __wrap_store! {
-    (S: Store) Unreliable<S>, |this| Arc::clone(&this.shared.store), [records renewal locks]
+    (S: Store) Unreliable<S>, |this| Arc::clone(&this.shared.store), [records expiry locks]
 }
 
 __wrap_admin! { (S: Admin) Unreliable<S>, |this| this.shared.store }

@@ -6,8 +6,8 @@ use express_session_core::{SessionId, Timestamp};
 use crate::Call;
 
 /// Implements [`Store`] for a wrapper `|this| store`: its method `around(call, answer)` stands between the
-/// caller and the store inside. The parts are `records`, `renewal` and `locks`; what follows them is the
-/// wrapper's own. The names of [`express_session_core::store`] have to be in scope.
+/// caller and the store inside. The parts are `records` (`create` and `others`), `expiry` and `locks`; what follows
+/// them is the wrapper's own. The names of [`express_session_core::store`] have to be in scope.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __wrap_store {
@@ -18,19 +18,27 @@ macro_rules! __wrap_store {
         }
     };
     (@records $this:ident $store:expr) => {
-        $crate::__wrap_store! { @call $this $store, load Load
-            [id: SessionId] [now: Timestamp] [] -> Option<Loaded> }
+        $crate::__wrap_store! { @create $this $store }
+        $crate::__wrap_store! { @others $this $store }
+    };
+    (@create $this:ident $store:expr) => {
         $crate::__wrap_store! { @call $this $store, create Create
             [id: SessionId, record: Record] [now: Timestamp] [] -> Created }
+    };
+    (@others $this:ident $store:expr) => {
+        $crate::__wrap_store! { @call $this $store, load Load
+            [id: SessionId] [now: Timestamp] [] -> Option<Loaded> }
         $crate::__wrap_store! { @call $this $store, update Update
-            [id: SessionId, record: Record] [expected: Revision, now: Timestamp] [expected] -> Updated }
+            [id: SessionId, record: Record, expected: Revision] [now: Timestamp] [] -> Updated }
         $crate::__wrap_store! { @call $this $store, touch Touch
             [id: SessionId, touch: Touch] [now: Timestamp] [] -> Touched }
         $crate::__wrap_store! { @call $this $store, destroy Destroy [id: SessionId] [] [] -> () }
     };
-    (@renewal $this:ident $store:expr) => {
-        $crate::__wrap_store! { @call $this $store, load_and_touch LoadAndTouch
-            [id: SessionId] [now: Timestamp] [] -> Option<LoadedAndTouched> }
+    (@expiry $this:ident $store:expr) => {
+        fn lifetime(&self) -> express_session_core::store::Lifetime {
+            let $this = self;
+            $store.lifetime()
+        }
 
         fn supports_touch(&self) -> bool {
             let $this = self;
@@ -41,8 +49,8 @@ macro_rules! __wrap_store {
         $crate::__wrap_store! { @call $this $store, lock Lock [id: SessionId]
             [holder: LockToken, lease: std::time::Duration, now: Timestamp] [holder, lease] -> LockOutcome }
         $crate::__wrap_store! { @call $this $store, update_locked UpdateLocked
-            [id: SessionId, record: Record]
-            [expected: Revision, holder: LockToken, now: Timestamp] [expected, holder] -> Fenced }
+            [id: SessionId, record: Record, expected: Revision]
+            [holder: LockToken, now: Timestamp] [holder] -> Fenced }
         $crate::__wrap_store! { @call $this $store, unlock Unlock
             [id: SessionId] [holder: LockToken] [holder] -> () }
     };

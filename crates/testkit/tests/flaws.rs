@@ -3,6 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
     reason = "all of this is a test, and each place is about one flaw or two"
 )]
 
@@ -11,8 +12,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, FencingToken, Loaded, LoadedAndTouched,
-    LockOutcome, LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, FencingToken, Lifetime, Loaded, LockOutcome,
+    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use express_session_testkit::{MapStore, Subject, WithoutLocks, block_on, laws};
@@ -22,6 +23,8 @@ use Flaw::*;
 struct Flawed {
     flaw: Flaw,
     inner: MapStore,
+    /// A first record that is on its way.
+    late: Mutex<Option<(SessionId, Record)>>,
 }
 
 impl Flawed {
@@ -67,7 +70,7 @@ impl Flawed {
         if matches!(locked, LockOutcome::Acquired(_)) {
             return Ok(false);
         }
-        let held = self.inner.update_locked(id, &nothing(), Revision::new(0), holder, now).await?;
+        let held = self.inner.update_locked(id, &nothing(), &Revision::new(0), holder, now).await?;
         Ok(held != Fenced::Lost)
     }
 
@@ -121,6 +124,11 @@ impl Store for Flawed {
             turn().await;
             self.inner.destroy(&id).await?;
         }
+        if self.is(CarriesOutLate) {
+            *self.late.lock().unwrap() = Some((id.clone(), record.clone()));
+            turn().await;
+            self.late.lock().unwrap().take();
+        }
         let created = self.inner.create(&id, &record, self.time(now, CreateSeesExpired)).await?;
         match created {
             Created::Done(_) if self.is(RevisionBeginsAgain) => Ok(Created::Done(Revision::new(1))),
@@ -132,10 +140,11 @@ impl Store for Flawed {
         &self,
         id: &SessionId,
         record: &Record,
-        mut expected: Revision,
+        expected: &Revision,
         now: Timestamp,
     ) -> Result<Updated, Error> {
         let (id, mut record) = (self.id(id), self.record(record, now));
+        let mut expected = expected.clone();
         let current = self.inner.load(&id, now).await?;
         if self.is(LockHinders) && self.is_locked_by(&id, None, now).await? {
             return Ok(Updated::Gone);
@@ -145,7 +154,7 @@ impl Store for Flawed {
         }
         if let Some(current) = current {
             if self.is(UpdateOverwrites) || self.is(RevisionBeginsAgain) {
-                expected = current.revision;
+                expected = current.revision.clone();
             }
             if self.is(UpdateIsTwoSteps) && expected == current.revision {
                 turn().await;
@@ -162,14 +171,14 @@ impl Store for Flawed {
                 return Ok(Updated::Done(revision));
             }
             if self.is(ConflictWrites) && expected != current.revision {
-                self.inner.update(&id, &record, current.revision, now).await?;
+                self.inner.update(&id, &record, &current.revision, now).await?;
                 return Ok(Updated::Conflict(current));
             }
             if self.is(UpdateKeepsDeadline) {
                 record.deadline = current.record.deadline;
             }
         }
-        let updated = self.inner.update(&id, &record, expected, now).await?;
+        let updated = self.inner.update(&id, &record, &expected, now).await?;
         match updated {
             Updated::Done(_) if self.is(UpdateGivesOldRevision) => Ok(Updated::Done(expected)),
             Updated::Done(_) | Updated::Conflict(_) | Updated::Gone => Ok(updated),
@@ -185,7 +194,7 @@ impl Store for Flawed {
             && let Some(Loaded { mut record, revision }) = self.inner.load(&id, now).await?
         {
             record.deadline = touch.deadline;
-            self.inner.update(&id, &record, revision, now).await?;
+            self.inner.update(&id, &record, &revision, now).await?;
             return Ok(Touched::Done);
         }
         if self.is(TouchIsTwoSteps)
@@ -196,18 +205,17 @@ impl Store for Flawed {
             self.inner.create(&id, &record, now).await?;
             return Ok(Touched::Done);
         }
+        if self.is(TouchTrustsTheClock) && self.inner.load(&id, now).await?.is_some() {
+            return self.inner.touch(&id, touch, std::time::SystemTime::now().into()).await;
+        }
         self.inner.touch(&id, touch, self.time(now, TouchRevives)).await
     }
 
-    async fn load_and_touch(
-        &self,
-        id: &SessionId,
-        now: Timestamp,
-    ) -> Result<Option<LoadedAndTouched>, Error> {
-        let now = self.time(now, RenewReturnsExpired);
-        let loaded = self.inner.load(&self.id(id), now).await?;
-        let is_touched = self.is(RenewDoesNothing);
-        Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched }))
+    fn lifetime(&self) -> Lifetime {
+        if self.is(SaysAnotherLifetime) {
+            return Lifetime::MaxAgeOr(Duration::from_secs(60));
+        }
+        self.inner.lifetime()
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -220,7 +228,12 @@ impl Store for Flawed {
                 self.inner.unlock(&id, LockToken::from_random([byte; 16])).await?;
             }
         }
-        self.inner.destroy(&id).await
+        self.inner.destroy(&id).await?;
+        let late = self.late.lock().unwrap().take();
+        if let Some((id, record)) = late {
+            self.inner.create(&id, &record, Timestamp::MIN).await?;
+        }
+        Ok(())
     }
 
     async fn lock(
@@ -276,7 +289,7 @@ impl Store for Flawed {
         &self,
         id: &SessionId,
         record: &Record,
-        mut expected: Revision,
+        expected: &Revision,
         holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
@@ -287,10 +300,11 @@ impl Store for Flawed {
             return self.update(id, record, expected, now).await.map(Fenced::Held);
         }
         let id = self.id(id);
+        let mut expected = expected.clone();
         let current = self.inner.load(&id, now).await?;
         if let Some(current) = current {
             if self.is(FenceIgnoresTheRevision) {
-                expected = current.revision;
+                expected = current.revision.clone();
             }
             if self.is(FenceTellsOfConflicts) && expected != current.revision {
                 return Ok(Fenced::Held(Updated::Conflict(current)));
@@ -302,9 +316,9 @@ impl Store for Flawed {
             if self.is(FenceIsTwoSteps) {
                 turn().await;
             }
-            return self.update(&id, record, expected, now).await.map(Fenced::Held);
+            return self.update(&id, record, &expected, now).await.map(Fenced::Held);
         }
-        self.inner.update_locked(&id, record, expected, holder, now).await
+        self.inner.update_locked(&id, record, &expected, holder, now).await
     }
 
     async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
@@ -385,7 +399,7 @@ impl Subject for Case {
     async fn store(&self) -> Flawed {
         let server = self.1.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let inner = if self.0 == ClearsAll { server } else { MapStore::default() };
-        Flawed { flaw: self.0, inner }
+        Flawed { flaw: self.0, inner, late: Mutex::default() }
     }
 
     async fn plant(&self, store: &Flawed, id: &SessionId, garbage: &[u8]) -> bool {
@@ -437,8 +451,8 @@ flaws! {
     UpdateOverwrites: update_after_another_is_a_conflict_and_changes_nothing;
     /// Counts the writings of a record, and begins again with each.
     RevisionBeginsAgain: update_of_an_earlier_life_of_the_id_is_a_conflict;
-    RenewDoesNothing: renew_gives_the_record_and_moves_its_deadline;
-    RenewReturnsExpired: renew_brings_nothing_back;
+    /// Says that a record lives longer than it does.
+    SaysAnotherLifetime: lifetime_is_that_of_a_record_without_a_deadline;
     UpdateIsTwoSteps: concurrent_updates_lose_nothing;
     UpdateKeepsDeadline: update_moves_the_deadline;
     TouchDoesNothing: touch_moves_the_deadline, destroyed_record_stays_gone;
@@ -446,6 +460,8 @@ flaws! {
     UpdateRevives: destroyed_record_stays_gone, logout_is_final_while_others_write;
     /// Touches what has expired, and so brings it back.
     TouchRevives: expired_record_stays_gone;
+    /// Gives a record the end that the caller's clock says.
+    TouchTrustsTheClock: wrong_clock_ends_no_record, wrong_clock_purges_nothing;
     DestroyOfNothingFails: destroy_of_nothing_is_success;
     /// Takes upper and lower case for the same, as a collation does.
     IgnoresCase: every_id_keeps_its_own_record, every_id_has_its_own_lock;
@@ -453,6 +469,8 @@ flaws! {
     IgnoresSpace: every_id_keeps_its_own_record, every_id_has_its_own_lock;
     /// Replaces a record by removing it first, which shows when the future is dropped in between.
     TearsWhenAbandoned: abandoned_call_happened_or_did_not, abandoned_call_about_a_lock_happened_or_did_not;
+    /// Carries out an abandoned call after the next one, as servers do over a pool of connections.
+    CarriesOutLate: abandoned_call_is_over_before_the_next;
     /// Reads what it should not, and says nothing of it.
     ReadsGarbage: corrupt_record_is_an_error_and_stays;
     /// Pages by counting, so that it skips when something before goes.
@@ -520,7 +538,7 @@ fn store_without_locks_says_so_to_each_call_about_them() {
         let revision = Revision::new(1);
         let kinds = [
             store.lock(&id, holder, DAY, now).await.unwrap_err(),
-            store.update_locked(&id, &nothing(), revision, holder, now).await.unwrap_err(),
+            store.update_locked(&id, &nothing(), &revision, holder, now).await.unwrap_err(),
             store.unlock(&id, holder).await.unwrap_err(),
         ]
         .map(|error| error.kind());
@@ -546,7 +564,7 @@ mod with_the_model {
     }
 
     /// Flaws that show one call after the other.
-    const ONE_BY_ONE: [Flaw; 18] = [
+    const ONE_BY_ONE: [Flaw; 17] = [
         UpdateOverwrites,
         ConflictWrites,
         UpdateRevives,
@@ -554,7 +572,6 @@ mod with_the_model {
         ReturnsExpired,
         TouchIsWriting,
         TouchDoesNothing,
-        RenewDoesNothing,
         RevisionBeginsAgain,
         IgnoresCase,
         EndsAtZero,

@@ -87,15 +87,18 @@ struct Named {
     name: String,
 }
 
+/// Adds an item. The lock, which ends with the response, keeps a login from moving the cart meanwhile.
 async fn fill(visit: Typed<Visit>, Form(item): Form<Named>) -> Result<Redirect, Error> {
+    let _lock = visit.session().lock().await?;
     visit.update(move |visit| {
         visit.cart.push(Item { name: item.name.clone(), by: NAME.to_owned() });
     })?;
     Ok(Redirect::to("/look"))
 }
 
-/// Moves only the cart to the new session.
+/// Moves only the cart to the new session. A request that waited for the lock finds that the old one has ended.
 async fn log_in(visit: Typed<Visit>, Form(user): Form<Named>) -> Result<Redirect, Error> {
+    let _lock = visit.session().lock().await?;
     let cart = visit.read()?.cart;
     visit.session().regenerate().await?;
     let user = User { name: user.name, by: NAME.to_owned() };
@@ -103,8 +106,9 @@ async fn log_in(visit: Typed<Visit>, Form(user): Form<Named>) -> Result<Redirect
     Ok(Redirect::to("/look"))
 }
 
-/// Moves the session to a new id.
+/// Moves the session to a new id, as [`log_in`] does.
 async fn renew(visit: Typed<Visit>) -> Result<Redirect, Error> {
+    let _lock = visit.session().lock().await?;
     let before = visit.read()?;
     visit.session().regenerate().await?;
     visit.write(&before)?;
@@ -146,9 +150,9 @@ async fn main() -> Result<(), Box<dyn StdError>> {
 #[cfg(test)]
 mod tests {
     use axum::http::{Request, header};
-    use express_session::store::{Record, Store as _};
-    use express_session::{MemoryStore, SessionId, Timestamp};
-    use express_session_testkit::{Browser, Page};
+    use express_session::store::{Record, Store};
+    use express_session::{SessionId, Timestamp};
+    use express_session_testkit::{Browser, MapStore, Odds, Page, Unreliable};
 
     use super::*;
 
@@ -158,8 +162,8 @@ mod tests {
     /// The cookie of the session `apple`, signed with `keyboard cat`.
     const COOKIE: &str = "sid=s%3Aapple.D8Y%2BpkTAmeR0PobOhY4G97PRW%2Bj7bUnP%2F5m6%2FOn1MCU";
 
-    async fn store() -> MemoryStore {
-        let store = MemoryStore::new();
+    async fn store() -> MapStore {
+        let store = MapStore::default();
         let record = Record { text: RECORD.into(), deadline: None };
         store.create(&apple(), &record, start()).await.unwrap();
         store
@@ -173,8 +177,8 @@ mod tests {
         Timestamp::from_millis(0)
     }
 
-    fn browser(store: &MemoryStore) -> Browser<Router> {
-        let sessions = sessions("keyboard cat").store(store.clone()).clock(|| start().into());
+    fn browser(store: impl Store) -> Browser<Router> {
+        let sessions = sessions("keyboard cat").store(store).clock(|| start().into());
         Browser::new(app(sessions)).cookie(COOKIE)
     }
 
@@ -186,10 +190,15 @@ mod tests {
         browser.send(request, form).await
     }
 
+    async fn look(browser: &mut Browser<Router>) -> String {
+        let request = Request::get("/look").header("x-forwarded-proto", "https");
+        browser.send(request, "").await.text
+    }
+
     #[tokio::test]
     async fn session_continues_and_members_of_express_stay() {
         let store = store().await;
-        post(&mut browser(&store), "/cart", "name=plum").await;
+        post(&mut browser(store.clone()), "/cart", "name=plum").await;
 
         let loaded = store.load(&apple(), start()).await.unwrap().unwrap();
         let members: serde_json::Value = serde_json::from_str(&loaded.record.text).unwrap();
@@ -202,7 +211,7 @@ mod tests {
     #[tokio::test]
     async fn login_takes_the_cart_to_a_new_session() {
         let store = store().await;
-        let mut browser = browser(&store);
+        let mut browser = browser(store.clone());
         let page = post(&mut browser, "/login", "name=ada").await;
         assert!(
             store.load(&apple(), start()).await.unwrap().is_none(),
@@ -211,11 +220,37 @@ mod tests {
 
         let cookie = page.set_cookie().unwrap();
         assert!(cookie.ends_with("; HttpOnly; Secure"), "{cookie}");
-        let request = Request::get("/look").header("x-forwarded-proto", "https");
-        let page = browser.send(request, "").await.text;
+        let page = look(&mut browser).await;
         assert!(page.contains(r#"{"by":"express-session","name":"pear"}"#), "{page}");
         assert!(page.contains(r#""user":{"by":"axum","name":"ada"}"#), "{page}");
         assert!(page.contains(r#""views":0"#), "{page}");
+    }
+
+    /// With each seed, other calls of the store overtake one another.
+    #[tokio::test(start_paused = true)]
+    async fn item_that_is_acknowledged_is_in_the_cart_of_the_new_session() {
+        for (seed, path) in (0..100).zip(["/renew", "/login"].into_iter().cycle()) {
+            let turns = async |time: Duration| {
+                for _ in 0..time.as_millis() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            let store = Unreliable::new(store().await, seed, turns);
+            store.set_odds(Odds { delay: 1000, longest: Duration::from_millis(8), ..Odds::NONE });
+            let (mut one, mut other) = (browser(store.clone()), browser(store.clone()));
+            let renew = post(&mut one, path, "name=ada");
+            let (filled, _) = tokio::join!(post(&mut other, "/cart", "name=plum"), renew);
+            let renewed = look(&mut one).await;
+            assert!(renewed.contains("pear"), "{seed} {path} {renewed}");
+            // A request that comes after the renewal has the cookie of no session, and begins one.
+            let begins = filled.set_cookie().is_some_and(|cookie| !cookie.contains("apple"));
+            let page = if begins { look(&mut other).await } else { renewed };
+            assert_eq!(
+                page.contains("plum"),
+                filled.status.is_redirection(),
+                "{seed} {path} {page}"
+            );
+        }
     }
 
     #[tokio::test]

@@ -39,7 +39,7 @@ impl Table {
     fn write(&mut self, id: &SessionId, record: &Record) -> Revision {
         self.writes += 1;
         let revision = Revision::new(self.writes);
-        let row = Loaded { record: record.clone(), revision };
+        let row = Loaded { record: record.clone(), revision: revision.clone() };
         self.rows.insert(id.as_str().to_owned(), row);
         revision
     }
@@ -80,13 +80,13 @@ impl Store for TableStore {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         now: Timestamp,
     ) -> Result<Updated, StoreError> {
         let mut table = self.table();
         match table.live(id, now).cloned() {
             None => Ok(Updated::Gone),
-            Some(row) if row.revision != expected => Ok(Updated::Conflict(row)),
+            Some(row) if row.revision != *expected => Ok(Updated::Conflict(row)),
             Some(_) => Ok(Updated::Done(table.write(id, record))),
         }
     }

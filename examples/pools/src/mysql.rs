@@ -25,16 +25,17 @@ impl Store for MySqlPoolStore {
     }
 
     async fn create(&self, id: &SessionId, new: &Record, now: Time) -> Result<Created, Error> {
+        let [late, end, lifetime] = end(new.deadline, now);
         let row = query(include_str!("mysql/create.sql")).bind(key(id)?);
-        let row = row.bind(end(new.deadline, now)).bind(&*new.text);
+        let row = row.bind(late).bind(end).bind(lifetime).bind(end).bind(&*new.text);
         let row = row.bind(now.millis()).bind(now.millis()).execute(&self.0).await;
         let is_taken = row.map_err(failed)?.last_insert_id() == 1;
         Ok(if is_taken { Created::Taken } else { Created::Done(Revision::of_text(&new.text)) })
     }
 
     #[rustfmt::skip]
-    async fn update(&self, id: &SessionId, new: &Record, seen: Revision, now: Time) -> Result<Updated, Error> {
-        let seen = format!("{:032x}", seen.get());
+    async fn update(&self, id: &SessionId, new: &Record, seen: &Revision, now: Time) -> Result<Updated, Error> {
+        let seen = format!("{:032x}", seen.number().unwrap_or_default());
         if self.change(id, end(new.deadline, now), now, Some(&new.text), &seen).await? {
             return Ok(Updated::Done(Revision::of_text(&new.text)));
         }
@@ -55,10 +56,9 @@ impl Store for MySqlPoolStore {
 impl MySqlPoolStore {
     /// Writes a text in place of the one with that digest, or moves the end alone. Returns whether there was one.
     #[rustfmt::skip]
-    async fn change(&self, id: &SessionId, end: i64, now: Time, text: Option<&str>, seen: &str) -> Result<bool, Error> {
-        // An end that has come by the caller's clock counts, with any clock of the server.
-        let judged = if end * 1000 <= now.millis() { i64::from(u32::MAX) } else { end };
-        let row = query(include_str!("mysql/change.sql")).bind(text).bind(judged).bind(end);
+    async fn change(&self, id: &SessionId, [late, end, lifetime]: [i64; 3], now: Time, text: Option<&str>, seen: &str) -> Result<bool, Error> {
+        let row = query(include_str!("mysql/change.sql")).bind(text);
+        let row = row.bind(late).bind(end).bind(lifetime).bind(end);
         let row = row.bind(key(id)?).bind(now.millis()).bind(seen).execute(&self.0).await;
         // sqlx has the server count the rows that a statement found, changed or not.
         Ok(row.map_err(failed)?.rows_affected() == 1)
@@ -71,10 +71,15 @@ fn key(id: &SessionId) -> Result<&str, Error> {
     id.ok_or_else(|| Error::new(ErrorKind::Unsuitable, "the table has no such ids"))
 }
 
-/// Returns the end as express-mysql-session rounds it, a day after `now` for a session of the browser's.
-fn end(deadline: Option<Time>, now: Time) -> i64 {
+/// Returns from when on the caller's clock is behind by the server's, the end as express-mysql-session rounds it, and the
+/// lifetime. A session of the browser's lives for a day.
+fn end(deadline: Option<Time>, now: Time) -> [i64; 3] {
     let millis = deadline.map_or(now.millis() + 86_400_000, Time::millis);
-    (millis + 500).div_euclid(1000).clamp(0, u32::MAX.into())
+    let end = (millis + 500).div_euclid(1000).clamp(0, u32::MAX.into());
+    let now = now.millis().div_euclid(1000);
+    // An end that has come by the caller's clock is meant. A call may take 5 seconds.
+    let late = if end <= now { i64::MAX } else { end.min(now + 5) };
+    [late, end, end - now - 1]
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ impl Store for PgPoolStore {
     }
 
     #[rustfmt::skip]
-    async fn update(&self, id: &SessionId, new: &Record, seen: Revision, now: Time) -> Result<Updated, Error> {
+    async fn update(&self, id: &SessionId, new: &Record, seen: &Revision, now: Time) -> Result<Updated, Error> {
         Ok(match self.change(id, now, end(new.deadline, now), Some((&new.text, seen))).await? {
             None => Updated::Gone,
             Some((_, _, true)) => Updated::Done(Revision::of_text(&new.text)),
@@ -54,10 +54,10 @@ impl Store for PgPoolStore {
 impl PgPoolStore {
     /// Writes a text if the revision is still that one, or moves the end alone.
     #[rustfmt::skip]
-    async fn change(&self, id: &SessionId, now: Time, end: i64, update: Option<(&str, Revision)>) -> Result<Option<Row>, Error> {
+    async fn change(&self, id: &SessionId, now: Time, end: i64, update: Option<(&str, &Revision)>) -> Result<Option<Row>, Error> {
         let row = query_as(include_str!("postgres/change.sql")).bind(id.as_str());
         let row = row.bind(now.millis()).bind(end).bind(update.map(|it| it.0));
-        let row = row.bind(update.map(|it| it.1.get().to_be_bytes().to_vec()));
+        let row = row.bind(update.map(|it| it.1.number().unwrap_or_default().to_be_bytes().to_vec()));
         row.fetch_optional(&self.0).await.map_err(failed)
     }
 }

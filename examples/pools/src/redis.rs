@@ -38,8 +38,8 @@ impl Store for RedisPoolStore {
     }
 
     #[rustfmt::skip]
-    async fn update(&self, id: &SessionId, new: &Record, seen: Revision, now: Time) -> Result<Updated, Error> {
-        Ok(match self.write(id, new, &format!("{:032x}", seen.get()), now).await? {
+    async fn update(&self, id: &SessionId, new: &Record, seen: &Revision, now: Time) -> Result<Updated, Error> {
+        Ok(match self.write(id, new, &format!("{:032x}", seen.number().unwrap_or_default()), now).await? {
             (true, _) => Updated::Done(revision(&new.text)),
             (false, other) => other.map_or(Updated::Gone, Updated::Conflict),
         })

@@ -129,7 +129,7 @@ mod tests {
         browser.post("/cart/apple", "").await;
         browser.get("/cart").await;
         // The second request loads the session and resets its expiry in one call.
-        assert_eq!(server.store.verbs(), [Verb::Create, Verb::LoadAndTouch]);
+        assert_eq!(server.store.verbs(), [Verb::Create, Verb::Load]);
     }
 
     #[tokio::test]
@@ -138,7 +138,7 @@ mod tests {
         let mut browser = server.browser();
         browser.post("/cart/apple", "").await;
 
-        server.store.fail_next(Verb::LoadAndTouch, ErrorKind::Unavailable);
+        server.store.fail_next(Verb::Load, ErrorKind::Unavailable);
         assert_eq!(browser.get("/cart").await.status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(browser.get("/cart").await.text, "apple");
     }

@@ -173,7 +173,7 @@ impl Cookie {
     /// Sets the session's lifetime after the last request, to the millisecond. Default: until the browser closes, and
     /// the store's `ttl` in the store.
     ///
-    /// Every request resets the expiry in the store. The browser receives the new expiry if the session was modified,
+    /// Visits reset the expiry in the store. The browser receives the new expiry if the session was modified,
     /// or always with `rolling`. If both `max_age` and [`expires`](Self::expires) are set, the last call counts.
     ///
     /// ```

@@ -222,6 +222,11 @@ impl StoredCookie {
         self.original_max_age = self.remaining(now);
     }
 
+    /// Leaves the cookie without an expiry, with the max age that it had.
+    pub(crate) fn forget_expiry(&mut self) {
+        self.expires = Field::Null;
+    }
+
     /// Returns the time at which a store expires the record, or `None` for the store's own default.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
@@ -230,6 +235,12 @@ impl StoredCookie {
             Field::Number(number) if self.expires.is_truthy() => Timestamp::from_number(number),
             _ => None,
         }
+    }
+
+    /// Returns the cookie with an expiry of at most `end`; `None` if it has no later one.
+    pub(crate) fn limited(&self, end: Timestamp) -> Option<Self> {
+        let is_later = self.deadline().is_some_and(|deadline| deadline > end);
+        is_later.then(|| Self { expires: Field::Date(Some(end)), ..self.clone() })
     }
 
     /// Checks whether `expires` is not `null`, so that a modified session is sent to the browser (item 40). This includes an

@@ -74,8 +74,7 @@ impl CookieTemplate {
     pub(crate) fn times<'a>(&self, text: &'a str) -> Option<Times<'a>> {
         if text.starts_with(&*self.timeless) {
             let end = self.timeless.len();
-            let expires_at = end - self.back.len() - "null".len();
-            return Some(Times { max_age: "null", expires: "null", expires_at, end });
+            return Some(Times { max_age: "null", expires: "null", end });
         }
         let rest = text.strip_prefix(MAX_AGE)?;
         let (max_age, rest) = rest.split_at(rest.find(',')?);
@@ -83,7 +82,6 @@ impl CookieTemplate {
             return None;
         }
         let rest = rest.strip_prefix(&*self.front)?;
-        let expires_at = text.len() - rest.len();
         let length = match rest.strip_prefix('"') {
             None => rest.starts_with("null").then_some("null".len())?,
             Some(date) => {
@@ -94,7 +92,7 @@ impl CookieTemplate {
         };
         let (expires, rest) = rest.split_at(length);
         let rest = rest.strip_prefix(&*self.back)?;
-        Some(Times { max_age, expires, expires_at, end: text.len() - rest.len() })
+        Some(Times { max_age, expires, end: text.len() - rest.len() })
     }
 
     /// Creates the cookie of a new session, like [`StoredCookie::new`] with the options that the template was created
@@ -158,10 +156,9 @@ impl CookieTemplate {
 /// The start of almost every cookie.
 const MAX_AGE: &str = "{\"originalMaxAge\":";
 
-/// The times of a cookie in its text, the place of the expiry, and the end of the cookie.
+/// The times of a cookie in its text, and the end of the cookie.
 pub(crate) struct Times<'a> {
     pub(crate) max_age: &'a str,
     pub(crate) expires: &'a str,
-    pub(crate) expires_at: usize,
     pub(crate) end: usize,
 }

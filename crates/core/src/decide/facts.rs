@@ -98,7 +98,7 @@ pub enum RecordStatus {
     Absent,
     /// The store has a record and can touch it.
     Touchable,
-    /// The store has a record, which was touched when it was loaded.
+    /// The store has a record, whose expiry was reset recently: a touch would move it by less than `touch_after`.
     Touched,
     /// The store has a record and does not support touching.
     Untouchable,
@@ -126,11 +126,4 @@ pub enum Reach {
     Sent,
     /// The headers were sent without it.
     Late,
-}
-
-impl RecordStatus {
-    /// The former name of [`RecordStatus::Touched`].
-    #[doc(hidden)]
-    #[allow(non_upper_case_globals, reason = "until the last use has the new name")]
-    pub const Renewed: Self = Self::Touched;
 }

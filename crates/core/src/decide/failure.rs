@@ -29,6 +29,22 @@ impl Step {
             Self::LoadUnasked | Self::Touch | Self::WriteUnasked => false,
         }
     }
+
+    /// Returns how often a touch of the record is attempted, where other requests write it in between.
+    ///
+    /// At the end of a response once: the request that was faster is a visit itself. A touch that the handler asked for is to
+    /// last, since the response goes on.
+    ///
+    /// ```
+    /// use express_session_core::decide::Step;
+    ///
+    /// assert_eq!(Step::Touch.touch_attempts(), 1);
+    /// assert_eq!(Step::Write.touch_attempts(), 4);
+    /// ```
+    #[must_use]
+    pub fn touch_attempts(self) -> u32 {
+        if self.is_asked() { 4 } else { 1 }
+    }
 }
 
 /// The cause of a failed step.

@@ -117,8 +117,8 @@ departures! {
     18 report_store_errors,
     /// Merges the changes of overlapping requests, member by member.
     19 merge_changes,
-    /// Touches the record in the call that loads it, instead of in a second call at the end.
-    20 touch_on_load,
+    /// Resets the expiry of a session that is only read once in `touch_after`, instead of with every request.
+    20 throttled_touch,
     /// Refuses a cookie that browsers drop: when the layer is built, or else before it is sent.
     21 browser_rules,
     /// Keeps responses that set the session's cookie out of shared caches.

@@ -4,11 +4,20 @@
 //! [`decide`](crate::decide) read departures; every other module calls a method.
 
 mod departures;
+mod limits;
+mod touch_after;
 
 pub use departures::Departures;
+pub use limits::{End, EndedBy, Limits};
+pub(crate) use touch_after::ROUNDING;
+pub use touch_after::TouchAfter;
 
+use std::time::Duration;
+
+use crate::Timestamp;
 use crate::record::RecordLimits;
 use crate::signing::{Attempts, Presented};
+use crate::store::Touch;
 
 /// The treatment of the record when a handler unsets the session: express-session's `unset` option.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,8 +123,14 @@ pub struct Policy {
     pub ambiguous_cookie: AmbiguousCookie,
     /// The directive for caches of a response that sets the cookie.
     pub cache_headers: CacheHeaders,
+    /// How often requests that only read reset the expiry of a record.
+    pub touch_after: TouchAfter,
     /// How large a record may be.
     pub record_limits: RecordLimits,
+    /// Whether each record has the library's own member. A limit turns it on as well.
+    pub metadata: bool,
+    /// How long a session may live.
+    pub limits: Limits,
     /// The differences from express-session.
     pub departures: Departures,
 }
@@ -129,15 +144,6 @@ pub enum LoadTime {
     Late,
     /// Only when the handler uses the session: without that, this request has nothing to load.
     Asked,
-}
-
-/// How a record is loaded: see [`Policy::how_to_load`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LoadMode {
-    /// Load it. If the request does not write, it touches the record at the end.
-    Load,
-    /// Load and touch it in one call, which is all that a request needs that only reads.
-    LoadAndTouch,
 }
 
 /// When the session of a response is saved: see [`Policy::when_to_save`].
@@ -198,30 +204,52 @@ impl Policy {
         Self { resave: false, rolling: false, save_uninitialized: false, ..*self }
     }
 
-    /// Decides how to load (departure 20). With `resave` every request writes, and needs no touch.
+    /// Returns until when a request that only reads leaves the expiry of a record, because it was reset recently
+    /// (departure 20); `None` if such a request resets it now. `lifetime` is the time between a reset and the deadline,
+    /// `None` if it is not known; `deadline` is `None` for a record that never expires.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session_core::{Policy, Timestamp};
+    ///
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let hour = Duration::from_secs(3600);
+    /// let left = |seconds| Some(now.saturating_add(Duration::from_secs(seconds)));
+    /// // A hundredth of an hour is 36 s.
+    /// let second_later = Some(now.saturating_add(Duration::from_secs(1)));
+    /// assert_eq!(Policy::default().next_touch(Some(hour), left(3565), now), second_later);
+    /// assert_eq!(Policy::default().next_touch(Some(hour), left(3564), now), None);
+    /// ```
     #[must_use]
-    pub fn how_to_load(&self) -> LoadMode {
-        if self.departures.touch_on_load && !self.resave {
-            LoadMode::LoadAndTouch
-        } else {
-            LoadMode::Load
-        }
+    pub fn next_touch(
+        &self,
+        lifetime: Option<Duration>,
+        deadline: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        if self.throttles_touch() { self.touch_after.next(lifetime, deadline, now) } else { None }
     }
 
-    /// Checks whether [`LoadMode::LoadAndTouch`] completes a session that the handler did not use. If so, there is
-    /// nothing left to store and no cookie to send, with any content of the record.
+    /// Checks whether a session that is only read may be left untouched (departure 20).
+    #[must_use]
+    pub fn throttles_touch(&self) -> bool {
+        self.departures.throttled_touch
+    }
+
+    /// Checks whether a session that the handler did not use needs nothing but its expiry reset: nothing is stored and
+    /// no cookie is sent, with any content of the record.
     ///
     /// ```
     /// use express_session_core::Policy;
     ///
-    /// assert!(Policy::default().touch_on_load_suffices());
+    /// assert!(Policy::default().needs_only_touch());
     /// // With `rolling` every response has the cookie, and its settings are in the record.
     /// let rolling = Policy { rolling: true, ..Policy::default() };
-    /// assert!(!rolling.touch_on_load_suffices());
+    /// assert!(!rolling.needs_only_touch());
     /// ```
     #[must_use]
-    pub fn touch_on_load_suffices(&self) -> bool {
-        self.how_to_load() == LoadMode::LoadAndTouch && !self.rolling
+    pub fn needs_only_touch(&self) -> bool {
+        !self.rolling && !self.resave
     }
 
     /// Decides when to save (departure 15).
@@ -258,12 +286,20 @@ impl Policy {
         if self.departures.unique_ids { OnMismatch::Refuse } else { OnMismatch::Overwrite }
     }
 
+    /// Returns the policy of a write that express-session does not have: with any departures, it resets the session's
+    /// expiry (12).
+    #[must_use]
+    pub fn of_own_writes(&self) -> Self {
+        Self { departures: self.departures.single_write(true), ..*self }
+    }
+
     /// Returns the policy of a write that is final when it is done, with any departures: it merges (19), and refuses
-    /// a record that is gone (16) or another visitor's (17). express-session has no such write.
+    /// a record that is gone (16) or another visitor's (17). express-session [has no such write](Self::of_own_writes).
     #[must_use]
     pub fn of_final_writes(&self) -> Self {
-        let departures = self.departures.merge_changes(true).destroy_is_final(true);
-        Self { departures: departures.unique_ids(true), ..*self }
+        let own = self.of_own_writes();
+        let departures = own.departures.merge_changes(true).destroy_is_final(true);
+        Self { departures: departures.unique_ids(true), ..own }
     }
 
     /// Decides what a write does if another request has written the record (departure 19).
@@ -287,7 +323,7 @@ impl Policy {
         may_be_stored || !self.departures.single_destroy
     }
 
-    /// Checks whether an explicit save resets the session's expiry (departure 12).
+    /// Checks whether every write and every touch of a response resets the session's expiry (departure 12).
     #[must_use]
     pub fn save_resets_expiry(&self) -> bool {
         self.departures.single_write
@@ -383,6 +419,13 @@ impl Policy {
     #[must_use]
     pub fn saves_cookie_changes(&self) -> bool {
         self.departures.cookie_changes_saved
+    }
+
+    /// Returns the touch as a store carries it out: it replaces the record's cookie, unless changes of the cookie are
+    /// saved without it (departure 9).
+    #[must_use]
+    pub fn touch(&self, touch: Touch) -> Touch {
+        Touch { replaces_cookie: !self.saves_cookie_changes(), ..touch }
     }
 
     /// Checks whether a new session is left unsaved if its cookie cannot be sent (departure 10).

@@ -335,7 +335,7 @@ impl Document {
         let Some(edited) = &self.edited else { return self.base.depth };
         let own = edited.iter().map(|member| match &member.value {
             Piece::Own(value) if value.starts_with(['{', '[']) => json::depth(value),
-            Piece::Own(_) | Piece::Base(..) => 0,
+            Piece::Own(_) | Piece::Key(_) | Piece::Base(..) => 0,
         });
         own.fold(self.base.depth, usize::max)
     }
@@ -541,7 +541,7 @@ impl Document {
             || {
                 let mut quoted = String::with_capacity(key.len() + 2);
                 json::quote(key, &mut quoted);
-                Piece::Own(quoted.into())
+                Piece::Key(quoted.into())
             },
             |span| Piece::Base(span.key.0, span.key.1),
         );

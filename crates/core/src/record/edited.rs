@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::json;
 
@@ -37,7 +38,10 @@ pub(super) struct Member {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Piece {
     Base(u32, u32),
-    Own(Box<str>),
+    /// Shared by clones: the changes of a request keep the session as it was before them.
+    Own(Arc<str>),
+    /// A new member's key: too short to be worth sharing.
+    Key(Box<str>),
 }
 
 impl Piece {
@@ -45,6 +49,7 @@ impl Piece {
         match self {
             Self::Base(start, end) => &base[*start as usize..*end as usize],
             Self::Own(text) => text,
+            Self::Key(text) => text,
         }
     }
 }

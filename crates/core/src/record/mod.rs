@@ -11,8 +11,8 @@ mod order;
 mod tests;
 mod value;
 
-pub(crate) use codec::cookie_of;
-pub use codec::{with_cookie, with_expiry_reset, with_expiry_reset_as};
+pub(crate) use codec::{cookie_of, max_age_of};
+pub use codec::{with_cookie, without_expiry};
 pub use document::Document;
 pub use error::{Corrupt, InsertError};
 pub use limits::{LimitExceeded, RecordLimits};

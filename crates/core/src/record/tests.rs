@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::codec::cookie_of;
+use super::codec::{cookie_of, max_age_of};
 use super::*;
 use crate::Timestamp;
 use crate::cookie::{CookieTemplate, StoredCookie};
@@ -88,57 +88,28 @@ fn duplicate_keys_are_one_member() {
 }
 
 #[test]
-fn expiry_reset_with_a_template_equals_one_without() {
-    const YEAR: i64 = 31_557_600_000;
+fn max_age_of_a_text_is_that_of_its_cookie() {
     let now = Timestamp::from_millis(1_700_000_000_123);
-    let cookie = |max_age: &str, expires: &str| {
-        format!(r#"{{"originalMaxAge":{max_age},"expires":{expires},"httpOnly":true,"path":"/"}}"#)
-    };
-    let template =
-        Some(CookieTemplate::new(&StoredCookie::parse(&cookie("null", "null"), now).unwrap()));
-    let dates = [
-        "null",
-        r#""2023-11-14T22:13:20.123Z""#,
-        r#""2023-11-14T22:14:20.123Z""#,
-        r#""+012023-11-14T22:13:20.123Z""#,
-        r#""2023-11-14""#,
-        r#""garbage, as long as it is""#,
-        "false",
-    ];
-    for max_age in ["null", "60000", "0", "-60000", "60000.5", "1e3", "999999999999999", "true"] {
-        for date in dates {
-            let cookie = cookie(max_age, date);
-            for text in [
-                format!(r#"{{"cookie":{cookie}}}"#),
-                format!(r#"{{"cookie":{cookie},"a":1}}"#),
-                format!(r#"{{"a":1,"cookie":{cookie}}}"#),
-                format!(r#" {{"cookie":{cookie},"a":1}}"#),
-                format!(r#"{{"cookie":{cookie}]"#),
-                format!(r#"{{"cookie":{cookie}"#),
-            ] {
-                for now in
-                    [0, -YEAR, 1_700_000_000_123, 1_699_999_940_123, 7900 * YEAR, 8100 * YEAR]
-                {
-                    let now = Timestamp::from_millis(now);
-                    let again = with_expiry_reset_as(&text, &mut template.clone(), now);
-                    assert_eq!(again, with_expiry_reset(&text, now), "{text} {now}");
-                }
-            }
+    for max_age in
+        ["null", "60000", "0", "-60000", "60000.5", "1e3", "999999999999999", "false", "true"]
+    {
+        let cookie = format!(r#"{{"originalMaxAge":{max_age},"httpOnly":true,"path":"/"}}"#);
+        for text in [
+            format!(r#"{{"cookie":{cookie}}}"#),
+            format!(r#"{{"cookie":{cookie},"a":1}}"#),
+            format!(r#"{{"cookie":{{"originalMaxAge":{max_age}}},"a":1}}"#),
+            format!(r#"{{"a":1,"cookie":{cookie}}}"#),
+            format!(r#" {{"cookie":{cookie},"a":1}}"#),
+            format!(r#"{{"cookie": {cookie},"a":1}}"#),
+        ] {
+            let parsed = StoredCookie::parse(cookie_of(&text).unwrap(), now);
+            let expected = parsed.map(|cookie| cookie.original_max_age());
+            assert_eq!(max_age_of(&text, now), expected, "{text}");
         }
     }
-    // That it was not read to its end shows in one that has none.
-    let broken = |date: &str| format!(r#"{{"cookie":{},broken"#, cookie("60000", date));
-    let again = |text: &str| with_expiry_reset_as(text, &mut template.clone(), now);
-    let deadline = Some(Timestamp::from_millis(1_700_000_060_123));
-    let expected = broken(r#""2023-11-14T22:14:20.123Z""#);
-    assert_eq!(
-        again(&broken(r#""2023-11-14T22:13:20.123Z""#)),
-        Some((Some(expected.clone()), deadline))
-    );
-    assert_eq!(again(&expected), Some((None, deadline)));
-    let without_time = format!(r#"{{"cookie":{},broken"#, cookie("null", "null"));
-    assert_eq!(again(&without_time), Some((None, None)));
-    assert_eq!(with_expiry_reset(&without_time, now), None);
+    for text in ["[]", "{}", r#"{"cookie":null}"#, r#"{"cookie":{"originalMaxAge":"#] {
+        assert_eq!(max_age_of(text, now), Err(Corrupt::NoCookie), "{text}");
+    }
 }
 
 #[test]
@@ -377,19 +348,6 @@ fn lone_surrogates_are_kept_although_they_cannot_be_read() {
     assert!(document.get::<String>("s").is_err());
     assert_eq!(document.keys().collect::<Vec<_>>(), ["s"]);
     assert_eq!(document.len(), 2);
-}
-
-#[test]
-fn expiry_reset_without_a_change_makes_no_copy() {
-    let now = Timestamp::from_millis(1_700_000_000_123);
-    let forever =
-        r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"a":1}"#;
-    assert_eq!(with_expiry_reset(forever, now), Some((None, None)));
-    let minute = r#"{"a":1,"cookie":{"originalMaxAge":60000,"expires":"2023-11-14T22:13:50.123Z","httpOnly":true,"path":"/"}}"#;
-    let text = minute.replace("22:13:50", "22:14:20");
-    let deadline = Timestamp::from_millis(1_700_000_060_123);
-    assert_eq!(with_expiry_reset(minute, now), Some((Some(text), Some(deadline))));
-    assert_eq!(with_expiry_reset("[]", now), None);
 }
 
 #[test]

@@ -30,6 +30,11 @@ impl Json {
         json::stringify(value).map(Self)
     }
 
+    /// Takes a text that is JSON.
+    pub(crate) fn from_text(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {

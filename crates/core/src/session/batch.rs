@@ -14,11 +14,10 @@ use std::sync::{Arc, OnceLock};
 
 use super::Result;
 use super::change_log::{PendingWrite, Rebase};
-use super::state::{Context, SessionState, Snapshot, StoreView};
-use crate::cookie::StoredCookie;
+use super::state::{Context, Parsed, SessionState, Snapshot, StoreView};
 use crate::decide::Attributes;
 use crate::store::{self, Loaded, Record, Revision, Updated};
-use crate::{Document, Timestamp};
+use crate::{Metadata, Timestamp};
 
 /// The state that the writers of one session hand on to the next in their queue.
 #[derive(Debug, Default)]
@@ -54,7 +53,13 @@ pub enum BatchOutcome {
     /// The record is gone.
     RecordGone,
     /// The store failed.
-    Failed(store::Error),
+    Failed {
+        /// The store's error.
+        error: store::Error,
+        /// Whether this was the only attempt to write the batch: then an error that is definite says that it is not
+        /// applied.
+        is_certain: bool,
+    },
 }
 
 /// A write that was set aside.
@@ -79,6 +84,7 @@ pub struct BatchEntry(pub(super) Arc<PendingWrite>);
 #[derive(Debug)]
 pub struct BatchDraft {
     rebase: Option<Rebase>,
+    metadata: Option<Box<Metadata>>,
     snapshot: Arc<Snapshot>,
     version: u64,
     has_updates: bool,
@@ -122,10 +128,12 @@ impl WriteBatch {
     }
 
     /// Returns what an entry has to be put onto, if that is another record than the request knows.
-    fn before(&self, known: Revision) -> Option<Loaded> {
+    fn before(&self, known: &Revision) -> Option<Loaded> {
         match &self.write {
-            Some(write) => Some(Loaded { record: write.record.clone(), revision: write.expected }),
-            None => self.latest.clone().filter(|latest| latest.revision != known),
+            Some(write) => {
+                Some(Loaded { record: write.record.clone(), revision: write.expected.clone() })
+            }
+            None => self.latest.clone().filter(|latest| latest.revision != *known),
         }
     }
 
@@ -133,7 +141,11 @@ impl WriteBatch {
     pub fn begin_flush(&mut self) -> Option<Flush> {
         let write = self.write.as_ref()?;
         let may_be_applied = write.begun.set(Arc::clone(&write.record.text)).is_err();
-        Some(Flush { record: write.record.clone(), expected: write.expected, may_be_applied })
+        Some(Flush {
+            record: write.record.clone(),
+            expected: write.expected.clone(),
+            may_be_applied,
+        })
     }
 
     /// Ends a write with the store's answer.
@@ -151,13 +163,13 @@ impl WriteBatch {
                 BatchOutcome::Overtaken { theirs, is_certain: !flush.may_be_applied }
             }
             Ok(Updated::Gone) => BatchOutcome::RecordGone,
-            Err(error) => BatchOutcome::Failed(error),
+            Err(error) => BatchOutcome::Failed { error, is_certain: !flush.may_be_applied },
         };
         (self.latest, self.overtaken) = match &outcome {
             BatchOutcome::Stored(latest) => (Some(latest.clone()), 0),
             BatchOutcome::Overtaken { theirs, .. } => (Some(theirs.clone()), self.overtaken + 1),
             BatchOutcome::RecordGone => (None, 0),
-            BatchOutcome::Failed(_) => (None, self.overtaken),
+            BatchOutcome::Failed { .. } => (None, self.overtaken),
         };
         outcome
     }
@@ -178,16 +190,17 @@ impl SessionState {
     ) -> Result<Option<BatchDraft>> {
         let Some(session) = &mut self.session else { return Ok(None) };
         session.begin_write(context.policy);
-        let StoreView::At(known) = session.view else { return Ok(None) };
+        let StoreView::At(known) = &session.view else { return Ok(None) };
         let mut cookie = session.cookie.clone();
         let mut rebase = None;
-        let mut expected = known;
+        let mut expected = known.clone();
         if let Some(before) = batch.before(known) {
             if session.log.has_writes_in_doubt() {
                 return Err(super::Error::Conflict);
             }
-            let (theirs, mut their_cookie): (Document, StoredCookie) =
-                context.parse(&before, now)?;
+            let parsed = context.parse(&before, now)?;
+            let Parsed { document: theirs, cookie: mut their_cookie, metadata } = parsed;
+            session.merge_metadata(metadata.as_deref());
             their_cookie.reset_expiry(now);
             if session.attributes() == Attributes::Same {
                 cookie = their_cookie;
@@ -197,7 +210,8 @@ impl SessionState {
         }
         let snapshot = Arc::new(Snapshot { document: session.document.clone(), cookie });
         let (version, has_updates) = (session.log.version, session.log.has_updates());
-        Ok(Some(BatchDraft { rebase, snapshot, version, has_updates, expected }))
+        let metadata = session.metadata.clone();
+        Ok(Some(BatchDraft { rebase, metadata, snapshot, version, has_updates, expected }))
     }
 
     /// Notes that the entry's write is on its way.
@@ -230,11 +244,10 @@ impl BatchDraft {
     ///
     /// Those of [`Rebase::run`]; [`Error::Limit`](super::Error::Limit), and the batch stays as it was.
     pub fn add_to(self, batch: &mut WriteBatch, context: &Context<'_>) -> Result<BatchEntry> {
-        let Self { rebase, snapshot, version, has_updates, expected } = self;
-        let (saved, record) = match rebase {
-            None => context.as_saved(&snapshot.document, &snapshot.cookie),
-            Some(rebase) => context.as_saved(&rebase.run()?.document, &snapshot.cookie),
-        };
+        let Self { rebase, metadata, snapshot, version, has_updates, expected } = self;
+        let rebased = rebase.map(Rebase::run).transpose()?;
+        let document = rebased.as_ref().map_or(&snapshot.document, |rebased| &rebased.document);
+        let (saved, record) = context.as_saved(document, &snapshot.cookie, metadata.as_deref());
         context.policy.record_limits.check(&saved, record.text.len())?;
         let begun = match &mut batch.write {
             Some(write) => {

@@ -26,6 +26,10 @@ pub type Function = TypeId;
 /// member by the same [`Function`] count as one.
 pub const MAX_UPDATES: usize = 4096;
 
+/// The number of writes in doubt that a session keeps to recognise. A store that was away for long is left with the first
+/// of them or with the last.
+const MAX_IN_DOUBT: usize = 4;
+
 /// The changes of a session since its document was loaded.
 ///
 /// An update of all members divides the updates in time: what came before it is put onto a record first, then the
@@ -40,15 +44,17 @@ pub(super) struct ChangeLog {
     updates: Updates,
     /// The version of the last write that was begun. Updates before and after it stay apart.
     sealed: u64,
-    /// The writes that the store may or may not have applied.
+    /// The writes that the store may or may not have applied, at most [`MAX_IN_DOUBT`] of them.
     in_doubt: Vec<Arc<PendingWrite>>,
+    /// Whether there are others, which are not recognised any more.
+    has_unknown_writes: bool,
     discarded: Discarded,
 }
 
 /// The updates since the document's base, in the order in which they can be applied again.
 #[derive(Clone, Default)]
 struct Updates {
-    /// The updates up to each one of all members.
+    /// The updates up to each run of those of all members.
     epochs: Vec<Epoch>,
     latest: MemberUpdates,
     len: usize,
@@ -57,33 +63,51 @@ struct Updates {
 /// The updates of each member, in order.
 type MemberUpdates = BTreeMap<Box<str>, Vec<Update>>;
 
-/// An update of all members, and the updates of single ones before it.
+/// A run of updates of all members with no other change between them, and the updates of single members before it.
 #[derive(Clone)]
 struct Epoch {
     earlier: MemberUpdates,
-    version: u64,
-    reapply: Reapply,
-    /// The session before and after this update.
+    /// The functions, each with the session's version after it.
+    run: Vec<(u64, Reapply)>,
+    /// The session before and after the run.
     around: Arc<(Document, Document)>,
 }
 
+impl Epoch {
+    /// Returns the part of the run after this version, when the session was `at`.
+    fn since(&self, version: u64, at: &Document) -> Option<Self> {
+        let later: Vec<_> = self.run.iter().filter(|(of, _)| *of > version).cloned().collect();
+        let around = match later.len() {
+            0 => return None,
+            all if all == self.run.len() => Arc::clone(&self.around),
+            _ => Arc::new((at.clone(), self.around.1.clone())),
+        };
+        Some(Self { earlier: MemberUpdates::new(), run: later, around })
+    }
+}
+
 impl Updates {
-    /// Returns the updates that are not part of the state of this version.
-    fn since(&self, version: u64) -> Self {
-        let mut later = self.clone();
-        later.epochs.retain(|epoch| epoch.version > version);
-        let Self { epochs, latest, .. } = &mut later;
-        for members in epochs.iter_mut().map(|epoch| &mut epoch.earlier).chain([latest]) {
-            members.retain(|_, updates| {
-                updates.retain(|update| update.version > version);
-                for update in &mut *updates {
-                    update.overwrites_since =
-                        update.overwrites_since.filter(|since| *since > version);
-                }
-                !updates.is_empty()
-            });
-        }
-        later.len = later.epochs.len() + later.of_members().count();
+    /// Returns the updates that are not part of the state of this version, when the session was `at`.
+    fn since(&self, version: u64, at: &Document) -> Self {
+        let of_member = |updates: &[Update]| -> Vec<_> {
+            let later = updates.iter().filter(|update| update.version > version);
+            let cut = |update: &Update| Update {
+                overwrites_since: update.overwrites_since.filter(|since| *since > version),
+                ..update.clone()
+            };
+            later.map(cut).collect()
+        };
+        let of_all = |members: &MemberUpdates| -> MemberUpdates {
+            let later = members.iter().map(|(key, updates)| (key, of_member(updates)));
+            let later = later.filter(|(_, updates)| !updates.is_empty());
+            later.map(|(key, updates)| (key.clone(), updates)).collect()
+        };
+        let epochs = self.epochs.iter().filter_map(|epoch| {
+            Some(Epoch { earlier: of_all(&epoch.earlier), ..epoch.since(version, at)? })
+        });
+        let mut later = Self { epochs: epochs.collect(), latest: of_all(&self.latest), len: 0 };
+        let of_all_members: usize = later.epochs.iter().map(|epoch| epoch.run.len()).sum();
+        later.len = of_all_members + later.of_members().count();
         later
     }
 
@@ -100,7 +124,7 @@ pub struct Discarded(Vec<Reapply>);
 impl Discarded {
     fn add(&mut self, updates: Updates) {
         for epoch in updates.epochs {
-            self.0.push(epoch.reapply);
+            self.0.extend(epoch.run.into_iter().map(|(_, reapply)| reapply));
             epoch.earlier.into_values().for_each(|updates| self.add_each(updates));
         }
         updates.latest.into_values().for_each(|updates| self.add_each(updates));
@@ -209,14 +233,22 @@ impl ChangeLog {
         }
     }
 
-    /// Notes an update of all members.
+    /// Notes an update of all members. Of those that follow each other only the first session and the last are kept.
     pub(super) fn update_all(&mut self, reapply: Reapply, before: Document, after: Document) {
+        let version_before = self.version;
         self.version += 1;
         self.updates.len += 1;
+        let update = (self.version, reapply);
+        if let Some(epoch) = self.updates.epochs.last_mut()
+            && epoch.run.last().is_some_and(|(version, _)| *version == version_before)
+        {
+            epoch.run.push(update);
+            epoch.around = Arc::new((epoch.around.0.clone(), after));
+            return;
+        }
         self.updates.epochs.push(Epoch {
             earlier: std::mem::take(&mut self.updates.latest),
-            version: self.version,
-            reapply,
+            run: vec![update],
             around: Arc::new((before, after)),
         });
     }
@@ -246,12 +278,13 @@ impl ChangeLog {
     pub(super) fn clear(&mut self) {
         self.version += 1;
         self.replace_updates(Updates::default());
-        self.in_doubt.clear();
+        self.forget_writes();
     }
 
-    /// Notes that the session has no record under its new id yet.
+    /// Notes that no write is in doubt: the record is known, or there is none under this id.
     pub(super) fn forget_writes(&mut self) {
         self.in_doubt.clear();
+        self.has_unknown_writes = false;
     }
 
     /// Notes that a write of the session as it is now begins.
@@ -261,9 +294,14 @@ impl ChangeLog {
 
     /// Notes that a write is on its way. A write that changes no member is the same whether or not it is applied.
     pub(super) fn begin_write(&mut self, write: &Arc<PendingWrite>) {
-        if write.snapshot.document.is_changed() {
-            self.in_doubt.push(Arc::clone(write));
+        if !write.snapshot.document.is_changed() {
+            return;
         }
+        if self.in_doubt.len() == MAX_IN_DOUBT {
+            self.in_doubt.remove(MAX_IN_DOUBT / 2);
+            self.has_unknown_writes = true;
+        }
+        self.in_doubt.push(Arc::clone(write));
     }
 
     /// Notes that the store did not apply a write.
@@ -277,7 +315,7 @@ impl ChangeLog {
     }
 
     pub(super) fn has_writes_in_doubt(&self) -> bool {
-        !self.in_doubt.is_empty()
+        self.has_unknown_writes || !self.in_doubt.is_empty()
     }
 
     /// Returns the work of putting all changes onto `theirs`.
@@ -302,7 +340,7 @@ impl ChangeLog {
             base: write.snapshot.document.clone(),
             ours: ours.clone(),
             theirs: stored.clone(),
-            updates: self.updates.since(write.version),
+            updates: self.updates.since(write.version, &write.snapshot.document),
             version: self.version,
         }
     }
@@ -310,16 +348,17 @@ impl ChangeLog {
     /// Notes that the rebased document is based on what the store has.
     pub(super) fn go_on_from(&mut self, rebased: Rebased) -> Document {
         self.replace_updates(rebased.updates);
-        self.in_doubt.clear();
+        self.forget_writes();
         rebased.document
     }
 
     /// Goes on from the state that `write` stored, when the members are still the same.
     pub(super) fn go_on_from_write(&mut self, write: &PendingWrite) {
         if self.updates.len > 0 {
-            self.replace_updates(self.updates.since(write.version));
+            let later = self.updates.since(write.version, &write.snapshot.document);
+            self.replace_updates(later);
         }
-        self.in_doubt.clear();
+        self.forget_writes();
     }
 }
 
@@ -375,7 +414,9 @@ impl Rebase {
         for epoch in &mut updates.epochs {
             let before = rebase_members(&base, &epoch.around.0, &theirs, &epoch.earlier)?;
             theirs = before.clone();
-            (epoch.reapply)(&mut theirs, "").map_err(Error::Update)?;
+            for (_, reapply) in &epoch.run {
+                reapply(&mut theirs, "").map_err(Error::Update)?;
+            }
             base = epoch.around.1.clone();
             epoch.around = Arc::new((before, theirs.clone()));
         }
@@ -435,6 +476,8 @@ mod tests {
         })
     }
 
+    const EMPTY: &str = r#"{"cookie":{}}"#;
+
     fn named() -> Option<Function> {
         Some(TypeId::of::<u8>())
     }
@@ -470,9 +513,19 @@ mod tests {
         let written = log.version;
         log.update("a", adding(1), named(), None);
         log.update("a", adding(1), named(), None);
-        let later = log.updates.since(written);
+        let later = log.updates.since(written, &document(EMPTY));
         let times: Vec<_> = later.of_members().map(|update| update.times).collect();
         assert_eq!((log.updates.len, later.len, times), (2, 1, vec![2]));
+    }
+
+    #[test]
+    fn audit_l4_count_of_an_update_that_is_full_is_followed_by_another() {
+        let mut log = ChangeLog::default();
+        log.update("a", adding(1), named(), None);
+        log.updates.latest.get_mut("a").unwrap()[0].times = u32::MAX;
+        log.update("a", adding(1), named(), None);
+        let times: Vec<_> = log.updates.of_members().map(|update| update.times).collect();
+        assert_eq!(times, [u32::MAX, 1]);
     }
 
     #[test]
@@ -494,7 +547,7 @@ mod tests {
         for (overwritten, expected) in [(1, None), (2, None), (3, Some(3))] {
             let mut log = ChangeLog { version: 3, ..ChangeLog::default() };
             log.update("a", adding(1), None, Some(overwritten));
-            let later = log.updates.since(2);
+            let later = log.updates.since(2, &document(EMPTY));
             let since: Vec<_> = later.of_members().map(|update| update.overwrites_since).collect();
             assert_eq!(since, [expected], "{overwritten}");
         }
@@ -535,7 +588,8 @@ mod tests {
         assert_eq!(rebased.document.get("a").unwrap(), Some(23));
 
         // A write after it has stored it: only what came later is applied again.
-        assert_eq!((log.updates.since(1).len, log.updates.since(2).len), (2, 1));
+        let later = |version| log.updates.since(version, &document(EMPTY)).len;
+        assert_eq!((later(1), later(2)), (2, 1));
         ours.insert("a", &9).unwrap();
         assert!(log.overwritten_at(&ours, "b").is_none());
     }
@@ -570,23 +624,92 @@ mod tests {
         assert_eq!(count(&mut overtaken), 5);
     }
 
+    /// L4: each update of all members kept the session before and after it.
+    #[test]
+    fn audit_l4_updates_of_all_members_keep_two_sessions_and_their_functions() {
+        let mut log = ChangeLog::default();
+        let mut ours = document(r#"{"cookie":{},"a":1}"#);
+        let mut states = vec![ours.clone()];
+        for _ in 0..10 {
+            let (double, after) = doubled(&ours);
+            log.update_all(double, ours, after.clone());
+            ours = after;
+            states.push(ours.clone());
+        }
+        assert_eq!((log.updates.epochs.len(), log.updates.len), (1, 10));
+        let theirs = document(r#"{"cookie":{},"a":3}"#);
+        let rebased = log.rebase(&ours, &theirs).run().unwrap();
+        assert_eq!(rebased.document.get("a").unwrap(), Some(3 * 1024));
+
+        // A write within the run: what came later is applied again, to what is stored.
+        let write = PendingWrite { version: 7, ..pending(&states[7]) };
+        let rebased = log.rebase_since(&write, &ours, &theirs).run().unwrap();
+        assert_eq!(rebased.document.get("a").unwrap(), Some(3 * 8));
+        assert_eq!(rebased.updates.len, 3);
+        for (written, left) in [(0, 10), (9, 1), (10, 0)] {
+            let write = PendingWrite { version: written, ..pending(&states[written as usize]) };
+            let rebased = log.rebase_since(&write, &ours, &theirs).run().unwrap();
+            assert_eq!(rebased.document.get("a").unwrap(), Some(3 << left), "{written}");
+        }
+
+        // Any other change ends the run.
+        log.update("a", adding(1), None, None);
+        ours.insert("a", &1025).unwrap();
+        let (double, after) = doubled(&ours);
+        log.update_all(double, ours, after.clone());
+        assert_eq!((log.updates.epochs.len(), log.updates.len), (2, 12));
+        let rebased = log.rebase(&after, &theirs).run().unwrap();
+        assert_eq!(rebased.document.get("a").unwrap(), Some((3 * 1024 + 1) * 2));
+    }
+
+    /// L4: each write of an outage was kept, with its text.
+    #[test]
+    fn audit_l4_writes_in_doubt_are_few_and_the_others_are_known_to_be() {
+        let mut log = ChangeLog::default();
+        let write = |number: usize| {
+            let mut document = document(EMPTY);
+            document.insert("a", &number).unwrap();
+            Arc::new(pending(&document))
+        };
+        let writes: Vec<_> = (0..1000).map(write).collect();
+        for (before, write) in writes.iter().enumerate() {
+            log.begin_write(write);
+            assert_eq!(log.in_doubt.len(), (before + 1).min(MAX_IN_DOUBT));
+            assert_eq!(log.has_unknown_writes, before >= MAX_IN_DOUBT);
+        }
+        for (number, is_kept) in [(0, true), (1, true), (2, false), (998, true), (999, true)] {
+            let found = log.find_write_in_doubt(&writes[number].record.text);
+            assert_eq!(found.is_some(), is_kept, "{number}");
+        }
+        writes.iter().for_each(|write| log.revoke_write(write));
+        assert!(log.has_writes_in_doubt(), "those that are not kept");
+        log.forget_writes();
+        assert!(!log.has_writes_in_doubt());
+    }
+
+    /// A write of this session.
+    fn pending(session: &Document) -> PendingWrite {
+        let cookie = crate::cookie::StoredCookie::parse("{}", crate::Timestamp::MIN).unwrap();
+        let document = session.clone();
+        PendingWrite {
+            record: Record { text: session.to_json("{}"), deadline: None },
+            snapshot: Arc::new(Snapshot { document, cookie }),
+            version: 1,
+            has_updates: false,
+            batch_text: None,
+        }
+    }
+
     #[test]
     fn write_in_doubt_is_found_by_its_text_or_that_of_its_batch() {
         let mut changed = document(r#"{"cookie":{}}"#);
         changed.insert("a", &1).unwrap();
         let batch = Arc::new(OnceLock::new());
-        let record = Record { text: changed.to_json("{}"), deadline: None };
-        let cookie = crate::cookie::StoredCookie::parse("{}", crate::Timestamp::MIN).unwrap();
-        let write = Arc::new(PendingWrite {
-            record: record.clone(),
-            snapshot: Arc::new(Snapshot { document: changed, cookie }),
-            version: 1,
-            has_updates: false,
-            batch_text: Some(Arc::clone(&batch)),
-        });
+        let batch_text = Some(Arc::clone(&batch));
+        let write = Arc::new(PendingWrite { batch_text, ..pending(&changed) });
         let mut log = ChangeLog::default();
         log.begin_write(&write);
-        assert!(log.find_write_in_doubt(&record.text).is_some());
+        assert!(log.find_write_in_doubt(&write.record.text).is_some());
         assert!(log.find_write_in_doubt("batch").is_none());
         batch.set("batch".into()).unwrap();
         assert!(log.find_write_in_doubt("batch").is_some());

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::state::{
     BodyKind, Context, LoadedSession, Phase, Progress, SessionState, Snapshot, StoreView,
 };
+use crate::cookie::StoredCookie;
 use crate::decide::{
     self, Attributes, CookieAction, CookieMatch, Data, Expiry, Facts, Lifecycle, Origin, Plan,
     Reach, RecordStatus, Saved, StoreAction,
 };
-use crate::{Timestamp, cookie};
+use crate::{Policy, Timestamp, cookie};
 
 /// Why a cookie that should be sent is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ impl SessionState {
         } else {
             context.policy
         };
-        let mut facts = self.facts(context)?;
+        let mut facts = self.facts(context, now)?;
         let mut plan = decide::plan(facts, policy);
         let mut is_dropped = false;
         if matches!(plan.cookie, CookieAction::Send | CookieAction::Expire)
@@ -77,7 +78,7 @@ impl SessionState {
     }
 
     #[inline]
-    fn facts(&self, context: &Context<'_>) -> Option<Facts> {
+    fn facts(&self, context: &Context<'_>, now: Timestamp) -> Option<Facts> {
         let lifecycle = match self.phase {
             Phase::Unloaded | Phase::Degraded | Phase::EndedElsewhere => return None,
             Phase::LoadFailed => Lifecycle::Unread,
@@ -113,12 +114,14 @@ impl SessionState {
             record: match session.view {
                 StoreView::Absent => RecordStatus::Absent,
                 StoreView::InDoubt | StoreView::At(_)
-                    if !context.supports_touch || self.is_left_alone =>
+                    if !context.can_touch() || self.is_left_alone =>
                 {
                     RecordStatus::Untouchable
                 }
-                StoreView::InDoubt | StoreView::At(_) if session.is_touched => {
-                    RecordStatus::Renewed
+                StoreView::InDoubt | StoreView::At(_)
+                    if session.next_touch.is_some_and(|next| now < next) =>
+                {
+                    RecordStatus::Touched
                 }
                 StoreView::InDoubt | StoreView::At(_) => RecordStatus::Touchable,
             },
@@ -135,12 +138,26 @@ impl SessionState {
     }
 
     /// Begins to carry a plan out. `is_observed` says whether anything can look at the state afterwards.
+    ///
+    /// It starts the session's time again, as express-session does once for a response. A touch does so each time if the
+    /// policy says so (departure 12), and a write does when its [`SaveMachine`](super::SaveMachine) starts.
     #[inline]
-    pub fn begin_plan(&mut self, plan: Plan, now: Timestamp, is_observed: bool) -> End {
-        if plan.cookie == CookieAction::Send
-            || matches!(plan.store, StoreAction::Write | StoreAction::Touch)
-        {
-            self.reset_expiry_once(now);
+    pub fn begin_plan(
+        &mut self,
+        plan: Plan,
+        policy: &Policy,
+        now: Timestamp,
+        is_observed: bool,
+    ) -> End {
+        match plan.store {
+            StoreAction::Touch if policy.save_resets_expiry() => {
+                self.session.iter_mut().for_each(|session| session.reset_expiry(now));
+            }
+            StoreAction::Write | StoreAction::Touch => self.reset_expiry_once(now),
+            StoreAction::Keep | StoreAction::Destroy if plan.cookie == CookieAction::Send => {
+                self.reset_expiry_once(now);
+            }
+            StoreAction::Keep | StoreAction::Destroy => {}
         }
         let is_write = plan.store == StoreAction::Write;
         let session = self.session.as_deref().filter(|_| is_observed && !is_write);
@@ -178,6 +195,17 @@ impl SessionState {
             CookieAction::Expire => {}
         }
         self.session.as_deref()
+    }
+}
+
+impl LoadedSession {
+    /// Returns the cookie for the browser, where the absolute timeout shortens it. The idle timeout does not: a browser would
+    /// drop the cookie of a visitor whose responses have none.
+    #[must_use]
+    pub fn limited_cookie(&self, policy: &Policy) -> Option<StoredCookie> {
+        let metadata = self.metadata().filter(|_| policy.keeps_metadata())?;
+        let absolute = policy.limits_of(Some(metadata)).absolute?;
+        self.cookie.limited(metadata.created().saturating_add(absolute))
     }
 }
 

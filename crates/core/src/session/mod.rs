@@ -62,7 +62,7 @@ pub use object::{ChangedMember, Recompute, SessionObject};
 pub use save::{ATTEMPTS, Answer, Next, Resolution, SaveMachine, StoreCall};
 pub use state::{
     BodyKind, Context, Ending, Fence, Load, LoadedSession, LockStage, SessionLockState,
-    SessionState, Snapshot, StoreView,
+    SessionState, Snapshot, StoreView, TouchCall, Unread,
 };
 
 use crate::record::LimitExceeded;

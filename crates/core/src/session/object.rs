@@ -18,7 +18,7 @@ pub type Recompute =
 ///
 /// ```
 /// use express_session_core::session::{Context, SessionObject, SessionState};
-/// use express_session_core::store::{Loaded, LoadedAndTouched, Record, Revision};
+/// use express_session_core::store::{Loaded, Record, Revision};
 /// use express_session_core::{Policy, SessionId, Timestamp};
 ///
 /// let now = Timestamp::from_millis(1_700_000_000_000);
@@ -26,11 +26,10 @@ pub type Recompute =
 /// let context = Context::new(&policy, "connect.sid");
 /// let text = r#"{"cookie":{"originalMaxAge":null},"cart":["apple"],"views":1}"#;
 /// let record = Record { text: text.into(), deadline: None };
-/// let loaded = Loaded { record, revision: Revision::of_text(text) };
+/// let loaded = Loaded { record, revision: Revision::new(1) };
 ///
 /// let mut state = SessionState::default();
-/// let found = LoadedAndTouched { loaded, is_touched: false };
-/// state.begin_loaded(&context, SessionId::from_random([7; 24]), &found, now)?;
+/// state.begin_loaded(&context, SessionId::from_random([7; 24]), &loaded, now)?;
 ///
 /// let mut object = SessionObject::new(text)?;
 /// let changed = r#"{"cookie":{"originalMaxAge":null},"cart":["apple"],"views":2}"#;
@@ -114,9 +113,12 @@ impl SessionObject {
     /// Changes a member from `before` to `after`, the result of `recompute` for it. Where another request changes the
     /// member, `recompute` is applied again.
     ///
+    /// The object has to [catch up](Self::catch_up) first: a save under way may have met what others have stored.
+    ///
     /// # Errors
     ///
-    /// Those of [`SessionState::update`], with nothing changed.
+    /// Those of [`SessionState::update`], and [`Error::Conflict`] where the object has not caught up with the member; with
+    /// nothing changed.
     pub fn update(
         &mut self,
         state: &mut SessionState,
@@ -125,9 +127,11 @@ impl SessionObject {
         after: Option<&str>,
         recompute: Recompute,
     ) -> Result<()> {
-        // The object may have been changed directly since it was last looked at.
+        // The object may have been changed directly since it was last looked at. A member whose value is still the shown
+        // one was not changed.
+        let is_assigned = self.shown.get_raw(key) != before;
         state.change(|session| {
-            if session.document.get_raw(key) != before {
+            if is_assigned && session.document.get_raw(key) != before {
                 set(&mut session.document, key, before);
                 session.overwrite(key);
             }
@@ -144,7 +148,9 @@ impl SessionObject {
             set(document, key, after);
             Ok::<(), Error>(())
         };
-        state.update(key, before, change, &reapply, None)?;
+        if !state.update(key, before, change, &reapply, None)? {
+            return Err(Error::Conflict);
+        }
         set(&mut self.shown, key, after);
         Ok(())
     }

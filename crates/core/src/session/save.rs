@@ -9,11 +9,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::change_log::{PendingWrite, Rebase, Rebased};
-use super::state::{Context, Fence, LoadedSession, SessionState, Snapshot, StoreView};
+use super::state::{Context, Fence, LoadedSession, Parsed, SessionState, Snapshot, StoreView};
 use super::{BatchEntry, Error, Result};
 use crate::cookie::StoredCookie;
 use crate::store::{self, Created, Fenced, Loaded, LockToken, Record, Revision, Store, Updated};
-use crate::{Document, SessionId, Timestamp};
+use crate::{Document, Metadata, SessionId, Timestamp};
 
 /// How often a save is tried while other requests keep writing the same session.
 pub const ATTEMPTS: u32 = 64;
@@ -63,10 +63,10 @@ impl StoreCall {
             Self::Create { id, record } => Answer::Created(store.create(&id, &record, now).await),
             Self::Load { id } => Answer::Loaded(store.load(&id, now).await),
             Self::Update { id, record, expected } => {
-                Answer::Updated(store.update(&id, &record, expected, now).await)
+                Answer::Updated(store.update(&id, &record, &expected, now).await)
             }
             Self::UpdateLocked { id, record, expected, token } => {
-                Answer::Fenced(store.update_locked(&id, &record, expected, token, now).await)
+                Answer::Fenced(store.update_locked(&id, &record, &expected, token, now).await)
             }
         }
     }
@@ -124,7 +124,8 @@ pub enum Answer {
 ///   └───────────────────────────────────┴── BackOff ◀─┴──▶ JoinBatch
 /// ```
 ///
-/// A create of unknown outcome is followed by one under a new id ([`Next::NewId`]), unless the id has left.
+/// A create of unknown outcome is followed by one under a new id ([`Next::NewId`]). Where the id has left, nothing is
+/// created again: the record is `Finding`, or the save fails.
 pub struct SaveMachine {
     now: Timestamp,
     attempts: u32,
@@ -140,9 +141,10 @@ enum Stage {
         write: Write,
         was_absent: bool,
     },
+    /// The record is loaded under whose id a create has failed: it is overwritten by this write, or else compared with
+    /// the writes in doubt.
     Finding {
-        write: Write,
-        was_absent: bool,
+        overwriting: Option<Write>,
     },
     Updating {
         write: Write,
@@ -189,6 +191,9 @@ impl SaveMachine {
 
     /// Begins. `is_contended` says whether other requests of this process write the session now.
     ///
+    /// Every write starts the session's time again if the policy says so (departure 12): the expiry in the text that was
+    /// loaded may be older than the store's deadline, and a stream may last longer than the session.
+    ///
     /// # Errors
     ///
     /// [`Error::Ended`] where there is no session; [`Error::LockLost`]; [`Error::Limit`], with nothing changed.
@@ -200,7 +205,14 @@ impl SaveMachine {
         is_contended: bool,
     ) -> Result<Next> {
         let Some(session) = &mut state.session else { return Err(Error::Ended) };
-        let (id, view) = (session.id.clone(), session.view);
+        if context.policy.save_resets_expiry() {
+            session.reset_expiry(self.now);
+        }
+        if context.policy.keeps_metadata() {
+            state.begin_write_with_metadata(context.policy, self.now)?;
+        }
+        let Some(session) = &mut state.session else { return Err(Error::Ended) };
+        let (id, view) = (session.id.clone(), session.view.clone());
         if is_contended && matches!(view, StoreView::At(_)) && self.can_join(state, context, &id)? {
             self.stage = Stage::Joining;
             return Ok(Next::JoinBatch);
@@ -209,16 +221,21 @@ impl SaveMachine {
             self.stage = Stage::Renaming;
             return Ok(Next::NewId);
         }
+        if state.must_not_create(context) {
+            self.stage = Stage::Finding { overwriting: None };
+            return Ok(Next::Call(StoreCall::Load { id }));
+        }
         let Some(session) = &mut state.session else { return Err(Error::Ended) };
         let limits = &context.policy.record_limits;
         let write = if self.is_observed {
-            let (saved, record) = context.as_saved(&session.document, &session.cookie);
+            let metadata = session.metadata();
+            let (saved, record) = context.as_saved(&session.document, &session.cookie, metadata);
             limits.check(&session.document, record.text.len())?;
             session.begin_write(context.policy);
             let pending = session.pending_write(record.clone());
             Write { record, noted: Some(Box::new((saved, pending))) }
         } else {
-            let record = context.record(&session.document, &session.cookie);
+            let record = context.record(&session.document, &session.cookie, session.metadata());
             limits.check(&session.document, record.text.len())?;
             Write { record, noted: None }
         };
@@ -281,11 +298,15 @@ impl SaveMachine {
                     }
                 }
             }
-            (Stage::Finding { write, was_absent }, Answer::Loaded(found)) => {
-                self.found(state, context, write, was_absent, found?)
+            (Stage::Finding { overwriting }, Answer::Loaded(found)) => {
+                self.found(state, context, overwriting, found?)
             }
             (Stage::Renaming, Answer::NewId(id)) => {
                 let Some(session) = &mut state.session else { return Err(Error::Ended) };
+                // A generator of the application may have given the same id again.
+                if session.id == id {
+                    return Err(Error::Conflict);
+                }
                 session.take_id(id);
                 self.start(state, context, false)
             }
@@ -337,7 +358,8 @@ impl SaveMachine {
         {
             self.is_observed = true;
             session.begin_write(context.policy);
-            let saved = context.as_saved(&session.document, &session.cookie).0;
+            let metadata = session.metadata();
+            let saved = context.as_saved(&session.document, &session.cookie, metadata).0;
             write.noted = Some(Box::new((saved, session.pending_write(write.record.clone()))));
         }
         write
@@ -380,33 +402,34 @@ impl SaveMachine {
             return Err(Error::IdTaken);
         }
         let id = session.id.clone();
-        self.stage = Stage::Finding { write, was_absent };
+        // A driver may have repeated this very create: it stays in doubt.
+        self.stage = Stage::Finding { overwriting: was_absent.then_some(write) };
         Ok(Next::Call(StoreCall::Load { id }))
     }
 
     /// Goes on with the record that is there already. After a create in doubt it is this request's own, but its id has left:
-    /// another request may have written on top of it.
+    /// another request may have written on top of it, or the same text.
     fn found(
         &mut self,
         state: &mut SessionState,
         context: &Context<'_>,
-        write: Write,
-        was_absent: bool,
+        overwriting: Option<Write>,
         found: Option<Loaded>,
     ) -> Result<Next> {
-        let (Some(current), Some(session)) = (found, &state.session) else {
+        let Some(current) = found else {
+            // A create that arrives later still finds no other record here.
+            if state.must_not_create(context) {
+                return Err(Error::Conflict);
+            }
             return self.retry(state, context);
         };
-        let text = &current.record.text;
-        let overwrites = was_absent
-            || context.policy.on_conflict() == OnConflict::Overwrite
-            || *text == write.record.text
-            || session.log.find_write_in_doubt(text).is_some();
-        if !overwrites {
-            return Err(Error::Conflict);
+        match (overwriting, state.id().cloned()) {
+            (Some(write), Some(id)) => self.update(state, write, id, current.revision),
+            _ => {
+                let resolution = Resolution::of(state, context, &current, self.now)?;
+                self.resolve(state, context, Box::new(resolution), false)
+            }
         }
-        let id = session.id.clone();
-        self.update(state, write, id, current.revision)
     }
 
     #[inline]
@@ -451,7 +474,7 @@ impl SaveMachine {
         revision: Revision,
     ) -> Result<Next> {
         let Some((stored, write)) = write.noted.map(|noted| *noted) else { return Ok(Next::Done) };
-        let target = Target::Own { write, stored, revision, in_batch: false };
+        let target = Target::Own { write, stored, metadata: None, revision, in_batch: false };
         self.resolve(state, context, Box::new(Resolution(target)), true)
     }
 
@@ -545,7 +568,8 @@ impl Error {
         match self {
             Self::LockLost => true,
             Self::Store(error) => {
-                matches!(error.kind(), Corrupt | Refused | Unsuitable | Unsupported)
+                error.is_unsent()
+                    || matches!(error.kind(), Corrupt | Refused | Unsuitable | Unsupported)
             }
             Self::Ended
             | Self::ResponseSent
@@ -568,11 +592,22 @@ pub struct Resolution(Target);
 
 enum Target {
     /// A write of this request is stored.
-    Own { write: Arc<PendingWrite>, stored: Document, revision: Revision, in_batch: bool },
+    Own {
+        write: Arc<PendingWrite>,
+        stored: Document,
+        metadata: Option<Box<Metadata>>,
+        revision: Revision,
+        in_batch: bool,
+    },
     /// Another request has stored this.
-    Theirs { theirs: Document, cookie: StoredCookie, revision: Revision },
+    Theirs {
+        theirs: Document,
+        cookie: StoredCookie,
+        metadata: Option<Box<Metadata>>,
+        revision: Revision,
+    },
     /// Another request has stored a record of this revision, which is overwritten.
-    Overwrite { revision: Revision },
+    Overwrite { metadata: Option<Box<Metadata>>, revision: Revision },
 }
 
 impl Resolution {
@@ -595,24 +630,24 @@ impl Resolution {
         now: Timestamp,
     ) -> Result<Self> {
         let Some(session) = &state.session else { return Err(Error::Ended) };
-        let revision = theirs.revision;
+        let revision = theirs.revision.clone();
         let merges = context.policy.on_conflict() == OnConflict::Merge;
         match session.log.find_write_in_doubt(&theirs.record.text) {
             Some(write) if !(merges && write.has_updates) => {
-                let stored = Document::parse(Arc::clone(&theirs.record.text))?;
+                let (stored, metadata) = context.parse_own(&theirs.record.text)?;
                 let in_batch = write.batch_text.is_some();
-                return Ok(Self(Target::Own { write, stored, revision, in_batch }));
+                return Ok(Self(Target::Own { write, stored, metadata, revision, in_batch }));
             }
             _ if merges && session.log.has_writes_in_doubt() => return Err(Error::Conflict),
             _ => {}
         }
         // A record that cannot be read is not overwritten either.
-        let (theirs, mut cookie) = context.parse(theirs, now)?;
+        let Parsed { document: theirs, mut cookie, metadata } = context.parse(theirs, now)?;
         if !merges {
-            return Ok(Self(Target::Overwrite { revision }));
+            return Ok(Self(Target::Overwrite { metadata, revision }));
         }
         cookie.reset_expiry(now);
-        Ok(Self(Target::Theirs { theirs, cookie, revision }))
+        Ok(Self(Target::Theirs { theirs, cookie, metadata, revision }))
     }
 
     /// Goes on from a batch that is stored, with this request's entry in it.
@@ -620,10 +655,10 @@ impl Resolution {
     /// # Errors
     ///
     /// [`Error::Corrupt`].
-    pub fn of_batch(entry: &BatchEntry, stored: &Loaded) -> Result<Self> {
-        let (write, revision) = (Arc::clone(&entry.0), stored.revision);
-        let stored = Document::parse(Arc::clone(&stored.record.text))?;
-        Ok(Self(Target::Own { write, stored, revision, in_batch: true }))
+    pub fn of_batch(context: &Context<'_>, entry: &BatchEntry, stored: &Loaded) -> Result<Self> {
+        let (write, revision) = (Arc::clone(&entry.0), stored.revision.clone());
+        let (stored, metadata) = context.parse_own(&stored.record.text)?;
+        Ok(Self(Target::Own { write, stored, metadata, revision, in_batch: true }))
     }
 
     /// Goes on, or returns the work that comes before. It calls the application's own functions, so the driver runs it
@@ -642,8 +677,9 @@ impl Resolution {
                 Some(session.log.rebase_since(write, &session.document, stored))
             }
             Target::Theirs { theirs, .. } => Some(session.log.rebase(&session.document, theirs)),
-            Target::Overwrite { revision } => {
-                session.view = StoreView::At(*revision);
+            Target::Overwrite { metadata, revision } => {
+                session.merge_metadata(metadata.as_deref());
+                session.view = StoreView::At(revision.clone());
                 None
             }
         }
@@ -662,8 +698,9 @@ impl Resolution {
                 session.document = session.log.go_on_from(rebased);
                 self.note_own(session);
             }
-            Target::Theirs { cookie, revision, .. } => {
-                session.view = StoreView::At(*revision);
+            Target::Theirs { cookie, metadata, revision, .. } => {
+                session.merge_metadata(metadata.as_deref());
+                session.view = StoreView::At(revision.clone());
                 session.document = session.log.go_on_from(rebased);
                 session.take_cookie(cookie);
             }
@@ -673,8 +710,9 @@ impl Resolution {
     }
 
     fn note_own(&self, session: &mut LoadedSession) {
-        let Target::Own { write, stored, revision, in_batch } = &self.0 else { return };
-        session.view = StoreView::At(*revision);
+        let Target::Own { write, stored, metadata, revision, in_batch } = &self.0 else { return };
+        session.merge_metadata(metadata.as_deref());
+        session.view = StoreView::At(revision.clone());
         session.saved = Some(if *in_batch {
             let cookie = write.snapshot.cookie.clone();
             session.take_cookie(&cookie);

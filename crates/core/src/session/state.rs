@@ -1,18 +1,21 @@
 //! The state of a request's session, and how each operation of the handler changes it.
 
-use crate::policy::{LoadMode, LoadTime, OnConflict, OnMismatch};
+use crate::policy::{LoadTime, OnConflict, OnMismatch};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::change_log::{ChangeLog, Discarded, Function, PendingWrite, Reapply};
 use super::{Error, Result};
 use crate::cookie::{CookieTemplate, StoredCookie};
 use crate::decide::{self, Attributes, Origin, Saved};
+use crate::metadata::{Authentication, MemberName, Metadata, member};
+use crate::policy::{End, EndedBy, Limits, ROUNDING};
 use crate::store::{
-    FencingToken, Loaded, LoadedAndTouched, LockToken, Record, Revision, Touch, Touched,
+    FencingToken, Lifetime, Loaded, LockToken, Record, Revision, Touch, Touched, Updated,
 };
-use crate::{Corrupt, Document, Policy, SessionId, Timestamp};
+use crate::{Corrupt, Document, Policy, SessionId, Timestamp, record};
 
 /// The facts that do not change in the course of a request.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +34,17 @@ pub struct Context<'a> {
     pub is_secure: bool,
     /// Whether the store has a use for touching.
     pub supports_touch: bool,
+    /// How long the store keeps a record after each reset of its expiry.
+    pub lifetime: Lifetime,
+    /// The name of the library's own member, where the policy keeps [metadata](Policy::keeps_metadata).
+    pub member: &'a MemberName,
+}
+
+/// A record, read.
+pub(super) struct Parsed {
+    pub(super) document: Document,
+    pub(super) cookie: StoredCookie,
+    pub(super) metadata: Option<Box<Metadata>>,
 }
 
 impl<'a> Context<'a> {
@@ -45,32 +59,162 @@ impl<'a> Context<'a> {
             presented: None,
             is_secure: false,
             supports_touch: true,
+            lifetime: Lifetime::OfMaxAge,
+            member: &MemberName::DEFAULT,
         }
+    }
+
+    /// Checks whether the expiry of a record can be reset without a change of the session. The library's own member is
+    /// written by an update, which every store has.
+    pub(super) fn can_touch(&self) -> bool {
+        self.supports_touch || self.policy.keeps_metadata()
+    }
+
+    /// Returns until when a record's expiry need not be reset. `max_age` is its cookie's.
+    #[inline]
+    fn next_touch(
+        &self,
+        max_age: Option<Duration>,
+        loaded: &Loaded,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        self.policy.next_touch(self.lifetime.of(max_age), loaded.record.deadline, now)
+    }
+
+    /// Returns until when a visit need not be noted: until then, its record's expiry need not be reset either.
+    // Cold, like the other functions for metadata: most layers keep none.
+    #[cold]
+    fn next_visit(
+        &self,
+        max_age: Option<Duration>,
+        loaded: &Loaded,
+        metadata: Option<&Metadata>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let Some(metadata) = metadata else {
+            // The limits of a session begin as soon as it passes.
+            let has_limits = self.policy.limits != Limits::default();
+            return if has_limits { None } else { self.next_touch(max_age, loaded, now) };
+        };
+        let lifetime = match (self.lifetime, self.policy.limits_of(Some(metadata)).idle) {
+            // The idle timeout takes the place of a TTL.
+            (Lifetime::OfMaxAge | Lifetime::MaxAgeOr(_), Some(idle)) => max_age.or(Some(idle)),
+            (lifetime, _) => lifetime.of(max_age),
+        };
+        self.policy.next_visit(metadata, lifetime, now)
+    }
+
+    /// Returns until when a request that only reads leaves a record as it is.
+    #[inline]
+    fn next_reset(
+        &self,
+        max_age: Option<Duration>,
+        loaded: &Loaded,
+        metadata: Option<&Metadata>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        if self.policy.keeps_metadata() {
+            self.next_visit(max_age, loaded, metadata, now)
+        } else {
+            self.next_touch(max_age, loaded, now)
+        }
+    }
+
+    /// Returns the limit that has ended the session of a record.
+    ///
+    /// Node knows no limits, and moves a record's deadline with each visit: the deadline shows when it did.
+    #[cold]
+    fn ended_by(
+        &self,
+        max_age: Option<Duration>,
+        loaded: &Loaded,
+        metadata: Option<&Metadata>,
+        now: Timestamp,
+    ) -> Option<EndedBy> {
+        let noticed = || {
+            let lifetime =
+                self.lifetime.of(max_age).filter(|lifetime| *lifetime != Duration::MAX)?;
+            let reset = i128::from(loaded.record.deadline?.millis())
+                - i128::try_from(lifetime.as_millis()).unwrap_or(i128::MAX);
+            let reset = Timestamp::from_millis(i64::try_from(reset).unwrap_or(i64::MIN));
+            // A deadline that is further away belongs to another lifetime.
+            (reset.saturating_since(now) <= ROUNDING).then_some(reset.min(now))
+        };
+        let end: End = self.policy.end(metadata, noticed())?;
+        (end.at <= now).then_some(end.by)
+    }
+
+    /// Returns the limit that has ended the session of a record, without opening it.
+    #[must_use]
+    pub fn has_ended(&self, loaded: &Loaded, now: Timestamp) -> Option<EndedBy> {
+        if !self.policy.keeps_metadata() {
+            return None;
+        }
+        let text = &loaded.record.text;
+        let max_age = record::max_age_of(text, now).ok()?;
+        self.ended_by(max_age, loaded, member::read(text, self.member.as_str()).as_ref(), now)
+    }
+
+    /// Returns what is left to do with the record of a session that no handler has asked for.
+    #[must_use]
+    #[inline]
+    pub fn unread(&self, loaded: &Loaded, now: Timestamp) -> Unread {
+        let text = &loaded.record.text;
+        // A record that is normalised when it is read may have changed by that.
+        if !self.policy.needs_only_touch() || !self.policy.keeps_records_verbatim() {
+            return Unread::Open;
+        }
+        let Ok(max_age) = record::max_age_of(text, now) else { return Unread::Open };
+        if self.policy.keeps_metadata() {
+            return self.unread_with_metadata(max_age, loaded, now);
+        }
+        if !self.supports_touch || self.next_touch(max_age, loaded, now).is_some() {
+            return Unread::Keep;
+        }
+        let touch = Touch::renewing(text, now).map(|touch| self.policy.touch(touch));
+        touch.map_or(Unread::Open, Unread::Touch)
+    }
+
+    /// Does the same for records with the library's own member: a visit that is noted, and an end, need the record.
+    #[cold]
+    fn unread_with_metadata(
+        &self,
+        max_age: Option<Duration>,
+        loaded: &Loaded,
+        now: Timestamp,
+    ) -> Unread {
+        let metadata = member::read(&loaded.record.text, self.member.as_str());
+        let metadata = metadata.as_ref();
+        let is_noted = self.next_visit(max_age, loaded, metadata, now).is_some();
+        let is_over = self.ended_by(max_age, loaded, metadata, now).is_some();
+        if is_noted && !is_over { Unread::Keep } else { Unread::Open }
     }
 
     /// Reads a record.
     #[inline]
-    pub(super) fn parse(
-        &self,
-        loaded: &Loaded,
-        now: Timestamp,
-    ) -> Result<(Document, StoredCookie), Corrupt> {
-        let (document, mut cookie) = self.parse_stored(loaded, now)?;
+    pub(super) fn parse(&self, loaded: &Loaded, now: Timestamp) -> Result<Parsed, Corrupt> {
+        let text = &loaded.record.text;
+        self.policy.record_limits.check_bytes(text.len())?;
+        let mut parsed = if self.policy.keeps_metadata() {
+            self.parse_with_metadata(text, now)?
+        } else {
+            self.parse_stored(text, now)?
+        };
         if let Some(template) = self.template.filter(|_| self.hardens) {
-            cookie.harden(template);
+            parsed.cookie.harden(template);
         }
-        Ok((document, cookie))
+        Ok(parsed)
     }
 
-    fn parse_stored(
-        &self,
-        loaded: &Loaded,
-        now: Timestamp,
-    ) -> Result<(Document, StoredCookie), Corrupt> {
-        let text = &loaded.record.text;
-        let limits = &self.policy.record_limits;
-        limits.check_bytes(text.len())?;
-        let parsed = match self.template {
+    #[cold]
+    fn parse_with_metadata(&self, text: &Arc<str>, now: Timestamp) -> Result<Parsed, Corrupt> {
+        let (text, metadata) = member::split(text, self.member.as_str());
+        Ok(Parsed { metadata: metadata.map(Box::new), ..self.parse_stored(&text, now)? })
+    }
+
+    #[inline]
+    fn parse_stored(&self, text: &Arc<str>, now: Timestamp) -> Result<Parsed, Corrupt> {
+        let (document, cookie) = match self.template {
             Some(template) if self.policy.keeps_records_verbatim() => {
                 Document::parse_as(Arc::clone(text), template, now)?
             }
@@ -84,8 +228,20 @@ impl<'a> Context<'a> {
                 (document, cookie)
             }
         };
-        limits.check(&parsed.0, text.len())?;
-        Ok(parsed)
+        self.policy.record_limits.check(&document, text.len())?;
+        Ok(Parsed { document, cookie, metadata: None })
+    }
+
+    /// Reads a text that this request, or its batch, has written.
+    pub(super) fn parse_own(
+        &self,
+        text: &Arc<str>,
+    ) -> Result<(Document, Option<Box<Metadata>>), Corrupt> {
+        if !self.policy.keeps_metadata() {
+            return Ok((Document::parse(Arc::clone(text))?, None));
+        }
+        let (text, metadata) = member::split(text, self.member.as_str());
+        Ok((Document::parse(text)?, metadata.map(Box::new)))
     }
 
     /// Returns the document that is loaded when the session is written now, and the record for it.
@@ -93,15 +249,52 @@ impl<'a> Context<'a> {
         &self,
         document: &Document,
         cookie: &StoredCookie,
+        metadata: Option<&Metadata>,
     ) -> (Document, Record) {
         let saved = document.as_saved(&self.cookie_text(cookie));
-        let text = Arc::clone(saved.base_text());
-        (saved, Record { text, deadline: cookie.deadline() })
+        let record = self.with_metadata(Arc::clone(saved.base_text()), cookie, metadata);
+        (saved, record)
     }
 
     #[inline]
-    pub(super) fn record(&self, document: &Document, cookie: &StoredCookie) -> Record {
-        Record { text: document.to_json(&self.cookie_text(cookie)), deadline: cookie.deadline() }
+    pub(super) fn record(
+        &self,
+        document: &Document,
+        cookie: &StoredCookie,
+        metadata: Option<&Metadata>,
+    ) -> Record {
+        self.with_metadata(document.to_json(&self.cookie_text(cookie)), cookie, metadata)
+    }
+
+    /// Returns the record of a text: with the library's own member, and with a deadline within the limits.
+    #[inline]
+    fn with_metadata(
+        &self,
+        text: Arc<str>,
+        cookie: &StoredCookie,
+        metadata: Option<&Metadata>,
+    ) -> Record {
+        match metadata {
+            None => Record { text, deadline: cookie.deadline() },
+            Some(metadata) => self.record_of(&text, cookie, metadata),
+        }
+    }
+
+    #[cold]
+    fn record_of(&self, text: &str, cookie: &StoredCookie, metadata: &Metadata) -> Record {
+        let deadline = cookie.deadline();
+        let text = member::append(text, self.member.as_str(), metadata);
+        let Some(end) = self.policy.end(Some(metadata), None) else {
+            return Record { text, deadline };
+        };
+        let of_store = || {
+            // Without the idle timeout, the store's own TTL still counts.
+            let ttl = self.lifetime.of(None).filter(|ttl| *ttl != Duration::MAX)?;
+            let is_replaced = self.policy.limits_of(Some(metadata)).idle.is_some();
+            (!is_replaced).then(|| metadata.seen().saturating_add(ttl))
+        };
+        let deadline = deadline.or_else(of_store).map_or(end.at, |deadline| deadline.min(end.at));
+        Record { text, deadline: Some(deadline) }
     }
 
     #[inline]
@@ -126,7 +319,7 @@ pub struct SessionState {
     /// Boxed: most of a request's state is in it, and many requests never ask for their session.
     pub(super) session: Option<Box<LoadedSession>>,
     /// The record of a session that no handler has asked for yet. A stream may still ask.
-    unread: Option<Box<LoadedAndTouched>>,
+    unread: Option<Box<Loaded>>,
     /// The lock that this request has, or is asking for.
     lock: Option<Box<SessionLockState>>,
     /// Whether the handler has asked for the session.
@@ -135,6 +328,8 @@ pub struct SessionState {
     pub(super) is_left_alone: bool,
     /// The id that the browser had before a response that has left, if new sessions without a cookie are refused.
     left: Option<Left>,
+    /// The limit that had ended the presented session.
+    ended_by: Option<EndedBy>,
 }
 
 /// The id that the browser had when the headers left.
@@ -186,7 +381,7 @@ pub enum BodyKind {
 }
 
 /// The store's record of a session, as far as the request knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreView {
     /// There is none.
     Absent,
@@ -241,7 +436,27 @@ pub enum Load {
     /// A call of the store.
     Fetch,
     /// Reading this record, which was loaded before.
-    Open(LoadedAndTouched),
+    Open(Loaded),
+}
+
+/// The store call that resets the expiry of a record.
+#[derive(Debug, PartialEq, Eq)]
+pub enum TouchCall {
+    /// [`Store::touch`](crate::store::Store::touch).
+    Touch(SessionId, Touch),
+    /// [`Store::update`](crate::store::Store::update), which notes the visit in the library's own member as well.
+    Update(SessionId, Record, Revision),
+}
+
+/// The work on a record that was loaded unasked.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// Reading it: the end of the request needs more than its expiry.
+    Open,
+    /// Nothing: its expiry was reset recently.
+    Keep,
+    /// A call of the store.
+    Touch(Touch),
 }
 
 /// The work of ending the record of a session.
@@ -265,10 +480,12 @@ pub struct LoadedSession {
     pub(super) baseline: Baseline,
     pub(super) saved: Option<Arc<Snapshot>>,
     pub(super) committed: Option<Arc<Snapshot>>,
-    /// Whether the record was touched when it was loaded.
-    pub(super) is_touched: bool,
+    /// Until when the record need not be touched, because its expiry was reset recently.
+    pub(super) next_touch: Option<Timestamp>,
     /// Whether the expiry was reset for this response.
     pub(super) is_expiry_reset: bool,
+    /// The library's own member, as it was stored last or will be.
+    pub(super) metadata: Option<Box<Metadata>>,
 }
 
 /// The session as the request got it.
@@ -314,8 +531,9 @@ impl LoadedSession {
             baseline,
             saved: None,
             committed: None,
-            is_touched: false,
+            next_touch: None,
             is_expiry_reset: false,
+            metadata: None,
         })
     }
 
@@ -324,6 +542,38 @@ impl LoadedSession {
     #[inline]
     pub fn id(&self) -> &SessionId {
         &self.id
+    }
+
+    /// Returns the library's own notes about the session, or `None` as long as they are not stored: the policy keeps
+    /// none, the session is new, or Node began it.
+    #[must_use]
+    #[inline]
+    pub fn metadata(&self) -> Option<&Metadata> {
+        self.metadata.as_deref()
+    }
+
+    /// Notes that the session is written, by a visit or otherwise.
+    pub(super) fn note_visit(&mut self, policy: &Policy, is_visit: bool, now: Timestamp) {
+        if !policy.keeps_metadata() {
+            return;
+        }
+        // A first write that was not answered in time is made again, however long the store took.
+        let is_new = self.origin() != Origin::Loaded && !matches!(self.view, StoreView::At(_));
+        match &mut self.metadata {
+            Some(metadata) if is_new => metadata.restart(now),
+            Some(metadata) if is_visit => metadata.see(now),
+            Some(_) => {}
+            empty => *empty = Some(Box::new(Metadata::new(now))),
+        }
+    }
+
+    /// Adds the notes of another request.
+    pub(super) fn merge_metadata(&mut self, theirs: Option<&Metadata>) {
+        let Some(theirs) = theirs else { return };
+        match &mut self.metadata {
+            Some(metadata) => **metadata = metadata.merge(theirs),
+            empty => *empty = Some(Box::new(theirs.clone())),
+        }
     }
 
     /// Notes that a member was set or removed: earlier updates of it are not applied again.
@@ -344,13 +594,15 @@ impl LoadedSession {
     }
 
     /// Checks whether the members differ from those that the session began with. Where changes are merged, a member that
-    /// differs from the record that was loaded last counts too: another request may have stored it before a reload.
+    /// differs from the record that was loaded last counts too: another request may have stored it before a reload. A
+    /// member that this request has saved and changes back does not: the save is stale then ([`saved`](Self::saved)).
     pub(super) fn has_changed_data(&self, policy: &Policy) -> bool {
         match &self.baseline.document {
             None => self.document.is_changed(),
             Some(baseline) => {
                 !self.document.same_members(baseline)
                     || self.baseline.is_loaded
+                        && self.saved.is_none()
                         && policy.on_conflict() == OnConflict::Merge
                         && self.document.is_changed()
             }
@@ -612,13 +864,6 @@ impl SessionState {
         self.is_left_alone = true;
     }
 
-    /// Returns how the record is loaded: one that is left alone is not touched.
-    #[must_use]
-    #[inline]
-    pub fn load_mode(&self, policy: &Policy) -> LoadMode {
-        if self.is_left_alone { LoadMode::Load } else { policy.how_to_load() }
-    }
-
     /// Checks whether the session has to be loaded although no handler has asked for it.
     #[must_use]
     #[inline]
@@ -680,25 +925,36 @@ impl SessionState {
         }
     }
 
-    /// Keeps the record of a session that no handler has asked for, unread, where its touch was all there is to do.
-    /// Returns whether it was.
+    /// Keeps the record of a session that no handler has asked for, unread, where resetting its expiry is all there is to
+    /// do. Returns what is left to do.
     #[inline]
     pub fn keep_unread(
         &mut self,
+        context: &Context<'_>,
         step: decide::Step,
-        found: &mut Option<LoadedAndTouched>,
-        policy: &Policy,
-    ) -> bool {
-        let is_enough = step == decide::Step::LoadUnasked
-            && policy.touch_on_load_suffices()
-            && found.as_ref().is_some_and(|found| found.is_touched);
-        if is_enough {
+        found: &mut Option<Loaded>,
+        now: Timestamp,
+    ) -> Unread {
+        let unread = match found {
+            Some(loaded) if step == decide::Step::LoadUnasked => context.unread(loaded, now),
+            Some(_) | None => Unread::Open,
+        };
+        if unread != Unread::Open {
             self.unread = found.take().map(Box::new);
         }
-        is_enough
+        unread
     }
 
-    /// Begins with a record that was found under the presented id.
+    /// Notes the outcome of the touch of a record that stays unread. One that is gone is not kept: a stream that asks for
+    /// the session later finds that out.
+    pub fn touched_unread(&mut self, touched: Touched) {
+        if touched == Touched::Gone {
+            self.unread = None;
+        }
+    }
+
+    /// Begins with a record that was found under the presented id, unless a limit has ended its session: that is returned,
+    /// and the record is to be destroyed.
     ///
     /// # Errors
     ///
@@ -708,16 +964,30 @@ impl SessionState {
         &mut self,
         context: &Context<'_>,
         id: SessionId,
-        found: &LoadedAndTouched,
+        loaded: &Loaded,
         now: Timestamp,
-    ) -> Result<()> {
-        let (document, cookie) = context.parse(&found.loaded, now)?;
-        let view = StoreView::At(found.loaded.revision);
+    ) -> Result<Option<EndedBy>> {
+        let Parsed { document, cookie, metadata } = context.parse(loaded, now)?;
+        let max_age = cookie.original_max_age();
+        if context.policy.keeps_metadata() {
+            self.ended_by = context.ended_by(max_age, loaded, metadata.as_deref(), now);
+            if self.ended_by.is_some() {
+                return Ok(self.ended_by);
+            }
+        }
+        let view = StoreView::At(loaded.revision.clone());
         let mut session = LoadedSession::new(id, document, cookie, view);
-        session.is_touched = found.is_touched;
+        session.next_touch = context.next_reset(max_age, loaded, metadata.as_deref(), now);
+        session.metadata = metadata;
         self.session = Some(session);
         self.phase = Phase::Live;
-        Ok(())
+        Ok(None)
+    }
+
+    /// Returns the limit that had ended the presented session when it was loaded.
+    #[must_use]
+    pub fn ended_by(&self) -> Option<EndedBy> {
+        self.ended_by
     }
 
     /// Begins with a new session.
@@ -771,19 +1041,26 @@ impl SessionState {
         loaded: &Loaded,
         now: Timestamp,
     ) -> Result<()> {
-        let (document, cookie) = context.parse(loaded, now)?;
+        let Parsed { document, cookie, metadata } = context.parse(loaded, now)?;
         self.usable()?;
         // The store answers again.
         self.phase = Phase::Live;
         let session = self.usable()?;
         session.keep_baseline();
         session.document = document;
+        let max_age = cookie.original_max_age();
+        session.next_touch = context.next_reset(max_age, loaded, metadata.as_deref(), now);
+        session.metadata = metadata;
         session.cookie = cookie;
         if session.committed.is_some() {
             session.committed = Some(Snapshot::of(session));
         }
-        session.view = StoreView::At(loaded.revision);
+        session.view = StoreView::At(loaded.revision.clone());
         session.log.clear();
+        if context.policy.on_conflict() == OnConflict::Merge && session.saved() == Saved::Stale {
+            // Another request has stored this since the session was saved: what was saved is not there any more.
+            session.saved = None;
+        }
         Ok(())
     }
 
@@ -796,17 +1073,47 @@ impl SessionState {
         self.usable().map(|session| session.ending(policy))
     }
 
+    /// Begins to replace the session by one that is to be kept, as a login does: returns what becomes of the old record.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`usable`](Self::usable), and [`Error::CookieNotSent`] where the headers have left, without the new id.
+    pub fn begin_login(&mut self, policy: &Policy) -> Result<Ending> {
+        let ending = self.begin_regenerate(policy)?;
+        if self.left.is_some() { Err(Error::CookieNotSent) } else { Ok(ending) }
+    }
+
     /// Replaces the session by a new one.
     ///
     /// # Errors
     ///
     /// Those of [`usable`](Self::usable).
     pub fn finish_regenerate(&mut self, id: SessionId, cookie: StoredCookie) -> Result<()> {
+        self.finish_regenerate_keeping(id, cookie, &[])
+    }
+
+    /// Replaces the session by a new one that has these members of it, byte for byte and in this order. A name that the
+    /// session does not have is left out.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`usable`](Self::usable).
+    pub fn finish_regenerate_keeping(
+        &mut self,
+        id: SessionId,
+        cookie: StoredCookie,
+        keep: &[String],
+    ) -> Result<()> {
         self.usable()?;
         // The new session is like any other, even if the store was unavailable before.
         self.phase = Phase::Live;
         let session = self.usable()?;
         let mut fresh = LoadedSession::new(id, Document::new(), cookie, StoreView::Absent);
+        for key in keep {
+            if let Some(value) = session.document.get_raw(key) {
+                fresh.document.insert_raw(key, value);
+            }
+        }
         fresh.baseline = Baseline {
             id: session.baseline.id.clone(),
             is_loaded: session.baseline.is_loaded,
@@ -848,21 +1155,106 @@ impl SessionState {
     pub fn touch(&mut self, context: &Context<'_>, now: Timestamp) -> Result<bool> {
         let is_sending = self.progress != Progress::Handling;
         let session = self.usable()?;
-        let deadline = session.cookie.deadline();
         session.cookie.reset_expiry(now);
-        // The touch of the load has another deadline than this one.
-        session.is_touched &= session.cookie.deadline() == deadline;
+        session.next_touch = None;
         Ok(matches!(session.view, StoreView::At(_))
             && context.policy.touches_immediately(is_sending)
-            && context.supports_touch)
+            && context.can_touch())
     }
 
-    /// Returns what a touch of the store says.
+    /// Notes the login of a user in a session that has just been [regenerated](Self::finish_regenerate).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`usable`](Self::usable).
+    pub fn log_in(&mut self, login: Authentication, now: Timestamp) -> Result<()> {
+        let mut metadata = Metadata::new(now);
+        metadata.authenticate(login);
+        self.usable()?.metadata = Some(Box::new(metadata));
+        Ok(())
+    }
+
+    /// Returns the store call that resets the expiry. It writes nothing of what this request has changed. `None` where there
+    /// is nothing to call: a session whose absolute timeout has passed is over.
     #[must_use]
-    pub fn touch_call(&self) -> Option<(SessionId, Touch)> {
-        let session = self.session.as_ref()?;
-        let (cookie, deadline) = (session.cookie.text().into(), session.cookie.deadline());
-        Some((session.id.clone(), Touch { cookie, deadline }))
+    pub fn touch_call(&mut self, context: &Context<'_>, now: Timestamp) -> Option<TouchCall> {
+        let session = self.session.as_deref_mut()?;
+        if context.policy.keeps_metadata()
+            && let StoreView::At(revision) = &session.view
+        {
+            let revision = revision.clone();
+            session.note_visit(context.policy, true, now);
+            let (stored, cookie) = (session.document.base(), session.cookie.clone());
+            let metadata = session.metadata.clone();
+            return self.visit(context, &stored, &cookie, metadata.as_deref(), revision, now);
+        }
+        let touch = Touch::new(session.cookie.text(), session.cookie.deadline());
+        Some(TouchCall::Touch(session.id.clone(), context.policy.touch(touch)))
+    }
+
+    /// Returns the store call that notes a visit in the record of this revision.
+    #[cold]
+    fn visit(
+        &mut self,
+        context: &Context<'_>,
+        stored: &Document,
+        cookie: &StoredCookie,
+        metadata: Option<&Metadata>,
+        revision: Revision,
+        now: Timestamp,
+    ) -> Option<TouchCall> {
+        if context.policy.has_outlived(metadata, now) {
+            self.phase = Phase::EndedElsewhere;
+            return None;
+        }
+        let id = self.id()?.clone();
+        let record = context.record(stored, cookie, metadata);
+        if context.policy.record_limits.check_bytes(record.text.len()).is_ok() {
+            return Some(TouchCall::Update(id, record, revision));
+        }
+        // With the member, no request could load it any more.
+        let touch = Touch::new(cookie.text(), record.deadline);
+        context.supports_touch.then(|| TouchCall::Touch(id, context.policy.touch(touch)))
+    }
+
+    /// Notes the outcome of an update that was a touch of the record with the revision `expected`. Where another request
+    /// has written meanwhile, returns the call that notes the visit in its record. The session itself stays as it is: its
+    /// next write finds out what the other one has changed.
+    #[must_use]
+    pub fn visited(
+        &mut self,
+        context: &Context<'_>,
+        expected: &Revision,
+        updated: Updated,
+        now: Timestamp,
+    ) -> Option<TouchCall> {
+        match updated {
+            Updated::Done(revision) => {
+                if let Some(session) = &mut self.session
+                    && matches!(&session.view, StoreView::At(own) if own == expected)
+                {
+                    session.view = StoreView::At(revision);
+                }
+                None
+            }
+            Updated::Conflict(theirs) => {
+                // A record that cannot be read is for the next request to find.
+                let Parsed { document, mut cookie, metadata } = context.parse(&theirs, now).ok()?;
+                cookie.reset_expiry(now);
+                let own = self.session.as_ref()?.metadata();
+                let mut metadata = match (own, metadata.as_deref()) {
+                    (Some(own), Some(theirs)) => own.merge(theirs),
+                    (Some(noted), None) | (None, Some(noted)) => noted.clone(),
+                    (None, None) => Metadata::new(now),
+                };
+                metadata.see(now);
+                self.visit(context, &document, &cookie, Some(&metadata), theirs.revision, now)
+            }
+            Updated::Gone => {
+                self.touched(Touched::Gone, context.policy);
+                None
+            }
+        }
     }
 
     /// Notes the outcome of a touch.
@@ -870,6 +1262,22 @@ impl SessionState {
         if touched == Touched::Gone && policy.on_missing_record() == OnMismatch::Refuse {
             self.phase = Phase::EndedElsewhere;
         }
+    }
+
+    /// Notes that the session is written. One whose absolute timeout has passed while the request was under way is over.
+    #[cold]
+    pub(super) fn begin_write_with_metadata(
+        &mut self,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<()> {
+        let Some(session) = &mut self.session else { return Err(Error::Ended) };
+        session.note_visit(policy, !self.is_left_alone, now);
+        if policy.has_outlived(session.metadata(), now) {
+            self.phase = Phase::EndedElsewhere;
+            return Err(Error::Ended);
+        }
+        Ok(())
     }
 
     /// Handles a record that is gone: the session is over, or is written as a new one.
@@ -906,13 +1314,29 @@ impl SessionState {
     /// Checks whether the session has to get another id before it is created again: the outcome of an earlier create is
     /// not known, so that the record may appear at any time, even after a logout. An id that has left is kept.
     pub(super) fn needs_new_id(&self, context: &Context<'_>) -> bool {
-        self.session.as_ref().is_some_and(|session| {
-            session.view == StoreView::InDoubt
-                && context.policy.renews_id_in_doubt()
-                && context.presented != Some(&session.id)
-                && self.progress != Progress::Detached
-                && self.progress != Progress::Streaming { cookie_of: Some(session.id.clone()) }
-        })
+        self.is_create_in_doubt(context) && !self.has_id_left(context)
+    }
+
+    /// Checks whether the session must not be created again: the same, but its id has left. A logout could not undo the
+    /// create that arrives late.
+    pub(super) fn must_not_create(&self, context: &Context<'_>) -> bool {
+        self.is_create_in_doubt(context) && self.has_id_left(context)
+    }
+
+    fn is_create_in_doubt(&self, context: &Context<'_>) -> bool {
+        context.policy.renews_id_in_doubt()
+            && self.session.as_ref().is_some_and(|session| session.view == StoreView::InDoubt)
+    }
+
+    /// Checks whether a browser has the id, or may have it.
+    fn has_id_left(&self, context: &Context<'_>) -> bool {
+        let id = self.id();
+        context.presented == id
+            || match &self.progress {
+                Progress::Handling | Progress::Sent => false,
+                Progress::Streaming { cookie_of } => cookie_of.as_ref() == id,
+                Progress::Detached => true,
+            }
     }
 }
 
@@ -977,7 +1401,7 @@ impl SessionState {
     /// Returns what the store is known to have.
     #[must_use]
     pub fn view(&self) -> Option<StoreView> {
-        self.session.as_ref().map(|session| session.view)
+        self.session.as_ref().map(|session| session.view.clone())
     }
 }
 

@@ -1,17 +1,20 @@
 mod audit;
 mod facts;
+mod metadata;
 mod object;
+mod request;
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::cookie::{Cookie, StoredCookie};
+use crate::cookie::{Cookie, CookieTemplate, StoredCookie};
 use crate::decide::{CookieAction, Step, StoreAction};
 use crate::store::{
-    self, Created, Fenced, Loaded, LoadedAndTouched, LockToken, Record, Revision, Updated,
+    self, Created, Fenced, Lifetime, Loaded, LockToken, Record, Revision, Touch, Touched, Updated,
 };
 use crate::{Departures, Document, Policy, SessionId, Timestamp};
 
@@ -43,8 +46,7 @@ fn express() -> Policy {
 fn session_of(text: &str, context: &Context<'_>) -> SessionState {
     let mut state = SessionState::default();
     assert!(matches!(state.begin_load(Step::Load), Load::Fetch));
-    let found = LoadedAndTouched { loaded: loaded(text), is_touched: true };
-    state.begin_loaded(context, id(), &found, NOW).unwrap();
+    state.begin_loaded(context, id(), &loaded(text), NOW).unwrap();
     state
 }
 
@@ -185,6 +187,40 @@ fn update_that_fails_on_the_stored_value_is_an_error_and_changes_nothing() {
 }
 
 #[test]
+fn update_of_all_members_is_refused_where_they_have_changed_and_applied_again_otherwise() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let mut state = session_of(&text(r#""views":1"#), &context);
+    let before = state.readable().unwrap().document.clone();
+    let reapply: Reapply = Arc::new(|document, _| {
+        add(document, "views", 1);
+        Ok(())
+    });
+    let set = |document: &mut Document| {
+        add(document, "views", 1);
+        Ok::<_, Error>(())
+    };
+    for is_current in [true, false] {
+        assert_eq!(state.update_all(&before, set, &reapply).unwrap(), is_current);
+        assert_eq!(value(&state, "views"), Some(2));
+    }
+    resolve(&mut state, &context, &text(r#""views":5"#)).unwrap();
+    assert_eq!(value(&state, "views"), Some(6));
+}
+
+#[test]
+fn functions_that_are_of_no_use_any_more_are_handed_to_the_caller_once() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let mut state = session_of(&text(r#""views":1"#), &context);
+    increment(&mut state, "views");
+    assert!(state.take_discarded().is_none());
+    insert(&mut state, "views", 9);
+    assert!(state.take_discarded().is_some());
+    assert!(state.take_discarded().is_none());
+}
+
+#[test]
 fn update_of_a_value_that_has_changed_meanwhile_is_refused() {
     let policy = Policy::default();
     let context = Context::new(&policy, "sid");
@@ -213,6 +249,8 @@ enum Other {
     Nothing,
     /// It adds 100 to `views`, and 1 to a member of its own.
     Writes,
+    /// It adds 1 to `views`, as this request does.
+    Counts,
     /// It ends the session.
     Ends,
 }
@@ -226,13 +264,15 @@ struct World {
     fates: std::vec::IntoIter<Fate>,
     /// How often another request wrote to the record that is there.
     others: i64,
+    /// How often another request counted.
+    counts: i64,
     was_ended: bool,
 }
 
 impl World {
     fn new(record: Option<String>, fates: Vec<Fate>) -> Self {
         let fates = fates.into_iter();
-        Self { record, created: None, drawn: 0, fates, others: 0, was_ended: false }
+        Self { record, created: None, drawn: 0, fates, others: 0, counts: 0, was_ended: false }
     }
 
     fn other(&mut self, other: Other) {
@@ -243,6 +283,12 @@ impl World {
                 add(&mut document, "other", 1);
                 self.record = Some(document.to_json(PLAIN).to_string());
                 self.others += 1;
+            }
+            (Other::Counts, Some(text)) => {
+                let mut document = Document::parse(&**text).unwrap();
+                add(&mut document, "views", 1);
+                self.record = Some(document.to_json(PLAIN).to_string());
+                self.counts += 1;
             }
             (Other::Ends, Some(_)) => {
                 self.record = None;
@@ -269,18 +315,18 @@ impl World {
                 }
             })),
             StoreCall::Update { record, expected, .. } => {
-                Answer::Updated(Ok(self.update(record, *expected)))
+                Answer::Updated(Ok(self.update(record, expected)))
             }
             StoreCall::UpdateLocked { record, expected, .. } => {
-                Answer::Fenced(Ok(Fenced::Held(self.update(record, *expected))))
+                Answer::Fenced(Ok(Fenced::Held(self.update(record, expected))))
             }
         }
     }
 
-    fn update(&mut self, record: &Record, expected: Revision) -> Updated {
+    fn update(&mut self, record: &Record, expected: &Revision) -> Updated {
         match self.current() {
             None => Updated::Gone,
-            Some(current) if current.revision != expected => Updated::Conflict(current),
+            Some(current) if current.revision != expected.clone() => Updated::Conflict(current),
             Some(_) => {
                 self.record = Some(record.text.to_string());
                 Updated::Done(Revision::of_text(&record.text))
@@ -350,12 +396,12 @@ impl World {
             let entry = draft.add_to(&mut batch, context)?;
             state.note_batch_entry(&entry);
             let flush = batch.begin_flush().unwrap();
-            let (record, expected) = (flush.record.clone(), flush.expected);
+            let (record, expected) = (flush.record.clone(), flush.expected.clone());
             let answer = self.call(&StoreCall::Update { id: id(), record, expected });
             let Answer::Updated(answer) = answer else { panic!("an update is answered") };
             match batch.end_flush(flush, answer) {
                 BatchOutcome::Stored(stored) => {
-                    let resolution = Resolution::of_batch(&entry, &stored)?;
+                    let resolution = Resolution::of_batch(context, &entry, &stored)?;
                     while let Some(rebase) = resolution.begin(state) {
                         if resolution.finish(state, rebase.run()?) {
                             break;
@@ -374,9 +420,9 @@ impl World {
                     state.handle_missing_record(context.policy)?;
                     return Ok(false);
                 }
-                BatchOutcome::Failed(error) => {
+                BatchOutcome::Failed { error, is_certain } => {
                     let error = Error::from(error);
-                    if error.is_definite() {
+                    if is_certain && error.is_definite() {
                         state.revoke_batch_entry(&entry);
                     }
                     return Err(error);
@@ -402,14 +448,13 @@ impl World {
     }
 }
 
-fn fates() -> Vec<Fate> {
-    let others = [Other::Nothing, Other::Writes, Other::Ends];
+fn fates_with(others: &[Other]) -> Vec<Fate> {
     let mut fates = Vec::new();
-    for before in others {
+    for &before in others {
         for (is_applied, is_answered) in
             [(true, true), (true, false), (false, true), (false, false)]
         {
-            for after in others {
+            for &after in others {
                 fates.push(Fate { before, is_applied, is_answered, after });
             }
         }
@@ -419,10 +464,14 @@ fn fates() -> Vec<Fate> {
 
 /// Every interleaving of two calls, and what follows them without a fault: a call that is applied or not, answered or
 /// not, with another request that writes or ends the session before or after it. The handler tries again twice.
-fn every_interleaving(mut play: impl FnMut(Vec<Fate>)) {
-    for one in fates() {
-        for two in fates() {
-            play(vec![one, two]);
+fn every_interleaving(play: impl FnMut(Vec<Fate>)) {
+    every_pair(&fates_with(&[Other::Nothing, Other::Writes, Other::Ends]), play);
+}
+
+fn every_pair(fates: &[Fate], mut play: impl FnMut(Vec<Fate>)) {
+    for one in fates {
+        for two in fates {
+            play(vec![*one, *two]);
         }
     }
 }
@@ -645,8 +694,12 @@ fn contended_save_joins_a_batch_where_it_may_merge_and_is_under_no_lock() {
         let next = SaveMachine::new(NOW).start(&mut state, &context, is_contended).unwrap();
         assert_eq!(matches!(next, Next::JoinBatch), joins, "{is_contended} {lock:?}");
     }
-    // A session that is not stored yet has no other writers.
+    // One that is to write alone never joins.
     let context = Context::new(&strict, "sid");
+    let mut state = session_of(&text(r#""views":1"#), &context);
+    let next = SaveMachine::alone(NOW).start(&mut state, &context, true).unwrap();
+    assert!(matches!(next, Next::Call(StoreCall::Update { .. })), "{next:?}");
+    // A session that is not stored yet has no other writers.
     let mut state = SessionState::default();
     state.begin_new(id(), cookie());
     let next = SaveMachine::new(NOW).start(&mut state, &context, true).unwrap();
@@ -770,7 +823,7 @@ fn settle(
     let Some(entry) = entry.take() else { return };
     match outcome {
         BatchOutcome::Stored(stored) => {
-            let resolution = Resolution::of_batch(&entry, stored).unwrap();
+            let resolution = Resolution::of_batch(context, &entry, stored).unwrap();
             if let Some(rebase) = resolution.begin(state) {
                 assert!(resolution.finish(state, rebase.run().unwrap()));
             }
@@ -787,7 +840,7 @@ fn settle(
         }
         BatchOutcome::RecordGone => panic!("nothing ends the session"),
         // The request fails, and loads again.
-        BatchOutcome::Failed(_) => *pending = -1,
+        BatchOutcome::Failed { .. } => *pending = -1,
     }
 }
 
@@ -830,12 +883,12 @@ proptest! {
                     if let Some(flush) = batch.begin_flush()
                         && is_applied
                     {
-                        world.update(&flush.record, flush.expected);
+                        world.update(&flush.record, &flush.expected);
                     }
                 }
                 BatchStep::Flush { is_applied, is_answered } => {
                     let Some(flush) = batch.begin_flush() else { continue };
-                    let answer = is_applied.then(|| world.update(&flush.record, flush.expected));
+                    let answer = is_applied.then(|| world.update(&flush.record, &flush.expected));
                     let answer = answer.filter(|_| is_answered).ok_or_else(in_doubt);
                     let outcome = batch.end_flush(flush, answer);
                     for writer in &mut writers {
@@ -874,7 +927,7 @@ fn entry_that_is_written_alone_leaves_the_batch_of_the_others_as_it_was() {
     assert!(batch.has(&alone) && !batch.has(&others));
     let flush = batch.begin_flush().unwrap();
     let refused = store::Error::new(store::ErrorKind::Refused, "too large");
-    assert!(matches!(batch.end_flush(flush, Err(refused)), BatchOutcome::Failed(_)));
+    assert!(matches!(batch.end_flush(flush, Err(refused)), BatchOutcome::Failed { .. }));
     assert!(!batch.has_write());
     batch.put_back(aside);
     assert!(batch.has(&others) && !batch.has(&alone) && !batch.is_begun());
@@ -960,7 +1013,8 @@ fn plan_follows_from_what_the_handler_did() {
         ),
     ];
     let presented = id();
-    let context = Context { presented: Some(&presented), ..Context::new(&policy, "sid") };
+    let lifetime = Lifetime::MaxAgeOr(Duration::MAX);
+    let context = Context { presented: Some(&presented), lifetime, ..Context::new(&policy, "sid") };
     for (name, handle, store, cookie) in rows {
         let mut state = session_of(&text(r#""views":1"#), &context);
         handle(&mut state, &policy);
@@ -973,13 +1027,14 @@ fn plan_follows_from_what_the_handler_did() {
 #[test]
 fn cookie_that_cannot_be_sent_is_withheld_with_its_reason() {
     let policy = Policy::default();
-    for (attribute, is_late, expected) in [
-        ("secure", false, Some(Withheld::Insecure)),
-        ("domain", false, Some(Withheld::Unprintable)),
-        ("none", true, Some(Withheld::Late)),
-        ("none", false, None),
+    for (name, attribute, is_late, expected) in [
+        ("sid", "secure", false, Some(Withheld::Insecure)),
+        ("sid", "domain", false, Some(Withheld::Unprintable)),
+        ("__Secure-sid", "none", false, Some(Withheld::Dropped)),
+        ("sid", "none", true, Some(Withheld::Late)),
+        ("sid", "none", false, None),
     ] {
-        let context = Context::new(&policy, "sid");
+        let context = Context::new(&policy, name);
         let mut state = SessionState::default();
         let mut cookie = cookie();
         match attribute {
@@ -993,7 +1048,7 @@ fn cookie_that_cannot_be_sent_is_withheld_with_its_reason() {
             state.headers_left(&context, false);
         }
         let (plan, withheld) = state.plan(&context, NOW).unwrap();
-        assert_eq!(withheld, expected, "{attribute}");
+        assert_eq!(withheld, expected, "{name} {attribute}");
         let is_stored = plan.store == StoreAction::Write;
         assert_eq!(is_stored, expected.is_none(), "a session without a cookie is not stored");
     }
@@ -1010,7 +1065,7 @@ fn committed_session_is_left_alone_until_it_changes_again() {
         increment(&mut state, "views");
         let (plan, _) = state.plan(&context, NOW).unwrap();
         assert_eq!(plan.store, StoreAction::Write);
-        let end = state.begin_plan(plan, NOW, true);
+        let end = state.begin_plan(plan, &policy, NOW, true);
         world.save(SaveMachine::new(NOW), &mut state, &context).unwrap();
         state.finish_plan(&end);
         let (plan, _) = state.plan(&context, NOW).unwrap();
@@ -1046,6 +1101,10 @@ fn new_session_is_changed_only_while_a_cookie_of_it_can_still_be_found() {
         assert_eq!(refused(state.change(|_| ())), is_refused);
         assert_eq!(refused(state.writable().map(drop)), is_refused);
         assert_eq!(state.is_persisted(), !is_refused);
+        // Another id could not be sent, whatever id the browser has.
+        let is_express = std::ptr::eq(policy, &express);
+        assert_eq!(refused(state.begin_login(policy).map(drop)), !is_express);
+        assert!(state.begin_regenerate(policy).is_ok());
         assert!(state.usable().is_ok() && state.readable().is_some());
     }
 }
@@ -1115,27 +1174,100 @@ fn session_of_an_unavailable_store_has_the_presented_id_and_ends_its_record() {
     assert!(matches!(ending, Ending::Destroy(id) if id == presented));
 }
 
+/// A record that ends in so many milliseconds.
+fn left(max_age: Option<u64>, left: i64) -> Loaded {
+    let max_age = max_age.map_or("null".to_owned(), |max_age| max_age.to_string());
+    let mut found = loaded(&format!(r#"{{"cookie":{{"originalMaxAge":{max_age}}},"views":1}}"#));
+    found.record.deadline = Some(Timestamp::from_millis(NOW.millis() + left));
+    found
+}
+
 #[test]
-fn record_that_only_needed_its_touch_is_kept_unread_until_a_stream_asks() {
-    let policy = Policy::default();
-    let rolling = Policy { rolling: true, ..Policy::default() };
-    let found =
-        |is_touched| Some(LoadedAndTouched { loaded: loaded(&text(r#""views":1"#)), is_touched });
-    for (policy, step, is_touched, is_kept) in [
-        (&policy, Step::LoadUnasked, true, true),
-        (&policy, Step::LoadUnasked, false, false),
-        (&policy, Step::Load, true, false),
-        (&rolling, Step::LoadUnasked, true, false),
+fn record_that_needs_nothing_but_its_expiry_is_kept_unread_until_a_stream_asks() {
+    let day = Duration::from_secs(86_400);
+    let [policy, rolling, resave] = [(false, false), (true, false), (false, true)]
+        .map(|(rolling, resave)| Policy { rolling, resave, ..Policy::default() });
+    let context =
+        |policy| Context { lifetime: Lifetime::MaxAgeOr(day), ..Context::new(policy, "sid") };
+    let untouchable = Context { supports_touch: false, ..context(&policy) };
+    let express = Policy { departures: Departures::none().verbatim(true), ..policy };
+    let normalising = Policy { departures: Departures::all().verbatim(false), ..policy };
+    let (unasked, asked) = (Step::LoadUnasked, Step::Load);
+    let touch = |found: &Loaded, replaces_cookie| {
+        Unread::Touch(Touch {
+            replaces_cookie,
+            ..Touch::renewing(&found.record.text, NOW).unwrap()
+        })
+    };
+    let hour = 3_600_000;
+    for (name, context, step, found, expected) in [
+        ("recent", context(&policy), unasked, left(Some(hour), 3_564_001), Unread::Keep),
+        (
+            "recent, by the store's time",
+            context(&policy),
+            unasked,
+            left(None, 86_340_001),
+            Unread::Keep,
+        ),
+        ("asked for", context(&policy), asked, left(Some(hour), 3_600_000), Unread::Open),
+        ("with a cookie", context(&rolling), unasked, left(Some(hour), 3_600_000), Unread::Open),
+        ("saved by every request", context(&resave), unasked, left(Some(hour), 1), Unread::Open),
+        ("by a store that cannot", untouchable, unasked, left(Some(hour), 1), Unread::Keep),
+        ("normalised when read", context(&normalising), unasked, left(Some(hour), 1), Unread::Open),
+        ("no record", context(&policy), unasked, loaded("{}"), Unread::Open),
     ] {
+        keep_unread(name, &context, step, found, &expected);
+    }
+    for (name, context, found) in [
+        ("due", context(&policy), left(Some(hour), 3_564_000)),
+        ("due, by the store's time", context(&policy), left(None, 86_340_000)),
+        ("of unknown time", Context::new(&policy, "sid"), left(None, 86_400_000)),
+        ("of express-session, but for the text", context(&express), left(Some(hour), 3_600_000)),
+    ] {
+        let expected = touch(&found, !context.policy.saves_cookie_changes());
+        keep_unread(name, &context, unasked, found, &expected);
+    }
+}
+
+fn keep_unread(name: &str, context: &Context<'_>, step: Step, found: Loaded, expected: &Unread) {
+    let mut state = SessionState::default();
+    assert!(matches!(state.begin_load(step), Load::Fetch), "{name}");
+    assert_eq!(state.is_requested(), step == Step::Load, "{name}");
+    let mut record = Some(found);
+    assert_eq!(state.keep_unread(context, step, &mut record, NOW), *expected, "{name}");
+    let is_kept = *expected != Unread::Open;
+    assert_eq!(record.is_none(), is_kept, "{name}");
+    assert!(state.is_unloaded(), "{name}");
+    assert_eq!(matches!(state.begin_load(Step::Load), Load::Open(_)), is_kept, "{name}");
+}
+
+#[test]
+fn unread_record_that_a_touch_finds_gone_is_loaded_again() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    for (touched, is_kept) in [(Touched::Done, true), (Touched::Gone, false)] {
         let mut state = SessionState::default();
-        assert!(matches!(state.begin_load(step), Load::Fetch));
-        assert_eq!(state.is_requested(), step == Step::Load);
-        let mut record = found(is_touched);
-        assert_eq!(state.keep_unread(step, &mut record, policy), is_kept);
-        assert_eq!(record.is_none(), is_kept);
-        assert!(state.is_unloaded());
-        let is_open = matches!(state.begin_load(Step::Load), Load::Open(_));
-        assert_eq!(is_open, is_kept);
+        state.begin_load(Step::LoadUnasked);
+        let mut found = Some(left(Some(3_600_000), 1));
+        let unread = state.keep_unread(&context, Step::LoadUnasked, &mut found, NOW);
+        assert!(matches!(unread, Unread::Touch(_)));
+        state.touched_unread(touched);
+        assert_eq!(matches!(state.begin_load(Step::Load), Load::Open(_)), is_kept, "{touched:?}");
+    }
+}
+
+#[test]
+fn explicit_touch_is_never_left_out() {
+    let (policy, presented) = (Policy::default(), id());
+    let context = Context { presented: Some(&presented), ..Context::new(&policy, "sid") };
+    for (touches, store) in [(false, StoreAction::Keep), (true, StoreAction::Touch)] {
+        let mut state = SessionState::default();
+        let found = left(Some(3_600_000), 3_600_000);
+        state.begin_loaded(&context, id(), &found, NOW).unwrap();
+        if touches {
+            assert!(!state.touch(&context, NOW).unwrap(), "the response's own touch is to come");
+        }
+        assert_eq!(state.plan(&context, NOW).unwrap().0.store, store);
     }
 }
 
@@ -1327,7 +1459,7 @@ fn batch_that_another_request_had_begun_is_in_doubt() {
             BatchOutcome::Stored(_) => "stored",
             BatchOutcome::Overtaken { is_certain: true, .. } => "certain",
             BatchOutcome::Overtaken { is_certain: false, .. } => "uncertain",
-            BatchOutcome::RecordGone | BatchOutcome::Failed(_) => panic!("{outcome:?}"),
+            BatchOutcome::RecordGone | BatchOutcome::Failed { .. } => panic!("{outcome:?}"),
         };
         assert_eq!(named, expected, "{was_begun} {is_own}");
         // A write that is certainly not applied leaves no doubt behind.
@@ -1385,7 +1517,7 @@ fn plan_resets_the_expiry_and_is_committed_by_the_table() {
             let mut state = session_of(&minute, &context);
             increment(&mut state, "views");
             let before = state.readable().unwrap().cookie.deadline();
-            let end = state.begin_plan(plan, LATER, is_observed);
+            let end = state.begin_plan(plan, &policy, LATER, is_observed);
             let after = state.readable().unwrap().cookie.deadline();
             assert_eq!(before != after, is_reset, "{row}");
             assert_eq!(state.cookie_to_print(plan, LATER).is_some(), is_printed, "{row}");
@@ -1416,7 +1548,7 @@ fn failure_is_that_of_the_step_that_the_plan_takes() {
     ] {
         let mut state = SessionState::default();
         state.begin_load(if is_requested { Step::Load } else { Step::LoadUnasked });
-        let found = LoadedAndTouched { loaded: loaded(&text(r#""views":1"#)), is_touched: true };
+        let found = loaded(&text(r#""views":1"#));
         state.begin_loaded(&context, id(), &found, NOW).unwrap();
         let plan = crate::decide::Plan { store, cookie: CookieAction::Keep };
         assert_eq!(state.failed_step(plan), step);
@@ -1457,6 +1589,33 @@ fn last_save_that_is_applied_notes_nothing() {
 }
 
 #[test]
+fn save_without_an_answer_is_in_doubt_and_one_that_is_refused_is_not() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let refused = || store::Error::new(store::ErrorKind::Refused, "too large");
+    for save in [SaveMachine::new as fn(_) -> _, SaveMachine::last] {
+        for is_new in [true, false] {
+            for (error, is_in_doubt) in [(in_doubt(), true), (refused(), false)] {
+                let mut save: SaveMachine = save(NOW);
+                let mut state = SessionState::default();
+                if is_new {
+                    state.begin_new(id(), cookie());
+                } else {
+                    state = session_of(&text(r#""views":1"#), &context);
+                }
+                insert(&mut state, "views", 2);
+                save.start(&mut state, &context, false).unwrap();
+                let answer =
+                    if is_new { Answer::Created(Err(error)) } else { Answer::Updated(Err(error)) };
+                save.resume(&mut state, &context, answer).unwrap_err();
+                let log = &state.session.as_ref().unwrap().log;
+                assert_eq!(log.has_writes_in_doubt(), is_in_doubt, "{is_new} {is_in_doubt}");
+            }
+        }
+    }
+}
+
+#[test]
 fn id_in_use_is_overwritten_as_in_express_session() {
     let policy = express();
     let context = Context::new(&policy, "sid");
@@ -1467,7 +1626,7 @@ fn id_in_use_is_overwritten_as_in_express_session() {
     let next = save.resume(&mut state, &context, Answer::Created(Ok(Created::Taken))).unwrap();
     assert!(matches!(next, Next::Call(StoreCall::Load { .. })));
     let theirs = loaded(&text(r#""views":5"#));
-    let revision = theirs.revision;
+    let revision = theirs.revision.clone();
     let next = save.resume(&mut state, &context, Answer::Loaded(Ok(Some(theirs)))).unwrap();
     let Next::Call(StoreCall::Update { expected, .. }) = next else { panic!("{next:?}") };
     assert_eq!(expected, revision);
@@ -1476,11 +1635,136 @@ fn id_in_use_is_overwritten_as_in_express_session() {
 #[test]
 fn reserved_members_of_a_record_are_kept_by_departure_8_alone() {
     let record = text(r#""save":1,"views":1"#);
+    let template = CookieTemplate::new(&cookie());
     for (policy, is_kept) in [(Policy::default(), true), (express(), false)] {
-        let context = Context::new(&policy, "sid");
-        let state = session_of(&record, &context);
-        assert_eq!(state.readable().unwrap().document.contains("save"), is_kept);
+        for template in [None, Some(&template)] {
+            let context = Context { template, ..Context::new(&policy, "sid") };
+            let state = session_of(&record, &context);
+            assert_eq!(state.readable().unwrap().document.contains("save"), is_kept);
+        }
     }
+}
+
+#[test]
+fn data_has_changed_since_the_request_began_by_the_table() {
+    type Handler = fn(&mut SessionState, &Context<'_>);
+    fn reload(state: &mut SessionState, context: &Context<'_>, views: i64) {
+        let stored = text(&format!(r#""views":{views}"#));
+        state.finish_reload(context, &loaded(&stored), NOW).unwrap();
+    }
+    let (merging, express) = (Policy::default(), express());
+    // The members were loaded as 1. Where changes are merged, those since the last reload count as well.
+    let rows: [(Handler, bool, bool); 8] = [
+        (|_, _| {}, false, false),
+        (|state, _| insert(state, "views", 2), true, true),
+        (|state, context| reload(state, context, 1), false, false),
+        (|state, context| reload(state, context, 2), true, true),
+        (
+            |state, context| {
+                reload(state, context, 2);
+                insert(state, "views", 1);
+            },
+            true,
+            false,
+        ),
+        (
+            |state, context| {
+                insert(state, "views", 2);
+                save_while(state, context, &[]);
+            },
+            true,
+            true,
+        ),
+        // A member that the request has saved and changes back is stale, which is another fact.
+        (
+            |state, context| {
+                insert(state, "views", 2);
+                save_while(state, context, &[]);
+                insert(state, "views", 1);
+            },
+            false,
+            false,
+        ),
+        // Another request has stored 3 since.
+        (
+            |state, context| {
+                insert(state, "views", 2);
+                save_while(state, context, &[]);
+                reload(state, context, 3);
+                insert(state, "views", 1);
+            },
+            true,
+            false,
+        ),
+    ];
+    for (row, (handle, merged, overwritten)) in rows.into_iter().enumerate() {
+        for (policy, expected) in [(&merging, merged), (&express, overwritten)] {
+            let context = Context::new(policy, "sid");
+            let mut state = session_of(&text(r#""views":1"#), &context);
+            handle(&mut state, &context);
+            let has_changed = state.readable().unwrap().has_changed_data(policy);
+            assert_eq!(has_changed, expected, "row {row}, {policy:?}");
+        }
+    }
+    // A new session has no record that another request could have stored.
+    let context = Context::new(&merging, "sid");
+    let mut state = SessionState::default();
+    state.begin_new(id(), cookie());
+    insert(&mut state, "views", 1);
+    World::new(None, Vec::new()).save(SaveMachine::new(NOW), &mut state, &context).unwrap();
+    remove(&mut state, "views");
+    assert!(!state.readable().unwrap().has_changed_data(&merging));
+}
+
+#[test]
+fn value_that_another_request_has_replaced_is_saved_again() {
+    let policy = Policy::default();
+    let presented = id();
+    let context = Context { presented: Some(&presented), ..Context::new(&policy, "sid") };
+    let mut state = session_of(&text(r#""views":1"#), &context);
+    insert(&mut state, "views", 2);
+    save_while(&mut state, &context, &[]);
+    for (theirs, store) in [(2, StoreAction::Keep), (5, StoreAction::Write)] {
+        let stored = text(&format!(r#""views":{theirs}"#));
+        state.finish_reload(&context, &loaded(&stored), NOW).unwrap();
+        insert(&mut state, "views", 2);
+        assert_eq!(state.plan(&context, NOW).unwrap().0.store, store, "reloaded as {theirs}");
+    }
+}
+
+#[test]
+fn failed_save_counts_as_saved_in_express_session_alone() {
+    use crate::decide::Saved;
+    for (policy, saved) in [(Policy::default(), Saved::Never), (express(), Saved::Current)] {
+        let context = Context::new(&policy, "sid");
+        for error in [in_doubt(), store::Error::new(store::ErrorKind::Refused, "too large")] {
+            let mut state = session_of(&text(r#""views":1"#), &context);
+            insert(&mut state, "views", 2);
+            let mut save = SaveMachine::new(NOW);
+            save.start(&mut state, &context, false).unwrap();
+            save.resume(&mut state, &context, Answer::Updated(Err(error))).unwrap_err();
+            assert_eq!(state.readable().unwrap().saved(), saved, "{policy:?}");
+        }
+    }
+}
+
+#[test]
+fn committed_session_is_not_committed_while_a_later_write_is_in_doubt() {
+    use crate::decide::Saved;
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let mut state = session_of(&text(r#""views":1"#), &context);
+    insert(&mut state, "views", 2);
+    save_while(&mut state, &context, &[]);
+    let plan = state.plan(&context, NOW).unwrap().0;
+    let end = state.begin_plan(plan, &policy, NOW, true);
+    state.finish_plan(&end);
+    assert_eq!(state.readable().unwrap().saved(), Saved::Committed);
+    insert(&mut state, "views", 3);
+    SaveMachine::new(NOW).start(&mut state, &context, false).unwrap();
+    // The store may have 3 by now.
+    insert(&mut state, "views", 2);
+    assert_eq!(state.readable().unwrap().saved(), Saved::Current);
 }
 
 #[test]
@@ -1533,6 +1817,7 @@ fn nothing_of_a_session_prints_its_data() {
     for (printed, begins) in [
         (format!("{state:?}"), "SessionState"),
         (format!("{:?}", state.readable().unwrap()), "LoadedSession"),
+        (format!("{:?}", Snapshot::of(state.readable().unwrap())), "Snapshot"),
         (format!("{resolution:?}"), "Resolution(Theirs)"),
         (format!("{rebase:?}"), "Rebase"),
         (format!("{:?}", rebase.run().unwrap()), "Rebased"),
@@ -1548,9 +1833,10 @@ fn nothing_of_a_session_prints_its_data() {
 /// A record under the id of a create without an answer is overwritten if it is this request's own, or if the policy does not merge.
 #[test]
 fn record_that_a_create_in_doubt_finds_is_overwritten_by_the_table() {
-    let merging = Policy::default();
-    let overwriting =
-        Policy { departures: Departures::all().merge_changes(false), ..Policy::default() };
+    // The id is kept, since the cookie may have left.
+    let departures = Departures::all().save_before_response(false);
+    let merging = Policy { departures, ..Policy::default() };
+    let overwriting = Policy { departures: departures.merge_changes(false), ..Policy::default() };
     let (own, later, other) = (text(r#""a":1"#), text(r#""a":2"#), text(r#""a":9"#));
     for (policy, found, is_overwritten) in [
         (&merging, &own, true),
@@ -1565,8 +1851,6 @@ fn record_that_a_create_in_doubt_finds_is_overwritten_by_the_table() {
         let mut save = SaveMachine::alone(NOW);
         let next = save.start(&mut state, &context, false).unwrap();
         assert!(matches!(next, Next::Call(StoreCall::Create { .. })));
-        // The id has left, and is kept.
-        state.headers_left(&context, true);
         let lost = save.resume(&mut state, &context, Answer::Created(Err(in_doubt()))).unwrap_err();
         assert!(matches!(lost, Error::Store(_)));
 
@@ -1576,7 +1860,15 @@ fn record_that_a_create_in_doubt_finds_is_overwritten_by_the_table() {
         let taken = Answer::Created(Ok(Created::Taken));
         let next = save.resume(&mut state, &context, taken).unwrap();
         assert!(matches!(next, Next::Call(StoreCall::Load { .. })));
-        let next = save.resume(&mut state, &context, Answer::Loaded(Ok(Some(loaded(found)))));
+        let mut next = save.resume(&mut state, &context, Answer::Loaded(Ok(Some(loaded(found)))));
+        loop {
+            let answer = match next {
+                Ok(Next::Rebase(rebase)) => Answer::Rebased(Box::new(rebase.run().unwrap())),
+                Ok(Next::BackOff(_)) => Answer::BackedOff { is_contended: false },
+                _ => break,
+            };
+            next = save.resume(&mut state, &context, answer);
+        }
         match next {
             Ok(Next::Call(StoreCall::Update { .. })) => assert!(is_overwritten, "{found}"),
             Err(Error::Conflict) => assert!(!is_overwritten, "{found}"),

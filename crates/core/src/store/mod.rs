@@ -14,15 +14,18 @@
 //! 7. A record that cannot be read is an error of kind [`ErrorKind::Corrupt`], and stays where it is.
 //! 8. A store that has [locks](Store::lock) checks them in the same atomic step that writes.
 //! 9. No call with a wrong `now` ends a record that is live by the server's clock or, without a server, the
-//!    machine's: `create` and `purge` remove only what has ended by both, and a `touch` or `update` by a clock
-//!    that is behind does not end a live record. The `clock_laws!` check it, for a store that has such a clock.
+//!    machine's: `create` and `purge` remove only what has ended by both, and a record that is live by that clock,
+//!    before or after a call, has its whole lifetime by it, also where the caller's clock is behind. The
+//!    `clock_laws!` check it, for a store that has such a clock.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cookie::StoredCookie;
 use crate::{SessionId, Timestamp};
 
 /// Keeps sessions between requests.
@@ -31,7 +34,8 @@ use crate::{SessionId, Timestamp};
 /// The time is an argument, so that tests need not wait for an expiry. A store whose server has its own
 /// clock uses `now` to turn a deadline into a remaining time.
 ///
-/// Futures may be dropped at any await point. The call has then either happened or not, never in part.
+/// Futures may be dropped at any await point. The call happens or not, never in part: over a pool of connections maybe
+/// later, after the next call for the same session.
 ///
 /// The example is a store for one session only, enough to show each verb.
 ///
@@ -63,20 +67,20 @@ use crate::{SessionId, Timestamp};
 ///             return Ok(Created::Taken);
 ///         }
 ///         let revision = Revision::new(1);
-///         let loaded = Loaded { record: record.clone(), revision };
+///         let loaded = Loaded { record: record.clone(), revision: revision.clone() };
 ///         *self.0.lock().unwrap() = Some((id.clone(), loaded));
 ///         Ok(Created::Done(revision))
 ///     }
 ///
 ///     async fn update(
-///         &self, id: &SessionId, record: &Record, expected: Revision, now: Timestamp,
+///         &self, id: &SessionId, record: &Record, expected: &Revision, now: Timestamp,
 ///     ) -> Result<Updated, Error> {
 ///         let Some(current) = self.current(id, now) else { return Ok(Updated::Gone) };
-///         if current.revision != expected {
+///         if current.revision != *expected {
 ///             return Ok(Updated::Conflict(current));
 ///         }
-///         let revision = Revision::new(current.revision.get() + 1);
-///         let loaded = Loaded { record: record.clone(), revision };
+///         let revision = Revision::new(current.revision.number().unwrap_or_default() + 1);
+///         let loaded = Loaded { record: record.clone(), revision: revision.clone() };
 ///         *self.0.lock().unwrap() = Some((id.clone(), loaded));
 ///         Ok(Updated::Done(revision))
 ///     }
@@ -138,7 +142,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         now: Timestamp,
     ) -> impl Future<Output = Result<Updated, Error>> + Send;
 
@@ -155,44 +159,6 @@ pub trait Store: Send + Sync + 'static {
         touch: &Touch,
         now: Timestamp,
     ) -> impl Future<Output = Result<Touched, Error>> + Send;
-
-    /// Loads the live record and resets its expiry in one round trip, for a request that only reads.
-    ///
-    /// The new deadline is that of [`Touch::renewing`] the record. The default only
-    /// [loads](Store::load) the record, and the caller touches it later.
-    ///
-    /// # Errors
-    ///
-    /// Any [`ErrorKind`]; a record that cannot be read is [`ErrorKind::Corrupt`].
-    ///
-    /// ```
-    /// use express_session_core::store::{Record, Store as _};
-    /// use express_session_core::{SessionId, Timestamp};
-    /// use express_session_testkit::MapStore;
-    /// # use express_session_testkit::block_on;
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { block_on(async {
-    /// let store = MapStore::default();
-    /// let id = SessionId::from_random([7; 24]);
-    /// let now = Timestamp::from_millis(1_700_000_000_000);
-    /// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
-    /// store.create(&id, &record, now).await?;
-    ///
-    /// let renewed = store.load_and_touch(&id, now).await?.ok_or("no record")?;
-    /// assert_eq!(renewed.loaded.record, record);
-    /// assert!(!renewed.is_touched, "this store does it in two steps");
-    /// # Ok(()) }) }
-    /// ```
-    fn load_and_touch(
-        &self,
-        id: &SessionId,
-        now: Timestamp,
-    ) -> impl Future<Output = Result<Option<LoadedAndTouched>, Error>> + Send {
-        async move {
-            let loaded = self.load(id, now).await?;
-            Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }))
-        }
-    }
 
     /// Removes a record. An absent one is success.
     ///
@@ -274,10 +240,10 @@ pub trait Store: Send + Sync + 'static {
     /// let Created::Done(seen) = store.create(&id, &record, now).await? else { return Ok(()) };
     ///
     /// let holder = LockToken::from_random([1; 16]);
-    /// let fenced = store.update_locked(&id, &record, seen, holder, now).await?;
+    /// let fenced = store.update_locked(&id, &record, &seen, holder, now).await?;
     /// assert_eq!(fenced, Fenced::Lost);
     /// store.lock(&id, holder, Duration::from_secs(30), now).await?;
-    /// let fenced = store.update_locked(&id, &record, seen, holder, now).await?;
+    /// let fenced = store.update_locked(&id, &record, &seen, holder, now).await?;
     /// assert!(matches!(fenced, Fenced::Held(Updated::Done(_))));
     /// # Ok(()) }) }
     /// ```
@@ -285,7 +251,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         holder: LockToken,
         now: Timestamp,
     ) -> impl Future<Output = Result<Fenced, Error>> + Send {
@@ -305,6 +271,22 @@ pub trait Store: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Error>> + Send {
         let _ = (id, holder);
         async { Err(without_locks()) }
+    }
+
+    /// Returns how long a record lives after each reset of its expiry; [`Lifetime::OfMaxAge`] by default.
+    ///
+    /// A request that only reads leaves the expiry for a while if it knows when it was reset last
+    /// ([`TouchAfter`](crate::policy::TouchAfter)): from this time and the deadline that [`load`](Store::load) returns.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session_core::store::{Lifetime, Store as _};
+    /// use express_session_testkit::MapStore;
+    ///
+    /// assert_eq!(MapStore::default().lifetime(), Lifetime::MaxAgeOr(Duration::MAX));
+    /// ```
+    fn lifetime(&self) -> Lifetime {
+        Lifetime::OfMaxAge
     }
 
     /// Returns whether [`touch`](Store::touch) moves deadlines; `true` by default.
@@ -423,25 +405,22 @@ pub struct Loaded {
     pub revision: Revision,
 }
 
-/// The result of [`Store::load_and_touch`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoadedAndTouched {
-    /// The record, before or after its expiry was reset.
-    pub loaded: Loaded,
-    /// Whether the deadline was moved. If not, the caller has to touch the record.
-    pub is_touched: bool,
-}
+/// The version of a record, for optimistic concurrency: a counter, or, if other programs write to the store without
+/// counting, a digest of the text or the text itself.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Revision(Version);
 
-/// The version of a record, for optimistic concurrency: a counter, or a digest of the text if other
-/// programs write to the store without counting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Revision(u128);
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Version {
+    Number(u128),
+    Text(Arc<str>),
+}
 
 impl Revision {
     /// Wraps a store's own number.
     #[must_use]
     pub const fn new(number: u128) -> Self {
-        Self(number)
+        Self(Version::Number(number))
     }
 
     /// Makes a revision from the first 16 bytes, big-endian, of the text's SHA-256.
@@ -449,13 +428,40 @@ impl Revision {
     pub fn of_text(text: &str) -> Self {
         use sha2::Digest as _;
         let digest = sha2::Sha256::digest(text.as_bytes());
-        Self(digest.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte)))
+        Self::new(digest.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte)))
     }
 
-    /// Returns the store's own number.
+    /// Makes the revision of a record that the store compares by its text, which is shared and not copied.
     #[must_use]
-    pub const fn get(self) -> u128 {
-        self.0
+    pub const fn by_text(text: Arc<str>) -> Self {
+        Self(Version::Text(text))
+    }
+
+    /// Returns the store's own number, or `None` for a revision of a text.
+    #[must_use]
+    pub const fn number(&self) -> Option<u128> {
+        match &self.0 {
+            Version::Number(number) => Some(*number),
+            Version::Text(_) => None,
+        }
+    }
+
+    /// Returns the text, or `None` for a number.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match &self.0 {
+            Version::Number(_) => None,
+            Version::Text(text) => Some(text),
+        }
+    }
+}
+
+impl fmt::Debug for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Version::Number(number) => f.debug_tuple("Revision").field(number).finish(),
+            Version::Text(text) => write!(f, "Revision(redacted, {} bytes)", text.len()),
+        }
     }
 }
 
@@ -467,17 +473,68 @@ pub struct Touch {
     pub cookie: Arc<str>,
     /// The new deadline, as in [`Record::deadline`].
     pub deadline: Option<Timestamp>,
+    /// Whether [`onto`](Self::onto) replaces the whole cookie of a record, as express-session's stores do, so that a touch
+    /// sets back what an overlapping request has changed. The default is `false`.
+    pub replaces_cookie: bool,
 }
 
 impl Touch {
+    /// Makes a touch that renews the expiry alone.
+    #[must_use]
+    pub fn new(cookie: impl Into<Arc<str>>, deadline: Option<Timestamp>) -> Self {
+        Self { cookie: cookie.into(), deadline, replaces_cookie: false }
+    }
+
+    /// Returns the text and the deadline of a record after this touch, for a store that keeps the cookie current.
+    ///
+    /// The cookie becomes that of the touch. But if an overlapping request has changed an attribute or the max age of the
+    /// cookie, that cookie stays, and its own max age begins again, unless the touch
+    /// [replaces it](Self::replaces_cookie). A text that is not a session record stays as it is.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::store::Touch;
+    ///
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let loaded = r#"{"cookie":{"originalMaxAge":60000,"path":"/"}}"#;
+    /// let touch = Touch::renewing(loaded, now).unwrap();
+    ///
+    /// // Meanwhile a request has made the visitor a remembered one, for 30 days.
+    /// let remembered = r#"{"cookie":{"originalMaxAge":2592000000,"path":"/"},"user":7}"#;
+    /// let (text, deadline) = touch.onto(remembered, now);
+    /// assert!(text.contains(r#""originalMaxAge":2592000000"#));
+    /// assert_eq!(deadline.map(|it| it.millis() - now.millis()), Some(2_592_000_000));
+    /// ```
+    #[must_use]
+    pub fn onto<'a>(&self, text: &'a str, now: Timestamp) -> (Cow<'a, str>, Option<Timestamp>) {
+        let with = |cookie: &str| {
+            crate::record::with_cookie(text, cookie).map_or(Cow::Borrowed(text), Cow::Owned)
+        };
+        let parse = |cookie| StoredCookie::parse(cookie, now).ok();
+        let changed = (!self.replaces_cookie).then(|| {
+            let stored = parse(crate::record::cookie_of(text)?)?;
+            let own = parse(&self.cookie)?;
+            stored.is_changed_from(&own).then_some(stored)
+        });
+        match changed.flatten() {
+            None => (with(&self.cookie), self.deadline),
+            // Its time is that of the store.
+            Some(stored) if stored.original_max_age().is_none() => (text.into(), self.deadline),
+            Some(mut stored) => {
+                stored.reset_expiry(now);
+                (with(&stored.text()), stored.deadline())
+            }
+        }
+    }
+
     /// Makes the touch that resets a record's expiry to its original max age, as express-session's
     /// `touch()` does (item 57). Returns `None` if the text is not a session record.
     #[must_use]
     pub fn renewing(text: &str, now: Timestamp) -> Option<Self> {
         let cookie = crate::record::cookie_of(text)?;
-        let mut cookie = crate::cookie::StoredCookie::parse(cookie, now).ok()?;
+        let mut cookie = StoredCookie::parse(cookie, now).ok()?;
         cookie.reset_expiry(now);
-        Some(Self { cookie: cookie.text().into(), deadline: cookie.deadline() })
+        Some(Self::new(cookie.text(), cookie.deadline()))
     }
 }
 
@@ -488,7 +545,7 @@ impl fmt::Debug for Touch {
 }
 
 /// The result of [`Store::create`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Created {
     /// Stored, as this revision.
     Done(Revision),
@@ -505,6 +562,33 @@ pub enum Updated {
     Conflict(Loaded),
     /// Not replaced: there is no live record.
     Gone,
+}
+
+/// How long a record lives after each reset of its expiry: see [`Store::lifetime`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lifetime {
+    /// For its max age. A record without one lives for an unknown time, or for ever.
+    #[default]
+    OfMaxAge,
+    /// For its max age, and without one for this time: the store's TTL. With [`Duration::MAX`] it never expires.
+    MaxAgeOr(Duration),
+    /// For this time, with any max age.
+    Always(Duration),
+    /// For a time that the store does not know before.
+    Unknown,
+}
+
+impl Lifetime {
+    /// Returns the time for a record with this max age, if it is known.
+    #[must_use]
+    pub fn of(self, max_age: Option<Duration>) -> Option<Duration> {
+        match self {
+            Self::OfMaxAge => max_age,
+            Self::MaxAgeOr(ttl) => max_age.or(Some(ttl)),
+            Self::Always(ttl) => Some(ttl),
+            Self::Unknown => None,
+        }
+    }
 }
 
 /// The result of [`Store::touch`].
@@ -661,6 +745,7 @@ pub struct Error {
     message: Arc<str>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
     retry_after: Option<Duration>,
+    is_unsent: bool,
 }
 
 /// The kind of a store's [`Error`].
@@ -691,7 +776,7 @@ impl Error {
     /// Makes an error of a kind, with a message that holds no secret.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<Arc<str>>) -> Self {
-        Self { kind, message: message.into(), source: None, retry_after: None }
+        Self { kind, message: message.into(), source: None, retry_after: None, is_unsent: false }
     }
 
     /// Keeps the driver's own error as the source.
@@ -722,6 +807,28 @@ impl Error {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
+    }
+
+    /// Marks the call as one that has certainly not reached the server, so that a write is not in doubt. A connection that
+    /// was lost in the middle of a call is no such error.
+    ///
+    /// ```
+    /// use express_session_core::store::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Unavailable, "no connection");
+    /// assert!(!error.is_unsent());
+    /// assert!(error.unsent().is_unsent());
+    /// ```
+    #[must_use]
+    pub fn unsent(mut self) -> Self {
+        self.is_unsent = true;
+        self
+    }
+
+    /// Checks whether the call has certainly not reached the server.
+    #[must_use]
+    pub fn is_unsent(&self) -> bool {
+        self.is_unsent
     }
 
     /// Returns the kind of the failure.
@@ -773,8 +880,19 @@ mod tests {
     }
 
     #[test]
+    fn revision_is_a_number_or_a_text_and_never_equal_to_the_other_kind() {
+        let [number, text] = [Revision::new(1), Revision::by_text("1".into())];
+        assert_eq!((number.number(), number.text()), (Some(1), None));
+        assert_eq!((text.number(), text.text()), (None, Some("1")));
+        assert_ne!(number, text);
+        assert_ne!(text, Revision::by_text("2".into()));
+        assert_eq!(text, Revision::by_text("1".into()));
+    }
+
+    #[test]
     fn revision_of_a_text_is_the_beginning_of_its_digest() {
-        assert_eq!(Revision::of_text("").get(), 0xe3b0_c442_98fc_1c14_9afb_f4c8_996f_b924);
+        let digest = 0xe3b0_c442_98fc_1c14_9afb_f4c8_996f_b924;
+        assert_eq!(Revision::of_text("").number(), Some(digest));
         assert_ne!(Revision::of_text("a"), Revision::of_text("b"));
     }
 
@@ -790,6 +908,63 @@ mod tests {
     }
 
     #[test]
+    fn touch_renews_the_cookie_that_an_overlapping_request_has_changed() {
+        let renewed = |cookie: &str| format!(r#"{{"a":1,"cookie":{cookie},"b":2}}"#);
+        let touch = Touch::renewing(r#"{"cookie":{"originalMaxAge":5,"path":"/"}}"#, NOW).unwrap();
+        let replacing = Touch { replaces_cookie: true, ..touch.clone() };
+        let after = |millis| Some(Timestamp::from_millis(NOW.millis() + millis));
+        let own = renewed(&touch.cookie);
+        let longer = r#"{"originalMaxAge":9,"expires":"2023-11-14T22:13:20.132Z","httpOnly":true,"path":"/"}"#;
+        for (name, stored, text, deadline) in [
+            ("the same", r#"{"originalMaxAge":5,"path":"/"}"#, own.clone(), after(5)),
+            (
+                "touched before",
+                r#"{"originalMaxAge":5,"expires":"2023-11-14T22:13:20.001Z"}"#,
+                own.clone(),
+                after(5),
+            ),
+            ("another max age", r#"{"originalMaxAge":9,"path":"/"}"#, renewed(longer), after(9)),
+            (
+                "no max age",
+                r#"{"originalMaxAge":null}"#,
+                renewed(r#"{"originalMaxAge":null}"#),
+                after(5),
+            ),
+            ("no cookie", "5", own.clone(), after(5)),
+        ] {
+            let stored = renewed(stored);
+            assert_eq!(touch.onto(&stored, NOW), (text.into(), deadline), "{name}");
+            assert_eq!(replacing.onto(&stored, NOW), (own.as_str().into(), after(5)), "{name}");
+        }
+        let other = renewed(r#"{"originalMaxAge":5,"path":"/admin"}"#);
+        let (text, deadline) = touch.onto(&other, NOW);
+        assert!(
+            text.contains(
+                r#""expires":"2023-11-14T22:13:20.128Z","httpOnly":true,"path":"/admin""#
+            )
+        );
+        assert_eq!(deadline, after(5));
+        assert_eq!(touch.onto("no record", NOW), ("no record".into(), after(5)));
+    }
+
+    #[test]
+    fn lifetime_is_the_max_age_or_the_stores_time() {
+        let [age, ttl] = [60, 3600].map(Duration::from_secs);
+        for (lifetime, with, without) in [
+            (Lifetime::OfMaxAge, Some(age), None),
+            (Lifetime::MaxAgeOr(ttl), Some(age), Some(ttl)),
+            (Lifetime::Always(ttl), Some(ttl), Some(ttl)),
+            (Lifetime::Unknown, None, None),
+        ] {
+            assert_eq!(
+                (lifetime.of(Some(age)), lifetime.of(None)),
+                (with, without),
+                "{lifetime:?}"
+            );
+        }
+    }
+
+    #[test]
     fn nothing_of_a_visitor_prints() {
         let record = Record { text: "secret".into(), deadline: None };
         assert_eq!(
@@ -797,7 +972,10 @@ mod tests {
             "Record { text: redacted, 6 bytes, deadline: None }",
             "its length says enough"
         );
-        let touch = Touch { cookie: "secret".into(), deadline: None };
+        let revision = Revision::by_text("secret".into());
+        assert_eq!(format!("{revision:?}"), "Revision(redacted, 6 bytes)");
+        assert_eq!(format!("{:?}", Revision::new(7)), "Revision(7)");
+        let touch = Touch::new("secret", None);
         assert_eq!(format!("{touch:?}"), "Touch { deadline: None, .. }");
         assert_eq!(format!("{:?}", Cursor::new("secret")), "Cursor(redacted)");
         assert_eq!(Cursor::new("secret").as_str(), "secret");

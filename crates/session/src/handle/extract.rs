@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum_core::body::Body;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
@@ -14,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::middleware::error_response;
 use crate::runtime::failures::OF_HANDLERS;
 use crate::runtime::system::System;
-use crate::{LazySession, Session};
+use crate::{Flash, Fresh, LazySession, Session};
 
 impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = Error;
@@ -67,12 +68,49 @@ impl<S: Sync> OptionalFromRequestParts<S> for LazySession {
     }
 }
 
+/// Loads the session, as the extractor of [`Session`] does.
+impl<S: Sync> FromRequestParts<S> for Flash {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        Ok(Session::from_extensions(&parts.extensions)?.load().await?.flash())
+    }
+}
+
+/// Loads the session, as the extractor of [`Session`] does.
+#[cfg(feature = "csrf")]
+impl<S: Sync> FromRequestParts<S> for crate::Csrf {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        Ok(Session::from_extensions(&parts.extensions)?.load().await?.csrf())
+    }
+}
+
+/// Loads the session, and checks the login.
+impl<S: Sync, const SECONDS: u64> FromRequestParts<S> for Fresh<SECONDS> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let session = Session::from_extensions(&parts.extensions)?.load().await?;
+        session.require_fresh(Duration::from_secs(SECONDS))?;
+        Ok(Self(session))
+    }
+}
+
 /// The response of the layer's own error response, which the response's extensions have the error of as
 /// `Arc<`[`Error`]`>`. Where [`SessionLayer::error_response`](crate::SessionLayer::error_response) is set, the layer
 /// replaces it.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        if !matches!(self.kind(), ErrorKind::Ended) {
+        // None of these is a failure. Any other site can cause the second, and would fill the log.
+        if !matches!(
+            self.kind(),
+            ErrorKind::Ended
+                | ErrorKind::InvalidCsrfToken
+                | ErrorKind::NotLoggedIn
+                | ErrorKind::LoginTooOld
+        ) {
             log("a handler failed for its session", &self);
         }
         error_response(Arc::new(self), None).map(Body::from)

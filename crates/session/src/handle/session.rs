@@ -12,6 +12,7 @@ use express_session_core::{Document, SessionId};
 use http::Extensions;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind};
 use crate::middleware::SessionExtension;
@@ -329,6 +330,7 @@ impl Session {
     /// [`ErrorKind::Serialize`] where the value is no JSON, [`ErrorKind::ReservedName`] for `cookie`,
     /// `id`, `save` and the other names that a session of express-session has of its own.
     pub fn insert<T: Serialize>(&self, key: &str, value: T) -> Result<(), Error> {
+        self.shared.check_name(key)?;
         let json = json_of(key, &value)?;
         self.shared.change(|session| {
             insert(&mut session.document, key, &json)?;
@@ -353,14 +355,14 @@ impl Session {
         })
     }
 
-    /// Removes a member and returns its value: what a flash message needs. Overlapping requests may all get it; for what
-    /// only one may get, there is [`take_once`](Self::take_once).
+    /// Removes a member and returns its value. Overlapping requests may all get it; for what only one may get, there is
+    /// [`take_once`](Self::take_once), and for flash messages [`flash`](Self::flash).
     ///
     /// ```
     /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
-    /// session.insert("flash", "saved")?;
-    /// assert_eq!(session.take("flash")?, Some("saved".to_owned()));
-    /// assert_eq!(session.take::<String>("flash")?, None);
+    /// session.insert("return_to", "/cart")?;
+    /// assert_eq!(session.take("return_to")?, Some("/cart".to_owned()));
+    /// assert_eq!(session.take::<String>("return_to")?, None);
     /// # Ok(()) });
     /// ```
     ///
@@ -464,7 +466,7 @@ impl Session {
     /// that was stored, and no other request got the same step.
     ///
     /// For a limit of attempts, a sequence number, a seat. The save is the one of [`take_once`](Self::take_once), at the
-    /// same cost.
+    /// same cost. The function must not wait for a save or another call of this session: that would wait for this one.
     ///
     /// ```
     /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); } on::visit(async |session| {
@@ -684,7 +686,7 @@ impl Session {
     ///
     /// [`ErrorKind::Store`] where the store fails; the old session is as it was, then.
     pub async fn regenerate(&self) -> Result<(), Error> {
-        self.shared.regenerate().await
+        self.shared.regenerate(&[]).await
     }
 
     /// Destroys the record: logging out. The session is over, and the browser forgets the cookie.
@@ -794,13 +796,22 @@ impl fmt::Debug for Session {
     }
 }
 
-fn json_of<T: Serialize>(key: &str, value: &T) -> Result<Json, Error> {
+pub(super) fn json_of<T: Serialize>(key: &str, value: &T) -> Result<Json, Error> {
     Json::of(value)
         .map_err(|source| Error::of_member(ErrorKind::Serialize, key).with_source(source))
 }
 
+/// Returns a value that serde serialises as it is, inside another one.
+pub(super) fn raw_of(key: &str, json: &Json) -> Result<Box<RawValue>, Error> {
+    RawValue::from_string(json.as_str().to_owned())
+        .map_err(|source| Error::of_member(ErrorKind::Serialize, key).with_source(source))
+}
+
 /// Reads a value. Null is a value where the type has it, as an `Option` does, and otherwise no value.
-fn parsed<T: DeserializeOwned>(key: &str, raw: Option<&str>) -> Result<Option<T>, Error> {
+pub(super) fn parsed<T: DeserializeOwned>(
+    key: &str,
+    raw: Option<&str>,
+) -> Result<Option<T>, Error> {
     match raw.map(serde_json::from_str).transpose() {
         Err(_) if raw == Some("null") => Ok(None),
         value => value.map_err(|source| Error::mismatch(key, &source)),

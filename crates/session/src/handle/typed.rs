@@ -1,5 +1,6 @@
 //! The session as a struct of the application.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::marker::PhantomData;
@@ -150,8 +151,10 @@ impl<T: Serialize + DeserializeOwned + Default> Typed<T> {
             Ok(before) => fields(&before)?,
             Err(_) => Vec::new(),
         };
-        let edits = edits(&document, &before, fields(value)?);
-        self.session.shared().change(|session| {
+        let edits = edits::<T>(&document, &before, fields(value)?)?;
+        let shared = self.session.shared();
+        edits.iter().try_for_each(|(key, _)| shared.check_name(key))?;
+        shared.change(|session| {
             let mut document = session.document.clone();
             apply_all(&mut document, &edits)?;
             session.document = document;
@@ -265,8 +268,16 @@ fn read<T: Serialize + DeserializeOwned + Default>(document: &Document) -> Resul
         if document.get_raw(field) != Some("null") || !omitted.insert(field.to_owned()) {
             return Err(error);
         }
+        if omitted.len() > MAX_SINGLE_NULLS {
+            let nulls = document.keys().filter(|key| document.get_raw(key) == Some("null"));
+            omitted.extend(nulls.map(Cow::into_owned));
+        }
     }
 }
+
+/// The number of nulls that are left out one by one, each with another attempt to read. A map whose names a visitor
+/// chooses may have thousands: all are left out then.
+const MAX_SINGLE_NULLS: usize = 32;
 
 /// Reads a struct from the members but these. A field whose member is missing is as in the default.
 fn read_without<T: Serialize + DeserializeOwned + Default>(
@@ -326,17 +337,17 @@ fn applied<T: Serialize + DeserializeOwned + Default>(
     let mut value = read::<T>(document)?;
     let before = fields(&value)?;
     change(&mut value);
-    let edits = edits(document, &before, fields(&value)?);
+    let edits = edits::<T>(document, &before, fields(&value)?)?;
     Ok((value, edits))
 }
 
 /// Compares the fields before and after a change. A field that did not change, or is what the member is, stays as it is
-/// written.
-fn edits(
+/// written. A member by which serde knows a field that is written under another name (`alias`) goes when that one comes.
+fn edits<T: Serialize + DeserializeOwned + Default>(
     document: &Document,
     before: &[(String, Json)],
     after: Vec<(String, Json)>,
-) -> Vec<(String, Edit)> {
+) -> Result<Vec<(String, Edit)>, Error> {
     let kept: HashSet<_> = after.iter().map(|(key, _)| key.clone()).collect();
     let before: HashMap<_, _> = before.iter().map(|(key, value)| (key.as_str(), value)).collect();
     let is_changed = |(key, value): &(String, Json)| match document.get_raw(key) {
@@ -349,7 +360,53 @@ fn edits(
     let set = after.into_iter().filter(is_changed).map(|(key, value)| (key, Edit::Set(value)));
     let gone = before.keys().filter(|key| !kept.contains(**key) && document.contains(key));
     let gone = gone.map(|key| ((*key).to_owned(), Edit::Remove));
-    set.chain(gone).collect()
+    let mut edits: Vec<_> = set.chain(gone).collect();
+    // Where no struct was read before, what hinders is not for this one to remove.
+    let was_readable = !before.is_empty();
+    if was_readable && edits.iter().any(|(key, _)| !document.contains(key)) {
+        let mut edited = document.clone();
+        apply_all(&mut edited, &edits)?;
+        let aliases = aliases::<T>(&edited, &kept);
+        edits.extend(aliases.into_iter().map(|key| (key, Edit::Remove)));
+    }
+    Ok(edits)
+}
+
+/// Returns the members that are none of the fields as they are written, and without which the struct can be read again.
+fn aliases<T: Serialize + DeserializeOwned + Default>(
+    document: &Document,
+    fields: &HashSet<String>,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    if read::<T>(document).is_ok() {
+        return found;
+    }
+    let others = document.keys().map(Cow::into_owned).filter(|key| !fields.contains(key));
+    let mut others: Vec<_> = others.collect();
+    loop {
+        let is_readable = |count: usize| {
+            let omitted = found.iter().chain(&others[..count]).cloned().collect();
+            read_without::<T>(document, &omitted).is_ok()
+        };
+        // The more is left out the better it can be read: the last of the first so many is one of them.
+        let (mut unreadable, mut readable) = (0, others.len());
+        if is_readable(unreadable) {
+            return found;
+        }
+        if !is_readable(readable) {
+            return Vec::new();
+        }
+        while readable - unreadable > 1 {
+            let middle = usize::midpoint(unreadable, readable);
+            if is_readable(middle) {
+                readable = middle;
+            } else {
+                unreadable = middle;
+            }
+        }
+        others.truncate(readable);
+        found.extend(others.pop());
+    }
 }
 
 /// Serialises a struct, and returns its fields in their order.
@@ -425,5 +482,39 @@ impl<S: Sync, T> axum_core::extract::OptionalFromRequestParts<S> for Typed<T> {
         use axum_core::extract::OptionalFromRequestParts;
         let session = <Session as OptionalFromRequestParts<S>>::from_request_parts(parts, state);
         Ok(session.await?.map(Self::new))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer};
+
+    use super::*;
+
+    thread_local! {
+        static READS: Cell<u32> = const { Cell::new(0) };
+    }
+
+    #[derive(Serialize)]
+    struct Counted(String);
+
+    impl<'de> Deserialize<'de> for Counted {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            READS.set(READS.get() + 1);
+            String::deserialize(deserializer).map(Self)
+        }
+    }
+
+    #[test]
+    fn nulls_of_a_map_are_left_out_in_a_bounded_number_of_attempts() {
+        let nulls: String = (0..5000).map(|number| format!(r#","n{number}":null"#)).collect();
+        let text = format!(r#"{{"cookie":{{}},"first":"a"{nulls},"last":"b"}}"#);
+        let document = Document::parse(text.as_str()).unwrap();
+        let map: BTreeMap<String, Counted> = read(&document).unwrap();
+        assert_eq!(map.into_values().map(|counted| counted.0).collect::<String>(), "ab");
+        assert!(READS.get() < 200, "{}", READS.get());
     }
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use express_session_core::cookie::{Cookie, CookieTemplate, StoredCookie};
+use express_session_core::metadata::MemberName;
+use express_session_core::store::Lifetime;
 use express_session_core::{Keyring, Policy, SessionId, Timestamp};
 use http::request::Parts;
 
@@ -59,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) store: AnyStore,
     /// Whether the store has a use for touching.
     pub(crate) supports_touch: bool,
+    /// How long the store keeps a record after each reset of its expiry.
+    pub(crate) lifetime: Lifetime,
     pub(crate) cookies: Cookies,
     pub(crate) genid: Option<Genid>,
     pub(crate) connection: Connection,
@@ -73,6 +77,10 @@ pub(crate) struct Config {
     pub(crate) lock_lease: Duration,
     /// Whether stored sessions get the attributes of this layer's cookie.
     pub(crate) harden_stored_cookies: bool,
+    /// The name of the library's own member, where the policy keeps metadata.
+    pub(crate) metadata_member: MemberName,
+    /// Whether a logout clears what the browser has of the site.
+    pub(crate) clear_site_data: bool,
     /// Those who save the same session, those whose write is to be final when it returns, and those who want its lock.
     pub(crate) writers: Arc<KeyedMutex<WriteBatcher>>,
     pub(crate) finalisers: Arc<KeyedMutex<()>>,

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use express_session_core::cookie::{Cookie, InvalidAttribute, check_name};
+use express_session_core::metadata::{MEMBER, MemberName};
 use express_session_core::record::RecordLimits;
 use express_session_core::signing::check_secret;
 use express_session_core::{
     AmbiguousCookie, CacheHeaders, Clock, Departures, Keyring, LateWrite, Outage, Policy, Random,
-    SessionId, UnreadableRecord, Unset,
+    SessionId, TouchAfter, UnreadableRecord, Unset,
 };
 use http::Response;
 use http::request::Parts;
@@ -52,6 +53,7 @@ use crate::{MemoryStore, Session};
 /// | [`secure_when`](Self::secure_when) | – | `req.connection.encrypted` |
 /// | [`store_timeout`](Self::store_timeout) | 5 s | – |
 /// | [`touch_timeout`](Self::touch_timeout) | 250 ms | – |
+/// | [`touch_after`](Self::touch_after) | a hundredth of the session's time, at most a minute | – |
 /// | [`outage`](Self::outage) | [`Outage::Fail`] | – |
 /// | [`late_write`](Self::late_write) | [`LateWrite::Drop`] | – |
 /// | [`unreadable_record`](Self::unreadable_record) | [`UnreadableRecord::Fail`] | – |
@@ -62,6 +64,9 @@ use crate::{MemoryStore, Session};
 /// | [`harden_stored_cookies`](Self::harden_stored_cookies) | `false` | – |
 /// | [`bind_records`](Self::bind_records) | `false` | – |
 /// | [`record_limits`](Self::record_limits) | 10,000 members, 4 MiB, 127 deep | – |
+/// | [`metadata`](Self::metadata), [`metadata_member`](Self::metadata_member) | `false`, `__sessionMetadata` | – |
+/// | [`idle_timeout`](Self::idle_timeout), [`absolute_timeout`](Self::absolute_timeout) | none | – |
+/// | [`clear_site_data`](Self::clear_site_data) | `false` | – |
 /// | [`print_warnings`](Self::print_warnings) | in a debug build | – |
 /// | [`lock_wait`](Self::lock_wait), [`lock_lease`](Self::lock_lease) | 10 s, 30 s | – |
 /// | [`clock`](Self::clock), [`random`](Self::random) | the system's | – |
@@ -117,6 +122,8 @@ struct Options {
     key_per_name: bool,
     harden_stored_cookies: bool,
     bind_records: bool,
+    metadata_member: String,
+    clear_site_data: bool,
     sources: Sources,
 }
 
@@ -158,6 +165,8 @@ impl SessionLayer {
                 key_per_name: false,
                 harden_stored_cookies: false,
                 bind_records: false,
+                metadata_member: MEMBER.to_owned(),
+                clear_site_data: false,
                 sources: Sources::default(),
             },
             config: Arc::default(),
@@ -277,7 +286,8 @@ impl SessionLayer {
     }
 
     /// Sets the response to a request whose session cannot be loaded or saved. Default: a sentence of plain text, with
-    /// 503 and `Retry-After` where the failure is temporary, 409 where the session has ended meanwhile, 500 otherwise.
+    /// 503 and `Retry-After` where the failure is temporary, 409 where the session has ended meanwhile, 401 where
+    /// no user has logged in, 403 where the login is too old or a CSRF token is not valid, 500 otherwise.
     ///
     /// The function takes the error and the head of the request. Its response replaces that of the handler, also where
     /// the handler itself returned the [`Error`](crate::Error). With or without such a function, the error is in the
@@ -435,7 +445,7 @@ impl SessionLayer {
     /// # store.take_calls();
     /// # browser.visit(async |session| session.unset());
     /// // A visitor comes back, and the handler calls `session.unset()`:
-    /// assert_eq!(store.verbs(), [Verb::LoadAndTouch, Verb::Destroy]);
+    /// assert_eq!(store.verbs(), [Verb::Load, Verb::Destroy]);
     /// ```
     pub fn unset(self, unset: Unset) -> Self {
         self.with(|options| options.policy.unset = unset)
@@ -484,6 +494,44 @@ impl SessionLayer {
         self.with(|options| options.touch_timeout = limit)
     }
 
+    /// Sets how much of a session's time passes before a request that only reads resets its expiry in the store again
+    /// (departure 20). Default [`TouchAfter::Hundredth`]: a hundredth of the session's time, and at most a minute.
+    ///
+    /// It is the store that is spared: one read is all that such a request needs of it meanwhile. A session ends up to
+    /// this much earlier than its time after the last visit, never later. At most half of the session's time counts.
+    /// Zero resets the expiry with every request, as express-session does, which takes a second call. A request that
+    /// changes the session, saves or [touches](crate::Session::touch) it explicitly resets it always.
+    ///
+    /// With [`rolling`](Self::rolling) every response has a cookie whose expiry is new: the browser's expiry is up to this
+    /// much later than the record's.
+    ///
+    /// The time of the last reset follows from the deadline that the store returns with the record, so that nothing more
+    /// is stored. A store that does not tell how long a record lives ([`Store::lifetime`](crate::store::Store::lifetime))
+    /// is touched with every request.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session::SessionLayer;
+    /// use express_session_testkit::{MapStore, Spy, Verb};
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// # for (after, calls) in [(Duration::from_secs(60), 1), (Duration::ZERO, 2)] {
+    /// let spy = Spy::new(MapStore::default());
+    /// let layer = SessionLayer::new("keyboard cat").store(spy.clone());
+    /// let layer = layer.cookie(express_session::Cookie::new().max_age(Duration::from_secs(3600)));
+    /// let layer = layer.touch_after(after);
+    /// # let mut browser = on::Browser::new(layer);
+    /// # browser.visit(async |session| session.insert("views", 1));
+    /// # spy.take_calls();
+    /// # browser.visit(async |session| session.get::<u32>("views").map(drop));
+    /// # let found = spy.verbs();
+    /// # assert_eq!(found, [Verb::Load, Verb::Touch][..calls]);
+    /// # }
+    /// ```
+    pub fn touch_after(self, time: impl Into<TouchAfter>) -> Self {
+        self.with(|options| options.policy.touch_after = time.into())
+    }
+
     /// Sets what a request does when its store is unavailable: it cannot be reached, does not answer within
     /// [`store_timeout`](Self::store_timeout), or refuses to work. Default [`Outage::Fail`].
     ///
@@ -502,7 +550,7 @@ impl SessionLayer {
     /// let layer = SessionLayer::new("keyboard cat").store(store.clone()).outage(Outage::Continue);
     /// # let mut browser = on::Browser::new(layer);
     /// # browser.visit(on::change);
-    /// store.fail_next(Verb::LoadAndTouch, store::ErrorKind::Unavailable);
+    /// store.fail_next(Verb::Load, store::ErrorKind::Unavailable);
     /// // A visitor comes back, and the handler asks for the session all the same:
     /// # let set_cookie = browser.visit(async |session| {
     /// assert!(!session.is_persisted());
@@ -560,7 +608,7 @@ impl SessionLayer {
     ///     .unreadable_record(UnreadableRecord::StartNew);
     /// # let mut browser = on::Browser::new(layer);
     /// # browser.visit(on::change);
-    /// store.fail_next(Verb::LoadAndTouch, store::ErrorKind::Corrupt);
+    /// store.fail_next(Verb::Load, store::ErrorKind::Corrupt);
     /// // A visitor comes back, and the handler asks for the session:
     /// # let set_cookie = browser.visit(async |session| {
     /// assert!(session.is_empty());
@@ -767,6 +815,155 @@ impl SessionLayer {
     /// ```
     pub fn record_limits(self, limits: RecordLimits) -> Self {
         self.with(|options| options.policy.record_limits = limits)
+    }
+
+    /// Keeps the library's own notes about each session: when it began, when it was last seen, and which user
+    /// has logged in. Default `false`: records are as express-session writes them.
+    ///
+    /// The notes are one more member of the record, [`metadata_member`](Self::metadata_member), of 62 bytes and more.
+    /// Handlers do not see it among the members: [`Session::metadata`] reads it. Node keeps it like any other member.
+    /// Sessions that began in Node or before the option was set get it with their next write, or when their expiry is reset.
+    /// A member of this name and of another shape counts as absent, and is replaced. [`idle_timeout`](Self::idle_timeout)
+    /// and [`absolute_timeout`](Self::absolute_timeout) turn the notes on by themselves.
+    ///
+    /// No request needs one more call of the store, unless that [does not touch](Store::supports_touch). One that only reads
+    /// writes the record where it would otherwise touch it, once in [`touch_after`](Self::touch_after): the note of the
+    /// visit. Such a write changes the revision of the record, so that one of an overlapping request may have to be merged.
+    ///
+    /// ```
+    /// use express_session::{SessionLayer, Timestamp};
+    /// use express_session_testkit::FakeClock;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let clock = FakeClock::new(now);
+    /// let layer = SessionLayer::new("keyboard cat").metadata(true).clock(clock);
+    /// # let mut browser = on::Browser::new(layer);
+    /// # browser.visit(on::change);
+    /// // A visitor comes back:
+    /// # browser.visit(async |session| {
+    /// let metadata = session.metadata()?.expect("it is stored");
+    /// assert_eq!(metadata.created(), now);
+    /// assert_eq!(session.keys(), ["views"]);
+    /// # Ok(()) });
+    /// ```
+    pub fn metadata(self, keep: bool) -> Self {
+        self.with(|options| options.policy.metadata = keep)
+    }
+
+    /// Sets the name of the record's member that has the [metadata](Self::metadata). Default `__sessionMetadata`.
+    ///
+    /// All applications on one store need the same name. [`build`](Self::build) refuses an empty name, one that
+    /// express-session reserves, and a number.
+    ///
+    /// ```
+    /// use express_session::SessionLayer;
+    ///
+    /// assert!(SessionLayer::new("keyboard cat").metadata_member("__life").build().is_ok());
+    /// let error = SessionLayer::new("keyboard cat").metadata_member("cookie").build().unwrap_err();
+    /// assert_eq!(error.option(), "metadata_member");
+    /// ```
+    pub fn metadata_member(self, name: impl Into<String>) -> Self {
+        self.with(|options| options.metadata_member = name.into())
+    }
+
+    /// Ends sessions that have not been used for this long, with any time of the cookie (OWASP ASVS 5.0 7.3.1).
+    /// Default: none.
+    ///
+    /// A record's deadline in the store is at most this far in the future, and a record that the store returns all the same is
+    /// checked when it is loaded: its visitor gets a new, empty session, the old record is destroyed, and
+    /// [`Session::ended_by`] returns the reason. A request that is under way when the time passes is a visit. Where the
+    /// cookie has no time, the timeout takes the place of the store's own TTL.
+    ///
+    /// Visits are noted once in [`touch_after`](Self::touch_after), at most a tenth of the timeout. This time is added,
+    /// so that no session ends before the timeout has passed since the last visit: with the defaults, a session of 30
+    /// minutes ends up to 18 s later. With `touch_after(Duration::ZERO)` each visit is noted, and the timeout is exact.
+    ///
+    /// Turns on [`metadata`](Self::metadata), whose costs it has. Express sets its own deadline with each of its visits, and
+    /// knows no timeout: see the table in the [guide](crate::guide::lifetime).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session::{EndedBy, SessionLayer, Timestamp};
+    /// use express_session_testkit::FakeClock;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let half_an_hour = Duration::from_secs(30 * 60);
+    /// let clock = FakeClock::new(Timestamp::from_millis(1_700_000_000_000));
+    /// let layer = SessionLayer::new("keyboard cat").idle_timeout(half_an_hour).clock(clock.clone());
+    /// # let layer = layer.touch_after(Duration::ZERO);
+    /// # let layer = layer.store(express_session_testkit::MapStore::default());
+    /// # let mut browser = on::Browser::new(layer);
+    /// # browser.visit(on::change);
+    /// // A visitor comes back half an hour later:
+    /// clock.advance(half_an_hour);
+    /// # browser.visit(async |session| {
+    /// assert!(session.is_empty());
+    /// # Ok(()) });
+    /// # let _ = EndedBy::Idle;
+    /// ```
+    pub fn idle_timeout(self, timeout: Duration) -> Self {
+        self.with(|options| options.policy.limits.idle = Some(timeout))
+    }
+
+    /// Ends sessions this long after they began, or after their [login](Session::login), however often they are used
+    /// (OWASP ASVS 5.0 7.3.2, NIST SP 800-63B-4 §5.2). Default: none.
+    ///
+    /// It is enforced as [`idle_timeout`](Self::idle_timeout) is, and by two more rules: a request that is under way when
+    /// the time passes writes nothing more, as after a logout elsewhere, and the cookie's `Expires` is not later than the
+    /// end. The time of a session without metadata, which Node began, begins with its first write by this layer.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session::{Cookie, SessionLayer, Timestamp};
+    /// use express_session_testkit::FakeClock;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let [hour, day] = [3600, 86_400].map(Duration::from_secs);
+    /// let clock = FakeClock::new(Timestamp::from_millis(1_700_000_000_000));
+    /// let layer = SessionLayer::new("keyboard cat")
+    ///     .cookie(Cookie::new().max_age(day))
+    ///     .absolute_timeout(12 * hour)
+    ///     .clock(clock.clone());
+    /// # let mut browser = on::Browser::new(layer);
+    /// # let set_cookie = browser.visit(on::change).unwrap();
+    /// // The cookie of a visitor that comes at 22:13:
+    /// assert!(set_cookie.contains("; Expires=Wed, 15 Nov 2023 10:13:20 GMT;"));
+    /// # clock.advance(11 * hour);
+    /// # browser.visit(async |session| { assert!(!session.is_empty()); Ok(()) });
+    /// // The visitor comes back after 12 hours, the last visit being an hour ago:
+    /// # clock.advance(hour);
+    /// # browser.visit(async |session| {
+    /// assert!(session.is_empty());
+    /// # Ok(()) });
+    /// ```
+    pub fn absolute_timeout(self, timeout: Duration) -> Self {
+        self.with(|options| options.policy.limits.absolute = Some(timeout))
+    }
+
+    /// Sends `Clear-Site-Data: "cookies", "storage"` with the response of a [`Session::logout`]. Default `false`.
+    ///
+    /// The browser then deletes all cookies of the registrable domain, other applications' included, and what scripts of
+    /// the origin have stored (W3C Clear Site Data; OWASP ASVS 5.0 14.3.1). Browsers obey it over HTTPS only.
+    ///
+    /// ```
+    /// use express_session::{Session, SessionLayer};
+    /// # use http::{Request, Response};
+    ///
+    /// let layer = SessionLayer::new("keyboard cat").clear_site_data(true);
+    /// # let handler = tower::service_fn(async |request: Request<()>| {
+    /// #     Session::from_extensions(request.extensions())?.load().await?.logout().await?;
+    /// #     Ok::<_, express_session::Error>(Response::new(String::new()))
+    /// # });
+    /// # let service = tower::Layer::layer(&layer, handler);
+    /// # let call = tower::ServiceExt::oneshot(service, Request::new(()));
+    /// # let response = express_session_testkit::block_on(call)?;
+    /// // The response of a handler that calls `session.logout()`:
+    /// assert_eq!(response.headers()["clear-site-data"], r#""cookies", "storage""#);
+    /// # Ok::<(), express_session::Error>(())
+    /// ```
+    pub fn clear_site_data(self, clear: bool) -> Self {
+        self.with(|options| options.clear_site_data = clear)
     }
 
     /// Sets how long [`Session::lock`](crate::Session::lock) waits while another request has the lock.
@@ -986,6 +1183,17 @@ impl Options {
                 return Err(ConfigError::new(option, format!("{value:?}")));
             }
         }
+        let limits = self.policy.limits;
+        for (option, limit) in
+            [("idle_timeout", limits.idle), ("absolute_timeout", limits.absolute)]
+        {
+            if limit.is_some_and(|limit| limit < Duration::from_millis(1)) {
+                return Err(ConfigError::new(option, format!("{limit:?}")));
+            }
+        }
+        let metadata_member = MemberName::new(self.metadata_member.as_str());
+        let metadata_member = metadata_member
+            .ok_or_else(|| ConfigError::new("metadata_member", self.metadata_member.as_str()))?;
         let mut store = self.store.clone().unwrap_or_else(|| AnyStore::new(MemoryStore::new()));
         if self.bind_records
             && let Ok(keyring) = Keyring::derived(secrets.iter(), "record")
@@ -1006,6 +1214,7 @@ impl Options {
             name: self.name.clone(),
             keyring,
             supports_touch: store.supports_touch(),
+            lifetime: store.lifetime(),
             store,
             cookies: self.cookies.clone(),
             genid: self.genid.clone(),
@@ -1017,6 +1226,8 @@ impl Options {
             lock_wait: self.lock_wait,
             lock_lease: self.lock_lease,
             harden_stored_cookies: self.harden_stored_cookies,
+            metadata_member,
+            clear_site_data: self.clear_site_data,
             writers: Arc::default(),
             finalisers: Arc::default(),
             lockers: Arc::default(),

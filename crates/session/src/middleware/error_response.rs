@@ -4,6 +4,9 @@
 //! |---|---|---|
 //! | the session has ended | 409 | |
 //! | the cookies name two sessions | 400 | |
+//! | no user has logged in | 401 | `WWW-Authenticate: Session` (RFC 9110 §15.5.2 asks for one; browsers know no such scheme) |
+//! | the login is too old | 403 | |
+//! | the CSRF token is not valid | 403 | |
 //! | temporary: the store is unavailable, others hold the session | 503 | `Retry-After`, in seconds (RFC 9110 §10.2.3) |
 //! | any other | 500 | |
 //!
@@ -17,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 
@@ -33,6 +36,12 @@ pub(crate) fn default_response(error: &Error) -> Response<Bytes> {
     } else if error.kind() == ErrorKind::AmbiguousCookie {
         let text = "The browser sent two sessions. Please delete the cookies of this site.\n";
         (StatusCode::BAD_REQUEST, text)
+    } else if error.kind() == ErrorKind::InvalidCsrfToken {
+        (StatusCode::FORBIDDEN, "The form is not valid any more. Please load the page again.\n")
+    } else if error.kind() == ErrorKind::NotLoggedIn {
+        (StatusCode::UNAUTHORIZED, "Please log in.\n")
+    } else if error.kind() == ErrorKind::LoginTooOld {
+        (StatusCode::FORBIDDEN, "Please log in again to continue.\n")
     } else if error.is_temporary() {
         (StatusCode::SERVICE_UNAVAILABLE, "The session is unavailable. Please try again.\n")
     } else {
@@ -42,6 +51,9 @@ pub(crate) fn default_response(error: &Error) -> Response<Bytes> {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Session"));
+    }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         let random = getrandom::u32().unwrap_or_default();
         let seconds = retry_seconds(error.retry_after().unwrap_or_default(), random);

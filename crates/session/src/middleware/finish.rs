@@ -16,6 +16,9 @@ use super::error_response::error_response;
 use crate::error::Error;
 use crate::request::{Commit, Committed, RequestSession};
 
+/// The header's value after a logout (W3C Clear Site Data §3.1).
+const CLEAR_SITE_DATA: &str = r#""cookies", "storage""#;
+
 const UNSAVED: &str = "a session could not be saved, and the response says so";
 
 /// The context of a response.
@@ -123,6 +126,9 @@ impl CommitMode {
             response.headers_mut().append(SET_COOKIE, set_cookie);
             restrict_caches(session, response.headers_mut());
         }
+        if session.config.clear_site_data {
+            clear_site_data(session, response.headers_mut());
+        }
         if self.is_upgrade {
             session.detach();
             return Outcome::Upgraded;
@@ -172,6 +178,9 @@ impl Outcome {
             cookies.into_iter().for_each(|cookie| {
                 replaced.headers_mut().append(SET_COOKIE, cookie);
             });
+            if session.config.clear_site_data {
+                clear_site_data(&session, replaced.headers_mut());
+            }
             return replaced;
         }
         match self {
@@ -189,6 +198,14 @@ impl Outcome {
                 response.map(|body| SessionBody::guarded(body, length, session))
             }
         }
+    }
+}
+
+/// Adds the header by which the browser clears the site's data, after a logout.
+#[cold]
+fn clear_site_data(session: &RequestSession, headers: &mut HeaderMap) {
+    if session.is_logged_out() {
+        headers.insert("clear-site-data", HeaderValue::from_static(CLEAR_SITE_DATA));
     }
 }
 

@@ -50,7 +50,7 @@ impl RequestSession {
             if own.value.batch.is_begun() {
                 // The request that began the write gave up. It is written again as it was: only then can its text tell
                 // whether it was applied.
-                if let Some(BatchOutcome::Failed(error)) =
+                if let Some(BatchOutcome::Failed { error, .. }) =
                     self.flush_batch(&id, &mut own.value, now).await
                 {
                     let error = Error::from(error);
@@ -88,7 +88,7 @@ impl RequestSession {
             };
             match outcome {
                 Some(BatchOutcome::Stored(stored)) => {
-                    self.resolve(&Resolution::of_batch(&entry, &stored)?)?;
+                    self.resolve(&Resolution::of_batch(&self.context(), &entry, &stored)?)?;
                     return Ok(true);
                 }
                 Some(BatchOutcome::Overtaken { theirs, is_certain }) => {
@@ -105,9 +105,9 @@ impl RequestSession {
                     self.state().session.handle_missing_record(&self.config.policy)?;
                     return Ok(false);
                 }
-                Some(BatchOutcome::Failed(error)) => {
+                Some(BatchOutcome::Failed { error, is_certain }) => {
                     let error = session::Error::from(error);
-                    if error.is_definite() {
+                    if is_certain && error.is_definite() {
                         self.state().session.revoke_batch_entry(&entry);
                     }
                     let error = Error::from(error);
@@ -178,7 +178,7 @@ impl RequestSession {
         self.back_off(writers.batch.overtaken()).await;
         let flush = writers.batch.begin_flush()?;
         // Where this future is dropped, the batch stays for the next request.
-        let answer = self.config.store.update(id, &flush.record, flush.expected, now).await;
+        let answer = self.config.store.update(id, &flush.record, &flush.expected, now).await;
         let outcome = writers.batch.end_flush(flush, answer);
         writers.publish(&outcome);
         Some(outcome)

@@ -1,10 +1,12 @@
 //! The end of a response: what [`decide`](express_session_core::decide) says is done, and the cookie is printed.
 
 use express_session_core::policy::LoadTime;
+use std::pin::pin;
 use std::sync::Arc;
 
 use express_session_core::decide::{self, CookieAction, Plan, StoreAction};
-use express_session_core::session::{BodyKind, End, SaveMachine, SessionState, Withheld};
+use express_session_core::session::{BodyKind, End, SaveMachine, SessionState, Unread, Withheld};
+use express_session_core::store::Store as _;
 use express_session_core::{Timestamp, cookie, signing};
 use futures_util::FutureExt as _;
 use http::HeaderValue;
@@ -75,7 +77,7 @@ impl RequestSession {
             if is_last && self.touch_unloaded(now) {
                 return Ok(Ok(None));
             }
-            match self.plan_end(body, now, is_last).now_or_never() {
+            match pin!(self.plan_end(body, now, is_last)).now_or_never() {
                 Some(planned) => planned,
                 None => return Err(commit),
             }
@@ -86,7 +88,11 @@ impl RequestSession {
             planned
         };
         let Some(planned) = &commit.planned else { return Ok(Ok(None)) };
-        self.carry_out(planned, is_last, false).now_or_never().ok_or(commit)
+        if planned.plan.store == StoreAction::Keep {
+            return Ok(self.conclude(planned, Ok(()), is_last));
+        }
+        let done = pin!(self.carry_out(planned, is_last, false)).now_or_never();
+        done.ok_or(commit)
     }
 
     /// Commits, from wherever [`commit_immediately`](Self::commit_immediately) has left off.
@@ -103,10 +109,10 @@ impl RequestSession {
             },
         };
         match planned.plan.store {
-            // A touch that is dropped makes no difference to what the next operation knows.
-            StoreAction::Keep | StoreAction::Touch => {
-                operation.carry_out(&planned, false, true).await
-            }
+            StoreAction::Keep => operation.conclude(&planned, Ok(()), false),
+            // One that is dropped makes no difference to what the next operation knows. Boxed, because it is rare and the
+            // future of each response has room for it.
+            StoreAction::Touch => Box::pin(operation.carry_out(&planned, false, true)).await,
             StoreAction::Write | StoreAction::Destroy => {
                 run_to_completion(&self.config.tasks, async move {
                     operation.carry_out(&planned, false, true).await
@@ -130,11 +136,20 @@ impl RequestSession {
         self.print_cookie(plan, now)
     }
 
-    /// Touches the record of a session that is to be loaded unasked, where nothing else is to be done and nothing can
-    /// ask any more.
+    /// Resets the expiry of a session that is to be loaded unasked, where nothing else is to be done and nothing can
+    /// ask any more. Returns whether that is done.
     fn touch_unloaded(&self, now: Timestamp) -> bool {
         let Some(id) = &self.presented else { return false };
-        self.config.policy.touch_on_load_suffices() && self.config.store.load_and_touch_now(id, now)
+        let store = &self.config.store;
+        let loaded = pin!(store.load(id, now)).now_or_never();
+        let Some(Ok(Some(loaded))) = loaded else { return false };
+        match self.context().unread(&loaded, now) {
+            Unread::Open => false,
+            Unread::Keep => true,
+            Unread::Touch(touch) => {
+                matches!(pin!(store.touch(id, &touch, now)).now_or_never(), Some(Ok(_)))
+            }
+        }
     }
 
     fn is_to_be_loaded_unasked(&self, state: &SessionState) -> bool {
@@ -168,7 +183,8 @@ impl RequestSession {
         is_last: bool,
     ) -> Option<Planned> {
         let (plan, withheld) = state.plan(&self.context(), now)?;
-        Some(Planned { plan, withheld, end: state.begin_plan(plan, now, !is_last), now })
+        let end = state.begin_plan(plan, &self.config.policy, now, !is_last);
+        Some(Planned { plan, withheld, end, now })
     }
 
     /// Warns that a cookie is not sent. No lock is held: the application's own subscriber may take the warning.
@@ -191,26 +207,31 @@ impl RequestSession {
         is_last: bool,
         may_wait: bool,
     ) -> Committed {
-        let Planned { plan, withheld, end, now } = planned;
-        let (plan, now) = (*plan, *now);
-        self.warn(*withheld);
+        let (plan, now) = (planned.plan, planned.now);
         let done = match plan.store {
             StoreAction::Keep => Ok(()),
             StoreAction::Write => {
                 let save = if is_last { SaveMachine::last(now) } else { SaveMachine::new(now) };
                 let step = self.state().session.failed_step(plan);
-                self.call_store_for(step, self.drive(save, now, may_wait)).await
+                self.call_store_for(step, pin!(self.drive(save, now, may_wait))).await
             }
             StoreAction::Touch => self.touch_record(decide::Step::Touch, now).await,
             StoreAction::Destroy => self.destroy_record().await,
         };
+        self.conclude(planned, done, is_last)
+    }
+
+    /// Notes what the store has done, and prints the cookie.
+    fn conclude(&self, planned: &Planned, done: Result<(), Error>, is_last: bool) -> Committed {
+        let Planned { plan, withheld, end, now } = planned;
+        self.warn(*withheld);
         if let Err(error) = done {
-            self.handle_failure(plan, error)?;
+            self.handle_failure(*plan, error)?;
         }
         if !is_last {
             self.state().session.finish_plan(end);
         }
-        Ok(self.print_cookie(plan, now))
+        Ok(self.print_cookie(*plan, *now))
     }
 
     /// Does with a failure of the store what the policy says.
@@ -254,7 +275,8 @@ impl RequestSession {
             return cookie::print_expired(name, &session.cookie).ok();
         }
         let value = signing::sign(session.id(), &self.config.keyring);
-        cookie::print(name, &value, &session.cookie).ok()
+        let limited = session.limited_cookie(&self.config.policy);
+        cookie::print(name, &value, limited.as_ref().unwrap_or(&session.cookie)).ok()
     }
 
     /// Logs a failure that the response does not show.

@@ -1,11 +1,12 @@
 //! Loading the session, when the handler asks for it or at the end of the request.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use express_session_core::policy::{LoadMode, LoadTime, UnreadableRecord};
-use express_session_core::session::Load;
-use express_session_core::store::{self, LoadedAndTouched, Store as _};
+use express_session_core::policy::{LoadTime, UnreadableRecord};
+use express_session_core::session::{Load, Unread};
+use express_session_core::store::{self, Loaded, Store as _, Touch};
 use express_session_core::{SessionId, Timestamp, decide};
 use futures_util::FutureExt as _;
 use tracing::Level;
@@ -17,6 +18,16 @@ use crate::runtime::timeout::pause;
 
 /// The text of the log where a visitor goes on without the record.
 const UNREADABLE: &str = "a stored record cannot be read: the visitor gets a new session";
+
+/// The state of a session whose record was loaded.
+enum Opened {
+    /// It has begun, or the record stays unread.
+    Done,
+    /// The record stays unread, and its expiry is to be reset.
+    Touch(Touch),
+    /// A limit has ended it.
+    Ended,
+}
 
 impl RequestSession {
     /// Returns when the session is to be loaded.
@@ -39,7 +50,8 @@ impl RequestSession {
             return None;
         }
         let _permit = self.operation.try_acquire().ok()?;
-        self.load_in_operation(decide::Step::Load, self.now()).now_or_never()
+        // Pinned, since `now_or_never` would move it, and that is a copy.
+        pin!(self.load_in_operation(decide::Step::Load, self.now())).now_or_never()
     }
 
     async fn load_later(self: &Arc<Self>) -> Result<(), Error> {
@@ -55,16 +67,23 @@ impl RequestSession {
         let load = self.state().session.begin_load(step);
         let found = match load {
             Load::Done => return Ok(()),
-            Load::Open(found) => Ok(Some(found)),
+            // Only a record that was just loaded may end its session: in the store, later visits may have renewed it.
+            Load::Open(found) if self.context().has_ended(&found, now).is_none() => Ok(Some(found)),
             Load::Fetch if self.is_refused => Err(Error::new(ErrorKind::AmbiguousCookie)),
-            Load::Fetch => self.call_store_for(step, self.fetch(now)).await,
+            Load::Open(_) | Load::Fetch => self.call_store_for(step, pin!(self.fetch(now))).await,
         };
         let policy = &self.config.policy;
         let opened = match found {
             Ok(found) => self.open(step, found, now),
             Err(error) => Err(error),
         };
-        let Err(error) = opened else { return Ok(()) };
+        let error = match opened {
+            Ok(Opened::Done) => return Ok(()),
+            Ok(Opened::Touch(touch)) => return self.touch_unread(step, &touch, now).await,
+            // A box, so that the future of every load stays small.
+            Ok(Opened::Ended) => return Box::pin(self.end_by_limit(step, now)).await,
+            Err(error) => error,
+        };
         if error.is_about_the_record() {
             // A box, so that the future of every load stays small.
             return Box::pin(self.without_the_record(step, error, now)).await;
@@ -85,23 +104,54 @@ impl RequestSession {
     fn open(
         &self,
         step: decide::Step,
-        mut found: Option<LoadedAndTouched>,
+        mut found: Option<Loaded>,
         now: Timestamp,
-    ) -> Result<(), Error> {
+    ) -> Result<Opened, Error> {
         let mut state = self.state();
-        if state.session.keep_unread(step, &mut found, &self.config.policy) {
-            return Ok(());
+        match state.session.keep_unread(&self.context(), step, &mut found, now) {
+            Unread::Open => {}
+            Unread::Keep => return Ok(Opened::Done),
+            Unread::Touch(touch) => return Ok(Opened::Touch(touch)),
         }
         match (found, self.presented.clone()) {
             (Some(found), Some(id)) => {
-                let opened = state.session.begin_loaded(&self.context(), id, &found, now);
-                opened.map_err(Error::from)
+                let ended = state.session.begin_loaded(&self.context(), id, &found, now)?;
+                if ended.is_some() {
+                    return Ok(Opened::Ended);
+                }
             }
             _ => {
                 drop(state);
-                self.begin_new(now)
+                self.begin_new(now)?;
             }
         }
+        Ok(Opened::Done)
+    }
+
+    /// Destroys a record that a limit has ended, so that no request under way writes it again, and begins a new session.
+    /// Where the store fails, the next request that loads the record ends it.
+    async fn end_by_limit(&self, step: decide::Step, now: Timestamp) -> Result<(), Error> {
+        if let Some(id) = &self.presented {
+            let destroyed = self.call_store_for(step, pin!(self.config.store.destroy(id))).await;
+            if let Err(error) = destroyed {
+                self.log_failure(&error);
+            }
+        }
+        self.begin_new(now)
+    }
+
+    /// Resets the expiry of a record that stays unread.
+    async fn touch_unread(
+        &self,
+        step: decide::Step,
+        touch: &Touch,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let Some(id) = &self.presented else { return Ok(()) };
+        let touched =
+            self.call_store_for(step, pin!(self.config.store.touch(id, touch, now))).await?;
+        self.state().session.touched_unread(touched);
+        Ok(())
     }
 
     /// Continues where the record cannot be read.
@@ -115,7 +165,7 @@ impl RequestSession {
             (UnreadableRecord::Fail, _) => Err(error),
             (UnreadableRecord::Destroy, Some(id)) => {
                 self.log(Level::ERROR, UNREADABLE, &error);
-                self.call_store_for(step, self.config.store.destroy(id)).await
+                self.call_store_for(step, pin!(self.config.store.destroy(id))).await
             }
             (UnreadableRecord::StartNew | UnreadableRecord::Destroy, _) => {
                 self.log(Level::ERROR, UNREADABLE, &error);
@@ -136,10 +186,14 @@ impl RequestSession {
     ) -> Result<Option<Arc<Self>>, Error> {
         let session = Arc::new(Self::of_id(config, id.clone()));
         let now = session.now();
-        let found = session.call_store(session.config.store.load(&id, now)).await?;
-        let Some(loaded) = found else { return Ok(None) };
-        let found = LoadedAndTouched { loaded, is_touched: false };
-        session.state().session.begin_loaded(&session.context(), id, &found, now)?;
+        let found = session.call_store(pin!(session.config.store.load(&id, now))).await?;
+        let Some(found) = found else { return Ok(None) };
+        let ended =
+            session.state().session.begin_loaded(&session.context(), id.clone(), &found, now)?;
+        if ended.is_some() {
+            session.call_store(pin!(session.config.store.destroy(&id))).await?;
+            return Ok(None);
+        }
         Ok(Some(session))
     }
 
@@ -148,8 +202,12 @@ impl RequestSession {
         loop {
             let id = self.read(|session| session.id().clone());
             let Some(id) = id else { return Ok(()) };
-            match self.call_store(self.config.store.load(&id, self.now())).await {
+            let now = self.now();
+            match self.call_store(pin!(self.config.store.load(&id, now))).await {
                 Ok(None) => return Ok(()),
+                Ok(Some(loaded)) if self.context().has_ended(&loaded, now).is_some() => {
+                    return Ok(());
+                }
                 Err(error) if !error.is_temporary() => return Err(error),
                 Ok(Some(_)) | Err(_) => {}
             }
@@ -175,16 +233,10 @@ impl RequestSession {
     }
 
     /// Calls the store for the record that the request's cookie names, if there is one.
-    async fn fetch(&self, now: Timestamp) -> Result<Option<LoadedAndTouched>, store::Error> {
-        let Some(id) = &self.presented else { return Ok(None) };
-        let store = &self.config.store;
-        let mode = self.state().session.load_mode(&self.config.policy);
-        match mode {
-            LoadMode::LoadAndTouch => store.load_and_touch(id, now).await,
-            LoadMode::Load => {
-                let loaded = store.load(id, now).await?;
-                Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }))
-            }
+    async fn fetch(&self, now: Timestamp) -> Result<Option<Loaded>, store::Error> {
+        match &self.presented {
+            Some(id) => self.config.store.load(id, now).await,
+            None => Ok(None),
         }
     }
 

@@ -61,7 +61,7 @@ impl RequestSession {
         let mut longest = SHORTEST_PAUSE;
         loop {
             let now = self.now();
-            match self.call_store(store.lock(id, token, lease, now)).await? {
+            match self.call_store(pin!(store.lock(id, token, lease, now))).await? {
                 LockOutcome::Acquired(fence) => {
                     self.state().session.grant_lock(fence, now.saturating_add(lease));
                     return Ok((claim, fence));
@@ -98,7 +98,7 @@ impl RequestSession {
         };
         let Some(StoreView::At(revision)) = view else { return Ok(()) };
         let now = self.now();
-        match self.call_store(self.config.store.load(id, now)).await? {
+        match self.call_store(pin!(self.config.store.load(id, now))).await? {
             Some(current) if current.revision == revision => Ok(()),
             Some(current) => {
                 let context = self.context();
@@ -123,13 +123,13 @@ impl RequestSession {
         };
         let Some((id, token)) = held else { return Err(Error::new(ErrorKind::LockLost)) };
         let (lease, now) = (self.config.lock_lease, self.now());
-        match self.call_store(self.config.store.lock(&id, token, lease, now)).await? {
+        match self.call_store(pin!(self.config.store.lock(&id, token, lease, now))).await? {
             LockOutcome::Acquired(fence) => {
                 if self.state().session.grant_lock(fence, now.saturating_add(lease)) {
                     return Ok(());
                 }
                 // The lease had ended, and has begun again: no other request is to wait for it.
-                self.call_store(self.config.store.unlock(&id, token)).await?;
+                self.call_store(pin!(self.config.store.unlock(&id, token))).await?;
                 Err(Error::new(ErrorKind::LockLost))
             }
             LockOutcome::Held => Err(self.lose_lock()),
@@ -140,18 +140,21 @@ impl RequestSession {
     /// because the store fails, `work` is dropped.
     pub(crate) async fn keep_lock<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
         let mut work = pin!(work);
+        let mut failed = None;
         loop {
-            let done = within(self.config.lock_lease / 3, work.as_mut()).await;
-            match done {
-                Some(done) => return Ok(done),
-                // A store that fails may answer again before the lease is over.
-                None => match self.renew_lock().await {
-                    Err(error) if is_lost(&error) || self.lock_remaining().is_zero() => {
-                        return Err(error);
-                    }
-                    Ok(()) | Err(_) => {}
-                },
+            // A store that fails may answer again before the lease is over, and after that the work does not go on.
+            let left = self.lock_remaining();
+            if left.is_zero() {
+                return Err(failed.unwrap_or_else(|| self.lose_lock()));
             }
+            if let Some(done) = within(left.min(self.config.lock_lease / 3), work.as_mut()).await {
+                return Ok(done);
+            }
+            failed = match self.renew_lock().await {
+                Ok(()) => None,
+                Err(error) if is_lost(&error) => return Err(error),
+                Err(error) => Some(error),
+            };
         }
     }
 
@@ -171,14 +174,15 @@ impl RequestSession {
         run_to_completion(&self.config.tasks, async move {
             let is_unsaved = operation.state().session.is_unsaved();
             if is_unsaved {
-                let now = operation.now();
-                operation.call_store(operation.drive(SaveMachine::new(now), now, true)).await?;
+                let (now, policy) = (operation.now(), operation.config.policy.of_own_writes());
+                let save = operation.drive_with(SaveMachine::new(now), now, true, &policy);
+                operation.call_store(pin!(save)).await?;
             }
             let Some((lock, _turn)) = operation.take_lock() else { return Ok(()) };
             if lock.stage == LockStage::Lost {
                 return Err(Error::new(ErrorKind::LockLost));
             }
-            operation.call_store(operation.config.store.unlock(&lock.id, lock.token)).await
+            operation.call_store(pin!(operation.config.store.unlock(&lock.id, lock.token))).await
         })
         .await
     }
@@ -194,7 +198,10 @@ impl RequestSession {
     pub(crate) async fn release_lock(&self) {
         if let Some((lock, _turn)) = self.take_lock()
             && let Err(error) = self
-                .call_store_for(decide::Step::Touch, self.config.store.unlock(&lock.id, lock.token))
+                .call_store_for(
+                    decide::Step::Touch,
+                    pin!(self.config.store.unlock(&lock.id, lock.token)),
+                )
                 .await
         {
             self.log(Level::WARN, KEPT, &error);

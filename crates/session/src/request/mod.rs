@@ -21,7 +21,7 @@ mod operations;
 
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,9 +31,10 @@ use express_session_core::record::Json;
 use express_session_core::session::{Context, Function, LoadedSession, Reapply, SessionState};
 use express_session_core::signing::Presented;
 use express_session_core::{
-    Document, InsertError, Policy, SessionId, Timestamp, Verified, decide, store,
+    Document, EndedBy, InsertError, Policy, SessionId, Timestamp, Verified, decide, store,
 };
 use http::request::Parts;
+use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
 use crate::error::{Error, ErrorKind};
@@ -70,7 +71,17 @@ struct RequestState {
     session: SessionState,
     /// The place in the queue of those that want the lock, as long as this request has it.
     lock_turn: Option<KeyedGuard<()>>,
+    /// The flash messages that this request has taken.
+    taken: TakenMessages,
+    /// Whether the handler has logged the user out.
+    is_logged_out: bool,
 }
+
+/// The number of lists that are remembered beside those of the latest take.
+const MAX_TAKEN: usize = 4096;
+
+/// Flash messages, in lists by their type.
+pub(crate) type TakenMessages = Vec<(String, Vec<Box<RawValue>>)>;
 
 /// The state, locked. Functions of the application that the state has no use for any more are dropped after the lock:
 /// what they have captured may use the session when it is dropped.
@@ -176,6 +187,8 @@ impl RequestSession {
             presented: self.presented.as_ref(),
             is_secure: self.is_secure,
             supports_touch: self.config.supports_touch,
+            lifetime: self.config.lifetime,
+            member: &self.config.metadata_member,
         }
     }
 
@@ -206,14 +219,16 @@ impl RequestSession {
     }
 
     /// Waits for the store no longer than `store_timeout`, together with what the request has waited unasked.
+    ///
+    /// The caller pins the call: a future that takes another one by value has room for it twice.
     async fn call_store<T, E: Into<Error>>(
         &self,
-        call: impl Future<Output = Result<T, E>>,
+        call: Pin<&mut impl Future<Output = Result<T, E>>>,
     ) -> Result<T, Error> {
         let unanswered = self.unanswered.load(Ordering::Relaxed);
         let timeout = |unanswered| reduced_timeout(self.config.store_timeout, unanswered);
         let left = timeout(unanswered).saturating_sub(self.unasked.spent());
-        match within(left.max(timeout(unanswered.saturating_add(1))), pin!(call)).await {
+        match within(left.max(timeout(unanswered.saturating_add(1))), call).await {
             Some(Ok(done)) => {
                 if unanswered > 0 {
                     self.unanswered.store(0, Ordering::Relaxed);
@@ -237,10 +252,8 @@ impl RequestSession {
     async fn call_store_for<T, E: Into<Error>>(
         &self,
         step: decide::Step,
-        call: impl Future<Output = Result<T, E>>,
+        call: Pin<&mut impl Future<Output = Result<T, E>>>,
     ) -> Result<T, Error> {
-        // Pinned once, since each move of a call is a copy of it.
-        let call = pin!(call);
         if step.is_asked() {
             return self.call_store(call).await;
         }
@@ -294,6 +307,7 @@ impl RequestSession {
         reapply: &Reapply,
         function: Option<Function>,
     ) -> Result<T, Error> {
+        self.check_name(key)?;
         loop {
             let before = self.raw(key)?;
             let (value, edit) = change(before.as_deref())?;
@@ -315,6 +329,7 @@ impl RequestSession {
         loop {
             let before = self.with_session(|session| session.document.clone())?;
             let (value, edits) = change(&before)?;
+            edits.iter().try_for_each(|(key, _)| self.check_name(key))?;
             let set = |document: &mut Document| apply_all(document, &edits);
             if self.state().session.update_all(&before, set, reapply)? {
                 return Ok(value);
@@ -332,6 +347,19 @@ impl RequestSession {
         self.state().session.id().cloned()
     }
 
+    /// Refuses the name of the library's own member.
+    pub(crate) fn check_name(&self, key: &str) -> Result<(), Error> {
+        if self.config.policy.keeps_metadata() && key == self.config.metadata_member.as_str() {
+            return Err(Error::of_member(ErrorKind::ReservedName, key));
+        }
+        Ok(())
+    }
+
+    /// Returns the limit that had ended the session of the request's cookie.
+    pub(crate) fn ended_by(&self) -> Option<EndedBy> {
+        self.state().session.ended_by()
+    }
+
     /// Unsets the session: `req.session = null`.
     pub(crate) fn unset(&self) -> Result<(), Error> {
         Ok(self.state().session.unset()?)
@@ -341,6 +369,32 @@ impl RequestSession {
     #[cfg(feature = "axum")]
     pub(crate) fn is_degraded(&self) -> bool {
         self.state().session.is_degraded()
+    }
+
+    /// Remembers flash messages that this request has taken. A socket may take them for days, and the earliest lists
+    /// are forgotten then.
+    pub(crate) fn add_taken(&self, taken: TakenMessages) {
+        let mut state = self.state();
+        let excess = state.taken.len().saturating_sub(MAX_TAKEN);
+        state.taken.drain(..excess);
+        state.taken.extend(taken);
+    }
+
+    /// Returns the flash messages that this request has taken, and forgets them.
+    pub(crate) fn forget_taken(&self) -> TakenMessages {
+        std::mem::take(&mut self.state().taken)
+    }
+
+    /// Destroys the record, and notes that the user has logged out.
+    pub(crate) async fn log_out(self: &Arc<Self>) -> Result<(), Error> {
+        self.destroy().await?;
+        self.state().is_logged_out = true;
+        Ok(())
+    }
+
+    /// Checks whether the handler has logged the user out.
+    pub(crate) fn is_logged_out(&self) -> bool {
+        self.state().is_logged_out
     }
 
     /// Leaves the session alone, unless the handler changes it.

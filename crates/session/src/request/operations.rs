@@ -1,8 +1,11 @@
 //! The operations of a handle that call the store: save, reload, regenerate, destroy, touch.
 
+use std::pin::pin;
 use std::sync::Arc;
 
-use express_session_core::session::{Answer, Ending, Next, SaveMachine};
+use express_session_core::session::{
+    self, Answer, Ending, Next, SaveMachine, SessionState, TouchCall,
+};
 use express_session_core::store::Store as _;
 use express_session_core::{Policy, SessionId, Timestamp, decide};
 
@@ -14,16 +17,10 @@ impl RequestSession {
     /// Saves explicitly.
     pub(crate) async fn save(self: &Arc<Self>) -> Result<(), Error> {
         let operation = self.lock_operation().await;
-        let now = self.now();
-        {
-            let mut state = self.state();
-            let session = state.session.writable()?;
-            if self.config.policy.save_resets_expiry() {
-                session.reset_expiry(now);
-            }
-        }
+        self.state().session.writable()?;
         run_to_completion(&self.config.tasks, async move {
-            operation.call_store(operation.drive(SaveMachine::new(now), now, true)).await
+            let now = operation.now();
+            operation.call_store(pin!(operation.drive(SaveMachine::new(now), now, true))).await
         })
         .await
     }
@@ -45,7 +42,7 @@ impl RequestSession {
         run_to_completion(&self.config.tasks, async move {
             let (now, policy) = (operation.now(), operation.config.policy.of_final_writes());
             let save = operation.drive_with(SaveMachine::alone(now), now, true, &policy);
-            operation.call_store(save).await
+            operation.call_store(pin!(save)).await
         })
         .await?;
         Ok(Some(changed))
@@ -56,25 +53,49 @@ impl RequestSession {
         let _operation = self.lock_operation().await;
         let (id, is_ours) = self.state().session.begin_reload(&self.config.policy)?;
         let now = self.now();
-        let found = self.call_store(self.config.store.load(&id, now)).await?;
+        let found = self.call_store(pin!(self.config.store.load(&id, now))).await?;
         let Some(loaded) = found.filter(|_| is_ours) else {
             return Err(Error::new(ErrorKind::NotFound));
         };
+        if self.context().has_ended(&loaded, now).is_some() {
+            self.call_store(pin!(self.config.store.destroy(&id))).await?;
+            return Err(Error::new(ErrorKind::NotFound));
+        }
         Ok(self.state().session.finish_reload(&self.context(), &loaded, now)?)
     }
 
-    /// Destroys the record and begins a new session under a new id.
-    pub(crate) async fn regenerate(self: &Arc<Self>) -> Result<(), Error> {
+    /// Destroys the record and begins a new session under a new id, which keeps these members.
+    pub(crate) async fn regenerate(self: &Arc<Self>, keep: &[String]) -> Result<(), Error> {
+        self.regenerate_with(keep, SessionState::begin_regenerate, |_, _| Ok(())).await
+    }
+
+    /// Does the same where the headers have not left. `login` notes the user.
+    pub(crate) async fn regenerate_for(
+        self: &Arc<Self>,
+        keep: &[String],
+        login: impl FnOnce(&mut SessionState, Timestamp) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.regenerate_with(keep, SessionState::begin_login, login).await
+    }
+
+    async fn regenerate_with(
+        self: &Arc<Self>,
+        keep: &[String],
+        begin: fn(&mut SessionState, &Policy) -> Result<Ending, session::Error>,
+        login: impl FnOnce(&mut SessionState, Timestamp) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut operation = self.lock_operation().await;
         let policy = &self.config.policy;
-        let ending = self.state().session.begin_regenerate(policy)?;
-        let (new_id, cookie) = self.generate(self.now())?;
+        let ending = begin(&mut self.state().session, policy)?;
+        let now = self.now();
+        let (new_id, cookie) = self.generate(now)?;
         let mut failed = None;
         if let Ending::Destroy(id) = ending {
             // Where this future is dropped, the handle keeps its session: the handler does not expect another one.
             let destroyed;
             (operation, destroyed) = run_to_completion(&self.config.tasks, async move {
-                let destroyed = operation.call_store(operation.config.store.destroy(&id)).await;
+                let destroyed =
+                    operation.call_store(pin!(operation.config.store.destroy(&id))).await;
                 (operation, destroyed)
             })
             .await;
@@ -86,7 +107,11 @@ impl RequestSession {
                 failed = Some(error);
             }
         }
-        self.state().session.finish_regenerate(new_id, cookie)?;
+        {
+            let state = &mut self.state().session;
+            state.finish_regenerate_keeping(new_id, cookie, keep)?;
+            login(state, now)?;
+        }
         drop(operation);
         failed.map_or(Ok(()), Err)
     }
@@ -102,7 +127,7 @@ impl RequestSession {
         run_to_completion(&self.config.tasks, async move {
             let ending = operation.state().session.begin_destroy(&operation.config.policy)?;
             if let Ending::Destroy(id) = ending {
-                operation.call_store(operation.config.store.destroy(&id)).await?;
+                operation.call_store(pin!(operation.config.store.destroy(&id))).await?;
                 operation.state().session.destroyed();
             }
             Ok(())
@@ -130,11 +155,26 @@ impl RequestSession {
         step: decide::Step,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let call = self.state().session.touch_call();
-        let Some((id, touch)) = call else { return Ok(()) };
-        let call = self.config.store.touch(&id, &touch, now);
-        let touched = self.call_store_for(step, call).await?;
-        self.state().session.touched(touched, &self.config.policy);
+        let mut call = self.state().session.touch_call(&self.context(), now);
+        let store = &self.config.store;
+        for _ in 0..step.touch_attempts() {
+            match call {
+                None => break,
+                Some(TouchCall::Touch(id, touch)) => {
+                    let call = store.touch(&id, &touch, now);
+                    let touched = self.call_store_for(step, pin!(call)).await?;
+                    self.state().session.touched(touched, &self.config.policy);
+                    break;
+                }
+                Some(TouchCall::Update(id, record, expected)) => {
+                    // A box: with the metadata alone, and seldom then.
+                    let update = Box::pin(store.update(&id, &record, &expected, now));
+                    let updated = self.call_store_for(step, pin!(update)).await?;
+                    let mut state = self.state();
+                    call = state.session.visited(&self.context(), &expected, updated, now);
+                }
+            }
+        }
         Ok(())
     }
 
@@ -149,7 +189,7 @@ impl RequestSession {
         self.drive_with(save, now, may_wait, &self.config.policy).await
     }
 
-    async fn drive_with(
+    pub(super) async fn drive_with(
         &self,
         mut save: SaveMachine,
         now: Timestamp,
@@ -194,7 +234,7 @@ impl RequestSession {
     pub(super) async fn destroy_record(&self) -> Result<(), Error> {
         let id: Option<SessionId> = self.id().or_else(|| self.presented.clone());
         match id {
-            Some(id) => self.call_store(self.config.store.destroy(&id)).await,
+            Some(id) => self.call_store(pin!(self.config.store.destroy(&id))).await,
             None => Ok(()),
         }
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
-    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Lifetime, Loaded, LockOutcome, LockToken,
+    Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -81,14 +81,6 @@ impl AnyStore {
     pub(crate) fn never_waits(&self) -> bool {
         matches!(self.0, Kind::Memory(_))
     }
-
-    /// Touches a record without loading it, if that needs no wait, and returns whether it did.
-    pub(crate) fn load_and_touch_now(&self, id: &SessionId, now: Timestamp) -> bool {
-        match &self.0 {
-            Kind::Memory(store) => store.touch_only(id, now),
-            Kind::Other(..) => false,
-        }
-    }
 }
 
 impl fmt::Debug for AnyStore {
@@ -108,6 +100,13 @@ macro_rules! verbs {
                 }
             })*
 
+            fn lifetime(&self) -> Lifetime {
+                match &self.0 {
+                    Kind::Memory(store) => Store::lifetime(store),
+                    Kind::Other(store, _) => store.lifetime(),
+                }
+            }
+
             fn supports_touch(&self) -> bool {
                 match &self.0 {
                     Kind::Memory(store) => Store::supports_touch(store),
@@ -119,6 +118,7 @@ macro_rules! verbs {
         /// [`Store`] with its futures boxed, so that it can be a `dyn`.
         trait Erased: Send + Sync {
             $(fn $verb<'a>(&'a self, $($name: &'a $reference,)* $($value: $type),*) -> Call<'a, $answer>;)*
+            fn lifetime(&self) -> Lifetime;
             fn supports_touch(&self) -> bool;
         }
 
@@ -126,6 +126,10 @@ macro_rules! verbs {
             $(fn $verb<'a>(&'a self, $($name: &'a $reference,)* $($value: $type),*) -> Call<'a, $answer> {
                 Box::pin(Store::$verb(self, $($name,)* $($value),*))
             })*
+
+            fn lifetime(&self) -> Lifetime {
+                Store::lifetime(self)
+            }
 
             fn supports_touch(&self) -> bool {
                 Store::supports_touch(self)
@@ -137,14 +141,13 @@ macro_rules! verbs {
 verbs! {
     load(id: &SessionId; now: Timestamp) -> Option<Loaded>;
     create(id: &SessionId, record: &Record; now: Timestamp) -> Created;
-    update(id: &SessionId, record: &Record; expected: Revision, now: Timestamp) -> Updated;
+    update(id: &SessionId, record: &Record, expected: &Revision; now: Timestamp) -> Updated;
     touch(id: &SessionId, touch: &Touch; now: Timestamp) -> Touched;
-    load_and_touch(id: &SessionId; now: Timestamp) -> Option<LoadedAndTouched>;
     destroy(id: &SessionId;) -> ();
     lock(id: &SessionId; holder: LockToken, lease: Duration, now: Timestamp) -> LockOutcome;
     update_locked(
-        id: &SessionId, record: &Record;
-        expected: Revision, holder: LockToken, now: Timestamp
+        id: &SessionId, record: &Record, expected: &Revision;
+        holder: LockToken, now: Timestamp
     ) -> Fenced;
     unlock(id: &SessionId; holder: LockToken) -> ();
 }

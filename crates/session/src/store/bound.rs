@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use express_session_core::store::{
-    Created, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome, LockToken, Record,
-    Revision, Store, Touch, Touched, Updated,
+    Created, Error, ErrorKind, Fenced, Lifetime, Loaded, LockOutcome, LockToken, Record, Revision,
+    Store, Touch, Touched, Updated,
 };
 use express_session_core::{Document, Keyring, SessionId, Timestamp};
 
@@ -94,7 +94,7 @@ impl Store for BoundStore {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         now: Timestamp,
     ) -> Result<Updated, Error> {
         let updated = self.store.update(id, &self.bind(id, record), expected, now).await?;
@@ -103,17 +103,6 @@ impl Store for BoundStore {
 
     async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
         self.store.touch(id, touch, now).await
-    }
-
-    async fn load_and_touch(
-        &self,
-        id: &SessionId,
-        now: Timestamp,
-    ) -> Result<Option<LoadedAndTouched>, Error> {
-        let Some(found) = self.store.load_and_touch(id, now).await? else { return Ok(None) };
-        let is_touched = found.is_touched;
-        let loaded = self.unbind(id, found.loaded)?;
-        Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched }))
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -134,7 +123,7 @@ impl Store for BoundStore {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
@@ -147,6 +136,10 @@ impl Store for BoundStore {
 
     async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         self.store.unlock(id, holder).await
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        self.store.lifetime()
     }
 
     fn supports_touch(&self) -> bool {

@@ -204,6 +204,7 @@ fn postgres_at(address: Address<'_>) -> Result<super::postgres::PostgresStore, C
             "timeout" => store.timeout(option.duration()?),
             "max_waiting" => store.max_waiting(option.number()?),
             "max_connections" => store.max_connections(option.number()?),
+            "prepare_statements" => store.prepare_statements(option.flag()?),
             _ => return Err(option.unknown()),
         };
     }

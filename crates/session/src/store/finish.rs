@@ -2,10 +2,10 @@
 //!
 //! A statement that was sent cannot be cancelled, and a later one on another connection may overtake it.
 //! So an abandoned call continues in a task: its connection is usable again after the answer, and the next
-//! call for the same session waits for that.
+//! call for the same session waits for that. An attempt to connect continues too: its connection serves the next call.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -30,7 +30,7 @@ impl Calls {
     /// Waits until no abandoned call for this id is under way.
     pub(super) async fn settled(&self, id: &str) {
         loop {
-            let mut ended = pin!(self.0.ended.notified());
+            let mut ended = std::pin::pin!(self.0.ended.notified());
             // From here on an end is not missed.
             ended.as_mut().enable();
             if self.0.count.load(Ordering::Acquire) == 0 || !self.0.has(id) {

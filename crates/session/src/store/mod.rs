@@ -11,6 +11,8 @@
 //! | `file::FileStore` | a folder | development, one machine; shared with session-file-store |
 //! | `memcached::MemcachedStore` | memcached, a cache | any number of machines; shared with connect-memcached |
 //!
+//! `sealed::SealedStore`, of the feature `sealed`, encrypts the records of any of them.
+//!
 //! All but the first are features of this crate, of their module's name. [`connect`] opens the one that a
 //! URL names; the guide's chapter about stores says which to take.
 //!
@@ -27,23 +29,34 @@ mod cleanup;
 mod connect;
 #[cfg(feature = "file")]
 pub mod file;
-/// For the stores whose calls take a connection each.
-#[cfg(any(feature = "postgres", feature = "mysql"))]
+/// For attempts to connect, and for the calls of stores that take a connection for each.
+#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "memcached"))]
+#[cfg_attr(
+    not(any(feature = "postgres", feature = "mysql", feature = "memcached")),
+    allow(
+        dead_code,
+        reason = "the calls of Redis share one connection: none waits for another to end"
+    )
+)]
 mod finish;
 #[cfg(feature = "memcached")]
 pub mod memcached;
 pub mod memory;
 #[cfg(feature = "mysql")]
 pub mod mysql;
+#[cfg(all(unix, any(feature = "file", feature = "sqlite")))]
+mod owners;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg_attr(
-    not(any(feature = "redis", feature = "postgres", feature = "mysql")),
-    allow(dead_code, reason = "the stores without a driver have fewer parameters")
+    not(any(all(feature = "redis", feature = "tls"), feature = "postgres", feature = "mysql")),
+    allow(dead_code, reason = "the stores without certificates have fewer parameters")
 )]
 mod query;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(feature = "sealed")]
+pub mod sealed;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod steady;

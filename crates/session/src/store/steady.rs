@@ -5,7 +5,9 @@
 //!
 //! 1. A record has ended, and may be removed or replaced, if both clocks say so.
 //! 2. Whether a record is returned depends on the time of the call alone.
-//! 3. A touch or save by a clock that is behind does not give a live record an end that is already over.
+//! 3. A record that is live by the second clock gets its whole lifetime from there, also in a call whose clock is
+//!    behind. A clock that is ahead gives it the end that the clock says, which is later: on that machine an
+//!    earlier end would already be over. Servers' clocks judge by the same rule, in the statements of their stores.
 //! 4. The machine's clock is believed again once it has differed for [`PATIENCE`], so that cleanup goes on
 //!    after a clock that was wrong at the start, and after a machine that slept.
 
@@ -19,13 +21,19 @@ use express_session_core::Timestamp;
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
 /// The difference between the clocks that counts as none, in milliseconds.
 const TOLERANCE: i64 = 1000;
+/// How old the time of a call may be when the store carries it out: such a clock is not behind, and the record has the
+/// end that the npm store would write.
+pub(super) const DELAY: Duration = Duration::from_secs(5);
 
 /// The two clocks at the time of a call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
     /// The time that the caller told.
     pub(super) now: Timestamp,
-    steady: Timestamp,
+    /// The steady time, or that of a third clock which is earlier.
+    earliest: Timestamp,
+    /// The steady time, or that of a third clock which is later.
+    latest: Timestamp,
 }
 
 impl Times {
@@ -33,32 +41,56 @@ impl Times {
     pub(super) fn of(now: Timestamp) -> Self {
         let known = KNOWN.load(Ordering::Relaxed);
         let steady = if now.millis().saturating_sub(known) > TOLERANCE { ask() } else { known };
-        Self { now, steady: Timestamp::from_millis(steady) }
+        let steady = Timestamp::from_millis(steady);
+        Self { now, earliest: steady, latest: steady }
     }
 
-    /// Returns the earlier time: what has ended by then has ended by both clocks.
+    /// Adds a third clock, that of a file system.
+    #[cfg(feature = "file")]
+    pub(super) fn beside(self, third: Timestamp) -> Self {
+        Self { earliest: self.earliest.min(third), latest: self.latest.max(third), ..self }
+    }
+
+    /// Returns the earliest time: what has ended by then has ended by all clocks.
     #[inline]
     pub(super) fn ended(self) -> Timestamp {
-        self.now.min(self.steady)
+        self.now.min(self.earliest)
     }
 
-    /// Returns whether the caller's clock is behind by more than a second.
-    #[cfg(feature = "file")]
-    pub(super) fn are_behind(self) -> bool {
-        self.steady.millis().saturating_sub(self.now.millis()) > TOLERANCE
-    }
-
-    /// Returns the end that a record gets instead of `old`: `new`, unless that would end a live record only
-    /// because the caller's clock is behind.
+    /// Returns the end of a record that ended at `old`, or of a new one, where the caller's clock says `new`.
     #[inline]
-    pub(super) fn end(self, old: Timestamp, new: Timestamp) -> Timestamp {
+    pub(super) fn end(self, old: Option<Timestamp>, new: Timestamp) -> Timestamp {
+        if !self.is_behind(old, new) {
+            return new;
+        }
+        // The steady time that is known may be an old one.
+        let latest = self.latest.max(Timestamp::from_millis(ask()));
+        Self { latest, ..self }.whole(new)
+    }
+
+    /// Returns the end of a lease that begins in this call.
+    pub(super) fn lease(self, lease: Duration) -> Timestamp {
+        // A clock that is ahead does not keep a lock for longer.
+        let now = self.ended();
+        Self { now, ..self }.end(None, now.saturating_add(lease))
+    }
+
+    /// Returns whether the caller's clock is behind, and the record is live by the other one, before or after the call.
+    fn is_behind(self, old: Option<Timestamp>, new: Timestamp) -> bool {
+        let is_late = self.latest >= new || self.latest > self.now.saturating_add(DELAY);
+        let is_live = new > self.latest || old.is_some_and(|old| old > self.latest);
         // An end that has come by the caller's own clock is meant.
-        if new <= self.steady && new > self.now && old > self.steady { old } else { new }
+        new > self.now && is_late && is_live
+    }
+
+    /// Returns the end after the same lifetime by the other clock.
+    fn whole(self, new: Timestamp) -> Timestamp {
+        new.saturating_add(Duration::from_millis(self.latest.millis().abs_diff(self.now.millis())))
     }
 
     #[cfg(test)]
     pub(super) fn new(now: Timestamp, steady: Timestamp) -> Self {
-        Self { now, steady }
+        Self { now, earliest: steady, latest: steady }
     }
 }
 
@@ -161,26 +193,51 @@ mod tests {
     }
 
     #[test]
-    fn audit_m1_only_an_end_that_a_clock_behind_gave_is_not_kept() {
-        let times = |now, steady| Times::new(at(now), at(steady));
-        for (now, steady, old, new, kept) in [
+    fn audit_m1_live_record_gets_its_whole_lifetime_by_the_other_clock() {
+        const NONE: i64 = i64::MIN;
+        for (now, steady, old, new, end) in [
             (0, 0, 100, 50, 50),
             (0, 0, 100, 200, 200),
-            // Behind: over by the steady clock, and only by that.
-            (-1000, 0, 100, -500, 100),
-            (-1000, 0, 100, 0, 100),
-            (-1000, 0, 100, 1, 1),
+            (0, 0, NONE, 200, 200),
+            // Behind, and over by the steady clock.
+            (-1000, 0, 100, -500, 500),
+            (-1000, 0, 100, 0, 1000),
+            (-9000, 0, 100, -500, 8500),
+            // Behind, and nearly over: by more than a call may be late.
+            (-5000, 0, 100, 1, 1),
+            (-5001, 0, 100, 1, 5002),
+            (-5001, 0, NONE, 1, 5002),
+            (-9000, 0, -100, 1, 9001),
             // Meant to end.
-            (-1000, 0, 100, -1000, -1000),
+            (-9000, 0, 100, -9000, -9000),
             (0, 0, 100, 0, 0),
-            // It had ended already by the steady clock.
-            (-1000, 0, 0, -500, -500),
+            // Over by the steady clock before and after: so are the times of tests.
+            (-9000, 0, 0, -500, -500),
+            (-9000, 0, NONE, 0, 0),
             // Ahead.
-            (1000, 0, 100, 2000, 2000),
+            (9000, 0, 100, 9200, 9200),
+            (9000, 0, NONE, 9200, 9200),
         ] {
-            let end = times(now, steady).end(at(old), at(new));
-            assert_eq!(end, at(kept), "now {now}, steady {steady}, old {old}, new {new}");
+            let (times, old) = (Times::new(at(now), at(steady)), (old != NONE).then(|| at(old)));
+            let is_behind = times.is_behind(old, at(new));
+            let found = if is_behind { times.whole(at(new)) } else { at(new) };
+            assert_eq!(found, at(end), "now {now}, steady {steady}, old {old:?}, new {new}");
         }
+    }
+
+    #[test]
+    fn audit_m1_end_is_counted_from_the_steady_time_of_the_call() {
+        let real = Timestamp::from_millis(ask());
+        let before = |seconds: i64| Timestamp::from_millis(real.millis() - seconds * 1000);
+        // The time that is known is ten minutes old.
+        let times = Times::new(before(3000), before(600));
+        let end = times.end(None, before(300));
+        assert!((2700..2760).contains(&((end.millis() - real.millis()) / 1000)), "{end:?}");
+        assert_eq!(times.end(None, before(700)), before(700), "a time of a test");
+        let lease = times.lease(Duration::from_secs(2500));
+        assert!((2500..2560).contains(&((lease.millis() - real.millis()) / 1000)), "{lease:?}");
+        let ahead = Times::new(at(9000), at(0)).lease(Duration::from_secs(1));
+        assert_eq!(ahead, at(1000));
     }
 
     #[test]

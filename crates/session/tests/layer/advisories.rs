@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use express_session::store::{ErrorKind as Failure, Record, Store as _};
-use express_session::{Cookie, Error, ErrorKind, MemoryStore, Session, SessionId, Timestamp};
+use express_session::{
+    Cookie, Departures, Error, ErrorKind, MemoryStore, Session, SessionId, Timestamp,
+};
 use express_session_testkit::{Spy, Verb};
 use http::StatusCode;
 
@@ -328,11 +330,11 @@ async fn axum_session_one_failed_load_does_not_wipe_the_session() {
     // peers.md, finding 7: an error was taken for "not found", and an empty record written.
     for failure in [Failure::Unavailable, Failure::TimedOut, Failure::Other] {
         let world = World::with(r#""user":"bob""#).await;
-        world.store.fail_next(Verb::LoadAndTouch, failure);
+        world.store.fail_next(Verb::Load, failure);
         let answer = send(&app(&world.layer().save_uninitialized(true), user), visit_as(BOB)).await;
         assert_eq!(answer.cookie(), None);
         assert_eq!(answer.body, format!("Store({failure:?})"));
-        assert_eq!(world.calls(), "load_and_touch(bob)");
+        assert_eq!(world.calls(), "load(bob)");
         assert_eq!(send(&app(&world.layer(), user), visit_as(BOB)).await.body, "bob");
     }
 }
@@ -340,11 +342,11 @@ async fn axum_session_one_failed_load_does_not_wipe_the_session() {
 #[tokio::test]
 async fn failed_load_that_the_handler_did_not_ask_for_lets_the_response_leave_and_writes_nothing() {
     let world = World::with(r#""user":"bob""#).await;
-    world.store.fail_next(Verb::LoadAndTouch, Failure::Unavailable);
+    world.store.fail_next(Verb::Load, Failure::Unavailable);
     let layer = world.layer().save_uninitialized(true).rolling(true);
     let answer = send(&raw(&layer, async |_| ()), visit_as(BOB)).await;
     assert_eq!((answer.status, answer.cookie()), (StatusCode::OK, None));
-    assert_eq!(world.calls(), "load_and_touch(bob)");
+    assert_eq!(world.calls(), "load(bob)");
 }
 
 #[tokio::test]
@@ -389,6 +391,31 @@ async fn express_session_issue_606_overlapping_requests_lose_no_change() {
     }
     let talk = bob(&layer).await;
     assert_eq!(talk.session.keys(), ["a", "b", "c", "d", "e", "f", "g", "h"]);
+}
+
+#[tokio::test]
+async fn touch_of_an_overlapping_request_keeps_the_changed_cookie() {
+    const MONTH: Duration = Duration::from_secs(30 * 86_400);
+    const HOUR: Duration = Duration::from_secs(3600);
+    for (departures, kept_for) in [(Departures::all(), MONTH), (Departures::none(), HOUR)] {
+        let world = World::new();
+        let layer = world.layer().cookie(Cookie::new().max_age(HOUR)).departures(departures);
+        let login = app(&layer, async |session: Session| session.insert("user", "bob"));
+        let cookie = send(&login, visit()).await.pair().to_owned();
+        world.clock.advance(HOUR / 2);
+        let reading = Talk::begin(&layer, visit_with(&cookie)).await;
+        let remember = app(&layer, async |session: Session| {
+            session.insert("remembered", true)?;
+            session.cookie().set_max_age(MONTH)
+        });
+        send(&remember, visit_with(&cookie)).await;
+        reading.end().await;
+        let read = app(&layer, async |session: Session| {
+            Ok::<_, Error>(format!("{:?}", session.cookie().original_max_age()))
+        });
+        let answer = send(&read, visit_with(&cookie)).await;
+        assert_eq!(answer.body, format!("{:?}", Some(kept_for)));
+    }
 }
 
 #[tokio::test]

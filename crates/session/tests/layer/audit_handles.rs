@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use express_session::store::{ErrorKind as Failure, LockOutcome, LockToken, Store as _};
+use express_session::store::{self, ErrorKind as Failure, LockOutcome, LockToken, Store as _};
 use express_session::{Departures, Error, ErrorKind, Session, SessionId, SessionLayer, Typed};
 use express_session_testkit::Verb;
 use http::StatusCode;
@@ -224,6 +224,45 @@ async fn audit_h2_structs_of_every_shape_are_read_and_written() {
     talk.end().await;
 }
 
+/// A struct with two fields that were renamed.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct Renamed {
+    #[serde(alias = "user")]
+    name: String,
+    #[serde(alias = "count", alias = "n")]
+    views: u32,
+}
+
+#[tokio::test]
+async fn audit_h2_field_with_an_alias_is_written_under_its_new_name_alone() {
+    for members in [
+        r#""user":"bob","n":1,"theme":"dark""#,
+        r#""theme":"dark","name":"bob","count":1"#,
+        r#""user":"bob","theme":"dark","views":1"#,
+    ] {
+        let world = World::with(members).await;
+        let talk = bob(&world.layer()).await;
+        let renamed = Typed::<Renamed>::new(talk.session.clone());
+        for views in 2..4 {
+            renamed.update(|it| it.views += 1).unwrap();
+            assert_eq!(renamed.read().unwrap(), Renamed { name: "bob".to_owned(), views });
+        }
+        renamed.write(&Renamed { name: "eve".to_owned(), views: 9 }).unwrap();
+        let keys: BTreeSet<_> = talk.session.keys().into_iter().collect();
+        assert_eq!(keys, ["name", "theme", "views"].map(str::to_owned).into(), "{members}");
+        talk.end().await;
+        let later = Typed::<Renamed>::new(bob(&world.layer()).await.session);
+        assert_eq!(later.read().unwrap(), Renamed { name: "eve".to_owned(), views: 9 });
+    }
+    // A member that another type does not know stays.
+    let world = World::with(r#""stranger":1"#).await;
+    let talk = bob(&world.layer()).await;
+    Typed::<Closed>::new(talk.session.clone()).write(&Closed { views: 1 }).unwrap();
+    assert_eq!(talk.session.keys(), ["stranger", "views"]);
+    talk.end().await;
+}
+
 #[tokio::test]
 async fn audit_h2_error_names_the_field_and_no_data() {
     let world = World::with(r#""items":[1,"s3cret"],"left":1,"v1s1tor":1"#).await;
@@ -414,6 +453,29 @@ async fn audit_m9_lease_is_renewed_while_work_goes_on() {
     world.store.lock(&id, other, Duration::from_secs(60), world.clock.now()).await.unwrap();
     let never = std::future::pending::<()>();
     assert_eq!(kind(held.renew_while(never).await), ErrorKind::LockLost);
+    drop(talk.abort());
+}
+
+#[tokio::test(start_paused = true)]
+async fn audit_m9_work_ends_with_the_lease_where_the_store_does_not_renew_it() {
+    let world = World::with("").await;
+    let talk = bob(&world.layer().lock_lease(Duration::from_secs(30))).await;
+    let held = talk.session.lock().await.unwrap();
+    world.store.fail(|call| {
+        (call.verb() == Verb::Lock).then(|| store::Error::new(Failure::Unavailable, "out"))
+    });
+    let (clock, seconds) = (world.clock.clone(), AtomicUsize::new(0));
+    let work = async {
+        loop {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            clock.advance(Duration::from_secs(4));
+            seconds.fetch_add(4, Ordering::SeqCst);
+        }
+    };
+    let error = held.renew_while::<()>(work).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Store(Failure::Unavailable));
+    let seconds = seconds.into_inner();
+    assert!((24..=32).contains(&seconds), "the lease was 30 s, and the work went on for {seconds}");
     drop(talk.abort());
 }
 

@@ -47,7 +47,7 @@ where
 #[tokio::test(start_paused = true)]
 async fn audit_m2_page_that_ignores_its_session_waits_touch_timeout_and_is_served() {
     for fate in [Fate::Hang, Fate::Mute, Fate::Delay(STORE), Fate::Linger(STORE)] {
-        let (world, network) = network(Verb::LoadAndTouch, fate).await;
+        let (world, network) = network(Verb::Load, fate).await;
         let layer = world.layer().store(network);
         let log = Log::start();
         let (answer, took) = ignored(&layer, visit_as(BOB)).await;
@@ -61,7 +61,7 @@ async fn audit_m2_page_that_ignores_its_session_waits_touch_timeout_and_is_serve
 
 #[tokio::test(start_paused = true)]
 async fn audit_m2_option_sets_the_wait_and_store_timeout_bounds_it() {
-    let (world, network) = network(Verb::LoadAndTouch, Fate::Hang).await;
+    let (world, network) = network(Verb::Load, Fate::Hang).await;
     let layer = world.layer().store(network);
     let short = Duration::from_millis(100);
     let (_, took) = ignored(&layer.clone().touch_timeout(short), visit_as(BOB)).await;
@@ -73,11 +73,11 @@ async fn audit_m2_option_sets_the_wait_and_store_timeout_bounds_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn audit_m2_unasked_load_and_touch_wait_no_longer_together_than_one() {
+async fn audit_m2_unasked_load_and_its_touch_wait_no_longer_together_than_one() {
     let world = World::with("").await;
     let network = Unreliable::new(world.store.clone(), 0, tokio::time::sleep);
     network.decide(|_| Some(Fate::Delay(TOUCH.mul_f64(0.8))));
-    let layer = world.layer().departures(Departures::all().touch_on_load(false));
+    let layer = world.layer().departures(Departures::all().throttled_touch(false));
     let (answer, took) = ignored(&layer.store(network.clone()), visit_as(BOB)).await;
     assert_eq!((answer.status.as_u16(), took), (200, TOUCH));
     let verbs: Vec<_> = network.fates().iter().map(|(verb, _)| *verb).collect();
@@ -90,7 +90,7 @@ async fn audit_m2_touch_of_a_session_that_was_only_read_waits_touch_timeout() {
     for rolling in [false, true] {
         for save_before_response in [false, true] {
             let departures =
-                Departures::all().touch_on_load(false).save_before_response(save_before_response);
+                Departures::all().throttled_touch(false).save_before_response(save_before_response);
             let layer =
                 world.layer().store(network.clone()).departures(departures).rolling(rolling);
             let (answer, took) = asked(&layer, async |_| Ok(())).await;
@@ -130,7 +130,7 @@ async fn audit_m2_lock_that_is_not_given_back_in_time_ends_with_its_lease() {
 
 #[tokio::test(start_paused = true)]
 async fn audit_m2_calls_that_the_handler_asked_for_have_store_timeout() {
-    let (world, network) = network(Verb::LoadAndTouch, Fate::Hang).await;
+    let (world, network) = network(Verb::Load, Fate::Hang).await;
     let layer = world.layer().store(network);
     let (answer, took) = asked(&layer, async |_| Ok(())).await;
     assert_eq!((&*answer.body, took), ("Store(TimedOut)", STORE));
@@ -151,7 +151,7 @@ async fn audit_m2_request_whose_load_was_not_answered_hardly_waits_for_what_it_d
     let world = World::with(r#""n":1"#).await;
     let network = Unreliable::new(world.store.clone(), 0, tokio::time::sleep);
     network.decide(|_| Some(Fate::Hang));
-    let departures = Departures::all().touch_on_load(false);
+    let departures = Departures::all().throttled_touch(false);
     let layer = world.layer().store(network).resave(true).departures(departures);
     let (_, took) = asked(&layer, async |_| Ok(())).await;
     assert!(took >= STORE && took <= STORE.mul_f64(1.1), "{took:?}");

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Router, response::Html};
 use express_session::store::ErrorKind as Failure;
-use express_session::{Cookie, Error, ErrorKind, LazySession, Session, Typed};
+use express_session::{Cookie, Error, ErrorKind, Flash, LazySession, Session, Typed};
 use express_session_testkit::Verb;
 use http::header::{RETRY_AFTER, SET_COOKIE};
 use http::{Method, StatusCode};
@@ -42,7 +42,7 @@ async fn handler_takes_the_session_as_an_argument() {
     assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, "1"));
     let answer = ask(&app, visit_with(answer.pair())).await;
     assert_eq!((answer.body.as_str(), answer.cookie()), ("2", None));
-    assert_eq!(world.verbs(), [Verb::Create, Verb::LoadAndTouch, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::Create, Verb::Load, Verb::Update]);
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn nested_router_with_a_layer_of_its_own_goes_by_the_original_path() {
     let inner = Router::new().route("/users", get(count)).layer(layer);
     let app = Router::new().nest("/admin", inner.clone()).nest("/other", inner);
     assert_eq!(ask(&app, to("/admin/users")).await.body, "2");
-    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::Load, Verb::Update]);
     let answer = ask(&app, to("/other/users")).await;
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(world.calls(), "");
@@ -160,7 +160,7 @@ async fn session_extracted_several_times_is_loaded_once() {
     let world = World::with(r#""n":1"#).await;
     let app = Router::new().route("/", get(thrice)).layer(world.layer());
     assert_eq!(ask(&app, to("/")).await.body, "Some(6) 2");
-    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::Load, Verb::Update]);
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn middleware_and_handler_share_the_session() {
         .layer(world.layer());
     let answer = ask(&app, to("/")).await;
     assert_eq!((answer.body.as_str(), answer.cookies()), ("2", vec!["a=b"]));
-    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::Load, Verb::Update]);
     let kept = record(PLAIN, r#""n":2,"seen":true,"done":true"#);
     assert_eq!(world.kept(BOB).await, Some(kept));
 }
@@ -200,7 +200,7 @@ async fn optional_session_is_for_handlers_that_work_without_one() {
     let outside = bare.layer(world.layer().cookie(Cookie::new().path("/admin")));
     assert_eq!(ask(&outside, to("/")).await.body, "none");
 
-    world.store.fail_next(Verb::LoadAndTouch, Failure::Unavailable);
+    world.store.fail_next(Verb::Load, Failure::Unavailable);
     let answer = ask(&app, to("/")).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
 }
@@ -221,7 +221,7 @@ async fn unloaded_session_is_loaded_when_the_handler_decides_so() {
     assert_eq!(world.calls(), "");
     wanted.store(true, Ordering::SeqCst);
     assert_eq!(ask(&app, to("/")).await.body, "1");
-    assert_eq!(world.calls(), "load_and_touch(bob)");
+    assert_eq!(world.calls(), "load(bob)");
 }
 
 #[tokio::test]
@@ -273,13 +273,13 @@ async fn errors_are_responses_that_say_whether_trying_again_may_help() {
         (Failure::Unsuitable, 500, false),
         (Failure::Other, 500, false),
     ] {
-        world.store.fail_next(Verb::LoadAndTouch, failure);
+        world.store.fail_next(Verb::Load, failure);
         let answer = ask(&app, to("/")).await;
         assert_eq!(answer.status.as_u16(), status, "{failure:?}");
         assert_eq!(answer.headers.contains_key(RETRY_AFTER), retry, "{failure:?}");
         assert!(!answer.body.contains(BOB) && !answer.body.contains("test made"));
         // A failed load is no reason to write, and none to send a cookie.
-        assert_eq!((answer.cookie(), world.verbs()), (None, vec![Verb::LoadAndTouch]));
+        assert_eq!((answer.cookie(), world.verbs()), (None, vec![Verb::Load]));
     }
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""n":1"#)));
 }
@@ -346,7 +346,7 @@ async fn error_response_is_the_applications_own_and_carries_the_error() {
     }
     let kind = ErrorKind::Store(Failure::Unavailable);
     // A handler whose session cannot be loaded returns the error itself; a save that fails replaces its response.
-    for failing in [Verb::LoadAndTouch, Verb::Update] {
+    for failing in [Verb::Load, Verb::Update] {
         for is_custom in [true, false] {
             let world = World::with(r#""n":1"#).await;
             let layer = world.layer();
@@ -371,4 +371,70 @@ async fn error_response_is_the_applications_own_and_carries_the_error() {
             assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, "2"), "{failing:?}");
         }
     }
+}
+
+// Flash messages and CSRF tokens.
+
+#[tokio::test]
+async fn flash_messages_of_one_handler_are_taken_by_the_next() {
+    async fn save(flash: Flash) -> Result<(), Error> {
+        flash.push("info", "Saved.")
+    }
+    async fn show(flash: Flash) -> Result<String, Error> {
+        Ok(flash.take::<String>("info").await?.join(" "))
+    }
+    let world = World::with("").await;
+    let app = Router::new().route("/", post(save).get(show)).layer(world.layer());
+    let mut form = to("/");
+    *form.method_mut() = Method::POST;
+    ask(&app, form).await;
+    assert_eq!(ask(&app, to("/")).await.body, "Saved.");
+    assert_eq!(ask(&app, to("/")).await.body, "");
+}
+
+#[cfg(feature = "csrf")]
+#[tokio::test]
+async fn request_without_a_valid_token_gets_a_403_and_changes_nothing() {
+    use express_session::Csrf;
+    use http::HeaderMap;
+
+    async fn form(csrf: Csrf) -> Result<String, Error> {
+        csrf.token().await
+    }
+    async fn pay(csrf: Csrf, headers: HeaderMap, session: Session) -> Result<(), Error> {
+        csrf.verify(Csrf::in_headers(&headers))?;
+        session.insert("paid", true)
+    }
+    let world = World::with("").await;
+    let log = Log::start();
+    let paying = |token: &str| {
+        let mut request = request("/", &[("cookie", &sid(BOB)), ("x-csrf-token", token)]);
+        *request.method_mut() = Method::POST;
+        request
+    };
+    let routes = || Router::new().route("/", post(pay).get(form));
+    let app = routes().layer(world.layer());
+    let token = ask(&app, to("/")).await.body;
+    world.calls();
+
+    let forged = paying("forged").map(|()| AxumBody::empty());
+    let response = app.clone().oneshot(forged).await.unwrap();
+    let error = response.extensions().get::<Arc<Error>>().map(|error| error.kind());
+    assert_eq!(error, Some(ErrorKind::InvalidCsrfToken));
+    let answer = read(response).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert_eq!(answer.body, "The form is not valid any more. Please load the page again.\n");
+    assert_eq!(world.verbs(), [Verb::Load]);
+    assert!(!log.text().contains("failed"), "{}", log.text());
+
+    let own = |_: &Error, _: &http::request::Parts| {
+        let mut response = http::Response::new(bytes::Bytes::from("own"));
+        *response.status_mut() = StatusCode::IM_A_TEAPOT;
+        response
+    };
+    let custom = routes().layer(world.layer().error_response(own));
+    assert_eq!(ask(&custom, paying("forged")).await.body, "own");
+
+    assert_eq!(ask(&app, paying(&token)).await.status, StatusCode::OK);
+    assert!(world.kept(BOB).await.unwrap().contains(r#""paid":true"#));
 }

@@ -2,7 +2,7 @@
 //! the departures off, as there, and on.
 //!
 //! `set` of express-session is `create` here for a record that is not there, and `update` for one
-//! that is; `get` is `load`, or `load_and_touch` with departure 20.
+//! that is; `get` is `load`.
 
 use express_session::store::ErrorKind as Failure;
 use express_session::{Cookie, Departures, Error, MemoryStore, Session, SessionLayer, Unset};
@@ -60,7 +60,7 @@ async fn regenerate_then_save_sets_twice_on_node_and_once_here() {
     let (new, text) = (drawn(1), record(PLAIN, r#""user":1"#));
     for (layer, calls) in BOTH.into_iter().zip([
         format!("load(bob) destroy(bob) create({new}, {text}) update({new}, {text})"),
-        format!("load_and_touch(bob) destroy(bob) create({new}, {text})"),
+        format!("load(bob) destroy(bob) create({new}, {text})"),
     ]) {
         let world = World::with("").await;
         let seen = outcome(&world, &layer(&world), visit_as(BOB), async |session: Session| {
@@ -109,7 +109,7 @@ async fn new_session_regenerated_untouched_is_stored_under_the_second_id() {
 
 #[tokio::test]
 async fn reload_that_finds_another_record_counts_as_modified() {
-    for (layer, read) in BOTH.into_iter().zip(["load", "load_and_touch"]) {
+    for (layer, read) in BOTH.into_iter().zip(["load", "load"]) {
         let world = World::with(r#""a":1"#).await;
         let other = world.clone();
         let seen = outcome(&world, &layer(&world), visit_as(BOB), move |session: Session| {
@@ -132,7 +132,7 @@ async fn reload_that_finds_another_record_counts_as_modified() {
 async fn session_unset_with_unset_destroy_is_destroyed() {
     for (layer, calls, cookie) in [
         (BOTH[0], "load(bob) destroy(bob)", None),
-        (BOTH[1], "load_and_touch(bob) destroy(bob)", Some(FORGOTTEN.to_owned())),
+        (BOTH[1], "load(bob) destroy(bob)", Some(FORGOTTEN.to_owned())),
     ] {
         let world = World::with("").await;
         let layer = layer(&world).unset(Unset::Destroy);
@@ -147,7 +147,7 @@ async fn failed_get_writes_nothing_and_sends_no_cookie() {
     // On Node the handler is never called; here it gets the error if it asks.
     for (layer, verb, status, body) in [
         (BOTH[0], Verb::Load, 500, "The session failed.\n"),
-        (BOTH[1], Verb::LoadAndTouch, 418, "Store(Other)"),
+        (BOTH[1], Verb::Load, 418, "Store(Other)"),
     ] {
         let world = World::with(r#""a":1"#).await;
         world.store.fail_next(verb, Failure::Other);
@@ -163,7 +163,7 @@ async fn failed_get_with_unset_destroy_destroys_on_node_and_never_here() {
     // Item 23: a transient failure destroys the session there, and never here.
     for (layer, verb, calls, kept) in [
         (BOTH[0], Verb::Load, "load(bob) destroy(bob)", None),
-        (BOTH[1], Verb::LoadAndTouch, "load_and_touch(bob)", Some(record(PLAIN, ""))),
+        (BOTH[1], Verb::Load, "load(bob)", Some(record(PLAIN, ""))),
     ] {
         let world = World::with("").await;
         world.store.fail_next(verb, Failure::Other);
@@ -211,13 +211,13 @@ async fn failed_set_of_a_new_session_sends_its_cookie_on_node_and_none_here() {
 #[tokio::test]
 async fn failed_touch_is_hidden() {
     // Nothing of the visitor's is lost: the response leaves, with departures or without.
-    for departures in [Departures::none(), Departures::all().touch_on_load(false)] {
+    for departures in [Departures::none(), Departures::all().throttled_touch(false)] {
         let world = World::with(r#""a":1"#).await;
         world.store.fail_next(Verb::Touch, Failure::Other);
         let layer = world.layer().departures(departures);
         let seen = outcome(&world, &layer, visit_as(BOB), async |_| ()).await;
         assert_eq!((seen.status, seen.body.as_str(), seen.cookie), (200, "ok", None));
-        let read = if departures.touch_on_load { "load_and_touch" } else { "load" };
+        let read = "load";
         assert_eq!(seen.calls, format!("{read}(bob) touch(bob, {PLAIN})"));
     }
 }
@@ -254,7 +254,7 @@ async fn failed_regenerate_starts_a_new_session_on_node_and_keeps_the_session_he
     world.store.fail_next(Verb::Destroy, Failure::Other);
     let seen = outcome(&world, &ours(&world), visit_as(BOB), regenerate).await;
     assert_eq!(seen.body, format!("Store(Other) {BOB}"));
-    assert_eq!(seen.calls, "load_and_touch(bob) destroy(bob)");
+    assert_eq!(seen.calls, "load(bob) destroy(bob)");
     assert_eq!((seen.status, seen.cookie), (200, None));
 }
 
@@ -266,7 +266,7 @@ async fn failed_destroy_ends_the_session_and_is_tried_again_only_here() {
     };
     for (layer, calls, cookie) in [
         (BOTH[0], "load(bob) destroy(bob)", None),
-        (BOTH[1], "load_and_touch(bob) destroy(bob) destroy(bob)", Some(FORGOTTEN.to_owned())),
+        (BOTH[1], "load(bob) destroy(bob) destroy(bob)", Some(FORGOTTEN.to_owned())),
     ] {
         let world = World::with(r#""a":1"#).await;
         world.store.fail_next(Verb::Destroy, Failure::Other);
@@ -290,11 +290,7 @@ async fn failed_save_counts_as_saved_on_node_and_is_tried_again_here() {
             format!("load(bob) update(bob, {text}) touch(bob, {PLAIN})"),
             record(PLAIN, ""),
         ),
-        (
-            BOTH[1],
-            format!("load_and_touch(bob) update(bob, {text}) update(bob, {text})"),
-            text.clone(),
-        ),
+        (BOTH[1], format!("load(bob) update(bob, {text}) update(bob, {text})"), text.clone()),
     ] {
         let world = World::with("").await;
         world.store.fail_next(Verb::Update, Failure::Other);
@@ -365,9 +361,8 @@ async fn cookie_that_cannot_be_written_is_not_sent() {
 
 #[tokio::test]
 async fn session_modified_and_reverted_is_only_touched() {
-    for (layer, calls) in BOTH
-        .into_iter()
-        .zip([format!("load(bob) touch(bob, {PLAIN})"), "load_and_touch(bob)".to_owned()])
+    for (layer, calls) in
+        BOTH.into_iter().zip([format!("load(bob) touch(bob, {PLAIN})"), "load(bob)".to_owned()])
     {
         let world = World::with(r#""a":1"#).await;
         let seen = outcome(&world, &layer(&world), visit_as(BOB), async |session: Session| {
@@ -381,7 +376,7 @@ async fn session_modified_and_reverted_is_only_touched() {
 
 #[tokio::test]
 async fn id_without_a_record_is_looked_up_and_nothing_more() {
-    for (layer, calls) in BOTH.into_iter().zip(["load(bob)", "load_and_touch(bob)"]) {
+    for (layer, calls) in BOTH.into_iter().zip(["load(bob)", "load(bob)"]) {
         let world = World::new();
         let seen = outcome(&world, &layer(&world), visit_as(BOB), async |_| ()).await;
         assert_eq!((seen.calls.as_str(), seen.cookie), (calls, None));
@@ -390,7 +385,7 @@ async fn id_without_a_record_is_looked_up_and_nothing_more() {
 
 #[tokio::test]
 async fn change_of_key_order_counts_as_modified() {
-    for (layer, read) in BOTH.into_iter().zip(["load", "load_and_touch"]) {
+    for (layer, read) in BOTH.into_iter().zip(["load", "load"]) {
         let world = World::with(r#""a":1,"z":1"#).await;
         let seen = outcome(&world, &layer(&world), visit_as(BOB), async |session: Session| {
             session.remove("a")?;
@@ -466,10 +461,9 @@ async fn forwarded_list_that_begins_with_http_is_not_secure() {
 
 #[tokio::test]
 async fn rolling_sends_the_cookie_and_touches() {
-    for (departures, verbs) in [
-        (Departures::none(), vec![Verb::Load, Verb::Touch]),
-        (Departures::all(), vec![Verb::LoadAndTouch]),
-    ] {
+    for (departures, verbs) in
+        [(Departures::none(), vec![Verb::Load, Verb::Touch]), (Departures::all(), vec![Verb::Load])]
+    {
         let world = World::holding(&record(MINUTE, r#""a":1"#)).await;
         let layer = world.minute().rolling(true).departures(departures);
         let answer = send(&raw(&layer, async |_| ()), visit_as(BOB)).await;
@@ -480,7 +474,7 @@ async fn rolling_sends_the_cookie_and_touches() {
 
 #[tokio::test]
 async fn store_without_touch_is_only_read() {
-    for (layer, calls) in BOTH.into_iter().zip(["load(bob)", "load_and_touch(bob)"]) {
+    for (layer, calls) in BOTH.into_iter().zip(["load(bob)", "load(bob)"]) {
         let world = World::over(Spy::without_touch(MemoryStore::new()));
         world.keep(BOB, &record(PLAIN, "")).await;
         let answer = send(&raw(&layer(&world), async |_| ()), visit_as(BOB)).await;

@@ -271,7 +271,7 @@ async fn request_that_stops_asking_gives_its_lock_back_even_if_the_store_had_giv
         let asking = pin!(talk.session.lock());
         // The store does it, and the answer is held.
         assert!(asking.poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Lock]);
+        assert_eq!(world.verbs(), [Verb::Load, Verb::Lock]);
     }
     delayed_store.open();
     let next = bob(&world.layer().lock_wait(Duration::from_secs(1))).await;

@@ -16,11 +16,15 @@ mod audit_m3;
 mod axum;
 mod by_id;
 mod contention;
+#[cfg(feature = "csrf")]
+mod csrf;
 mod diagnoses;
 mod documents;
 mod errors_and_timing;
+mod flash;
 mod handle;
 mod layers;
+mod lifetime;
 mod locks;
 mod options;
 #[cfg(feature = "axum")]

@@ -144,32 +144,32 @@ type Row = (&'static str, Verb, u16, &'static str, &'static str, &'static str);
 
 /// The default: a request that fails says so, unless the visitor loses nothing.
 const FAIL: &[Row] = &[
-    ("/", Verb::LoadAndTouch, 503, UNAVAILABLE, "", "LoadAndTouch"),
-    ("/optional", Verb::LoadAndTouch, 503, UNAVAILABLE, "", "LoadAndTouch"),
-    ("/ignore", Verb::LoadAndTouch, 200, "ignored", "", "LoadAndTouch"),
-    ("/change", Verb::LoadAndTouch, 503, UNAVAILABLE, "", "LoadAndTouch"),
-    ("/change", Verb::Update, 503, UNAVAILABLE, "", "LoadAndTouch Update"),
-    ("/save", Verb::Update, 503, UNAVAILABLE, "", "LoadAndTouch Update Update"),
-    ("/logout", Verb::LoadAndTouch, 503, UNAVAILABLE, "", "LoadAndTouch"),
-    ("/logout", Verb::Destroy, 503, UNAVAILABLE, "", "LoadAndTouch Destroy Destroy"),
-    ("/unset", Verb::Destroy, 503, UNAVAILABLE, "", "LoadAndTouch Destroy"),
-    ("/login", Verb::Destroy, 503, UNAVAILABLE, "", "LoadAndTouch Destroy"),
-    ("/login", Verb::Create, 503, UNAVAILABLE, "", "LoadAndTouch Destroy Create"),
+    ("/", Verb::Load, 503, UNAVAILABLE, "", "Load"),
+    ("/optional", Verb::Load, 503, UNAVAILABLE, "", "Load"),
+    ("/ignore", Verb::Load, 200, "ignored", "", "Load"),
+    ("/change", Verb::Load, 503, UNAVAILABLE, "", "Load"),
+    ("/change", Verb::Update, 503, UNAVAILABLE, "", "Load Update"),
+    ("/save", Verb::Update, 503, UNAVAILABLE, "", "Load Update Update"),
+    ("/logout", Verb::Load, 503, UNAVAILABLE, "", "Load"),
+    ("/logout", Verb::Destroy, 503, UNAVAILABLE, "", "Load Destroy Destroy"),
+    ("/unset", Verb::Destroy, 503, UNAVAILABLE, "", "Load Destroy"),
+    ("/login", Verb::Destroy, 503, UNAVAILABLE, "", "Load Destroy"),
+    ("/login", Verb::Create, 503, UNAVAILABLE, "", "Load Destroy Create"),
 ];
 
 /// Going on without a session: but a logout that failed is reported.
 const CONTINUE: &[Row] = &[
-    ("/", Verb::LoadAndTouch, 200, "kept: false", "", "LoadAndTouch"),
-    ("/optional", Verb::LoadAndTouch, 200, "some: false", "", "LoadAndTouch"),
-    ("/ignore", Verb::LoadAndTouch, 200, "ignored", "", "LoadAndTouch"),
-    ("/change", Verb::LoadAndTouch, 200, "changed", "", "LoadAndTouch"),
-    ("/change", Verb::Update, 200, "changed", "", "LoadAndTouch Update"),
-    ("/save", Verb::LoadAndTouch, 503, UNAVAILABLE, "", "LoadAndTouch"),
-    ("/save", Verb::Update, 503, UNAVAILABLE, "", "LoadAndTouch Update Update"),
-    ("/logout", Verb::Destroy, 503, UNAVAILABLE, "", "LoadAndTouch Destroy Destroy"),
-    ("/unset", Verb::Destroy, 503, UNAVAILABLE, "", "LoadAndTouch Destroy"),
-    ("/login", Verb::Destroy, 503, UNAVAILABLE, "", "LoadAndTouch Destroy"),
-    ("/login", Verb::Create, 200, "logged in", "", "LoadAndTouch Destroy Create"),
+    ("/", Verb::Load, 200, "kept: false", "", "Load"),
+    ("/optional", Verb::Load, 200, "some: false", "", "Load"),
+    ("/ignore", Verb::Load, 200, "ignored", "", "Load"),
+    ("/change", Verb::Load, 200, "changed", "", "Load"),
+    ("/change", Verb::Update, 200, "changed", "", "Load Update"),
+    ("/save", Verb::Load, 503, UNAVAILABLE, "", "Load"),
+    ("/save", Verb::Update, 503, UNAVAILABLE, "", "Load Update Update"),
+    ("/logout", Verb::Destroy, 503, UNAVAILABLE, "", "Load Destroy Destroy"),
+    ("/unset", Verb::Destroy, 503, UNAVAILABLE, "", "Load Destroy"),
+    ("/login", Verb::Destroy, 503, UNAVAILABLE, "", "Load Destroy"),
+    ("/login", Verb::Create, 200, "logged in", "", "Load Destroy Create"),
 ];
 
 async fn compare(outage: Outage, rows: &[Row]) {
@@ -211,8 +211,8 @@ async fn touch_that_fails_or_hangs_is_hidden() {
             let world = World::with(r#""n":1"#).await;
             let network = network(&world);
             network.next(Verb::Touch, fate);
-            let layer =
-                layer(&world, &network, outage).departures(Departures::all().touch_on_load(false));
+            let layer = layer(&world, &network, outage)
+                .departures(Departures::all().throttled_touch(false));
             let seen = visit(layer, &network, "/", Some(BOB)).await;
             let took = if fate == Fate::Hang { UNASKED } else { Duration::ZERO };
             let expected = Seen {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use express_session::{Cookie, Error, Session, Unset};
+use express_session::store::{Store as _, Touch};
+use express_session::{Cookie, Error, Session, SessionId, Unset};
 use express_session_testkit::Verb;
 use http::StatusCode;
 
@@ -41,10 +42,7 @@ async fn later_visit_goes_on_and_gets_no_cookie() {
     let answer = send(&app, visit_with(&pair)).await;
     assert_eq!((answer.body.as_str(), answer.cookie()), ("2", None));
     let id = drawn(1);
-    assert_eq!(
-        world.calls(),
-        format!("load_and_touch({id}) update({id}, {})", record(PLAIN, r#""n":2"#))
-    );
+    assert_eq!(world.calls(), format!("load({id}) update({id}, {})", record(PLAIN, r#""n":2"#)));
 }
 
 #[tokio::test]
@@ -60,7 +58,7 @@ async fn loaded_session_that_is_only_read_is_touched() {
     let world = World::with(r#""n":7"#).await;
     let answer = send(&app(&world.layer(), look), visit_as(BOB)).await;
     assert_eq!((answer.body.as_str(), answer.cookie()), ("7", None));
-    assert_eq!(world.calls(), "load_and_touch(bob)");
+    assert_eq!(world.calls(), "load(bob)");
 }
 
 #[tokio::test]
@@ -69,7 +67,7 @@ async fn handler_that_ignores_the_session_keeps_it_alive_all_the_same() {
     let app = raw(&world.layer(), async |_| ());
     let answer = send(&app, visit_as(BOB)).await;
     assert_eq!(answer.cookie(), None);
-    assert_eq!(world.calls(), "load_and_touch(bob)");
+    assert_eq!(world.calls(), "load(bob)");
 }
 
 #[tokio::test]
@@ -94,7 +92,7 @@ async fn cookie_is_found_among_others_quoted_raw_or_in_a_second_header() {
         format!("connect.sid \t=\t {encoded} "),
     ] {
         assert_eq!(send(&app, visit_with(&header)).await.body, "7", "{header}");
-        assert_eq!(world.calls(), "load_and_touch(bob)", "{header}");
+        assert_eq!(world.calls(), "load(bob)", "{header}");
     }
     let two = request("/", &[("cookie", "a=b"), ("cookie", &format!("connect.sid={encoded}"))]);
     assert_eq!(send(&app, two).await.body, "7");
@@ -151,7 +149,7 @@ async fn of_several_cookies_the_first_that_is_validly_signed_counts() {
         (format!("connect.sid=s%3A{BOB}.forged; connect.sid={carol}"), "8"),
     ] {
         assert_eq!(send(&app, visit_with(&header)).await.body, body, "{header}");
-        assert_eq!(world.verbs(), [Verb::LoadAndTouch], "{header}");
+        assert_eq!(world.verbs(), [Verb::Load], "{header}");
     }
 }
 
@@ -172,7 +170,7 @@ async fn id_that_the_store_does_not_know_is_never_used_again() {
     assert_eq!(answer.pair(), sid(&drawn(1)));
     assert_eq!(
         world.calls(),
-        format!("load_and_touch(bob) create({}, {})", drawn(1), record(PLAIN, r#""n":1"#))
+        format!("load(bob) create({}, {})", drawn(1), record(PLAIN, r#""n":1"#))
     );
 }
 
@@ -186,7 +184,7 @@ async fn expired_session_is_a_new_visit() {
     let answer = send(&app, visit_with(&pair)).await;
     assert_eq!(answer.body, "1");
     assert_eq!(answer.pair(), sid(&drawn(2)));
-    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Create]);
+    assert_eq!(world.verbs(), [Verb::Load, Verb::Create]);
 }
 
 #[tokio::test]
@@ -197,7 +195,91 @@ async fn every_request_moves_the_end_in_the_store() {
     for _ in 0..5 {
         world.clock.advance(Duration::from_secs(59));
         assert_eq!(send(&app, visit_as(BOB)).await.body, "7");
-        assert_eq!(world.verbs(), [Verb::LoadAndTouch]);
+        assert_eq!(world.verbs(), [Verb::Load, Verb::Touch]);
+    }
+}
+
+/// Of an hour, `touch_after` is 36 s by default.
+#[tokio::test]
+async fn session_that_is_only_read_is_touched_once_in_touch_after() {
+    const HOUR: &str = r#"{"originalMaxAge":3600000,"expires":"2023-11-14T23:13:20.123Z","httpOnly":true,"path":"/"}"#;
+    let (read, touch) = ([Verb::Load].as_slice(), [Verb::Load, Verb::Touch].as_slice());
+    for (after, seconds) in [(None, [0, 35, 1, 35, 1]), (Some(600), [0, 599, 1, 599, 1])] {
+        for asks in [true, false] {
+            let world = World::holding(&record(HOUR, r#""n":7"#)).await;
+            let mut layer = world.minute();
+            if let Some(after) = after {
+                layer = layer.touch_after(Duration::from_secs(after));
+            }
+            for (passed, verbs) in seconds.into_iter().zip([read, read, touch, read, touch]) {
+                world.clock.advance(Duration::from_secs(passed));
+                let answer = match asks {
+                    true => send(&app(&layer, look), visit_as(BOB)).await,
+                    false => send(&raw(&layer, async |_| ()), visit_as(BOB)).await,
+                };
+                assert_eq!(answer.status, StatusCode::OK);
+                assert_eq!(world.verbs(), verbs, "{after:?} {asks} {passed}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn request_that_lasts_longer_than_touch_after_touches_at_its_end() {
+    let (read, touch) = ([Verb::Load].as_slice(), [Verb::Load, Verb::Touch].as_slice());
+    for (before, during, verbs) in [(0, 9, read), (0, 10, touch), (9, 1, touch), (4, 5, read)] {
+        let world = World::holding(&record(MINUTE, r#""n":7"#)).await;
+        let layer = world.minute().touch_after(Duration::from_secs(10));
+        world.clock.advance(Duration::from_secs(before));
+        let clock = world.clock.clone();
+        let app = app(&layer, move |session: Session| {
+            let clock = clock.clone();
+            async move {
+                clock.advance(Duration::from_secs(during));
+                look(session).await
+            }
+        });
+        assert_eq!(send(&app, visit_as(BOB)).await.body, "7");
+        assert_eq!(world.verbs(), verbs, "{before} s before it, {during} s of it");
+    }
+}
+
+#[tokio::test]
+async fn reload_finds_out_when_the_session_is_to_be_touched() {
+    let world = World::holding(&record(MINUTE, r#""n":7"#)).await;
+    let layer = world.minute().touch_after(Duration::from_secs(10));
+    world.clock.advance(Duration::from_secs(9));
+    let others = world.clone();
+    let app = app(&layer, move |session: Session| {
+        let World { store, clock, .. } = others.clone();
+        async move {
+            // Another request touches it meanwhile.
+            let deadline = clock.now().saturating_add(Duration::from_secs(60));
+            let touch = Touch::new(MINUTE, Some(deadline));
+            let id = SessionId::new(BOB).unwrap();
+            store.inner().touch(&id, &touch, clock.now()).await.unwrap();
+            session.reload().await?;
+            clock.advance(Duration::from_secs(9));
+            look(session).await
+        }
+    });
+    assert_eq!(send(&app, visit_as(BOB)).await.body, "7");
+    assert_eq!(world.verbs(), [Verb::Load, Verb::Load]);
+}
+
+#[tokio::test]
+async fn with_rolling_the_browsers_expiry_is_at_most_touch_after_later_than_the_records() {
+    let world = World::holding(&record(MINUTE, r#""n":7"#)).await;
+    let app = app(&world.minute().rolling(true).touch_after(Duration::from_secs(10)), look);
+    for second in 1..100 {
+        world.clock.advance(Duration::from_secs(1));
+        let answer = send(&app, visit_as(BOB)).await;
+        let id = SessionId::new(BOB).unwrap();
+        let kept = world.store.inner().load(&id, world.clock.now()).await.unwrap().unwrap();
+        let behind = world.clock.now().saturating_add(Duration::from_secs(60));
+        let behind = behind.saturating_since(kept.record.deadline.unwrap());
+        assert!(behind < Duration::from_secs(10), "{second}: {behind:?}");
+        assert!(answer.cookie().unwrap().contains("Expires="), "{second}");
     }
 }
 
@@ -212,10 +294,7 @@ async fn cookie_with_an_expiry_is_sent_again_when_the_session_is_modified() {
     );
     assert_eq!(answer.cookie(), Some(&*line));
     let later = MINUTE.replace("22:14:20", "22:14:30");
-    assert_eq!(
-        world.calls(),
-        format!("load_and_touch(bob) update(bob, {})", record(&later, r#""n":8"#))
-    );
+    assert_eq!(world.calls(), format!("load(bob) update(bob, {})", record(&later, r#""n":8"#)));
 }
 
 #[tokio::test]
@@ -243,7 +322,7 @@ async fn save_uninitialized_stores_every_first_visit() {
 
     let answer = send(&raw(&layer, async |_| ()), visit_with(answer.pair())).await;
     assert_eq!(answer.cookie(), None);
-    assert_eq!(world.verbs(), [Verb::LoadAndTouch]);
+    assert_eq!(world.verbs(), [Verb::Load]);
 }
 
 #[tokio::test]
@@ -268,7 +347,7 @@ async fn rolling_sends_the_cookie_with_every_response() {
     let app = app(&world.minute().rolling(true), look);
     let answer = send(&app, visit_as(BOB)).await;
     assert!(answer.cookie().unwrap().contains("Expires=Tue, 14 Nov 2023 22:14:30 GMT"));
-    assert_eq!(world.verbs(), [Verb::LoadAndTouch]);
+    assert_eq!(world.verbs(), [Verb::Load, Verb::Touch]);
 
     let answer = send(&app, visit()).await;
     assert_eq!((answer.cookie(), world.calls().as_str()), (None, ""));
@@ -283,7 +362,7 @@ async fn unset_keep_leaves_the_record_as_it_is() {
     });
     let answer = send(&app, visit_as(BOB)).await;
     assert_eq!((answer.status, answer.cookie()), (StatusCode::OK, None));
-    assert_eq!(world.calls(), "load_and_touch(bob)");
+    assert_eq!(world.calls(), "load(bob)");
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""n":7"#)));
 }
 
@@ -297,7 +376,7 @@ async fn unset_destroy_ends_record_and_cookie() {
         answer.cookie(),
         Some("connect.sid=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly")
     );
-    assert_eq!(world.calls(), "load_and_touch(bob) destroy(bob)");
+    assert_eq!(world.calls(), "load(bob) destroy(bob)");
 
     // Where there was nothing, there is nothing to do.
     let answer = send(&app(&layer, unset), visit()).await;
@@ -309,7 +388,7 @@ async fn unset_destroy_leaves_a_session_that_was_not_unset_alone() {
     let world = World::with(r#""n":7"#).await;
     let layer = world.layer().unset(Unset::Destroy);
     send(&raw(&layer, async |_| ()), visit_as(BOB)).await;
-    assert_eq!(world.verbs(), [Verb::LoadAndTouch]);
+    assert_eq!(world.verbs(), [Verb::Load]);
 }
 
 #[tokio::test]
@@ -323,7 +402,7 @@ async fn modified_and_changed_back_is_only_touched() {
         session.remove("c").map(drop)
     });
     send(&app, visit_as(BOB)).await;
-    assert_eq!(world.verbs(), [Verb::LoadAndTouch]);
+    assert_eq!(world.verbs(), [Verb::Load]);
 }
 
 #[tokio::test]
@@ -342,10 +421,7 @@ async fn cookie_change_alone_counts_as_modified_and_is_sent() {
     });
     let answer = send(&app, visit_as(BOB)).await;
     assert!(answer.cookie().unwrap().contains("Expires=Tue, 14 Nov 2023 22:14:20 GMT"));
-    assert_eq!(
-        world.calls(),
-        format!("load_and_touch(bob) update(bob, {})", record(MINUTE, r#""n":7"#))
-    );
+    assert_eq!(world.calls(), format!("load(bob) update(bob, {})", record(MINUTE, r#""n":7"#)));
 }
 
 #[tokio::test]
@@ -379,7 +455,7 @@ async fn stored_secure_session_is_used_and_saved_over_plain_http() {
     let layer = world.layer().rolling(true);
     let answer = send(&app(&layer, count), visit_as(BOB)).await;
     assert_eq!((answer.body.as_str(), answer.cookie()), ("8", None));
-    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::Load, Verb::Update]);
 }
 
 // The path.
@@ -403,7 +479,7 @@ async fn path_outside_of_the_cookies_has_no_session() {
     ] {
         let answer = send(&app, request(path, &[("cookie", &pair)])).await;
         assert_eq!(answer.body, body, "{path}");
-        let calls = if body == "7" { vec![Verb::LoadAndTouch] } else { vec![] };
+        let calls = if body == "7" { vec![Verb::Load] } else { vec![] };
         assert_eq!(world.verbs(), calls, "{path}");
     }
 }
@@ -416,7 +492,7 @@ async fn without_departure_3_the_path_is_a_prefix() {
     let pair = sid(BOB);
     let administrator = request("/administrator", &[("cookie", &pair)]);
     assert_eq!(send(&app(&layer, look), administrator).await.body, "7");
-    assert_eq!(world.verbs(), [Verb::LoadAndTouch]);
+    assert_eq!(world.verbs(), [Verb::Load]);
 }
 
 #[tokio::test]
@@ -446,7 +522,7 @@ async fn session_that_is_left_alone_is_neither_touched_nor_sent_unless_it_is_cha
             let called: Vec<_> = world
                 .verbs()
                 .into_iter()
-                .map(|verb| if verb == Verb::LoadAndTouch { Verb::Load } else { verb })
+                .map(|verb| if verb == Verb::Load { Verb::Load } else { verb })
                 .collect();
             assert_eq!(called, verbs, "{loads} {changes} {rolling} {resave}");
         }

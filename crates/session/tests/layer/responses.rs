@@ -44,7 +44,7 @@ async fn response_leaves_only_when_its_changed_session_is_stored() {
     let app = app(&world.layer().store(delayed_store.clone()), count);
     let mut response = pin!(app.oneshot(visit_as(BOB)));
     assert!(waits(response.as_mut()).await);
-    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::Load, Verb::Update]);
     delayed_store.open();
     assert_eq!(read(response.await.unwrap()).await.body, "2");
 }
@@ -166,7 +166,7 @@ async fn inner_service_that_fails_saves_nothing_and_its_error_is_passed_on() {
     });
     let failed = world.layer().layer(inner).oneshot(visit_as(BOB)).await;
     assert_eq!(failed.unwrap_err(), Down);
-    assert_eq!(world.calls(), "load_and_touch(bob)");
+    assert_eq!(world.calls(), "load(bob)");
 }
 
 #[tokio::test]
@@ -179,7 +179,7 @@ async fn handler_that_panics_saves_nothing_and_its_panic_is_passed_on() {
     let panic = tokio::spawn(app.oneshot(visit_as(BOB))).await.unwrap_err();
     let message = panic.into_panic().downcast::<&str>().unwrap();
     assert_eq!(*message, "a bug of the handler's");
-    assert_eq!(world.calls(), "load_and_touch(bob)");
+    assert_eq!(world.calls(), "load(bob)");
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""a":1"#)));
 }
 
@@ -201,7 +201,7 @@ async fn dropped_request_saves_nothing_and_explicit_saves_stay() {
     let (world, talk) = World::visited("").await;
     talk.session.insert("a", 1).unwrap();
     drop(talk.abort());
-    assert_eq!(world.calls(), "load_and_touch(bob)");
+    assert_eq!(world.calls(), "load(bob)");
 
     let talk = bob(&world.layer()).await;
     talk.session.insert("a", 1).unwrap();

@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use express_session::store::ErrorKind as Failure;
-use express_session::{Departures, ErrorKind, Session, SessionBody, SessionLayer};
+use express_session::{Departures, Error, ErrorKind, Session, SessionBody, SessionLayer};
 use express_session_testkit::Verb;
 use http::header::CONTENT_LENGTH;
 use http::{Response, StatusCode};
@@ -225,7 +225,7 @@ async fn session_unchanged_while_it_is_sent_is_not_saved_again() {
     let (world, talk) = World::visited(r#""n":1"#).await;
     talk.session.insert("n", 2).unwrap();
     let Streaming { session, frames, response } = begun(talk, stream()).await;
-    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::Load, Verb::Update]);
     frames.data("x");
     drop(frames);
     assert_eq!(read(response).await.body, "x");
@@ -254,7 +254,7 @@ async fn change_that_is_changed_back_while_it_is_sent_is_no_change() {
     session.insert("n", 1).unwrap();
     drop(frames);
     read(response).await;
-    assert_eq!(world.calls(), "load_and_touch(bob)");
+    assert_eq!(world.calls(), "load(bob)");
 }
 
 #[tokio::test]
@@ -265,7 +265,7 @@ async fn explicit_save_while_it_is_sent_is_enough() {
     session.save().await.unwrap();
     drop(frames);
     read(response).await;
-    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::Load, Verb::Update]);
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""n":2"#)));
 }
 
@@ -325,7 +325,7 @@ async fn stored_session_that_is_changed_while_it_is_sent_is_no_reason_for_a_warn
     session.insert("a", 1).unwrap();
     drop(frames);
     read(response).await;
-    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::Load, Verb::Update]);
     assert_eq!(log.warnings(), Vec::<String>::new());
 }
 
@@ -336,7 +336,7 @@ async fn session_can_be_loaded_while_its_body_is_sent() {
     session.insert("n", 2).unwrap();
     drop(frames);
     read(response).await;
-    assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Update]);
+    assert_eq!(world.verbs(), [Verb::Load, Verb::Update]);
     assert_eq!(world.kept(BOB).await, Some(record(PLAIN, r#""n":2"#)));
 }
 
@@ -348,7 +348,7 @@ async fn logout_while_it_is_sent_ends_the_record() {
     session.destroy().await.unwrap();
     drop(frames);
     read(response).await;
-    assert_eq!(world.calls(), "load_and_touch(bob) destroy(bob)");
+    assert_eq!(world.calls(), "load(bob) destroy(bob)");
 }
 
 #[tokio::test]
@@ -389,6 +389,25 @@ async fn touch_while_it_is_sent_reaches_the_store_immediately() {
     read(response).await;
     assert_eq!(world.calls(), "");
     assert!(world.kept(BOB).await.is_some());
+}
+
+#[tokio::test]
+async fn late_write_begins_the_sessions_time_again() {
+    let world = World::holding(&record(MINUTE, "")).await;
+    let layer = world.minute();
+    world.clock.advance(Duration::from_secs(10));
+    let Streaming { session, frames, response } = streaming(&layer, stream()).await;
+    // Meanwhile another page of the visitor keeps the session alive.
+    let page = app(&layer, async |session: Session| Ok::<_, Error>(session.keys().join(" ")));
+    for _ in 0..3 {
+        world.clock.advance(Duration::from_secs(50));
+        assert_eq!(send(&page, visit_as(BOB)).await.status, StatusCode::OK);
+    }
+    session.insert("a", 1).unwrap();
+    drop((session, frames));
+    read(response).await;
+    world.clock.advance(Duration::from_secs(59));
+    assert_eq!(world.kept(BOB).await.map(|text| text.contains(r#""a":1"#)), Some(true));
 }
 
 #[tokio::test]
@@ -527,7 +546,7 @@ async fn events_are_sent_over_axum_and_what_changes_meanwhile_is_saved_at_the_en
     session.insert("n", 2).unwrap();
     frames.data("data: two\n\n");
     read_until(&mut connection, "data: two\n\n").await;
-    assert_eq!(world.verbs(), [Verb::LoadAndTouch]);
+    assert_eq!(world.verbs(), [Verb::Load]);
     drop(frames);
     assert!(read_rest(&mut connection).await.ends_with("0\r\n\r\n"));
     assert_eq!(world.calls(), format!("update(bob, {})", record(PLAIN, r#""n":2"#)));

@@ -5,11 +5,13 @@ use std::convert::Infallible;
 use std::fmt::Debug;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
+use axum::routing::get;
 use bytes::Bytes;
 use express_session::{Session, SessionLayer};
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, COOKIE};
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use tower::util::{
     AndThenLayer, BoxCloneServiceLayer, BoxCloneSyncServiceLayer, BoxLayer, ThenLayer,
@@ -19,7 +21,7 @@ use tower::{Layer, Service, ServiceBuilder, ServiceExt as _, service_fn};
 use tower_http::map_response_body::MapResponseBodyLayer;
 use tower_http::trace::TraceLayer;
 
-use crate::support::World;
+use crate::support::{BOB, World, request, sid};
 
 type Sent = Full<Bytes>;
 
@@ -208,4 +210,54 @@ async fn optional_session_layer() {
             assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "none");
         }
     }
+}
+
+// Cross-site requests: the recipe of the guide.
+
+/// Returns the status of a request with the cookie of a session, and the calls of its store.
+async fn answer(method: Method, headers: &[(&str, &str)]) -> (StatusCode, String) {
+    let world = World::with(r#""n":1"#).await;
+    let views = async |session: Session| {
+        session.update("n", |n: Option<u32>| n.unwrap_or(0) + 1).map(|n| n.to_string())
+    };
+    let router = Router::new()
+        .route("/", get(views).post(views))
+        .layer(world.layer())
+        .layer(tower_http::csrf::CsrfLayer::new());
+    let cookie = sid(BOB);
+    let headers = [&[("cookie", cookie.as_str()), ("host", "shop.example")], headers].concat();
+    let mut request = request("/", &headers).map(|()| Body::empty());
+    *request.method_mut() = method;
+    let response = router.oneshot(request).await.unwrap();
+    let verbs = world.verbs().iter().map(|verb| format!("{verb:?}")).collect::<Vec<_>>();
+    (response.status(), verbs.join(" "))
+}
+
+#[tokio::test]
+async fn cross_site_post_is_a_403_and_makes_no_call_of_the_store() {
+    for headers in [
+        &[("sec-fetch-site", "cross-site")][..],
+        &[("sec-fetch-site", "same-site")],
+        &[("sec-fetch-site", "cross-site"), ("origin", "https://shop.example")],
+        &[("origin", "https://evil.example")],
+        &[("origin", "https://shop.example.evil.example")],
+        &[("origin", "null")],
+    ] {
+        let refused = (StatusCode::FORBIDDEN, String::new());
+        assert_eq!(answer(Method::POST, headers).await, refused, "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn post_of_the_own_site_or_of_no_browser_and_a_link_pass_the_csrf_layer() {
+    let passed = (StatusCode::OK, "Load Update".to_owned());
+    for headers in [
+        &[("sec-fetch-site", "same-origin")][..],
+        &[("sec-fetch-site", "none")],
+        &[("origin", "https://shop.example")],
+        &[],
+    ] {
+        assert_eq!(answer(Method::POST, headers).await, passed, "{headers:?}");
+    }
+    assert_eq!(answer(Method::GET, &[("sec-fetch-site", "cross-site")]).await, passed);
 }

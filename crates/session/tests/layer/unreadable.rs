@@ -59,7 +59,7 @@ async fn page_fails_and_changes_nothing_by_default() {
         let answer = visit_page(&app(layer(&world, UnreadableRecord::Fail)), "GET", "/page").await;
         assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{text}");
         assert_eq!((answer.cookie(), world.kept(BOB).await.as_deref()), (None, Some(text)));
-        assert_eq!(world.verbs(), [Verb::LoadAndTouch]);
+        assert_eq!(world.verbs(), [Verb::Load]);
     }
 }
 
@@ -71,7 +71,7 @@ async fn visitor_gets_a_new_session_and_the_record_stays_under_the_old_id() {
         let answer = visit_page(&app, "GET", "/page").await;
         assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, "1"), "{text}");
         assert_eq!(answer.pair(), sid(&drawn(1)));
-        assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Create]);
+        assert_eq!(world.verbs(), [Verb::Load, Verb::Create]);
         assert_eq!(world.kept(BOB).await.as_deref(), Some(text));
         assert_eq!(world.kept(&drawn(1)).await, Some(record(PLAIN, r#""n":1"#)));
     }
@@ -84,7 +84,7 @@ async fn record_is_destroyed_before_the_visitor_gets_a_new_session() {
         let app = app(layer(&world, UnreadableRecord::Destroy));
         let answer = visit_page(&app, "GET", "/page").await;
         assert_eq!((answer.status, answer.pair()), (StatusCode::OK, sid(&drawn(1)).as_str()));
-        assert_eq!(world.verbs(), [Verb::LoadAndTouch, Verb::Destroy, Verb::Create]);
+        assert_eq!(world.verbs(), [Verb::Load, Verb::Destroy, Verb::Create]);
         assert_eq!(world.kept(BOB).await, None, "{text}");
     }
 }

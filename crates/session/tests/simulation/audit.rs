@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use express_session::store::{
-    Created, Error, Fenced, FencingToken, Loaded, LoadedAndTouched, LockOutcome, LockToken, Record,
-    Revision, Store, Touch, Touched, Updated,
+    Created, Error, Fenced, FencingToken, Loaded, LockOutcome, LockToken, Record, Revision, Store,
+    Touch, Touched, Updated,
 };
 use express_session::{SessionId, Timestamp};
 
@@ -19,7 +19,6 @@ pub(crate) struct Audited(Arc<Inner>);
 
 struct Inner {
     digests: bool,
-    renews: bool,
     touches: bool,
     state: Mutex<State>,
 }
@@ -57,7 +56,7 @@ impl Slot {
     }
 
     fn loaded(&self) -> Loaded {
-        Loaded { record: self.record.clone(), revision: self.revision }
+        Loaded { record: self.record.clone(), revision: self.revision.clone() }
     }
 }
 
@@ -74,7 +73,6 @@ impl Audited {
     pub(crate) fn new(setup: &Setup) -> Self {
         Self(Arc::new(Inner {
             digests: setup.digests,
-            renews: setup.renews && setup.touches,
             touches: setup.touches,
             state: Mutex::default(),
         }))
@@ -125,7 +123,7 @@ impl Audited {
         let old = state.slots.get(id.as_str());
         let found_expired = old.is_some_and(|slot| slot.found_expired);
         let record = record.clone();
-        let slot = Slot { record, revision, destroyed: false, found_expired };
+        let slot = Slot { record, revision: revision.clone(), destroyed: false, found_expired };
         state.slots.insert(id.as_str().to_owned(), slot);
         revision
     }
@@ -135,12 +133,12 @@ impl Audited {
         state: &mut State,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         now: Timestamp,
     ) -> Updated {
         match state.slots.get(id.as_str()).filter(|slot| slot.is_live(now)) {
             None => Updated::Gone,
-            Some(slot) if slot.revision != expected => Updated::Conflict(slot.loaded()),
+            Some(slot) if slot.revision != *expected => Updated::Conflict(slot.loaded()),
             Some(_) => Updated::Done(self.put(state, id, record)),
         }
     }
@@ -171,7 +169,7 @@ impl Store for Audited {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         now: Timestamp,
     ) -> Result<Updated, Error> {
         Ok(self.replace(&mut self.state(), id, record, expected, now))
@@ -186,19 +184,6 @@ impl Store for Audited {
                 Ok(Touched::Done)
             }
         }
-    }
-
-    async fn load_and_touch(
-        &self,
-        id: &SessionId,
-        now: Timestamp,
-    ) -> Result<Option<LoadedAndTouched>, Error> {
-        Ok(self.state().find(id, now).map(|slot| {
-            if self.0.renews {
-                slot.record.deadline = Touch::renewing(&slot.record.text, now).unwrap().deadline;
-            }
-            LoadedAndTouched { loaded: slot.loaded(), is_touched: self.0.renews }
-        }))
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -232,7 +217,7 @@ impl Store for Audited {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {

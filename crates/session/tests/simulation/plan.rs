@@ -25,7 +25,7 @@ pub(crate) struct Setup {
     /// Whether a revision is a digest of the text, as where Node writes too, or a counter.
     pub(crate) digests: bool,
     /// Whether the store loads and touches in one step.
-    pub(crate) renews: bool,
+    pub(crate) throttles: bool,
     pub(crate) touches: bool,
     pub(crate) rolling: bool,
     pub(crate) resave: bool,
@@ -41,6 +41,10 @@ pub(crate) struct Setup {
     pub(crate) lock_lease: Duration,
     /// Whether the visitors only count, without an expiry in the text: many texts are equal.
     pub(crate) counts: bool,
+    /// Whether records have the library's own member, and how long a session may live.
+    pub(crate) metadata: bool,
+    pub(crate) idle: Option<Duration>,
+    pub(crate) absolute: Option<Duration>,
 }
 
 /// One request.
@@ -112,6 +116,7 @@ impl Plan {
     pub(crate) fn new(seed: u64) -> Self {
         let mut rng = Rng::new(mixed(&[seed]));
         let mut setup = Setup::draw(&mut rng);
+        setup.draw_limits(&mut Rng::new(mixed(&[seed, 7])));
         // Most meet each other, some have the time to expire.
         let span = rng.pick(&[100, 300, 1_000, 20_000]);
         let weather = weather(&mut rng, span, setup.timeout);
@@ -169,7 +174,7 @@ impl Setup {
             max_age,
             processes: usize::try_from(1 + rng.below(3)).unwrap(),
             digests: rng.chance(50),
-            renews: rng.chance(70),
+            throttles: rng.chance(70),
             touches: rng.chance(85),
             rolling: rng.chance(20),
             resave: rng.chance(15),
@@ -181,7 +186,21 @@ impl Setup {
             late_write: rng.pick(&[LateWrite::Drop, LateWrite::Refuse]),
             lock_wait: Duration::from_millis(rng.pick(&[100, 1_000, 10_000])),
             lock_lease: Duration::from_millis(rng.pick(&[20, 1_000, 30_000])),
+            metadata: false,
+            idle: None,
+            absolute: None,
         }
+    }
+
+    /// Draws the options of a session's life, which come of chances of their own.
+    fn draw_limits(&mut self, rng: &mut Rng) {
+        if rng.chance(60) {
+            return;
+        }
+        let limits = [None, Some(Duration::from_secs(2)), Some(Duration::from_secs(1800))];
+        self.metadata = true;
+        self.idle = rng.pick(&limits).filter(|_| !self.counts);
+        self.absolute = rng.pick(&limits).filter(|_| !self.counts);
     }
 }
 

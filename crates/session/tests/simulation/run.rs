@@ -18,6 +18,9 @@ use crate::ledger::{Ended, members};
 use crate::plan::{Plan, Visit, Which};
 use crate::world::World;
 
+/// The library's own member of a record.
+const MEMBER: &str = "__sessionMetadata";
+
 /// The outcome of a simulation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
@@ -293,7 +296,11 @@ fn settle(world: &World, tally: &mut Tally) {
             _ => {}
         }
         if let Some(text) = world.audited.text(&id, now) {
-            for wrong in account.check(&members(&text), &account.acknowledged) {
+            let members = members(&text);
+            if members.contains_key(MEMBER) != world.plan.setup.metadata {
+                world.violation(format!("in the end, {name}: the metadata is wrong"));
+            }
+            for wrong in account.check(&members, &account.acknowledged) {
                 world.violation(format!("in the end, {name}: {wrong}"));
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use express_session::{Clock, Cookie, SessionLayer, Timestamp};
+use express_session::{Clock, Cookie, SessionLayer, Timestamp, TouchAfter};
 use express_session_testkit::{Call, Fate, Unreliable};
 use tokio::time::Instant;
 
@@ -169,6 +169,10 @@ impl World {
                     })
                     .cookie(cookie.clone())
                     .rolling(setup.rolling)
+                    .touch_after(match setup.throttles {
+                        true => TouchAfter::Hundredth,
+                        false => Duration::ZERO.into(),
+                    })
                     .resave(setup.resave)
                     .save_uninitialized(setup.save_uninitialized)
                     .unset(setup.unset)
@@ -177,7 +181,16 @@ impl World {
                     .outage(setup.outage)
                     .late_write(setup.late_write)
                     .lock_wait(setup.lock_wait)
-                    .lock_lease(setup.lock_lease);
+                    .lock_lease(setup.lock_lease)
+                    .metadata(setup.metadata);
+                let layer = match setup.idle {
+                    Some(idle) => layer.idle_timeout(idle),
+                    None => layer,
+                };
+                let layer = match setup.absolute {
+                    Some(absolute) => layer.absolute_timeout(absolute),
+                    None => layer,
+                };
                 layer.store(store.clone())
             })
             .collect()

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use express_session::store::file::FileStore;
 use express_session::store::{
-    Admin as _, Created, ErrorKind, LockOutcome, LockToken, Record, Store as _, Touch,
+    Admin as _, Created, ErrorKind, LockOutcome, LockToken, Record, Store as _, Touch, Touched,
 };
 use express_session::{SessionId, Timestamp};
 
@@ -72,15 +72,17 @@ fn give_away(path: &Path) -> bool {
     is_given
 }
 
+fn touch() -> Touch {
+    Touch::new("{}", None)
+}
+
 /// The session is corrupt to every call, is not listed, stays, and holds up no cleanup.
 async fn assert_distrusted(place: &Place, reason: &str) {
     let store = place.store();
-    let touch = Touch { cookie: "{}".into(), deadline: None };
     let loaded = store.load(&id(), NOW).await.map(drop);
-    let renewed = store.load_and_touch(&id(), NOW).await.map(drop);
-    let touched = store.touch(&id(), &touch, NOW).await.map(drop);
+    let touched = store.touch(&id(), &touch(), NOW).await.map(drop);
     let created = store.create(&id(), &record(), NOW).await.map(drop);
-    for error in [loaded, renewed, touched, created].map(Result::unwrap_err) {
+    for error in [loaded, touched, created].map(Result::unwrap_err) {
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
         assert!(error.to_string().contains(reason), "{error}");
         assert!(!format!("{error:?}").contains("victim"), "{error:?}");
@@ -108,7 +110,7 @@ async fn assert_works(store: FileStore) {
     let created = store.create(&id(), &record(), NOW).await.unwrap();
     assert!(matches!(created, Created::Done(_)), "{created:?}");
     assert_eq!(store.load(&id(), NOW).await.unwrap().unwrap().record, record());
-    assert!(store.load_and_touch(&id(), NOW).await.unwrap().is_some());
+    assert_eq!(store.touch(&id(), &touch(), NOW).await.unwrap(), Touched::Done);
     assert_eq!(store.count(NOW).await.unwrap(), 1);
 }
 
@@ -325,6 +327,24 @@ fn audit_m11_session_of_another_user_is_not_loaded() {
 }
 
 #[test]
+fn audit_m11_file_that_cannot_be_removed_keeps_no_other_session_from_being_cleared() {
+    on_tokio(async {
+        let place = Place::new();
+        let store = place.store();
+        for number in 0..200 {
+            let id = SessionId::new(format!("session-{number}")).unwrap();
+            store.create(&id, &record(), NOW).await.unwrap();
+        }
+        // A folder with the name of a session's file.
+        fs::create_dir(place.session()).unwrap();
+        store.clear().await.unwrap_err();
+        assert_eq!(store.count(NOW).await.unwrap(), 0, "the others are gone");
+        fs::remove_dir(place.session()).unwrap();
+        store.clear().await.unwrap();
+    });
+}
+
+#[test]
 fn audit_m11_group_is_trusted_where_the_mode_lets_it_write() {
     on_tokio(async {
         let place = Place::new();
@@ -339,7 +359,7 @@ fn audit_m11_group_is_trusted_where_the_mode_lets_it_write() {
         fs::set_permissions(place.sessions(), Permissions::from_mode(0o2770)).unwrap();
         assert_refused(place.store(), "another user's").await;
         let shared = place.store().mode(0o660);
-        assert!(shared.load_and_touch(&id(), NOW).await.unwrap().is_some());
+        assert_eq!(shared.touch(&id(), &touch(), NOW).await.unwrap(), Touched::Done);
         assert_eq!(fs::metadata(place.session()).unwrap().uid(), OTHER_USER, "its owner is kept");
     });
 }
@@ -355,7 +375,7 @@ fn audit_m11_service_from_node_goes_on() {
         let store = place.store();
         store.open().await.unwrap();
         assert_eq!(store.load(&id(), NOW).await.unwrap().unwrap().record.text, record().text);
-        assert!(store.load_and_touch(&id(), NOW).await.unwrap().is_some());
+        assert_eq!(store.touch(&id(), &touch(), NOW).await.unwrap(), Touched::Done);
         let token = LockToken::from_random([1; 16]);
         let locked = store.lock(&id(), token, Duration::from_secs(1), NOW).await.unwrap();
         assert!(matches!(locked, LockOutcome::Acquired(_)));

@@ -9,12 +9,11 @@ const KILOBYTE: usize = 1024;
 fn assert_small(store: &impl Store) {
     let (id, now) = (SessionId::new("id").unwrap(), Timestamp::from_millis(0));
     let record = Record { text: "{}".into(), deadline: None };
-    let touch = Touch { cookie: "{}".into(), deadline: None };
+    let touch = Touch::new("{}", None);
     for (call, size) in [
         ("load", size_of_val(&store.load(&id, now))),
-        ("load_and_touch", size_of_val(&store.load_and_touch(&id, now))),
         ("create", size_of_val(&store.create(&id, &record, now))),
-        ("update", size_of_val(&store.update(&id, &record, Revision::new(1), now))),
+        ("update", size_of_val(&store.update(&id, &record, &Revision::new(1), now))),
         ("touch", size_of_val(&store.touch(&id, &touch, now))),
         ("destroy", size_of_val(&store.destroy(&id))),
     ] {

@@ -609,11 +609,21 @@ mod redis {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn redis_survives_drops_at_any_await_point() {
         let Some(server) = servers::redis() else { return };
-        let store = store(&server).await;
-        let (_, before) = connections(&server).await;
+        survives_drops(&server).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn valkey_survives_drops_at_any_await_point() {
+        let Some(server) = servers::valkey() else { return };
+        survives_drops(&server).await;
+    }
+
+    async fn survives_drops(server: &Redis) {
+        let store = store(server).await;
+        let (_, before) = connections(server).await;
         Harness::new(store.clone(), false).run(drops(8_000)).await;
         // A call that is dropped costs no connection: there is the one it began with.
-        assert_eq!(connections(&server).await, (1, before + 1));
+        assert_eq!(connections(server).await, (1, before + 1));
         drop(store);
     }
 }

@@ -11,6 +11,8 @@
 
 #[cfg(all(unix, feature = "file"))]
 mod audit_m11;
+#[cfg(all(unix, feature = "sqlite"))]
+mod audit_m11_sqlite;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "memcached"))]
 mod audit_m3;
 #[cfg(feature = "redis")]
@@ -23,6 +25,7 @@ mod connect;
 mod file;
 #[cfg(any(feature = "file", feature = "sqlite"))]
 mod local;
+mod logs;
 #[cfg(feature = "memcached")]
 mod memcached;
 mod memory;
@@ -35,6 +38,8 @@ mod recovery;
 #[cfg(feature = "redis")]
 mod redis;
 mod round_trips;
+#[cfg(feature = "sealed")]
+mod sealed;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod sql;
 #[cfg(feature = "sqlite")]

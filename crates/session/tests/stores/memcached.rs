@@ -18,8 +18,9 @@ use express_session::store::{
 use express_session_core::{SessionId, Timestamp};
 use express_session_testkit::servers::{self, Memcached};
 use express_session_testkit::{
-    Clock, Subject, Task, admin_laws, admin_model_laws, clock_laws, store_laws,
+    Clock, Proxy, Subject, Task, admin_laws, admin_model_laws, clock_laws, order_laws, store_laws,
 };
+use tokio::time::timeout;
 
 struct Shared;
 
@@ -50,6 +51,7 @@ store_laws!(Shared, block_on = on_a_runtime);
 admin_laws!(Shared, block_on = on_a_runtime);
 admin_model_laws!(Shared, block_on = on_a_runtime);
 clock_laws!(Shared, block_on = on_a_runtime);
+order_laws!(Shared, block_on = on_a_runtime);
 
 fn on_a_runtime(law: impl Future<Output = ()>) {
     if servers::shared_memcached().is_some() {
@@ -148,7 +150,7 @@ async fn locks_are_not_supported_and_nothing_is_written_under_one() {
     let (holder, lease) = (LockToken::from_random([1; 16]), Duration::from_secs(60));
     let errors = [
         store.lock(&id, holder, lease, now()).await.map(drop),
-        store.update_locked(&id, &record("{}", None), revision, holder, now()).await.map(drop),
+        store.update_locked(&id, &record("{}", None), &revision, holder, now()).await.map(drop),
         store.unlock(&id, holder).await,
     ];
     for error in errors.map(Result::unwrap_err) {
@@ -173,7 +175,7 @@ async fn a_record_of_node_is_read_and_ours_is_of_the_same_form() {
     assert!((3_590_000..=3_600_000).contains(&left), "{left}");
 
     let ours = NODES.replace("\"views\":3", "\"views\":4");
-    let updated = store.update(&id, &record(&ours, later(60)), revision, now()).await.unwrap();
+    let updated = store.update(&id, &record(&ours, later(60)), &revision, now()).await.unwrap();
     assert!(matches!(updated, Updated::Done(_)), "{updated:?}");
     assert_eq!(node.get(&key), Some((2, ours)));
     assert!((55..=60).contains(&node.left(&key).unwrap()));
@@ -187,11 +189,11 @@ async fn meanwhile_a_write_of_node_is_a_conflict() {
     let revision = created(&store, &id, &record(NODES, later(60))).await;
     // Even where it writes what was there: its touch does.
     node.set(&key, 2, 3600, NODES.as_bytes());
-    let updated = store.update(&id, &record("{}", later(60)), revision, now()).await.unwrap();
+    let updated = store.update(&id, &record("{}", later(60)), &revision, now()).await.unwrap();
     let Updated::Conflict(current) = updated else { panic!("{updated:?}") };
     assert_eq!(&*current.record.text, NODES);
     let updated =
-        store.update(&id, &record("{}", later(60)), current.revision, now()).await.unwrap();
+        store.update(&id, &record("{}", later(60)), &current.revision, now()).await.unwrap();
     assert!(matches!(updated, Updated::Done(_)), "{updated:?}");
 }
 
@@ -240,31 +242,12 @@ async fn a_touch_moves_the_expiry_and_nothing_else() {
     let (id, key) = (id("a"), format!("{}a", prefix_of(&store)));
     let revision = created(&store, &id, &record(NODES, later(60))).await;
     for (deadline, expected) in [(Some(later(3600)), 3590..=3600), (None, 86_390..=86_400)] {
-        let touch = Touch { cookie: "{}".into(), deadline };
+        let touch = Touch::new("{}", deadline);
         assert_eq!(store.touch(&id, &touch, now()).await.unwrap(), Touched::Done);
         assert!(expected.contains(&node.left(&key).unwrap()));
         assert_eq!(node.get(&key), Some((2, NODES.to_owned())));
     }
     assert_eq!(store.load(&id, now()).await.unwrap().unwrap().revision, revision);
-}
-
-#[tokio::test]
-async fn with_a_ttl_a_record_is_loaded_and_renewed_in_one_step() {
-    let Some(server) = servers::shared_memcached() else { return };
-    let (store, mut node) = (store(server), Node::connect(server));
-    let (id, key) = (id("a"), format!("{}a", prefix_of(&store)));
-    let revision = created(&store, &id, &record(NODES, later(60))).await;
-    let renewed = store.load_and_touch(&id, now()).await.unwrap().unwrap();
-    assert!(!renewed.is_touched);
-    assert!(node.left(&key).unwrap() <= 60);
-
-    let asked = now();
-    let hour = Duration::from_secs(3600);
-    let renewed = store.ttl(hour).load_and_touch(&id, asked).await.unwrap().unwrap();
-    assert!(renewed.is_touched);
-    assert_eq!(renewed.loaded.revision, revision);
-    assert_eq!(renewed.loaded.record, record(NODES, asked.saturating_add(hour)));
-    assert!(node.left(&key).unwrap() > 60);
 }
 
 #[tokio::test]
@@ -278,10 +261,10 @@ async fn ids_that_are_no_keys_have_no_sessions() {
         assert_eq!(error.kind(), ErrorKind::Unsuitable);
         assert!(error.to_string().contains("250 bytes"), "{error}");
         assert_eq!(store.load(&id, now()).await.unwrap(), None);
-        let touch = Touch { cookie: "{}".into(), deadline: None };
+        let touch = Touch::new("{}", None);
         assert_eq!(store.touch(&id, &touch, now()).await.unwrap(), Touched::Gone);
         let updated =
-            store.update(&id, &record("{}", None), Revision::new(1), now()).await.unwrap();
+            store.update(&id, &record("{}", None), &Revision::new(1), now()).await.unwrap();
         assert_eq!(updated, Updated::Gone);
         store.destroy(&id).await.unwrap();
     }
@@ -298,7 +281,7 @@ async fn a_record_too_large_for_the_server_is_refused_and_the_old_one_stays() {
     let large = |size: usize| record(&"x".repeat(size), later(60));
     let revision = created(&store, &id, &large((1 << 20) - 200)).await;
     for size in [(1 << 20) - 100, 1 << 20, 3 << 20] {
-        let error = store.update(&id, &large(size), revision, now()).await.unwrap_err();
+        let error = store.update(&id, &large(size), &revision, now()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsuitable, "{error}");
     }
     let loaded = store.load(&id, now()).await.unwrap().unwrap();
@@ -416,30 +399,28 @@ async fn each_verb_is_one_round_trip_and_a_conflict_is_two() {
     // A client that sends more requests than there are answers loses its connection.
     let store = |answers| MemcachedStore::new(&hostile(answers)).unwrap();
     let (id, record, now) = (id("a"), record("{}", None), now());
-    let touch = Touch { cookie: "{}".into(), deadline: None };
+    let touch = Touch::new("{}", None);
     let (first, second) = (Revision::new(6), Revision::new(7));
 
     let loaded = store(&[SETTINGS, ITEM]).load(&id, now).await.unwrap().unwrap();
     assert_eq!(loaded.revision, second);
     let created = store(&[SETTINGS, b"HD c7\r\n"]).create(&id, &record, now).await.unwrap();
-    assert_eq!(created, Created::Done(second));
+    assert_eq!(created, Created::Done(second.clone()));
     let taken = store(&[SETTINGS, b"NS c0\r\n"]).create(&id, &record, now).await.unwrap();
     assert_eq!(taken, Created::Taken);
-    let updated = store(&[SETTINGS, b"HD c7\r\n"]).update(&id, &record, first, now).await.unwrap();
+    let updated = store(&[SETTINGS, b"HD c7\r\n"]).update(&id, &record, &first, now).await.unwrap();
     assert_eq!(updated, Updated::Done(second));
-    let gone = store(&[SETTINGS, b"NF c0\r\n"]).update(&id, &record, first, now).await.unwrap();
+    let gone = store(&[SETTINGS, b"NF c0\r\n"]).update(&id, &record, &first, now).await.unwrap();
     assert_eq!(gone, Updated::Gone);
     let touched = store(&[SETTINGS, b"HD\r\n"]).touch(&id, &touch, now).await.unwrap();
     assert_eq!(touched, Touched::Done);
     store(&[SETTINGS, b"NF\r\n"]).destroy(&id).await.unwrap();
-    let hour = store(&[SETTINGS, ITEM]).ttl(Duration::from_secs(3600));
-    assert!(hour.load_and_touch(&id, now).await.unwrap().unwrap().is_touched);
 
     let conflict = store(&[SETTINGS, b"EX c0\r\n", ITEM]);
-    let conflict = conflict.update(&id, &record, first, now).await.unwrap();
+    let conflict = conflict.update(&id, &record, &first, now).await.unwrap();
     assert_eq!(conflict, Updated::Conflict(loaded));
     let ended = store(&[SETTINGS, b"EX c0\r\n", b"EN\r\n"]);
-    assert_eq!(ended.update(&id, &record, first, now).await.unwrap(), Updated::Gone);
+    assert_eq!(ended.update(&id, &record, &first, now).await.unwrap(), Updated::Gone);
 }
 
 #[tokio::test]
@@ -479,6 +460,36 @@ async fn a_server_that_does_not_answer_is_given_up_in_time() {
     let deaf = MemcachedStore::new(&url).unwrap().timeout(wait);
     let error = deaf.load(&id("a"), now()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+}
+
+#[tokio::test]
+async fn abandoned_call_is_carried_out_before_the_next_of_its_session() {
+    let Some(server) = servers::shared_memcached() else { return };
+    let proxy = Proxy::start(&server.address());
+    let direct = store(server);
+    let url = format!("memcached://{}", proxy.address());
+    let store = MemcachedStore::new(&url).unwrap().prefix(prefix_of(&direct)).max_connections(2);
+    created(&store, &id("b"), &record("{}", None)).await;
+    let connections = proxy.connections();
+    for number in 0..10 {
+        let (one, other, first) = (id("a"), id("b"), record("1", None));
+        let revision = created(&store, &one, &first).await;
+        proxy.stall();
+        let second = record("2", None);
+        let call = store.update(&one, &second, &revision, now());
+        assert!(timeout(Duration::from_millis(20), call).await.is_err());
+        proxy.resume();
+        if number % 2 == 0 {
+            assert!(store.load(&other, now()).await.unwrap().is_some());
+        }
+        let current = store.load(&one, now()).await.unwrap().unwrap();
+        assert_eq!(current.record.text, second.text);
+
+        proxy.stall();
+        assert!(timeout(Duration::from_millis(20), store.destroy(&one)).await.is_err());
+        proxy.resume();
+    }
+    assert!(proxy.connections() <= connections + 1, "{}", proxy.connections());
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 
 use express_session::MemoryStore;
 use express_session_testkit::{
-    Subject, Task, admin_laws, admin_model_laws, clock_laws, lock_laws, on_threads, store_laws,
+    Subject, Task, admin_laws, admin_model_laws, clock_laws, lock_laws, on_threads, order_laws,
+    store_laws,
 };
 
 struct Memory(fn(MemoryStore) -> MemoryStore);
@@ -24,6 +25,7 @@ lock_laws!(Memory(|store| store));
 admin_laws!(Memory(|store| store));
 admin_model_laws!(Memory(|store| store));
 clock_laws!(Memory(|store| store));
+order_laws!(Memory(|store| store));
 
 /// With caps that nothing reaches: other parts of the store, the same laws.
 mod capped {

@@ -133,7 +133,7 @@ fn every_store_has_its_row() {
     for store in ["memory", "redis", "postgres", "mysql", "sqlite", "file", "memcached"] {
         documented(store);
     }
-    assert_eq!(rows::<5>("Round trips").len(), 10, "each is counted below");
+    assert_eq!(rows::<5>("Round trips").len(), 11, "each is counted below");
     assert_eq!(rows::<3>("Locks").len(), 3, "each is counted below");
 }
 
@@ -231,7 +231,7 @@ mod servers {
                 LockOutcome::Acquired(_)
             ));
             trips[0] = count();
-            let fenced = store.update_locked(&id, &record("[]"), revision, holder, now).await;
+            let fenced = store.update_locked(&id, &record("[]"), &revision, holder, now).await;
             assert!(matches!(fenced.unwrap(), Fenced::Held(Updated::Done(_))));
             trips[1] = count();
             store.unlock(&id, holder).await.unwrap();
@@ -240,6 +240,18 @@ mod servers {
         }
         let row = rows("Locks").into_iter().find(|(store, _)| store == name);
         assert_eq!(trips, row.unwrap().1);
+    }
+
+    #[cfg(feature = "redis")]
+    #[tokio::test]
+    async fn valkey() {
+        use express_session::store::redis::RedisStore;
+
+        let Some(server) = servers::shared_valkey() else { return };
+        let proxy = through(server.port());
+        let ours = RedisStore::new(&format!("redis://{}", proxy.address())).unwrap();
+        let other = RedisStore::new(server.url()).unwrap();
+        assert_eq!(trips(&proxy, ours, other).await, documented("redis with IFEQ"));
     }
 
     #[cfg(feature = "redis")]

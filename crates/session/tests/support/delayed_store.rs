@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use express_session::store::{
-    Created, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome, LockToken, Record,
-    Revision, Store, Touch, Touched, Updated,
+    Created, Error, ErrorKind, Fenced, Loaded, LockOutcome, LockToken, Record, Revision, Store,
+    Touch, Touched, Updated,
 };
 use express_session::{SessionId, Timestamp};
 use express_session_testkit::{Call, Verb};
@@ -98,5 +98,5 @@ impl<S: Store> DelayedStore<S> {
 }
 
 express_session_testkit::__wrap_store! {
-    (S: Store) DelayedStore<S>, |this| &this.store, [records renewal locks]
+    (S: Store) DelayedStore<S>, |this| &this.store, [records expiry locks]
 }

@@ -1,4 +1,4 @@
-//! A subscriber that keeps what is logged through `tracing`.
+//! A subscriber that keeps what is logged through `tracing`, and through `log`, as drivers do.
 
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
@@ -32,6 +32,8 @@ pub(crate) fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         tracing::subscriber::set_global_default(PerThread).unwrap();
+        log::set_logger(&PerThread).unwrap();
+        log::set_max_level(log::LevelFilter::Trace);
         // A statement that was reached while the subscriber was installed may have been cached as disabled.
         tracing::callsite::rebuild_interest_cache();
     });
@@ -92,17 +94,43 @@ impl Subscriber for PerThread {
     fn exit(&self, _: &Id) {}
 }
 
+impl log::Log for PerThread {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let level = match record.level() {
+            log::Level::Error => Level::ERROR,
+            log::Level::Warn => Level::WARN,
+            log::Level::Info => Level::INFO,
+            log::Level::Debug => Level::DEBUG,
+            log::Level::Trace => Level::TRACE,
+        };
+        keep_line(level, record.target(), || record.args().to_string());
+    }
+
+    fn flush(&self) {}
+}
+
 fn keep(metadata: &Metadata<'_>, record: impl FnOnce(&mut Text)) {
-    let mut text = Text::default();
-    record(&mut text);
+    keep_line(*metadata.level(), metadata.target(), || {
+        let mut text = Text::default();
+        record(&mut text);
+        text.0
+    });
+}
+
+fn keep_line(level: Level, target: &str, text: impl FnOnce() -> String) {
     // An event may come while the thread ends, when its log is gone.
     let _ = LINES.try_with(|lines| {
+        if lines.borrow().is_none() {
+            return;
+        }
+        // Not while it is borrowed: what is printed may log.
+        let line = Line { level, target: target.to_owned(), text: text() };
         if let Some(lines) = &mut *lines.borrow_mut() {
-            lines.push(Line {
-                level: *metadata.level(),
-                target: metadata.target().to_owned(),
-                text: text.0,
-            });
+            lines.push(line);
         }
     });
 }

@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use express_session::store::{Record, Store as _};
+use express_session::store::{Record, Store as _, Touch};
 use express_session::{
     Cookie, Error, MemoryStore, Secret, Session, SessionBody, SessionId, SessionLayer, Timestamp,
 };
@@ -134,7 +134,9 @@ impl World {
 
     /// Puts a record into the store, past the spy.
     pub(crate) async fn keep(&self, id: &str, text: &str) {
-        let record = Record { text: text.into(), deadline: None };
+        let touch = Touch::renewing(text, self.clock.now());
+        let deadline = touch.and_then(|touch| touch.deadline);
+        let record = Record { text: text.into(), deadline };
         let id = SessionId::new(id).unwrap();
         self.store.inner().destroy(&id).await.unwrap();
         self.store.inner().create(&id, &record, self.clock.now()).await.unwrap();
@@ -171,7 +173,6 @@ fn call(call: &Call) -> String {
     };
     match call {
         Call::Load { .. } => format!("load({id})"),
-        Call::LoadAndTouch { .. } => format!("load_and_touch({id})"),
         Call::Create { record, .. } => format!("create({id}, {})", record.text),
         Call::Update { record, .. } => format!("update({id}, {})", record.text),
         Call::Touch { touch, .. } => format!("touch({id}, {})", touch.cookie),

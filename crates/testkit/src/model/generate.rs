@@ -36,7 +36,6 @@ pub(super) enum What {
     Create(Text, End),
     Update(Text, End, Expected),
     Touch(End),
-    LoadAndTouch,
     Destroy,
     Lock(Who),
     UpdateLocked(Text, End, Expected, Who),
@@ -191,7 +190,6 @@ fn on_one_id(
         5 => (text, end.clone(), expected)
             .prop_map(|(text, end, expected)| What::Update(text, end, expected)),
         2 => end.prop_map(What::Touch),
-        2 => Just(What::LoadAndTouch),
         2 => Just(What::Destroy),
         3 => who.clone().prop_map(What::Lock),
         3 => locked.prop_map(|(text, end, expected, who)| {
@@ -272,7 +270,7 @@ impl End {
     pub(super) fn touch(self, now: Timestamp, clock: Clock) -> Touch {
         let cookie =
             r#"{"originalMaxAge":1800000,"expires":null,"httpOnly":true,"path":"/touched"}"#;
-        Touch { cookie: cookie.into(), deadline: self.deadline(now, clock) }
+        Touch::new(cookie, self.deadline(now, clock))
     }
 }
 

@@ -62,13 +62,13 @@ impl<'s, S: Subject> Histories<'s, S> {
         let task = |(task, steps): (usize, &Vec<What>)| -> Task {
             let (history, store) = (Arc::clone(&history), Arc::clone(&self.store));
             let (id, steps, clock) = (id.clone(), steps.clone(), self.tolerance.clock);
+            let mut seen = seen.clone();
             Box::pin(async move {
-                let mut seen = seen;
                 for what in &steps {
                     if matches!(what, What::Touch(_)) && !store.supports_touch() {
                         continue;
                     }
-                    let call = call(what, seen, now, clock);
+                    let call = call(what, seen.clone(), now, clock);
                     seen = history.ask(&*store, &id, task + 1, call).await.or(seen);
                 }
             })
@@ -102,7 +102,6 @@ fn call(what: &What, seen: Option<Revision>, now: Timestamp, clock: Clock) -> Ca
             Call::Update(text.record(*end, now, clock), revision(expected))
         }
         What::Touch(end) => Call::Touch(end.touch(now, clock)),
-        What::LoadAndTouch => Call::LoadAndTouch,
         What::Destroy => Call::Destroy,
         What::Lock(who) => Call::Lock(who.holder(), LEASE),
         What::UpdateLocked(text, end, expected, who) => {
@@ -211,12 +210,9 @@ fn told_call(call: &Call) -> String {
         Call::Create(record) | Call::Update(record, _) | Call::UpdateLocked(record, ..) => {
             &record.text
         }
-        Call::Load
-        | Call::Touch(_)
-        | Call::LoadAndTouch
-        | Call::Destroy
-        | Call::Lock(..)
-        | Call::Unlock(_) => return format!("{call:?}"),
+        Call::Load | Call::Touch(_) | Call::Destroy | Call::Lock(..) | Call::Unlock(_) => {
+            return format!("{call:?}");
+        }
     };
     format!("{call:?} ({text:?})")
 }

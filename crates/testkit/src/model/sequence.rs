@@ -218,7 +218,6 @@ impl<'c, S: Store> Trial<'c, S> {
                 Call::Update(text.record(*end, now, clock), revision(expected))
             }
             What::Touch(end) => Call::Touch(end.touch(now, clock)),
-            What::LoadAndTouch => Call::LoadAndTouch,
             What::Destroy => Call::Destroy,
             What::Lock(who) => Call::Lock(who.holder(), LEASE),
             What::UpdateLocked(text, end, expected, who) => {
@@ -230,12 +229,12 @@ impl<'c, S: Store> Trial<'c, S> {
     }
 
     fn expected(&self, name: &str, expected: &Expected) -> Revision {
-        let latest = self.seen.get(name).copied();
+        let latest = self.seen.get(name).cloned();
         let revision = match expected {
             Expected::Latest => latest,
             Expected::Earlier(back) => {
                 let all: Vec<_> = self.states[name].revisions().collect();
-                all.get(back % all.len().max(1)).copied()
+                all.get(back % all.len().max(1)).cloned()
             }
             Expected::Foreign(other) => self.states[self.name(*other)].revision(),
             Expected::Invented => None,
@@ -398,9 +397,7 @@ fn failed(error: &Error) -> String {
 pub(super) fn brief(answer: &Answer) -> String {
     let text = match answer {
         Answer::Loaded(Some(loaded)) => &loaded.record.text,
-        Answer::LoadedAndTouched(Some(renewed)) => &renewed.loaded.record.text,
         Answer::Loaded(None)
-        | Answer::LoadedAndTouched(None)
         | Answer::Created(_)
         | Answer::Updated(_)
         | Answer::Touched(_)

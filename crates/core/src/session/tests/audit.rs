@@ -1,4 +1,4 @@
-//! The findings H3, M5 and M10 of the audit.
+//! The findings H3, L4, M5 and M10 of the audit.
 
 use super::*;
 use crate::Corrupt;
@@ -28,16 +28,25 @@ fn new_session() -> SessionState {
     state
 }
 
-/// The id under which the next save creates the session.
-fn created_id(state: &mut SessionState, context: &Context<'_>) -> SessionId {
+/// The id under which the next save creates the session; `None` where it creates none.
+fn created(state: &mut SessionState, context: &Context<'_>) -> Option<SessionId> {
     let mut save = SaveMachine::new(NOW);
     let mut next = save.start(state, context, false).unwrap();
     if matches!(next, Next::NewId) {
         let drawn = Answer::NewId(SessionId::from_random([9; 24]));
         next = save.resume(state, context, drawn).unwrap();
     }
-    let Next::Call(StoreCall::Create { id, .. }) = next else { panic!("{next:?}") };
-    id
+    if let Next::Call(StoreCall::Create { id, .. }) = next {
+        return Some(id);
+    }
+    assert!(matches!(next, Next::Call(StoreCall::Load { .. })), "{next:?}");
+    let refused = save.resume(state, context, Answer::Loaded(Ok(None))).unwrap_err();
+    assert!(matches!(refused, Error::Conflict));
+    None
+}
+
+fn created_id(state: &mut SessionState, context: &Context<'_>) -> SessionId {
+    created(state, context).unwrap()
 }
 
 #[test]
@@ -47,26 +56,70 @@ fn audit_m5_create_in_doubt_is_repeated_under_a_new_id_by_the_table() {
     let revives = Departures::all().destroy_is_final(false);
     let with = |departures| Policy { departures, ..strict };
     let own = id();
-    for (policy, presented, sent, is_new) in [
-        (strict, None, None, true),
-        (strict, Some(&SessionId::from_random([1; 24])), None, true),
-        // Its cookie has left, or the browser had it before.
-        (strict, Some(&own), None, false),
-        (strict, None, Some(true), false),
-        (strict, None, Some(false), true),
-        (with(early), None, None, false),
-        (with(revives), None, None, false),
-        (express(), None, None, false),
+    type Leave = fn(&mut SessionState, &Context<'_>);
+    let stays: Leave = |_, _| {};
+    let with_cookie: Leave = |state, context| state.headers_left(context, true);
+    let without: Leave = |state, context| state.headers_left(context, false);
+    let detached: Leave = |state, context| state.detach(context);
+    let [new, same] = [Some(true), Some(false)];
+    for (name, policy, presented, leave, is_new) in [
+        ("first visit", strict, None, stays, new),
+        ("another cookie", strict, Some(&SessionId::from_random([1; 24])), stays, new),
+        ("no cookie sent", strict, None, without, new),
+        // A browser has it: nothing is created again.
+        ("known before", strict, Some(&own), stays, None),
+        ("cookie sent", strict, None, with_cookie, None),
+        ("upgraded", strict, None, detached, None),
+        // As in express-session.
+        ("15 off", with(early), None, stays, same),
+        ("15 off, sent", with(early), None, with_cookie, same),
+        ("16 off", with(revives), None, stays, same),
+        ("express-session", express(), None, stays, same),
     ] {
         let context = Context { presented, ..Context::new(&policy, "sid") };
         let mut state = new_session();
         save_in_doubt(&mut state, &context);
-        if let Some(with_cookie) = sent {
-            state.headers_left(&context, with_cookie);
-        }
-        let created = created_id(&mut state, &context);
-        assert_eq!(created != own, is_new, "{presented:?} {sent:?}");
-        assert_eq!(state.id(), Some(&created), "the cookie is of the id that is created");
+        leave(&mut state, &context);
+        let created = created(&mut state, &context);
+        assert_eq!(created.as_ref().map(|created| *created != own), is_new, "{name}");
+        let id = created.as_ref().unwrap_or(&own);
+        assert_eq!(state.id(), Some(id), "{name}: the cookie is of the id that is created");
+    }
+}
+
+/// The application's own generator may give one id again.
+#[test]
+fn audit_m5_new_id_is_another_one() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let mut state = new_session();
+    save_in_doubt(&mut state, &context);
+    let mut save = SaveMachine::new(NOW);
+    assert!(matches!(save.start(&mut state, &context, false), Ok(Next::NewId)));
+    let error = save.resume(&mut state, &context, Answer::NewId(id())).unwrap_err();
+    assert!(matches!(error, Error::Conflict));
+}
+
+/// The record of an id that has left is taken where it is there, and is this request's own without a doubt.
+#[test]
+fn audit_m5_record_of_an_id_that_has_left_is_found_and_not_created() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    for (name, change, is_own) in
+        [("set", Change::Insert(1), true), ("update", Change::Increment, false)]
+    {
+        let mut state = SessionState::default();
+        state.begin_new(id(), cookie());
+        apply(&mut state, change);
+        let StoreCall::Create { record, .. } = save_in_doubt(&mut state, &context) else {
+            panic!("a create")
+        };
+        state.headers_left(&context, true);
+        insert(&mut state, "later", 1);
+        let mut world = World::new(Some(record.text.to_string()), Vec::new());
+        let saved = world.save(SaveMachine::alone(NOW), &mut state, &context);
+        assert_eq!(saved.is_ok(), is_own, "{name}: {saved:?}");
+        assert_eq!(world.record.unwrap().contains("later"), is_own, "{name}");
     }
 }
 
@@ -133,21 +186,101 @@ fn audit_m5_record_of_an_id_that_has_left_is_not_overwritten_after_another_reque
     let policy = Policy { departures, ..Policy::default() };
     let context = Context::new(&policy, "sid");
     for (others, is_own) in [(false, true), (true, false)] {
-        let mut state = new_session();
+        let mut state = SessionState::default();
+        state.begin_new(id(), cookie());
+        insert(&mut state, "views", 1);
         let StoreCall::Create { record, .. } = save_in_doubt(&mut state, &context) else {
             panic!("a create")
         };
         insert(&mut state, "later", 1);
-        let mut save = SaveMachine::new(NOW);
+        let mut save = SaveMachine::alone(NOW);
         save.start(&mut state, &context, false).unwrap();
         let next = save.resume(&mut state, &context, Answer::Created(Ok(Created::Taken))).unwrap();
         assert!(matches!(next, Next::Call(StoreCall::Load { .. })));
         let there = if others { text(r#""views":7"#) } else { record.text.to_string() };
         let next = save.resume(&mut state, &context, Answer::Loaded(Ok(Some(loaded(&there)))));
         match next {
-            Ok(Next::Call(StoreCall::Update { .. })) => assert!(is_own),
+            Ok(Next::Rebase(_)) => assert!(is_own),
             Err(Error::Conflict) => assert!(!is_own),
             other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// M10: a create in doubt whose id is kept, and another request that counts and so writes the texts of this one.
+#[test]
+fn audit_m10_counts_are_kept_where_another_request_writes_an_equal_text() {
+    let strict = Policy::default();
+    let with = |departures| Policy { departures, ..strict };
+    // The last one is Node's, whose cookie may have left before the first save.
+    for (name, policy, has_left) in [
+        ("15 off", with(Departures::all().save_before_response(false)), false),
+        ("16 off", with(Departures::all().destroy_is_final(false)), false),
+        ("sent", strict, true),
+    ] {
+        let context = Context::new(&policy, "sid");
+        // After the last save, nothing looks at the state.
+        for (save, is_last) in [
+            (SaveMachine::new as fn(_) -> _, false),
+            (SaveMachine::last, true),
+            (SaveMachine::alone, false),
+        ] {
+            every_pair(&fates_with(&[Other::Nothing, Other::Counts]), |fates| {
+                let what = (name, fates.clone());
+                let mut world = World::new(None, fates);
+                let mut state = SessionState::default();
+                state.begin_new(id(), cookie());
+                if has_left {
+                    state.headers_left(&context, true);
+                }
+                // The handler goes on after a failure.
+                let mut acknowledged = 0;
+                for attempt in 1..=3 {
+                    increment(&mut state, "views");
+                    if world.save(save(NOW), &mut state, &context).is_ok() {
+                        acknowledged = attempt;
+                        if is_last {
+                            break;
+                        }
+                    }
+                }
+                let Some(record) = &world.record else {
+                    assert_eq!(acknowledged + world.counts, 0, "{what:?}");
+                    return;
+                };
+                let views: i64 = Document::parse(&**record).unwrap().get("views").unwrap().unwrap();
+                let kept = acknowledged + world.counts..=3 + world.counts;
+                assert!(kept.contains(&views), "{views} of {kept:?}: {what:?}");
+            });
+        }
+    }
+}
+
+/// L4: an outage in which the store refuses without a call leaves nothing in doubt.
+#[test]
+fn audit_l4_write_that_was_not_sent_is_not_in_doubt() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let unavailable = || store::Error::new(store::ErrorKind::Unavailable, "no connection");
+    for save in [SaveMachine::new as fn(_) -> _, SaveMachine::last] {
+        for (error, is_in_doubt) in [(unavailable(), true), (unavailable().unsent(), false)] {
+            let mut state = session_of(&text(r#""views":1"#), &context);
+            for _ in 0..3 {
+                increment(&mut state, "views");
+                let mut save: SaveMachine = save(NOW);
+                save.start(&mut state, &context, false).unwrap();
+                let failed = Answer::Updated(Err(error.clone()));
+                save.resume(&mut state, &context, failed).unwrap_err();
+            }
+            let log = &state.session.as_ref().unwrap().log;
+            assert_eq!(log.has_writes_in_doubt(), is_in_doubt, "{error:?}");
+
+            let mut state = new_session();
+            let mut save: SaveMachine = save(NOW);
+            save.start(&mut state, &context, false).unwrap();
+            save.resume(&mut state, &context, Answer::Created(Err(error))).unwrap_err();
+            let view = if is_in_doubt { StoreView::InDoubt } else { StoreView::Absent };
+            assert_eq!(state.view(), Some(view));
         }
     }
 }
@@ -231,6 +364,37 @@ fn audit_m10_equal_text_of_a_batch_is_decided_by_each_entry() {
     assert!(!states[1].is_unsaved());
 }
 
+/// A circuit that opened meanwhile refuses the second attempt unsent, which says nothing about the first.
+#[test]
+fn batch_that_is_written_again_and_refused_unsent_may_have_been_applied() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    for (is_again, is_certain) in [(false, true), (true, false)] {
+        let mut state = session_of(&text(r#""views":0"#), &context);
+        increment(&mut state, "views");
+        let mut batch = WriteBatch::default();
+        let draft = state.begin_batch_entry(&context, &batch, NOW).unwrap().unwrap();
+        let entry = draft.add_to(&mut batch, &context).unwrap();
+        state.note_batch_entry(&entry);
+        if is_again {
+            drop(batch.begin_flush().unwrap());
+        }
+        let flush = batch.begin_flush().unwrap();
+        let unsent = store::Error::new(store::ErrorKind::Unavailable, "the circuit is open");
+        let stored = flush.record.text.to_string();
+        let outcome = batch.end_flush(flush, Err(unsent.unsent()));
+        let BatchOutcome::Failed { error, is_certain: found } = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert!(Error::from(error).is_definite());
+        assert_eq!(found, is_certain);
+        // The update is not applied once more to what the first attempt may have stored.
+        if !found {
+            assert!(matches!(resolve(&mut state, &context, &stored), Err(Error::Conflict)));
+        }
+    }
+}
+
 #[test]
 fn audit_m10_request_with_a_write_in_doubt_is_not_put_onto_the_batch_of_others() {
     let policy = Policy::default();
@@ -304,10 +468,7 @@ fn audit_h3_stored_record_beyond_a_limit_is_not_used() {
         for departures in [Departures::all(), Departures::none()] {
             let policy = Policy { record_limits: limits, departures, ..Policy::default() };
             let context = Context::new(&policy, "sid");
-            let found = LoadedAndTouched {
-                loaded: loaded(&text(r#""a":[[1]],"b":"it is long enough""#)),
-                is_touched: false,
-            };
+            let found = loaded(&text(r#""a":[[1]],"b":"it is long enough""#));
             let mut state = SessionState::default();
             let error = state.begin_loaded(&context, id(), &found, NOW).unwrap_err();
             assert!(

@@ -1,6 +1,7 @@
 //! The facts at the end of a response, one by one.
 
 use super::*;
+use crate::decide::Plan;
 
 const LATER: Timestamp = Timestamp::from_millis(1_700_000_060_000);
 
@@ -32,29 +33,53 @@ fn only_a_complete_response_resets_the_expiry_before_the_plan_and_once() {
 }
 
 #[test]
+fn write_after_a_touch_of_the_same_response_resets_the_expiry_again() {
+    let (ours, express) = (Policy::default(), express());
+    let [touch, write] = [StoreAction::Touch, StoreAction::Write]
+        .map(|store| Plan { store, cookie: CookieAction::Keep });
+    let end = Timestamp::from_millis(LATER.millis() + 1_200_000);
+    for (policy, expected) in [(&ours, end), (&express, LATER)] {
+        let context = Context::new(policy, "sid");
+        let mut state = session_of(&minutes(), &context);
+        for (plan, now) in [(touch, LATER), (write, end)] {
+            let planned = state.begin_plan(plan, policy, now, true);
+            if plan.store == StoreAction::Write {
+                SaveMachine::new(now).start(&mut state, &context, false).unwrap();
+            }
+            state.finish_plan(&planned);
+        }
+        let later = expected.saturating_add(Duration::from_secs(600));
+        assert_eq!(deadline(&state), Some(later));
+    }
+}
+
+#[test]
 fn unchanged_record_is_touched_where_that_is_of_use() {
     let policy = Policy::default();
     let presented = id();
-    for (supports_touch, is_touched, store) in [
-        (true, false, StoreAction::Touch),
-        (true, true, StoreAction::Keep),
-        (false, false, StoreAction::Keep),
-        (false, true, StoreAction::Keep),
+    // A hundredth of ten minutes is six seconds, which count at the end of a request of two seconds.
+    let end = Timestamp::from_millis(NOW.millis() + 2_000);
+    for (supports_touch, passed, store) in [
+        (true, 6_000, StoreAction::Touch),
+        (true, 5_999, StoreAction::Keep),
+        (false, 6_000, StoreAction::Keep),
+        (false, 5_999, StoreAction::Keep),
     ] {
         let context =
             Context { presented: Some(&presented), supports_touch, ..Context::new(&policy, "sid") };
         let mut state = SessionState::default();
-        let found = LoadedAndTouched { loaded: loaded(&minutes()), is_touched };
+        let mut found = loaded(&minutes());
+        found.record.deadline = Some(Timestamp::from_millis(end.millis() + 600_000 - passed));
         state.begin_loaded(&context, id(), &found, NOW).unwrap();
-        let (plan, _) = state.plan(&context, LATER).unwrap();
-        assert_eq!(plan.store, store, "{supports_touch} {is_touched}");
+        let (plan, _) = state.plan(&context, end).unwrap();
+        assert_eq!(plan.store, store, "{supports_touch} {passed}");
         // A change of the cookie needs the touch all the same, if the store can.
         let express = express();
         let context = Context { policy: &express, ..context };
         state.change(|session| session.cookie.set_path("/shop")).unwrap();
-        let (plan, _) = state.plan(&context, LATER).unwrap();
+        let (plan, _) = state.plan(&context, end).unwrap();
         let store = if supports_touch { StoreAction::Touch } else { StoreAction::Keep };
-        assert_eq!(plan.store, store, "{supports_touch} {is_touched}, another path");
+        assert_eq!(plan.store, store, "{supports_touch} {passed}, another path");
     }
 }
 

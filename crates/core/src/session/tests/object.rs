@@ -100,6 +100,24 @@ fn update_is_applied_again_to_what_another_request_has_stored() {
 }
 
 #[test]
+fn update_during_a_save_that_met_another_request_is_of_what_that_has_stored() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "connect.sid");
+    let (mut state, mut object) = both(&context);
+    object.update(&mut state, "views", Some("1"), Some("2"), plus(1)).unwrap();
+    resolve(&mut state, &context, &text(r#""cart":["a"],"user":7,"views":11"#)).unwrap();
+    // The object still shows its own value.
+    let early = object.update(&mut state, "views", Some("2"), Some("3"), plus(1));
+    assert!(matches!(early, Err(Error::Conflict)), "{early:?}");
+    assert_eq!(members(&state), r#""cart":["a"],"user":7,"views":12"#);
+
+    assert_eq!(object.catch_up(&state)[0].value.as_deref(), Some("12"));
+    object.update(&mut state, "views", Some("12"), Some("13"), plus(1)).unwrap();
+    resolve(&mut state, &context, &text(r#""cart":["a"],"user":7,"views":20"#)).unwrap();
+    assert_eq!(members(&state), r#""cart":["a"],"user":7,"views":22"#);
+}
+
+#[test]
 fn update_of_a_member_that_was_set_directly_overwrites() {
     let policy = Policy::default();
     let context = Context::new(&policy, "connect.sid");

@@ -6,9 +6,13 @@
 //! | closed | connecting fails | open |
 //! | open | a probe is due: the first immediately, then one after each pause | open, a probe begins |
 //! | open | a probe is answered | closed |
+//! | open, soon after it was closed | a probe is answered | half open: one call is admitted |
+//! | half open | the admitted call is answered | closed |
+//! | half open | the admitted call is not answered | open |
 //!
 //! A probe that is not answered does not delay the next one: a server that was silent may never answer a connection that
-//! was made meanwhile.
+//! was made meanwhile. While it is half open, each further probe that is answered admits one more call: the first one may
+//! wait for something that concerns no other, as a locked row.
 
 use std::time::Duration;
 
@@ -21,12 +25,17 @@ const JITTER: Duration = Duration::from_millis(100);
 
 /// A call waits this long for the answer to a probe that has just begun, so that one lost answer of a healthy server
 /// fails no other call.
-const GRACE: Duration = Duration::from_millis(40);
+const GRACE: Duration = Duration::from_millis(20);
+
+/// An outage that begins so soon after another is the same one: the probe was answered, and the calls were not. It is
+/// longer than the default timeout of the calls that the end of the other has admitted.
+const RELAPSE: Duration = Duration::from_secs(10);
 
 /// Closed, or open during an outage.
 #[derive(Debug, Default)]
 pub(super) struct Circuit {
     outage: Option<Outage>,
+    closed: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -37,6 +46,11 @@ struct Outage {
     last: Duration,
     pause: Duration,
     is_probed: bool,
+    is_relapse: bool,
+    /// Whether a call may be admitted on trial.
+    has_trial: bool,
+    /// How many calls are under way on trial.
+    tried: usize,
     refused: u64,
 }
 
@@ -49,8 +63,35 @@ pub(super) struct Ended {
 }
 
 impl Circuit {
+    pub(super) fn is_closed(&self) -> bool {
+        self.outage.is_none()
+    }
+
+    /// Returns whether no call may connect, not even one on trial.
     pub(super) fn is_open(&self) -> bool {
-        self.outage.is_some()
+        self.outage.as_ref().is_some_and(|outage| outage.tried == 0)
+    }
+
+    /// Returns whether a call may be admitted.
+    pub(super) fn admits(&self) -> bool {
+        self.outage.as_ref().is_none_or(|outage| outage.has_trial)
+    }
+
+    /// Admits one call on trial, if there is a place for one.
+    pub(super) fn begin_trial(&mut self) -> bool {
+        let Some(outage) = self.outage.as_mut().filter(|outage| outage.has_trial) else {
+            return false;
+        };
+        outage.has_trial = false;
+        outage.tried += 1;
+        true
+    }
+
+    /// Ends a trial without an answer.
+    pub(super) fn end_trial(&mut self) {
+        if let Some(outage) = &mut self.outage {
+            outage.tried = outage.tried.saturating_sub(1);
+        }
     }
 
     /// Opens, and returns whether it was closed. `random` is from 0 to 1.
@@ -65,14 +106,19 @@ impl Circuit {
             last: now,
             pause: pause(random),
             is_probed: false,
+            is_relapse: self.closed.is_some_and(|closed| now.saturating_sub(closed) < RELAPSE),
+            has_trial: false,
+            tried: 0,
             refused: 0,
         });
         true
     }
 
-    /// Begins a probe if one is due.
+    /// Begins a probe if one is due. None is while the last answer has admitted a call that has not come yet.
     pub(super) fn begin_probe(&mut self, now: Duration, random: f64) -> bool {
-        let Some(outage) = &mut self.outage else { return false };
+        let Some(outage) = self.outage.as_mut().filter(|outage| !outage.has_trial) else {
+            return false;
+        };
         if outage.is_probed && now < outage.next() {
             return false;
         }
@@ -80,9 +126,9 @@ impl Circuit {
         true
     }
 
-    /// Returns when the next probe begins, if no call begins it earlier.
+    /// Returns when the next probe begins, if no call begins it earlier; `None` if only a call can end the outage.
     pub(super) fn next_probe(&self) -> Option<Duration> {
-        self.outage.as_ref().map(Outage::next)
+        self.outage.as_ref().filter(|outage| !outage.has_trial).map(Outage::next)
     }
 
     /// Returns until when a call waits for the answer to a probe.
@@ -107,9 +153,21 @@ impl Circuit {
         Some(error.with_retry_after(left))
     }
 
-    /// Closes, since a probe was answered.
+    /// Closes since a probe was answered, or admits a call on trial.
+    pub(super) fn probed(&mut self, now: Duration) -> Option<Ended> {
+        match &mut self.outage {
+            Some(outage) if outage.is_relapse => {
+                outage.has_trial = true;
+                None
+            }
+            Some(_) | None => self.close(now),
+        }
+    }
+
+    /// Closes, since a call was answered.
     pub(super) fn close(&mut self, now: Duration) -> Option<Ended> {
         let outage = self.outage.take()?;
+        self.closed = Some(now);
         Some(Ended { lasted: now.saturating_sub(outage.begun), refused: outage.refused })
     }
 }
@@ -185,8 +243,40 @@ mod tests {
         let mut circuit = open(at(0));
         assert_eq!(circuit.grace(), None);
         circuit.begin_probe(at(100), 0.0);
-        assert_eq!(circuit.grace(), Some(at(140)));
+        assert_eq!(circuit.grace(), Some(at(120)));
         circuit.close(at(110));
         assert_eq!(circuit.grace(), None);
+    }
+
+    #[test]
+    fn outage_soon_after_another_ends_with_a_call_and_not_with_a_probe() {
+        let mut circuit = open(at(0));
+        assert!(circuit.probed(at(100)).is_some());
+        assert!(circuit.is_closed() && circuit.admits() && !circuit.begin_trial());
+
+        let error = Error::new(ErrorKind::TimedOut, "no answer");
+        assert!(circuit.open(&error, at(5100), 0.0));
+        assert!(circuit.is_open() && !circuit.admits() && !circuit.begin_trial());
+        assert_eq!(circuit.probed(at(5200)), None);
+        // One call, which may connect.
+        assert!(circuit.is_open() && circuit.admits());
+        // Until it comes, an idle process does not probe any more.
+        assert!(circuit.next_probe().is_none() && !circuit.begin_probe(at(60_000), 0.0));
+        assert!(circuit.begin_trial() && !circuit.begin_trial());
+        assert!(!circuit.is_open() && !circuit.is_closed() && !circuit.admits());
+        // The next probe that is answered admits another.
+        assert_eq!(circuit.probed(at(5700)), None);
+        assert!(circuit.begin_trial());
+        circuit.end_trial();
+        assert!(!circuit.is_open());
+        circuit.end_trial();
+        assert!(circuit.is_open());
+
+        assert_eq!(circuit.close(at(7100)), Some(Ended { lasted: at(2000), refused: 0 }));
+        circuit.end_trial();
+        assert!(circuit.is_closed());
+        // Later it is another outage.
+        assert!(circuit.open(&error, at(17_100), 0.0));
+        assert!(circuit.probed(at(17_200)).is_some());
     }
 }

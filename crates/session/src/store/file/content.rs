@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use express_session_core::record::{Document, with_cookie};
+use express_session_core::record::{Document, without_expiry};
 use express_session_core::store::Revision;
 use express_session_core::{Corrupt, Timestamp};
 use serde::Deserialize;
@@ -57,7 +57,7 @@ impl Content {
         self.deadline.is_none_or(|deadline| deadline > now)
     }
 
-    /// Returns the revision: a digest of the text without its cookie, which a touch replaces.
+    /// Returns the revision: a digest of the text without the time that a touch moves.
     pub(super) fn revision(&self) -> Revision {
         revision(&self.text)
     }
@@ -65,7 +65,7 @@ impl Content {
 
 pub(super) fn revision(text: &str) -> Revision {
     let (text, _) = split(text);
-    with_cookie(&text, "").map_or_else(|| Revision::of_text(&text), |rest| Revision::of_text(&rest))
+    Revision::of_text(&without_expiry(&text).unwrap_or(text))
 }
 
 /// Returns the TTL of a session after each access, in milliseconds, as JavaScript's
@@ -235,11 +235,21 @@ mod tests {
     }
 
     #[test]
-    fn revision_is_that_of_the_data_alone() {
-        let one = revision(r#"{"cookie":{"path":"/"},"a":1}"#);
-        assert_eq!(revision(r#"{"cookie":{},"a":1}"#), one);
-        assert_eq!(revision(r#"{"cookie":{},"a":1,"__lastAccess":5}"#), one);
-        assert_ne!(revision(r#"{"cookie":{},"a":2}"#), one);
+    fn revision_is_that_of_all_but_the_expiry() {
+        let one = revision(r#"{"cookie":{"originalMaxAge":60000,"path":"/"},"a":1}"#);
+        for same in [
+            r#"{"cookie":{"originalMaxAge":60000,"path":"/"},"a":1,"__lastAccess":5}"#,
+            r#"{"cookie":{"originalMaxAge":60000,"expires":"2026-11-23T17:01:42.645Z","path":"/"},"a":1}"#,
+        ] {
+            assert_eq!(revision(same), one, "{same}");
+        }
+        for other in [
+            r#"{"cookie":{"originalMaxAge":60000,"path":"/"},"a":2}"#,
+            r#"{"cookie":{"originalMaxAge":90000,"path":"/"},"a":1}"#,
+            r#"{"cookie":{"originalMaxAge":60000,"path":"/admin"},"a":1}"#,
+        ] {
+            assert_ne!(revision(other), one, "{other}");
+        }
     }
 
     #[test]

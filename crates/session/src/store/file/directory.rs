@@ -58,6 +58,7 @@ mod handles {
     use rustix::{fs, process};
 
     use super::{Distrust, Role};
+    use crate::store::owners::{is_in, is_own};
 
     /// An open folder that is trusted.
     #[derive(Debug)]
@@ -146,6 +147,10 @@ mod handles {
             let file = match fs::openat(&self.handle, name, flags | OFlags::CLOEXEC, mode) {
                 Err(Errno::LOOP | Errno::MLINK) => return Err(Fault::Link.of(role)),
                 Err(Errno::NXIO) => return Err(Fault::Irregular.of(role)),
+                // This process may read and write its own files: it cannot judge another user's.
+                Err(Errno::ACCESS | Errno::PERM) if matches!(role, Role::Session) => {
+                    return Err(Fault::OtherUser.of(role));
+                }
                 file => file?,
             };
             match self.distrusts(&fs::fstat(&file)?) {
@@ -298,15 +303,6 @@ mod handles {
 
     fn is(stat: &Stat, kind: FileType) -> bool {
         FileType::from_raw_mode(stat.st_mode) == kind
-    }
-
-    fn is_own(user: u32) -> bool {
-        user == 0 || user == process::geteuid().as_raw()
-    }
-
-    fn is_in(group: u32) -> bool {
-        let groups = || process::getgroups().unwrap_or_default();
-        group == process::getegid().as_raw() || groups().iter().any(|own| own.as_raw() == group)
     }
 }
 

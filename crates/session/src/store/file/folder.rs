@@ -54,11 +54,15 @@ impl Lock {
         self.number
     }
 
-    /// Returns the time by which a record must have ended to be removed or replaced: the earliest of the call's,
-    /// this process's and the file system's.
+    /// Returns the time by which a record must have ended to be removed or replaced.
     pub(super) fn ended(&self, now: Timestamp) -> Result<Timestamp, Error> {
+        Ok(self.times(now)?.ended())
+    }
+
+    /// Returns the call's time, this process's, and the file system's.
+    pub(super) fn times(&self, now: Timestamp) -> Result<Times, Error> {
         let time = time_by(&self.file).map_err(failed)?;
-        Ok(Times::of(now).ended().min(Timestamp::from_millis(time)))
+        Ok(Times::of(now).beside(Timestamp::from_millis(time)))
     }
 }
 
@@ -194,8 +198,7 @@ impl Options {
         Ok(Some(content))
     }
 
-    /// Puts a record in the place of the file that ends at `old`, or of none, as one step. Returns the deadline
-    /// that it has instead of `deadline` where the clock is behind.
+    /// Puts a record in the place of the file that ends at `old`, or of none, as one step.
     pub(super) fn replace(
         &self,
         lock: &Lock,
@@ -203,19 +206,21 @@ impl Options {
         (text, deadline): (&str, Option<Timestamp>),
         old: Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<Option<Timestamp>, Error> {
+    ) -> Result<(), Error> {
         let ttl = self.ttl_millis();
-        let mut file = Content::write(text, deadline, ttl, now).map_err(unsuitable)?;
-        let mut kept = deadline;
-        if let Some(old) = old.filter(|_| Times::of(now).are_behind()) {
-            let new = Content::read(&file, ttl).map_err(unsuitable)?.deadline;
-            if new.is_some_and(|new| new != old && Times::of(now).end(old, new) == old) {
-                kept = Some(old);
-                file = Content::write(text, kept, ttl, now).map_err(unsuitable)?;
+        let write = |deadline| Content::write(text, deadline, ttl, now).map_err(unsuitable);
+        let mut file = write(deadline)?;
+        let new = match deadline {
+            Some(_) => deadline,
+            None => Content::read(&file, ttl).map_err(unsuitable)?.deadline,
+        };
+        if let Some(new) = new {
+            let end = lock.times(now)?.end(old, new);
+            if end != new {
+                file = write(Some(end))?;
             }
         }
-        self.put(lock, &lock.sessions, &place.name, &file, self.fsync)?;
-        Ok(kept)
+        self.put(lock, &lock.sessions, &place.name, &file, self.fsync)
     }
 
     /// Puts a file in the place of whatever is there, as one step.

@@ -51,8 +51,8 @@ impl Options {
         now: Timestamp,
     ) -> Result<LockOutcome, Error> {
         // By all clocks, so that one that is ahead neither takes a lock nor keeps one for long.
-        let now = lock.ended(now)?;
-        let until = now.saturating_add(length);
+        let times = lock.times(now)?;
+        let (now, until) = (times.ended(), times.lease(length));
         let mut leases = self.leases(lock)?;
         leases.retain(|_, lease| !lease.is_over(now));
         let fence = match leases.get(id.as_str()) {

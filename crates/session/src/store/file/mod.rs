@@ -32,10 +32,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use express_session_core::record::with_cookie;
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
-    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Lifetime, Loaded, LockOutcome, LockToken,
+    Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use tokio::sync::{Mutex, Semaphore};
@@ -428,14 +427,14 @@ impl Store for FileStore {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         now: Timestamp,
     ) -> Result<Updated, Error> {
         let Some(place) = self.place(id) else { return Ok(Updated::Gone) };
         self.reap_if_due(now);
-        let record = record.clone();
+        let (record, expected) = (record.clone(), expected.clone());
         self.locked(place, move |options, place, lock| {
-            update(options, place, lock, &record, expected, now)
+            update(options, place, lock, &record, &expected, now)
         })
         .await
     }
@@ -449,38 +448,15 @@ impl Store for FileStore {
             let Some(content) = options.read(&lock.sessions, place, now)? else {
                 return Ok(Touched::Gone);
             };
-            let text = with_cookie(&content.text, &touch.cookie);
-            let text = text.as_deref().unwrap_or(&content.text);
-            options.replace(lock, place, (text, touch.deadline), content.deadline, now)?;
+            let (text, deadline) = touch.onto(&content.text, now);
+            options.replace(lock, place, (&text, deadline), content.deadline, now)?;
             Ok(Touched::Done)
         })
         .await
     }
 
-    async fn load_and_touch(
-        &self,
-        id: &SessionId,
-        now: Timestamp,
-    ) -> Result<Option<LoadedAndTouched>, Error> {
-        let Some(place) = self.place(id) else { return Ok(None) };
-        self.reap_if_due(now);
-        self.locked(place, move |options, place, lock| {
-            let Some(content) = options.read(&lock.sessions, place, now)? else { return Ok(None) };
-            let touch = Touch::renewing(&content.text, now);
-            let is_touched = touch.is_some();
-            let renewed = touch.and_then(|touch| {
-                with_cookie(&content.text, &touch.cookie).map(|text| (text, touch.deadline))
-            });
-            let Some((text, deadline)) = renewed else {
-                return Ok(Some(LoadedAndTouched { loaded: loaded(content), is_touched: false }));
-            };
-            let deadline =
-                options.replace(lock, place, (&text, deadline), content.deadline, now)?;
-            let deadline = deadline.or_else(|| Some(now.saturating_add(options.ttl)));
-            let content = Content { text: text.into(), deadline };
-            Ok(Some(LoadedAndTouched { loaded: loaded(content), is_touched }))
-        })
-        .await
+    fn lifetime(&self) -> Lifetime {
+        Lifetime::MaxAgeOr(self.shared.options.ttl)
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -511,18 +487,18 @@ impl Store for FileStore {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
         let Some(place) = self.place(id) else { return Ok(Fenced::Lost) };
         self.reap_if_due(now);
-        let (id, record) = (id.clone(), record.clone());
+        let (id, record, expected) = (id.clone(), record.clone(), expected.clone());
         self.locked(place, move |options, place, lock| {
             if !options.is_held(lock, &id, holder, now)? {
                 return Ok(Fenced::Lost);
             }
-            update(options, place, lock, &record, expected, now).map(Fenced::Held)
+            update(options, place, lock, &record, &expected, now).map(Fenced::Held)
         })
         .await
     }
@@ -594,23 +570,27 @@ impl Admin for FileStore {
         }
     }
 
-    /// Removes every file with the store's extension, and no other.
+    /// Removes every file with the store's extension, and no other. Where one cannot be removed, the others are, and the
+    /// error is that of the first.
     async fn clear(&self) -> Result<(), Error> {
-        let mut sessions = None;
+        let (mut sessions, mut failed) = (None, None);
         loop {
             let step = move |options: &Options| {
                 let mut sessions: Sessions = sessions.map_or_else(|| options.sessions(), Ok)?;
+                let mut failed = None;
                 for _ in 0..STEP {
-                    let Some((id, _)) = sessions.next(options)? else { return Ok(None) };
+                    let Some((id, _)) = sessions.next(options)? else { return Ok((None, failed)) };
                     let place = options.place(&id)?;
                     let lock = options.lock(place.lock)?;
-                    lock.sessions.remove(&place.name).map_err(folder::failed)?;
+                    let removed = lock.sessions.remove(&place.name).map_err(folder::failed);
+                    failed = failed.or(removed.err());
                 }
-                Ok(Some(sessions))
+                Ok((Some(sessions), failed))
             };
-            sessions = self.blocking(step).await?;
+            let (next, error) = self.blocking(step).await?;
+            (sessions, failed) = (next, failed.or(error));
             if sessions.is_none() {
-                return Ok(());
+                return failed.map_or(Ok(()), Err);
             }
         }
     }
@@ -659,13 +639,13 @@ fn update(
     place: &Place,
     lock: &Lock,
     record: &Record,
-    expected: Revision,
+    expected: &Revision,
     now: Timestamp,
 ) -> Result<Updated, Error> {
     let Some(current) = options.read(&lock.sessions, place, now)?.map(loaded) else {
         return Ok(Updated::Gone);
     };
-    if current.revision != expected {
+    if current.revision != *expected {
         return Ok(Updated::Conflict(current));
     }
     let old = current.record.deadline;

@@ -49,7 +49,7 @@ impl Admin for MemcachedStore {
             // The server may have keys that no session can have.
             let (keys, ids): (Vec<_>, Vec<_>) =
                 ids.filter_map(|id| Some((self.key(&id)?, id))).unzip();
-            let requests = keys.iter().map(|key| Request::get(key, None));
+            let requests = keys.iter().map(Request::get);
             let replies = lease.connection.ask_all(requests, self.options.timeout).await?;
             for (id, reply) in ids.into_iter().zip(replies) {
                 let Some(item) = super::found(reply)? else { continue };

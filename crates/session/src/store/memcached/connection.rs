@@ -1,14 +1,16 @@
 //! One connection, on which one request follows the answer to another.
 
 use std::io;
+use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use express_session_core::store::Error;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use super::super::breaker;
 use super::error;
 use super::protocol::{self, Fault, Reply, Request};
 
@@ -22,6 +24,18 @@ pub(super) struct Connection {
     input: BytesMut,
     /// The server's largest item, in bytes.
     largest: usize,
+    time: ServerTime,
+}
+
+/// The time by the server's clock, which goes on as this machine's steady clock does: the server sets its own once, when
+/// it starts, and a connection does not outlive it.
+#[derive(Clone, Copy)]
+enum ServerTime {
+    Unasked,
+    /// In seconds since 1970, at that moment.
+    Known(i64, Instant),
+    /// A proxy has no time.
+    Unknown,
 }
 
 /// The overhead of an item, with a margin: it is 64 bytes in Memcached 1.6.
@@ -35,7 +49,8 @@ impl Connection {
     pub(super) async fn open(host: &str, port: u16) -> Result<Self, Error> {
         let stream = TcpStream::connect((host, port)).await.map_err(error::unreachable)?;
         stream.set_nodelay(true).map_err(error::unreachable)?;
-        let mut connection = Self { stream, input: BytesMut::new(), largest: LARGEST };
+        let mut connection =
+            Self { stream, input: BytesMut::new(), largest: LARGEST, time: ServerTime::Unasked };
         connection.read_settings().await?;
         Ok(connection)
     }
@@ -44,9 +59,14 @@ impl Connection {
     ///
     /// An item that is too large is not even sent: the server would refuse it, but also remove the one
     /// that it was to replace.
-    pub(super) async fn ask(&mut self, request: &Request) -> Result<Reply, Error> {
+    pub(super) async fn ask(&mut self, mut request: Request) -> Result<Reply, Error> {
         if request.item > 0 && request.item + ITEM_OVERHEAD > self.largest {
             return Err(error::too_large());
+        }
+        if request.needs_server_time()
+            && let Some(now) = self.server_time().await?
+        {
+            request.at_server_time(now);
         }
         self.send(&request.bytes).await?;
         self.reply().await
@@ -70,7 +90,7 @@ impl Connection {
             }
             Ok(replies)
         };
-        timeout(within, work).await.map_err(|_| error::no_answer_in_time())?
+        timeout(within, work).await.map_err(|_| breaker::no_answer_in_time())?
     }
 
     /// Sends a request whose answer is [read by lines](Self::line).
@@ -82,7 +102,7 @@ impl Connection {
     pub(super) async fn line<T>(
         &mut self,
         within: Duration,
-        read: impl Fn(&[u8]) -> Result<T, Fault>,
+        mut read: impl FnMut(&[u8]) -> Result<T, Fault>,
     ) -> Result<T, Error> {
         loop {
             if let Some((line, end)) = protocol::line(&self.input).map_err(error::of_fault)? {
@@ -90,7 +110,7 @@ impl Connection {
                 self.input.advance(end);
                 return Ok(line);
             }
-            timeout(within, self.fill()).await.map_err(|_| error::no_answer_in_time())??;
+            timeout(within, self.fill()).await.map_err(|_| breaker::no_answer_in_time())??;
         }
     }
 
@@ -101,15 +121,63 @@ impl Connection {
     }
 
     async fn read_settings(&mut self) -> Result<(), Error> {
-        self.ask_for_lines(&Request::settings()).await?;
+        let mut largest = self.largest;
+        let take = |name: &str, value: &str| {
+            match (name, value) {
+                ("item_size_max", bytes) => largest = number(bytes)?,
+                ("cas_enabled", "no") => return Err(error::no_cas()),
+                _ => {}
+            }
+            Ok(())
+        };
+        self.statistics(&Request::settings(), take).await?;
+        self.largest = largest;
+        Ok(())
+    }
+
+    /// Returns the time by the server's clock, in seconds since 1970; it is asked for once on a connection.
+    async fn server_time(&mut self) -> Result<Option<i64>, Error> {
+        if matches!(self.time, ServerTime::Unasked) {
+            self.time = self.ask_server_time().await?;
+        }
+        Ok(match self.time {
+            ServerTime::Known(seconds, asked) => {
+                Some(seconds.saturating_add_unsigned(asked.elapsed().as_secs()))
+            }
+            ServerTime::Unasked | ServerTime::Unknown => None,
+        })
+    }
+
+    async fn ask_server_time(&mut self) -> Result<ServerTime, Error> {
+        let mut time = ServerTime::Unknown;
+        let take = |name: &str, value: &str| {
+            if name == "time" {
+                time = ServerTime::Known(number(value)?, Instant::now());
+            }
+            Ok(())
+        };
+        self.statistics(&Request::stats(), take).await?;
+        Ok(time)
+    }
+
+    /// Asks for statistics, and hands each name and its value to `take`.
+    async fn statistics(
+        &mut self,
+        request: &Request,
+        mut take: impl FnMut(&str, &str) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.ask_for_lines(request).await?;
         loop {
+            let read = |line: &[u8]| match protocol::statistic(line) {
+                Some((name, value)) => Ok(Some(take(name, value))),
+                // A proxy may not know the question.
+                None if line == b"END" || line == b"ERROR" => Ok(None),
+                None => Err(protocol::fault(line)),
+            };
             // The caller has a deadline for all of it.
-            let setting = self.line(Duration::MAX, setting).await?;
-            match setting {
-                Setting::Largest(bytes) => self.largest = bytes,
-                Setting::NoCas => return Err(error::no_cas()),
-                Setting::Other => {}
-                Setting::End => return Ok(()),
+            match self.line(Duration::MAX, read).await? {
+                Some(taken) => taken?,
+                None => return Ok(()),
             }
         }
     }
@@ -138,24 +206,6 @@ impl Connection {
     }
 }
 
-/// A line of the server's settings.
-enum Setting {
-    Largest(usize),
-    NoCas,
-    Other,
-    End,
-}
-
-fn setting(line: &[u8]) -> Result<Setting, Fault> {
-    match protocol::setting(line) {
-        Some(("item_size_max", bytes)) => match bytes.parse() {
-            Ok(bytes) => Ok(Setting::Largest(bytes)),
-            Err(_) => Err(Fault::Garbled("no number where one belongs")),
-        },
-        Some(("cas_enabled", "no")) => Ok(Setting::NoCas),
-        Some(_) => Ok(Setting::Other),
-        // A proxy may not know the question.
-        None if line == b"END" || line == b"ERROR" => Ok(Setting::End),
-        None => Err(protocol::fault(line)),
-    }
+fn number<N: FromStr>(digits: &str) -> Result<N, Error> {
+    protocol::number(digits.as_bytes()).map_err(error::of_fault)
 }

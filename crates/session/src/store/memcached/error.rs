@@ -59,14 +59,6 @@ pub(super) fn lost(error: io::Error) -> Error {
     Error::new(ErrorKind::Unavailable, "the connection is lost").with_source(error)
 }
 
-pub(super) fn no_connection_in_time() -> Error {
-    Error::new(ErrorKind::Unavailable, "no connection in time")
-}
-
-pub(super) fn no_answer_in_time() -> Error {
-    Error::new(ErrorKind::TimedOut, "no answer in time")
-}
-
 /// The server's message, without the data that it is about.
 #[derive(Debug)]
 struct Words(String);

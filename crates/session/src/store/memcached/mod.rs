@@ -5,7 +5,8 @@
 //!
 //! - **Round trips.** Every operation takes one. A conflict takes a second one, to load the other record.
 //! - **Concurrency.** An update is a compare-and-swap on the number that the server gives each write of an
-//!   item, Node's writes included.
+//!   item, Node's writes included. A call that was dropped is carried out before the store's next call for the
+//!   same session.
 //! - **Expiry.** The server expires a record after the [`ttl`](MemcachedStore::ttl) if it is set, else at the
 //!   cookie's expiry, rounded down to a second, else after a day. Its clock ticks once a second, so that a
 //!   record may expire a second earlier. A touch moves the expiry only.
@@ -17,8 +18,10 @@
 //!
 //! # Differences from connect-memcached
 //!
-//! - A max age of more than 30 days is sent as a point in time. connect-memcached sends the duration, which
-//!   the server reads as a point in 1970: saving such a session on Node loses it.
+//! - A max age of more than 30 days is sent as a point in time by the server's clock, which each connection asks for once
+//!   (`stats`). Through a proxy that has no time, such a record lives for 30 days after each save and touch.
+//!   connect-memcached sends the duration, which the server reads as a point in 1970: saving such a session on Node
+//!   loses it.
 //! - A max age of less than a second is sent as a second, and one that has passed deletes the record.
 //!   connect-memcached sends 0, which is never, within a second before and after.
 //! - A touch does not change the text, so that `expires` in it may be older than the deadline, as with
@@ -45,8 +48,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use express_session_core::store::{
-    Created, Error, ErrorKind, Loaded, LoadedAndTouched, Record, Revision, Store, Touch, Touched,
-    Updated,
+    Created, Error, ErrorKind, Lifetime, Loaded, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -129,7 +131,7 @@ impl MemcachedStore {
         let store = Self::new(url)?;
         // Any key shows whether the server has the commands.
         if let Some(key) = Key::new("express-session") {
-            store.ask(&Request::get(&key, None)).await?;
+            store.ask(&key, Request::get(&key)).await?;
         }
         Ok(store)
     }
@@ -148,7 +150,7 @@ impl MemcachedStore {
     /// decides, and a session without `max_age` lives for a day.
     ///
     /// As in connect-memcached it is in whole seconds, and zero unsets it. A cookie that outlives its record
-    /// looks like a logout to the visitor. With a TTL, a request that only reads takes one round trip, not two.
+    /// looks like a logout to the visitor.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.options.ttl = Some(ttl);
@@ -186,12 +188,12 @@ impl MemcachedStore {
         self
     }
 
-    async fn ask(&self, request: &Request) -> Result<Reply, Error> {
-        self.pool.ask(request, &self.options).await
+    async fn ask(&self, key: &Key, request: Request) -> Result<Reply, Error> {
+        self.pool.ask(key, request, &self.options).await
     }
 
     async fn current(&self, key: &Key, now: Timestamp) -> Result<Option<Loaded>, Error> {
-        let reply = self.ask(&Request::get(key, None)).await?;
+        let reply = self.ask(key, Request::get(key)).await?;
         found(reply)?.map(|item| loaded(item, now)).transpose()
     }
 
@@ -215,7 +217,7 @@ impl MemcachedStore {
             (None, None) => now.saturating_add(DAY),
         };
         let left = deadline.millis().saturating_sub(now.millis());
-        Expiry::after(left, now.millis().div_euclid(1000))
+        Expiry::after(left)
     }
 }
 
@@ -247,7 +249,7 @@ impl Store for MemcachedStore {
     ) -> Result<Created, Error> {
         let key = self.key(id).ok_or_else(error::unsuitable_id)?;
         let expiry = self.expiry(record.deadline, now);
-        match self.ask(&Request::add(&key, &record.text, expiry)).await? {
+        match self.ask(&key, Request::add(&key, &record.text, expiry)).await? {
             Reply::Done { cas: Some(cas) } => Ok(Created::Done(Revision::new(cas.into()))),
             Reply::Taken => Ok(Created::Taken),
             Reply::Done { cas: None } | Reply::Found(_) | Reply::Missing | Reply::Changed => {
@@ -260,15 +262,15 @@ impl Store for MemcachedStore {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         now: Timestamp,
     ) -> Result<Updated, Error> {
         let Some(key) = self.key(id) else { return Ok(Updated::Gone) };
         let expiry = self.expiry(record.deadline, now);
         // A revision of another store matches no record here.
-        let reply = match u64::try_from(expected.get()) {
+        let reply = match u64::try_from(expected.number().unwrap_or_default()) {
             Ok(cas) if cas > 0 => {
-                self.ask(&Request::replace(&key, &record.text, expiry, cas)).await?
+                self.ask(&key, Request::replace(&key, &record.text, expiry, cas)).await?
             }
             Ok(_) | Err(_) => Reply::Changed,
         };
@@ -286,36 +288,24 @@ impl Store for MemcachedStore {
     async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
         let Some(key) = self.key(id) else { return Ok(Touched::Gone) };
         let expiry = self.expiry(touch.deadline, now);
-        match self.ask(&Request::touch(&key, expiry)).await? {
+        match self.ask(&key, Request::touch(&key, expiry)).await? {
             Reply::Done { .. } => Ok(Touched::Done),
             Reply::Missing => Ok(Touched::Gone),
             Reply::Found(_) | Reply::Taken | Reply::Changed => Err(error::unexpected()),
         }
     }
 
-    /// Touches if a [`ttl`](Self::ttl) is set. Otherwise the new deadline follows from the text, and the caller
-    /// has to touch.
-    async fn load_and_touch(
-        &self,
-        id: &SessionId,
-        now: Timestamp,
-    ) -> Result<Option<LoadedAndTouched>, Error> {
-        let Some(ttl) = self.ttl_set() else {
-            let loaded = self.load(id, now).await?;
-            return Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }));
-        };
-        let Some(key) = self.key(id) else { return Ok(None) };
-        let reply = self.ask(&Request::get(&key, Some(self.expiry(None, now)))).await?;
-        let Some(item) = found(reply)? else { return Ok(None) };
-        let mut loaded = loaded(item, now)?;
-        // The server returns the time that was left before.
-        loaded.record.deadline = Some(now.saturating_add(ttl));
-        Ok(Some(LoadedAndTouched { loaded, is_touched: true }))
+    /// The [`ttl`](Self::ttl) if it is set, with any max age.
+    fn lifetime(&self) -> Lifetime {
+        match self.ttl_set() {
+            Some(ttl) => Lifetime::Always(ttl),
+            None => Lifetime::MaxAgeOr(DAY),
+        }
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
         let Some(key) = self.key(id) else { return Ok(()) };
-        deleted(&self.ask(&Request::delete(&key)).await?)
+        deleted(&self.ask(&key, Request::delete(&key)).await?)
     }
 }
 

@@ -4,24 +4,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use express_session_core::store::Error;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
-use super::super::breaker::{Breaker, Fault, Server};
+use super::super::breaker::{self, Breaker, Fault, Server, UNUSED, deadline};
+use super::super::finish::Calls;
+use super::Options;
 use super::connection::Connection;
-use super::protocol::{Reply, Request};
-use super::{Options, error};
+use super::protocol::{Key, Reply, Request};
 
 /// The connections to one server.
 pub(super) struct Pool {
     host: Box<str>,
     port: u16,
     size: usize,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     breaker: Breaker,
     /// The one used last is used next, so that those too many grow old. The youngest is the last.
     idle: Mutex<Vec<(Connection, Instant)>>,
+    calls: Calls,
 }
 
 /// Devices between two networks drop idle connections.
@@ -31,8 +33,9 @@ const RESTED: Duration = Duration::from_millis(10);
 impl Pool {
     pub(super) fn new(host: Box<str>, port: u16, size: usize) -> Self {
         let size = size.clamp(1, Semaphore::MAX_PERMITS);
-        let (permits, breaker, idle) = (Semaphore::new(size), Breaker::default(), Mutex::default());
-        Self { host, port, size, permits, breaker, idle }
+        let permits = Arc::new(Semaphore::new(size));
+        let (breaker, idle, calls) = (Breaker::default(), Mutex::default(), Calls::default());
+        Self { host, port, size, permits, breaker, idle, calls }
     }
 
     /// An empty pool for the same server.
@@ -48,45 +51,56 @@ impl Pool {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// Sends a request on some connection and reads the answer, all in time.
+    /// Sends a request about an item on some connection and reads the answer, all in time.
+    ///
+    /// The server may read a later request on another connection first. So a request that was begun continues
+    /// if its caller is gone, and the next one about the same item waits for that.
     pub(super) async fn ask(
         self: &Arc<Self>,
-        request: &Request,
+        key: &Key,
+        request: Request,
         options: &Options,
     ) -> Result<Reply, Error> {
         let until = deadline(options.timeout);
         let work = async {
+            let settled = timeout_at(until, self.calls.settled(key.as_str())).await;
+            settled.map_err(|_| breaker::no_connection_in_time())?;
             let mut lease = self.lease(until).await?;
-            let Ok(reply) = timeout_at(until, lease.connection.ask(request)).await else {
-                return Err(Fault::Silence(error::no_answer_in_time()));
+            let exchange = async move {
+                let Ok(reply) = timeout_at(until, lease.connection.ask(request)).await else {
+                    return Err(Fault::Silence(breaker::no_answer_in_time()));
+                };
+                let reply = reply?;
+                // Also if the caller is gone.
+                lease.pool.breaker.answered();
+                lease.finish();
+                Ok(reply)
             };
-            let reply = reply?;
-            lease.finish();
-            Ok(reply)
+            self.calls.run(Some(key.as_str()), exchange).await
         };
         self.breaker.call(self, options.max_waiting, Box::pin(work)).await
     }
 
     /// Returns a connection for more than one request.
-    pub(super) async fn lend(self: &Arc<Self>, options: &Options) -> Result<Lease<'_>, Error> {
-        let lease = async { Ok(self.lease(deadline(options.timeout)).await?) };
-        self.breaker.call(self, options.max_waiting, lease).await
+    pub(super) async fn lend(self: &Arc<Self>, options: &Options) -> Result<Lease, Error> {
+        let lease = self.lease(deadline(options.timeout));
+        self.breaker.lend(self, options.max_waiting, lease).await
     }
 
-    async fn lease(self: &Arc<Self>, until: Instant) -> Result<Lease<'_>, Error> {
-        let late = |_| error::no_connection_in_time();
-        let connected = async {
+    async fn lease(self: &Arc<Self>, until: Instant) -> Result<Lease, Error> {
+        let pool = Arc::clone(self);
+        let connected = async move {
             // The semaphore is never closed.
-            let permit =
-                self.permits.acquire().await.map_err(|_| error::no_connection_in_time())?;
-            let connection = match self.idle().await {
+            let permit = Arc::clone(&pool.permits).acquire_owned().await;
+            let permit = permit.map_err(|_| breaker::no_connection_in_time())?;
+            let connection = match pool.idle().await {
                 Some(connection) => connection,
-                None => Connection::open(&self.host, self.port).await?,
+                None => Connection::open(&pool.host, pool.port).await?,
             };
-            Ok(Lease { connection, pool: self, _permit: permit })
+            Ok(Untaken(Some(Lease { connection, pool, _permit: permit })))
         };
-        let connected = async { timeout_at(until, connected).await.map_err(late)? };
-        timeout_at(until, self.breaker.connect(self, connected)).await.map_err(late)?
+        let lease = self.breaker.connect(self, until, connected).await?;
+        lease.take().ok_or_else(breaker::no_connection_in_time)
     }
 
     /// Returns a connection that was used before and is still good.
@@ -119,21 +133,28 @@ impl Server for Pool {
         &self.breaker
     }
 
-    async fn probe(&self) -> Result<(), Error> {
-        // Those that were made before the outage may never answer.
+    fn forget(&self) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        Connection::open(&self.host, self.port).await.map(drop)
+    }
+
+    async fn probe(&self) -> Result<(), Error> {
+        let mut connection = Connection::open(&self.host, self.port).await?;
+        let Some(key) = Key::new(UNUSED) else { return Ok(()) };
+        match connection.ask(Request::get(&key)).await {
+            Err(error) if breaker::is_outage(&error) => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 }
 
 /// A connection for the time being. It is closed, unless it is finished with.
-pub(super) struct Lease<'p> {
+pub(super) struct Lease {
     pub(super) connection: Connection,
-    pool: &'p Pool,
-    _permit: SemaphorePermit<'p>,
+    pool: Arc<Pool>,
+    _permit: OwnedSemaphorePermit,
 }
 
-impl Lease<'_> {
+impl Lease {
     /// Returns the connection to the pool, after every answer was read to its end.
     pub(super) fn finish(self) {
         let Self { connection, pool, _permit } = self;
@@ -142,8 +163,19 @@ impl Lease<'_> {
     }
 }
 
-fn deadline(within: Duration) -> Instant {
-    let now = Instant::now();
-    // As good as never.
-    now.checked_add(within).unwrap_or_else(|| now + Duration::from_secs(1 << 30))
+/// A lease whose caller may have left. It returns to the pool unless it is taken.
+struct Untaken(Option<Lease>);
+
+impl Untaken {
+    fn take(mut self) -> Option<Lease> {
+        self.0.take()
+    }
+}
+
+impl Drop for Untaken {
+    fn drop(&mut self) {
+        if let Some(lease) = self.0.take() {
+            lease.finish();
+        }
+    }
 }

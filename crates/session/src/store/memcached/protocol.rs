@@ -4,6 +4,7 @@
 //! Memcached 1.6.
 
 use std::io::Write as _;
+use std::ops::Range;
 
 /// A key that the protocol can carry: everything after a blank would be another argument, and
 /// everything after a line break another command.
@@ -18,53 +19,58 @@ impl Key {
         let fits = (1..=KEY_BYTES).contains(&key.len());
         (fits && key.bytes().all(|byte| byte > b' ' && byte != 0x7f)).then_some(Self(key))
     }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
-/// The expiry of an item as in the protocol: in seconds from now, or since 1970 if that is more than
-/// [`Expiry::MONTH`]. It is not 0, which would be never.
+/// The expiry of an item, in seconds from now. It is not 0, which would be never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Expiry(i64);
 
 impl Expiry {
-    /// The most seconds that the server counts from now: 30 days.
+    /// The most seconds that the server counts from now: 30 days. It takes more for a time since 1970, by its own clock.
     pub(super) const MONTH: i64 = 2_592_000;
 
     /// Immediately.
     pub(super) const PAST: Self = Self(-1);
 
     /// In this time, at least a second.
-    pub(super) fn after(milliseconds: i64, now_in_seconds: i64) -> Self {
-        if milliseconds <= 0 {
-            return Self::PAST;
-        }
-        let seconds = (milliseconds / 1000).max(1);
-        if seconds <= Self::MONTH {
-            return Self(seconds);
-        }
-        // Servers keep the low 32 bits of it, with a sign.
-        Self(now_in_seconds.saturating_add(seconds).min(i32::MAX.into()))
+    pub(super) fn after(milliseconds: i64) -> Self {
+        if milliseconds <= 0 { Self::PAST } else { Self((milliseconds / 1000).max(1)) }
+    }
+
+    /// Returns the argument of a command.
+    fn flag(self) -> String {
+        format!(" T{}", self.0.min(Self::MONTH))
     }
 }
 
-/// A command, ready to be sent.
+/// A command.
 pub(super) struct Request {
+    /// The command, with an expiry of at most [`Expiry::MONTH`].
     pub(super) bytes: Vec<u8>,
     /// The bytes that the server counts against its largest item: the key and the value.
     pub(super) item: usize,
+    long: Option<Long>,
+}
+
+/// An expiry of more than [`Expiry::MONTH`].
+struct Long {
+    expiry: Expiry,
+    /// The place of its argument in the command.
+    argument: Range<usize>,
 }
 
 impl Request {
-    /// Asks for an item, and lets it end at another time where one is given.
-    pub(super) fn get(key: &Key, expiry: Option<Expiry>) -> Self {
-        Self::line(&match expiry {
-            Some(Expiry(expiry)) => format!("mg {} c t v T{expiry}", key.0),
-            None => format!("mg {} c t v", key.0),
-        })
+    pub(super) fn get(key: &Key) -> Self {
+        Self::line(&format!("mg {} c t v", key.0))
     }
 
     /// Lets an item end at another time.
-    pub(super) fn touch(key: &Key, Expiry(expiry): Expiry) -> Self {
-        Self::line(&format!("mg {} T{expiry}", key.0))
+    pub(super) fn touch(key: &Key, expiry: Expiry) -> Self {
+        Self::line(&format!("mg {}", key.0)).until(expiry, 3 + key.0.len())
     }
 
     /// Stores an item where there is none.
@@ -86,23 +92,55 @@ impl Request {
         Self::line("stats settings")
     }
 
+    /// Asks for the server's time, among other things; it answers in lines.
+    pub(super) fn stats() -> Self {
+        Self::line("stats")
+    }
+
+    /// Checks whether the expiry is too far for the server to count it from now.
+    pub(super) fn needs_server_time(&self) -> bool {
+        self.long.is_some()
+    }
+
+    /// Puts an expiry that is too far to be counted from now at a point of the server's time, in seconds since 1970.
+    pub(super) fn at_server_time(&mut self, now: i64) {
+        if let Some(Long { expiry, argument }) = self.long.take() {
+            // Servers keep the low 32 bits of it, with a sign.
+            let at = now.saturating_add(expiry.0).min(i32::MAX.into());
+            self.bytes.splice(argument, format!(" T{at}").into_bytes());
+        }
+    }
+
+    /// Sets the expiry of the command, as the argument at this place.
+    fn until(mut self, expiry: Expiry, place: usize) -> Self {
+        let flag = expiry.flag();
+        let argument = place..place + flag.len();
+        self.bytes.splice(place..place, flag.into_bytes());
+        self.long = (expiry.0 > Expiry::MONTH).then_some(Long { expiry, argument });
+        self
+    }
+
     /// Asks for the keys of all items, each once; it answers in lines.
     pub(super) fn keys() -> Self {
         // In the order of the hash table. The order of use, `all`, changes while it is read.
         Self::line("lru_crawler metadump hash")
     }
 
-    fn set(key: &Key, text: &str, Expiry(expiry): Expiry, mode: &str) -> Self {
+    fn set(key: &Key, text: &str, expiry: Expiry, mode: &str) -> Self {
         let mut bytes = Vec::with_capacity(text.len() + key.0.len() + 64);
         // A vector takes all that is written to it.
-        let _ = write!(bytes, "ms {} {} c T{expiry} F{JSON} {mode}\r\n", key.0, text.len());
-        bytes.extend_from_slice(text.as_bytes());
-        bytes.extend_from_slice(b"\r\n");
-        Self { bytes, item: key.0.len() + text.len() }
+        let _ = write!(bytes, "ms {} {} c", key.0, text.len());
+        let place = bytes.len();
+        let _ = write!(bytes, " F{JSON} {mode}\r\n");
+        let mut request =
+            Self { bytes, item: key.0.len() + text.len(), long: None }.until(expiry, place);
+        request.bytes.extend_from_slice(text.as_bytes());
+        request.bytes.extend_from_slice(b"\r\n");
+        request
     }
 
     fn line(line: &str) -> Self {
-        Self { bytes: [line.as_bytes(), b"\r\n"].concat(), item: 0 }
+        Self { bytes: [line.as_bytes(), b"\r\n"].concat(), item: 0, long: None }
     }
 }
 
@@ -240,15 +278,15 @@ impl Tokens {
     }
 }
 
-fn number<N: std::str::FromStr>(digits: &[u8]) -> Result<N, Fault> {
+pub(super) fn number<N: std::str::FromStr>(digits: &[u8]) -> Result<N, Fault> {
     // `parse` would take a sign as well.
     let digits = std::str::from_utf8(digits).ok().filter(|text| !text.starts_with('+'));
     let number = digits.and_then(|text| text.parse().ok());
     number.ok_or(Fault::Garbled("no number where one belongs"))
 }
 
-/// Reads a line of `stats`: a name and what it is set to.
-pub(super) fn setting(line: &[u8]) -> Option<(&str, &str)> {
+/// Reads a line of `stats`: a name and its value.
+pub(super) fn statistic(line: &[u8]) -> Option<(&str, &str)> {
     std::str::from_utf8(line).ok()?.strip_prefix("STAT ")?.split_once(' ')
 }
 
@@ -300,9 +338,8 @@ mod tests {
 
     #[test]
     fn each_request_is_what_the_protocol_has() {
-        let hour = Expiry::after(3_600_000, 1_700_000_000);
-        assert_eq!(sent(&Request::get(&key(), None)), "mg sess:a c t v\r\n");
-        assert_eq!(sent(&Request::get(&key(), Some(hour))), "mg sess:a c t v T3600\r\n");
+        let hour = Expiry::after(3_600_000);
+        assert_eq!(sent(&Request::get(&key())), "mg sess:a c t v\r\n");
         assert_eq!(sent(&Request::touch(&key(), hour)), "mg sess:a T3600\r\n");
         assert_eq!(sent(&Request::delete(&key())), "md sess:a\r\n");
         let add = Request::add(&key(), "{é}", hour);
@@ -310,6 +347,31 @@ mod tests {
         assert_eq!(add.item, 10);
         let replace = Request::replace(&key(), "", hour, u64::MAX);
         assert_eq!(sent(&replace), "ms sess:a 0 c T3600 F2 C18446744073709551615\r\n\r\n");
+    }
+
+    #[test]
+    fn expiry_beyond_a_month_is_a_point_of_the_servers_time_or_a_month() {
+        let requests = |seconds: i64| {
+            let expiry = Expiry::after(seconds * 1000);
+            [Request::touch(&key(), expiry), Request::add(&key(), "{é}", expiry)]
+        };
+        for mut request in requests(Expiry::MONTH) {
+            assert!(!request.needs_server_time());
+            request.at_server_time(1_700_000_000);
+            assert!(sent(&request).contains(" T2592000"), "{}", sent(&request));
+        }
+        for (seconds, at) in
+            [(Expiry::MONTH + 1, 1_702_592_001), (i64::MAX / 1000, i64::from(i32::MAX))]
+        {
+            let [mut touch, mut add] = requests(seconds);
+            assert!(touch.needs_server_time() && add.needs_server_time());
+            assert_eq!(sent(&touch), "mg sess:a T2592000\r\n", "to a proxy that has no time");
+            touch.at_server_time(1_700_000_000);
+            add.at_server_time(1_700_000_000);
+            assert_eq!(sent(&touch), format!("mg sess:a T{at}\r\n"));
+            assert_eq!(sent(&add), format!("ms sess:a 4 c T{at} F2 ME\r\n{{é}}\r\n"));
+            assert!(!touch.needs_server_time(), "it is put there once");
+        }
     }
 
     #[test]
@@ -327,7 +389,6 @@ mod tests {
 
     #[test]
     fn expiry_is_never_by_accident_never_or_long_ago() {
-        let now = 1_700_000_000;
         for (milliseconds, expected) in [
             (i64::MIN, -1),
             (-1, -1),
@@ -338,10 +399,10 @@ mod tests {
             (1999, 1),
             (3_600_000, 3600),
             (Expiry::MONTH * 1000 + 999, Expiry::MONTH),
-            (Expiry::MONTH * 1000 + 1000, now + Expiry::MONTH + 1),
-            (i64::MAX, i64::from(i32::MAX)),
+            (Expiry::MONTH * 1000 + 1000, Expiry::MONTH + 1),
+            (i64::MAX, i64::MAX / 1000),
         ] {
-            assert_eq!(Expiry::after(milliseconds, now), Expiry(expected), "{milliseconds}");
+            assert_eq!(Expiry::after(milliseconds), Expiry(expected), "{milliseconds}");
         }
     }
 
@@ -444,9 +505,9 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_names_and_values() {
-        assert_eq!(setting(b"STAT item_size_max 1048576"), Some(("item_size_max", "1048576")));
-        assert_eq!(setting(b"STAT x a b"), Some(("x", "a b")));
-        assert_eq!(setting(b"END"), None);
+    fn statistics_are_names_and_values() {
+        assert_eq!(statistic(b"STAT item_size_max 1048576"), Some(("item_size_max", "1048576")));
+        assert_eq!(statistic(b"STAT x a b"), Some(("x", "a b")));
+        assert_eq!(statistic(b"END"), None);
     }
 }

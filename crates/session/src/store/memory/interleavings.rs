@@ -81,12 +81,12 @@ fn create(store: &MemoryStore, id: &SessionId, record: &Record) -> Created {
 }
 
 fn update(store: &MemoryStore, id: &SessionId, record: &Record, expected: Revision) -> Updated {
-    block_on(store.update(id, record, expected, NOW)).unwrap()
+    block_on(store.update(id, record, &expected, NOW)).unwrap()
 }
 
 fn touch(store: &MemoryStore, id: &SessionId, after: Duration) -> Touched {
     let deadline = Some(NOW.saturating_add(after));
-    let touch = Touch { cookie: r#"{"path":"/a/longer/one"}"#.into(), deadline };
+    let touch = Touch::new(r#"{"path":"/a/longer/one"}"#, deadline);
     block_on(store.touch(id, &touch, NOW)).unwrap()
 }
 
@@ -196,7 +196,7 @@ fn nothing_is_returned_after_a_logout() {
             if writes {
                 all.push(work(move || {
                     let _ = update(&writer, &id(0), &counted(1), revision);
-                    let _ = block_on(writer.load_and_touch(&id(0), NOW)).unwrap();
+                    let _ = touch(&writer, &id(0), MINUTE);
                 }));
             }
             if touches {
@@ -236,7 +236,7 @@ fn bytes_are_counted_to_the_last_one() {
                 match thread {
                     0 => {
                         let _ = touch(&store, &shared, 20 * MINUTE);
-                        let _ = block_on(store.load_and_touch(&shared, NOW)).unwrap();
+                        let _ = load(&store, &shared, NOW);
                     }
                     1 => {
                         let _ = block_on(store.purge(10, later)).unwrap();
@@ -348,12 +348,12 @@ fn lock_is_held_by_one_and_lost_with_its_lease() {
                 let loaded = load(&store, &id(0), now).unwrap();
                 let next = counted(count_in(&loaded.record) + 1);
                 let (revision, id) = (loaded.revision, id(0));
-                let fenced = store.update_locked(&id, &next, revision, holder, now);
+                let fenced = store.update_locked(&id, &next, &revision, holder, now);
                 if let Fenced::Held(updated) = block_on(fenced).unwrap() {
                     assert!(matches!(updated, Updated::Done(_)), "another wrote under the lock");
                     inside.fetch_add(1, Ordering::Relaxed);
                 }
-                let fenced = store.update_locked(&id, &next, revision, holder, later);
+                let fenced = store.update_locked(&id, &next, &revision, holder, later);
                 let fenced = block_on(fenced).unwrap();
                 assert!(byte == 3 || fenced == Fenced::Lost, "the lease is over");
                 block_on(store.unlock(&id, holder)).unwrap();

@@ -23,8 +23,8 @@ use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
-    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Lifetime, Loaded, LockOutcome, LockToken,
+    Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -367,14 +367,6 @@ impl MemoryStore {
         }
     }
 
-    /// Touches a record without loading it, and returns whether it did.
-    pub(super) fn touch_only(&self, id: &SessionId, now: Timestamp) -> bool {
-        let ttl = |deadline| self.deadline(deadline, now);
-        let renewed =
-            self.within(id, now, |part, probe, times| part.shard.touch_only(&probe, ttl, times));
-        renewed.unwrap_or(false)
-    }
-
     fn part_of(&self, probe: &Probe) -> usize {
         // The table uses the lowest and the highest bits, so the middle is taken here.
         (probe.hash >> 32) as usize % self.shared.parts.len()
@@ -422,7 +414,7 @@ impl Store for MemoryStore {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         now: Timestamp,
     ) -> Result<Updated, Error> {
         let record = self.record(record, now);
@@ -433,21 +425,17 @@ impl Store for MemoryStore {
 
     /// Moves the deadline, and puts the cookie into the text, as express-session's own store does.
     async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
-        let deadline = self.deadline(touch.deadline, now);
         let touch = |part: &mut Guarded, probe, times| {
-            part.shard.touch(&probe, &touch.cookie, deadline, times)
+            part.shard.touch(&probe, times, |text| {
+                let (text, deadline) = touch.onto(text, now);
+                (text, self.deadline(deadline, now))
+            })
         };
         Ok(self.within(id, now, touch)?)
     }
 
-    async fn load_and_touch(
-        &self,
-        id: &SessionId,
-        now: Timestamp,
-    ) -> Result<Option<LoadedAndTouched>, Error> {
-        let ttl = |deadline| self.deadline(deadline, now);
-        let load = |part: &mut Guarded, probe, times| part.shard.load_and_touch(&probe, ttl, times);
-        Ok(self.within(id, now, load)?)
+    fn lifetime(&self) -> Lifetime {
+        Lifetime::MaxAgeOr(self.shared.options.ttl.unwrap_or(Duration::MAX))
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -468,8 +456,7 @@ impl Store for MemoryStore {
     ) -> Result<LockOutcome, Error> {
         Ok(self.within(id, now, |part, probe, times| {
             // By both clocks, so that one that is ahead neither takes a lock nor keeps one for long.
-            let now = times.ended();
-            part.locks.lock(probe, holder, now.saturating_add(lease), now)
+            part.locks.lock(probe, holder, times.lease(lease), times.ended())
         }))
     }
 
@@ -477,7 +464,7 @@ impl Store for MemoryStore {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
@@ -660,7 +647,7 @@ mod tests {
         }
 
         fn move_to(&self, number: usize, deadline: Option<Timestamp>, now: Timestamp) -> Touched {
-            let touch = Touch { cookie: r#"{"path":"/"}"#.into(), deadline };
+            let touch = Touch::new(r#"{"path":"/"}"#, deadline);
             block_on(self.touch(&id(number), &touch, now)).unwrap()
         }
 
@@ -777,7 +764,7 @@ mod tests {
     #[test]
     fn touch_puts_the_cookie_into_the_text_and_keeps_the_revision() {
         let store = MemoryStore::new();
-        let text = r#"{"7":"x","cookie":{"path":"/old"},"b": 1.0}"#;
+        let text = r#"{"7":"x","cookie":{"httpOnly":true},"b": 1.0}"#;
         block_on(store.create(&id(0), &record(text, after(1000)), NOW)).unwrap();
         let before = store.get(0, NOW).unwrap();
         assert_eq!(store.move_to(0, Some(after(2000)), NOW), Touched::Done);
@@ -853,7 +840,7 @@ mod tests {
         let revision = store.get(2, NOW).unwrap().revision;
         assert!(store.get(0, NOW).is_some());
         assert_eq!(store.move_to(1, None, NOW), Touched::Done);
-        let updated = block_on(store.update(&id(2), &record("{}", None), revision, NOW)).unwrap();
+        let updated = block_on(store.update(&id(2), &record("{}", None), &revision, NOW)).unwrap();
         assert!(matches!(updated, Updated::Done(_)));
 
         store.put(4, None, NOW);
@@ -886,7 +873,7 @@ mod tests {
         let revision = store.get(3, NOW).unwrap().revision;
         let grown = record(&"x".repeat(2 * size), None);
         assert!(matches!(
-            block_on(store.update(&id(3), &grown, revision, NOW)).unwrap(),
+            block_on(store.update(&id(3), &grown, &revision, NOW)).unwrap(),
             Updated::Done(_),
         ));
         assert_eq!(store.present(NOW), [2, 3]);
@@ -903,10 +890,10 @@ mod tests {
         store.put(0, None, NOW);
         let large = record(&format!(r#"{{"cookie":{{}},"x":"{}"}}"#, "x".repeat(1000)), None);
         let revision = store.get(0, NOW).unwrap().revision;
-        let huge = Touch { cookie: large.text.clone(), deadline: None };
+        let huge = Touch::new(large.text.clone(), None);
         let kinds = [
             block_on(store.create(&id(1), &large, NOW)).unwrap_err().kind(),
-            block_on(store.update(&id(0), &large, revision, NOW)).unwrap_err().kind(),
+            block_on(store.update(&id(0), &large, &revision, NOW)).unwrap_err().kind(),
             block_on(store.touch(&id(0), &huge, NOW)).unwrap_err().kind(),
         ];
         assert_eq!(kinds, [ErrorKind::Unsuitable; 3]);
@@ -933,7 +920,7 @@ mod tests {
             store.put(user, None, NOW);
         }
         for user in 0..users {
-            assert!(block_on(store.load_and_touch(&id(user), NOW)).unwrap().is_some(), "{user}");
+            assert!(store.get(user, NOW).is_some(), "{user}");
         }
         store
     }
@@ -975,7 +962,7 @@ mod tests {
         let users: Vec<usize> = (0..).filter(is_in_first).take(cap).collect();
         for user in &users {
             store.put(*user, None, NOW);
-            assert!(store.touch_only(&id(*user), NOW));
+            assert!(store.get(*user, NOW).is_some());
         }
         for anonymous in 0..1000 {
             store.put(1_000_000_000 + anonymous, None, NOW);
@@ -987,7 +974,7 @@ mod tests {
         assert!(store.get(2_000_000_000, NOW).is_some());
         let grown = record(&"x".repeat(100), None);
         let revision = store.get(users[7], NOW).unwrap().revision;
-        block_on(store.update(&id(users[7]), &grown, revision, NOW)).unwrap();
+        block_on(store.update(&id(users[7]), &grown, &revision, NOW)).unwrap();
         assert_eq!(store.held(), cap);
     }
 
@@ -997,7 +984,7 @@ mod tests {
         for anonymous in 5..100 {
             let created = block_on(store.create(&id(anonymous), &record("{}", None), NOW)).unwrap();
             let Created::Done(revision) = created else { panic!("taken") };
-            block_on(store.update(&id(anonymous), &record("[]", None), revision, NOW)).unwrap();
+            block_on(store.update(&id(anonymous), &record("[]", None), &revision, NOW)).unwrap();
         }
         assert_eq!(store.present(NOW), [0, 1, 2, 3, 4, 95, 96, 97, 98, 99]);
     }
@@ -1035,7 +1022,7 @@ mod tests {
                         loop {
                             let next = current.record.text.parse::<usize>().unwrap() + 1;
                             let next = record(&next.to_string(), None);
-                            let update = store.update(&visitor, &next, current.revision, NOW);
+                            let update = store.update(&visitor, &next, &current.revision, NOW);
                             match block_on(update).unwrap() {
                                 Updated::Done(_) => break,
                                 Updated::Conflict(newer) => current = newer,
@@ -1201,7 +1188,7 @@ mod tests {
                         let loaded = store.get(number, now);
                         let expected = live.map(|held| Loaded {
                             record: record(&held.text, held.deadline),
-                            revision: held.revision,
+                            revision: held.revision.clone(),
                         });
                         prop_assert_eq!(loaded, expected);
                     }
@@ -1218,20 +1205,20 @@ mod tests {
                         }
                     }
                     Op::Update { fresh, deadline } => {
-                        let expected = live.map_or(stale, |held| held.revision);
-                        let expected = if fresh { expected } else { stale };
+                        let expected = live.map_or(stale.clone(), |held| held.revision.clone());
+                        let expected = if fresh { expected } else { stale.clone() };
                         let record = record(&text, given(deadline));
-                        let update = store.update(&visitor, &record, expected, now);
+                        let update = store.update(&visitor, &record, &expected, now);
                         match block_on(update).unwrap() {
                             Updated::Gone => prop_assert!(live.is_none()),
                             Updated::Conflict(current) => {
                                 let held = live.unwrap();
-                                prop_assert_eq!(current.revision, held.revision);
+                                prop_assert_eq!(current.revision, held.revision.clone());
                                 prop_assert_eq!(&*current.record.text, &held.text);
                                 prop_assert!(expected != held.revision);
                             }
                             Updated::Done(revision) => {
-                                prop_assert_eq!(Some(expected), live.map(|held| held.revision));
+                                prop_assert_eq!(Some(expected.clone()), live.map(|held| held.revision.clone()));
                                 prop_assert!(revision != expected);
                                 stale = expected;
                                 let deadline = until(deadline);
@@ -1294,7 +1281,7 @@ mod tests {
                         returned.retain(|other| *other != number);
                         continue;
                     }
-                    3 => store.touch_only(&id(number), NOW),
+                    3 => store.get(number, NOW).is_some(),
                     _ if known => continue,
                     _ => {
                         store.put(number, None, NOW);
@@ -1339,7 +1326,7 @@ mod tests {
                     3 => {
                         if let Some(loaded) = store.get(number, now) {
                             let (id, seen) = (id(number), loaded.revision);
-                            drop(block_on(store.update(&id, &text, seen, now)));
+                            drop(block_on(store.update(&id, &text, &seen, now)));
                         }
                     }
                     4 => block_on(store.destroy(&id(number))).unwrap(),

@@ -12,16 +12,13 @@
 //! bucket is past, its slots are looked at one by one: what has expired goes, what has not is filed
 //! again. Whether a record may be returned never depends on this, only on its deadline.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
-use express_session_core::cookie::CookieTemplate;
-use express_session_core::record::{with_cookie, with_expiry_reset_as};
-use express_session_core::store::{
-    Created, Loaded, LoadedAndTouched, Record, Revision, Touched, Updated,
-};
+use express_session_core::store::{Created, Loaded, Record, Revision, Touched, Updated};
 use express_session_core::{SessionId, Timestamp};
 use hashbrown::HashTable;
 
@@ -102,8 +99,6 @@ pub(super) struct Shard {
     /// Loaded or touched since then, the most recently used first.
     returned: u32,
     bytes: usize,
-    /// The cookie that the last renewed record had, and most others have.
-    template: Option<CookieTemplate>,
 }
 
 struct Slot {
@@ -151,7 +146,6 @@ impl Shard {
             fresh: NONE,
             returned: NONE,
             bytes: 0,
-            template: None,
         }
     }
 
@@ -175,7 +169,8 @@ impl Shard {
         }
         self.fits(&probe.key, &record.text)?;
         let revision = self.next_revision();
-        self.insert(probe, record, revision);
+        let deadline = record.deadline.map(|new| times.end(None, new));
+        self.insert(probe, Record { deadline, ..record }, revision);
         Ok(Created::Done(Revision::new(revision.into())))
     }
 
@@ -184,12 +179,12 @@ impl Shard {
         &mut self,
         probe: &Probe,
         record: Record,
-        expected: Revision,
+        expected: &Revision,
         times: Times,
     ) -> Result<Updated, TooLarge> {
         let Some(slot) = self.live(probe, times) else { return Ok(Updated::Gone) };
         let held = &self.slots[slot as usize];
-        if u128::from(held.revision) != expected.get() {
+        if expected.number() != Some(held.revision.into()) {
             return Ok(held.loaded().map_or(Updated::Gone, Updated::Conflict));
         }
         self.fits(&probe.key, &record.text)?;
@@ -205,65 +200,18 @@ impl Shard {
     pub(super) fn touch(
         &mut self,
         probe: &Probe,
-        cookie: &str,
-        deadline: Option<Timestamp>,
         times: Times,
+        touch: impl FnOnce(&str) -> (Cow<'_, str>, Option<Timestamp>),
     ) -> Result<Touched, TooLarge> {
         let Some(slot) = self.live(probe, times) else { return Ok(Touched::Gone) };
         self.used(slot);
-        let text = self.slots[slot as usize].text.as_deref().unwrap_or_default();
-        if let Some(text) = with_cookie(text, cookie) {
+        let (text, deadline) = touch(self.slots[slot as usize].text.as_deref().unwrap_or_default());
+        if let Cow::Owned(text) = text {
             self.fits(&probe.key, &text)?;
             self.replace_text(slot, text.into());
         }
         self.move_deadline(slot, deadline, times);
         Ok(Touched::Done)
-    }
-
-    /// Loads and touches. `ttl` is for a record without a deadline of its own. A text that is not a session
-    /// record is returned without a touch.
-    pub(super) fn load_and_touch(
-        &mut self,
-        probe: &Probe,
-        ttl: impl Fn(Option<Timestamp>) -> Option<Timestamp>,
-        times: Times,
-    ) -> Result<Option<LoadedAndTouched>, TooLarge> {
-        let Some((slot, is_touched)) = self.extend_expiry(probe, ttl, times)? else {
-            return Ok(None);
-        };
-        let loaded = self.slots[slot as usize].loaded();
-        Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched }))
-    }
-
-    /// Touches, and says whether there was a session record.
-    pub(super) fn touch_only(
-        &mut self,
-        probe: &Probe,
-        ttl: impl Fn(Option<Timestamp>) -> Option<Timestamp>,
-        times: Times,
-    ) -> Result<bool, TooLarge> {
-        Ok(self.extend_expiry(probe, ttl, times)?.is_some_and(|(_, is_touched)| is_touched))
-    }
-
-    fn extend_expiry(
-        &mut self,
-        probe: &Probe,
-        ttl: impl Fn(Option<Timestamp>) -> Option<Timestamp>,
-        times: Times,
-    ) -> Result<Option<(u32, bool)>, TooLarge> {
-        let Some(slot) = self.live(probe, times) else { return Ok(None) };
-        self.used(slot);
-        let text = self.slots[slot as usize].text.as_deref().unwrap_or_default();
-        let renewed = with_expiry_reset_as(text, &mut self.template, times.now);
-        let is_touched = renewed.is_some();
-        if let Some((text, deadline)) = renewed {
-            if let Some(text) = text {
-                self.fits(&probe.key, &text)?;
-                self.replace_text(slot, text.into());
-            }
-            self.move_deadline(slot, ttl(deadline), times);
-        }
-        Ok(Some((slot, is_touched)))
     }
 
     pub(super) fn destroy(&mut self, probe: &Probe) {
@@ -507,12 +455,8 @@ impl Shard {
 
     fn move_deadline(&mut self, slot: u32, deadline: Option<Timestamp>, times: Times) {
         let held = &mut self.slots[slot as usize];
-        held.deadline = match deadline {
-            Some(new) if held.deadline != FOREVER => {
-                times.end(Timestamp::from_millis(held.deadline), new).millis()
-            }
-            deadline => deadline.map_or(FOREVER, Timestamp::millis),
-        };
+        let old = (held.deadline != FOREVER).then(|| Timestamp::from_millis(held.deadline));
+        held.deadline = deadline.map_or(FOREVER, |new| times.end(old, new).millis());
         if bucket(held.deadline) < held.filed {
             self.unfile(slot);
             self.file(slot);
@@ -579,8 +523,9 @@ mod tests {
         }
 
         fn touch_due(&mut self, number: usize, deadline: Timestamp) {
-            let touched =
-                self.touch(&self.probe(number), "{}", Some(deadline), times(NOW)).unwrap();
+            let touched = self
+                .touch(&self.probe(number), times(NOW), |text| (text.into(), Some(deadline)))
+                .unwrap();
             assert_eq!(touched, Touched::Done);
         }
     }
@@ -654,7 +599,7 @@ mod tests {
         drop(shard.clear());
         shard.create_due(0, after(1000));
         assert!(matches!(
-            shard.update(&shard.probe(0), record(after(1000)), old, times(NOW)),
+            shard.update(&shard.probe(0), record(after(1000)), &old, times(NOW)),
             Ok(Updated::Conflict(_)),
         ));
     }

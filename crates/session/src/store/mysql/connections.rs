@@ -5,9 +5,13 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use mysql_async::{Opts, Pool};
+use express_session_core::store::Error;
+use mysql_async::{Conn, Opts, OptsBuilder, Pool};
+use tokio::time::timeout;
 
-use super::pool;
+use super::super::breaker::{self, PROBE};
+use super::super::finish::Calls;
+use super::{error, pool};
 
 pub(super) struct Connections {
     /// How to connect and the limit of connections, if the pool is not the application's.
@@ -40,6 +44,20 @@ impl Connections {
 
     pub(super) fn current(&self) -> (Generation, Pool) {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Connects for a probe, which must not wait for a place in the pool; only a pool of the application makes its
+    /// connections itself.
+    pub(super) async fn connect_for_probe(&self, calls: &Calls) -> Result<Conn, Error> {
+        let connection = if let Some((opts, _)) = &self.own {
+            Conn::new(OptsBuilder::from_opts(opts.clone()).prefer_socket(false)).await
+        } else {
+            let pool = self.current().1;
+            // It continues without the probe, as every call that waits for the driver's pool.
+            let connection = async move { timeout(PROBE, pool.get_conn()).await };
+            calls.run(None, connection).await.map_err(|_| breaker::no_connection_in_time())?
+        };
+        connection.map_err(error::of_driver)
     }
 
     /// Replaces the pool of this generation, unless another call has done so. A pool of the application stays.

@@ -4,9 +4,7 @@
 //! other wrote, byte for byte.
 //!
 //! - **Round trips.** Every operation takes one, except the first use of a connection, which prepares the
-//!   statement. `load_and_touch` and `update` send several statements in one text, in which every value is a
-//!   number or a hexadecimal literal. An `update` of more than 16 KiB is prepared, and takes a second round
-//!   trip on a conflict.
+//!   statement, and an update that is refused, which loads the record to say why.
 //! - **Concurrency.** An update is a compare-and-swap on a SHA-256 of the stored text, computed by the server.
 //! - **Expiry.** `expires` decides, not the JSON's. It is a whole second, rounded to the nearest, at which the
 //!   session has expired; express-mysql-session returns it for half a second more. Its last value is in 2106.
@@ -28,19 +26,18 @@ use std::time::Duration;
 
 pub use ::mysql_async;
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, FencingToken, Loaded, LoadedAndTouched,
-    LockOutcome, LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, FencingToken, Lifetime, Loaded, LockOutcome,
+    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
-use mysql_async::prelude::Queryable as _;
 use mysql_async::{Opts, OptsBuilder, Pool, PoolConstraints, Row, Value};
 use tokio::sync::OnceCell;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use self::connections::Connections;
 use self::encryption::{Demand, Encryption};
 use self::query::{Answer, Locks, Query};
-use self::sql::{Statement, Statements};
+use self::sql::{End, Statement, Statements};
 use super::breaker::{self, Breaker, Fault, Server};
 use super::cleanup::Schedule;
 use super::finish::Calls;
@@ -353,12 +350,13 @@ impl MySqlStore {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Returns the end of a record with this deadline, in whole seconds since 1970.
-    fn expires(&self, deadline: Option<Timestamp>, now: Timestamp) -> i64 {
+    /// Returns the parameters of the end of a record with this deadline.
+    fn end(&self, deadline: Option<Timestamp>, now: Timestamp) -> [Value; 4] {
         let deadline =
             deadline.unwrap_or_else(|| now.saturating_add(self.shared.options.expiration));
         // Math.round, and what fits the column.
-        (deadline.millis() + 500).div_euclid(1000).clamp(0, i64::from(u32::MAX))
+        let end = (deadline.millis() + 500).div_euclid(1000).clamp(0, i64::from(u32::MAX));
+        End::new(end, now).parameters().map(Value::from)
     }
 
     /// Runs one statement, for a session or for none, on a connection of the pool.
@@ -368,7 +366,7 @@ impl MySqlStore {
         statement: Statement,
         parameters: Vec<Value>,
     ) -> Result<Answer, Error> {
-        self.query(sid, Query::Prepared(statement, parameters), Locks::Unasked).await
+        self.query(sid, Query { statement, parameters, locks: Locks::Unasked }).await
     }
 
     /// Runs one statement about the lock of an id, and creates the table of locks if it is missing.
@@ -378,32 +376,27 @@ impl MySqlStore {
         statement: Statement,
         parameters: Vec<Value>,
     ) -> Result<Answer, Error> {
-        self.query(Some(sid), Query::Prepared(statement, parameters), Locks::Make).await
+        self.query(Some(sid), Query { statement, parameters, locks: Locks::Make }).await
     }
 
-    async fn query(&self, sid: Option<&str>, query: Query, locks: Locks) -> Result<Answer, Error> {
+    async fn query(&self, sid: Option<&str>, query: Query) -> Result<Answer, Error> {
         let Shared { connections, options, calls, breaker, .. } = &*self.shared;
-        let until = Instant::now() + options.timeout;
-        let late = || Error::new(ErrorKind::Unavailable, "no connection in time");
-        let connection = async {
-            if let Some(sid) = sid {
-                calls.settled(sid).await;
-            }
-            let connection = async {
-                let (generation, pool) = connections.current();
-                // Once begun, never dropped: the driver's pool wakes one waiter for each connection that is
-                // returned, and if that waiter is gone, the others keep waiting.
-                let connection = async move { timeout_at(until, pool.get_conn()).await };
-                let connection = calls.run(None, connection).await;
-                let connection = connection.map_err(|_| late())?.map_err(error::of_driver)?;
-                Ok((connection, generation))
-            };
-            breaker.connect(&self.shared, connection).await
-        };
+        let until = breaker::deadline(options.timeout);
         let work = async {
-            let connection = timeout_at(until, connection).await.map_err(|_| late())??;
+            if let Some(sid) = sid {
+                let settled = timeout_at(until, calls.settled(sid)).await;
+                settled.map_err(|_| breaker::no_connection_in_time())?;
+            }
+            let connections = Arc::clone(connections);
+            // Never dropped by its caller: the driver's pool wakes one waiter for each connection that is returned, and
+            // if that waiter is gone, the others keep waiting.
+            let connection = async move {
+                let (generation, pool) = connections.current();
+                Ok((pool.get_conn().await.map_err(error::of_driver)?, generation))
+            };
+            let connection = breaker.connect(&self.shared, until, connection).await?;
             let shared = Arc::clone(&self.shared);
-            calls.run(sid, query::run(shared, connection, until, query, locks)).await
+            calls.run(sid, query::run(shared, connection, until, query)).await
         };
         breaker.call(&self.shared, options.max_waiting, Box::pin(work)).await
     }
@@ -419,33 +412,18 @@ impl MySqlStore {
         &self,
         sid: &str,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         holder: Option<LockToken>,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
         let text = checked(&record.text)?;
-        let expires = self.expires(record.deadline, now);
-        let digest = format!("{:032x}", expected.get());
+        let digest = format!("{:032x}", expected.number().unwrap_or_default());
         let done = Fenced::Held(Updated::Done(Revision::of_text(text)));
-        if text.len() <= SHORT {
-            let query = self.shared.sql.update_or_load(sid, text, expires, &digest, holder, now);
-            let locks = if holder.is_some() { Locks::Make } else { Locks::Unasked };
-            let mut answer = self.query(Some(sid), Query::Text(query, 3), locks).await?;
-            let row = answer.rows.first_mut().ok_or_else(no_row)?;
-            if column::<i64>(row, 0)? == 1 {
-                return Ok(done);
-            }
-            if holder.is_some() && column::<i64>(row, 3)? == 0 {
-                return Ok(Fenced::Lost);
-            }
-            if let Some(otherwise) = not_replaced(row, expected)? {
-                return Ok(Fenced::Held(otherwise));
-            }
-        }
         let from = sql::from(now);
         loop {
-            let checked_end = sql::checked_end(expires, now);
-            let mut parameters = vec![text.into(), checked_end.into(), expires.into(), sid.into()];
+            let mut parameters = vec![text.into()];
+            parameters.extend(self.end(record.deadline, now));
+            parameters.push(sid.into());
             let answer = match holder {
                 None => {
                     parameters.extend([from.into(), digest.as_str().into()]);
@@ -484,8 +462,12 @@ impl MySqlStore {
     /// Removes the locks whose lease has ended, if the table of locks exists.
     async fn purge_locks(&self) -> Result<(), Error> {
         loop {
-            let query = Query::Prepared(|sql| &sql.locks.purge, vec![sql::STEP.into()]);
-            if self.query(None, query, Locks::None).await?.affected < sql::STEP {
+            let query = Query {
+                statement: |sql| &sql.locks.purge,
+                parameters: vec![sql::STEP.into()],
+                locks: Locks::None,
+            };
+            if self.query(None, query).await?.affected < sql::STEP {
                 return Ok(());
             }
         }
@@ -497,12 +479,14 @@ impl Server for Shared {
         &self.breaker
     }
 
-    /// Takes a connection of the pool, which asks each that was idle for an answer, so that those that never answer
-    /// leave it.
+    fn forget(&self) {
+        let (generation, _) = self.connections.current();
+        self.connections.leave(generation);
+    }
+
     async fn probe(&self) -> Result<(), Error> {
-        let (_, pool) = self.connections.current();
-        let mut connection = pool.get_conn().await.map_err(error::of_driver)?;
-        connection.ping().await.map_err(error::of_driver)
+        let mut connection = self.connections.connect_for_probe(&self.calls).await?;
+        query::probe(&mut connection, &self.sql).await
     }
 }
 
@@ -560,8 +544,10 @@ impl Store for MySqlStore {
         self.shared.clearing.purge_if_due(self, now);
         let sid = key(id).ok_or_else(unsuitable_id)?;
         let text = checked(&record.text)?;
-        let (expires, from) = (self.expires(record.deadline, now), sql::from(now));
-        let parameters = vec![sid.into(), expires.into(), text.into(), from.into(), from.into()];
+        let from = sql::from(now);
+        let mut parameters = vec![sid.into()];
+        parameters.extend(self.end(record.deadline, now));
+        parameters.extend([text.into(), from.into(), from.into()]);
         let answer = self.ask(Some(sid), |sql| &sql.create, parameters).await?;
         Ok(if answer.is_marked() { Created::Taken } else { Created::Done(Revision::of_text(text)) })
     }
@@ -570,7 +556,7 @@ impl Store for MySqlStore {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         now: Timestamp,
     ) -> Result<Updated, Error> {
         self.shared.clearing.purge_if_due(self, now);
@@ -588,35 +574,10 @@ impl Store for MySqlStore {
         }
         self.shared.clearing.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(Touched::Gone) };
-        let expires = self.expires(touch.deadline, now);
-        let checked_end = sql::checked_end(expires, now);
-        let parameters =
-            vec![checked_end.into(), expires.into(), sid.into(), sql::from(now).into()];
+        let mut parameters: Vec<Value> = self.end(touch.deadline, now).into();
+        parameters.extend([sid.into(), sql::from(now).into()]);
         let answer = self.ask(Some(sid), |sql| &sql.touch, parameters).await?;
         Ok(if answer.is_marked() { Touched::Done } else { Touched::Gone })
-    }
-
-    /// Only loads the record if its text is not in express-session's form.
-    async fn load_and_touch(
-        &self,
-        id: &SessionId,
-        now: Timestamp,
-    ) -> Result<Option<LoadedAndTouched>, Error> {
-        // The server computes with unsigned numbers.
-        if self.shared.options.disable_touch || now.millis() < 0 {
-            let loaded = self.load(id, now).await?;
-            return Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }));
-        }
-        self.shared.clearing.purge_if_due(self, now);
-        let Some(sid) = key(id) else { return Ok(None) };
-        let query = self.shared.sql.load_and_touch(sid, now, self.expires(None, now));
-        let mut answer = self.query(Some(sid), Query::Text(query, 4), Locks::Unasked).await?;
-        let Some(row) = answer.rows.first_mut() else { return Ok(None) };
-        let loaded = loaded(row, 0)?;
-        let wanted = Touch::renewing(&loaded.record.text, now).map(|touch| {
-            Timestamp::from_millis(self.expires(touch.deadline, now).saturating_mul(1000))
-        });
-        Ok(Some(LoadedAndTouched { is_touched: wanted == loaded.record.deadline, loaded }))
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -651,7 +612,7 @@ impl Store for MySqlStore {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
@@ -664,6 +625,10 @@ impl Store for MySqlStore {
         let Some(sid) = key(id) else { return Ok(()) };
         let parameters = vec![sid.into(), bytes(holder)];
         self.ask_lock(sid, |sql| &sql.locks.unlock, parameters).await.map(drop)
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        Lifetime::MaxAgeOr(self.shared.options.expiration)
     }
 
     /// `false` with [`disable_touch`](Self::disable_touch).
@@ -800,15 +765,15 @@ fn loaded(row: &mut Row, at: usize) -> Result<Loaded, Error> {
 
 /// Reads from the second and third column of a row why nothing was replaced. Returns `None` if the expected
 /// record is back, which was another for a moment.
-fn not_replaced(row: &mut Row, expected: Revision) -> Result<Option<Updated>, Error> {
+fn not_replaced(row: &mut Row, expected: &Revision) -> Result<Option<Updated>, Error> {
     if row.as_ref(2) == Some(&Value::NULL) {
         return Ok(Some(Updated::Gone));
     }
     Ok(conflict(loaded(row, 1)?, expected))
 }
 
-fn conflict(current: Loaded, expected: Revision) -> Option<Updated> {
-    (current.revision != expected).then_some(Updated::Conflict(current))
+fn conflict(current: Loaded, expected: &Revision) -> Option<Updated> {
+    (current.revision != *expected).then_some(Updated::Conflict(current))
 }
 
 fn no_row() -> Error {
@@ -833,8 +798,6 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const CHECK_INTERVAL: Duration = Duration::from_secs(15 * 60);
 const TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTIONS: usize = 10;
-/// The longest text that is sent as hexadecimal digits, at twice its size, to save a round trip.
-const SHORT: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@ use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, Params, Row, Value};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::super::breaker::{self, UNUSED};
 use super::connections::Generation;
 use super::sql::{Statement, Statements};
 use super::{Fault, Shared, error};
@@ -44,8 +45,7 @@ pub(super) async fn run(
     shared: Arc<Shared>,
     (mut connection, generation): (Conn, Generation),
     until: Instant,
-    query: Query,
-    locks: Locks,
+    Query { statement, parameters, locks }: Query,
 ) -> Result<Answer, Fault> {
     let work = async {
         if shared.options.create_database_table && !shared.table.initialized() {
@@ -53,31 +53,32 @@ pub(super) async fn run(
             shared.table.get_or_try_init(|| create_table(connection, sql)).await?;
         }
         let (connection, sql) = (&mut connection, &shared.sql);
-        match (ask(connection, sql, &query).await, locks) {
+        match (ask(connection, statement(sql), &parameters).await, locks) {
             (Err(error), Locks::Make) if error::is_no_table(&error) => {
                 create_lock_table(connection, sql).await?;
-                Ok(ask(connection, sql, &query).await?)
+                Ok(ask(connection, statement(sql), &parameters).await?)
             }
             (Err(error), Locks::None) if error::is_no_table(&error) => Ok(Answer::default()),
             (answer, _) => answer.map_err(Failure::Driver),
         }
     };
     match timeout_at(until, work).await {
-        Ok(Ok(answer)) => Ok(answer),
+        Ok(Ok(answer)) => {
+            // Also if the caller is gone.
+            shared.breaker.answered();
+            Ok(answer)
+        }
         Ok(Err(Failure::Ours(error))) => Err(error.into()),
         Ok(Err(Failure::Driver(error))) => {
             if error::is_demoted(&error) {
                 shared.connections.leave(generation);
-                close(connection);
-            } else if matches!(query, Query::Text(..)) {
-                // It may be within a transaction.
                 close(connection);
             }
             Err(error::of_driver(error).into())
         }
         Err(_) => {
             close(connection);
-            Err(Fault::Silence(Error::new(ErrorKind::TimedOut, "no answer in time")))
+            Err(Fault::Silence(breaker::no_answer_in_time()))
         }
     }
 }
@@ -100,30 +101,23 @@ impl From<mysql_async::Error> for Failure {
 }
 
 /// A query to the server.
-pub(super) enum Query {
-    /// A statement, prepared once for each connection.
-    Prepared(Statement, Vec<Value>),
-    /// Several statements in one text, and their number; one returns the rows. They may be a transaction.
-    Text(String, usize),
+pub(super) struct Query {
+    /// It is prepared once for each connection.
+    pub(super) statement: Statement,
+    pub(super) parameters: Vec<Value>,
+    pub(super) locks: Locks,
 }
 
+/// Runs a statement until the server does not roll it back. The timeout ends the loop.
 async fn ask(
     connection: &mut Conn,
-    sql: &Statements,
-    query: &Query,
+    sql: &str,
+    parameters: &[Value],
 ) -> Result<Answer, mysql_async::Error> {
     loop {
-        let answer = match query {
-            Query::Prepared(statement, parameters) => {
-                attempt(connection, statement(sql), parameters.clone()).await
-            }
-            Query::Text(text, statements) => attempt_text(connection, text, *statements).await,
-        };
-        match answer {
-            Ok(answer) => return Ok(answer),
-            // The timeout ends it.
+        match attempt(connection, sql, parameters.to_vec()).await {
             Err(error) if error::may_try_again(&error) => {}
-            Err(error) => return Err(error),
+            answer => return answer,
         }
     }
 }
@@ -143,18 +137,13 @@ async fn attempt(
     Ok(Answer { rows, affected, marked })
 }
 
-async fn attempt_text(
-    connection: &mut Conn,
-    text: &str,
-    statements: usize,
-) -> Result<Answer, mysql_async::Error> {
-    let mut result = connection.query_iter(text).await?;
-    let mut rows: Vec<Row> = Vec::new();
-    for _ in 0..statements {
-        rows.extend(result.collect::<Row>().await?);
+/// Reads a session that does not exist. An error is an answer too, unless calls would fail with it.
+pub(super) async fn probe(connection: &mut Conn, sql: &Statements) -> Result<(), Error> {
+    let parameters = [UNUSED.into(), 0.into()];
+    match ask(connection, &sql.load, &parameters).await.map_err(error::of_driver) {
+        Err(error) if breaker::is_outage(&error) => Err(error),
+        Ok(_) | Err(_) => Ok(()),
     }
-    result.drop_result().await?;
-    Ok(Answer { rows, affected: 0, marked: None })
 }
 
 /// Creates the table, unless it exists.

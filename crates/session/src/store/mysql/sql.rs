@@ -6,11 +6,12 @@
 //! argument comes back as the id of the last insert, which is 0 in a table without numbered rows.
 //!
 //! The client's clock alone decides what is returned, and never what is deleted: a record is removed or
-//! replaced only if it has ended by the server's clock too, and keeps its end where the new one is over only
-//! because the client's clock is behind.
+//! replaced only if it has ended by the server's clock too, and gets its whole lifetime by that clock where the
+//! client's is behind (rule 3 of `store::steady`).
 
 use express_session_core::Timestamp;
-use express_session_core::store::LockToken;
+
+use super::super::steady::DELAY;
 
 /// How many characters an id may have.
 pub(super) const ID_CHARACTERS: usize = 128;
@@ -40,17 +41,16 @@ pub(super) type Statement = fn(&Statements) -> &str;
 pub(super) struct Statements {
     /// The table's name, quoted.
     pub(super) table: String,
-    columns: Columns,
     pub(super) create_table: String,
     /// Asks for nothing.
     pub(super) ping: &'static str,
     /// Id, live from. Gives the text and its end.
     pub(super) load: String,
-    /// Id, end, text, live from, live from. Leaves a mark for a live record.
+    /// Id, [end](End), text, live from, live from. Leaves a mark for a live record.
     pub(super) create: String,
-    /// Text, [end to check](checked_end), end, id, live from, the digest expected. Leaves a mark if that is there.
+    /// Text, [end](End), id, live from, the digest expected. Leaves a mark if that is there.
     pub(super) update: String,
-    /// [End to check](checked_end), end, id, live from. Leaves a mark if there is a record.
+    /// [End](End), id, live from. Leaves a mark if there is a record.
     pub(super) touch: String,
     pub(super) destroy: String,
     /// Live from, how many. Gives text, end, id.
@@ -70,13 +70,11 @@ pub(super) struct Statements {
 
 /// The statements about locks. Leases end by the server's clock.
 pub(super) struct Locks {
-    /// The name of their table, quoted.
-    table: String,
     pub(super) create_table: String,
     /// Id, holder, lease in milliseconds. Leaves a mark if another holder has it, or else the fencing token.
     pub(super) lock: String,
-    /// Text, [end to check](checked_end), end, id, id, holder, live from, the digest expected. Leaves a mark if that is there, and the
-    /// lock is held.
+    /// Text, [end](End), id, id, holder, live from, the digest expected. Leaves a mark if that is there, and the lock is
+    /// held.
     pub(super) update: String,
     /// Id, holder, id, live from. Gives whether the lock is held, and the text and its end.
     pub(super) load: String,
@@ -92,7 +90,7 @@ impl Statements {
         let beside = qualified(&format!("{table}_lock"));
         let table = qualified(table);
         let (session_id, expires, data) = (quoted(session_id), quoted(expires), quoted(data));
-        let locks = Locks::new(beside, &table, [&session_id, &expires, &data]);
+        let locks = Locks::new(&beside, &table, [&session_id, &expires, &data]);
         let list = |range: &str| {
             format!(
                 "SELECT {data}, {expires}, {session_id} FROM {table} \
@@ -115,21 +113,22 @@ impl Statements {
             ),
             // The assignments are made in this order: the first still sees the old end.
             create: format!(
-                "INSERT INTO {table} ({session_id}, {expires}, {data}) VALUES (?, ?, ?) \
+                "INSERT INTO {table} ({session_id}, {expires}, {data}) VALUES (?, {}, ?) \
                  ON DUPLICATE KEY UPDATE \
                  {data} = IF({expires} < LEAST(?, {NOW}), VALUES({data}), {data}), \
-                 {expires} = IF({expires} < LEAST(?, {NOW}), VALUES({expires}), {expires} + 0 * LAST_INSERT_ID(1))"
+                 {expires} = IF({expires} < LEAST(?, {NOW}), VALUES({expires}), {expires} + 0 * LAST_INSERT_ID(1))",
+                end("0")
             ),
             update: format!(
                 "UPDATE {table} SET {data} = ?, {expires} = {} + 0 * LAST_INSERT_ID(1) \
                  WHERE {session_id} = ? AND {expires} >= ? \
                  AND LEFT(SHA2(CONVERT({data} USING utf8mb4), 256), 32) = ?",
-                kept(&expires, "?", "?")
+                end(&expires)
             ),
             touch: format!(
                 "UPDATE {table} SET {expires} = {} + 0 * LAST_INSERT_ID(1) \
                  WHERE {session_id} = ? AND {expires} >= ?",
-                kept(&expires, "?", "?")
+                end(&expires)
             ),
             destroy: format!("DELETE FROM {table} WHERE {session_id} = ?"),
             // No lower bound on the first page: to the collation, a control character is less than
@@ -146,13 +145,12 @@ impl Statements {
             ),
             table,
             locks,
-            columns: Columns { session_id, expires, data },
         }
     }
 }
 
 impl Locks {
-    fn new(table: String, records: &str, [session_id, expires, data]: [&str; 3]) -> Self {
+    fn new(table: &str, records: &str, [session_id, expires, data]: [&str; 3]) -> Self {
         Self {
             create_table: format!(
                 "CREATE TABLE IF NOT EXISTS {table} (\
@@ -174,13 +172,14 @@ impl Locks {
                  holder = IF(holder = VALUES(holder) OR until <= {MILLIS}, VALUES(holder), holder), \
                  until = IF(holder = VALUES(holder), VALUES(until), until)"
             ),
+            // Writing the lock's row locks it under any isolation, so that no other request takes the lock meanwhile.
             update: format!(
                 "UPDATE {table} AS l, {records} AS s \
                  SET s.{data} = ?, s.{expires} = {} + 0 * LAST_INSERT_ID(1), l.until = l.until \
                  WHERE s.{session_id} = ? AND l.session_id = ? AND l.holder = ? \
                  AND l.until > {MILLIS} AND s.{expires} >= ? \
                  AND LEFT(SHA2(CONVERT(s.{data} USING utf8mb4), 256), 32) = ?",
-                kept(&format!("s.{expires}"), "?", "?")
+                end(&format!("s.{expires}"))
             ),
             load: format!(
                 "SELECT (SELECT COUNT(*) FROM {table} \
@@ -193,7 +192,6 @@ impl Locks {
                  WHERE session_id = ? AND holder = ?"
             ),
             purge: format!("DELETE FROM {table} WHERE until + 86400000 <= {MILLIS} LIMIT ?"),
-            table,
         }
     }
 }
@@ -201,122 +199,39 @@ impl Locks {
 /// The server's clock, in whole seconds since 1970.
 const NOW: &str = "UNIX_TIMESTAMP()";
 
-/// The end of a record that has the one of `column`, and is to have `new`.
-fn kept(column: &str, checked: &str, new: &str) -> String {
-    format!("IF({checked} < {NOW} AND {column} >= {NOW}, {column}, {new})")
+/// The end of a record that ended at `old`. Its parameters are those of an [`End`].
+fn end(old: &str) -> String {
+    format!("IF({NOW} > ? AND GREATEST({old}, ?) >= {NOW}, LEAST({NOW} + 1 + ?, {MAX_END}), ?)")
 }
 
-/// Returns the end that is compared with the server's clock: one that has come by the client's clock is meant,
-/// and is never over for it.
-pub(super) fn checked_end(end: i64, now: Timestamp) -> i64 {
-    if end < from(now) { i64::from(MAX_END) } else { end }
+/// The end of a record by the client's clock.
+pub(super) struct End {
+    end: i64,
+    from: i64,
+}
+
+impl End {
+    /// `end` is in whole seconds since 1970.
+    pub(super) fn new(end: i64, now: Timestamp) -> Self {
+        Self { end, from: from(now) }
+    }
+
+    /// Returns when the client's clock is behind by the server's, the end, the lifetime, and the end.
+    pub(super) fn parameters(&self) -> [i64; 4] {
+        let Self { end, from } = *self;
+        // An end that has come by the client's clock is meant.
+        let is_meant = end < from;
+        let late = from - 1 + DELAY.as_secs() as i64;
+        [if is_meant { i64::MAX } else { end.min(late) }, end, end - from, end]
+    }
 }
 
 /// The milliseconds since 1970 by the server's clock, in any time zone of the connection.
 const MILLIS: &str = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000";
 const MICROS: &str = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))";
 
-/// The names of the columns, quoted.
-struct Columns {
-    session_id: String,
-    expires: String,
-    data: String,
-}
-
-/// Several statements in one text, for what takes one round trip together. A text cannot be prepared, so
-/// what goes into it is numbers, and texts as hexadecimal literals: there is nothing to break out of.
-impl Statements {
-    /// Moves the end by the max age in the text, and gives the text and its end.
-    ///
-    /// A transaction, so that the row that is returned is the one whose end was moved.
-    ///
-    /// The max age is read where `JSON.stringify` puts it in a session of express-session; any other text
-    /// keeps its end.
-    pub(super) fn load_and_touch(&self, sid: &str, now: Timestamp, default_end: i64) -> String {
-        let Columns { session_id, expires, data } = &self.columns;
-        let table = &self.table;
-        let this = format!("{session_id} = {} AND {expires} >= {}", literal(sid), from(now));
-        let from = from(now);
-        // Math.round, as for any other end.
-        let now = now.millis() + 500;
-        let new = format!(
-            "CASE WHEN LEFT({data}, {MAX_AGE_AT}) <> '{BEFORE_MAX_AGE}' THEN {expires} \
-             WHEN SUBSTRING({data}, {MAX_AGE_AT} + 1, 5) = 'null,' THEN {default_end} \
-             WHEN SUBSTRING({data}, {MAX_AGE_AT} + 1, 14) REGEXP '^[0-9]+,' \
-             THEN LEAST({MAX_END}, ({now} + CAST(SUBSTRING_INDEX(SUBSTRING({data}, \
-             {MAX_AGE_AT} + 1, 14), ',', 1) AS UNSIGNED)) DIV 1000) \
-             ELSE {expires} END"
-        );
-        // As `kept`, and without a second look at the text while the clocks agree.
-        format!(
-            "START TRANSACTION; \
-             UPDATE {table} SET {expires} = IF({NOW} > {from} AND {expires} >= {NOW} \
-             AND {new} < {NOW} AND {new} >= {from}, {expires}, {new}) WHERE {this}; \
-             SELECT {data}, {expires} FROM {table} WHERE {this}; COMMIT"
-        )
-    }
-
-    /// Updates as [`update`](Self::update) does, and gives one row: whether it was done, and if not, the
-    /// text that is there and its end. With a holder, it updates under the lock, and the row says besides
-    /// whether that is held.
-    pub(super) fn update_or_load(
-        &self,
-        sid: &str,
-        text: &str,
-        end: i64,
-        expected: &str,
-        holder: Option<LockToken>,
-        now: Timestamp,
-    ) -> String {
-        let Columns { session_id, expires, data } = &self.columns;
-        let (table, locks) = (&self.table, &self.locks.table);
-        let expires_of = format!("s.{expires}");
-        let end = kept(&expires_of, &checked_end(end, now).to_string(), &end.to_string());
-        let (sid, text, from) = (literal(sid), literal(text), from(now));
-        // Writing the lock's row locks it under any isolation, so that no other request takes the lock meanwhile.
-        let (also, touched, held, is_held) = match holder {
-            Some(holder) => {
-                let holder = u128::from_be_bytes(*holder.as_bytes());
-                let held = format!(
-                    "l.session_id = {sid} AND l.holder = x'{holder:032x}' AND l.until > {MILLIS}"
-                );
-                let is_held = format!(", (SELECT COUNT(*) FROM {locks} AS l WHERE {held})");
-                (format!("{locks} AS l, "), ", l.until = l.until", format!("{held} AND "), is_held)
-            }
-            None => Default::default(),
-        };
-        format!(
-            "DO LAST_INSERT_ID(0); \
-             UPDATE {also}{table} AS s \
-             SET s.{data} = {text}, s.{expires} = {end} + 0 * LAST_INSERT_ID(1){touched} \
-             WHERE {held}s.{session_id} = {sid} AND s.{expires} >= {from} \
-             AND LEFT(SHA2(CONVERT(s.{data} USING utf8mb4), 256), 32) = '{expected}'; \
-             SELECT LAST_INSERT_ID(), s.{data}, s.{expires}{is_held} FROM (SELECT 1) AS one \
-             LEFT JOIN (SELECT {data}, {expires} FROM {table} \
-             WHERE {session_id} = {sid} AND {expires} >= {from}) AS s \
-             ON LAST_INSERT_ID() = 0"
-        )
-    }
-}
-
-/// The beginning of every session of express-session, and its length.
-const BEFORE_MAX_AGE: &str = r#"{"cookie":{"originalMaxAge":"#;
-const MAX_AGE_AT: usize = BEFORE_MAX_AGE.len();
-
 /// The largest value of the column of ends.
 const MAX_END: u32 = u32::MAX;
-
-fn literal(text: &str) -> String {
-    use std::fmt::Write as _;
-    let mut literal = String::with_capacity(text.len() * 2 + 12);
-    literal.push_str("_utf8mb4 x'");
-    for byte in text.bytes() {
-        // Writing to a string cannot fail.
-        let _ = write!(literal, "{byte:02x}");
-    }
-    literal.push('\'');
-    literal
-}
 
 fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
@@ -332,17 +247,6 @@ mod tests {
         assert_eq!(sql.table, "`a`.`b``; DROP`");
         assert!(sql.locks.unlock.starts_with("UPDATE `a`.`b``; DROP_lock` SET"));
         assert_eq!(sql.destroy, "DELETE FROM `a`.`b``; DROP` WHERE `id``` = ?");
-    }
-
-    #[test]
-    fn text_in_a_statement_cannot_break_out_of_it() {
-        let sql = Statements::new("t", "i", "e", "d");
-        let now = Timestamp::from_millis(0);
-        for holder in [None, Some(LockToken::from_random([0x27; 16]))] {
-            let text = sql.update_or_load("'; DROP", "\\' é", 1, "00", holder, now);
-            assert!(text.contains("_utf8mb4 x'273b2044524f50'") && text.contains("x'5c2720c3a9'"));
-            assert_eq!(text.contains("x'27272727"), holder.is_some());
-        }
     }
 
     #[test]

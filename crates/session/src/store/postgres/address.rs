@@ -81,7 +81,7 @@ const INSTEAD: &[(&[&str], &str)] = &[
         ],
         "a setting of the server goes into options, as in options=-c statement_timeout=5s",
     ),
-    (&["prepareThreshold", "prepared_statements"], "statements are not prepared"),
+    (&["prepareThreshold", "prepared_statements"], "use prepare_statements"),
     (&["service", "servicefile"], "write the parameters of the service into the URL"),
     (
         &["sslidentity", "sslpassword"],
@@ -158,6 +158,8 @@ pub(super) struct Address {
     pub(super) encryption: Encryption,
     pub(super) schema: Option<String>,
     pub(super) connections: Option<usize>,
+    /// The URL says that statements cannot be prepared, in the way of Prisma or SQLAlchemy's asyncpg.
+    pub(super) is_pooled: bool,
 }
 
 /// Reads a URL, or a string of keywords as libpq has it. No error shows it, since it may hold a password.
@@ -173,6 +175,7 @@ pub(super) fn parse(url: &str, environment: Environment<'_>) -> Result<Address, 
         encryption: Encryption::of(&settings)?,
         schema: None,
         connections: None,
+        is_pooled: false,
     };
     for (name, value) in &settings {
         address.set(&Parameter { name, value: value.clone() })?;
@@ -370,6 +373,8 @@ impl Address {
                 let limit = value.parse().map_err(|_| parameter.unfit("a whole number"))?;
                 self.connections = Some(limit);
             }
+            "pgbouncer" => self.is_pooled |= ["1", "true"].contains(&value),
+            "statement_cache_size" => self.is_pooled |= value == "0",
             name if PARAMETERS.contains(&name) => {}
             name => return Err(parameter.unknown(instead_of(name))),
         }

@@ -8,7 +8,7 @@ use deadpool_postgres::PoolError;
 use express_session_core::store::{Error, ErrorKind};
 use tokio_postgres::error::DbError;
 
-use super::super::certificates;
+use super::super::{breaker, certificates};
 
 /// Maps an error of getting a connection.
 pub(super) fn of_pool(error: PoolError) -> Error {
@@ -19,9 +19,7 @@ pub(super) fn of_pool(error: PoolError) -> Error {
             Error::new(ErrorKind::Refused, message).with_source(error)
         }
         PoolError::Backend(error) => of_driver(error),
-        PoolError::Timeout(_) => {
-            Error::new(ErrorKind::Unavailable, "no connection in time").with_source(error)
-        }
+        PoolError::Timeout(_) => breaker::no_connection_in_time().with_source(error),
         PoolError::Closed => {
             Error::new(ErrorKind::Unavailable, "the pool is closed").with_source(error)
         }

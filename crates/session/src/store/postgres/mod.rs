@@ -3,11 +3,13 @@
 //! The table is that of connect-pg-simple: `sid`, `sess`, `expire`. Either side reads what the other wrote.
 //! A `sess` of type `json` is kept byte for byte; `jsonb` reorders it.
 //!
-//! - **Round trips.** Every operation is one statement and one round trip. Statements are not prepared, as in
-//!   connect-pg-simple, so that a pooler by transaction may be in between.
+//! - **Round trips.** Every operation is one statement and one round trip, except an update that is refused, which
+//!   loads the record to say why.
+//! - **Prepared statements.** Statements are prepared, once for each connection, where the server says that it was reached
+//!   at the address that the URL names: then no pooler by transaction is in between, which could not honour them.
+//!   Elsewhere they are not, as in connect-pg-simple. See [`prepare_statements`](PostgresStore::prepare_statements).
 //! - **Concurrency.** An update is a compare-and-swap on a SHA-256 of the stored text, computed by the
-//!   server. It locks the row, compares and writes in one statement, and returns another text if it finds
-//!   one.
+//!   server in the statement that writes.
 //! - **Expiry.** `expire` decides, not the JSON's `expires`. It is a whole second, rounded up, at which the
 //!   session has expired; connect-pg-simple returns it for one millisecond more. A touch moves `expire` only.
 //! - **Time zone.** `expire` is local time of the connection's `TimeZone`, as in connect-pg-simple. Both
@@ -31,13 +33,14 @@ use std::time::Duration;
 pub use ::deadpool_postgres;
 use deadpool_postgres::{Object, Pool};
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, FencingToken, Loaded, LoadedAndTouched,
-    LockOutcome, LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, FencingToken, Lifetime, Loaded, LockOutcome,
+    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use tokio::sync::OnceCell;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 
 use self::address::Address;
 use self::connector::Connector;
@@ -49,6 +52,7 @@ use super::finish::Calls;
 
 pub(super) mod address;
 mod connector;
+mod direct;
 mod encryption;
 mod error;
 mod passfile;
@@ -103,6 +107,8 @@ struct Options {
     prune_session_randomized_interval: bool,
     timeout: Duration,
     max_waiting: usize,
+    /// Instead of what the connections show.
+    prepare_statements: Option<bool>,
 }
 
 impl PostgresStore {
@@ -309,15 +315,29 @@ impl PostgresStore {
         self.with(|options| options.max_waiting = calls)
     }
 
-    /// Sets the maximum number of connections, at least one. The default is `connection_limit` of the URL, or 10, as in
+    /// Sets the maximum number of connections, from 1 to 65,535. The default is `connection_limit` of the URL, or 10, as in
     /// the npm package pg.
     ///
     /// Further calls wait for a connection. A pool of the application is not changed.
     #[must_use]
     pub fn max_connections(self, connections: usize) -> Self {
         let Some(connector) = &self.shared.options.own else { return self };
-        let pool = connector.pool(connections.max(1));
+        let pool = connector.pool(connections);
         Self::assemble(pool, Breaker::default(), self.shared.options.clone())
+    }
+
+    /// Sets whether the statements of a session are prepared, which saves the server parsing and planning them. The default
+    /// is `true` for connections that the store makes to the server itself, and `false` for all others.
+    ///
+    /// The store asks on each new connection for the server's address. Where that is not the one of the URL, a pooler by
+    /// transaction may be in between, which cannot honour prepared statements.
+    ///
+    /// Set `true` if the addresses differ for another reason: a pool of the application, a Unix socket, a container's
+    /// published port, a proxy by connection. Set `false` if a tunnel leads to a pooler from the address that the server
+    /// has on its own machine, such as `127.0.0.1`.
+    #[must_use]
+    pub fn prepare_statements(self, prepare: bool) -> Self {
+        self.with(|options| options.prepare_statements = Some(prepare))
     }
 
     fn with(self, change: impl FnOnce(&mut Options)) -> Self {
@@ -352,7 +372,8 @@ impl PostgresStore {
         statement: Statement,
         parameters: Vec<Parameter>,
     ) -> Result<Vec<Row>, Error> {
-        self.query(sid, Query { statement, parameters, locks: Locks::Unasked }).await
+        let is_of_session = sid.is_some();
+        self.query(sid, Query { statement, parameters, locks: Locks::Unasked, is_of_session }).await
     }
 
     /// Runs a statement about the lock of an id, and creates the table of locks if it is missing.
@@ -362,25 +383,21 @@ impl PostgresStore {
         statement: Statement,
         parameters: Vec<Parameter>,
     ) -> Result<Option<Row>, Error> {
-        let query = Query { statement, parameters, locks: Locks::Make };
+        let query = Query { statement, parameters, locks: Locks::Make, is_of_session: true };
         Ok(self.query(Some(sid), query).await?.into_iter().next())
     }
 
     async fn query(&self, sid: Option<&str>, query: Query) -> Result<Vec<Row>, Error> {
         let Shared { pool, options, calls, breaker, .. } = &*self.shared;
-        let until = Instant::now() + options.timeout;
-        let late = |_| Error::new(ErrorKind::Unavailable, "no connection in time");
-        let connection = async {
-            if let Some(sid) = sid {
-                calls.settled(sid).await;
-            }
-            let connection = async {
-                timeout_at(until, pool.get()).await.map_err(late)?.map_err(error::of_pool)
-            };
-            breaker.connect(&self.shared, connection).await
-        };
+        let until = breaker::deadline(options.timeout);
         let work = async {
-            let connection = timeout_at(until, connection).await.map_err(late)??;
+            if let Some(sid) = sid {
+                let settled = timeout_at(until, calls.settled(sid)).await;
+                settled.map_err(|_| breaker::no_connection_in_time())?;
+            }
+            let pool = pool.clone();
+            let connection = async move { pool.get().await.map_err(error::of_pool) };
+            let connection = breaker.connect(&self.shared, until, connection).await?;
             let shared = Arc::clone(&self.shared);
             calls.run(sid, query::run(shared, connection, until, query)).await
         };
@@ -398,12 +415,18 @@ impl PostgresStore {
         Ok(self.rows(sid, statement, parameters).await?.into_iter().next())
     }
 
+    async fn current(&self, sid: &str, now: Timestamp) -> Result<Option<Loaded>, Error> {
+        let parameters = vec![text(sid), float(sql::from(now))];
+        let row = self.row(Some(sid), |sql| &sql.load, parameters).await;
+        row.map_err(unreadable)?.map(|row| loaded(&row)).transpose()
+    }
+
     /// Returns the parameters of an update.
     fn replacement(
         &self,
         sid: &str,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         now: Timestamp,
     ) -> Result<Vec<Parameter>, Error> {
         Ok(vec![
@@ -411,7 +434,7 @@ impl PostgresStore {
             float(sql::from(now)),
             text(checked(&record.text)?),
             float(self.expire(record.deadline, now)),
-            Parameter::bytes(&expected.get().to_be_bytes()),
+            Parameter::bytes(&expected.number().unwrap_or_default().to_be_bytes()),
         ])
     }
 
@@ -427,19 +450,38 @@ impl PostgresStore {
     }
 }
 
+impl Shared {
+    /// Returns whether the statements of a session are prepared.
+    fn prepares(&self) -> bool {
+        let Options { own, prepare_statements, .. } = &self.options;
+        prepare_statements.unwrap_or_else(|| own.as_ref().is_some_and(Connector::is_direct))
+    }
+
+    /// Takes note of an error of a prepared statement. On connections of the store's own, only a pooler can make the server
+    /// forget a name or have it already.
+    fn prepared_in_vain(&self, code: &SqlState) {
+        let names = [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT];
+        if let Some(connector) = &self.options.own
+            && names.contains(code)
+        {
+            connector.found_indirect();
+        }
+    }
+}
+
 impl Server for Shared {
     fn breaker(&self) -> &Breaker {
         &self.breaker
     }
 
-    async fn probe(&self) -> Result<(), Error> {
-        // Those that were made before the outage may never answer.
+    fn forget(&self) {
         self.pool.retain(|_, _| false);
+    }
+
+    /// The connection leaves the pool before it is asked: other probes must not wait for its place.
+    async fn probe(&self) -> Result<(), Error> {
         let connection = Object::take(self.pool.get().await.map_err(error::of_pool)?);
-        match connection.simple_query("").await {
-            Err(error) if error.as_db_error().is_none() => Err(error::of_driver(error)),
-            Ok(_) | Err(_) => Ok(()),
-        }
+        query::probe(&connection, &self.sql).await
     }
 }
 
@@ -456,6 +498,7 @@ impl Default for Options {
             prune_session_randomized_interval: true,
             timeout: TIMEOUT,
             max_waiting: breaker::MAX_WAITING,
+            prepare_statements: None,
         }
     }
 }
@@ -472,6 +515,7 @@ impl fmt::Debug for PostgresStore {
             .field("prune_session_interval", &options.prune_session_interval)
             .field("timeout", &options.timeout)
             .field("max_waiting", &options.max_waiting)
+            .field("prepare_statements", &options.prepare_statements)
             .field("max_connections", &pool.status().max_size)
             .finish()
     }
@@ -480,10 +524,10 @@ impl fmt::Debug for PostgresStore {
 impl Store for PostgresStore {
     async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
         self.shared.pruning.purge_if_due(self, now);
-        let Some(sid) = key(id) else { return Ok(None) };
-        let parameters = vec![text(sid), float(sql::from(now))];
-        let row = self.row(Some(sid), |sql| &sql.load, parameters).await;
-        row.map_err(unreadable)?.map(|row| loaded(&row)).transpose()
+        match key(id) {
+            Some(sid) => self.current(sid, now).await,
+            None => Ok(None),
+        }
     }
 
     async fn create(
@@ -498,7 +542,7 @@ impl Store for PostgresStore {
         let expire = self.expire(record.deadline, now);
         let parameters = vec![text(sid), text(json), float(expire), float(sql::from(now))];
         match self.row(Some(sid), |sql| &sql.create, parameters).await? {
-            Some(row) => Ok(Created::Done(revision(&row, 0)?)),
+            Some(row) => Ok(Created::Done(written(&row, json)?)),
             None => Ok(Created::Taken),
         }
     }
@@ -507,15 +551,23 @@ impl Store for PostgresStore {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         now: Timestamp,
     ) -> Result<Updated, Error> {
         self.shared.pruning.purge_if_due(self, now);
         let Some(sid) = key(id) else { return Ok(Updated::Gone) };
-        let parameters = self.replacement(sid, record, expected, now)?;
-        match self.row(Some(sid), |sql| &sql.update, parameters).await? {
-            Some(row) => updated(&row),
-            None => Ok(Updated::Gone),
+        let mut tries = 1..TRIES;
+        loop {
+            let parameters = self.replacement(sid, record, expected, now)?;
+            if let Some(row) = self.row(Some(sid), |sql| &sql.update, parameters).await? {
+                return Ok(Updated::Done(written(&row, &record.text)?));
+            }
+            match self.current(sid, now).await? {
+                None => return Ok(Updated::Gone),
+                // The expected record is back, which was another for a moment.
+                Some(current) if current.revision == *expected && tries.next().is_some() => {}
+                Some(current) => return Ok(Updated::Conflict(current)),
+            }
         }
     }
 
@@ -530,31 +582,6 @@ impl Store for PostgresStore {
         let parameters = vec![text(sid), float(sql::from(now)), float(expire)];
         let row = self.row(Some(sid), |sql| &sql.touch, parameters).await?;
         Ok(row.map_or(Touched::Gone, |_| Touched::Done))
-    }
-
-    /// Only loads the record if the server cannot compute the new deadline: if `cookie.originalMaxAge` is
-    /// neither a plain number nor `null`, or the text has an escape such as `\u0000`, which PostgreSQL cannot
-    /// parse.
-    async fn load_and_touch(
-        &self,
-        id: &SessionId,
-        now: Timestamp,
-    ) -> Result<Option<LoadedAndTouched>, Error> {
-        if self.shared.options.disable_touch {
-            let loaded = self.load(id, now).await?;
-            return Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }));
-        }
-        self.shared.pruning.purge_if_due(self, now);
-        let Some(sid) = key(id) else { return Ok(None) };
-        let expire = self.expire(None, now);
-        let parameters: Vec<Parameter> =
-            vec![text(sid), float(sql::from(now)), Parameter::integer(now.millis()), float(expire)];
-        let row = self.row(Some(sid), |sql| &sql.renew, parameters).await.map_err(unreadable)?;
-        let Some(row) = row else { return Ok(None) };
-        let loaded = loaded(&row)?;
-        let wanted = Touch::renewing(&loaded.record.text, now)
-            .map(|touch| seconds(self.expire(touch.deadline, now)));
-        Ok(Some(LoadedAndTouched { is_touched: wanted == loaded.record.deadline, loaded }))
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -586,7 +613,7 @@ impl Store for PostgresStore {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
@@ -607,6 +634,10 @@ impl Store for PostgresStore {
         let Some(sid) = key(id) else { return Ok(()) };
         self.lock_row(sid, |sql| &sql.locks.unlock, vec![text(sid), bytes(holder)]).await?;
         Ok(())
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        Lifetime::MaxAgeOr(self.shared.options.ttl)
     }
 
     /// `false` with [`disable_touch`](Self::disable_touch).
@@ -723,7 +754,13 @@ fn loaded(row: &Row) -> Result<Loaded, Error> {
     Ok(Loaded { record, revision: Revision::of_text(text) })
 }
 
-/// Reads the result of an update from its row: the conflicting record, or the revision written.
+/// Returns the revision of a text that was sent: the first column has another that was stored in its place.
+fn written(row: &Row, sent: &str) -> Result<Revision, Error> {
+    let stored: Option<&str> = row.try_get(0).map_err(error::of_column)?;
+    Ok(Revision::of_text(stored.unwrap_or(sent)))
+}
+
+/// Reads the result of an update under a lock from its row: the conflicting record, or the revision written.
 fn updated(row: &Row) -> Result<Updated, Error> {
     match row.try_get::<_, Option<&str>>(0).map_err(error::of_column)? {
         Some(_) => Ok(Updated::Conflict(loaded(row)?)),
@@ -761,6 +798,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const PRUNE_INTERVAL: Duration = Duration::from_secs(15 * 60);
 const TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTIONS: usize = 10;
+/// How many times an update is made while the expected record is there: a trigger or a policy may prevent it permanently.
+const TRIES: usize = 3;
 /// How many records one statement removes.
 const STEP: i64 = 1000;
 
@@ -781,14 +820,26 @@ mod tests {
             .prune_session_interval(None)
             .timeout(Duration::from_secs(1))
             .max_waiting(9)
+            .prepare_statements(false)
             .max_connections(50);
         assert_eq!(
             format!("{store:?}"),
             r#"PostgresStore { table: "web"."visitor's ""session""", create_table_if_missing: true, "#
                 .to_owned()
                 + "ttl: 1800s, disable_touch: true, prune_session_interval: None, timeout: 1s, max_waiting: 9, "
-                + "max_connections: 50 }",
+                + "prepare_statements: Some(false), max_connections: 50 }",
         );
         assert!(!store.supports_touch());
+    }
+
+    #[test]
+    fn connections_beyond_the_ports_of_an_address_are_not_prepared_for() {
+        let store = PostgresStore::new("postgres://localhost?connection_limit=1000000000").unwrap();
+        assert!(format!("{store:?}").contains("max_connections: 65535"));
+        assert!(
+            format!("{:?}", store.clone().max_connections(usize::MAX))
+                .contains("max_connections: 65535")
+        );
+        assert!(format!("{:?}", store.max_connections(0)).contains("max_connections: 1 }"));
     }
 }

@@ -1,9 +1,9 @@
 //! Runs statements on a connection.
 //!
-//! Statements have no names: a pooler by transaction, such as PgBouncer, gives the next statement to another connection
-//! of its own, which does not know the name, or knows it for another process's statement.
+//! Statements of a session are prepared where [no pooler](super::direct) is in between, and have no names elsewhere.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -11,10 +11,11 @@ use bytes::BytesMut;
 use deadpool_postgres::Object;
 use express_session_core::store::{Error, ErrorKind};
 use tokio::time::{Instant, timeout_at};
-use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::{Client, Row};
 
+use super::super::breaker::{self, UNUSED};
 use super::sql::{Statement, Statements};
 use super::{Fault, Shared, error};
 
@@ -24,20 +25,53 @@ pub(super) struct Parameter(Box<dyn ToSql + Sync + Send>, Type);
 impl Parameter {
     /// A text for a column of any type.
     pub(super) fn text(text: &str) -> Self {
-        Self(Box::new(Inferred(text.to_owned())), Type::UNKNOWN)
+        Self::new(Inferred(text.to_owned()), Type::UNKNOWN)
     }
 
     pub(super) fn bytes(bytes: &[u8]) -> Self {
-        Self(Box::new(bytes.to_vec()), Type::BYTEA)
+        Self::new(bytes.to_vec(), Type::BYTEA)
     }
 
     pub(super) fn integer(number: i64) -> Self {
-        Self(Box::new(number), Type::INT8)
+        Self::new(number, Type::INT8)
     }
 
     pub(super) fn float(number: f64) -> Self {
-        Self(Box::new(number), Type::FLOAT8)
+        Self::new(number, Type::FLOAT8)
     }
+
+    fn new(value: impl ToSql + Sync + Send + 'static, of_type: Type) -> Self {
+        Self(Box::new(Redacted(value)), of_type)
+    }
+}
+
+/// A value that does not print: tokio-postgres logs the parameters of each statement.
+struct Redacted<T>(T);
+
+impl<T> fmt::Debug for Redacted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("redacted")
+    }
+}
+
+impl<T: ToSql> ToSql for Redacted<T> {
+    fn to_sql(
+        &self,
+        of_type: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
+        self.0.to_sql(of_type, out)
+    }
+
+    fn accepts(of_type: &Type) -> bool {
+        T::accepts(of_type)
+    }
+
+    fn encode_format(&self, of_type: &Type) -> Format {
+        self.0.encode_format(of_type)
+    }
+
+    to_sql_checked!();
 }
 
 /// A text of which the server infers the type, as of a literal.
@@ -79,7 +113,7 @@ pub(super) async fn run(
     shared: Arc<Shared>,
     connection: Object,
     until: Instant,
-    Query { statement, parameters, locks }: Query,
+    Query { statement, parameters, locks, is_of_session }: Query,
 ) -> Result<Vec<Row>, Fault> {
     let work = async {
         if shared.options.create_table_if_missing {
@@ -87,13 +121,17 @@ pub(super) async fn run(
             shared.table.get_or_try_init(create).await?;
         }
         let sql = &shared.sql;
-        let answer = repeated(&connection, statement(sql), &parameters).await;
+        let ask = || async {
+            let preparing = Some(&*shared).filter(|shared| is_of_session && shared.prepares());
+            repeated(&connection, statement(sql), &parameters, preparing).await
+        };
+        let answer = ask().await;
         let answer = match answer {
             Err(error)
                 if locks == Locks::Make && error.code() == Some(&SqlState::UNDEFINED_TABLE) =>
             {
                 create_lock_table(&connection, sql).await?;
-                repeated(&connection, statement(sql), &parameters).await
+                ask().await
             }
             answer => answer,
         };
@@ -109,11 +147,15 @@ pub(super) async fn run(
             shared.pool.retain(|_, _| false);
             Err(error.into())
         }
-        Ok(rows) => Ok(rows?),
+        Ok(rows) => {
+            // Also if the caller is gone.
+            shared.breaker.answered();
+            Ok(rows?)
+        }
         Err(_) => {
             // It may never answer: take it out of the pool and close it.
             drop(Object::take(connection));
-            Err(Fault::Silence(Error::new(ErrorKind::TimedOut, "no answer in time")))
+            Err(Fault::Silence(breaker::no_answer_in_time()))
         }
     }
 }
@@ -123,6 +165,8 @@ pub(super) struct Query {
     pub(super) statement: Statement,
     pub(super) parameters: Vec<Parameter>,
     pub(super) locks: Locks,
+    /// Others are too rare to be prepared, and need the plan for the table as it is now.
+    pub(super) is_of_session: bool,
 }
 
 /// Runs a statement until the server does not roll it back: it does under another isolation than READ COMMITTED, or
@@ -131,13 +175,10 @@ async fn repeated(
     connection: &Object,
     sql: &str,
     parameters: &[Parameter],
+    preparing: Option<&Shared>,
 ) -> Result<Vec<Row>, tokio_postgres::Error> {
-    let parameters: Vec<_> = parameters
-        .iter()
-        .map(|Parameter(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone()))
-        .collect();
     loop {
-        match connection.query_typed(sql, &parameters).await {
+        match attempt(connection, sql, parameters, preparing).await {
             Err(error)
                 if matches!(
                     error.code(),
@@ -148,6 +189,48 @@ async fn repeated(
     }
 }
 
+async fn attempt(
+    connection: &Object,
+    sql: &str,
+    parameters: &[Parameter],
+    preparing: Option<&Shared>,
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    if let Some(shared) = preparing {
+        let types: Vec<_> = parameters.iter().map(|Parameter(_, kind)| kind.clone()).collect();
+        let answer = prepared(connection, sql, &types, parameters).await;
+        match answer.as_ref().err().and_then(|error| error.code()) {
+            Some(code) if is_about_the_statement(code) => {
+                connection.statement_cache.remove(sql, &types);
+                shared.prepared_in_vain(code);
+            }
+            Some(_) | None => return answer,
+        }
+    }
+    let parameters: Vec<_> = parameters
+        .iter()
+        .map(|Parameter(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone()))
+        .collect();
+    connection.query_typed(sql, &parameters).await
+}
+
+async fn prepared(
+    connection: &Object,
+    sql: &str,
+    types: &[Type],
+    parameters: &[Parameter],
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let statement = connection.prepare_typed_cached(sql, types).await?;
+    let parameters: Vec<_> =
+        parameters.iter().map(|Parameter(value, _)| &**value as &(dyn ToSql + Sync)).collect();
+    connection.query(&statement, &parameters).await
+}
+
+/// Returns whether a prepared statement may be the cause of an error: the server has forgotten it (26000), the table was
+/// altered since (0A000, 42804, 42883), or the name is taken (42P05). Nothing was done.
+fn is_about_the_statement(code: &SqlState) -> bool {
+    ["0A", "26", "42"].contains(&code.code().get(..2).unwrap_or_default())
+}
+
 /// Maps an error, and names the columns that may have caused it.
 async fn explained(connection: &Object, sql: &Statements, error: tokio_postgres::Error) -> Error {
     let is_about_columns = error.code().is_some_and(|code| error::is_about_columns(code.code()));
@@ -155,7 +238,8 @@ async fn explained(connection: &Object, sql: &Statements, error: tokio_postgres:
     if !is_about_columns {
         return error;
     }
-    let Ok(rows) = repeated(connection, sql.columns, &[Parameter::text(&sql.table)]).await else {
+    let Ok(rows) = repeated(connection, sql.columns, &[Parameter::text(&sql.table)], None).await
+    else {
         return error;
     };
     let columns = rows.iter().filter_map(|row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?)));
@@ -165,6 +249,16 @@ async fn explained(connection: &Object, sql: &Statements, error: tokio_postgres:
             Error::new(error.kind(), message).with_source(error)
         }
         None => error,
+    }
+}
+
+/// Reads a session that does not exist. An error is an answer too, unless calls would fail with it.
+pub(super) async fn probe(connection: &Client, sql: &Statements) -> Result<(), Error> {
+    let sid: &(dyn ToSql + Sync) = &Inferred(UNUSED.to_owned());
+    let parameters = [(sid, Type::UNKNOWN), (&0_f64, Type::FLOAT8)];
+    match connection.query_typed(&sql.load, &parameters).await.map_err(error::of_driver) {
+        Err(error) if breaker::is_outage(&error) => Err(error),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
@@ -198,7 +292,7 @@ async fn create_lock_table(connection: &Object, sql: &Statements) -> Result<(), 
 }
 
 async fn has_table(connection: &Object, sql: &Statements, table: &str) -> Result<bool, Error> {
-    let rows = repeated(connection, &sql.table_exists, &[Parameter::text(table)]).await;
+    let rows = repeated(connection, &sql.table_exists, &[Parameter::text(table)], None).await;
     let rows = rows.map_err(error::of_driver)?;
     let name = rows.first().map(|row| row.try_get::<_, Option<&str>>(0));
     Ok(name.transpose().map_err(error::of_column)?.flatten().is_some())

@@ -4,10 +4,12 @@
 //! `expire` is written as `to_timestamp($n)`, and compared with one.
 //!
 //! The client's clock alone decides what is returned, and never what is deleted: a record is removed or
-//! replaced only if it has ended by the server's clock too, and keeps its end where the new one is over only
-//! because the client's clock is behind.
+//! replaced only if it has ended by the server's clock too, and gets its whole lifetime by that clock where the
+//! client's is behind (rule 3 of `store::steady`).
 
 use express_session_core::Timestamp;
+
+use super::super::steady::DELAY;
 
 /// 0001-01-01, in seconds.
 pub(super) const EARLIEST: i64 = -62_135_596_800;
@@ -37,15 +39,13 @@ pub(super) struct Statements {
     pub(super) ping: &'static str,
     /// `$2` live from. Gives the text and its end.
     pub(super) load: String,
-    /// `$2` text, `$3` end, `$4` live from. Gives the digest, or no row for a live record.
+    /// `$2` text, `$3` end, `$4` live from. Gives the text that was stored if it is another, or no row for a live record.
     pub(super) create: String,
-    /// `$2` live from, `$3` text, `$4` end, `$5` the digest expected. Gives a text and its end, or
-    /// the digest of what was written; or no row.
+    /// `$2` live from, `$3` text, `$4` end, `$5` the digest expected. Gives the text that was stored if it is another, or
+    /// no row if the digest is not there.
     pub(super) update: String,
     /// `$2` live from, `$3` end. Gives a row if there is a record.
     pub(super) touch: String,
-    /// `$2` live from, `$3` now in milliseconds, `$4` end by default. Gives the text and its end.
-    pub(super) renew: String,
     pub(super) destroy: String,
     /// `$1` live from, `$2` how many. Gives text, end, id.
     pub(super) list_first: String,
@@ -70,7 +70,7 @@ pub(super) struct Locks {
     /// `$2` holder, `$3` lease in milliseconds. Gives the fencing token if the lock is the holder's now.
     pub(super) lock: String,
     /// As [`update`](Statements::update), and `$6` holder, `$7` the id again, which may have another type here. Always gives
-    /// a row: the columns of `update`, and whether the lock is held.
+    /// a row: the text that is there and its end, or the digest of what was written, and whether the lock is held.
     pub(super) update: String,
     /// `$2` holder.
     pub(super) unlock: String,
@@ -89,34 +89,14 @@ impl Statements {
         let epoch = "extract(epoch from expire::timestamptz)::float8";
         let digest = |text: &str| format!("substring(sha256(convert_to({text}, 'UTF8')) for 16)");
         let stored = digest("s.sess::text");
-        let seen = digest("seen.text");
-        // The end that follows from the cookie's `originalMaxAge`, or NULL. The JSON
-        // operators fail over the escape of a NUL or of half a surrogate pair: a text with any such
-        // escape is left alone. OFFSET keeps the server from parsing it once for each mention.
-        let renewed = format!(
-            "SELECT CASE WHEN json_typeof(cookie) IS DISTINCT FROM 'object' THEN NULL \
-             WHEN coalesce(json_typeof(cookie->'originalMaxAge'), 'null') = 'null' THEN $4::float8 \
-             WHEN json_typeof(cookie->'originalMaxAge') = 'number' \
-             AND cookie->>'originalMaxAge' ~ '^-?[0-9]{{1,15}}([.][0-9]{{1,9}})?$' \
-             THEN greatest({EARLIEST}, \
-             ceil(trunc($3::int8 + (cookie->>'originalMaxAge')::numeric) / 1000))::float8 END \
-             FROM (SELECT CASE WHEN strpos(sess::text, E'\\\\u') = 0 THEN sess::json->'cookie' END \
-             AS cookie OFFSET 0) AS own"
-        );
-        let found = format!(
-            "seen AS (SELECT sid, sess::text AS text, expire FROM {table} \
-             WHERE sid = $1 AND expire >= to_timestamp($2) FOR NO KEY UPDATE)"
-        );
+        // A column of type `jsonb` keeps another text than was sent.
+        let unlike = |sent: &str| format!("RETURNING NULLIF(s.sess::text, {sent}::text)");
         let replaced = format!(
             "UPDATE {table} AS s SET sess = $3::text::json, expire = {}",
-            kept("to_timestamp($4)")
+            end("$4", "$2", "greatest(s.expire, to_timestamp($4))")
         );
-        let is_expected = format!("s.sid = seen.sid AND {seen} = $5");
-        let returning = format!("RETURNING {stored} AS digest");
-        let outcome =
-            format!("CASE WHEN done.digest IS NULL THEN seen.text END, {epoch}, done.digest");
         let locks = {
-            let table = qualified(&format!("{name}_lock"));
+            let (records, table) = (&table, qualified(&format!("{name}_lock")));
             let until = "clock_timestamp() + $3::float8 * interval '1 millisecond'";
             let micros = "(extract(epoch FROM clock_timestamp()) * 1000000)::int8";
             Locks {
@@ -136,13 +116,19 @@ impl Statements {
                      RETURNING fence"
                 ),
                 // The lock is kept from others until the change is committed. One that was taken over
-                // in the meantime is looked at in its newest version, as the record is.
+                // in the meantime is looked at in its newest version, as the record is: a statement sees the
+                // table as it was when it began, but for the rows that it locks.
                 update: format!(
                     "WITH held AS (SELECT 1 FROM {table} \
                      WHERE sid = $7 AND holder = $6 AND until > clock_timestamp() FOR SHARE), \
-                     {found}, done AS ({replaced} FROM seen, held WHERE {is_expected} {returning}) \
-                     SELECT {outcome}, EXISTS (SELECT FROM held) \
-                     FROM (SELECT) AS one LEFT JOIN seen ON true LEFT JOIN done ON true"
+                     seen AS (SELECT sid, sess::text AS text, expire FROM {records} \
+                     WHERE sid = $1 AND expire >= to_timestamp($2) FOR NO KEY UPDATE), \
+                     done AS ({replaced} FROM seen, held \
+                     WHERE s.sid = seen.sid AND {} = $5 RETURNING {stored} AS digest) \
+                     SELECT CASE WHEN done.digest IS NULL THEN seen.text END, {epoch}, done.digest, \
+                     EXISTS (SELECT FROM held) \
+                     FROM (SELECT) AS one LEFT JOIN seen ON true LEFT JOIN done ON true",
+                    digest("seen.text")
                 ),
                 unlock: format!(
                     "UPDATE {table} SET holder = '', until = least(until, clock_timestamp()) \
@@ -169,27 +155,22 @@ impl Statements {
             // Of a row that is in the way, the newest version is looked at, under its lock.
             create: format!(
                 "INSERT INTO {table} AS s (sess, expire, sid) \
-                 SELECT $2::text::json, to_timestamp($3), $1 \
+                 SELECT $2::text::json, {}, $1 \
                  ON CONFLICT (sid) DO UPDATE SET sess = EXCLUDED.sess, expire = EXCLUDED.expire \
-                 WHERE s.expire < least(to_timestamp($4), {NOW}) RETURNING {stored}"
+                 WHERE s.expire < least(to_timestamp($4), {NOW}) {}",
+                end("$3", "$4", "to_timestamp($3)"),
+                unlike("$2")
             ),
-            // Under READ COMMITTED a statement sees the table as it was when it began, but for the
-            // rows that it locks: of these it sees the newest version. So the row is locked first,
-            // and what is compared, written and handed back is one and the same version of it.
+            // Of a row that another transaction was writing, READ COMMITTED compares the newest version, and
+            // the other levels refuse the statement.
             update: format!(
-                "WITH {found}, done AS ({replaced} FROM seen WHERE {is_expected} {returning}) \
-                 SELECT {outcome} FROM seen LEFT JOIN done ON true"
+                "{replaced} WHERE s.sid = $1 AND s.expire >= to_timestamp($2) AND {stored} = $5 {}",
+                unlike("$3")
             ),
             touch: format!(
                 "UPDATE {table} AS s SET expire = {} \
                  WHERE sid = $1 AND expire >= to_timestamp($2) RETURNING 1",
-                kept("to_timestamp($3)")
-            ),
-            renew: format!(
-                "UPDATE {table} AS s SET expire = (SELECT {} FROM (SELECT \
-                 coalesce(to_timestamp(({renewed})), s.expire::timestamptz) AS new OFFSET 0) AS given) \
-                 WHERE sid = $1 AND expire >= to_timestamp($2) RETURNING sess::text, {epoch}",
-                kept("given.new")
+                end("$3", "$2", "greatest(s.expire, to_timestamp($3))")
             ),
             destroy: format!("DELETE FROM {table} WHERE sid = $1"),
             list_first: format!(
@@ -222,11 +203,14 @@ impl Statements {
 /// The server's clock, as a value that an index can be searched for.
 const NOW: &str = "statement_timestamp()";
 
-/// The end of a record of `s` that is to be `new`, where `$2` is live from. One before that is meant.
-fn kept(new: &str) -> String {
+/// The end of a record where the client's clock says `new` and that it is live from `from`, both in seconds. `last` is
+/// the later of its ends before and after that. An end before `from` is meant.
+fn end(new: &str, from: &str, last: &str) -> String {
+    let (delay, latest) = (DELAY.as_secs(), Timestamp::MAX.millis() / 1000);
     format!(
-        "CASE WHEN {new} >= to_timestamp($2) AND {new} < {NOW} AND s.expire >= {NOW} \
-         THEN s.expire::timestamptz ELSE {new} END"
+        "to_timestamp(least({latest}, {new}::float8 + CASE WHEN {new}::float8 >= {from}::float8 \
+         AND {NOW} > to_timestamp(least({new}::float8, {from}::float8 - 1 + {delay})) AND {last} >= {NOW} \
+         THEN floor(extract(epoch FROM {NOW}))::float8 + 1 - {from}::float8 ELSE 0 END))"
     )
 }
 

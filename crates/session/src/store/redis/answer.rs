@@ -5,12 +5,12 @@
     reason = "of the driver's many kinds of values a command answers one or two; all others are none"
 )]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::{RedisError, Value};
 use express_session_core::Timestamp;
 use express_session_core::store::{Error, ErrorKind, Loaded, Record, Revision};
-use sha1::{Digest as _, Sha1};
 
 use super::error::{self, Stage};
 
@@ -95,13 +95,11 @@ pub(super) fn loaded(text: Value, left: &Value, now: Timestamp) -> Result<Option
     let left = u64::try_from(left).ok();
     let deadline = left.map(|left| now.saturating_add(Duration::from_millis(left)));
     let text = String::from_utf8(text).map_err(|_| Error::new(ErrorKind::Corrupt, "not UTF-8"))?;
-    Ok(Some(Loaded { revision: revision(&text), record: Record { text: text.into(), deadline } }))
-}
-
-/// Takes the digest that the script for updates takes too.
-pub(super) fn revision(text: &str) -> Revision {
-    let digest = Sha1::digest(text.as_bytes());
-    Revision::new(digest.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte)))
+    let text: Arc<str> = text.into();
+    Ok(Some(Loaded {
+        revision: Revision::by_text(Arc::clone(&text)),
+        record: Record { text, deadline },
+    }))
 }
 
 /// Makes the error for an answer of another type than expected.
@@ -136,12 +134,6 @@ mod tests {
         assert_eq!(read("{}", 0), None);
         assert_eq!(read("", 1500), None);
         assert_eq!(loaded(Value::Nil, &Value::Int(-2), NOW).unwrap(), None);
-    }
-
-    #[test]
-    fn revision_is_the_first_half_of_the_digest() {
-        // printf '' | sha1sum
-        assert_eq!(revision("").get(), 0xda39_a3ee_5e6b_4b0d_3255_bfef_9560_1890);
     }
 
     #[test]

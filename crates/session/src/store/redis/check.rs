@@ -48,13 +48,15 @@ impl RedisStore {
         Err(without_rights(if self.link.has_transactions() { ", and of transactions" } else { "" }))
     }
 
-    /// Returns whether the server has `SET … IFEQ`.
-    async fn compares(&self, key: &str) -> Result<bool, Error> {
+    /// Asks whether the server has `SET … IFEQ`.
+    pub(super) async fn compares(&self, key: &str) -> Result<bool, Error> {
         let mut commands = Pipeline::with_capacity(1);
         // Nothing is equal to a record that does not exist.
         commands.cmd("SET").arg(key).arg("").arg("IFEQ").arg("nothing");
         let answers = self.asked(commands).await?;
-        Ok(answer::error_among(&answers, swap::is_unknown).is_none())
+        let compares = answer::error_among(&answers, swap::is_unknown).is_none();
+        self.link.note_compares(compares);
+        Ok(compares)
     }
 
     /// Returns whether the login may use transactions.

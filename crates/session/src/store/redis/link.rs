@@ -9,13 +9,14 @@
 //! 3. A call is repeated only if it has certainly not happened, or is idempotent.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use ::redis::{Pipeline, RedisError, RedisResult, Value, cmd};
 use express_session_core::store::{Error, ErrorKind};
+use tokio::time::{Instant, timeout_at};
 
-use super::super::breaker::{Breaker, Fault, Server};
+use super::super::breaker::{self, Breaker, Fault, Server, UNUSED, deadline};
 use super::address::Address;
 use super::answer;
 use super::connection::Connection;
@@ -23,7 +24,7 @@ use super::error::{self, Outcome, Stage, without_arguments};
 use super::replicas::Replicas;
 use super::script::{self, Script};
 use super::source::{self, Source, Trust};
-use super::swap::{self, Found, Swap};
+use super::swap::{self, Swap, Way};
 
 /// How often a cluster is asked in all, while it says that it is the wrong moment or the wrong node.
 const TRIES: u32 = 6;
@@ -39,15 +40,41 @@ pub(super) struct Link {
     /// For transactions, one after the other.
     exclusive: tokio::sync::Mutex<Option<Live>>,
     rights: Rights,
+    /// The prefix of the keys that probes read.
+    prefix: RwLock<Arc<str>>,
     is_cluster: bool,
     shown: Box<str>,
 }
 
-/// The rights that the login has shown to lack, and the command that the server has. A new connection forgets them.
+/// The rights that the login has shown to lack, and whether the server has `IFEQ`. A new connection forgets both.
 #[derive(Default)]
 struct Rights {
     refuses_scripts: AtomicBool,
-    lacks_compare: AtomicBool,
+    compare: Mutex<Compare>,
+}
+
+/// Whether the server has `IFEQ`.
+#[derive(Clone, Copy, Default)]
+enum Compare {
+    #[default]
+    Unknown,
+    Has,
+    /// Found at this time. The servers of a cluster may differ while it is upgraded, and their connections are the
+    /// driver's, so that it is asked again after [`RETRY`].
+    Lacks(Instant),
+}
+
+const RETRY: Duration = Duration::from_secs(60);
+
+impl Rights {
+    fn forget(&self) {
+        self.refuses_scripts.store(false, Ordering::Relaxed);
+        *self.compare() = Compare::Unknown;
+    }
+
+    fn compare(&self) -> MutexGuard<'_, Compare> {
+        self.compare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Clone)]
@@ -74,8 +101,8 @@ pub(super) enum Work<'a> {
         keys: &'a [&'a str],
         arguments: &'a [&'a str],
     },
-    /// An update without a script.
-    Swap(Swap<'a>),
+    /// An update in a transaction.
+    Transaction(Swap<'a>),
 }
 
 enum Failure {
@@ -103,7 +130,19 @@ impl Link {
         let is_cluster = source.is_cluster();
         let (live, waiting, exclusive) = Default::default();
         let (breaker, rights) = Default::default();
-        Self { source, breaker, live, waiting, exclusive, rights, is_cluster, shown }
+        let prefix = RwLock::new("".into());
+        Self { source, breaker, live, waiting, exclusive, rights, prefix, is_cluster, shown }
+    }
+
+    /// Sets the prefix of the keys that probes read, since the login may be limited to it. The last one of several stores
+    /// is as good as the others.
+    pub(super) fn probe_with(&self, prefix: &Arc<str>) {
+        *self.prefix.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(prefix);
+    }
+
+    fn unused(&self) -> String {
+        let prefix = self.prefix.read().unwrap_or_else(PoisonError::into_inner);
+        format!("{prefix}{UNUSED}")
     }
 
     pub(super) fn is_cluster(&self) -> bool {
@@ -113,6 +152,30 @@ impl Link {
     /// Returns whether the login was not allowed to run scripts the last time.
     pub(super) fn refuses_scripts(&self) -> bool {
         self.rights.refuses_scripts.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether the server has `IFEQ`, or `None` if it has to be asked.
+    pub(super) fn compares(&self) -> Option<bool> {
+        match *self.rights.compare() {
+            Compare::Unknown => None,
+            Compare::Has => Some(true),
+            Compare::Lacks(since) => (since.elapsed() < RETRY).then_some(false),
+        }
+    }
+
+    /// Notes whether the server has `IFEQ`.
+    pub(super) fn note_compares(&self, compares: bool) {
+        *self.rights.compare() =
+            if compares { Compare::Has } else { Compare::Lacks(Instant::now()) };
+    }
+
+    /// Notes that the server or the login lacks a way of updating.
+    pub(super) fn lacks(&self, way: Way) {
+        match way {
+            Way::Compare => self.note_compares(false),
+            Way::Script => self.rights.refuses_scripts.store(true, Ordering::Relaxed),
+            Way::Transaction => {}
+        }
     }
 
     /// Returns whether transactions can have a connection of their own.
@@ -132,9 +195,9 @@ impl Link {
         timeout: Duration,
         max_waiting: usize,
     ) -> Result<Vec<Value>, Error> {
-        let asked = Asked::default();
+        let asked = Asked { until: deadline(timeout), lost: Mutex::default() };
         let work = async {
-            match tokio::time::timeout(timeout, self.tries(call, &asked)).await {
+            match timeout_at(asked.until, self.tries(call, &asked)).await {
                 Ok(Ok(answers)) => Ok(answers),
                 Ok(Err(Failure::Unsent(error))) => Err(error.into()),
                 Ok(Err(Failure::Ask(error))) if self.is_cluster => {
@@ -173,14 +236,15 @@ impl Link {
     }
 
     async fn once(self: &Arc<Self>, call: &Call<'_>, asked: &Asked) -> Result<Vec<Value>, Failure> {
-        if let Work::Swap(swap) = &call.work {
-            return Box::pin(self.swap(call, swap, asked)).await;
+        if let Work::Transaction(swap) = &call.work {
+            return Box::pin(self.transact(call, swap, asked)).await;
         }
-        let place = if call.replicas.is_some() { &self.waiting } else { &self.live };
-        let mut live = match current(place) {
+        let place: Place =
+            if call.replicas.is_some() { |link| &link.waiting } else { |link| &link.live };
+        let mut live = match current(place(self)) {
             Some(live) => live,
             // Boxed as is all that is seldom: each call would have to carry it.
-            None => Box::pin(self.connect(place)).await.map_err(Failure::Unsent)?,
+            None => Box::pin(self.connect(place, asked.until)).await.map_err(Failure::Unsent)?,
         };
         asked.on(&live);
         let error = match call.ask(&mut live.connection).await {
@@ -202,27 +266,13 @@ impl Link {
         Err(Failure::Ask(error))
     }
 
-    /// Updates without a script.
-    async fn swap(
+    /// Updates in a transaction.
+    async fn transact(
         self: &Arc<Self>,
         call: &Call<'_>,
         swap: &Swap<'_>,
         asked: &Asked,
     ) -> Result<Vec<Value>, Failure> {
-        if !self.rights.lacks_compare.load(Ordering::Relaxed) {
-            let place = if call.replicas.is_some() { &self.waiting } else { &self.live };
-            let live = match current(place) {
-                Some(live) => live,
-                None => self.connect(place).await.map_err(Failure::Unsent)?,
-            };
-            asked.on(&live);
-            match self.settle(&live, compare(call, swap, live.connection.clone()).await) {
-                Err(Failure::Ask(error)) if swap::is_unknown(&error) => {
-                    self.rights.lacks_compare.store(true, Ordering::Relaxed);
-                }
-                done => return done,
-            }
-        }
         if !self.has_transactions() {
             return Err(Failure::Unsent(without_rights("")));
         }
@@ -230,8 +280,10 @@ impl Link {
         let live = match place.as_ref().filter(|live| !live.is_lost.load(Ordering::Relaxed)) {
             Some(live) => live.clone(),
             None => {
-                let connect = self.open();
-                self.breaker.connect(self, connect).await.map_err(Failure::Unsent)?
+                let link = Arc::clone(self);
+                let connect = async move { link.open().await };
+                let connect = self.breaker.connect(self, asked.until, connect);
+                connect.await.map_err(Failure::Unsent)?
             }
         };
         *place = Some(live.clone());
@@ -272,22 +324,24 @@ impl Link {
     }
 
     /// Returns the connection. One call makes it, while the others wait for it.
-    async fn connect(self: &Arc<Self>, place: &RwLock<Option<Live>>) -> Result<Live, Error> {
-        let connect = async {
-            match current(place) {
+    async fn connect(self: &Arc<Self>, place: Place, until: Instant) -> Result<Live, Error> {
+        let link = Arc::clone(self);
+        let connect = async move {
+            match current(place(&link)) {
                 Some(live) => Ok(live),
-                None => self.replace(place).await,
+                None => {
+                    let live = link.open().await?;
+                    link.replace(place, &live);
+                    Ok(live)
+                }
             }
         };
-        self.breaker.connect(self, connect).await
+        self.breaker.connect(self, until, connect).await
     }
 
-    async fn replace(&self, place: &RwLock<Option<Live>>) -> Result<Live, Error> {
-        let live = self.open().await?;
-        self.rights.refuses_scripts.store(false, Ordering::Relaxed);
-        self.rights.lacks_compare.store(false, Ordering::Relaxed);
-        *place.write().unwrap_or_else(PoisonError::into_inner) = Some(live.clone());
-        Ok(live)
+    fn replace(&self, place: Place, live: &Live) {
+        self.rights.forget();
+        *place(self).write().unwrap_or_else(PoisonError::into_inner) = Some(live.clone());
     }
 
     async fn open(&self) -> Result<Live, Error> {
@@ -298,27 +352,6 @@ impl Link {
     }
 }
 
-/// Updates by `SET … IFEQ`.
-async fn compare(
-    call: &Call<'_>,
-    swap: &Swap<'_>,
-    mut connection: Connection,
-) -> RedisResult<Vec<Value>> {
-    loop {
-        let answers = undone(connection.ask(&swap.read(false), call.slot).await?)?;
-        let text = match swap.found(answers)? {
-            Found::Expected(text) => text,
-            Found::Other(answers) => return Ok(with_wait(answers, call.replicas)),
-        };
-        let commands = swap.compare(&text, call.replicas);
-        let answers = undone(connection.ask(&commands, call.slot).await?)?;
-        // It was written in between, and is read again.
-        if let Some(answers) = swap::done(answers, call.replicas)? {
-            return Ok(answers);
-        }
-    }
-}
-
 /// Updates in a transaction, on a connection of its own.
 async fn transact(
     call: &Call<'_>,
@@ -326,8 +359,8 @@ async fn transact(
     mut connection: Connection,
 ) -> RedisResult<Vec<Value>> {
     loop {
-        let answers = undone(connection.ask(&swap.read(true), None).await?)?;
-        if let Found::Other(answers) = swap.found(answers)? {
+        let answers = undone(connection.ask(&swap.watch(), None).await?)?;
+        if let Some(answers) = swap.otherwise(answers)? {
             return Ok(with_wait(answers, call.replicas));
         }
         let commands = swap.transaction(call.replicas);
@@ -358,21 +391,46 @@ impl Server for Link {
         &self.breaker
     }
 
-    /// Replaces the connection, since the old one may never answer.
-    async fn probe(&self) -> Result<(), Error> {
-        let mut live = self.replace(&self.live).await?;
-        *self.waiting.write().unwrap_or_else(PoisonError::into_inner) = None;
+    fn forget(&self) {
+        for place in [&self.live, &self.waiting] {
+            *place.write().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        // A transaction that is under way leaves it itself.
+        if let Ok(mut place) = self.exclusive.try_lock() {
+            *place = None;
+        }
+    }
+
+    async fn echo(&self) -> bool {
+        let Some(mut live) = current(&self.live) else { return false };
         let mut ping = Pipeline::with_capacity(1);
         ping.cmd("PING");
-        let answers = live.connection.ask(&ping, None).await;
+        live.connection.ask(&ping, None).await.is_ok()
+    }
+
+    /// Keeps the connection, once it has answered.
+    async fn probe(&self) -> Result<(), Error> {
+        let mut live = self.open().await?;
+        let mut read = Pipeline::with_capacity(1);
+        read.cmd("GET").arg(self.unused());
+        let answers = live.connection.ask(&read, None).await;
         let error = match answers.map(|answers| answer::error_among(&answers, |_| true)) {
-            Ok(None) => return Ok(()),
-            Ok(Some(error)) | Err(error) => error::of(error, Stage::Asking),
+            Ok(None) => None,
+            Ok(Some(error)) | Err(error) => Some(error::of(error, Stage::Asking)),
         };
-        // A server that refuses has answered.
-        if error.kind() == ErrorKind::Refused { Ok(()) } else { Err(error) }
+        match error {
+            Some(error) if breaker::is_outage(&error) => Err(error),
+            // A server that refuses has answered.
+            Some(_) | None => {
+                self.replace(|link| &link.live, &live);
+                Ok(())
+            }
+        }
     }
 }
+
+/// One of the places of a connection.
+type Place = fn(&Link) -> &RwLock<Option<Live>>;
 
 fn current(place: &RwLock<Option<Live>>) -> Option<Live> {
     let live = place.read().unwrap_or_else(PoisonError::into_inner);
@@ -384,7 +442,7 @@ impl Call<'_> {
         let answers = match &self.work {
             Work::Commands(commands) => self.send(commands, connection).await?,
             // It is made in steps.
-            Work::Swap(swap) => self.send(&swap.read(false), connection).await?,
+            Work::Transaction(swap) => self.send(&swap.watch(), connection).await?,
             Work::Script { script, keys, arguments } => {
                 let answers = self.send(&script.by_hash(keys, arguments), connection).await?;
                 if !script::is_unknown(&answers) {
@@ -417,7 +475,7 @@ impl Call<'_> {
         let mut connection = Connection::from(connection.map_err(Failure::Unsent)?);
         let commands = match &self.work {
             Work::Commands(commands) => commands.clone(),
-            Work::Swap(swap) => swap.read(false),
+            Work::Transaction(swap) => swap.watch(),
             Work::Script { script, keys, arguments } => script.by_code(keys, arguments),
         };
         let wait = self.replicas.map(Replicas::command);
@@ -430,19 +488,21 @@ impl Call<'_> {
     }
 }
 
-/// The connection that a call was last sent on.
-#[derive(Default)]
-struct Asked(Mutex<Option<Arc<AtomicBool>>>);
+/// The end of a call's time, and the connection that it was last sent on.
+struct Asked {
+    until: Instant,
+    lost: Mutex<Option<Arc<AtomicBool>>>,
+}
 
 impl Asked {
     fn on(&self, live: &Live) {
         let is_lost = Arc::clone(&live.is_lost);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(is_lost);
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(is_lost);
     }
 
     /// Lets other calls use another connection, and says whether there was one.
     fn give_up(&self) -> bool {
-        let is_lost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         is_lost.as_ref().inspect(|is_lost| is_lost.store(true, Ordering::Relaxed)).is_some()
     }
 }

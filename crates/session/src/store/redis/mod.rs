@@ -30,10 +30,9 @@ use std::time::Duration;
 
 pub use ::redis;
 use ::redis::{Cmd, Pipeline, Value, cmd};
-use express_session_core::record::with_cookie;
 use express_session_core::store::{
-    Created, Error, ErrorKind, Fenced, FencingToken, Loaded, LoadedAndTouched, LockOutcome,
-    LockToken, Record, Revision, Store, Touch, Touched, Updated,
+    Created, Error, ErrorKind, Fenced, FencingToken, Lifetime, Loaded, LockOutcome, LockToken,
+    Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -43,7 +42,7 @@ use self::link::{Call, Link, Work};
 use self::listing::Listings;
 use self::replicas::Replicas;
 use self::script::Script;
-use self::swap::Swap;
+use self::swap::{Abilities, Swap, Way};
 use super::breaker::MAX_WAITING;
 
 pub(super) mod address;
@@ -73,9 +72,8 @@ mod swap;
 /// |---|---|
 /// | `load` | `GET` and `PTTL`, sent together |
 /// | `create` | `SET … EX … NX` |
-/// | `update` | a script: `GET`, a digest, `SET … EX` |
+/// | `update` | `SET … EX … IFEQ`; on a server without it, or for more than 4 KiB, a script: `GET`, `SET … EX` |
 /// | `touch` | `EXPIRE` |
-/// | `load_and_touch` | a script: `GET`, `EXPIRE` |
 /// | `destroy` | `DEL` |
 /// | `lock` | a script: `HMGET`, `TIME`, `HGET`, and then `HSET` and `PEXPIRE` |
 /// | `unlock` | a script: `HGET`, `DEL` |
@@ -269,6 +267,7 @@ impl RedisStore {
             max_waiting: MAX_WAITING,
             replicas: None,
         };
+        link.probe_with(&options.prefix);
         Self { link: Arc::new(link), listings: Arc::new(Listings::new()), options }
     }
 
@@ -280,6 +279,7 @@ impl RedisStore {
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<Arc<str>>) -> Self {
         self.options.prefix = prefix.into();
+        self.link.probe_with(&self.options.prefix);
         self
     }
 
@@ -438,8 +438,12 @@ impl RedisStore {
     ) -> Result<(Value, Result<(), Error>), Error> {
         let replicas = self.options.replicas;
         let call = Call { work, is_repeatable, slot: None, replicas };
-        let mut answers = self.ask(&call).await?;
-        let replicated = match replicas {
+        self.changed(self.ask(&call).await?)
+    }
+
+    /// Reads the answers to a change.
+    fn changed(&self, mut answers: Vec<Value>) -> Result<(Value, Result<(), Error>), Error> {
+        let replicated = match self.options.replicas {
             Some(replicas) => replicas.check(&answers.pop().ok_or_else(answer::unexpected)?),
             None => Ok(()),
         };
@@ -449,52 +453,93 @@ impl RedisStore {
     /// Updates a record, under a lock if its key and holder are given.
     async fn replace(
         &self,
-        key: &str,
+        id: &SessionId,
         lock: Option<[&str; 2]>,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
+        let key = self.key(id);
         let seconds = self.seconds(record, now);
-        let seconds = match self.options.keeps_ttl || seconds <= 0 {
-            true => seconds.to_string(),
-            false => String::new(),
+        let seconds = (self.options.keeps_ttl || seconds <= 0).then_some(seconds);
+        // A revision of another store is that of no record.
+        let expected = expected.text().filter(|text| !text.is_empty()).unwrap_or("none");
+        let swap = Swap { key: &key, expected, text: &record.text, seconds };
+        loop {
+            let compares = match self.link.compares() {
+                // Only a script can check the lock.
+                _ if lock.is_some() => false,
+                Some(compares) => compares,
+                // Asked by a command without an effect, so that it can be repeated if its answer is lost.
+                None => Box::pin(self.compares(&key)).await?,
+            };
+            let abilities = Abilities { compares, scripts: !self.link.refuses_scripts() };
+            let way = Way::of(abilities, expected.len(), lock.is_some());
+            let answers = match way {
+                Way::Compare => self.swap(Work::Commands(swap.compare())).await?,
+                Way::Script => self.run_update(&swap, lock).await.map_err(|it| self.of_lock(it))?,
+                Way::Transaction => Box::pin(self.swap(Work::Transaction(swap))).await?,
+            };
+            if way.is_lacking(&answers) && lock.is_none() {
+                self.link.lacks(way);
+                continue;
+            }
+            let (answer, replicated) = self.changed(answers).map_err(|it| self.of_lock(it))?;
+            if matches!(answer, Value::Int(1) | Value::Okay) {
+                let revision = Revision::by_text(Arc::clone(&record.text));
+                return replicated.map(|()| Fenced::Held(Updated::Done(revision)));
+            }
+            if answer == Value::Int(0) {
+                return Ok(Fenced::Lost);
+            }
+            // A script and a transaction return the record that is there.
+            let current = match answer::list(answer)? {
+                Some(current) => {
+                    let [text, left] = answer::exactly(current)?;
+                    answer::loaded(text, &left, now)?
+                }
+                None if way == Way::Compare => Box::pin(self.load(id, now)).await?,
+                None => None,
+            };
+            return Ok(Fenced::Held(match current {
+                None => Updated::Gone,
+                // It was written in between, and is compared again.
+                Some(current) if *current.record.text == *expected && way == Way::Compare => {
+                    continue;
+                }
+                Some(current) => Updated::Conflict(current),
+            }));
+        }
+    }
+
+    /// Asks for an update.
+    async fn swap(&self, work: Work<'_>) -> Result<Vec<Value>, Error> {
+        let replicas = self.options.replicas;
+        self.ask(&Call { work, is_repeatable: false, slot: None, replicas }).await
+    }
+
+    /// Updates by a script.
+    async fn run_update(
+        &self,
+        swap: &Swap<'_>,
+        lock: Option<[&str; 2]>,
+    ) -> Result<Vec<Value>, Error> {
+        let digest;
+        let (expected, form) = match swap.expected {
+            text if text.len() <= swap::TEXT => (text, "text"),
+            text => {
+                digest = script::digest(text);
+                (&*digest, "sha1")
+            }
         };
-        let digest = format!("{:032x}", expected.get());
-        let (mut keys, mut arguments) = (vec![key], vec![&*digest, &*record.text, &*seconds]);
+        let seconds = swap.seconds.map(|seconds| seconds.to_string()).unwrap_or_default();
+        let (mut keys, mut arguments) = (vec![swap.key], vec![expected, swap.text, &seconds, form]);
         if let Some([lock, holder]) = lock {
             keys.push(lock);
             arguments.push(holder);
         }
-        let scripted = match lock.is_none() && self.link.refuses_scripts() {
-            true => None,
-            false => {
-                let (keys, arguments) = (&*keys, &*arguments);
-                let work = Work::Script { script: &script::UPDATE, keys, arguments };
-                let done = self.change(work, false).await;
-                let is_refused = done.is_err() && self.link.refuses_scripts();
-                (!is_refused || lock.is_some()).then_some(done)
-            }
-        };
-        let (answer, replicated) = match scripted {
-            Some(done) => done.map_err(|error| self.of_lock(error))?,
-            None => {
-                let (expected, seconds) = (expected.get(), seconds.parse().ok());
-                let swap = Swap { key, expected, text: &record.text, seconds };
-                Box::pin(self.change(Work::Swap(swap), false)).await?
-            }
-        };
-        if answer == Value::Int(1) {
-            return replicated
-                .map(|()| Fenced::Held(Updated::Done(answer::revision(&record.text))));
-        }
-        if answer == Value::Int(0) {
-            return Ok(Fenced::Lost);
-        }
-        let Some(current) = answer::list(answer)? else { return Ok(Fenced::Held(Updated::Gone)) };
-        let [text, left] = answer::exactly(current)?;
-        let current = answer::loaded(text, &left, now)?;
-        Ok(Fenced::Held(current.map_or(Updated::Gone, Updated::Conflict)))
+        let (keys, arguments) = (&*keys, &*arguments);
+        self.swap(Work::Script { script: &script::UPDATE, keys, arguments }).await
     }
 }
 
@@ -555,7 +600,7 @@ impl Store for RedisStore {
     ) -> Result<Created, Error> {
         let key = self.key(id);
         let seconds = self.seconds(record, now);
-        let done = Created::Done(answer::revision(&record.text));
+        let done = Created::Done(Revision::by_text(Arc::clone(&record.text)));
         if seconds <= 0 {
             let exists = Box::pin(self.load(id, now)).await?.is_some();
             return Ok(if exists { Created::Taken } else { done });
@@ -574,10 +619,10 @@ impl Store for RedisStore {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         now: Timestamp,
     ) -> Result<Updated, Error> {
-        match self.replace(&self.key(id), None, record, expected, now).await? {
+        match self.replace(id, None, record, expected, now).await? {
             Fenced::Held(updated) => Ok(updated),
             Fenced::Lost => Err(answer::unexpected()),
         }
@@ -597,42 +642,15 @@ impl Store for RedisStore {
         if !self.supports_touch() {
             return Ok(Touched::Done);
         }
-        let text = match loaded {
-            Some(text) => with_cookie(&text, &touch.cookie).map_or(text, Arc::from),
-            None => "".into(),
+        let (text, deadline) = match &loaded {
+            Some(text) => touch.onto(text, now),
+            None => ("".into(), touch.deadline),
         };
-        let record = Record { text, deadline: touch.deadline };
+        let record = Record { text: text.into(), deadline };
         let mut command = cmd("EXPIRE");
         command.arg(self.key(id)).arg(self.seconds(&record, now));
         let found = answer::number(&self.command(command, true).await?)? > 0;
         Ok(if found { Touched::Done } else { Touched::Gone })
-    }
-
-    /// Does both in one step, unless touches do nothing or the TTL is a function.
-    async fn load_and_touch(
-        &self,
-        id: &SessionId,
-        now: Timestamp,
-    ) -> Result<Option<LoadedAndTouched>, Error> {
-        let untouched = async || {
-            let loaded = Box::pin(self.load(id, now)).await?;
-            Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }))
-        };
-        let ttl = match self.options.ttl {
-            Ttl::Default(ttl) if self.supports_touch() && !self.link.refuses_scripts() => {
-                whole_seconds(ttl).to_string()
-            }
-            Ttl::Default(_) | Ttl::Of(_) => return untouched().await,
-        };
-        let answer = match self.run(&script::RENEW, &[&self.key(id)], &[&ttl], true).await {
-            Err(_) if self.link.refuses_scripts() => return untouched().await,
-            answer => answer?,
-        };
-        let Some(answers) = answer::list(answer)? else { return Ok(None) };
-        let [text, left, renewed] = answer::exactly(answers)?;
-        let is_touched = answer::number(&renewed)? > 0;
-        let loaded = answer::loaded(text, &left, now)?;
-        Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched }))
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -671,20 +689,28 @@ impl Store for RedisStore {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
         let key = self.key(id);
         let lock = lock::key(&key, self.link.is_cluster())?;
         let lock = Some([&*lock, &*lock::holder(holder)]);
-        self.replace(&key, lock, record, expected, now).await
+        self.replace(id, lock, record, expected, now).await
     }
 
     async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         let key = lock::key(&self.key(id), self.link.is_cluster())?;
         let answer = self.run(&script::UNLOCK, &[&key], &[&lock::holder(holder)], true).await;
         answer::number(&answer.map_err(|error| self.of_lock(error))?).map(drop)
+    }
+
+    /// Unknown with [`ttl_with`](Self::ttl_with).
+    fn lifetime(&self) -> Lifetime {
+        match self.options.ttl {
+            Ttl::Default(ttl) => Lifetime::MaxAgeOr(ttl),
+            Ttl::Of(_) => Lifetime::Unknown,
+        }
     }
 
     /// Returns `false` with [`disable_touch`](Self::disable_touch) or [`disable_ttl`](Self::disable_ttl), as

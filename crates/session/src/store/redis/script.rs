@@ -11,10 +11,6 @@ use super::{answer, error};
 pub(super) static UPDATE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("update.lua")));
 
-/// Loads a record and resets its expiry.
-pub(super) static RENEW: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("renew.lua")));
-
 /// Takes a lock.
 pub(super) static LOCK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lock.lua")));
 
@@ -30,8 +26,7 @@ pub(super) struct Script {
 
 impl Script {
     fn new(code: &'static str) -> Self {
-        let hash = Sha1::digest(code.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { code, hash }
+        Self { code, hash: hexadecimal(&Sha1::digest(code.as_bytes())) }
     }
 
     /// Makes the call that any server understands which has run the script before.
@@ -43,6 +38,15 @@ impl Script {
     pub(super) fn by_code(&self, keys: &[&str], arguments: &[&str]) -> Pipeline {
         call("EVAL", self.code, keys, arguments)
     }
+}
+
+/// Returns the digest of a text that the script for updates takes too.
+pub(super) fn digest(text: &str) -> String {
+    hexadecimal(&Sha1::digest(text.as_bytes())[..16])
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Returns whether the server does not know the script: it was restarted, or is another one.
@@ -66,4 +70,15 @@ fn call(name: &str, script: &str, keys: &[&str], arguments: &[&str]) -> Pipeline
     let mut pipeline = Pipeline::with_capacity(1);
     pipeline.add_command(command);
     pipeline
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digest_is_the_first_half_of_the_sha1() {
+        // printf '' | sha1sum
+        assert_eq!(digest(""), "da39a3ee5e6b4b0d3255bfef95601890");
+    }
 }

@@ -1,7 +1,7 @@
 //! Makes connections to a server, to the master that sentinels name, or to a cluster.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
@@ -15,7 +15,6 @@ use ::redis::{
 
 #[cfg(feature = "tls")]
 use express_session_core::store::{Error, ErrorKind};
-use tokio::sync::Mutex;
 
 #[cfg(feature = "tls")]
 use super::super::query::holds;
@@ -28,8 +27,7 @@ pub(super) enum Source {
     Given(Connection),
     Server(Box<Client>),
     Sentinel {
-        /// It keeps its connections to the sentinels.
-        client: Box<Mutex<SentinelClient>>,
+        sentinels: Box<Sentinels>,
         protocol: ProtocolVersion,
     },
     Cluster {
@@ -39,8 +37,15 @@ pub(super) enum Source {
     },
 }
 
+/// Sentinels, of which several attempts to connect can ask at the same time.
+pub(super) struct Sentinels {
+    client: Box<dyn Fn() -> RedisResult<SentinelClient> + Send + Sync>,
+    /// The one that was used last. It keeps its connections to the sentinels.
+    idle: Mutex<Option<SentinelClient>>,
+}
+
 /// Certificates instead of those that every client trusts, as PEM.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Trust {
     #[cfg(feature = "tls")]
     pub(super) authority: Option<Vec<u8>>,
@@ -65,10 +70,12 @@ impl Source {
         choose_cryptography();
         Ok(match address {
             Address::Server(info) => Self::Server(Box::new(trust.client(info)?)),
-            Address::Sentinel { sentinels, master, server } => Self::Sentinel {
-                protocol: server.redis_settings().protocol(),
-                client: Box::new(Mutex::new(trust.sentinel(&sentinels, &master, &server)?)),
-            },
+            Address::Sentinel { sentinels, master, server } => {
+                let protocol = server.redis_settings().protocol();
+                let trust = trust.clone();
+                let client = move || trust.sentinel(&sentinels, &master, &server);
+                Self::Sentinel { sentinels: Box::new(Sentinels::new(client)?), protocol }
+            }
             Address::Cluster(nodes) => {
                 let Some(first) = nodes.first().cloned() else {
                     return Err((::redis::ErrorKind::InvalidClientConfig, "no node").into());
@@ -100,9 +107,8 @@ impl Source {
         Ok(match self {
             Self::Given(connection) => connection.clone(),
             Self::Server(client) => connect(client, is_lost).await?.into(),
-            Self::Sentinel { client, protocol } => {
-                let config = config(*protocol, is_lost);
-                client.lock().await.get_async_connection_with_config(&config).await?.into()
+            Self::Sentinel { sentinels, protocol } => {
+                sentinels.connect(&config(*protocol, is_lost)).await?.into()
             }
             Self::Cluster { client, .. } => client.get_async_connection().await?.into(),
         })
@@ -121,6 +127,23 @@ impl Source {
             ConnectionAddr::Tcp(host, port)
         };
         Some(Client::open(node.clone().set_addr(address)))
+    }
+}
+
+impl Sentinels {
+    fn new(
+        client: impl Fn() -> RedisResult<SentinelClient> + Send + Sync + 'static,
+    ) -> RedisResult<Self> {
+        let idle = Mutex::new(Some(client()?));
+        Ok(Self { client: Box::new(client), idle })
+    }
+
+    async fn connect(&self, config: &AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut client = idle.map_or_else(&self.client, Ok)?;
+        let connection = client.get_async_connection_with_config(config).await?;
+        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(client);
+        Ok(connection)
     }
 }
 

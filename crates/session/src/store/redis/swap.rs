@@ -1,66 +1,115 @@
-//! A compare-and-swap for logins that may not run scripts.
+//! The ways of a compare-and-swap.
 //!
-//! 1. `SET … IFEQ` compares on the server (Valkey 8.1, Redis 8.4). It is tried first.
-//! 2. Otherwise a transaction does: `WATCH`, `GET`, and then `MULTI`, `SET`, `EXEC`, which does nothing if the record
+//! 1. `SET … IFEQ` compares on the server (Valkey 8.1, Redis 8.4): one command, a tenth of a script's time.
+//! 2. A script does on every server, if the login may run scripts. It alone can check a lock in the same step.
+//! 3. Otherwise a transaction does: `WATCH`, `GET`, and then `MULTI`, `SET`, `EXEC`, which does nothing if the record
 //!    was written in between. A connection watches for all that is sent on it, so that transactions have one of their
 //!    own, and run on it one after the other. The connections to a cluster are the driver's, which may replace one
 //!    between the two steps; they have no transactions.
-//!
-//! Either takes two round trips. The answers are those of the script for updates.
 
 use ::redis::{Cmd, Pipeline, RedisError, RedisResult, Value, cmd};
 
-use super::answer;
 use super::replicas::Replicas;
+use super::{answer, script};
+
+/// A way of a compare-and-swap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// `SET … IFEQ`.
+    Compare,
+    Script,
+    Transaction,
+}
+
+/// The known abilities of the server and of the login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Abilities {
+    /// Whether the server has `IFEQ`.
+    pub(super) compares: bool,
+    /// Whether the login is not known to be refused scripts.
+    pub(super) scripts: bool,
+}
+
+impl Way {
+    /// Chooses the way for a record whose text had `bytes`.
+    pub(super) fn of(abilities: Abilities, bytes: usize, is_locked: bool) -> Self {
+        let Abilities { compares, scripts } = abilities;
+        let sends_text = bytes <= TEXT || !scripts;
+        if is_locked {
+            Self::Script
+        } else if compares && sends_text {
+            Self::Compare
+        } else if scripts {
+            Self::Script
+        } else {
+            Self::Transaction
+        }
+    }
+
+    /// Returns whether the server or the login has shown by its answer to lack this way. Then nothing has happened.
+    pub(super) fn is_lacking(self, answers: &[Value]) -> bool {
+        match self {
+            Self::Compare => answer::error_among(answers, is_unknown).is_some(),
+            Self::Script => script::is_refused(answers),
+            Self::Transaction => false,
+        }
+    }
+}
+
+/// The most bytes of a text that is sent along to be compared. Of a longer one its digest is sent.
+pub(super) const TEXT: usize = 4096;
 
 /// A record to replace.
+#[derive(Clone, Copy)]
 pub(super) struct Swap<'a> {
     pub(super) key: &'a str,
-    /// The first half of the SHA-1 of the text that was loaded.
-    pub(super) expected: u128,
+    /// The text that was loaded.
+    pub(super) expected: &'a str,
     pub(super) text: &'a str,
     /// The TTL in seconds; `None` is for ever, and 0 or less deletes the record.
     pub(super) seconds: Option<i64>,
 }
 
-/// The record as it is.
-pub(super) enum Found {
-    /// The expected one, with its text.
-    Expected(Value),
-    /// Another one, or none: the answer to the caller.
-    Other(Vec<Value>),
-}
-
 impl Swap<'_> {
-    /// Makes the commands that read the record. Before a transaction they also watch it, after they have left what an
-    /// abandoned call has watched.
-    pub(super) fn read(&self, is_watched: bool) -> Pipeline {
+    /// Makes the command that replaces the record if it still has the text that was loaded.
+    pub(super) fn compare(&self) -> Pipeline {
+        let mut set = match self.seconds {
+            // A key that expired in 1970 does not exist, not even for a moment.
+            Some(seconds) if seconds <= 0 => {
+                let mut set = cmd("SET");
+                set.arg(self.key).arg("").arg("PXAT").arg(1);
+                set
+            }
+            _ => self.set(),
+        };
+        set.arg("IFEQ").arg(self.expected);
+        let mut commands = Pipeline::with_capacity(1);
+        commands.add_command(set);
+        commands
+    }
+
+    /// Makes the commands that read the record and watch it, after they have left what an abandoned call has watched.
+    pub(super) fn watch(&self) -> Pipeline {
         let mut commands = Pipeline::with_capacity(5);
-        if is_watched {
-            commands.cmd("MULTI").cmd("EXEC").cmd("WATCH").arg(self.key);
-        }
+        commands.cmd("MULTI").cmd("EXEC").cmd("WATCH").arg(self.key);
         commands.cmd("GET").arg(self.key).cmd("PTTL").arg(self.key);
         commands
     }
 
-    /// Reads the answers to [`read`](Self::read).
-    pub(super) fn found(&self, mut answers: Vec<Value>) -> RedisResult<Found> {
+    /// Reads the answers to [`watch`](Self::watch): `None` if the record is the expected one, or else the answer to the
+    /// caller.
+    pub(super) fn otherwise(&self, mut answers: Vec<Value>) -> RedisResult<Option<Vec<Value>>> {
         // Without the right to ask for it, the deadline is not known.
         let left = answers.pop().filter(|left| !answer::is_refused(left)).unwrap_or(Value::Int(-1));
         if let Some(error) = answer::error_among(&answers, |_| true) {
             return Err(error);
         }
-        let Some(Value::BulkString(text)) = answers.pop() else {
-            return Ok(Found::Other(vec![Value::Nil]));
-        };
-        let is_expected = std::str::from_utf8(&text)
-            .is_ok_and(|text| answer::revision(text).get() == self.expected);
-        Ok(if text.is_empty() {
-            Found::Other(vec![Value::Nil])
-        } else if is_expected {
-            Found::Expected(Value::BulkString(text))
-        } else {
-            Found::Other(vec![Value::Array(vec![Value::BulkString(text), left])])
+        Ok(match answers.pop() {
+            Some(Value::BulkString(text)) if text == self.expected.as_bytes() => None,
+            Some(Value::BulkString(text)) if !text.is_empty() => {
+                Some(vec![Value::Array(vec![Value::BulkString(text), left])])
+            }
+            _ => Some(vec![Value::Nil]),
         })
     }
 
@@ -73,45 +122,26 @@ impl Swap<'_> {
                 delete.arg(self.key);
                 delete
             }
-            seconds => self.set(seconds),
+            _ => self.set(),
         });
         commands.cmd("EXEC");
-        wait(&mut commands, replicas);
-        commands
-    }
-
-    /// Makes the command that replaces the record if it still has this text.
-    pub(super) fn compare(&self, text: &Value, replicas: Option<Replicas>) -> Pipeline {
-        let mut set = match self.seconds {
-            // An empty text is no record.
-            Some(seconds) if seconds <= 0 => {
-                let mut set = cmd("SET");
-                set.arg(self.key).arg("").arg("PX").arg(1);
-                set
-            }
-            seconds => self.set(seconds),
-        };
-        if let Value::BulkString(text) = text {
-            set.arg("IFEQ").arg(text);
+        if let Some(replicas) = replicas {
+            commands.add_command(replicas.command());
         }
-        let mut commands = Pipeline::with_capacity(2);
-        commands.add_command(set);
-        wait(&mut commands, replicas);
         commands
     }
 
-    fn set(&self, seconds: Option<i64>) -> Cmd {
+    fn set(&self) -> Cmd {
         let mut set = cmd("SET");
         set.arg(self.key).arg(self.text);
-        if let Some(seconds) = seconds {
+        if let Some(seconds) = self.seconds {
             set.arg("EX").arg(seconds);
         }
         set
     }
 }
 
-/// Reads whether the commands of [`Swap::transaction`] or [`Swap::compare`] replaced the record, and what the replicas
-/// answered.
+/// Reads whether the commands of [`Swap::transaction`] replaced the record, and what the replicas answered.
 pub(super) fn done(
     mut answers: Vec<Value>,
     replicas: Option<Replicas>,
@@ -131,8 +161,28 @@ pub(super) fn is_unknown(error: &RedisError) -> bool {
     error.detail().is_some_and(|detail| detail.contains("syntax error"))
 }
 
-fn wait(commands: &mut Pipeline, replicas: Option<Replicas>) {
-    if let Some(replicas) = replicas {
-        commands.add_command(replicas.command());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cheapest_way_that_server_and_login_have_is_chosen() {
+        let way = |compares, scripts, bytes, is_locked| {
+            Way::of(Abilities { compares, scripts }, bytes, is_locked)
+        };
+        for (compares, scripts, short, long) in [
+            (true, true, Way::Compare, Way::Script),
+            (true, false, Way::Compare, Way::Compare),
+            (false, true, Way::Script, Way::Script),
+            (false, false, Way::Transaction, Way::Transaction),
+        ] {
+            assert_eq!(way(compares, scripts, TEXT, false), short, "{compares} {scripts}");
+            assert_eq!(way(compares, scripts, TEXT + 1, false), long, "{compares} {scripts}");
+            assert_eq!(
+                way(compares, scripts, TEXT, true),
+                Way::Script,
+                "only a script sees a lock"
+            );
+        }
     }
 }

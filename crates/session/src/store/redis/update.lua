@@ -2,21 +2,26 @@
 --
 -- KEYS[1]: the record
 -- KEYS[2]: the lock, if the holder must have it
--- ARGV[1]: the first 32 hexadecimal digits of the SHA-1 of the text that was loaded
+-- ARGV[1]: the text that was loaded, or the first 32 hexadecimal digits of its SHA-1
 -- ARGV[2]: the new text
 -- ARGV[3]: the TTL in seconds, or '' for ever; 0 or less deletes it
--- ARGV[4]: the holder
+-- ARGV[4]: 'text' or 'sha1', whichever ARGV[1] is
+-- ARGV[5]: the holder
 --
--- Gives 1 when done, 0 where the lock is lost, nothing where the record is gone, or the text that is
+-- Returns 1 when done, 0 where the lock is lost, nothing where the record is gone, or the text that is
 -- there and its PTTL.
-if KEYS[2] and redis.call('HGET', KEYS[2], 'holder') ~= ARGV[4] then
+if KEYS[2] and redis.call('HGET', KEYS[2], 'holder') ~= ARGV[5] then
   return 0
 end
 local text = redis.call('GET', KEYS[1])
 if not text or text == '' then
   return false
 end
-if string.sub(redis.sha1hex(text), 1, 32) ~= ARGV[1] then
+local found = text
+if ARGV[4] == 'sha1' then
+  found = string.sub(redis.sha1hex(text), 1, 32)
+end
+if found ~= ARGV[1] then
   return {text, redis.call('PTTL', KEYS[1])}
 end
 if ARGV[3] == '' then

@@ -1,6 +1,7 @@
 //! One connection, and what can be done with it.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use express_session_core::store::{Error, ErrorKind, FencingToken, LockToken};
@@ -9,6 +10,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Params, Row, params};
 
 use super::dialect::{Dialect, Sql};
+#[cfg(unix)]
+use super::trust;
 use super::{Options, Synchronous};
 
 /// How many ids a step of the cleaning looks at.
@@ -37,21 +40,20 @@ pub(super) struct Stored {
 /// Why a transaction was rolled back, or a connection not opened.
 pub(super) enum Failure {
     Sqlite(rusqlite::Error),
-    Table(&'static str),
+    Refused(&'static str),
 }
 
 pub(super) type Result<T> = std::result::Result<T, Failure>;
 
 impl Database {
     pub(super) fn open(options: &Options) -> Result<Self> {
-        if !options.is_in_memory() {
-            make_room(options);
-        }
+        let path = if options.is_in_memory() { options.path.clone() } else { make_room(options)? };
         // Without the flag for URIs, so that a path beginning with `file:` is a path too.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&options.path, flags)?;
+        let connection = Connection::open_with_flags(&path, flags)?;
         connection.busy_timeout(options.busy_timeout)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         set_durability(&connection, options)?;
@@ -61,7 +63,7 @@ impl Database {
         let mut columns = columns(&connection, &options.table)?;
         if columns.is_empty() {
             if !options.create_table {
-                return Err(Failure::Table("there is no such table, and create_table is off"));
+                return Err(Failure::Refused("there is no such table, and create_table is off"));
             }
             // Another process may be doing the same: the statements do nothing the second time.
             let create = sql(options.dialect.unwrap_or(Dialect::ConnectSqlite3)).create;
@@ -73,10 +75,10 @@ impl Database {
             columns = self::columns(&connection, &options.table)?;
         }
         let Some(dialect) = Dialect::of_columns(&columns, sid) else {
-            return Err(Failure::Table("the table has not the columns of a session store"));
+            return Err(Failure::Refused("the table has not the columns of a session store"));
         };
         if options.dialect.is_some_and(|wanted| wanted != dialect) {
-            return Err(Failure::Table("the table is of another dialect than the option says"));
+            return Err(Failure::Refused("the table is of another dialect than the option says"));
         }
         Ok(Self { sql: sql(dialect), connection, dialect, makes_tables: options.create_table })
     }
@@ -179,7 +181,9 @@ impl Database {
         let sql = &self.sql.locks;
         if !self.has_locks()? {
             if !self.makes_tables {
-                return Err(Failure::Table("there is no table of locks, and create_table is off"));
+                return Err(Failure::Refused(
+                    "there is no table of locks, and create_table is off",
+                ));
             }
             self.execute(&sql.create, [])?;
         }
@@ -247,18 +251,23 @@ impl Database {
 }
 
 /// Makes the folder if that was asked for, and the file if there is none: SQLite would make one that
-/// every user of the machine can read.
+/// every user of the machine can read. Returns the path without links.
 ///
 /// Where it fails, SQLite says why.
-fn make_room(options: &Options) {
+fn make_room(options: &Options) -> Result<PathBuf> {
     if options.create_dir_if_not_exists {
         let _ = options.path.parent().map(fs::create_dir_all);
     }
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt as _;
-        let _ = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&options.path);
+        let path = trust::resolved(&options.path)?;
+        let _ = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        trust::judge(&path)?;
+        Ok(path)
     }
+    #[cfg(not(unix))]
+    Ok(fs::canonicalize(&options.path).unwrap_or_else(|_| options.path.clone()))
 }
 
 fn set_durability(connection: &Connection, options: &Options) -> Result<()> {
@@ -305,7 +314,7 @@ impl Failure {
     pub(super) fn is_busy(&self) -> bool {
         match self {
             Self::Sqlite(error) => error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy),
-            Self::Table(_) => false,
+            Self::Refused(_) => false,
         }
     }
 
@@ -313,7 +322,7 @@ impl Failure {
     pub(super) fn breaks_the_connection(&self) -> bool {
         let code = match self {
             Self::Sqlite(error) => error.sqlite_error_code(),
-            Self::Table(_) => None,
+            Self::Refused(_) => None,
         };
         !matches!(
             code,
@@ -336,7 +345,7 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let error = match failure {
             Failure::Sqlite(error) => error,
-            Failure::Table(message) => return Self::new(ErrorKind::Refused, message),
+            Failure::Refused(message) => return Self::new(ErrorKind::Refused, message),
         };
         let code = error.sqlite_error_code();
         let found = KINDS.iter().find(|(codes, ..)| code.is_some_and(|code| codes.contains(&code)));

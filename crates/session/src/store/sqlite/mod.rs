@@ -30,8 +30,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use express_session_core::store::{
-    Admin, Created, Cursor, Error, ErrorKind, Fenced, Loaded, LoadedAndTouched, LockOutcome,
-    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
+    Admin, Created, Cursor, Error, ErrorKind, Fenced, Lifetime, Loaded, LockOutcome, LockToken,
+    Page, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -42,6 +42,8 @@ use super::steady::Times;
 
 mod database;
 mod dialect;
+#[cfg(unix)]
+mod trust;
 mod worker;
 
 /// Keeps sessions in the SQLite table of an npm store.
@@ -257,13 +259,13 @@ impl SqliteStore {
         self.set(|options| options.timeout = timeout)
     }
 
-    /// Sets the number of threads that read, each with a connection. The default is 2.
+    /// Sets the number of threads that read, each with a connection, at most 1,024. The default is 2.
     ///
     /// They only load; loading and touching in one step is a write. With 0, as for `:memory:`, the thread that
     /// writes does everything.
     #[must_use]
     pub fn readers(self, readers: usize) -> Self {
-        self.set(|options| options.readers = readers)
+        self.set(|options| options.readers = readers.min(MOST_READERS))
     }
 
     /// Opens the file, creates a missing table, and returns its dialect, so that a failure shows when the
@@ -346,17 +348,18 @@ impl Store for SqliteStore {
             if database.dialect().spoils(&text) {
                 return Ok(Err(spoilt()));
             }
-            let stored = database.find(&id)?;
+            let (stored, times) = (database.find(&id)?, Times::of(now));
             let is_there = stored.is_some();
-            if live(stored, database.dialect(), Times::of(now).ended()).is_some() {
+            if live(stored, database.dialect(), times.ended()).is_some() {
                 return Ok(Ok(Created::Taken));
             }
+            let deadline = times.end(None, deadline);
             if is_there {
                 database.replace(&id, &text, deadline)?;
             } else {
                 database.insert(&id, &text, deadline)?;
             }
-            Ok(Ok(Created::Done(Revision::of_text(&text))))
+            Ok(Ok(Created::Done(Revision::by_text(Arc::clone(&text)))))
         };
         self.shared.workers.call(Task::Write, Some(now), work).await
     }
@@ -365,58 +368,45 @@ impl Store for SqliteStore {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         now: Timestamp,
     ) -> Result<Updated, Error> {
-        let (id, text) = (id.clone(), Arc::clone(&record.text));
+        let (id, text, expected) = (id.clone(), Arc::clone(&record.text), expected.clone());
         let deadline = self.deadline(record.deadline, now);
-        let work = move |database: &Database| update(database, &id, &text, deadline, expected, now);
+        let work =
+            move |database: &Database| update(database, &id, &text, deadline, &expected, now);
         self.shared.workers.call(Task::Write, Some(now), work).await
     }
 
     /// Moves the deadline and does not change the text. In the tables of connect-sqlite3 and
-    /// connect-session-knex, a session without `max_age` keeps the deadline of its last save.
+    /// connect-session-knex, a session without `max_age` keeps the deadline of its last save: a touch reads then, and
+    /// waits for no writer.
     async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
-        let (id, wanted) = (id.clone(), touch.deadline);
-        let deadline = self.deadline(wanted, now);
+        if touch.deadline.is_none() {
+            let id = id.clone();
+            let look = move |database: &Database| {
+                let is_live = live(database.find(&id)?, database.dialect(), now).is_some();
+                Ok(Ok((is_live, database.dialect().touches_browser_sessions())))
+            };
+            match self.shared.workers.call(Task::Read, Some(now), look).await? {
+                (false, _) => return Ok(Touched::Gone),
+                (true, false) => return Ok(Touched::Done),
+                (true, true) => {}
+            }
+        }
+        let (id, deadline) = (id.clone(), self.deadline(touch.deadline, now));
         let work = move |database: &Database| {
             let Some(stored) = live(database.find(&id)?, database.dialect(), now) else {
                 return Ok(Ok(Touched::Gone));
             };
-            let deadline = end(stored.deadline, deadline, now);
-            if wanted.is_some() || database.dialect().touches_browser_sessions() {
-                database.touch(&id, deadline)?;
-            }
+            database.touch(&id, Times::of(now).end(stored.deadline, deadline))?;
             Ok(Ok(Touched::Done))
         };
         self.shared.workers.call(Task::Write, Some(now), work).await
     }
 
-    async fn load_and_touch(
-        &self,
-        id: &SessionId,
-        now: Timestamp,
-    ) -> Result<Option<LoadedAndTouched>, Error> {
-        let (id, ttl) = (id.clone(), self.shared.options.ttl);
-        let work = move |database: &Database| {
-            let stored = database.find(&id)?;
-            let mut loaded = match live(stored, database.dialect(), now).map(loaded) {
-                None => return Ok(Ok(None)),
-                Some(Err(error)) => return Ok(Err(error)),
-                Some(Ok(loaded)) => loaded,
-            };
-            let renewed = Touch::renewing(&loaded.record.text, now).and_then(|touch| {
-                let touches_all = database.dialect().touches_browser_sessions();
-                touch.deadline.or_else(|| touches_all.then(|| now.saturating_add(ttl)))
-            });
-            if let Some(deadline) = renewed {
-                let deadline = end(loaded.record.deadline, deadline, now);
-                loaded.record.deadline = Some(database.touch(&id, deadline)?);
-            }
-            let is_touched = renewed.is_some();
-            Ok(Ok(Some(LoadedAndTouched { loaded, is_touched })))
-        };
-        self.shared.workers.call(Task::Write, Some(now), work).await
+    fn lifetime(&self) -> Lifetime {
+        Lifetime::MaxAgeOr(self.shared.options.ttl)
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -435,8 +425,8 @@ impl Store for SqliteStore {
         let id = id.clone();
         let work = move |database: &Database| {
             // By both clocks, so that one that is ahead neither takes a lock nor keeps one for long.
-            let ended = Times::of(now).ended();
-            let fence = database.lock(&id, holder, ended.saturating_add(lease), ended)?;
+            let times = Times::of(now);
+            let fence = database.lock(&id, holder, times.lease(lease), times.ended())?;
             Ok(Ok(fence.map_or(LockOutcome::Held, LockOutcome::Acquired)))
         };
         self.shared.workers.call(Task::Write, Some(now), work).await
@@ -446,17 +436,17 @@ impl Store for SqliteStore {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         holder: LockToken,
         now: Timestamp,
     ) -> Result<Fenced, Error> {
-        let (id, text) = (id.clone(), Arc::clone(&record.text));
+        let (id, text, expected) = (id.clone(), Arc::clone(&record.text), expected.clone());
         let deadline = self.deadline(record.deadline, now);
         let work = move |database: &Database| {
             if !database.is_held(&id, holder, Times::of(now).ended())? {
                 return Ok(Ok(Fenced::Lost));
             }
-            Ok(update(database, &id, &text, deadline, expected, now)?.map(Fenced::Held))
+            Ok(update(database, &id, &text, deadline, &expected, now)?.map(Fenced::Held))
         };
         self.shared.workers.call(Task::Write, Some(now), work).await
     }
@@ -539,7 +529,7 @@ fn update(
     id: &SessionId,
     text: &Arc<str>,
     deadline: Timestamp,
-    expected: Revision,
+    expected: &Revision,
     now: Timestamp,
 ) -> database::Result<Answer<Updated>> {
     if database.dialect().spoils(text) {
@@ -551,11 +541,12 @@ fn update(
         Some(Err(error)) => return Ok(Err(error)),
         Some(Ok(current)) => current,
     };
-    if current.revision != expected {
+    if current.revision != *expected {
         return Ok(Ok(Updated::Conflict(current)));
     }
-    database.replace(id, text, end(current.record.deadline, deadline, now))?;
-    Ok(Ok(Updated::Done(Revision::of_text(text))))
+    let deadline = Times::of(now).end(current.record.deadline, deadline);
+    database.replace(id, text, deadline)?;
+    Ok(Ok(Updated::Done(Revision::by_text(Arc::clone(text)))))
 }
 
 /// Returns the record if it has not expired.
@@ -563,15 +554,10 @@ fn live(stored: Option<Stored>, dialect: Dialect, now: Timestamp) -> Option<Stor
     stored.filter(|stored| stored.deadline.is_some_and(|deadline| dialect.is_live(deadline, now)))
 }
 
-/// Returns the deadline that a record gets, which no clock that is behind ends.
-fn end(old: Option<Timestamp>, new: Timestamp, now: Timestamp) -> Timestamp {
-    old.map_or(new, |old| Times::of(now).end(old, new))
-}
-
 fn loaded(Stored { text, deadline }: Stored) -> Answer<Loaded> {
     let text = text
         .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the column of the session holds no text"))?;
-    let revision = Revision::of_text(&text);
+    let revision = Revision::by_text(Arc::clone(&text));
     Ok(Loaded { record: Record { text, deadline }, revision })
 }
 
@@ -584,6 +570,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const FIVE_SECONDS: Duration = Duration::from_secs(5);
 /// How many records a purge removes before other calls can write.
 const PURGE_STEP: usize = 500;
+/// Each is a thread.
+const MOST_READERS: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -613,5 +601,11 @@ mod tests {
                 + "concurrent_db: false, synchronous: Full, busy_timeout: 1s, timeout: 2s, readers: 0 })",
         );
         assert!(format!("{:?}", store.cleanup_interval(None)).contains("cleanup_interval: Never"));
+    }
+
+    #[test]
+    fn readers_beyond_the_limit_of_threads_are_not_started() {
+        let store = SqliteStore::new("sessions.db").readers(usize::MAX);
+        assert!(format!("{store:?}").contains("readers: 1024"));
     }
 }

@@ -84,20 +84,34 @@ async fn touch_writes_the_cookie_and_the_time_into_the_file() {
     std::fs::write(&file, FILE).unwrap();
     let revision = load(&store, &a(), NOW).await.unwrap().revision;
 
-    let touch = Touch { cookie: r#"{"originalMaxAge":60000}"#.into(), deadline: Some(later(70)) };
+    let touch = Touch::renewing(A, later(10)).unwrap();
     assert_eq!(store.touch(&a(), &touch, later(10)).await.unwrap(), Touched::Done);
-    assert_eq!(
-        std::fs::read_to_string(&file).unwrap(),
-        r#"{"cookie":{"originalMaxAge":60000},"user":{"name":"bob"},"views":3,"__lastAccess":1795449712645}"#
-    );
+    let touched = FILE.replace("17:01:42", "17:01:52").replace(":1795449702645", ":1795449712645");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), touched);
 
-    let renewed = store.load_and_touch(&a(), later(20)).await.unwrap().unwrap();
-    assert!(renewed.is_touched);
-    assert_eq!(renewed.loaded.revision, revision);
-    assert_eq!(renewed.loaded.record.deadline, Some(later(80)));
-    assert_eq!(load(&store, &a(), NOW).await, Some(renewed.loaded));
-    let written = std::fs::read_to_string(&file).unwrap();
-    assert!(written.ends_with(r#""views":3,"__lastAccess":1795449722645}"#), "{written}");
+    let touched = load(&store, &a(), later(10)).await.unwrap();
+    assert_eq!((touched.revision, touched.record.deadline), (revision, Some(later(3610))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn touch_keeps_the_cookie_that_another_request_has_changed() {
+    let (folder, store) = opened(|store| store);
+    let file = file_of(folder.path(), &a());
+    let text = r#"{"cookie":{"originalMaxAge":90000,"httpOnly":true,"path":"/"},"a":1}"#;
+    create(&store, &a(), &record(text, Some(later(90))), NOW).await;
+    let revision = load(&store, &a(), NOW).await.unwrap().revision;
+
+    let touch = Touch::new(r#"{"originalMaxAge":60000}"#, Some(later(70)));
+    assert_eq!(store.touch(&a(), &touch, later(10)).await.unwrap(), Touched::Done);
+    let touched = load(&store, &a(), later(10)).await.unwrap();
+    assert_eq!((touched.revision, touched.record.deadline), (revision.clone(), Some(later(100))));
+    assert!(std::fs::read_to_string(&file).unwrap().contains(r#""originalMaxAge":90000,"#));
+
+    let touch = Touch { replaces_cookie: true, ..touch };
+    assert_eq!(store.touch(&a(), &touch, later(10)).await.unwrap(), Touched::Done);
+    let touched = load(&store, &a(), later(10)).await.unwrap();
+    assert_eq!(touched.record.deadline, Some(later(70)));
+    assert_ne!(touched.revision, revision, "another cookie is a change");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -108,8 +122,9 @@ async fn session_without_a_max_age_ends_an_hour_or_the_ttl_after_its_last_access
     assert!(load(&store, &b(), later(3600)).await.is_none());
     let short = FileStore::new(folder.path()).ttl(Duration::from_secs(60));
     assert!(load(&short, &b(), later(60)).await.is_none());
-    let renewed = short.load_and_touch(&b(), later(10)).await.unwrap().unwrap();
-    assert_eq!(renewed.loaded.record.deadline, Some(later(70)));
+    let touch = Touch::new(r#"{"path":"/"}"#, None);
+    assert_eq!(short.touch(&b(), &touch, later(10)).await.unwrap(), Touched::Done);
+    assert_eq!(load(&short, &b(), later(10)).await.unwrap().record.deadline, Some(later(70)));
     assert!(load(&short, &b(), later(69)).await.is_some());
 }
 
@@ -121,11 +136,11 @@ async fn meanwhile_a_write_of_node_is_a_conflict_and_its_touch_is_not() {
     let loaded = load(&store, &a(), NOW).await.unwrap();
 
     std::fs::write(&file, FILE.replace("1795449702645", "1795449702999")).unwrap();
-    let update = store.update(&a(), &record(B, None), loaded.revision, NOW).await.unwrap();
+    let update = store.update(&a(), &record(B, None), &loaded.revision, NOW).await.unwrap();
     assert!(matches!(update, Updated::Done(_)), "{update:?}");
 
     std::fs::write(&file, FILE.replace("bob", "eve")).unwrap();
-    let update = store.update(&a(), &record(A, None), loaded.revision, NOW).await.unwrap();
+    let update = store.update(&a(), &record(A, None), &loaded.revision, NOW).await.unwrap();
     let Updated::Conflict(current) = update else { panic!("Node's save is lost") };
     assert_eq!(*current.record.text, A.replace("bob", "eve"));
 }
@@ -149,11 +164,10 @@ async fn no_id_leads_out_of_the_folder() {
             !format!("{error} {error:?}").contains(hostile.as_str()) || hostile.as_str().len() < 4
         );
         assert_eq!(load(&store, &hostile, NOW).await, None);
-        assert_eq!(store.load_and_touch(&hostile, NOW).await.unwrap(), None);
         let revision = express_session::store::Revision::new(0);
-        let updated = store.update(&hostile, &session, revision, NOW).await.unwrap();
+        let updated = store.update(&hostile, &session, &revision, NOW).await.unwrap();
         assert_eq!(updated, Updated::Gone);
-        let touch = Touch { cookie: "{}".into(), deadline: None };
+        let touch = Touch::new("{}", None);
         assert_eq!(store.touch(&hostile, &touch, NOW).await.unwrap(), Touched::Gone);
         store.destroy(&hostile).await.unwrap();
     }
@@ -171,7 +185,6 @@ async fn corrupt_file_is_an_error_and_stays() {
         std::fs::write(&file, garbage).unwrap();
         let errors = [
             store.load(&a(), NOW).await.unwrap_err(),
-            store.load_and_touch(&a(), NOW).await.unwrap_err(),
             store.create(&a(), &record(A, None), NOW).await.unwrap_err(),
         ];
         for error in errors {
@@ -361,12 +374,13 @@ async fn held_lock_is_waited_for_and_then_a_timeout() {
         })
         .collect();
     assert!(!locks.is_empty());
-    let error = store.load_and_touch(&a(), NOW).await.unwrap_err();
+    let touch = Touch::new("{}", Some(later(60)));
+    let error = store.touch(&a(), &touch, NOW).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     assert!(load(&patient, &a(), NOW).await.is_some(), "a reader does not wait");
     drop(locks);
     // The call before may still be on its way.
-    assert!(patient.load_and_touch(&a(), NOW).await.unwrap().is_some());
+    assert_eq!(patient.touch(&a(), &touch, NOW).await.unwrap(), Touched::Done);
 }
 
 #[cfg(unix)]
@@ -382,7 +396,8 @@ async fn new_files_are_their_owners_only_and_others_keep_their_mode() {
     let file = file_of(&path, &a());
     assert_eq!(mode(&file), 0o600);
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
-    store.load_and_touch(&a(), NOW).await.unwrap();
+    let touch = Touch::new("{}", Some(later(60)));
+    store.touch(&a(), &touch, NOW).await.unwrap();
     assert_eq!(mode(&file), 0o644);
     let group = FileStore::new(&path).mode(0o660);
     create(&group, &b(), &record(B, later(60)), NOW).await;
@@ -411,7 +426,7 @@ async fn full_disk_is_refused_and_every_session_stays_as_it_was() {
     let loaded = load(&store, &a(), NOW).await.unwrap();
     assert_eq!(loaded.record, record(A, later(60)));
     let too_big = record(&text(0, 300_000), later(60));
-    let update = store.update(&a(), &too_big, loaded.revision, NOW).await;
+    let update = store.update(&a(), &too_big, &loaded.revision, NOW).await;
     assert_eq!(update.unwrap_err().kind(), ErrorKind::Refused);
     assert_eq!(load(&store, &a(), NOW).await, Some(loaded));
     for number in 0..saved {

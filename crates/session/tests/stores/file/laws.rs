@@ -8,7 +8,7 @@ use crate::{on_tokio, spawned};
 use express_session::SessionId;
 use express_session::store::file::FileStore;
 use express_session_testkit::{
-    Subject, Task, admin_laws, admin_model_laws, clock_laws, lock_laws, store_laws,
+    Subject, Task, admin_laws, admin_model_laws, clock_laws, lock_laws, order_laws, store_laws,
 };
 
 /// A folder for each store.
@@ -49,6 +49,7 @@ lock_laws!(folders(true), block_on = on_tokio);
 admin_laws!(folders(false), block_on = on_tokio);
 admin_model_laws!(folders(false), block_on = on_tokio);
 clock_laws!(folders(false), block_on = on_tokio);
+order_laws!(folders(false), block_on = on_tokio);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_stores_on_one_folder_lose_nothing_of_each_other() {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use express_session::store::{
-    Created, Error, Fenced, Loaded, LoadedAndTouched, LockOutcome, LockToken, Record, Revision,
-    Store, Touch, Touched, Updated,
+    Created, Error, Fenced, Loaded, LockOutcome, LockToken, Record, Revision, Store, Touch,
+    Touched, Updated,
 };
 use express_session::{SessionId, Timestamp};
 use express_session_testkit::{Call, Subject, Task, laws};
@@ -113,7 +113,7 @@ impl<S> Pair<S> {
     }
 }
 
-express_session_testkit::__wrap_store! { (S: Store) Pair<S>, |this| this.next(), [records renewal locks] }
+express_session_testkit::__wrap_store! { (S: Store) Pair<S>, |this| this.next(), [records expiry locks] }
 
 /// Two stores on one place, which have nothing but its locks in common.
 struct Both<S>(Folder, fn(PathBuf) -> S);

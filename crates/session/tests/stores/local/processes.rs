@@ -38,7 +38,7 @@ pub(crate) async fn save_for_ever(store: impl Store) {
             }
             Some(loaded) => {
                 let revision = loaded.revision;
-                let updated = store.update(&session, &numbered(number), revision, NOW).await;
+                let updated = store.update(&session, &numbered(number), &revision, NOW).await;
                 assert!(matches!(updated.unwrap(), Updated::Done(_)));
             }
         }
@@ -88,7 +88,7 @@ pub(crate) async fn count_up(store: impl Store) {
         let mut loaded = store.load(&counter, NOW).await.unwrap().unwrap();
         loop {
             let next = numbered(number_in(&loaded.record.text) + 1);
-            match store.update(&counter, &next, loaded.revision, NOW).await.unwrap() {
+            match store.update(&counter, &next, &loaded.revision, NOW).await.unwrap() {
                 Updated::Done(_) => break,
                 Updated::Conflict(current) => loaded = current,
                 Updated::Gone => panic!("the counter is gone"),
@@ -119,7 +119,7 @@ pub(crate) async fn count_under_the_lock(store: impl Store) {
         }
         let loaded = store.load(&counter, NOW).await.unwrap().unwrap();
         let next = numbered(number_in(&loaded.record.text) + 1);
-        let fenced = store.update_locked(&counter, &next, loaded.revision, holder, NOW).await;
+        let fenced = store.update_locked(&counter, &next, &loaded.revision, holder, NOW).await;
         assert!(matches!(fenced.unwrap(), Fenced::Held(Updated::Done(_))));
         store.unlock(&counter, holder).await.unwrap();
     }

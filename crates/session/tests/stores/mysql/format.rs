@@ -63,7 +63,7 @@ async fn table_and_rows_are_those_of_express_mysql_session() {
     node.exec_drop(TOUCH, (1_700_000_090, "theirs")).await.unwrap();
     let touched = load(&store, "theirs", NOW).await.unwrap();
     assert_eq!(touched.record.deadline, Some(after(90_000)));
-    let updated = store.update(&id("theirs"), &record(A, None), theirs.revision, NOW).await;
+    let updated = store.update(&id("theirs"), &record(A, None), &theirs.revision, NOW).await;
     assert_eq!(updated.unwrap(), Updated::Done(Revision::of_text(A)));
 }
 
@@ -102,11 +102,11 @@ async fn writing_what_is_there_is_done_and_not_a_conflict() {
         let same = record(TEXT, after(60_000));
         let revision = create(&store, "a", &same).await;
         assert_eq!(store.create(&id("a"), &same, NOW).await.unwrap(), Created::Taken, "{flag}");
-        let updated = store.update(&id("a"), &same, revision, NOW).await.unwrap();
-        assert_eq!(updated, Updated::Done(revision), "{flag}");
+        let updated = store.update(&id("a"), &same, &revision, NOW).await.unwrap();
+        assert_eq!(updated, Updated::Done(revision.clone()), "{flag}");
         let other = Revision::new(1);
         let current = load(&store, "a", NOW).await.unwrap();
-        let updated = store.update(&id("a"), &same, other, NOW).await.unwrap();
+        let updated = store.update(&id("a"), &same, &other, NOW).await.unwrap();
         assert_eq!(updated, Updated::Conflict(current), "{flag}");
         let touched = store.touch(&id("a"), &touch(after(60_000)), NOW).await.unwrap();
         assert_eq!(touched, Touched::Done, "{flag}");
@@ -129,7 +129,7 @@ async fn ids_that_the_collation_takes_for_the_same_are_never_mixed_up() {
     assert_eq!(load(&store, "a ", NOW).await, None);
     store.destroy(&id("a ")).await.unwrap();
     assert_eq!(
-        store.update(&id("a "), &kept, Revision::of_text(TEXT), NOW).await.unwrap(),
+        store.update(&id("a "), &kept, &Revision::of_text(TEXT), NOW).await.unwrap(),
         Updated::Gone,
     );
     assert_eq!(store.touch(&id("a "), &touch(None), NOW).await.unwrap(), Touched::Gone,);
@@ -204,7 +204,7 @@ async fn garbage_is_corrupt_and_stays() {
         for name in ["a", "b"] {
             shown(store.load(&id(name), NOW).await, ErrorKind::Corrupt);
             let next = record(TEXT, None);
-            let update = store.update(&id(name), &next, Revision::new(0), NOW).await;
+            let update = store.update(&id(name), &next, &Revision::new(0), NOW).await;
             shown(update, ErrorKind::Corrupt);
         }
     }
@@ -219,6 +219,6 @@ async fn texts_in_columns_of_another_character_set_stay_distinct() {
     client.query_drop(sql).await.unwrap();
     let revision = create(&store, "a", &record("\"é\"", None)).await;
     assert_eq!(text(&store, "a", NOW).await, "\"é\"");
-    let updated = store.update(&id("a"), &record("\"è\"", None), revision, NOW).await.unwrap();
+    let updated = store.update(&id("a"), &record("\"è\"", None), &revision, NOW).await.unwrap();
     assert_eq!(updated, Updated::Done(Revision::of_text("\"è\"")));
 }

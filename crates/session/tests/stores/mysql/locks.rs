@@ -18,13 +18,13 @@ async fn record_of_any_length_is_written_under_a_lock_as_without_one() {
     for change in changes() {
         let (store, _) = store(server).await;
         let revision = create(&store, "a", &record(TEXT, after(60_000))).await;
-        assert_eq!(update(&store, "a", &change, revision).await, Fenced::Lost);
+        assert_eq!(update(&store, "a", &change, revision.clone()).await, Fenced::Lost);
         for name in ["a", "none"] {
             assert!(matches!(lock(&store, name, ONE, HOUR).await, LockOutcome::Acquired(_)));
         }
-        let none = update(&store, "none", &change, revision).await;
+        let none = update(&store, "none", &change, revision.clone()).await;
         assert_eq!(none, Fenced::Held(Updated::Gone));
-        let done = update(&store, "a", &change, revision).await;
+        let done = update(&store, "a", &change, revision.clone()).await;
         assert_eq!(done, Fenced::Held(Updated::Done(Revision::of_text(&change))));
         let current = load(&store, "a", NOW).await.unwrap();
         let conflict = update(&store, "a", &change, revision).await;

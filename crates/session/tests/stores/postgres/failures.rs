@@ -29,7 +29,7 @@ async fn update_that_waited_for_another_writer_returns_the_record_of_that_writer
         writing.execute(&sql, &[]).await.unwrap();
         let ours = store.clone();
         let waiting =
-            tokio::spawn(async move { ours.update(&id("a"), &counted(2), revision, NOW).await });
+            tokio::spawn(async move { ours.update(&id("a"), &counted(2), &revision, NOW).await });
         until_waiting::<Db>(server, &table, 1).await;
         if is_committed {
             writing.commit().await.unwrap();
@@ -49,6 +49,21 @@ async fn update_that_waited_for_another_writer_returns_the_record_of_that_writer
             assert_eq!(count_in(&text(&store, "a", NOW).await), 2);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn update_that_the_table_prevents_is_a_conflict_with_the_same_record() {
+    let Some(server) = Db::shared() else { return };
+    let (store, table) = store(server).await;
+    let revision = create(&store, "a", &counted(1)).await;
+    let prevented = format!(
+        "CREATE FUNCTION prevent_{table}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
+         CREATE TRIGGER prevent BEFORE UPDATE ON {table} \
+         FOR EACH ROW EXECUTE FUNCTION prevent_{table}()"
+    );
+    Db::client(&server.url()).await.batch_execute(&prevented).await.unwrap();
+    let updated = store.update(&id("a"), &counted(2), &revision, NOW).await.unwrap();
+    assert_eq!(updated, Updated::Conflict(load(&store, "a", NOW).await.unwrap()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,7 +89,7 @@ async fn count_up(store: PostgresStore) {
     let mut current = load(&store, "a", NOW).await.unwrap();
     loop {
         let next = counted(count_in(&current.record.text) + 1);
-        match store.update(&id("a"), &next, current.revision, NOW).await.unwrap() {
+        match store.update(&id("a"), &next, &current.revision, NOW).await.unwrap() {
             Updated::Done(_) => return,
             Updated::Conflict(newer) => current = newer,
             Updated::Gone => panic!("gone"),
@@ -155,7 +170,7 @@ async fn server_that_takes_no_writes_is_unavailable_and_its_connections_leave_th
         owner.batch_execute("SELECT pg_reload_conf()").await.unwrap();
     };
     set("on").await;
-    let update = async || store.update(&id("a"), &counted(2), revision, NOW).await;
+    let update = async || store.update(&id("a"), &counted(2), &revision, NOW).await;
     until(|| async { update().await.is_err() }).await;
     let told = shown(update().await, ErrorKind::Unavailable);
     assert!(told.contains("25006"), "{told}");

@@ -5,8 +5,8 @@ mod format;
 mod locks;
 mod options;
 mod pooler;
-mod renewal;
-mod support;
+mod prepared;
+pub(crate) mod support;
 #[cfg(feature = "tls")]
 mod tls;
 

@@ -64,7 +64,7 @@ async fn forgotten_statements_are_prepared_again() {
     config.url = Some(server.url());
     config.pool = Some(PoolConfig::new(1));
     let pool = config.create_pool(Some(Runtime::Tokio1), NoTls).unwrap();
-    let store = PostgresStore::with_pool(pool.clone()).table_name(table);
+    let store = PostgresStore::with_pool(pool.clone()).table_name(table).prepare_statements(true);
     create(&store, "a", &record(TEXT, None)).await;
     for _ in 0..2 {
         assert!(load(&store, "a", NOW).await.is_some());
@@ -94,7 +94,7 @@ fn nothing_secret_is_shown() {
     assert_eq!(
         format!("{store:?}"),
         "PostgresStore { table: \"session\", create_table_if_missing: false, ttl: 86400s, \
-         disable_touch: false, prune_session_interval: Some(900s), timeout: 5s, max_waiting: 4096, max_connections: 10 }",
+         disable_touch: false, prune_session_interval: Some(900s), timeout: 5s, max_waiting: 4096, prepare_statements: None, max_connections: 10 }",
     );
     for url in ["postgres://web:hunter2@/shop?hunter2=1", "hunter2", "host=a port=hunter2"] {
         let told = shown(PostgresStore::new(url), ErrorKind::Other);

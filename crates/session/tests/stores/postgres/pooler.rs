@@ -12,7 +12,7 @@ use super::support::{Db, NOW, TEXT, create, fresh, id, load, record};
 use crate::sql::Database as _;
 use crate::{on_tokio, spawned};
 
-fn shared() -> Option<&'static PgBouncer> {
+pub(super) fn shared() -> Option<&'static PgBouncer> {
     static SHARED: OnceLock<Option<PgBouncer>> = OnceLock::new();
     SHARED.get_or_init(|| pgbouncer(Db::shared()?)).as_ref()
 }
@@ -34,10 +34,13 @@ async fn no_call_through_a_pooler_fails() {
             let name = format!("visitor-{number}");
             let revision = create(&store, &name, &record(TEXT, None)).await;
             let changed = record(r#"{"cookie":{},"n":1}"#, None);
-            let updated = store.update(&id(&name), &changed, revision, NOW).await.unwrap();
+            let updated = store.update(&id(&name), &changed, &revision, NOW).await.unwrap();
             assert!(matches!(updated, Updated::Done(_)));
             assert_eq!(load(&store, &name, NOW).await.unwrap().record.text, changed.text);
-            assert!(store.load_and_touch(&id(&name), NOW).await.unwrap().is_some());
+            store
+                .touch(&id(&name), &crate::sql::touch(crate::sql::after(60_000)), NOW)
+                .await
+                .unwrap();
             store.destroy(&id(&name)).await.unwrap();
             assert_eq!(load(&store, &name, NOW).await, None);
         })

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use express_session::store::redis::RedisStore;
 use express_session::store::{
-    Admin as _, Created, ErrorKind, Record, Revision, Store as _, Touch, Touched, Updated,
+    Admin as _, Created, ErrorKind, Lifetime, Record, Revision, Store as _, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 use express_session_testkit::servers;
@@ -60,7 +60,7 @@ impl Bench {
     }
 
     async fn touch(&self, id: &str, deadline: Option<Timestamp>) -> Touched {
-        let touch = Touch { cookie: r#"{"path":"/new"}"#.into(), deadline };
+        let touch = Touch { replaces_cookie: true, ..Touch::new(r#"{"path":"/new"}"#, deadline) };
         self.store.touch(&sid(id), &touch, now()).await.unwrap()
     }
 
@@ -70,7 +70,7 @@ impl Bench {
 
     async fn update(&self, id: &str, text: &str, deadline: Option<Timestamp>) -> Updated {
         let expected = self.revision(id).await;
-        self.store.update(&sid(id), &record(text, deadline), expected, now()).await.unwrap()
+        self.store.update(&sid(id), &record(text, deadline), &expected, now()).await.unwrap()
     }
 }
 
@@ -142,7 +142,7 @@ async fn deadline_is_what_the_server_keeps_and_not_what_the_text_says() {
 
     // In a conflict too.
     let mine = record(B, None);
-    let updated = bench.store.update(&sid("a"), &mine, Revision::new(7), now()).await.unwrap();
+    let updated = bench.store.update(&sid("a"), &mine, &Revision::new(7), now()).await.unwrap();
     let Updated::Conflict(current) = updated else { panic!("{updated:?}") };
     assert_eq!(&*current.record.text, A);
     let left = current.record.deadline.unwrap().saturating_since(now());
@@ -194,8 +194,7 @@ async fn function_decides_from_the_record_at_every_save_and_touch() {
     assert_eq!(bench.ttl("a").await, 100);
     bench.update("a", B, later(60)).await;
     assert_eq!(bench.ttl("a").await, 200);
-    let renewed = bench.store.load_and_touch(&sid("a"), now()).await.unwrap().unwrap();
-    assert!(!renewed.is_touched);
+    assert_eq!(bench.store.lifetime(), Lifetime::Unknown);
     assert_eq!(bench.touch("a", later(60)).await, Touched::Done);
     assert_eq!((bench.text("a").await.as_deref(), bench.ttl("a").await), (Some(B), 300));
     bench.update("a", "{}", later(60)).await;
@@ -213,8 +212,6 @@ async fn without_ttl_records_stay_and_touches_do_nothing() {
     assert_eq!((bench.text("a").await.as_deref(), bench.ttl("a").await), (Some(B), -1));
     assert_eq!(bench.touch("a", later(60)).await, Touched::Done);
     assert_eq!(bench.touch("none", later(60)).await, Touched::Gone);
-    let renewed = bench.store.load_and_touch(&sid("a"), now()).await.unwrap().unwrap();
-    assert_eq!((renewed.is_touched, renewed.loaded.record.deadline), (false, None));
     assert_eq!(bench.ttl("a").await, -1);
     // Over is over, as in connect-redis.
     bench.update("a", A, PAST).await;
@@ -227,70 +224,9 @@ async fn without_touch_the_time_runs_from_the_last_save() {
     assert!(!bench.store.supports_touch());
     bench.create("a", A, later(60)).await;
     assert_eq!(bench.touch("a", later(3600)).await, Touched::Done);
-    assert!(!bench.store.load_and_touch(&sid("a"), now()).await.unwrap().unwrap().is_touched);
     assert_eq!(bench.ttl("a").await, 60);
     bench.update("a", B, later(90)).await;
     assert_eq!(bench.ttl("a").await, 90);
-}
-
-/// The server's script and this crate read the same from a record, or the script leaves it alone.
-#[tokio::test]
-async fn renewing_takes_the_max_age_that_the_session_began_with() {
-    let bench = bench!();
-    let deep = format!(
-        r#"{{"a":{}{},"cookie":{{"originalMaxAge":60000}}}}"#,
-        "[".repeat(1100),
-        "]".repeat(1100)
-    );
-    let day = Some(86_400);
-    for (text, seconds) in [
-        (A, Some(3600)),
-        (B, day),
-        (r#"{"cookie":{"originalMaxAge":1}}"#, Some(1)),
-        (r#"{"cookie":{"originalMaxAge":1000}}"#, Some(1)),
-        (r#"{"cookie":{"originalMaxAge":1001}}"#, Some(2)),
-        (r#"{"cookie":{"originalMaxAge":2000.5}}"#, Some(2)),
-        (r#"{"cookie":{"originalMaxAge":6e4}}"#, Some(60)),
-        (r#"{"cookie":{"originalMaxAge":31536000000000}}"#, Some(31_536_000_000)),
-        (r#"{"cookie":{}}"#, day),
-        (r#"{"cookie":{"originalMaxAge":false}}"#, day),
-        (r#"{"cookie":{"originalMaxAge":""}}"#, day),
-        (r#"{"7":1,"cookie":{"path":"/","originalMaxAge":60000}}"#, Some(60)),
-        (r#"{ "cookie" : { "originalMaxAge" : 60000 } }"#, Some(60)),
-        (r#"{"a":{"cookie":{"originalMaxAge":1000}},"cookie":{"originalMaxAge":60000}}"#, Some(60)),
-        (r#"{"a":"\"cookie\":{\"originalMaxAge\":1000}","cookie":{"originalMaxAge":null}}"#, day),
-        // Over, beyond all dates, or no session: for the caller to judge.
-        (r#"{"cookie":{"originalMaxAge":0}}"#, None),
-        (r#"{"cookie":{"originalMaxAge":-5}}"#, None),
-        (r#"{"cookie":{"originalMaxAge":99999999999999999999}}"#, None),
-        (r#"{"cookie":{"originalMaxAge":1e999}}"#, None),
-        (r#"{"cookie":{"originalMaxAge":"60000"}}"#, None),
-        (r#"{"cookie":{"originalMaxAge":true}}"#, None),
-        (r#"{"cookie":{"originalMaxAge":{}}}"#, None),
-        (r#"{"cookie":5}"#, None),
-        ("[]", None),
-        ("5", None),
-        ("not a session", None),
-        (&deep, None),
-    ] {
-        bench.set("a", text).await;
-        bench.plain.clone().expire::<_, ()>(bench.key("a"), 999).await.unwrap();
-        let at = now();
-        let renewed = bench.store.load_and_touch(&sid("a"), at).await.unwrap().unwrap();
-        assert_eq!(&*renewed.loaded.record.text, text);
-        assert_eq!(renewed.loaded.revision, bench.revision("a").await, "{text}");
-        assert_eq!(renewed.is_touched, seconds.is_some(), "{text}");
-        assert_eq!(bench.ttl("a").await, seconds.unwrap_or(999), "{text}");
-        let left = renewed.loaded.record.deadline.unwrap().saturating_since(at);
-        assert_eq!(left.as_secs_f64().ceil() as i64, seconds.unwrap_or(999), "{text}");
-
-        if let Some(seconds) = seconds {
-            let touch = Touch::renewing(text, at).unwrap();
-            let left = touch.deadline.map_or(86_400_000, |end| end.millis() - at.millis());
-            assert_eq!((left + 999) / 1000, seconds, "{text}");
-        }
-    }
-    assert_eq!(bench.store.load_and_touch(&sid("none"), now()).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -298,19 +234,15 @@ async fn empty_text_is_no_session_and_bytes_that_are_no_text_are_corrupt() {
     let bench = bench!();
     bench.set("empty", "").await;
     assert_eq!(bench.store.load(&sid("empty"), now()).await.unwrap(), None);
-    assert_eq!(bench.store.load_and_touch(&sid("empty"), now()).await.unwrap(), None);
     let updated =
-        bench.store.update(&sid("empty"), &record(A, None), Revision::new(0), now()).await;
+        bench.store.update(&sid("empty"), &record(A, None), &Revision::new(0), now()).await;
     assert_eq!(updated.unwrap(), Updated::Gone);
 
     bench.set("bytes", &b"{\"cookie\":{\"originalMaxAge\":1000},\"a\":\"\xff\"}"[..]).await;
-    let kinds = [
-        bench.store.load(&sid("bytes"), now()).await.unwrap_err().kind(),
-        bench.store.load_and_touch(&sid("bytes"), now()).await.unwrap_err().kind(),
-    ];
-    assert_eq!(kinds, [ErrorKind::Corrupt; 2]);
+    let error = bench.store.load(&sid("bytes"), now()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
     let updated =
-        bench.store.update(&sid("bytes"), &record(A, None), Revision::new(0), now()).await;
+        bench.store.update(&sid("bytes"), &record(A, None), &Revision::new(0), now()).await;
     assert_eq!(updated.unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
@@ -327,7 +259,7 @@ async fn foreign_keys_are_left_alone() {
     assert_eq!(error.kind(), ErrorKind::Refused);
     let update = record(A, None);
     let id = sid("of-the-application");
-    let error = bench.store.update(&id, &update, Revision::new(0), now()).await.unwrap_err();
+    let error = bench.store.update(&id, &update, &Revision::new(0), now()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
 
     let page = bench.store.list(None, 10, now()).await.unwrap();

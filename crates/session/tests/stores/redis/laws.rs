@@ -11,7 +11,8 @@ use express_session::store::redis::{RedisStore, redis};
 use express_session_core::SessionId;
 use express_session_testkit::servers::{self, Redis, RedisSentinel};
 use express_session_testkit::{
-    Clock, Subject, Task, admin_laws, admin_model_laws, clock_laws, laws, lock_laws, store_laws,
+    Clock, Subject, Task, admin_laws, admin_model_laws, clock_laws, laws, lock_laws, order_laws,
+    store_laws,
 };
 use redis::aio::ConnectionLike;
 use redis::cluster::ClusterClient;
@@ -98,6 +99,7 @@ macro_rules! laws {
             store_laws!(Under::new($way), block_on = on_tokio);
             lock_laws!(Under::new($way), block_on = on_tokio);
             admin_laws!(Under::new($way), block_on = on_tokio);
+            order_laws!(Under::new($way), block_on = on_tokio);
             $( $model!(Under::new($way), block_on = on_tokio); )?
         }
     };
@@ -159,6 +161,26 @@ way! { Older:
 }
 
 laws!(with_a_function_for_the_ttl, Older at servers::shared_redis());
+
+// At a server that compares texts itself.
+way! { Comparing:
+    open { RedisStore::connect(servers::shared_valkey().unwrap().url()).await.unwrap() }
+    beside { plain(servers::shared_valkey().unwrap().url()).await }
+}
+
+laws!(at_valkey, Comparing at servers::shared_valkey(), admin_model_laws);
+clocks!(wrong_clocks_at_valkey, Comparing at servers::shared_valkey());
+
+way! { ComparingCluster:
+    open { RedisStore::connect(&format!("redis+cluster://{}", hosts(&valkeys()[2..4]))).await.unwrap() }
+    beside { ClusterClient::new(valkeys()).unwrap().get_async_connection().await.unwrap() }
+}
+
+fn valkeys() -> Vec<String> {
+    servers::shared_valkey_cluster().unwrap().urls()
+}
+
+laws!(at_a_cluster_of_valkey, ComparingCluster at servers::shared_valkey_cluster());
 
 // Over a connection of the application's.
 way! { Managed:

@@ -72,9 +72,9 @@ async fn lock_is_where_its_record_is_in_a_cluster() {
                 store.lock(&id, ONE, HOUR, now()).await.unwrap(),
                 LockOutcome::Acquired(_)
             ));
-            let fenced = store.update_locked(&id, &record("2"), revision, ONE, now()).await;
+            let fenced = store.update_locked(&id, &record("2"), &revision, ONE, now()).await;
             assert!(matches!(fenced.unwrap(), Fenced::Held(Updated::Done(_))), "{prefix}{number}");
-            let fenced = store.update_locked(&id, &record("2"), revision, OTHER, now()).await;
+            let fenced = store.update_locked(&id, &record("2"), &revision, OTHER, now()).await;
             assert_eq!(fenced.unwrap(), Fenced::Lost);
             store.unlock(&id, ONE).await.unwrap();
             assert!(matches!(
@@ -95,7 +95,7 @@ async fn key_that_cannot_have_a_lock_in_a_cluster_is_an_error_that_says_so() {
     let revision = create(&store, id.as_str(), "1").await;
     let errors = [
         store.lock(&id, ONE, HOUR, now()).await.map(drop),
-        store.update_locked(&id, &record("2"), revision, ONE, now()).await.map(drop),
+        store.update_locked(&id, &record("2"), &revision, ONE, now()).await.map(drop),
         store.unlock(&id, ONE).await,
     ];
     for error in errors.map(Result::unwrap_err) {

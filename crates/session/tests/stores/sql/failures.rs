@@ -17,7 +17,7 @@ use super::{
 
 pub(crate) const SHORT: Duration = Duration::from_millis(300);
 /// The time that a busy machine may take on top of a timeout.
-const GRACE: Duration = Duration::from_secs(4);
+const GRACE: Duration = Duration::from_secs(20);
 
 pub(crate) fn counted(number: u64) -> Record {
     record(&format!(r#"{{"cookie":{{}},"n":{number}}}"#), after(3_600_000))
@@ -86,7 +86,7 @@ pub(crate) async fn answer_that_breaks_off_is_unavailable_and_leaves_all_or_noth
         assert_eq!(before.revision, revision);
         let next = counted(count_in(&before.record.text) + 1);
         proxy.cut_after(bytes);
-        match store.update(&id("a"), &next, revision, NOW).await {
+        match store.update(&id("a"), &next, &revision, NOW).await {
             Ok(updated) => {
                 assert_eq!(updated, Updated::Done(Revision::of_text(&next.text)));
                 proxy.cut();
@@ -120,7 +120,7 @@ pub(crate) async fn killed_server_is_used_again_when_it_is_back_and_nothing_is_l
                     continue;
                 };
                 let next = counted(count_in(&current.record.text) + 1);
-                match store.update(&id("a"), &next, current.revision, NOW).await {
+                match store.update(&id("a"), &next, &current.revision, NOW).await {
                     Ok(Updated::Done(_)) => done += 1,
                     Ok(Updated::Conflict(_)) => {}
                     Ok(Updated::Gone) => panic!("gone"),
@@ -148,8 +148,8 @@ pub(crate) async fn killed_server_is_used_again_when_it_is_back_and_nothing_is_l
         tokio::task::block_in_place(|| D::restart(&server));
         let back = Instant::now();
         until(|| async { store.load(&id("a"), NOW).await.is_ok() }).await;
-        // A second, and another for a busy machine.
-        assert!(back.elapsed() < Duration::from_secs(2), "{:?}", back.elapsed());
+        // A second, and what a busy machine adds.
+        assert!(back.elapsed() < GRACE, "{:?}", back.elapsed());
     }
     is_over.store(true, Ordering::Relaxed);
     let mut done = 0;
@@ -161,7 +161,7 @@ pub(crate) async fn killed_server_is_used_again_when_it_is_back_and_nothing_is_l
     assert!((done..=most).contains(&count), "{done} <= {count} <= {most}");
 }
 
-pub(crate) async fn every_verb_is_one_round_trip<D: Database>() {
+pub(crate) async fn every_verb_is_one_round_trip_and_a_refused_update_two<D: Database>() {
     let Some(server) = D::shared() else { return };
     let (proxy, url) = through::<D>(server);
     let (store, _) = store_at::<D>(&url).await;
@@ -184,25 +184,22 @@ pub(crate) async fn every_verb_is_one_round_trip<D: Database>() {
         counts.push(trips());
         store.touch(&id("a"), &touch(after(60_000)), NOW).await.unwrap();
         counts.push(trips());
-        let renewed = store.load_and_touch(&id("a"), NOW).await.unwrap().unwrap();
-        assert!(renewed.is_touched);
-        counts.push(trips());
-        store.update(&id("a"), &counted(1), revision, NOW).await.unwrap();
+        store.update(&id("a"), &counted(1), &revision, NOW).await.unwrap();
         counts.push(trips());
         store.count(NOW).await.unwrap();
         counts.push(trips());
         store.list(None, 10, NOW).await.unwrap();
         counts.push(trips());
-        let conflict = store.update(&id("a"), &counted(2), revision, NOW).await.unwrap();
+        let conflict = store.update(&id("a"), &counted(2), &revision, NOW).await.unwrap();
         assert!(matches!(conflict, Updated::Conflict(_)));
         counts.push(trips());
-        let gone = store.update(&id("b"), &counted(2), revision, NOW).await.unwrap();
+        let gone = store.update(&id("b"), &counted(2), &revision, NOW).await.unwrap();
         assert_eq!(gone, Updated::Gone);
         counts.push(trips());
         store.destroy(&id("a")).await.unwrap();
         counts.push(trips());
     }
-    assert_eq!(counts, [1; 11]);
+    assert_eq!(counts, [1, 1, 1, 1, 1, 1, 1, 2, 2, 1]);
 }
 
 pub(crate) async fn lock_of_another_is_waited_for_in_time_only<D: Database>() {
@@ -213,7 +210,7 @@ pub(crate) async fn lock_of_another_is_waited_for_in_time_only<D: Database>() {
     let mut other = D::client(&D::url(server)).await;
     D::execute(&mut other, "BEGIN").await;
     D::execute(&mut other, &format!("SELECT 1 FROM {table} FOR UPDATE")).await;
-    shown(hurried.update(&id("a"), &counted(2), revision, NOW).await, ErrorKind::TimedOut);
+    shown(hurried.update(&id("a"), &counted(2), &revision, NOW).await, ErrorKind::TimedOut);
     // Readers do not wait, except for the circuit breaker's probe.
     until(|| async { store.load(&id("a"), NOW).await.is_ok() }).await;
     assert_eq!(count_in(&text(&store, "a", NOW).await), 1);
@@ -230,13 +227,13 @@ pub(crate) async fn abandoned_call_is_carried_out_before_the_next_of_its_session
     let mut revision = create(&store, "a", &counted(0)).await;
     create(&store, "b", &counted(100)).await;
     // The statement is prepared by now.
-    let updated = store.update(&id("a"), &counted(0), revision, NOW).await.unwrap();
-    assert_eq!(updated, Updated::Done(revision));
+    let updated = store.update(&id("a"), &counted(0), &revision, NOW).await.unwrap();
+    assert_eq!(updated, Updated::Done(revision.clone()));
     let connections = proxy.connections();
     for number in 1..20 {
         proxy.stall();
         let (a, next) = (id("a"), counted(number));
-        let call = store.update(&a, &next, revision, NOW);
+        let call = store.update(&a, &next, &revision, NOW);
         assert!(timeout(Duration::from_millis(20), call).await.is_err());
         proxy.resume();
         if number % 2 == 0 {

@@ -28,7 +28,7 @@ pub(crate) async fn update(
     expected: Revision,
 ) -> Fenced {
     let record = record(text, after(60_000));
-    store.update_locked(&id(name), &record, expected, ONE, NOW).await.unwrap()
+    store.update_locked(&id(name), &record, &expected, ONE, NOW).await.unwrap()
 }
 
 /// Texts that take the short and the long way.

@@ -130,7 +130,7 @@ macro_rules! sql_suite {
             answer_that_never_comes_is_timed_out_and_not_taken_for_another,
             answer_that_breaks_off_is_unavailable_and_leaves_all_or_nothing,
             killed_server_is_used_again_when_it_is_back_and_nothing_is_lost,
-            every_verb_is_one_round_trip,
+            every_verb_is_one_round_trip_and_a_refused_update_two,
             lock_of_another_is_waited_for_in_time_only,
             abandoned_call_is_carried_out_before_the_next_of_its_session,
         );
@@ -156,7 +156,8 @@ macro_rules! sql_suite {
         mod laws {
             use std::marker::PhantomData;
 
-            use express_session_testkit::{admin_laws, admin_model_laws, clock_laws, lock_laws, store_laws};
+            use express_session_testkit::{admin_laws, admin_model_laws, clock_laws};
+            use express_session_testkit::{lock_laws, order_laws, store_laws};
 
             use super::support::Db;
             use crate::sql::{Leased, Tables, with_server};
@@ -166,6 +167,7 @@ macro_rules! sql_suite {
             admin_laws!(Tables::<Db>(PhantomData), block_on = with_server::<Db>);
             admin_model_laws!(Tables::<Db>(PhantomData), block_on = with_server::<Db>);
             clock_laws!(Leased::<Db>(PhantomData), block_on = with_server::<Db>);
+            order_laws!(Leased::<Db>(PhantomData), block_on = with_server::<Db>);
         }
     };
     ($module:ident: $($name:ident,)+) => {
@@ -242,7 +244,7 @@ pub(crate) fn record(text: &str, deadline: impl Into<Option<Timestamp>>) -> Reco
 }
 
 pub(crate) fn touch(deadline: impl Into<Option<Timestamp>>) -> Touch {
-    Touch { cookie: r#"{"path":"/touched"}"#.into(), deadline: deadline.into() }
+    Touch::new(r#"{"path":"/touched"}"#, deadline.into())
 }
 
 /// A name that no other test uses.

@@ -193,26 +193,21 @@ async fn meanwhile_a_write_of_node_is_a_conflict() {
     create(&store, &a(), &record(A, end_of_a()), saved()).await;
     let loaded = load(&store, &a(), saved()).await.unwrap();
     replace(&path, 1_795_453_695_973.0, &text(B));
-    let update = store.update(&a(), &record(A, end_of_a()), loaded.revision, saved()).await;
+    let update = store.update(&a(), &record(A, end_of_a()), &loaded.revision, saved()).await;
     let Updated::Conflict(current) = update.unwrap() else { panic!("Node's save is lost") };
     assert_eq!(&*current.record.text, B);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn touch_and_renew_move_the_end_and_nothing_else() {
+async fn touch_moves_the_end_and_nothing_else() {
     for (dialect, path, _folder) in tables() {
         let store = SqliteStore::new(&path);
         create(&store, &a(), &record(A, end_of_a()), saved()).await;
-        let touch = Touch { cookie: "{}".into(), deadline: Some(later(7200)) };
+        let touch = Touch::new("{}", Some(later(7200)));
         assert_eq!(store.touch(&a(), &touch, saved()).await.unwrap(), Touched::Done);
         let loaded = load(&store, &a(), saved()).await.unwrap();
         assert_eq!(loaded.record, record(A, later(7200)), "{dialect:?}");
-
-        let renewed = store.load_and_touch(&a(), NOW).await.unwrap().unwrap();
-        assert!(renewed.is_touched);
-        assert_eq!(renewed.loaded.record, record(A, later(3600)), "{dialect:?}");
         assert_eq!(row(&path, dialect, &a()).1, text(A));
-        assert_eq!(load(&store, &a(), NOW).await, Some(renewed.loaded));
     }
 }
 
@@ -221,16 +216,12 @@ async fn touch_without_an_expiry_is_as_in_the_npm_store() {
     for (dialect, path, _folder) in tables() {
         let store = SqliteStore::new(&path).ttl(Duration::from_secs(60));
         create(&store, &b(), &record(B, None), NOW).await;
-        let touch = Touch { cookie: "{}".into(), deadline: None };
+        let touch = Touch::new("{}", None);
         assert_eq!(store.touch(&b(), &touch, later(10)).await.unwrap(), Touched::Done);
         let is_moved = dialect == Dialect::BetterSqlite3SessionStore;
         let end = |is_moved, by: i64| if is_moved { later(60 + by) } else { later(60) };
         let loaded = load(&store, &b(), NOW).await.unwrap();
         assert_eq!(loaded.record.deadline, Some(end(is_moved, 10)), "{dialect:?}");
-
-        let renewed = store.load_and_touch(&b(), later(20)).await.unwrap().unwrap();
-        assert_eq!(renewed.is_touched, is_moved);
-        assert_eq!(renewed.loaded.record.deadline, Some(end(is_moved, 20)), "{dialect:?}");
         assert_eq!(store.touch(&b(), &touch, later(200)).await.unwrap(), Touched::Gone);
     }
 }
@@ -301,9 +292,8 @@ async fn row_without_a_text_is_corrupt_and_stays() {
     for planted in [Value::Null, Value::Integer(5), Value::Blob(A.as_bytes().to_vec())] {
         replace(&path, 1e13, &planted);
         assert_eq!(refusal(&store).await, ErrorKind::Corrupt);
-        let renewed = store.load_and_touch(&a(), NOW).await.unwrap_err();
-        assert_eq!(renewed.kind(), ErrorKind::Corrupt);
-        assert!(!format!("{renewed:?}").contains("AAA"));
+        let error = store.load(&a(), NOW).await.unwrap_err();
+        assert!(!format!("{error:?}").contains("AAA"));
         assert_eq!(store.create(&a(), &record(A, None), NOW).await.unwrap(), Created::Taken);
         let listed = store.list(None, 10, NOW).await.unwrap().sessions;
         assert_eq!(listed.len(), 1, "the others are listed");
@@ -341,7 +331,7 @@ async fn locks_are_rows_of_another_table_which_the_first_lock_makes() {
         create(&store, &a(), &record(A, later(60)), NOW).await;
         store.unlock(&a(), HOLDER).await.unwrap();
         let seen = Revision::of_text(A);
-        let fenced = store.update_locked(&a(), &record(B, None), seen, HOLDER, NOW).await;
+        let fenced = store.update_locked(&a(), &record(B, None), &seen, HOLDER, NOW).await;
         assert_eq!(fenced.unwrap(), Fenced::Lost);
         assert!(!has_locks(&path), "created without a lock");
 
@@ -399,8 +389,14 @@ async fn locks_that_are_over_are_removed_with_the_expired_sessions_or_by_a_purge
 
     hold(0, 30).await;
     let cleaning = SqliteStore::new(&path).cleanup_interval(Duration::from_secs(3600));
-    assert_eq!(cleaning.load_and_touch(&a(), later(86_400 + 30)).await.unwrap(), None);
+    write(&cleaning, later(86_400 + 30)).await;
     wait_until(|| rows_of(&path, "sessions_locks") == 600);
+}
+
+/// Makes a call for the thread that writes, which removes what has expired; a call that only reads goes to others.
+async fn write(store: &SqliteStore, now: Timestamp) {
+    let touch = Touch::new("{}", Some(now));
+    assert_eq!(store.touch(&id("none"), &touch, now).await.unwrap(), Touched::Gone);
 }
 
 /// Waits until the store's own thread has come to an end with something.
@@ -423,15 +419,14 @@ async fn expired_sessions_are_removed_with_the_first_call_and_after_each_interva
             }
         }
         let store = SqliteStore::new(&path).cleanup_interval(interval);
-        // A call that only reads goes to other threads; this one is for the one that writes.
-        store.load_and_touch(&id("session-1"), later(10)).await.unwrap();
+        write(&store, later(10)).await;
         wait_until(|| rows(&path) == 600);
 
         create(&store, &a(), &record(A, later(20)), later(10)).await;
-        store.load_and_touch(&id("session-1"), later(10 + hour - 1)).await.unwrap();
-        store.load_and_touch(&id("session-1"), later(10 + hour - 1)).await.unwrap();
+        write(&store, later(10 + hour - 1)).await;
+        write(&store, later(10 + hour - 1)).await;
         assert_eq!(rows(&path), 601, "not yet");
-        store.load_and_touch(&id("session-1"), later(10 + hour)).await.unwrap();
+        write(&store, later(10 + hour)).await;
         wait_until(|| rows(&path) == 600);
     }
 }
@@ -441,7 +436,7 @@ async fn nothing_is_removed_where_that_is_off() {
     let (store, path, _folder) = opened(|store| store.cleanup_interval(None));
     create(&store, &a(), &record(A, later(1)), NOW).await;
     for seconds in [10, 100_000, 10_000_000] {
-        assert_eq!(store.load_and_touch(&a(), later(seconds)).await.unwrap(), None);
+        write(&store, later(seconds)).await;
     }
     assert_eq!(rows(&path), 1);
 }
@@ -492,6 +487,12 @@ async fn held_database_is_waited_for_and_then_unavailable() {
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(std::error::Error::source(&error).is_some());
     assert!(load(&store, &a(), NOW).await.is_some(), "who reads does not wait");
+    // The default dialect has no touch of a session without a max age.
+    let touch = |deadline| Touch::new("{}", deadline);
+    assert_eq!(store.touch(&a(), &touch(None), NOW).await.unwrap(), Touched::Done);
+    assert_eq!(store.touch(&b(), &touch(None), NOW).await.unwrap(), Touched::Gone);
+    let error = store.touch(&a(), &touch(Some(Timestamp::MAX)), NOW).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
 
     let hasty = SqliteStore::new(&path).timeout(Duration::from_millis(20));
     let error = hasty.create(&b(), &record(B, None), NOW).await.unwrap_err();

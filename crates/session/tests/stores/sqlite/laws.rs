@@ -9,7 +9,7 @@ use crate::{on_tokio, spawned};
 use express_session::SessionId;
 use express_session::store::sqlite::{Dialect, SqliteStore};
 use express_session_testkit::{
-    Subject, Task, admin_laws, admin_model_laws, clock_laws, lock_laws, store_laws,
+    Subject, Task, admin_laws, admin_model_laws, clock_laws, lock_laws, order_laws, store_laws,
 };
 
 /// Puts bytes into the column of the text, as text.
@@ -70,6 +70,7 @@ macro_rules! laws {
             admin_laws!($subject, block_on = on_tokio);
             $( $model!($subject, block_on = on_tokio); )?
             clock_laws!($subject, block_on = on_tokio);
+            order_laws!($subject, block_on = on_tokio);
         }
     };
 }

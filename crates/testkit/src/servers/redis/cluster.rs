@@ -23,6 +23,13 @@ pub fn redis_cluster() -> Option<RedisCluster> {
     Some(demand("Redis cluster", start(&program)))
 }
 
+/// Starts a cluster of Valkey.
+#[must_use]
+pub fn valkey_cluster() -> Option<RedisCluster> {
+    let [program] = program::find_all("Valkey cluster", ["valkey-server"])?;
+    Some(demand("Valkey cluster", start(&program)))
+}
+
 impl RedisCluster {
     /// Returns the addresses of all nodes as `redis://127.0.0.1:PORT`, the first masters first.
     #[must_use]

@@ -9,7 +9,7 @@ use super::program;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-pub use cluster::{RedisCluster, redis_cluster};
+pub use cluster::{RedisCluster, redis_cluster, valkey_cluster};
 pub use sentinel::{RedisSentinel, redis_sentinel};
 
 /// One Redis.
@@ -22,9 +22,20 @@ pub struct Redis {
 /// Starts a Redis. Its data survives [`kill`](Redis::kill).
 #[must_use]
 pub fn redis() -> Option<Redis> {
-    let [program] = program::find_all("Redis", ["redis-server"])?;
+    start("Redis", "redis-server")
+}
+
+/// Starts a Valkey, which has commands that Redis 7 lacks, such as `SET … IFEQ`. Its data survives
+/// [`kill`](Redis::kill).
+#[must_use]
+pub fn valkey() -> Option<Redis> {
+    start("Valkey", "valkey-server")
+}
+
+fn start(name: &str, program: &str) -> Option<Redis> {
+    let [program] = program::find_all(name, [program])?;
     let server = Server::start(|folder, port| Ok(node::launch(&program, folder, port, None, &[])));
-    let server = demand("Redis", server);
+    let server = demand(name, server);
     Some(Redis { url: format!("redis://127.0.0.1:{}", server.port()), server })
 }
 

@@ -1,0 +1,456 @@
+//! The session's own member: when the session began, when it was last seen, and which user has
+//! logged in.
+//!
+//! express-session's records have no place for it, so that the library adds one member to them, if the policy
+//! [keeps metadata](crate::Policy::keeps_metadata). The member is not data: a [`Document`] never has it.
+//!
+//! 1. A load takes the member out of the text, a write puts it back as the last member.
+//! 2. A member of another shape, or longer than 4,096 bytes, counts as absent, and the next write replaces it.
+//! 3. Node keeps the member like any other. It may write an older one back: [`Metadata::merge`] has no conflicts.
+
+pub(crate) mod member;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::record::{Json, json};
+use crate::{Document, Timestamp};
+
+/// The name of the member by default.
+pub const MEMBER: &str = "__sessionMetadata";
+
+/// The longest text of a user, in bytes of JSON.
+pub const MAX_USER: usize = 1024;
+
+/// The longest text of the member that is read.
+const MAX_BYTES: usize = 4096;
+
+/// The latest point in time of a JavaScript `Date`, in milliseconds.
+const MAX_DATE: i64 = Timestamp::MAX.millis();
+
+/// The name of the library's own member.
+///
+/// ```
+/// use express_session_core::metadata::{MEMBER, MemberName};
+///
+/// assert_eq!(MemberName::new("__life").unwrap().as_str(), "__life");
+/// assert_eq!(MemberName::DEFAULT.as_str(), MEMBER);
+/// // express-session reserves some names, and JavaScript sorts numbers to the front.
+/// assert_eq!(MemberName::new("cookie"), None);
+/// assert_eq!(MemberName::new("12"), None);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberName(Cow<'static, str>);
+
+impl MemberName {
+    /// [`MEMBER`].
+    pub const DEFAULT: Self = Self(Cow::Borrowed(MEMBER));
+
+    /// Takes a name. `None` for one that is empty, that express-session reserves, or that begins with a digit.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Option<Self> {
+        let name = name.into();
+        let is_free = Document::new().insert(&name, &()).is_ok();
+        let is_usable = !name.is_empty() && !name.starts_with(|first: char| first.is_ascii_digit());
+        (is_free && is_usable).then_some(Self(name.into()))
+    }
+
+    /// Returns the name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The library's own notes about a session.
+///
+/// All times are by the clock of the process that wrote them, in milliseconds. `Debug` does not show the user.
+///
+/// ```
+/// use std::time::Duration;
+/// use express_session_core::{Metadata, Timestamp};
+///
+/// let now = Timestamp::from_millis(1_700_000_000_000);
+/// let mut metadata = Metadata::new(now);
+/// metadata.see(now.saturating_add(Duration::from_secs(60)));
+/// assert_eq!(metadata.created(), now);
+/// assert_eq!(metadata.text(), r#"{"created":1700000000000,"seen":1700000060000}"#);
+/// assert_eq!(Metadata::parse(&metadata.text()), Some(metadata));
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Metadata {
+    created: Timestamp,
+    seen: Timestamp,
+    login: Option<Authentication>,
+}
+
+/// The authentication of a session's user: its login.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Authentication {
+    /// The time of the authentication.
+    pub at: Timestamp,
+    /// The user, of at most [`MAX_USER`] bytes.
+    pub user: Json,
+    /// The idle timeout of this session, in place of the policy's.
+    pub idle: Option<Duration>,
+    /// The absolute timeout of this session, in place of the policy's.
+    pub absolute: Option<Duration>,
+}
+
+impl Metadata {
+    /// Begins at this time.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        Self { created: now, seen: now, login: None }
+    }
+
+    /// Returns when the session began, or, for a session that Node began, when the library first wrote it.
+    #[must_use]
+    pub fn created(&self) -> Timestamp {
+        self.created
+    }
+
+    /// Returns the time of the last visit that was noted: an earlier one by less than `touch_after`, where later requests
+    /// only read.
+    #[must_use]
+    pub fn seen(&self) -> Timestamp {
+        self.seen
+    }
+
+    /// Returns the login, or `None` before it.
+    #[must_use]
+    pub fn authentication(&self) -> Option<&Authentication> {
+        self.login.as_ref()
+    }
+
+    /// Returns the time of the login.
+    #[must_use]
+    pub fn authenticated(&self) -> Option<Timestamp> {
+        self.login.as_ref().map(|login| login.at)
+    }
+
+    /// Notes a visit. A clock that is behind changes nothing.
+    pub fn see(&mut self, now: Timestamp) {
+        self.seen = self.seen.max(now);
+    }
+
+    /// Begins again at this time, with the same login: a session that was not stored has not begun.
+    pub(crate) fn restart(&mut self, now: Timestamp) {
+        (self.created, self.seen) = (now, now);
+    }
+
+    /// Notes a login.
+    pub fn authenticate(&mut self, login: Authentication) {
+        self.login = Some(login);
+    }
+
+    /// Merges the notes of two overlapping requests: the session began at the earlier time, was seen at the later one, and
+    /// the later login counts.
+    ///
+    /// ```
+    /// use express_session_core::{Metadata, Timestamp};
+    ///
+    /// let [one, two] = [1_700_000_000_000, 1_700_000_000_007].map(Timestamp::from_millis);
+    /// let merged = Metadata::new(two).merge(&Metadata::new(one));
+    /// assert_eq!((merged.created(), merged.seen()), (one, two));
+    /// ```
+    #[must_use]
+    pub fn merge(&self, other: &Self) -> Self {
+        let at = |metadata: &Self| metadata.login.as_ref().map(|login| login.at);
+        let login = if at(other) > at(self) { &other.login } else { &self.login };
+        Self {
+            created: self.created.min(other.created),
+            seen: self.seen.max(other.seen),
+            login: login.clone(),
+        }
+    }
+
+    /// Returns the JSON of the member.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::with_capacity(128);
+        self.push(&mut text);
+        text
+    }
+
+    pub(crate) fn push(&self, out: &mut String) {
+        let number = |out: &mut String, name: &str, number: i128| {
+            // Writing to a string never fails.
+            let _ = write!(out, ",\"{name}\":{number}");
+        };
+        // Writing to a string never fails.
+        let _ = write!(out, "{{\"created\":{}", self.created.millis());
+        number(out, "seen", self.seen.millis().into());
+        if let Some(login) = &self.login {
+            number(out, "authenticated", login.at.millis().into());
+            out.push_str(",\"user\":");
+            out.push_str(login.user.as_str());
+            for (name, time) in [("idle", login.idle), ("absolute", login.absolute)] {
+                if let Some(time) = time {
+                    number(out, name, i128::try_from(time.as_millis()).unwrap_or(i128::MAX));
+                }
+            }
+        }
+        out.push('}');
+    }
+
+    /// Reads the JSON of the member. `None` for any other shape: the times of the beginning and of the last visit have to
+    /// be integers that are dates.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() > MAX_BYTES {
+            return None;
+        }
+        let (mut created, mut seen, mut at) = (None, None, None);
+        let (mut user, mut idle, mut absolute) = (None, None, None);
+        json::members(text, |json::Member { key, value, .. }| {
+            let value = &text[value];
+            match &text[key] {
+                "\"created\"" => created = time(value),
+                "\"seen\"" => seen = time(value),
+                "\"authenticated\"" => at = time(value),
+                "\"user\"" => {
+                    let is_user = value != "null" && value.len() <= MAX_USER;
+                    user = is_user.then(|| Json::from_text(value));
+                }
+                "\"idle\"" => idle = duration(value),
+                "\"absolute\"" => absolute = duration(value),
+                _ => {}
+            }
+        })
+        .ok()?;
+        let (created, seen) = (created?, seen?);
+        let login = at.zip(user).map(|(at, user)| Authentication { at, user, idle, absolute });
+        Some(Self { created, seen: seen.max(created), login })
+    }
+}
+
+/// The user of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The user, as the login stored it.
+    pub user: Json,
+    /// When the user logged in; `None` where npm's passport has logged the user in, which notes no time.
+    pub authenticated: Option<Timestamp>,
+}
+
+/// Finds the user of a session: that of the metadata, or that of npm's passport. `passport` is the JSON of the member of
+/// this name.
+///
+/// If there is such a member, it decides: passport may have logged the user out, or another one in, and copied the
+/// metadata from one record to the next (its option `keepSessionInfo`). The time of the login counts only for the same user.
+///
+/// ```
+/// use express_session_core::metadata::user_of;
+/// use express_session_core::record::Json;
+///
+/// let user = user_of(None, Some(r#"{"user":"bob"}"#)).unwrap();
+/// assert_eq!((user.user, user.authenticated), (Json::of("bob")?, None));
+/// assert_eq!(user_of(None, Some("{}")), None);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[must_use]
+pub fn user_of(metadata: Option<&Metadata>, passport: Option<&str>) -> Option<User> {
+    let login = metadata.and_then(Metadata::authentication);
+    let own = login.map(|login| User { user: login.user.clone(), authenticated: Some(login.at) });
+    let Some(passport) = passport else { return own };
+    let mut user = None;
+    json::members(passport, |json::Member { key, value, .. }| {
+        if &passport[key] == "\"user\"" {
+            user = Some(&passport[value]);
+        }
+    })
+    .ok()?;
+    let user = user.filter(|user| *user != "null")?;
+    Some(
+        own.filter(|own| own.user.as_str() == user)
+            .unwrap_or_else(|| User { user: Json::from_text(user), authenticated: None }),
+    )
+}
+
+fn time(value: &str) -> Option<Timestamp> {
+    let millis: i64 = value.parse().ok()?;
+    (-MAX_DATE..=MAX_DATE).contains(&millis).then(|| Timestamp::from_millis(millis))
+}
+
+/// Reads a time limit. One that no `Date` can reach is as good as none, and zero would end the session when it begins.
+fn duration(value: &str) -> Option<Duration> {
+    let millis: u64 = value.parse().ok()?;
+    (1..=MAX_DATE as u64).contains(&millis).then(|| Duration::from_millis(millis))
+}
+
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metadata")
+            .field("created", &self.created)
+            .field("seen", &self.seen)
+            .field("login", &self.login)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Authentication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authentication")
+            .field("at", &self.at)
+            .field("user", &self.user)
+            .field("idle", &self.idle)
+            .field("absolute", &self.absolute)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: i64 = 1_700_000_000_000;
+
+    fn at(offset: i64) -> Timestamp {
+        Timestamp::from_millis(T + offset)
+    }
+
+    fn login(offset: i64, user: &str) -> Authentication {
+        let user = Json::of(user).unwrap();
+        Authentication { at: at(offset), user, idle: None, absolute: None }
+    }
+
+    #[test]
+    fn metadata_is_read_as_it_was_written() {
+        let mut metadata = Metadata::new(at(0));
+        metadata.see(at(5));
+        assert_eq!(Metadata::parse(&metadata.text()), Some(metadata.clone()));
+        let (idle, absolute) = (Some(Duration::from_secs(1)), Some(Duration::from_secs(2)));
+        metadata.authenticate(Authentication { idle, absolute, ..login(3, "bob \"b\" </script>") });
+        assert_eq!(Metadata::parse(&metadata.text()), Some(metadata));
+    }
+
+    #[test]
+    fn member_of_another_shape_counts_as_absent() {
+        let long = format!(r#"{{"created":1,"seen":1,"x":"{}"}}"#, "x".repeat(MAX_BYTES));
+        for text in [
+            "",
+            "null",
+            "1",
+            "[]",
+            "\"text\"",
+            "{}",
+            "{",
+            r#"{"created":1}"#,
+            r#"{"seen":1}"#,
+            r#"{"created":"1","seen":1}"#,
+            r#"{"created":1.5,"seen":1}"#,
+            r#"{"created":1e3,"seen":1}"#,
+            r#"{"created":null,"seen":1}"#,
+            r#"{"created":{},"seen":1}"#,
+            r#"{"created":8640000000000001,"seen":1}"#,
+            r#"{"created":1,"seen":99999999999999999999}"#,
+            r#"{"created":1,"seen":1} x"#,
+            &long,
+        ] {
+            assert_eq!(Metadata::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn login_without_a_time_or_a_user_counts_as_no_login() {
+        let long = format!(r#""authenticated":1,"user":"{}""#, "x".repeat(MAX_USER - 1));
+        for members in [
+            r#""authenticated":1"#,
+            r#""user":"bob""#,
+            r#""authenticated":1,"user":null"#,
+            r#""authenticated":"1","user":"bob""#,
+            &long,
+        ] {
+            let text = format!(r#"{{"created":1,"seen":1,{members}}}"#);
+            assert_eq!(Metadata::parse(&text).unwrap().authentication(), None, "{members}");
+        }
+    }
+
+    #[test]
+    fn limit_of_zero_or_without_end_or_of_another_type_counts_as_none() {
+        for limit in ["0", "-1", "null", "\"1\"", "1.5", "8640000000000001"] {
+            let text = format!(
+                r#"{{"created":1,"seen":1,"authenticated":1,"user":0,"idle":{limit},"absolute":{limit}}}"#
+            );
+            let login = Metadata::parse(&text).unwrap().authentication().cloned().unwrap();
+            assert_eq!((login.idle, login.absolute), (None, None), "{limit}");
+        }
+    }
+
+    #[test]
+    fn member_has_a_name_that_neither_node_nor_javascript_treats_in_its_own_way() {
+        assert!(MemberName::new(MEMBER).is_some() && MemberName::new("é\"").is_some());
+        for name in ["", "cookie", "save", "__proto__", "0", "12", "1a"] {
+            assert_eq!(MemberName::new(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn session_is_never_seen_before_it_began_and_a_slow_clock_takes_nothing_back() {
+        let mut metadata = Metadata::parse(r#"{"created":9,"seen":1}"#).unwrap();
+        assert_eq!(metadata.seen(), Timestamp::from_millis(9));
+        metadata.see(Timestamp::from_millis(8));
+        assert_eq!(metadata.seen(), Timestamp::from_millis(9));
+    }
+
+    #[test]
+    fn merge_takes_the_earlier_beginning_the_later_visit_and_the_later_login() {
+        let metadata = |created, seen, login: Option<Authentication>| Metadata {
+            created: at(created),
+            seen: at(seen),
+            login,
+        };
+        let (bob, eve) = (Some(login(1, "bob")), Some(login(2, "eve")));
+        for (one, other, merged) in [
+            ((0, 5, None), (1, 3, None), (0, 5, None)),
+            ((1, 3, None), (0, 5, None), (0, 5, None)),
+            ((0, 3, bob.clone()), (0, 5, None), (0, 5, bob.clone())),
+            ((0, 3, None), (0, 5, bob.clone()), (0, 5, bob.clone())),
+            ((0, 3, bob.clone()), (0, 5, eve.clone()), (0, 5, eve.clone())),
+            ((0, 3, eve.clone()), (0, 5, bob), (0, 5, eve)),
+        ] {
+            let [one, other, merged] =
+                [one, other, merged].map(|(created, seen, login)| metadata(created, seen, login));
+            assert_eq!(one.merge(&other), merged);
+        }
+    }
+
+    #[test]
+    fn member_of_passport_decides_who_the_user_is() {
+        let mut metadata = Metadata::new(at(0));
+        metadata.authenticate(login(1, "bob"));
+        let bob = Some(("\"bob\"", Some(at(1))));
+        for (has_login, passport, user) in [
+            (false, None, None),
+            (true, None, bob),
+            (true, Some(r#"{"user":"bob"}"#), bob),
+            // Node has logged another user in, or a user of another type.
+            (true, Some(r#"{"user":"eve"}"#), Some(("\"eve\"", None))),
+            (true, Some(r#"{"user":{"id":1}}"#), Some((r#"{"id":1}"#, None))),
+            (false, Some(r#"{"user":0}"#), Some(("0", None))),
+            // Node has logged the user out.
+            (true, Some("{}"), None),
+            (true, Some(r#"{"user":null}"#), None),
+            (false, Some("{}"), None),
+            // The member is another application's.
+            (true, Some("true"), None),
+            (true, Some("null"), None),
+            (true, Some(r#"["user"]"#), None),
+        ] {
+            let metadata = if has_login { metadata.clone() } else { Metadata::new(at(0)) };
+            let found = user_of(Some(&metadata), passport);
+            let found = found.as_ref().map(|found| (found.user.as_str(), found.authenticated));
+            assert_eq!(found, user, "{has_login} {passport:?}");
+        }
+    }
+
+    #[test]
+    fn user_is_not_shown() {
+        let mut metadata = Metadata::new(at(0));
+        metadata.authenticate(login(0, "bob"));
+        assert!(!format!("{metadata:?}").contains("bob"));
+    }
+}
