@@ -9,7 +9,7 @@ import session from 'express-session-rs'
 import type { IntegritySession, SessionOf } from 'express-session-rs'
 import { MemoryStore } from 'express-session-rs/stores'
 
-declare module 'express-session' {
+declare module 'express-session-rs' {
   interface SessionData {
     user: string
     views: number

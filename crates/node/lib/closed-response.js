@@ -2,29 +2,50 @@
 
 // A response that is held back: to the application it looks as if it had been sent.
 
+const { nextTick } = require('./timers')
+
 module.exports = { closeResponse }
 
 // The methods that throw, each with Node's word for what it does.
 const REFUSED = { setHeader: 'set', setHeaders: 'set', appendHeader: 'append', removeHeader: 'remove', writeHead: 'write' }
 
-// Closes the status, the headers and the body, and returns a function that opens them again, as they were.
+// The properties of a closed response.
+const CLOSED = { headersSent: { get: () => true }, flushHeaders: method(() => {}), write: method(refuseWrite) }
+for (const [name, verb] of Object.entries(REFUSED)) CLOSED[name] = method(() => refuse(verb))
+const NAMES = Object.keys(CLOSED)
+
+// The prototypes of closed responses, by those of open ones.
+const closedPrototypes = new WeakMap()
+
+// Closes the status, the headers and the body, and returns a function that opens them again, as they were. A response
+// inherits what is closed, because each property that it had and lost would make it slower until it is collected.
 function closeResponse(res) {
+  const isHttp2 = res.req?.httpVersionMajor === 2
+  const { statusCode } = res
   // HTTP/2 has no message, and Node warns if it is read.
-  const status = res.req?.httpVersionMajor === 2 ? ['statusCode'] : ['statusCode', 'statusMessage']
-  const kept = Object.fromEntries(status.map((name) => [name, res[name]]))
-  const replaced = { headersSent: { get: () => true }, flushHeaders: method(() => {}), write: method(refuseWrite) }
-  for (const [name, verb] of Object.entries(REFUSED)) replaced[name] = method(() => refuse(verb))
-  const before = Object.keys(replaced).map((name) => [name, Object.getOwnPropertyDescriptor(res, name)])
-  for (const [name, descriptor] of Object.entries(replaced)) {
-    Object.defineProperty(res, name, { configurable: true, ...descriptor })
+  const statusMessage = isHttp2 ? undefined : res.statusMessage
+  const prototype = Object.getPrototypeOf(res)
+  let closed = closedPrototypes.get(prototype)
+  if (!closed) closedPrototypes.set(prototype, (closed = Object.create(prototype, CLOSED)))
+  const own = []
+  for (const name of NAMES) {
+    if (!Object.hasOwn(res, name)) continue
+    const descriptor = Object.getOwnPropertyDescriptor(res, name)
+    own.push([name, descriptor])
+    // An assignment is faster, and a wrapper of `writeHead` is always there.
+    if (descriptor.writable && CLOSED[name].value) res[name] = CLOSED[name].value
+    else Object.defineProperty(res, name, { ...CLOSED[name], configurable: true })
   }
+  Object.setPrototypeOf(res, closed)
   return function open() {
-    for (const [name, descriptor] of before) {
-      if (descriptor) Object.defineProperty(res, name, descriptor)
-      else delete res[name]
+    Object.setPrototypeOf(res, prototype)
+    for (const [name, descriptor] of own) {
+      if (descriptor.writable && CLOSED[name].value) res[name] = descriptor.value
+      else Object.defineProperty(res, name, descriptor)
     }
     // As in Node, a status that is set after the headers is not sent.
-    Object.assign(res, kept)
+    res.statusCode = statusCode
+    if (!isHttp2) res.statusMessage = statusMessage
   }
 }
 
@@ -42,6 +63,6 @@ function refuse(verb) {
 function refuseWrite(...args) {
   const fn = args.find((arg) => typeof arg === 'function')
   const error = Object.assign(new Error('write after end'), { code: 'ERR_STREAM_WRITE_AFTER_END' })
-  if (fn) process.nextTick(fn, error)
+  if (fn) nextTick(fn, error)
   return false
 }

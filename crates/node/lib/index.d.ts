@@ -1,8 +1,10 @@
 // The types of express-session, and of the additions of this package.
 //
-// An application declares its session data for either module: `declare module 'express-session'`, as existing
-// applications do, or `declare module 'express-session-rs'`. Both reach the types of `@types/express-session`, so that
-// `req.session` has the same type whether the application, a store or another package declares it.
+// An application declares its session data for either module: `declare module 'express-session-rs'`, or
+// `declare module 'express-session'`, as existing applications do. Both reach the types of `@types/express-session`, so
+// that `req.session` has the same type whether the application, a store or another package declares it. An application uses
+// one of the names in all of its files, since TypeScript may lose members otherwise. For the second,
+// pnpm and Yarn's Plug'n'Play need `@types/express-session` among the application's own `devDependencies`.
 //
 // Where this package is installed as `express-session`, that name is this very file. The types are therefore imported
 // by a path that only `@types/express-session` has: this package exports no `index.jsx`, and TypeScript goes on to
@@ -29,10 +31,16 @@ declare namespace session {
 
     /**
      * Whether nothing is lost between overlapping requests, and a logout is final. It needs a store of
-     * `express-session-rs/stores`, and turns on `mergeChanges`, `destroyIsFinal`, `uniqueIds`, `touchOnLoad`,
+     * `express-session-rs/stores`, and turns on `mergeChanges`, `destroyIsFinal`, `uniqueIds`,
      * `saveBeforeResponse` and `reportStoreErrors`. The session has the methods of `IntegritySession`. Default: false.
      */
     integrity?: boolean | undefined
+
+    /**
+     * How many milliseconds of a session's time pass before a request that only reads touches it in the store again; at
+     * most half of the session's time. Default: every request touches it, as in express-session.
+     */
+    touchAfter?: number | undefined
 
     /**
      * Whether classic mistakes are explained by `process.emitWarning`, once each, with a code and the line to change:
@@ -59,7 +67,7 @@ declare namespace session {
    * ```ts
    * import type { IntegritySession } from 'express-session-rs'
    *
-   * declare module 'express-session' {
+   * declare module 'express-session-rs' {
    *   interface Session extends IntegritySession {}
    * }
    * ```
@@ -70,19 +78,19 @@ declare namespace session {
      * the member in the meantime, `change` is applied again, to the value that is stored then: a counter or a list loses
      * nothing. It should do nothing else than compute, and is not asynchronous. `undefined` removes the member.
      */
-    update<K extends keyof SessionData>(
+    update<K extends Exclude<keyof SessionData, 'cookie'>>(
       key: K,
       change: (value: SessionData[K] | undefined) => SessionData[K] | undefined
     ): SessionData[K] | undefined
 
     /** Does the same and saves. The value is the one that was stored, so that numbers are unique and limits hold. */
-    updateNow<K extends keyof SessionData>(
+    updateNow<K extends Exclude<keyof SessionData, 'cookie'>>(
       key: K,
       change: (value: SessionData[K] | undefined) => SessionData[K] | undefined
     ): Promise<SessionData[K] | undefined>
 
     /** Removes a member, saves, and returns its value to one request only: for a token that may be used once. */
-    takeOnce<K extends keyof SessionData>(key: K): Promise<SessionData[K] | undefined>
+    takeOnce<K extends Exclude<keyof SessionData, 'cookie'>>(key: K): Promise<SessionData[K] | undefined>
 
     /**
      * Waits for the session's lock, and then has the session as it is stored. The times are in milliseconds: `wait`
@@ -120,11 +128,11 @@ declare namespace session {
     | 'clearCookie'
     | 'saveBeforeResponse'
     | 'reportStoreErrors'
+    | 'throttledTouch'
     // With a store of `express-session-rs/stores`.
     | 'mergeChanges'
     | 'destroyIsFinal'
     | 'uniqueIds'
-    | 'touchOnLoad'
 
   /**
    * A session with data that is not declared for every request, such as that of one part of an application:

@@ -6,6 +6,7 @@ const { inherits } = require('node:util')
 
 const { toPromise } = require('./to-promise')
 const Store = require('./store')
+const { setImmediate } = require('./timers')
 
 module.exports = MemoryStore
 

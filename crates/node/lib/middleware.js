@@ -12,10 +12,10 @@ const MemoryStore = require('./memory')
 const native = require('./native')
 const { isHttps } = require('./https')
 const { RequestSession } = require('./request-session')
-const { TrackedSession } = require('./tracked-session')
+const { PATIENCE } = require('./response-end')
 const { Secrets, keysOf } = require('./secrets')
-const Session = require('./session')
-const { isNativeStore } = require('./stores/native-stores')
+const { newSession } = require('./session-class')
+const { isLocalStore, isNativeStore, obstacle } = require('./stores/native-stores')
 const { withTypeErrors } = require('./set-cookie')
 const { warningsFor } = require('./warnings')
 
@@ -49,11 +49,17 @@ function session(options) {
   if (opts.unset && opts.unset !== 'destroy' && opts.unset !== 'keep') {
     throw new TypeError('unset option must be "destroy" or "keep"')
   }
+  const { touchAfter } = opts
+  if (touchAfter !== undefined && !(typeof touchAfter === 'number' && touchAfter >= 0)) {
+    throw new TypeError('touchAfter option must be a number of milliseconds, 0 or more')
+  }
   if (Array.isArray(secret) && secret.length === 0) {
     throw new TypeError('secret option array must contain one or more strings')
   }
   if (secret && !Array.isArray(secret)) secret = [secret]
   if (!secret) deprecate('req.secret; provide secret option')
+  const isNative = isNativeStore(store)
+  const why = obstacle(store)
   const decisions = {
     resave: Boolean(resave),
     rolling: Boolean(opts.rolling),
@@ -61,9 +67,12 @@ function session(options) {
     unsetDestroys: opts.unset === 'destroy',
     departures: departureNames(opts.departures),
     integrity: Boolean(opts.integrity),
-    isNative: isNativeStore(store) && store.canMerge
+    touchAfter,
+    // A better reason than that of the engine follows.
+    isNative: (isNative && store.canMerge) || why !== undefined
   }
   const rules = withTypeErrors(() => native.rules(decisions))
+  if (rules.hasSessions && why) throw new TypeError(`${opts.integrity ? 'integrity' : 'departures'} option: ${why}`)
   if (isProduction && store instanceof MemoryStore) console.warn(WARNING)
 
   const isFunction = typeof cookieOptions === 'function'
@@ -71,7 +80,7 @@ function session(options) {
 
   store.generate = function (req) {
     req.sessionID = genid(req)
-    req.session = new Session(req)
+    req.session = newSession(req)
     const given = settings(req)
     const cookie = (req.session.cookie = new Cookie(given))
     const secure = isHttps(req, proxy)
@@ -86,19 +95,31 @@ function session(options) {
   const warnings = warningsFor(opts.warnings, name, path)
   if (warnings && secret) warnings.checkSecrets(keysOf(secret).keys)
 
+  const isLocal = isLocalStore(store)
   const config = {
     proxy,
     rules,
     store,
+    genid,
     warnings,
     resave: decisions.resave,
     rolling: decisions.rolling,
     canTouch: typeof store.touch === 'function',
+    touchAfter,
+    // The memory stores answer in the next turn, and another store of the addon within a moment. Of others nothing is
+    // known.
+    patienceFor: (method) => {
+      if (isNative) return isLocal ? PATIENCE.turn : PATIENCE.moment
+      return store[method] === MemoryStore.prototype[method] ? PATIENCE.turn : undefined
+    },
     // If the addon has the sessions.
     policy: rules.hasSessions ? new native.SessionPolicy(decisions) : undefined
   }
   const secrets = new Secrets(name, rules.candidates, warnings)
-  const Tracked = rules.hasSessions ? TrackedSession : RequestSession
+  // Loaded if it is used, so that requiring the package takes less time.
+  const tracking = rules.hasSessions ? require('./tracked-session') : undefined
+  const Tracked = tracking?.TrackedSession ?? RequestSession
+  tracking?.trackCreated(config)
 
   let isReady = true
   store.on('disconnect', () => {
@@ -119,8 +140,7 @@ function session(options) {
       next()
       return
     }
-    const path = parseUrl.original(req).pathname || '/'
-    if (!covers(settings(req).path || '/', path, rules.pathMatch)) {
+    if (!isCovered(req, settings(req).path || '/', rules.pathMatch)) {
       debug('pathname mismatch')
       next()
       return
@@ -198,6 +218,15 @@ function presentedId(req, name, secrets) {
     }
   }
   return id
+}
+
+// Checks whether the cookie's path covers that of a request. The whole site does, which nearly every cookie is for.
+function isCovered(req, cookiePath, asBrowsers) {
+  if (cookiePath === '/') {
+    const { originalUrl } = req
+    if (typeof originalUrl === 'string' && originalUrl[0] === '/') return true
+  }
+  return covers(cookiePath, parseUrl.original(req).pathname || '/', asBrowsers)
 }
 
 // Checks whether the cookie's path covers a path: by prefix, or as browsers match it (RFC 6265 §5.1.4).

@@ -7,13 +7,15 @@ const debug = require('debug')('express-session')
 const onHeaders = require('on-headers')
 
 const { EMPTY_DATA, snapshotCookie, snapshotData } = require('./change-detection')
-const { closeResponse } = require('./closed-response')
 const { define } = require('./define')
 const { adopt } = require('./foreign-session')
 const { isHttps } = require('./https')
-const { facts, steps } = require('./native')
+const { facts, nextTouch, steps } = require('./native')
 const { faultOf } = require('./stores/failure')
 const { ResponseEnd } = require('./response-end')
+const Session = require('./session')
+const { makingSessions } = require('./session-class')
+const { setImmediate } = require('./timers')
 const { toPromise } = require('./to-promise')
 
 const FACT = facts()
@@ -26,6 +28,9 @@ const { same, changed } = FACT.data
 const { never, stale, current } = FACT.saved
 const UNSAVED = [same + never, changed + never]
 const SAVED = [same + stale, changed + stale, same + current, changed + current]
+
+// The store's method of each step.
+const METHODS = { write: 'set', writeUnasked: 'set', touch: 'touch', destroy: 'destroy' }
 
 exports.RequestSession = class RequestSession {
   constructor(config, secrets, presentedId, req, res, next) {
@@ -52,6 +57,9 @@ exports.RequestSession = class RequestSession {
     this.sentId = undefined
     this.areHeadersWritten = false
     this.isTouched = false
+    // The lifetime of the loaded record, and until when its expiry need not be reset: see `recordStatus`.
+    this.touchedFor = undefined
+    this.nextTouch = null
     this.isLoadFailed = false
     this.isDestroyed = false
     this.isCommitting = false
@@ -82,12 +90,20 @@ exports.RequestSession = class RequestSession {
   restore(record) {
     const { req, config } = this
     if (!config.resave) this.savedData = undefined
-    config.store.createSession(req, record)
+    if (config.rules.throttlesTouch && record.cookie) {
+      this.touchedFor = record.cookie.originalMaxAge
+      this.nextTouch = this.timeOfNextTouch(record.cookie)
+    }
+    makingSessions(this.sessionClass, () => config.store.createSession(req, record))
     this.id = req.sessionID
     this.initialData = snapshotData(record)
     this.isLoaded = true
     this.isStored = true
     this.watch(req.session, this.initialData)
+  }
+
+  get sessionClass() {
+    return Session
   }
 
   // Notes that there is no session, although the store may have a record.
@@ -109,6 +125,11 @@ exports.RequestSession = class RequestSession {
     if (!rules.watchesEnd) return
     this.watchDestroy(session, originals.destroy)
     this.watchRegenerate(session, originals.regenerate)
+  }
+
+  // Makes a new session in place of another one.
+  generate() {
+    this.req.sessionStore.generate(this.req)
   }
 
   // Returns the methods that the wrapped ones call.
@@ -185,7 +206,7 @@ exports.RequestSession = class RequestSession {
       if (!tracked.needsDestroy()) {
         setImmediate(() => generate(fn))
       } else if (config.rules.reportStoreErrors) {
-        tracked.destroyRecord((error) => {
+        tracked.leaveRecord((error) => {
           tracked.isFailureKnown = Boolean(error)
           return error ? fn(error) : generate(fn)
         })
@@ -199,7 +220,7 @@ exports.RequestSession = class RequestSession {
     })
 
     function generate(fn) {
-      req.sessionStore.generate(req)
+      tracked.generate()
       track()
       fn()
     }
@@ -220,8 +241,8 @@ exports.RequestSession = class RequestSession {
   // Hooks the end of the response, and the moment before its headers are sent.
   attach() {
     const { res } = this
-    onHeaders(res, () => this.writeCookie())
     const attached = this
+    beforeHeaders(res, () => this.writeCookie())
     const { end: originalEnd, write } = res
     res.end = function end(chunk, encoding) {
       if (attached.isEnded) return false
@@ -315,6 +336,11 @@ exports.RequestSession = class RequestSession {
     this.config.store.destroy(this.req.sessionID, done)
   }
 
+  // Destroys the record for a new session. The one before goes on if that fails.
+  leaveRecord(done) {
+    this.destroyRecord(done)
+  }
+
   touchRecord(session, done) {
     this.config.store.touch(this.req.sessionID, session, done)
   }
@@ -339,9 +365,10 @@ exports.RequestSession = class RequestSession {
       responseEnd.sendEnd()
     })
     this.isCommitting = false
-    if (!commitsEarly) return responseEnd.sendStart()
+    if (!commitsEarly) return responseEnd.sendStart(this.config.patienceFor(METHODS[step]))
     if (isAnswered) return responseEnd.result
-    open = closeResponse(this.res)
+    // Loaded if it is used, so that requiring the package takes less time.
+    open = require('./closed-response').closeResponse(this.res)
     return true
   }
 
@@ -387,9 +414,19 @@ exports.RequestSession = class RequestSession {
     )
   }
 
-  recordStatus() {
+  recordStatus(session) {
     if (!this.isStored) return 'absent'
-    return this.config.canTouch ? 'touchable' : 'untouchable'
+    if (!this.config.canTouch) return 'untouchable'
+    // A lifetime that the request has changed still has to reach the store.
+    const isTouched = Date.now() < this.nextTouch && this.touchedFor === session.cookie.originalMaxAge
+    return isTouched ? 'touched' : 'touchable'
+  }
+
+  // Returns until when a request that only reads leaves the expiry of a record, because it was reset recently, or null.
+  // Without a max age that is not known here: stores differ.
+  timeOfNextTouch({ originalMaxAge, expires }) {
+    if (typeof originalMaxAge !== 'number' || !expires) return null
+    return nextTouch(this.config.touchAfter, originalMaxAge, new Date(expires).getTime(), Date.now())
   }
 
   cookieChange(session) {
@@ -486,7 +523,30 @@ exports.RequestSession = class RequestSession {
   }
 }
 
+// Calls a function once, before the headers are written: as the package on-headers, without its work for calls that
+// set neither headers nor a message, as all of Node's own.
+function beforeHeaders(res, fn) {
+  const { writeHead: original } = res
+  let isDue = true
+  const callOnce = () => {
+    if (!isDue) return
+    isDue = false
+    fn()
+  }
+  res.writeHead = function writeHead(statusCode) {
+    if (arguments.length > 1 || typeof statusCode !== 'number') {
+      const wrapped = { writeHead: original }
+      onHeaders(wrapped, callOnce)
+      return wrapped.writeHead.apply(this, arguments)
+    }
+    this.statusCode = statusCode
+    callOnce()
+    return original.call(this, this.statusCode)
+  }
+}
+
 function isEmpty(session) {
+  if (typeof session.toJSON === 'function') return false
   for (const key in session) if (key !== 'cookie') return false
   return true
 }

@@ -7,12 +7,13 @@ const { toPromise } = require('./to-promise')
 
 module.exports = Session
 
-function Session(req, data) {
+// `names` has the names of the session's own properties, of a session whose id can change.
+function Session(req, data, names = this) {
   Object.defineProperty(this, 'req', { value: req })
-  Object.defineProperty(this, 'id', { value: req.sessionID })
+  Object.defineProperty(this, 'id', { configurable: names !== this, value: req.sessionID })
   if (typeof data !== 'object' || data === null) return
   // A record cannot replace the session's own properties, such as its methods.
-  for (const key in data) if (!(key in this)) this[key] = data[key]
+  for (const key in data) if (!(key in names)) this[key] = data[key]
 }
 
 method('touch', function touch() {

@@ -6,7 +6,7 @@ const { EventEmitter } = require('node:events')
 const { inherits } = require('node:util')
 
 const Cookie = require('./cookie')
-const Session = require('./session')
+const { newSession } = require('./session-class')
 
 module.exports = Store
 
@@ -42,6 +42,6 @@ Store.prototype.createSession = function createSession(req, record) {
   if (typeof expires === 'string') record.cookie.expires = new Date(expires)
   // Setting `expires` has overwritten it.
   record.cookie.originalMaxAge = originalMaxAge
-  req.session = new Session(req, record)
+  req.session = newSession(req, record)
   return req.session
 }

@@ -168,8 +168,10 @@ export interface PostgresOptions extends ServerOptions {
   pruneSessionInterval?: number | false | undefined
   /** Randomizes the interval, from a half to one and a half of its length. Default: true. */
   pruneSessionRandomizedInterval?: boolean | undefined
-  /** Maximum number of connections. Default: 10. */
+  /** Maximum number of connections, at most 65,535. Default: 10. */
   max?: number | undefined
+  /** Prepares statements. Default: only on connections to the address that the server itself has, without a pooler. */
+  prepareStatements?: boolean | undefined
 }
 
 /** Stores sessions in PostgreSQL, in the table of connect-pg-simple. */
@@ -209,7 +211,7 @@ export interface MySqlOptions extends ServerOptions, DatabaseAddress {
       data?: string | undefined
     } | undefined
   } | undefined
-  /** Maximum number of connections. Default: 10. */
+  /** Maximum number of connections, at most 65,535. Default: 10. */
   connectionLimit?: number | undefined
   /** This and the options below belong to mysql2, and have no effect. */
   endConnectionOnClose?: boolean | undefined
@@ -275,7 +277,7 @@ export interface SqliteOptions {
   synchronous?: 'normal' | 'full' | undefined
   /** How long to wait while another process writes, in milliseconds. Default: 5000. */
   busyTimeout?: number | undefined
-  /** Number of threads that only read. Default: 2. */
+  /** Number of threads that only read, at most 1,024. Default: 2. */
   readers?: number | undefined
   /** Timeout of a call, in milliseconds. Default: 5000. */
   timeout?: number | undefined
@@ -341,7 +343,7 @@ export interface MemcachedOptions extends ServerOptions {
   prefix?: string | undefined
   /** TTL of all sessions, in seconds, which overrides the expiry of the cookie. */
   ttl?: number | undefined
-  /** Maximum number of connections. Default: 10. */
+  /** Maximum number of connections, at most 65,535. Default: 10. */
   poolSize?: number | undefined
 }
 

@@ -1,17 +1,23 @@
 'use strict'
 
-module.exports = { toPromise }
+module.exports = { heard, toPromise }
 
-// Runs a function that takes a callback, and returns a promise of its result. An error that `start` throws is thrown.
-//
-// A rejection without a handler is ignored: an express-session call without a callback loses its error too, and
-// must not end the process.
+// Returns the promise. Its rejection without a handler is ignored: an express-session call without a callback loses its
+// error too, and must not end the process.
+function heard(promise) {
+  promise.catch(() => {})
+  return promise
+}
+
+// Runs a function that takes a callback, and returns a promise of its result, which is heard. An error that `start`
+// throws is thrown.
 function toPromise(start) {
   let settle
-  const promise = new Promise((resolve, reject) => {
-    settle = (error, value) => (error ? reject(error) : resolve(value))
-  })
-  promise.catch(() => {})
+  const promise = heard(
+    new Promise((resolve, reject) => {
+      settle = (error, value) => (error ? reject(error) : resolve(value))
+    })
+  )
   start(settle)
   return promise
 }

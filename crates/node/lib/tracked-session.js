@@ -3,38 +3,64 @@
 // The session of one request whose record the addon has: what the request has changed is merged with what others have
 // stored, and a session that another request has ended stays ended.
 
-const { snapshotData } = require('./change-detection')
+const { snapshotCookie, snapshotData } = require('./change-detection')
+const { define } = require('./define')
 const { RequestSession } = require('./request-session')
 const Session = require('./session')
+const { isMaking, makingSessions } = require('./session-class')
 const { errorWithCode } = require('./stores/failure')
-const { toPromise } = require('./to-promise')
-
-// The owner of each session object: the session of the request, with its record.
-const owners = new WeakMap()
+const { heard, toPromise } = require('./to-promise')
 
 exports.TrackedSession = class TrackedSession extends RequestSession {
-  // The record of the request's session, and the lifetime with which loading it has reset its expiry.
+  // The record of the request's session.
   record = undefined
-  renewedFor = undefined
+  // The cookie as the session began with it, or as it was last saved.
+  touchedCookie = undefined
   // Whether the next save is final: see `updateNow`.
   isFinal = false
 
   load(fn) {
-    const { store, policy, rules } = this.config
-    const record = (this.record = store.record(policy, this.presentedId))
-    const touches = rules.touchesOnLoad && store.canTouch && !store.hasOwnDeadline
-    record.load(touches, (error, session) => {
-      if (session && record.isTouched) this.renewedFor = session.cookie?.originalMaxAge
-      fn(error, session)
-    })
+    const { store, policy } = this.config
+    this.record = store.record(policy, this.presentedId)
+    this.record.load(fn)
   }
 
-  watch(session, initialData = snapshotData(session)) {
+  // The record's store knows its deadline, unless it is an option's.
+  timeOfNextTouch({ originalMaxAge }) {
+    if (this.config.store.hasOwnDeadline) return null
+    return this.record.timeOfNextTouch(typeof originalMaxAge === 'number' ? originalMaxAge : undefined)
+  }
+
+  create() {
+    makingSessions(SessionWithMethods, () => super.create())
+  }
+
+  generate() {
+    makingSessions(SessionWithMethods, () => super.generate())
+  }
+
+  get sessionClass() {
+    return SessionWithMethods
+  }
+
+  // Takes a session that the application has made of a record, which the store may have no more.
+  adopt(session) {
+    this.record = undefined
+    this.isStored = true
+    this.initialData ??= snapshotData(session)
+    this.watch(session, undefined, true)
+    this.record.isMadeAgain = !this.config.rules.endIsFinal
+  }
+
+  watch(session, initialData = snapshotData(session), isUnread = false) {
     const { store, policy } = this.config
     if (this.record?.id !== session.id || this.record.hasBegun) this.record = store.record(policy, session.id)
-    this.record.begin(initialData)
-    owners.set(session, { tracked: this, record: this.record })
-    Object.setPrototypeOf(session, withMethods(Object.getPrototypeOf(session)))
+    this.record.begin(initialData, isUnread)
+    this.touchedCookie = snapshotCookie(session.cookie)
+    setOwner(session, { tracked: this, record: this.record })
+    const prototype = Object.getPrototypeOf(session)
+    const extended = withMethods(prototype)
+    if (prototype !== extended) Object.setPrototypeOf(session, extended)
     super.watch(session)
   }
 
@@ -44,13 +70,23 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
     return {
       save(fn) {
         if (!fn) return toPromise((done) => this.save(done))
-        const { isFinal } = tracked
+        // A session that is over is not made again, with any departures: its record may have been removed.
+        const isOver = tracked.config.store.isOver(this, Date.now())
+        if (isOver) record.isMadeAgain = false
+        const isFinal = tracked.isFinal || isOver
         tracked.isFinal = false
+        // Other requests may have touched the record since this one has loaded it.
+        this.resetMaxAge()
+        const savedCookie = snapshotCookie(this.cookie)
         record.save(this, (error, changed) => {
-          if (error) tracked.noteEnd(record, error)
-          else tracked.caughtUp(record, changed)
+          if (error) {
+            tracked.noteEnd(record, error)
+          } else {
+            if (record === tracked.record) tracked.touchedCookie = savedCookie
+            tracked.caughtUp(record, changed)
+          }
           fn(error)
-        }, isFinal)
+        }, isFinal, tracked.identityOf(this))
         return this
       },
       reload(fn) {
@@ -64,8 +100,8 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
         return this
       },
       regenerate(fn) {
-        record.destroy((error) => {
-          req.sessionStore.generate(req)
+        record.leave((error) => {
+          tracked.generate()
           fn(error)
         })
         return this
@@ -76,13 +112,31 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
   reload(session, fn) {
     const { store, policy } = this.config
     const record = store.record(policy, session.id)
-    record.load(false, (error, found) => {
+    record.load((error, found) => {
       if (error) return fn(error)
       if (!found) return fn(new Error('failed to load session'))
       this.record = record
-      store.createSession(this.req, found)
+      makingSessions(this.sessionClass, () => store.createSession(this.req, found))
       fn()
     })
+  }
+
+  // Returns what a save has to know of a session's id, and how to give the session another one.
+  identityOf(session) {
+    const { req, res, config } = this
+    return {
+      isKept: () => res.headersSent || this.presentedId === session.id,
+      draw() {
+        if (Object.getOwnPropertyDescriptor(session, 'id')?.configurable) return config.genid(req)
+        throw errorWithCode('ERR_SESSION_CONFLICT', 'a write is in doubt, and the session can get no other id')
+      },
+      change: (id) => {
+        const before = session.id
+        Object.defineProperty(session, 'id', { value: id })
+        if (this.id === before) this.id = id
+        if (req.sessionID === before) req.sessionID = id
+      }
+    }
   }
 
   destroyRecord(done) {
@@ -92,18 +146,18 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
     this.record.destroy(done)
   }
 
+  leaveRecord(done) {
+    if (this.record?.id !== this.req.sessionID) return super.destroyRecord(done)
+    this.record.leave(done)
+  }
+
+  // A touch brings the store what this request has changed of the cookie, unless that is saved, and leaves what others have.
   touchRecord(session, done) {
-    this.record.touch(session, (error, isThere) => {
+    const isCookieChanged = snapshotCookie(session.cookie) !== this.touchedCookie
+    this.record.touch(session, isCookieChanged, (error, isThere) => {
       if (!error && !isThere && this.config.rules.endIsFinal) this.end(this.record, 'elsewhere')
       done(error)
     })
-  }
-
-  // A lifetime that the request has changed still has to reach the store.
-  recordStatus(session) {
-    const status = super.recordStatus()
-    const isRenewed = this.renewedFor !== undefined && this.renewedFor === session.cookie.originalMaxAge
-    return status === 'touchable' && isRenewed ? 'renewed' : status
   }
 
   // Notes what others have changed, which is no change of this request.
@@ -113,14 +167,15 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
     if (this.savedData !== undefined) this.savedData = withMembers(this.savedData, changed)
   }
 
-  // Lets a lock end with the response. A client that has gone gets none.
+  // Lets a lock end with the response. A client that goes away ends none: the handler still runs.
   releaseAtEnd(record) {
     const { res } = this
     const release = () => record.unlock().catch(() => {})
-    if (res.writableFinished || res.closed) return release()
+    if (res.writableFinished) return release()
     if (record.endsWithResponse) return
     record.endsWithResponse = true
-    res.once('finish', release).once('close', release)
+    // A WebSocket's request has no response: the lock ends with `unlock` or its lease.
+    res.once?.('finish', release)
   }
 
   noteEnd(record, error) {
@@ -133,30 +188,73 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
     record.ended = reason
     if (record !== this.record) return
     if (reason === 'elsewhere') this.isAbandoned = true
-    this.req.emit('sessionEnded', reason)
+    // Outside of a request there is no listener.
+    this.req.emit?.('sessionEnded', reason)
   }
+}
+
+// The last middleware with `integrity` of each store. As `store.generate` is that of the last one, so are the sessions that
+// the application makes.
+const lastConfigs = new WeakMap()
+
+// Lets a store make tracked sessions also where the application asks for one, with `load` and `createSession`.
+exports.trackCreated = function trackCreated(config) {
+  const { store } = config
+  const isFirst = !lastConfigs.has(store)
+  lastConfigs.set(store, config)
+  if (!isFirst) return
+  const { createSession, load } = store
+  define(store, 'createSession', function (req, record) {
+    const before = req?.session
+    const session = createSession.apply(this, arguments)
+    // A middleware tracks its own sessions, and one without `integrity` has others.
+    const isOther = before && !ownerOf(before)
+    if (isMaking() || isOther || typeof session?.id !== 'string' || session.id === '') return session
+    trackedBy(req, before, lastConfigs.get(store)).adopt(session)
+    return session
+  })
+  define(store, 'load', function (id, fn) {
+    return load.call(this, id, (error, session) => {
+      const owner = session && ownerOf(session)
+      if (!owner) return fn(error, session)
+      owner.record.find((error) => {
+        if (!error) fn(null, session)
+        else if (error.code === 'ERR_SESSION_ENDED') fn()
+        else fn(error)
+      })
+    })
+  })
+}
+
+// Returns what tracks the session of a request, or makes it for a session outside of one.
+function trackedBy(req, before, config) {
+  const tracked = before && ownerOf(before)?.tracked
+  if (tracked?.req === req) return tracked
+  return new exports.TrackedSession(config, undefined, undefined, req, {}, () => {})
 }
 
 // The methods that a session has with `integrity`. They are inherited, so that a member of the same name is kept.
 const METHODS = {
   update(key, change) {
-    return owners.get(this).record.update(this, checked(key), change)
+    return update(this, key, change)
   },
 
   async updateNow(key, change) {
-    const { tracked, record } = owners.get(this)
+    const { tracked, record } = ownerOf(this)
+    if (record.isUnread) await read(tracked, record)
     let last
-    record.update(this, checked(key), (value) => (last = change(value)))
+    update(this, key, (value) => (last = change(value)))
     tracked.isFinal = true
     await this.save()
     return last
   },
 
   async takeOnce(key) {
-    const { tracked, record } = owners.get(this)
+    const { tracked, record } = ownerOf(this)
+    if (record.isUnread) await read(tracked, record)
     if (!Object.hasOwn(this, checked(key))) return undefined
     let taken
-    record.update(this, key, (value) => {
+    update(this, key, (value) => {
       taken = value
     })
     tracked.isFinal = true
@@ -165,15 +263,43 @@ const METHODS = {
   },
 
   async lock(options) {
-    const { tracked, record } = owners.get(this)
+    const { tracked, record } = ownerOf(this)
     const { lock, changed } = await record.lock(this, options).catch((error) => {
       tracked.noteEnd(record, error)
       throw error
     })
-    tracked.caughtUp(record, changed)
-    await tracked.releaseAtEnd(record)
-    return new SessionLock(this, tracked, record, lock)
+    try {
+      tracked.caughtUp(record, changed)
+      await tracked.releaseAtEnd(record)
+      return new SessionLock(this, tracked, record, lock)
+    } catch (error) {
+      // The caller has no lock to give back.
+      await record.unlock().catch(() => {})
+      throw error
+    }
   }
+}
+// As of the methods that express-session has too.
+for (const name of ['updateNow', 'takeOnce', 'lock']) {
+  const method = METHODS[name]
+  METHODS[name] = function (...args) {
+    return heard(method.apply(this, args))
+  }
+}
+
+// Reads the record of a session that the application has made.
+async function read(tracked, record) {
+  try {
+    await record.find()
+  } catch (error) {
+    tracked.noteEnd(record, error)
+    throw error
+  }
+}
+
+function update(session, key, change) {
+  const { tracked, record } = ownerOf(session)
+  return record.update(session, checked(key), change, (changed) => tracked.caughtUp(record, changed))
 }
 
 // A lock of the session. It ends with `unlock`, with the response, or with its lease.
@@ -197,21 +323,52 @@ class SessionLock {
 
   // The rest of the lease in milliseconds, by this machine's clock.
   get remaining() {
+    if (!this.#record.holds(this.#lock)) return 0
     return Math.min(Math.max(this.#lock.until - Date.now(), 0), this.#lock.lease)
   }
 
   // Starts the lease again.
   renew() {
-    return this.#record.renewLock(this.#lock)
+    return heard(this.#record.renewLock(this.#lock))
   }
 
   // Saves what was changed, and gives the lock back.
-  async unlock() {
+  unlock() {
+    return heard(this.#unlock())
+  }
+
+  async #unlock() {
     const { savedData, initialData } = this.#tracked
     if (snapshotData(this.#session) !== (savedData ?? initialData)) await this.#session.save()
     await this.#record.unlock()
   }
 }
+
+// The owner of a session object: the session of the request, with its record.
+let setOwner
+let ownerOf
+// Those of sessions of another class.
+const foreignOwners = new WeakMap()
+
+// The class of the sessions, to which the methods are added below. A member may have the name of one of them.
+class SessionWithMethods extends Session {
+  // Where a map of all sessions would be, which the garbage collection has to look through.
+  #owner
+
+  constructor(req, data) {
+    super(req, data, OWN_NAMES)
+  }
+
+  static {
+    setOwner = (session, owner) => {
+      if (#owner in session) session.#owner = owner
+      else foreignOwners.set(session, owner)
+    }
+    ownerOf = (session) => (#owner in session ? session.#owner : foreignOwners.get(session))
+  }
+}
+const OWN_NAMES = Object.create(Session.prototype, { req: {}, id: {} })
+delete SessionWithMethods.prototype.constructor
 
 const prototypes = new WeakMap()
 
@@ -219,25 +376,32 @@ const prototypes = new WeakMap()
 function withMethods(prototype) {
   let extended = prototypes.get(prototype)
   if (!extended) {
-    extended = Object.create(prototype)
-    for (const [name, value] of Object.entries(METHODS)) {
-      Object.defineProperty(extended, name, { configurable: true, writable: true, value })
-    }
-    Object.defineProperty(extended, 'ended', {
-      configurable: true,
-      get() {
-        return owners.get(this)?.record.ended
-      },
-      // A member of this name.
-      set(value) {
-        Object.defineProperty(this, 'ended', { configurable: true, enumerable: true, writable: true, value })
-      }
-    })
+    extended = addMethods(Object.create(prototype))
     prototypes.set(prototype, extended)
     prototypes.set(extended, extended)
   }
   return extended
 }
+
+function addMethods(prototype) {
+  for (const [name, value] of Object.entries(METHODS)) {
+    Object.defineProperty(prototype, name, { configurable: true, writable: true, value })
+  }
+  Object.defineProperty(prototype, 'ended', {
+    configurable: true,
+    get() {
+      return ownerOf(this)?.record.ended
+    },
+    // A member of this name.
+    set(value) {
+      Object.defineProperty(this, 'ended', { configurable: true, enumerable: true, writable: true, value })
+    }
+  })
+  return prototype
+}
+
+const ownPrototype = addMethods(SessionWithMethods.prototype)
+prototypes.set(Session.prototype, ownPrototype).set(ownPrototype, ownPrototype)
 
 // The names that a session has besides its data: a member of this name is not loaded again.
 const RESERVED = ['cookie', 'req', 'id']

@@ -1,5 +1,6 @@
 // Publishes the packed packages of a folder with their provenance: those of the platforms first, so that the main one
-// never names a package that is not there. A second run leaves out what the first one has published.
+// never names a package that is not there. A second run leaves out what the first one has published. A tag of another
+// version is an error: nothing new would be published, and the run would succeed.
 //
 //   node scripts/publish.mjs FOLDER [--dry-run]
 
@@ -15,6 +16,9 @@ const [folder, ...options] = process.argv.slice(2)
 if (!folder) throw new Error('usage: node scripts/publish.mjs FOLDER [--dry-run]')
 
 const { name, version } = JSON.parse(readFileSync(fileURLToPath(new URL('../package.json', import.meta.url)), 'utf8'))
+const tag = process.env.GITHUB_REF_TYPE === 'tag' ? process.env.GITHUB_REF_NAME : undefined
+if (tag !== undefined && tag !== `npm-v${version}`) throw new Error(`the tag is ${tag}, and package.json has ${version}`)
+
 const names = [...platforms.map((platform) => `${name}-${platform.name}`), name]
 const tarballs = names.map((name) => [name, path.resolve(folder, `${name}-${version}.tgz`)])
 

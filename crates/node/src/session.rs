@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use express_session::store::{FencingToken, LockOutcome, LockToken};
 use express_session_core::record::LimitExceeded;
@@ -14,7 +15,7 @@ use express_session_core::session::{
     self, Answer, Context, LockStage, Next, Rebase, Rebased, Recompute, Resolution, SaveMachine,
     SessionObject, SessionState, StoreCall, StoreView,
 };
-use express_session_core::store::LoadedAndTouched;
+use express_session_core::store::{Lifetime, Loaded};
 use express_session_core::{Corrupt, Departures, Policy, SessionId, Timestamp};
 use napi::bindgen_prelude::{FnArgs, Function, FunctionRef};
 use napi::{Env, Status};
@@ -31,6 +32,8 @@ pub struct Task {
     pub calls: bool,
     /// How many attempts have failed, where a pause is due.
     pub attempts: Option<u32>,
+    /// Whether a new id is due.
+    pub renews: bool,
 }
 
 /// A member that another request has changed.
@@ -60,7 +63,8 @@ pub struct NativeSession {
 pub(crate) struct Slot(Arc<Mutex<Option<Found>>>);
 
 pub(crate) enum Found {
-    Record(LoadedAndTouched),
+    /// A record, and how long its store keeps it after each reset.
+    Record(Loaded, Lifetime),
     Save(Answer),
     Lock(LockOutcome),
 }
@@ -92,12 +96,16 @@ impl NativeSession {
     #[napi(constructor, catch_unwind)]
     pub fn new(policy: &SessionPolicy, id: String) -> napi::Result<Self> {
         let id = SessionId::new(id).ok_or_else(|| failure::of(crate::store::nameless()))?;
-        let mut state = SessionState::default();
-        // JavaScript has the id, which never changes while the request is handled, and knows whether the cookie is sent.
-        let plain = Policy { departures: Departures::none(), ..Policy::default() };
-        state.detach(&Context::new(&plain, NAME));
         let (policy, slot) = (Arc::clone(&policy.0), Slot::default());
-        Ok(Self { policy, id, state, object: None, slot, save: None })
+        Ok(Self { policy, id, state: SessionState::default(), object: None, slot, save: None })
+    }
+
+    /// Notes that a browser has the id, or may have it: from here on it is kept.
+    #[napi(catch_unwind)]
+    pub fn keep_id(&mut self) {
+        // JavaScript decides whether a session can still be found.
+        let plain = Policy { departures: Departures::none(), ..Policy::default() };
+        self.state.detach(&Context::new(&plain, NAME));
     }
 
     /// Begins with the object as it was loaded or created, once it is needed: most requests change nothing.
@@ -105,11 +113,11 @@ impl NativeSession {
     pub fn begin(&mut self, object: String, now: f64) -> napi::Result<()> {
         let (id, now) = (self.id.clone(), time(now));
         let object = SessionObject::new(&object).map_err(|error| of(error.into()))?;
-        if let Some(Found::Record(found)) = self.slot.take() {
+        if let Some(Found::Record(found, lifetime)) = self.slot.take() {
             let context = Context::new(&self.policy, NAME);
             if let Err(error) = self.state.begin_loaded(&context, id, &found, now) {
                 // A second attempt must not take the session for a new one.
-                self.slot.put(Found::Record(found));
+                self.slot.put(Found::Record(found, lifetime));
                 return Err(of(error));
             }
         } else {
@@ -120,11 +128,15 @@ impl NativeSession {
         Ok(())
     }
 
-    /// Checks whether the call that loaded the record has reset its expiry.
+    /// Returns until when the record that was loaded need not be touched, because its expiry was reset recently.
+    /// `max_age` is its cookie's.
     #[napi(catch_unwind)]
     #[must_use]
-    pub fn is_touched(&self) -> bool {
-        self.slot.has_touched()
+    pub fn next_touch(&self, max_age: Option<f64>, now: f64) -> Option<f64> {
+        let max_age = max_age.map(|millis| Duration::from_millis(millis.max(0.0) as u64));
+        let (lifetime, deadline) = self.slot.expiry()?;
+        let next = self.policy.next_touch(lifetime.of(max_age), deadline, time(now))?;
+        Some(next.millis() as f64)
     }
 
     /// Begins to save the object, and returns the first task. `deadline` is for a store whose options say it. After
@@ -162,6 +174,15 @@ impl NativeSession {
             _ => Answer::BackedOff { is_contended: false },
         };
         let next = self.answer(answer)?;
+        self.until_task(env, apply, next)
+    }
+
+    /// Goes on under a new id, and returns the next task.
+    #[napi(catch_unwind)]
+    pub fn renew(&mut self, env: Env, id: String, apply: Apply<'_>) -> napi::Result<Option<Task>> {
+        let id = SessionId::new(id).ok_or_else(|| failure::of(crate::store::nameless()))?;
+        let next = self.answer(Answer::NewId(id.clone()))?;
+        self.id = id;
         self.until_task(env, apply, next)
     }
 
@@ -235,7 +256,7 @@ impl NativeSession {
     pub fn refresh(&mut self, env: Env, now: f64, apply: Apply<'_>) -> napi::Result<()> {
         let found = self.slot.take();
         let Some(StoreView::At(revision)) = self.state.view() else { return Ok(()) };
-        let Some(Found::Record(LoadedAndTouched { loaded, .. })) = found else {
+        let Some(Found::Record(loaded, _)) = found else {
             return self.state.handle_missing_record(&self.policy).map_err(of);
         };
         if loaded.revision == revision {
@@ -277,14 +298,14 @@ impl NativeSession {
         Some((save.call.take()?, save.now))
     }
 
-    /// Returns the proof of the lock, held or asked for.
-    pub(crate) fn lock_token(&self) -> Option<LockToken> {
-        self.state.lock().map(|lock| lock.token)
+    /// Returns the id of the lock, held or asked for, and its proof. The session may have another id since.
+    pub(crate) fn lock(&self) -> Option<(SessionId, LockToken)> {
+        self.state.lock().map(|lock| (lock.id.clone(), lock.token))
     }
 
-    /// Removes the lock, and returns its proof.
-    pub(crate) fn take_lock(&mut self) -> Option<LockToken> {
-        self.state.take_lock().map(|lock| lock.token)
+    /// Removes the lock, and returns the same of it.
+    pub(crate) fn take_lock(&mut self) -> Option<(SessionId, LockToken)> {
+        self.state.take_lock().map(|lock| (lock.id, lock.token))
     }
 
     fn answer(&mut self, answer: Answer) -> napi::Result<Next> {
@@ -313,17 +334,21 @@ impl NativeSession {
                         set_deadline(&mut call, deadline);
                     }
                     save.call = Some(call);
-                    return Ok(Some(Task { calls: true, attempts: None }));
+                    return Ok(Some(Task { calls: true, attempts: None, renews: false }));
                 }
                 Next::BackOff(attempts) => {
-                    return Ok(Some(Task { calls: false, attempts: Some(attempts) }));
+                    let attempts = Some(attempts);
+                    return Ok(Some(Task { calls: false, attempts, renews: false }));
                 }
                 Next::Rebase(rebase) => {
                     let rebased = run(env, &apply, *rebase)?;
                     next = self.answer(Answer::Rebased(Box::new(rebased)))?;
                 }
-                // The save writes alone, and the session's id is kept.
-                Next::JoinBatch | Next::NewId => return Err(of(session::Error::OutOfOrder)),
+                Next::NewId => {
+                    return Ok(Some(Task { calls: false, attempts: None, renews: true }));
+                }
+                // The save writes alone.
+                Next::JoinBatch => return Err(of(session::Error::OutOfOrder)),
             }
         }
     }
@@ -335,16 +360,19 @@ impl Slot {
     }
 
     /// Keeps a record, and returns its text.
-    pub(crate) fn keep(&self, found: Option<LoadedAndTouched>) -> Option<String> {
+    pub(crate) fn keep(&self, found: Option<Loaded>, lifetime: Lifetime) -> Option<String> {
         let found = found?;
-        let text = (*found.loaded.record.text).to_owned();
-        self.put(Found::Record(found));
+        let text = (*found.record.text).to_owned();
+        self.put(Found::Record(found, lifetime));
         Some(text)
     }
 
-    fn has_touched(&self) -> bool {
-        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(&*found, Some(Found::Record(found)) if found.is_touched)
+    /// Returns how long the record's store keeps it after each reset, and its deadline.
+    fn expiry(&self) -> Option<(Lifetime, Option<Timestamp>)> {
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(Found::Record(found, lifetime)) => Some((*lifetime, found.record.deadline)),
+            _ => None,
+        }
     }
 
     fn take(&self) -> Option<Found> {

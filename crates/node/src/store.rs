@@ -3,7 +3,8 @@
 //! 1. A call waits for the store on the runtime's thread, never on JavaScript's. The caller's mailbox receives
 //!    exactly one answer, also after a panic.
 //! 2. JavaScript passes the time, so that a test that moves its clock moves the stores too.
-//! 3. A write is express-session's: the last one wins, and a write after a deletion creates the session again.
+//! 3. A write is express-session's: the last one wins, and a write after a deletion creates the session again, unless its
+//!    cookie is over.
 //! 4. An error is a text with a code, a message and a cause on a line each, from which lib/stores/failure.js
 //!    makes an error. It names no id and holds no data.
 
@@ -12,13 +13,13 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use express_session::store::{Cursor, Error, ErrorKind, Record, Touch, Touched};
-use express_session_core::store::LoadedAndTouched;
 use express_session_core::{SessionId, Timestamp};
 use napi::bindgen_prelude::Null;
 use napi_derive::napi;
 
 use self::backend::Backend;
 use self::mailbox::{Answer, Mailbox};
+use self::replace::Missing;
 use self::seen::Seen;
 use crate::session::{Found, NativeSession};
 
@@ -73,21 +74,13 @@ impl NativeStore {
         });
     }
 
-    /// Loads the record of a session that keeps it, and returns its text. If `touches`, its expiry is reset in the same
-    /// call, where the store can.
+    /// Loads the record of a session that keeps it, and returns its text.
     #[napi(catch_unwind)]
-    pub fn load_for(
-        &self,
-        mailbox: &Mailbox,
-        number: u32,
-        session: &NativeSession,
-        now: f64,
-        touches: bool,
-    ) {
+    pub fn load_for(&self, mailbox: &Mailbox, number: u32, session: &NativeSession, now: f64) {
         let (id, slot) = (session.id(), session.slot());
         self.call(mailbox, number, move |open| async move {
-            let found = load(&*open.backend, &id, time(now), touches).await?;
-            Ok(slot.keep(found).map_or(NOTHING, Answer::B))
+            let found = open.backend.load(&id, time(now)).await?;
+            Ok(slot.keep(found, open.backend.lifetime()).map_or(NOTHING, Answer::B))
         });
     }
 
@@ -113,9 +106,9 @@ impl NativeStore {
         lease: f64,
         now: f64,
     ) {
-        let (id, slot, token) = (session.id(), session.slot(), session.lock_token());
+        let (slot, lock) = (session.slot(), session.lock());
         self.call(mailbox, number, move |open| async move {
-            if let Some(token) = token {
+            if let Some((id, token)) = lock {
                 let outcome = open.backend.lock(&id, token, option::time(lease), time(now)).await?;
                 slot.put(Found::Lock(outcome));
             }
@@ -126,16 +119,18 @@ impl NativeStore {
     /// Releases a session's lock.
     #[napi(catch_unwind)]
     pub fn unlock_for(&self, mailbox: &Mailbox, number: u32, session: &mut NativeSession) {
-        let (id, token) = (session.id(), session.take_lock());
+        let lock = session.take_lock();
         self.call(mailbox, number, move |open| async move {
-            if let Some(token) = token {
+            if let Some((id, token)) = lock {
                 open.backend.unlock(&id, token).await?;
             }
             Ok(NOTHING)
         });
     }
 
-    /// Stores a session's record, whether there is one already or not.
+    /// Stores a session's record, whether there is one already or not. One that `is_over` by this machine's clock replaces
+    /// only a record that is there.
+    #[allow(clippy::too_many_arguments, reason = "an object for each call would cost more")]
     #[napi(catch_unwind)]
     pub fn save(
         &self,
@@ -145,18 +140,23 @@ impl NativeStore {
         text: String,
         deadline: Option<f64>,
         now: f64,
+        is_over: bool,
     ) {
         self.call(mailbox, number, move |open| async move {
             let id = SessionId::new(id).ok_or_else(nameless)?;
             let record = Record { text: text.into(), deadline: deadline.map(time) };
             let seen = open.seen.get(&id);
-            let revision = open.backend.replace(&id, &record, seen, time(now)).await?;
-            open.seen.insert(&id, revision);
+            let missing = Missing::of(is_over);
+            match open.backend.replace(&id, &record, seen, missing, time(now)).await? {
+                Some(revision) => open.seen.insert(&id, revision),
+                None => open.seen.remove(&id),
+            }
             Ok(NOTHING)
         });
     }
 
-    /// Moves the end of a session. Returns 1, or 0 if there is none.
+    /// Moves the end of a session. `replaces_cookie` is that of [`Touch`]. Returns 1, or 0 if there is none.
+    #[allow(clippy::too_many_arguments, reason = "an object for each call would cost more")]
     #[napi(catch_unwind)]
     pub fn touch(
         &self,
@@ -166,10 +166,11 @@ impl NativeStore {
         cookie: String,
         deadline: Option<f64>,
         now: f64,
+        replaces_cookie: bool,
     ) {
         self.call(mailbox, number, move |open| async move {
             let Some(id) = SessionId::new(id) else { return Ok(Answer::C(0.0)) };
-            let touch = Touch { cookie: cookie.into(), deadline: deadline.map(time) };
+            let touch = Touch { replaces_cookie, ..Touch::new(cookie, deadline.map(time)) };
             let touched = open.backend.touch(&id, &touch, time(now)).await?;
             Ok(Answer::C(f64::from(touched == Touched::Done)))
         });
@@ -305,20 +306,6 @@ const NOTHING: Answer = Answer::A(Null);
 
 /// How many expired records are removed in a step.
 const PURGED: usize = 1000;
-
-/// Loads a record, and resets its expiry in the same call if `touches` and the store can.
-async fn load(
-    backend: &dyn Backend,
-    id: &SessionId,
-    now: Timestamp,
-    touches: bool,
-) -> Result<Option<LoadedAndTouched>, Error> {
-    if touches {
-        return backend.load_and_touch(id, now).await;
-    }
-    let loaded = backend.load(id, now).await?;
-    Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }))
-}
 
 /// Converts JavaScript's milliseconds, clamped to the range of the number.
 pub(crate) fn time(millis: f64) -> Timestamp {

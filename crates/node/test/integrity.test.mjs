@@ -1,14 +1,21 @@
 // The option `integrity`: nothing is lost between overlapping requests, and a logout is final, on every store.
 
 import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 
 import session from 'express-session-rs'
-import { RedisStore } from 'express-session-rs/stores'
-import { missingServer } from '../testing/servers.mjs'
-import { options, thrown } from '../testing/sides.mjs'
+import updates from '../lib/stores/updates.js'
+import { FileStore, MemoryStore, RedisStore } from 'express-session-rs/stores'
+import { proxied } from '../testing/proxy.mjs'
+import { openRealm } from '../testing/realm.mjs'
+import { missingServer, urls } from '../testing/servers.mjs'
+import { cookieOf, options, thrown } from '../testing/sides.mjs'
 import { allStores } from '../testing/stores.mjs'
-import { answer } from '../testing/wire.mjs'
+import { answer, exchange } from '../testing/wire.mjs'
 
 // Two middlewares as of two processes, and the cookie of a session that both serve.
 async function setUp(open, more) {
@@ -181,6 +188,46 @@ for (const [name, open, server] of allStores('integrity')) {
       await close()
     })
 
+    test('a session outside of a request loses no update, and does not bring back one that has ended', async () => {
+      const { stores, id, visit, stored, close } = await setUp(open)
+      const load = () => new Promise((resolve, reject) => {
+        stores[0].load(id(), (error, found) => (error ? reject(error) : resolve(found)))
+      })
+      // As the recipes of sockets make one.
+      const create = async () => stores[0].createSession({ sessionID: id(), sessionStore: stores[0] }, await stored())
+      for (const [member, make] of [['loaded', load], ['created', create]]) {
+        const job = await make()
+        await visit((req, res) => {
+          req.session.update('views', (views) => views + 1)
+          req.session.cart = [member]
+          res.end('ok')
+        })
+        job[member] = true
+        assert.equal(await job.updateNow('views', (views) => views + 10), member === 'loaded' ? 11 : 22)
+        assert.deepEqual(job.cart, [member])
+        job.update('views', (views) => views)
+        await job.save()
+      }
+      const { cookie, ...data } = await stored()
+      assert.deepEqual(data, { views: 22, cart: ['created'], loaded: true, created: true })
+      assert.equal(cookie.path, '/')
+
+      const late = [await load(), await create(), await load(), await create()]
+      await visit(async (req, res) => {
+        await req.session.destroy()
+        res.end('bye')
+      })
+      for (const job of late.slice(0, 2)) {
+        job.late = true
+        await assert.rejects(job.save(), { code: 'ERR_SESSION_ENDED' })
+        assert.equal(job.ended, 'elsewhere')
+      }
+      for (const job of late.slice(2)) await assert.rejects(job.updateNow('late', () => 1), { code: 'ERR_SESSION_ENDED' })
+      assert.equal(await stored() ?? null, null)
+      assert.equal(await load() ?? null, null)
+      await close()
+    })
+
     if (name === 'memcached') {
       test('a lock is refused', async () => {
         const { visit, close } = await setUp(open)
@@ -272,6 +319,41 @@ test('integrity with a store that cannot merge is refused, with what to use inst
   assert.equal(refused({ store: openMemory() }), 'nothing thrown')
 })
 
+test('integrity with a store whose methods are overridden is refused: they would not be called', () => {
+  const refused = (store, more = { integrity: true }) => thrown(() => session(options({ store, ...more })))
+  for (const method of ['get', 'set', 'touch', 'destroy', 'regenerate']) {
+    class Audited extends MemoryStore {
+      [method](...args) {
+        return super[method](...args)
+      }
+    }
+    const patched = new MemoryStore()
+    patched[method] = MemoryStore.prototype[method].bind(patched)
+    for (const store of [new Audited(), patched]) {
+      const message = refused(store)
+      const start = `^TypeError: integrity option: the store's ${method} is overridden,.* leave ${method} `
+      assert.match(message, new RegExp(start))
+      assert.match(refused(store, { departures: ['mergeChanges'] }), /^TypeError: departures option: the store's/)
+      assert.equal(refused(store, {}), 'nothing thrown')
+    }
+  }
+  class Named extends MemoryStore {
+    all(fn) {
+      return super.all(fn)
+    }
+  }
+  assert.equal(refused(new Named()), 'nothing thrown')
+})
+
+test('integrity with a store of another copy of the package is refused with the reason', () => {
+  const other = openRealm().load('lib/stores.js')
+  const refused = (store, more) => thrown(() => session(options({ store, ...more })))
+  const store = new other.MemoryStore()
+  assert.match(refused(store, { integrity: true }), /^TypeError: integrity option: the store belongs to another copy of/)
+  assert.match(refused(store, { departures: ['uniqueIds'] }), /^TypeError: departures option: the store belongs to another/)
+  assert.equal(refused(store, { departures: ['clearCookie'] }), 'nothing thrown')
+})
+
 test('the departures of integrity can be turned on one by one', async () => {
   const { visit, stored } = await setUp(openMemory, { integrity: false, departures: ['mergeChanges'] })
   const meet = meeting(2)
@@ -305,6 +387,212 @@ test('every departure can be on together with integrity', async () => {
   })
   assert.match(cookies[0], /^connect\.sid=;/)
   assert.equal(await stored() ?? null, null)
+})
+
+// A request that goes on after another one has changed the session, which it has loaded before.
+async function overtaken(visit, other, handler) {
+  const met = meeting(2)
+  let changed
+  const isChanged = new Promise((resolve) => (changed = resolve))
+  await Promise.all([
+    visit(async (req, res) => {
+      await met()
+      await isChanged
+      await handler(req.session)
+      res.end('ok')
+    }),
+    visit(async (req, res) => {
+      await met()
+      await other(req.session)
+      await req.session?.save()
+      changed()
+      res.end('ok')
+    })
+  ])
+}
+
+test('an update during the request’s own save loses neither its own changes nor those of others', async () => {
+  const { visit, stored } = await setUp(openMemory)
+  await overtaken(
+    visit,
+    (session) => session.update('views', (views) => views + 10),
+    async (session) => {
+      session.update('views', (views) => views + 1)
+      const saving = session.save()
+      assert.equal(session.update('views', (views) => views + 1), 12)
+      await saving
+    }
+  )
+  assert.equal((await stored()).views, 12)
+})
+
+test('takeOnce during the request’s own save takes nothing that another request has taken', async () => {
+  const { visit } = await setUp(openMemory)
+  const taken = []
+  await overtaken(
+    visit,
+    async (session) => taken.push(await session.takeOnce('cart')),
+    async (session) => {
+      session.more = true
+      const saving = session.save()
+      taken.push(await session.takeOnce('cart'))
+      await saving
+    }
+  )
+  assert.deepEqual(taken, [['apple'], undefined])
+})
+
+test('an unhandled rejection of a method does not end the process', async () => {
+  const { visit } = await setUp(openMemory)
+  await overtaken(visit, (session) => session.destroy(), async (session) => {
+    session.updateNow('views', () => 1)
+    session.takeOnce('views')
+    session.lock({ wait: 0 })
+    assert.throws(() => session.update('cart', async () => { throw new Error('later') }), TypeError)
+    await new Promise((resolve) => setImmediate(resolve))
+  })
+})
+
+test('a session whose regenerate fails goes on', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'express-session-regenerate-'))
+  const { visit, id, stored, close } = await setUp(() => new FileStore({ path: folder }))
+  const { body } = await visit(async (req, res) => {
+    // A full folder, which cannot be removed as a file, stands in its place.
+    const file = join(folder, `${id()}.json`)
+    const text = await readFile(file)
+    await rm(file)
+    await mkdir(join(file, 'full'), { recursive: true })
+    await assert.rejects(req.session.regenerate(), { code: /^ERR_STORE/ })
+    await rm(file, { recursive: true })
+    await writeFile(file, text)
+    assert.equal(req.session.ended, undefined)
+    req.session.views += 1
+    res.end('ok')
+  })
+  assert.equal(body, 'ok')
+  assert.equal((await stored()).views, 1)
+  await close()
+  await rm(folder, { recursive: true })
+})
+
+test('a client that goes away does not end the lock of the handler that still runs', async () => {
+  const { visit } = await setUp(openMemory)
+  await visit(async (req, res) => {
+    const lock = await req.session.lock()
+    res.emit('close')
+    assert.ok(lock.remaining > 0)
+    req.session.views += 1
+    await lock.unlock()
+    res.end('ok')
+  })
+})
+
+test('a lock needs no response, as of a WebSocket, and is given back if the response refuses', async () => {
+  const { stores, visit, id, close } = await setUp(openMemory)
+  const cookie = cookieOf(session, id())
+  const lockIn = async (res) => {
+    const { req } = exchange({ headers: { cookie } })
+    await new Promise((resolve) => session(options({ store: stores[0], integrity: true }))(req, res, resolve))
+    return req.session.lock()
+  }
+  const lock = await lockIn({})
+  await visit(async (other, end) => {
+    await assert.rejects(other.session.lock({ wait: 1 }), { code: 'ERR_SESSION_LOCKED' })
+    end.end('ok')
+  })
+  await lock.unlock()
+  await assert.rejects(lockIn({ once() { throw new Error('no event') } }), { message: 'no event' })
+  await visit(async (other, end) => {
+    await (await other.session.lock({ wait: 1 })).unlock()
+    end.end('ok')
+  })
+  await close()
+})
+
+test('a session that the application has made in a request is tracked too', async () => {
+  const { visit, stored, close } = await setUp(openMemory)
+  await visit(async (req, res) => {
+    const { sessionStore } = req
+    const made = sessionStore.createSession(req, await stored())
+    assert.equal(req.session, made)
+    await visit((other, end) => {
+      other.session.theirs = 1
+      end.end('ok')
+    })
+    assert.throws(() => made.update('views', () => 1), { code: 'ERR_SESSION_UNREAD' })
+    const lock = await made.lock()
+    assert.equal(made.theirs, 1)
+    made.update('views', (views) => views + 1)
+    await lock.unlock()
+    made.last = true
+    res.end('ok')
+  })
+  const { cookie: _, ...data } = await stored()
+  assert.deepEqual(data, { views: 1, cart: ['apple'], theirs: 1, last: true })
+  await close()
+})
+
+test('without destroyIsFinal, a session that the application has made is stored again', async () => {
+  const { stores: [store], id, close } = await setUp(openMemory, { integrity: false, departures: ['mergeChanges'] })
+  const job = store.createSession({ sessionID: id(), sessionStore: store }, await store.get(id()))
+  await store.destroy(id())
+  job.again = true
+  await job.save()
+  assert.equal((await store.get(id())).again, true)
+  await close()
+})
+
+test('without destroyIsFinal, a session that is over is not stored again', async (t) => {
+  const more = { integrity: false, departures: ['mergeChanges'], cookie: { maxAge: 60_000 } }
+  const { stores: [store], id, stored, close } = await setUp(openMemory, more)
+  const job = store.createSession({ sessionID: id(), sessionStore: store }, await stored())
+  await store.destroy(id())
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 61_000 })
+  job.again = true
+  await assert.rejects(job.save(), { code: 'ERR_SESSION_ENDED' })
+  assert.equal(await stored(), null)
+  await close()
+})
+
+test('a middleware without integrity keeps its sessions on a store of one with it', async () => {
+  const { stores: [store], id, close } = await setUp(openMemory)
+  const use = session(options({ store }))
+  const headers = { cookie: cookieOf(session, id()) }
+  await answer(use, { headers }, async (req, res) => {
+    assert.equal(req.session.update, undefined)
+    await req.session.reload()
+    assert.equal(req.session.update, undefined)
+    await store.destroy(id())
+    await req.session.save()
+    res.end('ok')
+  })
+  assert.equal((await store.get(id())).views, 0)
+  await close()
+})
+
+test('load calls back with errors, and needs a session id', async () => {
+  const { stores: [store], close } = await setUp(openMemory)
+  const load = (id) => new Promise((resolve, reject) => {
+    store.load(id, (error, found) => (error ? reject(error) : resolve(found)))
+  })
+  assert.equal(await load('unknown'), undefined)
+  await assert.rejects(load(''), { code: 'ERR_STORE_UNSUITABLE' })
+  await assert.rejects(load(5), { code: 'ERR_STORE_UNSUITABLE' })
+  await close()
+})
+
+test('times of a lock that no timer takes are refused', async () => {
+  const { visit } = await setUp(openMemory)
+  await visit(async (req, res) => {
+    for (const times of [{ wait: '5s' }, { wait: NaN }, { wait: -1 }, { lease: 0 }, { lease: NaN }, { lease: Infinity }]) {
+      await assert.rejects(req.session.lock(times), TypeError, JSON.stringify(times))
+    }
+    const lock = await req.session.lock({ wait: 0, lease: 1000 })
+    assert.ok(lock.remaining > 0)
+    await lock.unlock()
+    assert.equal(lock.remaining, 0)
+    res.end('ok')
+  })
 })
 
 test('members with the names of the methods are kept', async () => {
@@ -371,6 +659,45 @@ test('a lifetime that a request has changed reaches the store', async () => {
   assert.equal((await stored()).cookie.originalMaxAge, 5000)
 })
 
+test('a touch leaves the lifetime that another request has changed meanwhile', async () => {
+  const { visit, stored } = await setUp(openMemory, { cookie: { maxAge: 60_000 } })
+  await visit(async (_, res) => {
+    await visit((req, res) => {
+      req.session.cookie.maxAge = 600_000
+      req.session.views = 1
+      res.end('ok')
+    })
+    res.end('ok')
+  })
+  assert.equal((await stored()).cookie.originalMaxAge, 600_000)
+})
+
+test('a touch leaves the lifetime that another request has changed after a save', async () => {
+  const { visit, stored } = await setUp(openMemory, { cookie: { maxAge: 60_000 } })
+  await visit(async (req, res) => {
+    req.session.cookie.maxAge = 5000
+    await req.session.save()
+    await visit(async (req, res) => {
+      assert.equal(req.session.cookie.originalMaxAge, 5000)
+      req.session.cookie.maxAge = 600_000
+      await req.session.save()
+      res.end('ok')
+    })
+    res.end('ok')
+  })
+  assert.equal((await stored()).cookie.originalMaxAge, 600_000)
+})
+
+test('a lifetime that a request has changed after a save reaches the store', async () => {
+  const { visit, stored } = await setUp(openMemory, { cookie: { maxAge: 60_000 } })
+  await visit(async (req, res) => {
+    await req.session.save()
+    req.session.cookie.maxAge = 5000
+    res.end('ok')
+  })
+  assert.equal((await stored()).cookie.originalMaxAge, 5000)
+})
+
 test('a plain session has no members of integrity', async () => {
   const use = session(options({ store: openMemory() }))
   await answer(use, {}, (req, res) => {
@@ -400,6 +727,27 @@ test('an update that throws leaves the session alone, and its error reaches the 
     res.end('ok')
   })
   assert.equal((await stored()).views, 7)
+})
+
+test('the function of an update runs in the async context of its call, each time', async () => {
+  const { visit, stored, close } = await setUp(openMemory)
+  const storage = new AsyncLocalStorage()
+  const seen = []
+  await visit(async (req, res) => {
+    storage.run('mine', () => req.session.update('views', (views) => {
+      seen.push(storage.getStore())
+      return views + 1
+    }))
+    await visit((other, end) => {
+      other.session.views = 10
+      end.end('ok')
+    })
+    await storage.run('another', () => req.session.save())
+    res.end('ok')
+  })
+  assert.deepEqual(seen, ['mine', 'mine'])
+  assert.equal((await stored()).views, 11)
+  await close()
 })
 
 test('the function of an update must not use the session when it is applied again', async () => {
@@ -449,11 +797,167 @@ test('a session that the request has destroyed is not stored by a later save, ev
   assert.equal(await stored() ?? null, null)
 })
 
-test('a session that is only read is loaded and touched in one call', async () => {
-  const store = openMemory()
-  const calls = []
-  for (const method of ['get', 'set', 'touch', 'destroy']) store[method] = () => calls.push(method)
-  const { visit } = await setUp(() => store, { cookie: { maxAge: 60_000 } })
-  const { cookies } = await visit((req, res) => res.end(String(req.session.views)))
-  assert.deepEqual([cookies, calls], [[], []])
+// A session whose first save times out in Redis, and which every request below belongs to.
+async function setUpLate(t, prefix, more) {
+  const proxy = await proxied(urls.redis)
+  const store = new RedisStore({ url: proxy.url, prefix, timeout: 300 })
+  t.after(async () => {
+    await store.close()
+    await proxy.shut()
+  })
+  // A connection, and all that is found out about the server.
+  await store.set('warm', { cookie: new session.Cookie() })
+  await store.length()
+  const use = session({ ...options({ store, integrity: true, ...more }), genid: more?.genid })
+  const failing = async (fault, save) => {
+    proxy[fault] = true
+    await assert.rejects(save, { code: 'ERR_STORE_TIMED_OUT' })
+    proxy[fault] = false
+    // Until the store asks the server again.
+    for (;;) {
+      try {
+        return await store.length()
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, 50))
+      }
+    }
+  }
+  const visit = (cookie, handler) => answer(use, { headers: { cookie: cookie.split(';')[0] } }, handler)
+  return { proxy, store, use, failing, visit }
+}
+
+const EARLY = ['saveBeforeResponse', 'reportStoreErrors']
+const late = { skip: missingServer('redis') }
+
+test('audit m5: a first save that arrives after the logout does not bring the session back', late, async (t) => {
+  const { proxy, store, use, failing, visit } = await setUpLate(t, 'm5:', { departures: EARLY })
+  const ids = []
+  const login = await answer(use, {}, async (req, res) => {
+    await req.session.regenerate()
+    const { session } = req
+    session.user = 'bob'
+    ids.push(req.sessionID)
+    await failing('holds', session.save())
+    await session.save()
+    ids.push(req.sessionID)
+    assert.equal(session, req.session)
+    assert.equal(session.id, req.sessionID)
+    // It is as any other from here on.
+    session.cart = ['apple']
+    session.update('views', (views = 0) => views + 1)
+    res.end('ok')
+  })
+  assert.notEqual(ids[0], ids[1])
+  assert.ok(login.cookies[0].includes(ids[1]))
+  assert.deepEqual((await store.get(ids[1])).cart, ['apple'])
+  const user = async () => {
+    let user
+    await visit(login.cookies[0], (req, res) => {
+      user = req.session.user
+      res.end('ok')
+    })
+    return user
+  }
+  assert.equal(await user(), 'bob')
+  await visit(login.cookies[0], async (req, res) => {
+    await req.session.destroy()
+    res.end('ok')
+  })
+  proxy.release()
+  while (!(await store.get(ids[0]))) await new Promise((resolve) => setTimeout(resolve, 10))
+  assert.equal(await user(), undefined)
+})
+
+test('audit m5: a session whose id has left is not created again', late, async (t) => {
+  const { store, use, failing } = await setUpLate(t, 'm5left:', { departures: EARLY })
+  let id
+  await answer(use, {}, async (req, res) => {
+    req.session.user = 'bob'
+    id = req.sessionID
+    res.write('begun')
+    await failing('holds', req.session.save())
+    await assert.rejects(req.session.save(), { code: 'ERR_SESSION_CONFLICT' })
+    assert.equal(req.sessionID, id)
+    res.end('ok')
+  })
+  assert.equal(await store.get(id), null)
+})
+
+test('audit m5: a generator that gives one id again, and a session that can get no other', late, async (t) => {
+  const { use, failing } = await setUpLate(t, 'm5id:', { departures: EARLY, genid: () => 'always-the-same' })
+  for (const prepare of [() => {}, (session) => Object.defineProperty(session, 'id', { configurable: false })]) {
+    await answer(use, {}, async (req, res) => {
+      req.session.user = 'bob'
+      prepare(req.session)
+      await failing('holds', req.session.save())
+      await assert.rejects(req.session.save(), { code: 'ERR_SESSION_CONFLICT' })
+      res.end('ok')
+    })
+  }
+})
+
+test('audit m5: a lock is given back under the id that it was taken for', late, async (t) => {
+  const { store, use, failing } = await setUpLate(t, 'm5lock:', { departures: EARLY })
+  let id
+  await answer(use, {}, async (req, res) => {
+    id = req.sessionID
+    const lock = await req.session.lock()
+    req.session.user = 'bob'
+    await failing('holds', req.session.save())
+    await req.session.save()
+    assert.notEqual(req.sessionID, id)
+    await lock.unlock()
+    res.end('ok')
+  })
+  const again = session({ ...options({ store, integrity: true }), genid: () => id })
+  await answer(again, {}, async (req, res) => {
+    await req.session.lock({ wait: 0 })
+    res.end('ok')
+  })
+})
+
+test('audit m10: a count is not lost to another request that has written the same text', late, async (t) => {
+  const { store, use, failing, visit } = await setUpLate(t, 'm10:')
+  const count = (views = 0) => views + 1
+  let id
+  await answer(use, {}, async (req, res) => {
+    id = req.sessionID
+    req.session.update('views', count)
+    await failing('mutes', req.session.save())
+    const { cookie } = await firstPart(req, res)
+    let counted
+    await visit(cookie, async (req, res) => {
+      counted = await req.session.updateNow('views', count)
+      res.end('ok')
+    })
+    assert.equal(counted, 2)
+    req.session.update('views', count)
+    await assert.rejects(req.session.save(), { code: 'ERR_SESSION_CONFLICT' })
+    res.end('ok')
+  })
+  assert.equal((await store.get(id)).views, 2)
+})
+
+// Sends the headers, and returns the session's cookie among them.
+function firstPart(req, res) {
+  res.write('begun')
+  return { cookie: [res.getHeader('Set-Cookie')].flat()[0] }
+}
+
+test('audit l4: of a session’s updates only those are kept that a save may need', async () => {
+  const kept = new updates.Updates()
+  const numbers = []
+  for (let round = 0; round < 100; round += 1) {
+    for (let i = 0; i < 100; i += 1) numbers.push(kept.add(() => numbers.length))
+    const refused = kept.add(() => {})
+    kept.takeBack(refused)
+    assert.equal(kept.next, refused)
+    // Ten come while the save is under way.
+    kept.forget(kept.next - 10)
+    assert.equal(kept.size, 10)
+    kept.forget(kept.next - 10)
+    assert.equal(kept.get(numbers.at(-1))(), numbers.length)
+    assert.equal(kept.get(numbers.at(-11)), undefined)
+  }
+  assert.deepEqual(numbers, numbers.map((_, at) => at))
 })

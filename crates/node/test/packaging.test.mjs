@@ -83,14 +83,22 @@ test('a package that is too large is not published', () => {
 
 test('the release publishes the packages of the platforms first, and only all of them', async () => {
   const packed = folder()
-  const publish = () => runNode([path.join(PACKAGE, 'scripts', 'publish.mjs'), packed, '--dry-run'])
+  const publish = (env) => {
+    const { GITHUB_REF_TYPE: _, ...own } = process.env
+    return runNode([path.join(PACKAGE, 'scripts', 'publish.mjs'), packed, '--dry-run'], { env: { ...own, ...env } })
+  }
   const addon = path.join(folder(), 'addon')
   writeFileSync(addon, 'an addon')
   for (const platform of platforms) packPlatform(packed, platform, addon)
-  await assert.rejects(publish, /not packed: express-session-rs\n/)
+  await assert.rejects(publish(), /not packed: express-session-rs\n/)
   packMain(packed)
   const names = [...platforms.map(({ name }) => `express-session-rs-${name}`), 'express-session-rs']
-  assert.equal(await publish(), names.map((name) => `${name} ${manifest.version}\n`).join(''))
+  const all = names.map((name) => `${name} ${manifest.version}\n`).join('')
+  assert.equal(await publish(), all)
+  // As the release workflow runs for a tag: one of another version would leave out everything, and succeed.
+  const tagged = (version) => publish({ GITHUB_REF_TYPE: 'tag', GITHUB_REF_NAME: `npm-v${version}` })
+  assert.equal(await tagged(manifest.version), all)
+  await assert.rejects(tagged('1.19.1'), new RegExp(`the tag is npm-v1.19.1, and package.json has ${manifest.version}`))
 })
 
 test('every file that the package exports exists', () => {

@@ -1,10 +1,14 @@
 // Responses: the bytes that are sent before the store has answered, and after.
 
 import assert from 'node:assert/strict'
+import { createRequire } from 'node:module'
 import test from 'node:test'
 
+import session from 'express-session-rs'
 import { RECORD, cookieOf, options, original, same, thrown } from '../testing/sides.mjs'
 import { answer, exchange, turn } from '../testing/wire.mjs'
+
+const { PATIENCE, ResponseEnd } = createRequire(import.meta.url)('../lib/response-end.js')
 
 const COOKIE = cookieOf(original, 'id0')
 
@@ -45,6 +49,8 @@ const RESPONSES = [
   ['a change after the headers', (req, res) => [res.write('one'), change(req), res.end('two')]],
   ['a body written before the end', (req, res) => (change(req), res.setHeader('Content-Length', 3), [res.write('one'), res.end()])],
   ['a second end', (req, res) => (change(req), [res.end('one'), res.end('two'), res.end()])],
+  ['a write after the end', (req, res) => (change(req), [res.end('one'), res.write('two')])],
+  ['a write after an end of known length', (req, res) => (change(req), res.setHeader('Content-Length', 4), [res.end('one'), res.write('t')])],
   ['writeHead with headers', (req, res) => (change(req), res.writeHead(302, { Location: '/x', 'Set-Cookie': 'a=b' }), [res.end('moved')])],
   ['writeHead with a list', (req, res) => (change(req), res.writeHead(200, 'Fine', ['Set-Cookie', 'a=b', 'set-cookie', 'c=d']), [res.end()])],
   ['writeHead twice', (req, res) => (change(req), res.writeHead(200), [thrown(() => res.writeHead(201)), res.end()])],
@@ -126,6 +132,96 @@ for (const [what, handler] of RESPONSES) {
     }
   })
 }
+
+for (const [what, handler] of RESPONSES) {
+  test(`${what} is sent the same with the memory store`, async () => {
+    for (const [, request] of REQUESTS) {
+      for (const more of OPTIONS) {
+        await same(async (session) => {
+          const store = new session.MemoryStore()
+          store.sessions.id0 = RECORD
+          const { req, res, wire } = exchange(request)
+          const late = []
+          const results = await new Promise((resolve) => {
+            let isCalled = false
+            session(options({ store, ...more }))(req, res, (error) => {
+              if (isCalled) return late.push(error?.message)
+              isCalled = true
+              resolve(handler(req, res).map((result) => (result === res ? 'the response' : result)))
+            })
+          })
+          await turn()
+          await turn()
+          return [results, wire.text, res.writableFinished, store.sessions, late]
+        })
+      }
+    }
+  })
+}
+
+// Returns how often the connection was written to when the response had ended.
+async function writesOf(store, handler) {
+  const { req, res, wire } = exchange({ headers: { cookie: COOKIE } })
+  store.sessions.id0 = RECORD
+  let count = 0
+  wire._writev = (chunks, done) => {
+    count += 1
+    for (const { chunk } of chunks) wire.text += chunk.toString('latin1')
+    done()
+  }
+  wire._write = (chunk, _encoding, done) => wire._writev([{ chunk }], done)
+  session(options({ store }))(req, res, () => handler(req, res))
+  await turn()
+  await turn()
+  assert.ok(res.writableFinished && wire.text.endsWith('hello'))
+  return count
+}
+
+const hello = (req, res) => (change(req), res.setHeader('Content-Length', 5), res.end('hello'))
+
+test('with the memory store a response is written in one call', async () => {
+  assert.equal(await writesOf(new session.MemoryStore(), hello), 1)
+})
+
+test('with a store of the application, and a large body, it is written in two parts', async () => {
+  const store = new session.MemoryStore()
+  const { set } = store
+  store.set = function (...args) {
+    return set.apply(this, args)
+  }
+  assert.equal(await writesOf(store, hello), 2)
+  const large = (req, res) => (change(req), res.setHeader('Content-Length', 50_000), res.end('hello'.repeat(10_000)))
+  assert.equal(await writesOf(new session.MemoryStore(), large), 2)
+})
+
+test('the start of a response is sent when its time is over, or when the handler writes more', async () => {
+  for (const more of [undefined, 'more']) {
+    const { res, wire } = exchange()
+    res.sendDate = false
+    const end = new ResponseEnd(res, res.write, res.end, 'hello', undefined)
+    const due = []
+    assert.equal(end.sendStart((fn, argument) => due.push(() => fn(argument))), true)
+    await turn()
+    assert.equal(wire.text, '')
+    if (more) res.write(more)
+    else due.shift()()
+    await turn()
+    assert.ok(wire.text.endsWith(more ? '5\r\nhello\r\n4\r\nmore\r\n' : '5\r\nhello\r\n'), wire.text)
+    // The end of its time has no effect any more.
+    for (const late of due) late()
+    end.sendEnd()
+    await turn()
+    assert.ok(wire.text.endsWith('\r\n0\r\n\r\n') && wire.text.split('hello').length === 2)
+  }
+})
+
+test('a moment is over after the answers that have arrived in it', async () => {
+  const order = []
+  const over = new Promise((resolve) => PATIENCE.moment(() => resolve(order.push('over'))))
+  await new Promise((resolve) => setImmediate(() => resolve(order.push('answer'))))
+  await over
+  assert.deepEqual(order, ['answer', 'over'])
+})
 
 test('the end of the response waits for the store, however long it takes', async () => {
   const handler = (req, res) => (change(req), [res.end('hello')])

@@ -41,6 +41,30 @@ for (const [resolution, module, compiler] of RESOLUTIONS) {
   })
 }
 
+// With pnpm and Yarn's Plug'n'Play, an application finds only the packages of its own package.json.
+for (const [resolution, module, compiler] of RESOLUTIONS) {
+  for (const [name, source, types] of [
+    ['express-session-rs', 'own.mts', []],
+    ['express-session', 'original.mts', ['express-session']]
+  ]) {
+    test(`session data declared for ${name} compiles without hoisting, with moduleResolution: ${resolution}`, () => {
+      const application = folder()
+      const modules = path.join(application, 'node_modules')
+      mkdirSync(path.join(modules, '@types'), { recursive: true })
+      symlinkSync(PACKAGE, path.join(modules, 'express-session-rs'))
+      for (const type of ['express', 'node', ...types]) {
+        symlinkSync(path.join(PACKAGE, 'node_modules', '@types', type), path.join(modules, '@types', type))
+      }
+      const program = path.join(application, 'app.ts')
+      copyFileSync(path.join(TYPES, source), program)
+      compile(compiler, [
+        program, '--module', module, '--moduleResolution', resolution, '--target', 'es2022', '--strict', '--noEmit',
+        '--esModuleInterop', '--typeRoots', path.join(modules, '@types'), '--types', 'node', '--skipLibCheck'
+      ])
+    })
+  }
+}
+
 function compile(compiler, args) {
   const manifest = createRequire(import.meta.url).resolve(`${compiler}/package.json`)
   const tsc = path.join(path.dirname(manifest), 'bin', 'tsc')

@@ -1,4 +1,4 @@
-// A proxy in front of a server, which counts round trips and can be shut down.
+// A proxy in front of a server, which counts round trips, can be shut down, and can lose an answer or be late with a request.
 
 import { once } from 'node:events'
 import net from 'node:net'
@@ -17,6 +17,10 @@ class Proxy {
   #sockets = new Set()
   port = 0
   roundTrips = 0
+  // Whether connections on which something is asked now are never answered, or reach the server only when released.
+  mutes = false
+  holds = false
+  #held = []
 
   constructor(target) {
     this.#target = target
@@ -36,6 +40,11 @@ class Proxy {
     await closed
   }
 
+  // Sends what was held, also of clients that have gone.
+  release() {
+    for (const send of this.#held.splice(0)) send()
+  }
+
   // Returns the number of round trips that a call takes.
   async counts(some) {
     const before = this.roundTrips
@@ -47,6 +56,8 @@ class Proxy {
     const server = net.connect(this.#target)
     // Everything that is sent before an answer counts as one request.
     let isWaiting = false
+    let isMute = false
+    let isHeld = false
     for (const socket of [client, server]) {
       this.#sockets.add(socket)
       socket.setNoDelay(true)
@@ -54,17 +65,20 @@ class Proxy {
       socket.on('close', () => {
         this.#sockets.delete(socket)
         client.destroy()
-        server.destroy()
+        if (!isHeld) server.destroy()
       })
     }
     client.on('data', (data) => {
       if (!isWaiting) this.roundTrips += 1
       isWaiting = true
-      server.write(data)
+      isMute ||= this.mutes
+      isHeld ||= this.holds
+      if (isHeld) this.#held.push(() => server.write(data))
+      else server.write(data)
     })
     server.on('data', (data) => {
       isWaiting = false
-      client.write(data)
+      if (!isMute) client.write(data)
     })
   }
 }

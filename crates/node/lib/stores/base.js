@@ -8,17 +8,20 @@
 const Cookie = require('../cookie')
 const { NativeMemory } = require('../native')
 const Store = require('../store')
+const { nextTick, setImmediate, setTimeout } = require('../timers')
 const { toPromise } = require('../to-promise')
+const { Answer } = require('./answer')
+const { contextOfCaller } = require('./context')
 const { errorWithCode, isOutage, toStoreError } = require('./failure')
 const { LocalStore } = require('./local')
-const { addNativeStore } = require('./native-stores')
+const { NATIVE, addNativeStore } = require('./native-stores')
 const { RemoteStore } = require('./remote')
 const { SessionRecord } = require('./session-record')
 
 // The number of sessions on one page of a listing.
 const PAGE = 1000
 
-exports.NativeStore = class NativeStore extends Store {
+class NativeStore extends Store {
   // Private, so that they are not among the properties that a program lists.
   #native
   #outage
@@ -34,7 +37,7 @@ exports.NativeStore = class NativeStore extends Store {
       throw toStoreError(error)
     }
     this.#canTouch = !disableTouch
-    addNativeStore(this)
+    addNativeStore(this, this.#native instanceof LocalStore, NativeStore)
     if (probeInterval) this.#outage = { probeInterval, isActive: false }
   }
 
@@ -47,9 +50,9 @@ exports.NativeStore = class NativeStore extends Store {
       checkSession(session)
       const now = Date.now()
       const deadline = this.deadline(session, now, sid)
-      // Saving an expired session deletes it, as in connect-redis.
+      // Saving a session without a lifetime deletes it, as in connect-redis.
       if (deadline <= now) return native.destroy(sid)
-      return native.save(sid, this.stringify(session), deadline, now)
+      return native.save(sid, this.stringify(session), deadline, now, this.isOver(session, now))
     }
     return this.#callFor(sid, save, fn, toNull)
   }
@@ -109,7 +112,19 @@ exports.NativeStore = class NativeStore extends Store {
 
   // Returns the expiry of a session, or undefined if the store's TTL applies.
   deadline(session, now, sid) {
-    return this.hasOwnDeadline ? this.ownDeadline(session, now, sid) : expiryOf(session)
+    return this.hasOwnDeadline ? this.ownDeadline(session, now, sid) : expiryOf(session, now)
+  }
+
+  // Returns the expiry that a save of the session's record gets instead of its cookie's, or undefined if it is the cookie's.
+  recordDeadline(session, now, sid) {
+    if (this.hasOwnDeadline) return this.ownDeadline(session, now, sid)
+    const deadline = expiryOf(session, now)
+    return deadline === cookieExpiry(session) ? undefined : deadline
+  }
+
+  // Whether a session is over by its cookie and this machine's clock. A save then makes no record.
+  isOver(session, now) {
+    return !this.hasOwnDeadline && cookieExpiry(session) <= now
   }
 
   // Whether a touch moves the expiry of a record.
@@ -124,7 +139,7 @@ exports.NativeStore = class NativeStore extends Store {
 
   // Returns the record of a request's session, for a middleware with `integrity`.
   record(policy, sid) {
-    return new SessionRecord(policy, sid, this, (session) => this.#native.callsOf(sid, session))
+    return new SessionRecord(policy, sid, this, (sid, session) => this.#native.callsOf(sid, session))
   }
 
   parse(text) {
@@ -143,20 +158,35 @@ exports.NativeStore = class NativeStore extends Store {
   // Makes a call. `read` converts the addon's answer to the caller's.
   call(start, fn, read = (answer) => answer) {
     if (!fn) return toPromise((done) => this.call(start, done, read))
-    const settle = (error, answer) => process.nextTick(fn, error, answer)
-    const fail = (error) => {
-      const failure = toStoreError(error)
-      this.#reportOutage(failure)
-      settle(failure)
-    }
     try {
       const answer = start(this.#native)
-      // Calls back a turn later, as express-session's memory store does, so that requests are answered in batches.
-      if (typeof answer?.then !== 'function') setImmediate(fn, null, read(answer))
-      else answer.then(read).then((answer) => settle(null, answer), fail)
+      if (answer instanceof Answer) {
+        const context = contextOfCaller()
+        answer.listen((error, answer) => context.runInAsyncScope(this.#callBack, this, fn, error, answer, read))
+      } else if (typeof answer?.then === 'function') {
+        answer.then((answer) => this.#callBack(fn, null, answer, read), (error) => this.#callBack(fn, error))
+      } else {
+        // A turn later, as express-session's memory store does, so that requests are answered in batches.
+        setImmediate(fn, null, read(answer))
+      }
     } catch (error) {
-      fail(error)
+      this.#callBack(fn, error)
     }
+  }
+
+  #callBack(fn, error, answer, read) {
+    let result
+    if (!error) {
+      try {
+        result = read(answer)
+      } catch (thrown) {
+        error = thrown
+      }
+    }
+    if (!error) return nextTick(fn, null, result)
+    const failure = toStoreError(error)
+    this.#reportOutage(failure)
+    nextTick(fn, failure)
   }
 
   #callFor(sid, start, fn, read) {
@@ -165,7 +195,7 @@ exports.NativeStore = class NativeStore extends Store {
 
   #touch(native, sid, session) {
     const now = Date.now()
-    return native.touch(sid, JSON.stringify(session.cookie), this.deadline(session, now, sid), now)
+    return native.touch(sid, JSON.stringify(session.cookie), this.deadline(session, now, sid), now, true)
   }
 
   // Touches a session by a cookie that is missing or has only some attributes: the others stay as they are stored.
@@ -197,6 +227,9 @@ exports.NativeStore = class NativeStore extends Store {
     probeLater()
   }
 }
+Object.defineProperty(NativeStore.prototype, NATIVE, { value: true })
+
+exports.NativeStore = NativeStore
 
 // Refuses what can be no session's id in any store. Some stores have further limits, such as a length.
 function checkId(sid) {
@@ -243,8 +276,20 @@ async function listAll(native) {
   return { ids, texts }
 }
 
+// Returns the expiry of a session in milliseconds, or undefined if its cookie has none.
+//
+// A cookie that is over by this machine's clock has its whole lifetime again, since the clock may be ahead: whether the
+// session has ended is for the store's clock to say, and a `set` brings no record back that the store has no more. One
+// without a lifetime, or with an earlier date, was meant to end.
+function expiryOf(session, now) {
+  const expiry = cookieExpiry(session)
+  if (expiry === undefined || expiry > now) return expiry
+  const { originalMaxAge } = session.cookie
+  return typeof originalMaxAge === 'number' && originalMaxAge > 0 ? now + originalMaxAge : expiry
+}
+
 // Returns the expiry of a session's cookie in milliseconds, or undefined if it has none.
-function expiryOf(session) {
+function cookieExpiry(session) {
   const expires = session?.cookie?.expires
   if (!expires) return undefined
   const millis = Number(expires instanceof Date ? expires : new Date(expires))

@@ -5,7 +5,7 @@
 const { fileStore } = require('../native')
 const { toPromise } = require('../to-promise')
 const { NativeStore } = require('./base')
-const { count, flag, millis, oneOf, read, seconds, text } = require('./options')
+const { flag, millis, oneOf, read, seconds, size, text, upTo } = require('./options')
 
 const PLAIN = 'files are not encrypted'
 const JSON_ONLY = 'files are JSON, in plain text'
@@ -18,7 +18,7 @@ const OPTIONS = {
     reapInterval: (value, refuse) => (value === -1 ? -1 : seconds(value, refuse)),
     encoding: oneOf('utf8'),
     fsync: flag,
-    mode: count,
+    mode: upTo(0o7777, size),
     timeout: millis
   },
   // A missing file is not looked for again, and expired ones are removed by threads of the store.
@@ -49,6 +49,10 @@ module.exports = class FileStore extends NativeStore {
   // The expiry is the last access plus the cookie's maxAge. The cookie's `expires` does not count.
   deadline() {
     return undefined
+  }
+
+  isOver() {
+    return false
   }
 
   // Returns the names of the files.

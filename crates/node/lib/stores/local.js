@@ -39,16 +39,20 @@ class LocalCalls {
     this.#session = session
   }
 
-  load(now, touches) {
-    return this.#native.loadFor(this.#session, now, touches)
+  get areImmediate() {
+    return true
+  }
+
+  load(now) {
+    return this.#native.loadFor(this.#session, now)
   }
 
   call() {
     this.#native.callFor(this.#session)
   }
 
-  touch(cookie, deadline, now) {
-    return this.#native.touch(this.#sid, cookie, deadline, now)
+  touch(cookie, deadline, now, replacesCookie) {
+    return this.#native.touch(this.#sid, cookie, deadline, now, replacesCookie)
   }
 
   destroy() {

@@ -5,7 +5,7 @@
 const { memcachedStore } = require('../native')
 const { NativeStore } = require('./base')
 const { show } = require('./counterparts')
-const { count, millis, read, seconds, text } = require('./options')
+const { connections, count, millis, read, seconds, text } = require('./options')
 
 const PLAIN = 'records are not encrypted'
 
@@ -15,7 +15,7 @@ const OPTIONS = {
     hosts,
     prefix: text,
     ttl: seconds,
-    poolSize: count,
+    poolSize: connections,
     timeout: millis,
     maxWaiting: count,
     probeInterval: millis

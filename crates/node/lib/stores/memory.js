@@ -5,12 +5,12 @@
 
 const { NativeMemory } = require('../native')
 const { NativeStore } = require('./base')
-const { count, millis, read, ttl } = require('./options')
+const { expiry, lasting, read, size, ttl } = require('./options')
 
 const CACHE = 'it belongs to the cache inside of memorystore'
 
 const OPTIONS = {
-  known: { ttl: ttl(millis), max: count, maxBytes: count, maxRecordBytes: count },
+  known: { ttl: ttl(lasting), max: size, maxBytes: size, maxRecordBytes: size },
   // Every call removes some of the expired sessions.
   idle: ['checkPeriod'],
   refused: {
@@ -52,6 +52,7 @@ module.exports = class MemoryStore extends NativeStore {
   }
 
   ownDeadline(session, now, sid) {
-    return now + (typeof this.#ttl === 'number' ? this.#ttl : this.#ttl(this.options, session, sid))
+    if (typeof this.#ttl === 'number') return now + this.#ttl
+    return expiry('MemoryStore', 'milliseconds', now, this.#ttl(this.options, session, sid))
   }
 }

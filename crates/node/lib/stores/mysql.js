@@ -5,7 +5,7 @@
 const { mysqlStore } = require('../native')
 const { NativeStore } = require('./base')
 const { databaseUrl, withParameters } = require('./database-url')
-const { count, flag, millis, name, oneOf, port, read, text } = require('./options')
+const { connections, count, flag, lasting, millis, name, oneOf, port, read, text } = require('./options')
 const { encryption, nodeAuthorities } = require('./tls')
 
 const TIMEOUT = 'use timeout, which is that of a call'
@@ -25,13 +25,13 @@ const OPTIONS = {
     ssl,
     clearExpired: flag,
     checkExpirationInterval: millis,
-    expiration: millis,
+    expiration: lasting,
     createDatabaseTable: flag,
     disableTouch: flag,
     // The character set of a new table.
     charset: oneOf('utf8mb4_bin', 'utf8mb4', 'UTF8MB4_BIN', 'UTF8MB4'),
     schema,
-    connectionLimit: count,
+    connectionLimit: connections,
     timeout: millis,
     maxWaiting: count,
     probeInterval: millis

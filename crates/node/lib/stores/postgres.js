@@ -7,7 +7,7 @@ const os = require('node:os')
 const { postgresStore } = require('../native')
 const { NativeStore } = require('./base')
 const { databaseUrl, hostOf, withParameters } = require('./database-url')
-const { count, flag, interval, millis, name, port, read, seconds, text } = require('./options')
+const { connections, count, flag, interval, millis, name, port, read, seconds, text } = require('./options')
 const { encryption, nodeAuthorities } = require('./tls')
 
 const CONNECTION = 'the store opens its own connections, use conString or conObject'
@@ -26,9 +26,10 @@ const OPTIONS = {
     disableTouch: flag,
     pruneSessionInterval: interval(seconds),
     pruneSessionRandomizedInterval: flag,
-    max: count,
+    max: connections,
     timeout: millis,
     maxWaiting: count,
+    prepareStatements: flag,
     probeInterval: millis
   },
   refused: {
@@ -48,7 +49,7 @@ const CON_OBJECT = {
     password: text,
     database: text,
     ssl: encryption('PostgresStore, conObject.ssl'),
-    max: count
+    max: connections
   }
 }
 

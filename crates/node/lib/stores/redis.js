@@ -6,7 +6,7 @@ const { redisStore } = require('../native')
 const { NativeStore } = require('./base')
 const { show } = require('./counterparts')
 const { redisUrl } = require('./redis-url')
-const { count, flag, millis, port, read, seconds, text, ttl, whole } = require('./options')
+const { count, expiry, flag, millis, port, read, seconds, text, ttl, whole } = require('./options')
 const { encryption, nodeAuthorities } = require('./tls')
 
 const RECONNECTS = 'the store replaces its connection when it is lost'
@@ -76,7 +76,7 @@ module.exports = class RedisStore extends NativeStore {
   }
 
   ownDeadline(session, now) {
-    return now + this.#ttl(session) * 1000
+    return expiry('RedisStore', 'seconds', now, this.#ttl(session))
   }
 
   get canMerge() {

@@ -1,13 +1,14 @@
 'use strict'
 
-// A store whose calls are answered by another thread: each call has a number, and returns a promise.
+// A store whose calls are answered by another thread: each call has a number, and returns its answer.
 //
 // The calls of one turn of the event loop are sent together, because waking the other thread costs more than the calls.
 
-// Imported before a test can replace the timers.
-const { setImmediate, setInterval } = require('node:timers')
+const { isNativeError } = require('node:util').types
 
 const { Mailbox } = require('../native')
+const { setImmediate, setInterval } = require('../timers')
+const { Answer } = require('./answer')
 const { Turns } = require('./turns')
 const { Writes } = require('./writes')
 
@@ -84,16 +85,20 @@ class RemoteCalls {
     this.#session = session
   }
 
-  load(now, touches) {
-    return after(this.#writes.settled(this.#sid), () => this.#call('loadFor', now, touches))
+  get areImmediate() {
+    return false
+  }
+
+  load(now) {
+    return after(this.#writes.settled(this.#sid), () => this.#call('loadFor', now))
   }
 
   call() {
     return this.#call('callFor')
   }
 
-  touch(cookie, deadline, now) {
-    return this.#store.touch(this.#sid, cookie, deadline, now)
+  touch(cookie, deadline, now, replacesCookie) {
+    return this.#store.touch(this.#sid, cookie, deadline, now, replacesCookie)
   }
 
   destroy() {
@@ -125,17 +130,23 @@ function after(settled, call) {
   return settled ? settled.then(call) : call()
 }
 
-// Makes a call with a number of its own, and returns the promise of its answer.
+// Makes a call with a number of its own, and returns its answer.
 function callNative(call) {
   const number = (last = (last + 1) % 2 ** 32)
-  return new Promise((resolve, reject) => {
+  const answer = new Answer()
+  try {
     call(number, mailbox)
-    if (pending.size === 0) alive.ref()
-    pending.set(number, { resolve, reject })
-    if (isSending) return
+  } catch (error) {
+    answer.settle(error)
+    return answer
+  }
+  if (pending.size === 0) alive.ref()
+  pending.set(number, answer)
+  if (!isSending) {
     isSending = true
     setImmediate(send)
-  })
+  }
+  return answer
 }
 
 function send() {
@@ -143,15 +154,16 @@ function send() {
   mailbox.send()
 }
 
-// Settles the promises of the calls that have been answered.
+// Settles the calls that have been answered.
 function deliver() {
   const { numbers, answers } = mailbox.take()
   numbers.forEach((number, at) => {
-    const { resolve, reject } = pending.get(number)
+    const call = pending.get(number)
     pending.delete(number)
     const answer = answers[at]
-    if (answer instanceof Error) reject(answer)
-    else resolve(answer)
+    // An error of the addon may be of another realm, as in Jest.
+    if (isNativeError(answer)) call.settle(answer)
+    else call.settle(null, answer)
   })
   if (pending.size === 0) alive.unref()
 }

@@ -3,11 +3,12 @@
 // The record of one request's session, in a store of the addon: it is loaded once, and what the request has changed is
 // written to what the store has then. The addon decides (src/session.rs); this makes the calls and waits.
 
-// Imported before a test can replace the timers.
-const { setTimeout } = require('node:timers')
-
 const { NativeSession } = require('../native')
+const { setTimeout } = require('../timers')
+const { heard } = require('../to-promise')
+const { contextOfCaller } = require('./context')
 const { errorWithCode, toStoreError } = require('./failure')
+const { Updates } = require('./updates')
 
 // The pauses after failed attempts to save, and between the questions for a lock, in milliseconds. Each is a random
 // part, so that the requests that failed together do not meet again.
@@ -16,20 +17,29 @@ const LOCK = { shortest: 10, longest: 160 }
 
 const LEASE = 30_000
 const WAIT = 10_000
+// The longest time that a timer takes.
+const LONGEST = 2 ** 31 - 1
 
 exports.SessionRecord = class SessionRecord {
   #store
+  #callsOf
   #calls
   #native
+  // Whether the addon knows that a browser may have the id.
+  #isIdKept = false
   // The session's text as it was loaded or created, which the addon gets when it needs it.
   #initial
   #isKnown = false
   // Why the session is over, if it is: nothing is written any more.
   ended = undefined
+  // Whether the application made the session of a record that it had, so that the store has still to be asked.
+  isUnread = false
+  // Whether such a record is made again if it is gone, without departure `destroyIsFinal`.
+  isMadeAgain = false
   // Whether the response releases the lock.
   endsWithResponse = false
-  // The functions of the updates, by number, and the error that one of them threw.
-  #updates = []
+  // The functions of the updates, and the error that one of them threw.
+  #updates = new Updates()
   #thrown
   #isApplying = false
   #lock
@@ -41,21 +51,37 @@ exports.SessionRecord = class SessionRecord {
     this.id = sid
     this.#store = store
     this.#native = new NativeSession(policy, sid)
-    this.#calls = callsOf(this.#native)
+    this.#callsOf = callsOf
+    this.#calls = callsOf(sid, this.#native)
   }
 
-  // Calls back with the record, if there is one. With `touches` this resets its expiry, if the store can: see `isTouched`.
-  load(touches, fn) {
-    return this.#store.call(() => this.#calls.load(Date.now(), touches), fn, (text) => text && this.#store.parse(text))
+  // Calls back with the record, if there is one.
+  load(fn) {
+    return this.#store.call(() => this.#calls.load(Date.now()), fn, (text) => text && this.#store.parse(text))
   }
 
-  get isTouched() {
-    return this.#native.isTouched()
+  // Returns until when a request that only reads leaves the expiry of the record that was loaded, or null.
+  timeOfNextTouch(maxAge) {
+    return this.#native.nextTouch(maxAge, Date.now())
   }
 
   // Takes the session as it was loaded or created, without its cookie.
-  begin(initialData) {
+  begin(initialData, isUnread) {
     this.#initial = initialData
+    this.isUnread = isUnread
+  }
+
+  // Reads the record of a session that the application made, and calls back when it is there.
+  find(fn) {
+    return this.#store.call(() => this.#inTurn(() => this.#find()), fn, toNull)
+  }
+
+  async #find() {
+    if (!this.isUnread) return
+    const text = await this.#calls.load(Date.now())
+    const isGone = text === null || text === undefined
+    if (isGone && !this.isMadeAgain) throw ended('another request has ended the session')
+    this.isUnread = false
   }
 
   get hasBegun() {
@@ -63,44 +89,99 @@ exports.SessionRecord = class SessionRecord {
   }
 
   // Saves the session. Afterwards it also has what other requests have changed, and calls back with these members.
-  save(session, fn, isFinal = false) {
+  // `identity` tells whether the id is kept, and changes it.
+  save(session, fn, isFinal, identity) {
     const save = () => {
-      // Saving an expired session deletes it, as in connect-redis.
+      // Saving a session without a lifetime deletes it, as in connect-redis.
       if (this.#store.deadline(session, Date.now(), this.id) <= Date.now()) return this.#end()
-      return this.#inTurn(() => this.#calls.exclusive(() => this.#save(session, isFinal)))
+      if (this.#calls.areImmediate && !this.#running && !this.isUnread) return this.#saveNow(session, isFinal, identity)
+      const saveExclusively = () => this.#calls.exclusive(() => this.#goOn(this.#start(session, isFinal, identity)))
+      return this.#inTurn(() => (this.isUnread ? this.#find().then(saveExclusively) : saveExclusively()))
     }
     return this.#store.call(save, fn, (changed) => changed ?? [])
   }
 
-  async #save(session, isFinal) {
+  // Begins to save, and returns the save with its first task.
+  #start(session, isFinal, identity) {
     const now = Date.now()
     this.#begin(session, now)
-    const deadline = this.#store.hasOwnDeadline ? this.#store.deadline(session, now, this.id) : undefined
-    const saved = this.#updates.length
-    await this.#throwing(async () => {
-      let task = this.#native.save(JSON.stringify(session), deadline, now, isFinal, this.#apply)
-      while (task) {
-        if (task.calls) await this.#calls.call()
-        else if (task.attempts % 2 === 1) await pause(SAVE, task.attempts)
-        task = this.#native.resume(this.#apply)
-      }
-    })
-    this.#updates.fill(undefined, 0, saved)
+    const deadline = this.#store.recordDeadline(session, now, this.id)
+    const save = { session, identity, updates: this.#updates.next, task: undefined }
+    const text = JSON.stringify(session)
+    this.#step(save, () => this.#native.save(text, deadline, now, isFinal, this.#apply))
+    return save
+  }
+
+  // Saves in a store that answers each call before it returns: only a pause needs another turn.
+  #saveNow(session, isFinal, identity) {
+    const save = this.#start(session, isFinal, identity)
+    while (save.task?.calls) {
+      this.#calls.call()
+      this.#resume(save)
+    }
+    return save.task ? this.#inTurn(() => this.#goOn(save)) : this.#finish(save)
+  }
+
+  async #goOn(save) {
+    while (save.task) {
+      const { task } = save
+      if (task.calls) await this.#calls.call()
+      else if (task.attempts % 2 === 1) await pause(SAVE, task.attempts)
+      this.#resume(save)
+    }
+    return this.#finish(save)
+  }
+
+  #resume(save) {
+    this.#step(save, () => this.#native.resume(this.#apply))
+  }
+
+  // Makes a step of the addon, and gives the session another id if the addon asks for one.
+  #step(save, step) {
+    const { identity } = save
+    if (!this.#isIdKept && identity.isKept()) {
+      this.#isIdKept = true
+      this.#native.keepId()
+    }
+    save.task = this.#throwing(step)
+    if (!save.task?.renews) return
+    const id = identity.draw()
+    save.task = this.#throwing(() => this.#native.renew(id, this.#apply))
+    this.id = id
+    this.#calls = this.#callsOf(id, this.#native)
+    identity.change(id)
+  }
+
+  #finish({ session, updates }) {
+    this.#updates.forget(updates)
     return this.#catchUp(session)
   }
 
-  // Resets the expiry, and calls back with whether there is a record.
-  touch(session, fn) {
+  // Resets the expiry, and calls back with whether there is a record. `replacesCookie` says whether the stored cookie
+  // becomes this one: otherwise a change of another request stays.
+  touch(session, replacesCookie, fn) {
     const touch = () => {
       const now = Date.now()
       if (!this.#store.canTouch) return true
-      return this.#calls.touch(JSON.stringify(session.cookie), this.#store.deadline(session, now, this.id), now)
+      const deadline = this.#store.deadline(session, now, this.id)
+      return this.#calls.touch(JSON.stringify(session.cookie), deadline, now, replacesCookie)
     }
     return this.#store.call(touch, fn, Boolean)
   }
 
   destroy(fn) {
     return this.#store.call(() => this.#end(), fn, toNull)
+  }
+
+  // Destroys the record for a new session, after the saves that have begun. One that cannot be destroyed goes on.
+  leave(fn) {
+    const leave = async () => {
+      this.#checkCaller()
+      await this.#inTurn(async () => this.#calls.destroy())
+      this.ended ??= 'destroyed'
+      this.#native.end()
+    }
+    return this.#store.call(leave, fn, toNull)
   }
 
   #end() {
@@ -111,22 +192,28 @@ exports.SessionRecord = class SessionRecord {
   }
 
   // Sets a member to a function's result for its value, and applies the function again to what another request has stored.
-  update(session, key, change) {
+  // A save under way may have found what others have stored: `caughtUp` gets it, as after the save.
+  update(session, key, change, caughtUp) {
     this.#begin(session, Date.now())
+    caughtUp(this.#catchUp(session))
     const apply = (value) => {
       const changed = change(value)
-      if (typeof changed?.then === 'function') throw new TypeError('update: the function must not be asynchronous')
-      return changed
+      if (typeof changed?.then !== 'function') return changed
+      heard(changed)
+      throw new TypeError('update: the function must not be asynchronous')
     }
     // A name may also be that of a method, which is inherited.
     const own = Object.hasOwn(session, key) ? session[key] : undefined
     const before = JSON.stringify(own)
     const value = apply(own)
     const after = JSON.stringify(value)
-    const number = this.#updates.push(apply) - 1
+    // Applied again in the context of this call, although another request's answer may be the occasion.
+    const context = contextOfCaller()
+    const number = this.#updates.add((value) => context.runInAsyncScope(apply, undefined, value))
     try {
       this.#native.update(key, before, after, number)
     } catch (error) {
+      this.#updates.takeBack(number)
       throw toStoreError(error)
     }
     if (after === undefined) delete session[key]
@@ -140,7 +227,10 @@ exports.SessionRecord = class SessionRecord {
   }
 
   async #takeLock(session, { wait = WAIT, lease = LEASE } = {}) {
+    checkTime('wait', wait, 0)
+    checkTime('lease', lease, 1)
     const end = Date.now() + wait
+    if (this.isUnread) await this.#inTurn(() => this.#find())
     this.#begin(session, Date.now())
     this.#native.requestLock()
     const turn = this.#calls.turn()
@@ -165,8 +255,8 @@ exports.SessionRecord = class SessionRecord {
         await pause(LOCK, attempts)
       }
       return await this.#inTurn(async () => {
-        await this.#calls.load(Date.now(), false)
-        await this.#throwing(() => this.#native.refresh(Date.now(), this.#apply))
+        await this.#calls.load(Date.now())
+        this.#throwing(() => this.#native.refresh(Date.now(), this.#apply))
         return { lock: this.#lock, changed: this.#catchUp(session) }
       })
     } catch (error) {
@@ -191,6 +281,10 @@ exports.SessionRecord = class SessionRecord {
       this.#native.loseLock()
     }
     throw errorWithCode('ERR_SESSION_LOCK_LOST', "the lease of the session's lock has run out")
+  }
+
+  holds(lock) {
+    return lock === this.#lock
   }
 
   // Releases the lock, if the request has one.
@@ -222,8 +316,11 @@ exports.SessionRecord = class SessionRecord {
 
   #begin(session, now) {
     this.#checkCaller()
-    if (this.ended) throw errorWithCode('ERR_SESSION_ENDED', 'the session has ended')
+    if (this.ended) throw ended('the session has ended')
     if (this.#isKnown) return
+    if (this.isUnread) {
+      throw errorWithCode('ERR_SESSION_UNREAD', 'the session was made of a record: save or reload it before an update')
+    }
     const members = this.#initial === '{}' ? '}' : `,${this.#initial.slice(1)}`
     this.#native.begin(`{"cookie":${JSON.stringify(session.cookie)}${members}`, now)
     this.#isKnown = true
@@ -233,7 +330,8 @@ exports.SessionRecord = class SessionRecord {
   #apply = (number, text) => {
     this.#isApplying = true
     try {
-      return JSON.stringify(this.#updates[number](text === undefined || text === null ? undefined : JSON.parse(text)))
+      const update = this.#updates.get(number)
+      return JSON.stringify(update(text === undefined || text === null ? undefined : JSON.parse(text)))
     } catch (error) {
       this.#thrown = error
       throw error
@@ -243,9 +341,9 @@ exports.SessionRecord = class SessionRecord {
   }
 
   // Runs a step of the addon. The error that an update threw is thrown as it is.
-  async #throwing(step) {
+  #throwing(step) {
     try {
-      return await step()
+      return step()
     } catch (error) {
       const thrown = this.#thrown
       this.#thrown = undefined
@@ -264,6 +362,15 @@ exports.SessionRecord = class SessionRecord {
     }
     return changed
   }
+}
+
+function ended(message) {
+  return errorWithCode('ERR_SESSION_ENDED', message)
+}
+
+function checkTime(name, time, least) {
+  if (Number.isFinite(time) && time >= least && time <= LONGEST) return
+  throw new TypeError(`lock: ${name} must be a number of milliseconds from ${least} to ${LONGEST}`)
 }
 
 function toNull() {

@@ -5,7 +5,10 @@
 const { sqliteStore } = require('../native')
 const { NativeStore } = require('./base')
 const { show } = require('./counterparts')
-const { count, flag, interval, millis, name, oneOf, read, seconds, text } = require('./options')
+const { flag, interval, millis, name, oneOf, read, seconds, size, text, upTo } = require('./options')
+
+// Each is a thread.
+const MOST_READERS = 1024
 
 const OPTIONS = {
   known: {
@@ -21,7 +24,7 @@ const OPTIONS = {
     cleanupInterval: interval(millis),
     synchronous: oneOf('normal', 'full'),
     busyTimeout: millis,
-    readers: count,
+    readers: upTo(MOST_READERS, size),
     timeout: millis
   },
   refused: {

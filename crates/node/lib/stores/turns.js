@@ -2,8 +2,7 @@
 
 // The requests of this process that want the lock of one session take turns, so that only the first of them asks the store.
 
-// Imported before a test can replace the timers.
-const { clearTimeout, setTimeout } = require('node:timers')
+const { clearTimeout, setTimeout } = require('../timers')
 
 exports.Turns = class Turns {
   // The end of the last turn, by id. There is no entry for a session that no request wants to lock.

@@ -8,13 +8,14 @@
 // 3. A read waits for the writes that were made before it: a page that follows a redirect finds the session, although
 //    the response has overtaken the save. Only the writes of this object are known: other processes may be overtaken.
 
+const { Answer } = require('./answer')
 const { isOutage, toStoreError } = require('./failure')
 
 exports.Writes = class Writes {
   // The writes by id: the first one is running, and the others wait. There is no entry for an idle session.
   #queues = new Map()
 
-  // Makes a write of the whole session, and returns the promise of its answer.
+  // Makes a write of the whole session, and returns its answer.
   replace(sid, make) {
     return this.#add(sid, { make }, (waiting) => !waiting.isMerge)
   }
@@ -32,14 +33,17 @@ exports.Writes = class Writes {
   // Returns a promise that resolves after the writes of a session that were made up to now, or of all sessions.
   // Returns undefined if there are none, so that most reads start immediately.
   settled(sid) {
-    const queues = sid === undefined ? [...this.#queues.values()] : [this.#queues.get(sid)]
-    const last = queues.flatMap((queue) => queue?.at(-1).answer ?? [])
-    return last.length > 0 ? Promise.allSettled(last) : undefined
+    if (sid !== undefined) {
+      const queue = this.#queues.get(sid)
+      return queue && Promise.allSettled([queue.at(-1).answer])
+    }
+    if (this.#queues.size === 0) return undefined
+    return Promise.allSettled(Array.from(this.#queues.values(), (queue) => queue.at(-1).answer))
   }
 
   #add(sid, write, replaces) {
     const queue = this.#queues.get(sid)
-    write.answer = new Promise((resolve, reject) => Object.assign(write, { resolve, reject }))
+    write.answer = new Answer()
     if (!queue) {
       const started = [write]
       this.#queues.set(sid, started)
@@ -56,30 +60,39 @@ exports.Writes = class Writes {
     return write.answer
   }
 
-  async #run(sid, queue) {
-    while (queue.length > 0) {
-      const [write] = queue
-      try {
-        const answer = await write.make()
-        for (const each of chain(write)) each.resolve(answer)
-        queue.shift()
-      } catch (error) {
-        queue.shift()
-        this.#fail(write, error, queue)
-      }
-    }
-    this.#queues.delete(sid)
+  #run(sid, queue) {
+    const [write] = queue
+    start(write, (error, answer) => {
+      queue.shift()
+      if (error) this.#fail(write, error, queue)
+      else for (const each of chain(write)) each.answer.settle(null, answer)
+      if (queue.length > 0) this.#run(sid, queue)
+      else this.#queues.delete(sid)
+    })
   }
 
   // Answers a failed write. An outage fails those that it has replaced too: each of them would time out.
   #fail(write, error, queue) {
     if (isOutage(toStoreError(error))) {
-      for (const each of chain(write)) each.reject(error)
+      for (const each of chain(write)) each.answer.settle(error)
       return
     }
-    write.reject(error)
+    write.answer.settle(error)
     restore(write.replaced, queue)
   }
+}
+
+// Makes a write, and calls back with its answer, which may also be that of a promise.
+function start(write, fn) {
+  let answer
+  try {
+    answer = write.make()
+  } catch (error) {
+    fn(error)
+    return
+  }
+  if (answer instanceof Answer) answer.listen(fn)
+  else Promise.resolve(answer).then((value) => fn(null, value), fn)
 }
 
 function* chain(write) {

@@ -5,16 +5,19 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use express_session_core::decide::{
     self, Attributes, CookieAction, CookieMatch, Data, Expiry, Facts, Fault, Lifecycle, OnFailure,
     Origin, Plan, Reach, RecordStatus, Saved, Step, StoreAction,
 };
-use express_session_core::policy::{LoadMode, OnConflict, OnMismatch, SaveTime};
+use express_session_core::policy::{OnConflict, OnMismatch, SaveTime, TouchAfter};
 use express_session_core::{Departures, Policy, Unset};
 use napi::bindgen_prelude::Uint8Array;
 use napi::{Error, Result, Status};
 use napi_derive::napi;
+
+use crate::store::time;
 
 const SESSIONS: [(&str, Lifecycle); 4] = [
     ("live", Lifecycle::Live),
@@ -41,7 +44,7 @@ const SAVED: [(&str, Saved); 4] = [
 const RECORDS: [(&str, RecordStatus); 4] = [
     ("absent", RecordStatus::Absent),
     ("touchable", RecordStatus::Touchable),
-    ("renewed", RecordStatus::Touched),
+    ("touched", RecordStatus::Touched),
     ("untouchable", RecordStatus::Untouchable),
 ];
 const EXPIRIES: [(&str, Expiry); 2] = [("none", Expiry::None), ("some", Expiry::Some)];
@@ -75,18 +78,12 @@ const ELSEWHERE: [(&str, &str); 6] = [
     ("cacheHeaders", "the headers belong to the application"),
 ];
 
-/// The departures that need a store of the addon: others have no conditional writes, and no combined read and touch.
-const NATIVE: [&str; 4] = ["destroyIsFinal", "uniqueIds", "mergeChanges", "touchOnLoad"];
+/// The departures that need a store of the addon: others have no conditional writes.
+const NATIVE: [&str; 3] = ["destroyIsFinal", "uniqueIds", "mergeChanges"];
 
 /// The departures that the option `integrity` turns on.
-const INTEGRITY: [&str; 6] = [
-    "saveBeforeResponse",
-    "destroyIsFinal",
-    "uniqueIds",
-    "reportStoreErrors",
-    "mergeChanges",
-    "touchOnLoad",
-];
+const INTEGRITY: [&str; 5] =
+    ["saveBeforeResponse", "destroyIsFinal", "uniqueIds", "reportStoreErrors", "mergeChanges"];
 
 /// Numbers by name, which lib/request-session.js looks up.
 type Names = HashMap<&'static str, HashMap<&'static str, u32>>;
@@ -143,6 +140,8 @@ pub struct Options {
     pub departures: Vec<String>,
     /// Whether those of integrity are on too.
     pub integrity: bool,
+    /// `touchAfter` in milliseconds, which turns the throttle on.
+    pub touch_after: Option<f64>,
     /// Whether the store is one of the addon.
     pub is_native: bool,
 }
@@ -195,8 +194,8 @@ pub struct Rules {
     pub watches_end: bool,
     /// Whether the addon has the sessions, and writes what they have changed.
     pub has_sessions: bool,
-    /// Whether loading a session resets its expiry.
-    pub touches_on_load: bool,
+    /// Whether a session that is only read is touched only every so often: see [`next_touch`].
+    pub throttles_touch: bool,
     /// Whether a session that another request has ended is not written.
     pub end_is_final: bool,
     /// How each step handles a failure of each kind: `tell`, `hide` or `without`.
@@ -211,11 +210,9 @@ pub struct Rules {
 #[napi(catch_unwind)]
 pub fn rules(options: Options) -> Result<Rules> {
     let policy = policy(&options)?;
-    let touches_on_load = policy.how_to_load() == LoadMode::LoadAndTouch;
     let end_is_final = policy.on_missing_record() == OnMismatch::Refuse;
     // Plain writes of the whole session have none of these.
-    let has_sessions = touches_on_load
-        || end_is_final
+    let has_sessions = end_is_final
         || policy.on_id_collision() == OnMismatch::Refuse
         || policy.on_conflict() == OnConflict::Merge;
     let watches_end = has_sessions
@@ -239,7 +236,7 @@ pub fn rules(options: Options) -> Result<Rules> {
         report_store_errors: policy.reports_store_errors(),
         watches_end,
         has_sessions,
-        touches_on_load,
+        throttles_touch: policy.throttles_touch(),
         end_is_final,
         failures: HashMap::from([
             ("write", failures(Step::Write, &policy)),
@@ -257,9 +254,29 @@ fn policy(options: &Options) -> Result<Policy> {
         rolling: options.rolling,
         save_uninitialized: options.save_uninitialized,
         unset: if options.unset_destroys { Unset::Destroy } else { Unset::Keep },
+        touch_after: touch_after(options.touch_after),
         departures: departures(options)?,
         ..Policy::default()
     })
+}
+
+fn touch_after(millis: Option<f64>) -> TouchAfter {
+    millis.map_or(TouchAfter::default(), |millis| duration(millis).into())
+}
+
+fn duration(millis: f64) -> Duration {
+    Duration::from_millis(millis.max(0.0) as u64)
+}
+
+/// Returns until when a request that only reads leaves the expiry of a session, because it was reset recently: with
+/// this `touchAfter`, lifetime and deadline.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn next_touch(after: Option<f64>, lifetime: f64, deadline: f64, now: f64) -> Option<f64> {
+    let departures = Departures::none().throttled_touch(true);
+    let policy = Policy { touch_after: touch_after(after), departures, ..Policy::default() };
+    let next = policy.next_touch(Some(duration(lifetime)), Some(time(deadline)), time(now))?;
+    Some(next.millis() as f64)
 }
 
 /// Returns how a step handles a failure of each kind. The errors of JavaScript's stores have no kinds, and count as
@@ -296,7 +313,7 @@ fn departures(options: &Options) -> Result<Departures> {
         };
         on.set(number, true);
     }
-    Ok(on)
+    Ok(on.throttled_touch(on.throttled_touch || options.touch_after.is_some()))
 }
 
 /// The advice where the store cannot do what integrity needs.
@@ -426,6 +443,7 @@ mod tests {
             unset_destroys: false,
             departures: names.iter().map(|name| (*name).to_owned()).collect(),
             integrity: false,
+            touch_after: None,
             is_native,
         }
     }
@@ -447,12 +465,34 @@ mod tests {
         let integrity =
             |is_native| departures(&Options { integrity: true, ..options(&[], is_native) });
         let on = integrity(true).unwrap();
-        assert!(on.merge_changes && on.destroy_is_final && on.unique_ids && on.touch_on_load);
+        assert!(on.merge_changes && on.destroy_is_final && on.unique_ids && !on.throttled_touch);
         assert!(on.save_before_response && on.report_store_errors && !on.clear_cookie);
         assert!(
             integrity(false).unwrap_err().reason.starts_with("integrity option: the store has no")
         );
         assert!(departures(&options(&["mergeChanges"], true)).unwrap().merge_changes);
+    }
+
+    #[test]
+    fn touch_after_turns_the_throttle_on_and_the_departure_alone_has_the_default() {
+        let minute = Options { touch_after: Some(60_000.0), ..options(&[], false) };
+        let given = policy(&minute).unwrap();
+        assert!(given.throttles_touch());
+        assert_eq!(given.touch_after, TouchAfter::Time(Duration::from_secs(60)));
+        let named = policy(&options(&["throttledTouch"], false)).unwrap();
+        assert_eq!(named.touch_after, TouchAfter::Hundredth);
+        assert!(!policy(&options(&[], false)).unwrap().throttles_touch());
+        for (after, left, wait) in [
+            (Some(60_000.0), 3_540_001.0, Some(1.0)),
+            (Some(60_000.0), 3_540_000.0, None),
+            (None, 3_564_001.0, Some(1.0)),
+            (None, 3_564_000.0, None),
+            (Some(0.0), 3_600_000.0, None),
+        ] {
+            let now = 1e12;
+            let next = next_touch(after, 3_600_000.0, now + left, now);
+            assert_eq!(next.map(|next| next - now), wait, "{after:?} {left}");
+        }
     }
 
     #[test]

@@ -6,13 +6,13 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use express_session::store::{
-    Admin, Cursor, Error, Loaded, LockOutcome, LockToken, Page, Record, Revision, Touch, Touched,
+    Admin, Cursor, Error, Lifetime, Loaded, LockOutcome, LockToken, Page, Record, Revision, Store,
+    Touch, Touched,
 };
 use express_session_core::session::{Answer, StoreCall};
-use express_session_core::store::LoadedAndTouched;
 use express_session_core::{SessionId, Timestamp};
 
-use super::replace;
+use super::replace::{self, Missing};
 
 type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 type Answered<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
@@ -20,11 +20,7 @@ type Answered<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 /// [`Admin`] with its futures boxed, and a write that has no condition.
 pub(super) trait Backend: Send + Sync {
     fn load<'a>(&'a self, id: &'a SessionId, now: Timestamp) -> Call<'a, Option<Loaded>>;
-    fn load_and_touch<'a>(
-        &'a self,
-        id: &'a SessionId,
-        now: Timestamp,
-    ) -> Call<'a, Option<LoadedAndTouched>>;
+    fn lifetime(&self) -> Lifetime;
     fn answer(&self, call: StoreCall, now: Timestamp) -> Answered<'_>;
     fn lock<'a>(
         &'a self,
@@ -39,8 +35,9 @@ pub(super) trait Backend: Send + Sync {
         id: &'a SessionId,
         record: &'a Record,
         seen: Option<Revision>,
+        missing: Missing,
         now: Timestamp,
-    ) -> Call<'a, Revision>;
+    ) -> Call<'a, Option<Revision>>;
     fn touch<'a>(
         &'a self,
         id: &'a SessionId,
@@ -59,12 +56,8 @@ impl<S: Admin> Backend for S {
         Box::pin(self.load(id, now))
     }
 
-    fn load_and_touch<'a>(
-        &'a self,
-        id: &'a SessionId,
-        now: Timestamp,
-    ) -> Call<'a, Option<LoadedAndTouched>> {
-        Box::pin(self.load_and_touch(id, now))
+    fn lifetime(&self) -> Lifetime {
+        Store::lifetime(self)
     }
 
     fn answer(&self, call: StoreCall, now: Timestamp) -> Answered<'_> {
@@ -90,9 +83,10 @@ impl<S: Admin> Backend for S {
         id: &'a SessionId,
         record: &'a Record,
         seen: Option<Revision>,
+        missing: Missing,
         now: Timestamp,
-    ) -> Call<'a, Revision> {
-        Box::pin(replace::replace(self, id, record, seen, now))
+    ) -> Call<'a, Option<Revision>> {
+        Box::pin(replace::replace(self, id, record, seen, missing, now))
     }
 
     fn touch<'a>(

@@ -8,7 +8,8 @@ use express_session_core::SessionId;
 use futures_util::FutureExt as _;
 use napi_derive::napi;
 
-use super::{Listing, PURGED, failure, option, replace, time};
+use super::replace::{Missing, replace};
+use super::{Listing, PURGED, failure, option, time};
 use crate::session::{Found, NativeSession};
 
 /// The sessions, outside of JavaScript's heap.
@@ -49,16 +50,11 @@ impl NativeMemory {
         Ok(loaded.map(|loaded| (*loaded.record.text).to_owned()))
     }
 
-    /// Loads the record of a session that keeps it, and returns its text. If `touches`, its expiry is reset as well.
+    /// Loads the record of a session that keeps it, and returns its text.
     #[napi(catch_unwind)]
-    pub fn load_for(
-        &self,
-        session: &NativeSession,
-        now: f64,
-        touches: bool,
-    ) -> napi::Result<Option<String>> {
-        let found = now_or_error(super::load(&self.0, &session.id(), time(now), touches))?;
-        Ok(session.slot().keep(found))
+    pub fn load_for(&self, session: &NativeSession, now: f64) -> napi::Result<Option<String>> {
+        let found = now_or_error(self.0.load(&session.id(), time(now)))?;
+        Ok(session.slot().keep(found, self.0.lifetime()))
     }
 
     /// Makes the call that a session's save has asked for.
@@ -74,8 +70,7 @@ impl NativeMemory {
     /// Asks for a session's lock.
     #[napi(catch_unwind)]
     pub fn lock_for(&self, session: &NativeSession, lease: f64, now: f64) -> napi::Result<()> {
-        if let Some(token) = session.lock_token() {
-            let id = session.id();
+        if let Some((id, token)) = session.lock() {
             let call = self.0.lock(&id, token, option::time(lease), time(now));
             session.slot().put(Found::Lock(now_or_error(call)?));
         }
@@ -86,12 +81,13 @@ impl NativeMemory {
     #[napi(catch_unwind)]
     pub fn unlock_for(&self, session: &mut NativeSession) -> napi::Result<()> {
         match session.take_lock() {
-            Some(token) => now_or_error(self.0.unlock(&session.id(), token)),
+            Some((id, token)) => now_or_error(self.0.unlock(&id, token)),
             None => Ok(()),
         }
     }
 
-    /// Stores a session's record, whether there is one already or not.
+    /// Stores a session's record, whether there is one already or not. One that `is_over` by this machine's clock replaces
+    /// only a record that is there.
     #[napi(catch_unwind)]
     pub fn save(
         &self,
@@ -99,13 +95,15 @@ impl NativeMemory {
         text: String,
         deadline: Option<f64>,
         now: f64,
+        is_over: bool,
     ) -> napi::Result<()> {
         let id = SessionId::new(id).ok_or_else(|| failure::of(super::nameless()))?;
         let record = Record { text: text.into(), deadline: deadline.map(time) };
-        now_or_error(replace::replace(&self.0, &id, &record, None, time(now))).map(drop)
+        let missing = Missing::of(is_over);
+        now_or_error(replace(&self.0, &id, &record, None, missing, time(now))).map(drop)
     }
 
-    /// Moves the end of a session. Returns 1, or 0 if there is none.
+    /// Moves the end of a session. `replaces_cookie` is that of [`Touch`]. Returns 1, or 0 if there is none.
     #[napi(catch_unwind)]
     pub fn touch(
         &self,
@@ -113,9 +111,10 @@ impl NativeMemory {
         cookie: String,
         deadline: Option<f64>,
         now: f64,
+        replaces_cookie: bool,
     ) -> napi::Result<f64> {
         let Some(id) = SessionId::new(id) else { return Ok(0.0) };
-        let touch = Touch { cookie: cookie.into(), deadline: deadline.map(time) };
+        let touch = Touch { replaces_cookie, ..Touch::new(cookie, deadline.map(time)) };
         let touched = now_or_error(self.0.touch(&id, &touch, time(now)))?;
         Ok(f64::from(touched == Touched::Done))
     }

@@ -20,6 +20,7 @@ pub struct PostgresOptions {
     pub timeout: Option<f64>,
     pub max_waiting: Option<u32>,
     pub max_connections: Option<u32>,
+    pub prepare_statements: Option<bool>,
     /// Certificates as PEM: of the authorities that are trusted, and of the client.
     pub ca: Option<String>,
     pub cert: Option<String>,
@@ -54,5 +55,6 @@ pub fn postgres_store(url: String, options: PostgresOptions) -> napi::Result<Nat
         timeout: time,
         max_waiting: count,
         max_connections: count,
+        prepare_statements,
     )))
 }

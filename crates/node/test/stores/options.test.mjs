@@ -7,6 +7,7 @@ import { test } from 'node:test'
 
 import session from 'express-session-rs'
 import stores from 'express-session-rs/stores'
+import { sessionOf } from '../../testing/sides.mjs'
 
 const { FileStore, MemcachedStore, MemoryStore, MySqlStore, PostgresStore, RedisStore, SqliteStore } = stores
 
@@ -86,6 +87,59 @@ test('an invalid value is an error that does not contain it', () => {
   }
 })
 
+test('a number that a store, a timer or a date cannot take is refused by its option', () => {
+  const wrong = [
+    [PostgresStore, { max: 1e9 }, 'the option max must be at most 65535'],
+    [MySqlStore, { connectionLimit: 1e9 }, 'the option connectionLimit must be at most 65535'],
+    [MemcachedStore, { poolSize: 1e12 }, 'the option poolSize must be at most 65535'],
+    [SqliteStore, { readers: 1e6 }, 'the option readers must be at most 1024'],
+    [FileStore, { mode: 2 ** 32 + 0o600 }, 'the option mode must be at most 4095'],
+    [RedisStore, { scanCount: 2 ** 32 + 1 }, 'the option scanCount must be at most 4294967295'],
+    [RedisStore, { probeInterval: 3e9 }, 'the option probeInterval must be at most 2147483647'],
+    [RedisStore, { timeout: 1e300 }, 'the option timeout must be at most 2147483647'],
+    [SqliteStore, { cleanupInterval: 1e300 }, 'the option cleanupInterval must be at most 2147483647'],
+    [RedisStore, { ttl: 1e13 }, 'the option ttl must be at most 8640000000000 or a function'],
+    [MySqlStore, { expiration: 1e16 }, 'the option expiration must be at most 8640000000000000'],
+    [MemoryStore, { ttl: 1e16 }, 'the option ttl must be at most 8640000000000000 or a function'],
+    [FileStore, { reapInterval: 1e300 }, 'the option reapInterval must be at most 8640000000000']
+  ]
+  for (const port of [0, 65_536, '99999']) {
+    const message = 'the option port must be a port, from 1 to 65535'
+    wrong.push([RedisStore, { port }, message], [MySqlStore, { port }, message])
+    wrong.push([RedisStore, { socket: { port } }, `RedisStore, socket: ${message}`])
+    wrong.push([PostgresStore, { conObject: { port } }, 'PostgresStore, conObject: the option port must be a port'])
+  }
+  for (const [Store, options, message] of wrong) {
+    assert.throws(() => new Store(options), (error) => {
+      assert.equal(error.name, 'TypeError')
+      assert(error.message.startsWith(message.startsWith(Store.name) ? message : `${Store.name}: ${message}`), error.message)
+      return true
+    })
+  }
+  for (const store of [
+    new PostgresStore({ max: 65_535 }), new SqliteStore({ readers: 1024 }), new RedisStore({ port: 65_535, ttl: 1e10 }),
+    new RedisStore({ probeInterval: 2 ** 31 - 1, timeout: 2 ** 31 - 1 }), new MemoryStore({ maxBytes: 2 ** 40 })
+  ]) {
+    assert(store instanceof session.Store)
+  }
+})
+
+test('a function ttl that returns no number of seconds or milliseconds is an error of the call', async () => {
+  for (const time of ['60', NaN, undefined, null, Infinity, -Infinity, 1e300, {}]) {
+    for (const [Store, unit] of [[RedisStore, 'seconds'], [MemoryStore, 'milliseconds']]) {
+      const store = new Store({ ttl: () => time })
+      const message = new RegExp(`^${Store.name}: the function ttl must return a number of ${unit}`)
+      const expected = { name: 'TypeError', message }
+      await assert.rejects(store.set('a', sessionOf()), expected)
+      await assert.rejects(store.touch('a', sessionOf()), expected)
+    }
+  }
+  // A session that is over is deleted, as in the npm stores.
+  const store = new MemoryStore({ ttl: () => -1 })
+  await store.set('a', sessionOf())
+  assert.equal(await store.get('a') ?? null, null)
+})
+
 test('supported options are accepted', () => {
   for (const store of [
     new RedisStore({ url: 'redis://127.0.0.1:1/2', prefix: '', ttl: 60, scanCount: 10, timeout: 500 }),
@@ -112,7 +166,7 @@ test('supported options are accepted', () => {
     new PostgresStore({ conObject: { host: 'db', ssl: { rejectUnauthorized: false } } }),
     new PostgresStore({ conString: 'postgres://web@db/shop', ssl: true }),
     new MemcachedStore({ maxWaiting: 9 }),
-    new PostgresStore({ conString: 'postgres://web@localhost/shop', maxWaiting: 9 }),
+    new PostgresStore({ conString: 'postgres://web@localhost/shop', maxWaiting: 9, prepareStatements: false }),
     new MemoryStore({ maxRecordBytes: 1000 }),
     new MemoryStore({ ttl: () => 1 }),
     new MemoryStore({ max: undefined, ttl: null })

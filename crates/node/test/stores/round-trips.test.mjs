@@ -11,15 +11,15 @@ import { sessionOf } from '../../testing/sides.mjs'
 const { MemcachedStore, MySqlStore, PostgresStore, RedisStore } = stores
 
 const ROWS = [
-  ['redis', (url) => new RedisStore({ url, prefix: 'trips:' })],
+  // Redis answers a refused update with the current value; the others take another call for it.
+  ['redis', (url) => new RedisStore({ url, prefix: 'trips:' }), { conflict: 2 }],
   ['postgres', (url) => new PostgresStore({ url, tableName: 'trips', createTableIfMissing: true })],
   // Every connection prepares its statements, so that one connection is counted.
   ['mysql', (url) => new MySqlStore({ url, schema: { tableName: 'trips' }, connectionLimit: 1 })],
-  // memcached does not answer a failed compare-and-swap with the current value, which takes another call.
-  ['memcached', (url) => new MemcachedStore({ url, prefix: 'trips:' }), { conflict: 3 }]
+  ['memcached', (url) => new MemcachedStore({ url, prefix: 'trips:' })]
 ]
 
-for (const [name, open, { conflict = 2 } = {}] of ROWS) {
+for (const [name, open, { conflict = 3 } = {}] of ROWS) {
   describe(name, { skip: missingServer(name) }, () => {
     let proxy
     let store
