@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::compare::{normal, response_difference};
 use crate::cookie;
-use crate::log::deadline;
+use crate::log::{deadline, expiry};
 use crate::outcome::{Call, Response};
 use crate::scenario::{Attribute, Flag, Op, Request, Scenario, Seed, Server};
 use crate::value::{Value, js_texts};
@@ -66,7 +66,7 @@ pub const TABLE: [Departure; 22] = [
     Departure { number: 17, field: Some("unique_ids"), rule: unique_ids },
     Departure { number: 18, field: Some("report_store_errors"), rule: report_store_errors },
     Departure { number: 19, field: Some("merge_changes"), rule: merge_changes },
-    Departure { number: 20, field: Some("touch_on_load"), rule: touch_on_load },
+    Departure { number: 20, field: Some("throttled_touch"), rule: throttled_touch },
     Departure { number: 21, field: Some("browser_rules"), rule: browser_rules },
     // Only `Set-Cookie` is compared.
     Departure { number: 22, field: Some("cache_headers"), rule: nothing },
@@ -335,19 +335,25 @@ fn verbatim(step: &Step<'_>) -> Result<(), String> {
                 *seen = js_texts(&keys);
             }
         }
-        // If all members are cleared, those with reserved names make it a change.
+        // If all members are cleared, those with reserved names make it a change, which is written and may be sent.
         if step.did(&Op::Clear)
             && matches!(response.calls.last(), Some(Call::Set(..) | Call::Touch(..)))
         {
             response.calls.pop();
+            response.set_cookie.retain(|line| !step.is_ours(line));
         }
         response
     };
     same(&clean(&(step.plain)(&scenario)), &clean(step.ours))
 }
 
-/// A changed cookie is written where it was only touched or not stored at all, and is sent.
+/// A changed cookie is written where it was only touched or not stored at all, and is sent. The touch of another request
+/// keeps it.
 fn cookie_changes_saved(step: &Step<'_>) -> Result<(), String> {
+    rivals_cookie_kept(step).or_else(|_| own_cookie_saved(step))
+}
+
+fn own_cookie_saved(step: &Step<'_>) -> Result<(), String> {
     demand(step.changed_cookie(), "the cookie was not changed")?;
     let own = step.ours.set_cookie.iter().filter(|line| step.is_ours(line)).count();
     demand(own <= 1, "the cookie is sent more than once")?;
@@ -393,6 +399,26 @@ fn cookie_changes_saved(step: &Step<'_>) -> Result<(), String> {
         let sent = |response: &Response| response.set_cookie.iter().any(|line| step.is_ours(line));
         if !sent(expected) && sent(ours) {
             expected.set_cookie.extend(ours.set_cookie.last().cloned());
+        }
+    })
+}
+
+/// A touch renews the cookie that another request has written in the meantime, where express-session sets it back.
+fn rivals_cookie_kept(step: &Step<'_>) -> Result<(), String> {
+    let touched = step.ours.calls.iter().rev().find_map(|call| match call {
+        Call::Touch(id, _) => Some(id),
+        _ => None,
+    });
+    let id = touched.ok_or("nothing was touched")?;
+    let cookie = |text: &str| cookie_of(text).map(|cookie| timeless_cookie(&cookie));
+    step.differs_only(|expected, ours| {
+        if let (Some(text), Some(kept)) = (expected.records.get_mut(id), ours.records.get(id))
+            && members(text) == members(kept)
+            && step.request().ops.iter().any(
+                |op| matches!(op, Op::RivalSet { text: rivals } if cookie(rivals) == cookie(kept)),
+            )
+        {
+            text.clone_from(kept);
         }
     })
 }
@@ -453,7 +479,14 @@ fn refuse_late_changes(step: &Step<'_>, at: usize) -> Result<(), String> {
         expected.calls.clone_from(&ours.calls);
         expected.view.truncate(at);
         expected.view.extend(ours.view.iter().skip(at).cloned());
-        stored.iter().for_each(|id| drop(expected.records.remove(*id)));
+        let before = records(step.scenario);
+        for id in &stored {
+            expected.records.remove(*id);
+            // The record of another session under this id stays.
+            if let Some(left) = before.get(*id) {
+                expected.records.insert((*id).to_owned(), left.clone());
+            }
+        }
     })
 }
 
@@ -469,9 +502,11 @@ fn save_sends_cookie(step: &Step<'_>) -> Result<(), String> {
     step.differs_only(|expected, _| expected.set_cookie.push(sent.clone()))
 }
 
-/// An explicitly saved session is neither written nor touched again, and the save resets its expiry.
+/// An explicitly saved session is neither written nor touched again, and the save resets its expiry; so does each write and
+/// touch after the headers have left.
 fn single_write(step: &Step<'_>) -> Result<(), String> {
-    demand(step.did(&Op::Save), "it was not saved explicitly")?;
+    let is_late = step.did(&Op::Flush);
+    demand(step.did(&Op::Save) || is_late, "it was not saved, explicitly or late")?;
     let saved_first = step.request().ops.iter().position(|op| *op == Op::Save).unwrap_or(0);
     step.differs_only(|expected, ours| {
         let calls = std::mem::take(&mut expected.calls);
@@ -483,6 +518,13 @@ fn single_write(step: &Step<'_>) -> Result<(), String> {
                 }
                 (Call::Set(id, text), Some(Call::Set(other, renewed)))
                     if id == other && timeless(text) == timeless(renewed) =>
+                {
+                    expected.calls.extend(kept.next().cloned());
+                }
+                (Call::Touch(id, cookie), Some(Call::Touch(other, renewed)))
+                    if is_late
+                        && id == other
+                        && timeless_cookie(cookie) == timeless_cookie(renewed) =>
                 {
                     expected.calls.extend(kept.next().cloned());
                 }
@@ -700,7 +742,7 @@ fn unique_ids(step: &Step<'_>) -> Result<(), String> {
             }
         }
         // The save returns an error, and the write is not tried again.
-        let mut kept_own = false;
+        let (mut kept_own, mut was_told) = (false, false);
         for (op, (seen, ours)) in
             step.request().ops.iter().zip(expected.view.iter_mut().zip(&ours.view))
         {
@@ -711,7 +753,10 @@ fn unique_ids(step: &Step<'_>) -> Result<(), String> {
             let over = seen == "error: gone";
             // After a reload the request has a session of its own, and sees nothing of the other one.
             kept_own |= *op == Op::Reload && seen == "ok" && ours == "error: gone";
-            if spared || told || over || kept_own || *op == Op::Reload {
+            // Without a record it is not changed after the headers have left without its cookie.
+            was_told |= told;
+            let refused = was_told && is_late_refusal(ours);
+            if spared || told || over || kept_own || refused || *op == Op::Reload {
                 seen.clone_from(ours);
             }
         }
@@ -778,7 +823,10 @@ fn merge_changes(step: &Step<'_>) -> Result<(), String> {
             expected.calls.clone_from(&ours.calls);
         }
         expected.see(&step.request().ops, ours, |op, _, _| {
-            matches!(op, Op::Get { .. } | Op::Keys | Op::Contains { .. } | Op::Increment { .. })
+            matches!(
+                op,
+                Op::Get { .. } | Op::Keys | Op::Contains { .. } | Op::Increment { .. } | Op::Cookie
+            )
         });
     })
 }
@@ -797,8 +845,13 @@ fn browser_rules(step: &Step<'_>) -> Result<(), String> {
     step.differs_only(|expected, ours| {
         if ours.set_cookie == step.request().set_cookie {
             expected.set_cookie.clone_from(&ours.set_cookie);
-            if expected.status != ours.status || sees_late_refusal(ours) {
-                // The handler went on, since nothing had to be stored, or could not change a session without a cookie.
+            let reloads_nothing = step
+                .done()
+                .zip(&ours.view)
+                .any(|((op, _), ours)| *op == Op::Reload && ours == "error: gone");
+            if expected.status != ours.status || sees_late_refusal(ours) || reloads_nothing {
+                // The handler went on, since nothing had to be stored, or could neither change nor reload a session
+                // without a cookie.
                 expected.view.clone_from(&ours.view);
             }
             expected.status = ours.status;
@@ -844,42 +897,51 @@ fn browsers_drop(line: &str) -> bool {
         || (begins("path=") && !begins("path=/"))
 }
 
-/// The touch comes with the read, even if the session is saved later.
-fn touch_on_load(step: &Step<'_>) -> Result<(), String> {
-    let [Call::Get(id), Call::Touch(touched, _), rest @ ..] = &step.ours.calls[..] else {
-        return Err("nothing is touched when it is loaded".into());
+/// The touch of a session that is only read is left out if its expiry was reset less than a hundredth of its time ago.
+fn throttled_touch(step: &Step<'_>) -> Result<(), String> {
+    let mut calls = step.node.calls.clone();
+    let at = calls.iter().rposition(|call| matches!(call, Call::Touch(..)));
+    let Some(Call::Touch(id, touched)) = at.map(|at| calls.remove(at)) else {
+        return Err("express-session touches nothing".into());
     };
-    demand(id == touched && step.is_loaded(id), "what is touched is not what was loaded")?;
-    let mut calls: Vec<Call> = step.node.calls.get(1..).unwrap_or_default().to_vec();
-    let late = calls.iter().rposition(|call| matches!(call, Call::Touch(late, _) if late == id));
-    if let Some(at) = late.filter(|_| calls.len() > rest.len()) {
-        calls.remove(at);
-    }
-    let rival = step.done().any(|(op, _)| is_rival_set(op));
-    let renewed = |call: &Call| match call {
-        // The cookie may be the one that another request has written after the touch.
-        Call::Set(id, text) if rival => Call::Set(id.clone(), members(text)),
-        Call::Set(id, text) => Call::Set(id.clone(), timeless(text)),
-        other => other.clone(),
-    };
-    let same = calls.iter().map(renewed).eq(rest.iter().map(renewed));
-    demand(same, "the other calls are not the same")?;
+    demand(calls == step.ours.calls, "the other calls are not the same")?;
+    demand(step.is_loaded(&id), "what was not loaded is not touched")?;
+    // A record that is gone since it was loaded has no expiry to compare.
+    let before = records(step.scenario);
+    let text = step.ours.records.get(&id).or(before.get(&id)).ok_or("there is no record")?;
+    let left_out = expiry(&touched).zip(deadline(text));
+    let is_recent = left_out.is_none_or(|(then, now)| {
+        let max_age = max_age(text).unwrap_or_default();
+        let behind = then.millis() - now.millis();
+        // A store's clock does not go on within a request, and no time has passed at all in most.
+        (0..(max_age / 100).min(60_000)).contains(&behind)
+    });
+    demand(is_recent, "the last reset is too long ago")?;
     step.differs_only(|expected, ours| {
-        expected.calls.clone_from(&ours.calls);
-        if let (Some(text), Some(renewed)) = (expected.records.get_mut(id), ours.records.get(id))
-            && members(text) == members(renewed)
+        expected.calls = calls;
+        if let (Some(text), Some(kept)) = (expected.records.get_mut(&id), ours.records.get(&id))
+            && members(text) == members(kept)
         {
-            text.clone_from(renewed);
+            text.clone_from(kept);
         }
-        expected.see(&step.request().ops, ours, |op, _, _| *op == Op::Cookie);
         // Ours does not notice then that a record is gone since.
         if step.did(&Op::RivalDestroy)
             && expected.set_cookie.len() < ours.set_cookie.len()
-            && let Some(line) = ours.set_cookie.last().filter(|line| step.is_of(line, id))
+            && let Some(line) = ours.set_cookie.last().filter(|line| step.is_of(line, &id))
         {
             expected.set_cookie.push(line.clone());
         }
     })
+}
+
+/// The `originalMaxAge` of a record's cookie, if it is a number.
+fn max_age(text: &str) -> Option<i64> {
+    let Ok(Value::Object(cookie)) = serde_json::from_str(&cookie_of(text)?) else { return None };
+    match cookie.into_iter().find(|(key, _)| key == "originalMaxAge")? {
+        (_, Value::Int(max_age)) => Some(max_age),
+        (_, Value::Float(max_age)) => Some(max_age as i64),
+        _ => None,
+    }
 }
 
 /// The cookie that a handler sees of an expired session.
@@ -1010,6 +1072,10 @@ fn timeless(text: &str) -> String {
             }
         }
     })
+}
+
+fn timeless_cookie(cookie: &str) -> String {
+    timeless(&format!(r#"{{"cookie":{cookie}}}"#))
 }
 
 #[cfg(test)]

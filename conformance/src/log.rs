@@ -3,8 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use express_session::store::{
-    Created, Error, ErrorKind, Loaded, LoadedAndTouched, Record, Revision, Store, Touch, Touched,
-    Updated,
+    Created, Error, ErrorKind, Lifetime, Loaded, Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session::{SessionId, Timestamp};
 use serde::Deserialize;
@@ -125,7 +124,7 @@ impl<S: Store> Store for Log<S> {
         &self,
         id: &SessionId,
         record: &Record,
-        expected: Revision,
+        expected: &Revision,
         now: Timestamp,
     ) -> Result<Updated, Error> {
         self.log_set(id, record)?;
@@ -142,24 +141,8 @@ impl<S: Store> Store for Log<S> {
         self.store.touch(id, touch, now).await
     }
 
-    /// Logs a `get`, and the `touch` that comes with it.
-    async fn load_and_touch(
-        &self,
-        id: &SessionId,
-        now: Timestamp,
-    ) -> Result<Option<LoadedAndTouched>, Error> {
-        if !self.touches || self.state().failure("touch").is_err() {
-            let loaded = self.load(id, now).await?;
-            return Ok(loaded.map(|loaded| LoadedAndTouched { loaded, is_touched: false }));
-        }
-        self.log("get", Call::Get(id.as_str().into()))?;
-        let renewed = self.store.load_and_touch(id, now).await?;
-        if let Some(LoadedAndTouched { loaded, is_touched: true }) = &renewed
-            && let Some(touch) = Touch::renewing(&loaded.record.text, now)
-        {
-            self.log("touch", Call::Touch(id.as_str().into(), touch.cookie.as_ref().into()))?;
-        }
-        Ok(renewed)
+    fn lifetime(&self) -> Lifetime {
+        self.store.lifetime()
     }
 
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
@@ -181,7 +164,8 @@ pub fn deadline(text: &str) -> Option<Timestamp> {
     serde_json::from_str(text).ok().and_then(|session: Session| session.cookie.time())
 }
 
-fn expiry(cookie: &str) -> Option<Timestamp> {
+/// Returns the expiry of a cookie in a record.
+pub fn expiry(cookie: &str) -> Option<Timestamp> {
     serde_json::from_str(cookie).ok().and_then(|cookie: Cookie| cookie.time())
 }
 

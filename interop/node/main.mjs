@@ -5,6 +5,8 @@
 
 import fs from 'node:fs'
 import readline from 'node:readline'
+import flash from 'connect-flash'
+import csurf from 'csurf'
 import express from 'express'
 import session from 'express-session'
 import { done, stores } from './stores.mjs'
@@ -103,6 +105,20 @@ const verbs = {
     })
     app.get('/logout', (req, res, next) => {
       req.session.destroy((error) => (error ? next(error) : res.send('bye')))
+    })
+    app.use(flash())
+    app.get('/say/:message', (req, res) => {
+      req.flash('info', req.params.message)
+      res.send('said')
+    })
+    app.get('/hear', (req, res) => res.json(req.flash('info')))
+    app.get('/token', csurf(), (req, res) => res.send(req.csrfToken()))
+    // By default, csurf does not verify a GET.
+    app.get('/pay', csurf({ ignoreMethods: [] }), (req, res) => res.send('paid'))
+    // Express would print the refusals.
+    app.use((error, req, res, next) => {
+      if (error.code === 'EBADCSRFTOKEN') res.sendStatus(403)
+      else next(error)
     })
     const server = app.listen(0, '127.0.0.1')
     await new Promise((resolve, reject) => server.on('listening', resolve).on('error', reject))

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use express_session::store::{
-    Admin, AnyStore, Created, Cursor, Error, Loaded, LoadedAndTouched, Page, Record, Revision,
-    Store as _, Touch, Touched, Updated,
+    Admin, AnyStore, Created, Cursor, Error, Loaded, Page, Record, Revision, Store as _, Touch,
+    Touched, Updated,
 };
 use express_session::{SessionId, Timestamp};
 
@@ -47,7 +47,7 @@ impl Ours {
         record: &Record,
         expected: Revision,
     ) -> Result<Updated> {
-        Ok(self.store.update(&known(id)?, record, expected, now()).await?)
+        Ok(self.store.update(&known(id)?, record, &expected, now()).await?)
     }
 
     /// Touches, if the store supports it.
@@ -56,10 +56,6 @@ impl Ours {
             return Ok(Touched::Done);
         }
         Ok(self.store.touch(&known(id)?, touch, now()).await?)
-    }
-
-    pub(crate) async fn load_and_touch(&self, id: &str) -> Result<Option<LoadedAndTouched>> {
-        Ok(self.store.load_and_touch(&known(id)?, now()).await?)
     }
 
     pub(crate) async fn destroy(&self, id: &str) -> Result<()> {

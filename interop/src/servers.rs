@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 pub(crate) enum Server {
     Redis,
     RedisCluster,
+    Valkey,
     RedisSentinel,
     Postgres,
     MariaDb,
@@ -26,6 +27,7 @@ impl Server {
     pub(crate) fn place(self, number: usize, folder: &Path) -> Result<Option<Value>> {
         let place = match self {
             Self::Redis => servers::shared_redis().map(|server| json!({ "url": server.url() })),
+            Self::Valkey => servers::shared_valkey().map(|server| json!({ "url": server.url() })),
             Self::RedisCluster => servers::shared_redis_cluster()
                 .map(|server| json!({ "url": server.urls().join(",") })),
             Self::RedisSentinel => {

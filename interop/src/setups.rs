@@ -103,6 +103,7 @@ impl Setup {
 fn redis() -> Vec<Setup> {
     let facts = Facts::default();
     let row = rows("connect-redis", "redis", Server::Redis, facts, RedisStore::new);
+    let valkey = rows("connect-redis", "redis", Server::Valkey, facts, RedisStore::new);
     let cluster: fn(&str) -> _ = |urls| {
         let nodes = urls.replace("redis://", "");
         RedisStore::new(&format!("redis+cluster://{nodes}"))
@@ -127,6 +128,8 @@ fn redis() -> Vec<Setup> {
         }),
         row("disableTTL", json!({ "disableTTL": true }), |store| store.disable_ttl(true)),
         row("disableTouch", json!({ "disableTouch": true }), |store| store.disable_touch(true)),
+        valkey("valkey", json!({}), same),
+        valkey("valkey, ttl", json!({ "ttl": 600 }), |store| store.ttl(TEN_MINUTES)),
         cluster("a cluster", json!({}), same),
         sentinel("sentinels", json!({}), same),
     ]

@@ -19,6 +19,7 @@ const ours = {
   memory: () => new native.MemoryStore(),
   redis: () => new native.RedisStore({ url }),
   'redis-cluster': () => new native.RedisStore({ url }),
+  valkey: () => new native.RedisStore({ url }),
   postgres: () => new native.PostgresStore({ url, createTableIfMissing: true }),
   mysql: () => new native.MySqlStore({ url }),
   sqlite() {

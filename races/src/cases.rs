@@ -326,7 +326,7 @@ mod tests {
             &self,
             id: &SessionId,
             record: &Record,
-            _: Revision,
+            _: &Revision,
             now: Timestamp,
         ) -> Result<Updated, Error> {
             self.0.destroy(id).await?;

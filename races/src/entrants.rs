@@ -33,6 +33,8 @@ pub(crate) enum Place {
     Memory,
     Redis,
     RedisCluster,
+    /// A server with `SET … IFEQ`.
+    Valkey,
     Postgres,
     Mysql,
     Sqlite,
@@ -51,6 +53,7 @@ pub(crate) const ALL: &[Entrant] = &[
     Entrant { maker: Maker::Ours, place: Place::Memory },
     Entrant { maker: Maker::Ours, place: Place::Redis },
     Entrant { maker: Maker::Ours, place: Place::RedisCluster },
+    Entrant { maker: Maker::Ours, place: Place::Valkey },
     Entrant { maker: Maker::Ours, place: Place::Postgres },
     Entrant { maker: Maker::Ours, place: Place::Mysql },
     Entrant { maker: Maker::Ours, place: Place::Sqlite },
@@ -59,6 +62,7 @@ pub(crate) const ALL: &[Entrant] = &[
     Entrant { maker: Maker::Npm, place: Place::Memory },
     Entrant { maker: Maker::Npm, place: Place::Redis },
     Entrant { maker: Maker::Npm, place: Place::RedisCluster },
+    Entrant { maker: Maker::Npm, place: Place::Valkey },
     Entrant { maker: Maker::Npm, place: Place::Postgres },
     Entrant { maker: Maker::Npm, place: Place::Mysql },
     Entrant { maker: Maker::Npm, place: Place::Sqlite },
@@ -66,6 +70,7 @@ pub(crate) const ALL: &[Entrant] = &[
     Entrant { maker: Maker::Npm, place: Place::Memcached },
     Entrant { maker: Maker::Mixed, place: Place::Redis },
     Entrant { maker: Maker::Mixed, place: Place::RedisCluster },
+    Entrant { maker: Maker::Mixed, place: Place::Valkey },
     Entrant { maker: Maker::Mixed, place: Place::Postgres },
     Entrant { maker: Maker::Mixed, place: Place::Mysql },
     Entrant { maker: Maker::Mixed, place: Place::Sqlite },
@@ -173,6 +178,7 @@ impl Place {
         match self {
             Self::Memory => Some("memory://".to_owned()),
             Self::Redis => servers::shared_redis().map(|server| server.url().to_owned()),
+            Self::Valkey => servers::shared_valkey().map(|server| server.url().to_owned()),
             // The client learns of the other nodes from this one.
             Self::RedisCluster => servers::shared_redis_cluster()
                 .map(|cluster| cluster.urls()[0].replace("redis://", "redis+cluster://")),

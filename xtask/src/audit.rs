@@ -15,6 +15,9 @@ use crate::workspace::Workspace;
 /// The findings and the requirements.
 const FILE: &str = "AUDIT.md";
 
+/// The documents whose claims are shown by commands.
+const SHOWN: [&str; 3] = ["COMPARE.md", "README.md", "SECURITY.md"];
+
 /// The statuses of a requirement.
 const STATUSES: [&str; 5] = ["default", "option", "call", "application", "missing"];
 
@@ -24,9 +27,46 @@ pub(crate) fn run() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The step of `cargo xtask test`: the file fits the code.
+/// The step of `cargo xtask test`: the file fits the code, and so do the commands of the other documents.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
-    Audit::read(workspace).map(drop)
+    Audit::read(workspace)?;
+    let code = code(&workspace.root)?;
+    for file in SHOWN {
+        let text = fs::read_to_string(workspace.root.join(file)).context(file)?;
+        let missing = missing_tests(&text, &code);
+        ensure!(
+            missing.is_empty(),
+            "{file} names tests that do not exist:\n{}",
+            missing.join("\n")
+        );
+    }
+    Ok(())
+}
+
+/// The test binaries of the layer's crate, each a folder in its `tests`.
+const BINARIES: [&str; 3] = ["layer", "simulation", "stores"];
+
+/// Lists the commands of a text that run a test which the code does not have.
+fn missing_tests(text: &str, code: &str) -> Vec<String> {
+    let is_there = |name: &str| pattern(&format!("(fn [a-z0-9_]*|mod ){name}")).is_match(code);
+    let runs_none = |command: &str| {
+        let mut words = command.split(' ').skip(2);
+        while let Some(word) = words.next() {
+            let is_known = match word {
+                "-p" | "--features" => words.next().is_some(),
+                "--test" => words.next().is_some_and(|name| BINARIES.contains(&name)),
+                option if option.starts_with('-') => true,
+                name => is_there(name),
+            };
+            if !is_known {
+                return true;
+            }
+        }
+        false
+    };
+    let commands = pattern("`(cargo test [^`]+)`");
+    let commands = commands.captures_iter(text).map(|found| found[1].to_owned());
+    commands.filter(|command| runs_none(command)).collect()
 }
 
 /// A row of a table, cell by cell.
@@ -173,6 +213,22 @@ mod tests {
             printed.ends_with("default 0, option 1, call 0, application 0, missing 0\n"),
             "{printed}"
         );
+    }
+
+    #[test]
+    fn command_that_runs_no_test_is_a_fault() {
+        let code = "mod round_trips;\nfn logout_during_a_slow_request_is_final() {}";
+        for (command, is_there) in [
+            ("cargo test -p express-session --test layer logout_during", true),
+            ("cargo test -p express-session --features redis --test stores round_trips", true),
+            ("cargo test -p express-session --test simulation", true),
+            ("cargo test -p express-session --lib", true),
+            ("cargo test -p express-session --test layer logout_after", false),
+            ("cargo test -p express-session --test round_trips", false),
+        ] {
+            let missing = missing_tests(&format!("| a | `{command}` |"), code);
+            assert_eq!(missing.is_empty(), is_there, "{command}");
+        }
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! cargo-mutants makes many small changes, each in a copy of the tree. A change that no test notices is a
 //! survivor: the tests lack a row, or the change makes no difference. [`LIST`] lists the second kind, each with its
 //! reason; a survivor that is not listed fails the run.
+//!
+//! Each change of a module is tried on the module's own unit tests first, which catch nearly all, and take a fraction
+//! of the time. Only the survivors are tried on all tests and the examples.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,10 +36,13 @@ pub(crate) struct Options {
     file: Vec<String>,
     /// Changes only the files of this module, such as `core::session`; may be given several times.
     #[arg(long = "in", value_name = "MODULE", value_parser = module)]
-    modules: Vec<String>,
+    modules: Vec<Part>,
     /// Sets the number of changes to test in parallel.
     #[arg(long, value_name = "N", default_value_t = 1)]
     jobs: usize,
+    /// Tests only this part of the changes, such as `0/4`: the first of four.
+    #[arg(long, value_name = "K/N")]
+    shard: Option<String>,
 }
 
 impl Options {
@@ -45,18 +51,42 @@ impl Options {
     }
 }
 
-/// Turns the path of a module into a pattern of files: `core::session` is `crates/core/src/session/**`.
-fn module(path: &str) -> Result<String> {
-    let rest = path.strip_prefix("core::").context("a module begins with `core::`")?;
-    let module = rest.replace("::", "/");
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(SOURCES);
-    if sources.join(&module).is_dir() {
-        return Ok(format!("{SOURCES}{module}/**"));
+/// Files that are changed, and the unit tests that each change is tried on first.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Part {
+    files: Vec<String>,
+    /// The beginning of the names of the tests; of all where it is empty.
+    tests: String,
+}
+
+/// Turns the path of a module into its files and tests: `core::session` is `crates/core/src/session/**`.
+fn module(path: &str) -> Result<Part> {
+    let name = path.strip_prefix("core::").context("a module begins with `core::`")?;
+    let file = format!("{SOURCES}{}", name.replace("::", "/"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let files = if root.join(&file).is_dir() {
+        format!("{file}/**")
+    } else if root.join(format!("{file}.rs")).is_file() {
+        format!("{file}.rs")
+    } else {
+        bail!("no such module in {SOURCES}")
+    };
+    Ok(Part { files: vec![files], tests: format!("{name}::") })
+}
+
+/// Returns the modules of the whole package.
+fn modules(workspace: &Workspace) -> Result<Vec<Part>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(workspace.root.join(SOURCES)).context(SOURCES)? {
+        let path = entry?.path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        // It has the list of modules only.
+        if name != "lib" {
+            names.push(name);
+        }
     }
-    if sources.join(format!("{module}.rs")).is_file() {
-        return Ok(format!("{SOURCES}{module}.rs"));
-    }
-    bail!("no such module in {SOURCES}")
+    names.sort();
+    names.iter().map(|name| module(&format!("core::{name}"))).collect()
 }
 
 /// Runs cargo-mutants, and compares the survivors with the list.
@@ -65,39 +95,72 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let list = fs::read_to_string(workspace.root.join(LIST)).context(LIST)?;
     let listed = listed(&list)?;
     tools::provide(&workspace, Tool::Mutants)?;
-    let output = workspace.target.join("mutants");
-    fs::create_dir_all(&output).with_context(|| output.display().to_string())?;
-    test(&mut command(&workspace, options, &output))?;
+    let folder = workspace.target.join("mutants");
+    // A folder of another run has the crates of a copy that is gone.
+    let _ = fs::remove_dir_all(folder.join("build"));
 
-    let outcomes = output.join("mutants.out/outcomes.json");
-    let outcomes = fs::read_to_string(&outcomes).with_context(|| outcomes.display().to_string())?;
-    let outcomes = Outcomes::parse(&outcomes).context("cargo-mutants wrote an unknown form")?;
-    let verdict = Verdict::of(&outcomes, &listed, options.is_complete());
+    let mut parts = options.modules.clone();
+    if options.is_complete() {
+        parts = modules(&workspace)?;
+    } else if !options.file.is_empty() {
+        parts.push(Part { files: options.file.clone(), tests: String::new() });
+    }
+    let mut outcomes = Outcomes::default();
+    for part in &parts {
+        let mut unit_tests = command(&workspace, options, &folder);
+        unit_tests.args(part.files.iter().flat_map(|file| ["--file", file]));
+        unit_tests.args(options.shard.iter().flat_map(|shard| ["--shard", shard]));
+        outcomes.add(test(unit_tests.args(["--", "--lib", &part.tests]), &folder)?);
+    }
+    if !outcomes.survivors.is_empty() {
+        let mut all_tests = command(&workspace, options, &folder);
+        for name in outcomes.survivors() {
+            all_tests.arg("--re").arg(format!("^{}$", escaped(&name)));
+        }
+        outcomes.keep_survivors_of(&test(&mut all_tests, &folder)?);
+    }
+    let mut verdict = Verdict::of(&outcomes, &listed, options.is_complete());
+    if options.shard.is_some() {
+        // The survivor of a row may be in another part.
+        verdict.stale.clear();
+    }
     print!("\n{}", verdict.report(&outcomes));
     Ok(if verdict.unlisted.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn command(workspace: &Workspace, options: &Options, output: &Path) -> Command {
+fn command(workspace: &Workspace, options: &Options, folder: &Path) -> Command {
     let mut command = process::cargo(workspace, ["mutants", "--package", PACKAGE]);
-    command.arg("--output").arg(output).arg("--jobs").arg(options.jobs.to_string());
-    for file in options.file.iter().chain(&options.modules) {
-        command.args(["--file", file]);
-    }
+    command.arg("--output").arg(folder).arg("--jobs").arg(options.jobs.to_string());
     // Fewer random cases, and the same in every run, so that the survivors are reproducible.
     command.envs([("PROPTEST_CASES", "64"), ("PROPTEST_RNG_SEED", "1")]);
-    // Copies that share a target folder would wait for each other.
-    command.env_remove("CARGO_TARGET_DIR");
+    if options.jobs == 1 {
+        // Both runs use the same dependencies.
+        command.env("CARGO_TARGET_DIR", folder.join("build"));
+    } else {
+        // Copies that share a target folder would wait for each other.
+        command.env_remove("CARGO_TARGET_DIR");
+    }
     command
 }
 
-/// Checks that all changes were tested. The outcomes state which of them survived.
-fn test(command: &mut Command) -> Result<()> {
+/// Checks that all changes were tested, and returns their outcomes.
+fn test(command: &mut Command, folder: &Path) -> Result<Outcomes> {
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let status = process::announced(command)?;
     match status.code() {
         // All were caught; some survived; some never ended.
-        Some(0 | 2 | 3) => Ok(()),
+        Some(0 | 2 | 3) => {}
         _ => bail!("`{}` failed: {status}", process::line(command)),
     }
+    let outcomes = folder.join("mutants.out/outcomes.json");
+    let outcomes = fs::read_to_string(&outcomes).with_context(|| outcomes.display().to_string())?;
+    Outcomes::parse(&outcomes).context("cargo-mutants wrote an unknown form")
+}
+
+/// Returns a regular expression that matches this text alone.
+fn escaped(text: &str) -> String {
+    let special = |char| r"\.+*?()|[]{}^$#&-~".contains(char);
+    text.chars().flat_map(|char| special(char).then_some('\\').into_iter().chain([char])).collect()
 }
 
 /// A change as the list names it: the file and the change, without a line number, which would become outdated.
@@ -156,6 +219,32 @@ impl Outcomes {
             }
         }
         Ok(outcomes)
+    }
+
+    /// The names of the survivors, as cargo-mutants prints them.
+    fn survivors(&self) -> impl Iterator<Item = String> {
+        self.survivors
+            .iter()
+            .flat_map(|(mutant, places)| places.iter().map(|at| format!("{at}: {}", mutant.change)))
+    }
+
+    /// Keeps what survived all tests too. cargo-mutants changes some fields of other structs as well, which are ignored.
+    fn keep_survivors_of(&mut self, all_tests: &Self) {
+        let before = self.survivors().count();
+        for (mutant, places) in &mut self.survivors {
+            let again = all_tests.survivors.get(mutant);
+            places.retain(|place| again.is_some_and(|again| again.contains(place)));
+        }
+        self.survivors.retain(|_, places| !places.is_empty());
+        self.caught += before - self.survivors().count();
+    }
+
+    fn add(&mut self, other: Self) {
+        self.survivors.extend(other.survivors);
+        self.files.extend(other.files);
+        self.caught += other.caught;
+        self.endless += other.endless;
+        self.unviable += other.unviable;
     }
 }
 
@@ -324,9 +413,31 @@ mod tests {
     }
 
     #[test]
-    fn module_selects_its_folder_or_its_file() {
-        assert_eq!(module("core::session").unwrap(), "crates/core/src/session/**");
-        assert_eq!(module("core::record::json").unwrap(), "crates/core/src/record/json.rs");
+    fn survivors_of_the_unit_tests_are_tested_again_by_their_names() {
+        let name = "crates/core/src/a.rs:1:7: replace f -> Option<&'b str> with None";
+        let caught = ("CaughtMutant", "crates/core/src/a.rs:2:1: replace g with ()");
+        let mut first = outcomes(&[("MissedMutant", name), caught]);
+        assert_eq!(first.survivors().collect::<Vec<_>>(), [name]);
+        let other = "crates/core/src/b.rs:3:9: delete field c from struct Self expression in h";
+        first.keep_survivors_of(&outcomes(&[("MissedMutant", name), ("MissedMutant", other)]));
+        assert_eq!(first.survivors().collect::<Vec<_>>(), [name]);
+        first.keep_survivors_of(&outcomes(&[("CaughtMutant", name), ("MissedMutant", other)]));
+        assert!(first.survivors.is_empty() && first.caught == 2, "{first:?}");
+        assert_eq!(
+            escaped("a.rs:1:7: replace | with ^ in f"),
+            r"a\.rs:1:7: replace \| with \^ in f"
+        );
+    }
+
+    #[test]
+    fn module_selects_its_folder_or_its_file_and_its_tests() {
+        for (path, file, tests) in [
+            ("core::session", "crates/core/src/session/**", "session::"),
+            ("core::record::json", "crates/core/src/record/json.rs", "record::json::"),
+        ] {
+            let part = Part { files: vec![file.to_owned()], tests: tests.to_owned() };
+            assert_eq!(module(path).unwrap(), part);
+        }
         for path in ["session", "core::nothing"] {
             assert!(module(path).is_err(), "{path}");
         }

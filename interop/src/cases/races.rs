@@ -117,7 +117,7 @@ pub(super) async fn touch_meanwhile(bench: &mut Bench) -> Result<()> {
     if let (Updated::Conflict(current), true) = (&updated, bench.facts.touch_writes) {
         let theirs = Document::parse(current.record.text.clone())?;
         let merged = merge::merge(&ours, &theirs).document;
-        updated = bench.ours.update(&id, &renewed(&merged)?, current.revision).await?;
+        updated = bench.ours.update(&id, &renewed(&merged)?, current.revision.clone()).await?;
     }
     done(&updated)?;
     let found = bench.node.get(&id).await?.context("node finds nothing")?;

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use axum::Router;
+use axum::extract::Path;
+use axum::http::Uri;
 use axum::routing::get;
-use express_session::store::AnyStore;
-use express_session::{Error, Session, SessionLayer};
+use express_session::{Csrf, Error, Flash, Session, SessionLayer};
+use express_session_core::metadata::MEMBER;
+use express_session_core::{Document, Metadata};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, same};
 
 const SECRET: &str = "keyboard cat";
 
@@ -30,6 +33,86 @@ pub(super) async fn counted(bench: &mut Bench) -> Result<()> {
         ensure!(visitor.cookies == 1, "the visitor got {} cookies", visitor.cookies);
     }
     Ok(())
+}
+
+/// Two messages of each side are in the same form, and are shown by either side once.
+pub(super) async fn flash(bench: &mut Bench) -> Result<()> {
+    let services = Services::start(bench).await?;
+    for writer in [Side::Node, Side::Rust] {
+        for reader in [Side::Node, Side::Rust] {
+            bench.node.empty().await?;
+            let mut visitor = Visitor::default();
+            for message in ["one", "two"] {
+                visitor.visit(&services, writer, &format!("/say/{message}")).await?;
+            }
+            let stored = member(bench, &visitor, "flash").await?;
+            same("the messages", r#"{"info":["one","two"]}"#, &stored)?;
+            for expected in [r#"["one","two"]"#, "[]"] {
+                let shown = visitor.visit(&services, reader, "/hear").await?;
+                same(&format!("{reader:?} shows those of {writer:?}"), expected, &shown)?;
+            }
+            same("what is left", "{}", &member(bench, &visitor, "flash").await?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Both sides accept the tokens of both, with a secret of either.
+pub(super) async fn csrf(bench: &mut Bench) -> Result<()> {
+    let services = Services::start(bench).await?;
+    for first in [Side::Node, Side::Rust] {
+        bench.node.empty().await?;
+        let mut visitor = Visitor::default();
+        for issuer in [first, first.other()] {
+            let token = visitor.visit(&services, issuer, "/token").await?;
+            for verifier in [Side::Node, Side::Rust] {
+                let paid = visitor.visit(&services, verifier, &format!("/pay?_csrf={token}")).await;
+                let answer = paid.with_context(|| format!("a token of {issuer:?}"))?;
+                ensure!(answer == "paid", "{verifier:?}: {answer:?}");
+                let forged = format!("/pay?_csrf=x{token}");
+                let refused = visitor.visit(&services, verifier, &forged).await;
+                let refused = refused.err().map(|error| format!("{error:#}")).unwrap_or_default();
+                ensure!(refused.contains("403"), "{verifier:?}, a forged token: {refused:?}");
+            }
+        }
+        ensure!(visitor.cookies == 1, "the visitor got {} cookies", visitor.cookies);
+    }
+    Ok(())
+}
+
+/// Node keeps the library's own member where it writes the record, and a session that Node begins gets it from ours.
+pub(super) async fn metadata(bench: &mut Bench) -> Result<()> {
+    let services = Services::start_with(bench, |layer| layer.metadata(true)).await?;
+    for first in [Side::Node, Side::Rust] {
+        bench.node.empty().await?;
+        let mut visitor = Visitor::default();
+        let mut side = first;
+        let mut known: Option<Metadata> = None;
+        for count in 1..=4 {
+            let answer = visitor.visit(&services, side, "/").await?;
+            ensure!(answer == count.to_string(), "visit {count}, answered by {side:?}: {answer:?}");
+            // A session of Node's has none before the first visit of ours.
+            if count > 1 || first == Side::Rust {
+                let text = member(bench, &visitor, MEMBER).await?;
+                let found = Metadata::parse(&text).context("another shape")?;
+                if let Some(known) = known {
+                    ensure!(found.created() == known.created(), "visit {count}: it began again");
+                    ensure!(side == Side::Rust || found == known, "Node has changed it: {found:?}");
+                }
+                known = Some(found);
+            }
+            side = side.other();
+        }
+        ensure!(visitor.cookies == 1, "the visitor got {} cookies", visitor.cookies);
+    }
+    Ok(())
+}
+
+/// Returns the JSON of a member of the visitor's session.
+async fn member(bench: &mut Bench, visitor: &Visitor, name: &str) -> Result<String> {
+    let id = visitor.id().context("the visitor has no session")?;
+    let document = Document::parse(bench.raw(id).await?.text)?;
+    document.get_raw(name).map(str::to_owned).with_context(|| format!("there is no {name}"))
 }
 
 pub(super) async fn logged_out(bench: &mut Bench) -> Result<()> {
@@ -86,7 +169,7 @@ pub(super) async fn logged_out_meanwhile(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Side {
     Node,
     Rust,
@@ -118,11 +201,19 @@ struct Gate {
 
 impl Services {
     async fn start(bench: &mut Bench) -> Result<Self> {
+        Self::start_with(bench, |layer| layer).await
+    }
+
+    async fn start_with(
+        bench: &mut Bench,
+        options: impl FnOnce(SessionLayer) -> SessionLayer,
+    ) -> Result<Self> {
         let node = bench.node.serve(SECRET).await?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let rust = listener.local_addr()?.port();
         let gate = Arc::new(Gate::default());
-        let app = app(bench.ours.store(), Arc::clone(&gate));
+        let layer = options(SessionLayer::new(SECRET).store(bench.ours.store()));
+        let app = app(layer, Arc::clone(&gate));
         let running = tokio::spawn(async move {
             // The server runs until it is aborted.
             let _ = axum::serve(listener, app).await;
@@ -144,7 +235,7 @@ impl Drop for Services {
     }
 }
 
-fn app(store: AnyStore, gate: Arc<Gate>) -> Router {
+fn app(layer: SessionLayer, gate: Arc<Gate>) -> Router {
     let slow = |session: Session| async move {
         let answer = views(session).await;
         gate.reached.notify_one();
@@ -155,7 +246,11 @@ fn app(store: AnyStore, gate: Arc<Gate>) -> Router {
         .route("/", get(views))
         .route("/slow", get(slow))
         .route("/logout", get(logout))
-        .layer(SessionLayer::new(SECRET).store(store))
+        .route("/say/{message}", get(say))
+        .route("/hear", get(hear))
+        .route("/token", get(token))
+        .route("/pay", get(pay))
+        .layer(layer)
 }
 
 async fn views(session: Session) -> Result<String, Error> {
@@ -166,6 +261,24 @@ async fn views(session: Session) -> Result<String, Error> {
 async fn logout(session: Session) -> Result<&'static str, Error> {
     session.destroy().await?;
     Ok("bye")
+}
+
+async fn say(flash: Flash, Path(message): Path<String>) -> Result<&'static str, Error> {
+    flash.push("info", message)?;
+    Ok("said")
+}
+
+async fn hear(flash: Flash) -> Result<String, Error> {
+    Ok(serde_json::json!(flash.take::<String>("info").await?).to_string())
+}
+
+async fn token(csrf: Csrf) -> Result<String, Error> {
+    csrf.token().await
+}
+
+async fn pay(csrf: Csrf, uri: Uri) -> Result<&'static str, Error> {
+    csrf.verify(uri.query().and_then(|query| query.strip_prefix("_csrf=")))?;
+    Ok("paid")
 }
 
 /// A browser with one cookie in its jar.
@@ -197,6 +310,12 @@ impl Visitor {
         let answer = tokio::task::spawn_blocking(move || fetch(&url, cookie.as_deref()).map(drop));
         services.gate.reached.notified().await;
         Slow { gate: &services.gate, answer }
+    }
+
+    /// Returns the id in the cookie.
+    fn id(&self) -> Option<&str> {
+        let (_, value) = self.cookie.as_deref()?.split_once("=s%3A")?;
+        value.split('.').next()
     }
 
     async fn visit(&mut self, services: &Services, side: Side, path: &str) -> Result<String> {

