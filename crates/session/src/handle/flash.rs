@@ -10,6 +10,8 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::session::{Slot, json_of, parsed, raw_of};
+#[cfg(doc)]
+use crate::ErrorKind;
 use crate::Session;
 use crate::error::Error;
 use crate::request::{Edit, TakenMessages};
