@@ -97,6 +97,8 @@ pub struct Authentication {
     pub idle: Option<Duration>,
     /// The absolute timeout of this session, in place of the policy's.
     pub absolute: Option<Duration>,
+    /// The level of assurance, where the application has levels: 2 after a second factor, for example.
+    pub level: Option<u8>,
 }
 
 impl Metadata {
@@ -192,6 +194,9 @@ impl Metadata {
                     number(out, name, i128::try_from(time.as_millis()).unwrap_or(i128::MAX));
                 }
             }
+            if let Some(level) = login.level {
+                number(out, "level", level.into());
+            }
         }
         out.push('}');
     }
@@ -204,7 +209,7 @@ impl Metadata {
             return None;
         }
         let (mut created, mut seen, mut at) = (None, None, None);
-        let (mut user, mut idle, mut absolute) = (None, None, None);
+        let (mut user, mut idle, mut absolute, mut level) = (None, None, None, None);
         json::members(text, |json::Member { key, value, .. }| {
             let value = &text[value];
             match &text[key] {
@@ -217,12 +222,14 @@ impl Metadata {
                 }
                 "\"idle\"" => idle = duration(value),
                 "\"absolute\"" => absolute = duration(value),
+                "\"level\"" => level = value.parse().ok(),
                 _ => {}
             }
         })
         .ok()?;
         let (created, seen) = (created?, seen?);
-        let login = at.zip(user).map(|(at, user)| Authentication { at, user, idle, absolute });
+        let login = at.zip(user);
+        let login = login.map(|(at, user)| Authentication { at, user, idle, absolute, level });
         Some(Self { created, seen: seen.max(created), login })
     }
 }
@@ -234,6 +241,8 @@ pub struct User {
     pub user: Json,
     /// When the user logged in; `None` where npm's passport has logged the user in, which notes no time.
     pub authenticated: Option<Timestamp>,
+    /// The level of assurance of the login, if it has one. Passport notes none.
+    pub level: Option<u8>,
 }
 
 /// Finds the user of a session: that of the metadata, or that of npm's passport. `passport` is the JSON of the member of
@@ -254,7 +263,11 @@ pub struct User {
 #[must_use]
 pub fn user_of(metadata: Option<&Metadata>, passport: Option<&str>) -> Option<User> {
     let login = metadata.and_then(Metadata::authentication);
-    let own = login.map(|login| User { user: login.user.clone(), authenticated: Some(login.at) });
+    let own = login.map(|login| User {
+        user: login.user.clone(),
+        authenticated: Some(login.at),
+        level: login.level,
+    });
     let Some(passport) = passport else { return own };
     let mut user = None;
     json::members(passport, |json::Member { key, value, .. }| {
@@ -264,10 +277,11 @@ pub fn user_of(metadata: Option<&Metadata>, passport: Option<&str>) -> Option<Us
     })
     .ok()?;
     let user = user.filter(|user| *user != "null")?;
-    Some(
-        own.filter(|own| own.user.as_str() == user)
-            .unwrap_or_else(|| User { user: Json::from_text(user), authenticated: None }),
-    )
+    Some(own.filter(|own| own.user.as_str() == user).unwrap_or_else(|| User {
+        user: Json::from_text(user),
+        authenticated: None,
+        level: None,
+    }))
 }
 
 fn time(value: &str) -> Option<Timestamp> {
@@ -298,6 +312,7 @@ impl fmt::Debug for Authentication {
             .field("user", &self.user)
             .field("idle", &self.idle)
             .field("absolute", &self.absolute)
+            .field("level", &self.level)
             .finish()
     }
 }
@@ -314,7 +329,7 @@ mod tests {
 
     fn login(offset: i64, user: &str) -> Authentication {
         let user = Json::of(user).unwrap();
-        Authentication { at: at(offset), user, idle: None, absolute: None }
+        Authentication { at: at(offset), user, idle: None, absolute: None, level: None }
     }
 
     #[test]
@@ -323,7 +338,9 @@ mod tests {
         metadata.see(at(5));
         assert_eq!(Metadata::parse(&metadata.text()), Some(metadata.clone()));
         let (idle, absolute) = (Some(Duration::from_secs(1)), Some(Duration::from_secs(2)));
-        metadata.authenticate(Authentication { idle, absolute, ..login(3, "bob \"b\" </script>") });
+        let level = Some(2);
+        let bob = login(3, "bob \"b\" </script>");
+        metadata.authenticate(Authentication { idle, absolute, level, ..bob });
         assert_eq!(Metadata::parse(&metadata.text()), Some(metadata));
     }
 
@@ -381,6 +398,22 @@ mod tests {
     }
 
     #[test]
+    fn level_of_another_type_counts_as_none() {
+        for (level, read) in [("0", Some(0)), ("255", Some(255)), ("256", None), ("-1", None)] {
+            let text =
+                format!(r#"{{"created":1,"seen":1,"authenticated":1,"user":0,"level":{level}}}"#);
+            let metadata = Metadata::parse(&text).unwrap();
+            assert_eq!(metadata.authentication().unwrap().level, read, "{level}");
+        }
+        for level in ["null", "\"2\"", "2.0", "[2]"] {
+            let text =
+                format!(r#"{{"created":1,"seen":1,"authenticated":1,"user":0,"level":{level}}}"#);
+            let metadata = Metadata::parse(&text).unwrap();
+            assert_eq!(metadata.authentication().unwrap().level, None, "{level}");
+        }
+    }
+
+    #[test]
     fn member_has_a_name_that_neither_node_nor_javascript_treats_in_its_own_way() {
         assert!(MemberName::new(MEMBER).is_some() && MemberName::new("é\"").is_some());
         for name in ["", "cookie", "save", "__proto__", "0", "12", "1a"] {
@@ -421,7 +454,7 @@ mod tests {
     #[test]
     fn member_of_passport_decides_who_the_user_is() {
         let mut metadata = Metadata::new(at(0));
-        metadata.authenticate(login(1, "bob"));
+        metadata.authenticate(Authentication { level: Some(2), ..login(1, "bob") });
         let bob = Some(("\"bob\"", Some(at(1))));
         for (has_login, passport, user) in [
             (false, None, None),
@@ -442,6 +475,9 @@ mod tests {
         ] {
             let metadata = if has_login { metadata.clone() } else { Metadata::new(at(0)) };
             let found = user_of(Some(&metadata), passport);
+            // The level belongs to the login, as its time does.
+            let level = found.as_ref().and_then(|found| found.level);
+            assert_eq!(level, user.and_then(|(_, at)| at).map(|_| 2), "{passport:?}");
             let found = found.as_ref().map(|found| (found.user.as_str(), found.authenticated));
             assert_eq!(found, user, "{has_login} {passport:?}");
         }

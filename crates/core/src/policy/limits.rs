@@ -222,6 +222,7 @@ mod tests {
                 user: Json::of("bob").unwrap(),
                 idle,
                 absolute,
+                level: None,
             });
             assert_eq!(policy(Some(1), Some(2)).limits_of(Some(&metadata)), expected);
         }

@@ -110,6 +110,7 @@ impl IntoResponse for Error {
                 | ErrorKind::InvalidCsrfToken
                 | ErrorKind::NotLoggedIn
                 | ErrorKind::LoginTooOld
+                | ErrorKind::LevelTooLow
         ) {
             log("a handler failed for its session", &self);
         }

@@ -129,10 +129,11 @@ impl Session {
         Login {
             session: self.clone(),
             user: user_json(&user),
-            keep: Vec::new(),
+            keep: Keep::Only(Vec::new()),
             idle: None,
             absolute: None,
             max_age: None,
+            level: None,
             with_passport: false,
         }
     }
@@ -216,6 +217,97 @@ impl Session {
         if is_fresh { Ok(()) } else { Err(Error::new(ErrorKind::LoginTooOld)) }
     }
 
+    /// Checks that the user's login has this level of assurance, or a higher one: before what a password alone does not allow
+    /// (OWASP ASVS 5.0 7.5.3). Levels are the application's own numbers, such as 2 for a login with a second factor.
+    ///
+    /// Otherwise ask for the second factor, and [step up](Self::step_up). A login without a level, and passport's, has level
+    /// 0. Works in memory.
+    ///
+    /// ```
+    /// use express_session::{ErrorKind, SessionLayer};
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let layer = SessionLayer::new("keyboard cat").metadata(true);
+    /// # on::Browser::new(layer).visit(async |session| {
+    /// assert_eq!(session.require_level(2).unwrap_err().kind(), ErrorKind::NotLoggedIn);
+    /// session.login("bob").await?;
+    /// assert_eq!(session.require_level(2).unwrap_err().kind(), ErrorKind::LevelTooLow);
+    /// session.step_up(2).await?;
+    /// session.require_level(2)?;
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotLoggedIn`], as a response 401; [`ErrorKind::LevelTooLow`], as a response 403; [`ErrorKind::Ended`].
+    pub fn require_level(&self, level: u8) -> Result<(), Error> {
+        let user = self.found_user()?.ok_or_else(|| Error::new(ErrorKind::NotLoggedIn))?;
+        if user.level.unwrap_or_default() >= level {
+            Ok(())
+        } else {
+            Err(Error::new(ErrorKind::LevelTooLow))
+        }
+    }
+
+    /// Raises the level of the user's login, after a second factor: a [`login`](Self::login) of the same user, whose session
+    /// keeps its members and its own limits, under a new id.
+    ///
+    /// The time of the login is now, so that [`require_fresh`](Self::require_fresh) holds too, and the timeouts begin again. An id
+    /// that was stolen before leads nowhere. Costs what a login costs. Passport's login gets a level by a
+    /// [`login`](Self::login) only.
+    ///
+    /// ```
+    /// use express_session::{Error, Session, SessionLayer};
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// async fn second_factor(session: Session) -> Result<(), Error> {
+    ///     // The code is right, and:
+    ///     session.step_up(2).await
+    /// }
+    /// let layer = SessionLayer::new("keyboard cat").metadata(true);
+    /// # on::Browser::new(layer).visit(async |session| {
+    /// session.login("bob").await?;
+    /// session.insert("cart", ["apple"])?;
+    /// # let before = session.id();
+    /// second_factor(session.clone()).await?;
+    /// # assert_ne!(session.id(), before);
+    /// assert_eq!(session.user::<String>()?.as_deref(), Some("bob"));
+    /// assert_eq!(session.keys(), ["cart"]);
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotLoggedIn`] where no user has logged in here; those of [`login`](Self::login).
+    pub fn step_up(&self, level: u8) -> Login {
+        let login = self.shared().with_session(|session| {
+            let user = user_of(session.metadata(), session.document.get_raw(PASSPORT));
+            // Passport's own user has no time.
+            let is_own = user.is_some_and(|user| user.authenticated.is_some());
+            let login = session.metadata().and_then(Metadata::authentication);
+            login
+                .filter(|_| is_own)
+                .cloned()
+                .map(|login| (login, session.cookie.original_max_age()))
+        });
+        let login = login.and_then(|login| login.ok_or_else(|| Error::new(ErrorKind::NotLoggedIn)));
+        let (user, limits) = match login {
+            Ok((login, max_age)) => (Ok(login.user), (login.idle, login.absolute, max_age)),
+            Err(error) => (Err(error), (None, None, None)),
+        };
+        let (idle, absolute, max_age) = limits;
+        Login {
+            session: self.clone(),
+            user,
+            keep: Keep::All,
+            idle,
+            absolute,
+            max_age,
+            level: Some(level),
+            with_passport: false,
+        }
+    }
+
     /// Goes on with a new session as [`regenerate`](Self::regenerate) does, which has these members of the old one, byte for
     /// byte. Names that the old session does not have are left out.
     ///
@@ -263,11 +355,19 @@ impl Session {
 pub struct Login {
     session: Session,
     user: Result<Json, Error>,
-    keep: Vec<String>,
+    keep: Keep,
     idle: Option<Duration>,
     absolute: Option<Duration>,
     max_age: Option<Duration>,
+    level: Option<u8>,
     with_passport: bool,
+}
+
+/// The members of the old session that stay.
+#[derive(Debug)]
+enum Keep {
+    Only(Vec<String>),
+    All,
 }
 
 impl Login {
@@ -292,7 +392,28 @@ impl Login {
     where
         I: IntoIterator<Item: Into<String>>,
     {
-        self.keep.extend(names.into_iter().map(Into::into));
+        if let Keep::Only(keep) = &mut self.keep {
+            keep.extend(names.into_iter().map(Into::into));
+        }
+        self
+    }
+
+    /// Sets the level of assurance that this login has, which [`Session::require_level`] asks for: 2 after a second factor, for
+    /// example. Default: none, which counts as 0.
+    ///
+    /// ```
+    /// use express_session::SessionLayer;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let layer = SessionLayer::new("keyboard cat").metadata(true);
+    /// # on::Browser::new(layer).visit(async |session| {
+    /// // The user has a passkey:
+    /// session.login("bob").level(2).await?;
+    /// session.require_level(2)?;
+    /// # Ok(()) });
+    /// ```
+    pub fn level(mut self, level: u8) -> Self {
+        self.level = Some(level);
         self
     }
 
@@ -386,16 +507,19 @@ impl Login {
     }
 
     async fn run(self) -> Result<(), Error> {
-        let Self { session, user, mut keep, idle, absolute, max_age, with_passport } = self;
+        let Self { session, user, keep, idle, absolute, max_age, level, with_passport } = self;
         let user = user?;
         if !session.shared().config.policy.keeps_metadata() {
             return Err(Error::new(ErrorKind::NoMetadata));
         }
         let passport = with_passport.then(|| passport_of(&user)).transpose()?;
-        // The user that passport has noted before would decide.
-        keep.retain(|name| name != PASSPORT);
+        let keep = match keep {
+            // The user that passport has noted before would decide.
+            Keep::Only(names) => names.into_iter().filter(|name| name != PASSPORT).collect(),
+            Keep::All => session.keys(),
+        };
         let login = |state: &mut SessionState, now| {
-            state.log_in(Authentication { at: now, user, idle, absolute }, now)?;
+            state.log_in(Authentication { at: now, user, idle, absolute, level }, now)?;
             state.change(|session| {
                 if let Some(max_age) = max_age {
                     session.cookie.set_max_age(Some(max_age), now);

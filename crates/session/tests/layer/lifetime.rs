@@ -843,6 +843,64 @@ async fn login_of_passport_is_read_and_written_and_decides() {
 }
 
 #[tokio::test]
+async fn step_up_keeps_members_user_limits_and_max_age_under_a_new_id() {
+    let world = World::holding(&day(r#""cart":["apple"]"#)).await;
+    let layer = world.daily().metadata(true);
+    let talk = bob(&layer).await;
+    talk.session.login("bob").keep(["cart"]).remember(30 * DAY).await.unwrap();
+    assert_eq!(kind(talk.session.require_level(1)), ErrorKind::LevelTooLow);
+    talk.session.require_level(0).unwrap();
+    let pair = talk.end().await.pair().to_owned();
+
+    world.clock.advance(DAY);
+    let talk = Talk::begin(&layer, visit_with(&pair)).await;
+    assert_eq!(kind(talk.session.require_fresh(HOUR)), ErrorKind::LoginTooOld);
+    talk.session.step_up(2).await.unwrap();
+    talk.session.require_fresh(HOUR).unwrap();
+    talk.session.require_level(2).unwrap();
+    assert_eq!(kind(talk.session.require_level(3)), ErrorKind::LevelTooLow);
+    assert_eq!(user(&talk.session).as_deref(), Some("bob"));
+    assert_eq!(talk.session.get::<Vec<String>>("cart").unwrap().unwrap(), ["apple"]);
+    let stepped = talk.end().await.pair().to_owned();
+    assert_ne!(stepped, pair);
+    assert_eq!(world.kept(&drawn(1)).await, None);
+
+    // The session lives for the whole of its own time from the step on, and keeps its level.
+    world.clock.advance(29 * DAY);
+    let talk = Talk::begin(&layer, visit_with(&stepped)).await;
+    talk.session.require_level(2).unwrap();
+    // An ordinary login has no level.
+    talk.session.login("bob").await.unwrap();
+    assert_eq!(kind(talk.session.require_level(1)), ErrorKind::LevelTooLow);
+}
+
+#[tokio::test]
+async fn step_up_needs_a_login_of_this_side() {
+    for (members, expected) in [
+        (String::new(), ErrorKind::NotLoggedIn),
+        // Passport has logged the user in, or another one than the metadata says.
+        (r#""passport":{"user":"bob"}"#.to_owned(), ErrorKind::NotLoggedIn),
+    ] {
+        let world = World::holding(&day(&members)).await;
+        let talk = bob(&world.daily().metadata(true)).await;
+        assert_eq!(kind(talk.session.step_up(2).await), expected, "{members}");
+        talk.end().await;
+        assert!(world.kept(BOB).await.is_some());
+    }
+    let world = World::holding(&logged_in(Duration::ZERO, r#""passport":{"user":"eve"}"#)).await;
+    let talk = bob(&world.daily().metadata(true)).await;
+    assert_eq!(kind(talk.session.step_up(2).await), ErrorKind::NotLoggedIn);
+    assert_eq!(kind(talk.session.require_level(1)), ErrorKind::LevelTooLow);
+    talk.end().await;
+    // With passport's member for the same user, it stays.
+    let world = World::holding(&logged_in(Duration::ZERO, r#""passport":{"user":"bob"}"#)).await;
+    let talk = bob(&world.daily().metadata(true)).await;
+    talk.session.step_up(2).await.unwrap();
+    assert_eq!(talk.session.keys(), ["passport"]);
+    talk.session.require_level(2).unwrap();
+}
+
+#[tokio::test]
 async fn login_is_fresh_for_the_time_that_is_asked_for() {
     for (ago, max_age, expected) in [
         (Duration::ZERO, HOUR, None),

@@ -313,7 +313,13 @@ fn logged_in() -> Metadata {
     let mut metadata = Metadata::new(NOW);
     metadata.see(after(10));
     let user = Json::of("bob").unwrap();
-    metadata.authenticate(Authentication { at: NOW, user, idle: None, absolute: None });
+    metadata.authenticate(Authentication {
+        at: NOW,
+        user,
+        idle: None,
+        absolute: None,
+        level: None,
+    });
     metadata
 }
 
@@ -463,7 +469,7 @@ fn session_whose_first_write_was_not_answered_begins_with_the_next_one() {
         state.begin_new(id(), cookie());
         if logs_in {
             let user = Json::of("bob").unwrap();
-            let login = Authentication { at: NOW, user, idle: None, absolute: None };
+            let login = Authentication { at: NOW, user, idle: None, absolute: None, level: None };
             state.log_in(login, NOW).unwrap();
         }
         insert(&mut state, "views", 1);
@@ -509,7 +515,7 @@ fn login_begins_the_limits_again() {
     let mut state = session_of(&text(&member(0)), &context);
     state.finish_regenerate(SessionId::from_random([8; 24]), cookie()).unwrap();
     let user = Json::of("bob").unwrap();
-    let login = Authentication { at: after(90), user, idle: None, absolute: None };
+    let login = Authentication { at: after(90), user, idle: None, absolute: None, level: None };
     state.log_in(login.clone(), after(90)).unwrap();
     assert_eq!(metadata_of(&state).authentication(), Some(&login));
     // They count from the first write.
