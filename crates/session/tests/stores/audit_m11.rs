@@ -12,6 +12,7 @@ use std::time::Duration;
 use express_session::store::file::FileStore;
 use express_session::store::{
     Admin as _, Created, ErrorKind, LockOutcome, LockToken, Record, Store as _, Touch, Touched,
+    Updated,
 };
 use express_session::{SessionId, Timestamp};
 
@@ -361,6 +362,69 @@ fn audit_m11_group_is_trusted_where_the_mode_lets_it_write() {
         let shared = place.store().mode(0o660);
         assert_eq!(shared.touch(&id(), &touch(), NOW).await.unwrap(), Touched::Done);
         assert_eq!(fs::metadata(place.session()).unwrap().uid(), OTHER_USER, "its owner is kept");
+    });
+}
+
+/// Where the child of the test below finds the sessions.
+const SHARED: &str = "EXPRESS_SESSION_TEST_SHARED";
+
+/// Loads, writes and locks a session, and creates one: as another user of the group.
+#[test]
+fn child_of_another_user_uses_the_sessions() {
+    let Some(folder) = std::env::var_os(SHARED) else { return };
+    on_tokio(async {
+        let store = FileStore::new(PathBuf::from(folder)).fsync(false).mode(0o660);
+        assert_works_as(&store, "second").await;
+    });
+}
+
+/// Uses the session of both users, and creates one of its own.
+async fn assert_works_as(store: &FileStore, own: &str) {
+    if store.load(&id(), NOW).await.unwrap().is_none() {
+        store.create(&id(), &record(), NOW).await.unwrap();
+    }
+    let loaded = store.load(&id(), NOW).await.unwrap().unwrap();
+    let updated = store.update(&id(), &record(), &loaded.revision, NOW).await.unwrap();
+    assert!(matches!(updated, Updated::Done(_)));
+    let token = LockToken::from_random([1; 16]);
+    let locked = store.lock(&id(), token, Duration::from_secs(9), NOW).await.unwrap();
+    assert!(matches!(locked, LockOutcome::Acquired(_)));
+    store.unlock(&id(), token).await.unwrap();
+    let own = SessionId::new(own).unwrap();
+    assert!(matches!(store.create(&own, &record(), NOW).await.unwrap(), Created::Done(_)));
+}
+
+#[test]
+fn audit_m11_users_of_one_group_share_sessions_and_locks() {
+    use std::os::unix::process::CommandExt as _;
+
+    on_tokio(async {
+        let place = Place::new();
+        fs::remove_dir(place.sessions()).unwrap();
+        let store = place.store().mode(0o660);
+        assert_works_as(&store, "first").await;
+        let mode = |path: PathBuf| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!(mode(place.sessions()), 0o770);
+        assert_eq!(mode(place.sessions().join(".lock")), 0o770);
+
+        fs::set_permissions(place.0.path(), Permissions::from_mode(0o755)).unwrap();
+        let group = fs::metadata(place.sessions()).unwrap().gid();
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "audit_m11::child_of_another_user_uses_the_sessions"]);
+        child.env(SHARED, place.sessions()).uid(OTHER_USER).gid(group);
+        match child.output() {
+            Ok(output) => {
+                let text = String::from_utf8_lossy(&output.stdout);
+                assert!(output.status.success() && text.contains("1 passed"), "{text}");
+            }
+            Err(error) => {
+                let _ = writeln!(std::io::stderr(), "left out: a second user ({error})");
+                return;
+            }
+        }
+        // And the first one goes on.
+        assert_works_as(&store, "third").await;
+        assert_eq!(store.count(NOW).await.unwrap(), 4);
     });
 }
 

@@ -10,7 +10,8 @@
 //! | a file | a link; a second name (hard link); no regular file; of another user than this one, root and the folder's; open for every user to write to | |
 //!
 //! With a [`mode`](super::FileStore::mode) that lets the group write, a folder and files of other users of this
-//! process's groups are trusted too.
+//! process's groups are trusted too, and what this process makes is the group's of the folder: also the locks, without which
+//! the others could not use the sessions.
 
 use std::fmt;
 use std::io;
@@ -65,6 +66,7 @@ mod handles {
     pub(in crate::store::file) struct Directory {
         handle: OwnedFd,
         owner: u32,
+        group: u32,
         mode: u32,
         is_shared: bool,
     }
@@ -99,8 +101,35 @@ mod handles {
                 Err(Errno::LOOP | Errno::MLINK | Errno::NOTDIR) => {
                     Err(distrust("the folder of the locks is a link, or no folder"))
                 }
-                handle => Self::judged(handle?, self.is_shared),
+                handle => {
+                    let folder = Self::judged(handle?, self.is_shared)?;
+                    self.share(&folder.handle, Mode::RWXU | Mode::RWXG)?;
+                    // Its group may be another one now.
+                    Ok(Self { group: self.group, ..folder })
+                }
             }
+        }
+
+        /// Gives a new folder to its group, if the group shares it.
+        pub(in crate::store::file) fn share_itself(&self) -> io::Result<()> {
+            self.share(&self.handle, Mode::RWXU | Mode::RWXG)
+        }
+
+        /// Gives a file or folder of this process to the group that shares the folder, if one does.
+        fn share(&self, made: &impl AsFd, mode: Mode) -> io::Result<()> {
+            let stat = fs::fstat(made)?;
+            if !self.is_shared || stat.st_uid != process::geteuid().as_raw() {
+                return Ok(());
+            }
+            if stat.st_gid != self.group {
+                // A user that is not in the group may not: the owner of the folder has to decide.
+                let _ = std::os::unix::fs::fchown(made, None, Some(self.group));
+            }
+            if !Mode::from_raw_mode(stat.st_mode).contains(mode) {
+                // Creating it with the mode would be subject to the umask.
+                fs::fchmod(made, mode)?;
+            }
+            Ok(())
         }
 
         fn judged(handle: OwnedFd, is_shared: bool) -> io::Result<Self> {
@@ -119,7 +148,7 @@ mod handles {
             if mode & 0o020 != 0 && !is_sticky && !is_known {
                 return Err(distrust("another group may write to the folder of the sessions"));
             }
-            Ok(Self { handle, owner, mode, is_shared })
+            Ok(Self { handle, owner, group, mode, is_shared })
         }
 
         /// Returns whether users other than the owner can list the folder or open its files.
@@ -137,7 +166,9 @@ mod handles {
 
         /// Opens the file of a lock, and makes it if it is missing.
         pub(in crate::store::file) fn open_lock(&self, name: &str) -> io::Result<File> {
-            self.opened(name, OFlags::RDWR | OFlags::CREATE, Role::Lock)
+            let file = self.opened(name, OFlags::RDWR | OFlags::CREATE, Role::Lock)?;
+            self.share(&file, Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP)?;
+            Ok(file)
         }
 
         fn opened(&self, name: &str, flags: OFlags, role: Role) -> io::Result<File> {
@@ -181,7 +212,9 @@ mod handles {
             self.remove(name)?;
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
             let mode = Mode::RUSR | Mode::WUSR;
-            Ok(fs::openat(&self.handle, name, flags | OFlags::CLOEXEC, mode)?.into())
+            let file = fs::openat(&self.handle, name, flags | OFlags::CLOEXEC, mode)?;
+            self.share(&file, mode)?;
+            Ok(file.into())
         }
 
         /// Sets the owner and mode of a new file to those of the file that it is to replace, or the mode.
@@ -326,6 +359,10 @@ mod paths {
         pub(in crate::store::file) fn open_or_make(&self, name: &str) -> io::Result<Self> {
             let path = self.0.join(name);
             fs::create_dir_all(&path).map(|()| Self(path))
+        }
+
+        pub(in crate::store::file) fn share_itself(&self) -> io::Result<()> {
+            Ok(())
         }
 
         pub(in crate::store::file) fn is_open_to_others(&self) -> bool {

@@ -116,12 +116,15 @@ impl Options {
     /// The locks lie among the sessions, or beside their folder where session-file-store, told of no extension,
     /// takes every name for a session, and clears it.
     pub(super) fn make_folders(&self) -> Result<(Directory, Directory), Error> {
-        let make = |path: &PathBuf| {
+        let make = |path: &PathBuf| -> io::Result<Directory> {
             let mut builder = fs::DirBuilder::new();
             builder.recursive(true);
             #[cfg(unix)]
             std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-            builder.create(path).and_then(|()| Directory::open(path, self.is_shared()))
+            builder.create(path)?;
+            let folder = Directory::open(path, self.is_shared())?;
+            folder.share_itself()?;
+            Ok(folder)
         };
         let folder = match self.folder()? {
             Some(folder) => folder,

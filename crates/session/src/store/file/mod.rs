@@ -182,8 +182,9 @@ impl FileStore {
     /// them. In session-file-store every user can read them, subject to the umask.
     ///
     /// For an Express application of another user in the same group, use `0o660`. A mode that lets the group write
-    /// also makes the store accept folders and files of other users, if their group is one of this process's. A file that is replaced keeps
-    /// its mode and, if this process may set it, its owner. On Windows this does nothing.
+    /// also makes the store accept folders and files of other users, if their group is one of this process's, and give the
+    /// folders and locks that it makes to the group. A file that is replaced keeps its mode and, if this process may set it,
+    /// its owner. On Windows this does nothing.
     #[must_use]
     pub fn mode(self, mode: u32) -> Self {
         self.set(|options| options.mode = mode)
