@@ -29,7 +29,14 @@ pub(crate) fn run() -> Result<ExitCode> {
 
 /// The step of `cargo xtask test`: the file fits the code, and so do the commands of the other documents.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
-    Audit::read(workspace)?;
+    let audit = Audit::read(workspace)?;
+    let report = fs::read_to_string(workspace.root.join(REPORT)).context(REPORT)?;
+    let differing = differing(&audit.requirements, &report);
+    ensure!(
+        differing.is_empty(),
+        "{FILE} and {REPORT} differ in these requirements:\n{}",
+        differing.join("\n")
+    );
     let code = code(&workspace.root)?;
     for file in SHOWN {
         let text = fs::read_to_string(workspace.root.join(file)).context(file)?;
@@ -41,6 +48,20 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The requirements of `SessionLayer::report`, which have the same words.
+const REPORT: &str = "crates/session/src/layer/report/requirements.rs";
+
+/// Lists the rows of the ASVS whose id, level and text differ between the file and the layer's report.
+fn differing(requirements: &[Row], report: &str) -> Vec<String> {
+    let rows = pattern(r#"asvs\(\s*"([0-9.]+)",\s*([123]),\s*"([^"]+)""#);
+    let reported: BTreeSet<Row> = rows
+        .captures_iter(report)
+        .map(|row| (1..4).map(|cell| row[cell].to_owned()).collect())
+        .collect();
+    let listed: BTreeSet<Row> = requirements.iter().map(|row| row[..3].to_vec()).collect();
+    listed.symmetric_difference(&reported).map(|row| row.join(" ")).collect()
 }
 
 /// The test binaries of the layer's crate, each a folder in its `tests`.
@@ -213,6 +234,23 @@ mod tests {
             printed.ends_with("default 0, option 1, call 0, application 0, missing 0\n"),
             "{printed}"
         );
+    }
+
+    #[test]
+    fn requirement_that_the_report_words_differently_is_found() {
+        let rows = table(TEXT, "status");
+        let report = r#"asvs(
+            "7.3.1",
+            2, "idle timeout", idle_timeout)"#;
+        assert_eq!(differing(&rows, report), [""; 0]);
+        for changed in [
+            report.replace("7.3.1", "7.3.2"),
+            report.replace("2,", "1,"),
+            report.replace("idle timeout\"", "an idle timeout\""),
+            String::new(),
+        ] {
+            assert!(!differing(&rows, &changed).is_empty(), "{changed}");
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@
 //! - [`guide`]: quick start, recipes, production, troubleshooting, a page for each store, and every option and method
 //!   beside its name in express-session.
 //! - [`SessionLayer`] has the options, [`Session`] the operations of a handler, [`Typed`] the session as a struct.
+//! - [`SessionLayer::hardened`] and [`preset`] set what an audit asks for, [`report`] shows what a layer meets.
 //! - [`store`] has the stores, the trait for a store of your own, and [`connect`], which opens a store by its URL.
 //!
 //! # Features
@@ -71,8 +72,8 @@ pub use handle::login::Fresh;
 pub use handle::login::Login;
 pub use handle::session::{LazySession, Session, SessionCookie};
 pub use handle::typed::Typed;
-pub use layer::SessionLayer;
 pub use layer::config::Secret;
+pub use layer::{SessionLayer, preset, report};
 pub use middleware::body::SessionBody;
 pub use middleware::https::SecureConnection;
 pub use middleware::{ResponseFuture, SessionService};

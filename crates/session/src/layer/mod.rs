@@ -1,6 +1,8 @@
 //! The layer and its options: `session({ … })`.
 
 pub(crate) mod config;
+pub mod preset;
+pub mod report;
 pub(crate) mod warnings;
 
 use std::any::TypeId;
@@ -21,6 +23,7 @@ use http::Response;
 use http::request::Parts;
 use tower_layer::Layer;
 
+use self::report::{Facts, Prefix, Report};
 use self::warnings::Warnings;
 use crate::error::{ConfigError, Error};
 use crate::layer::config::{Config, Cookies, Genid, Secret};
@@ -1059,6 +1062,29 @@ impl SessionLayer {
         Ok(self)
     }
 
+    /// Reports which requirements of OWASP's ASVS and WSTG and of NIST SP 800-63B-4 the layer meets, as it is configured, and
+    /// which option or call each of the others needs.
+    ///
+    /// For an audit, and for a test that [fails](Report::fail_under) when an option becomes weaker. The options are not
+    /// checked, and nothing is asked of the store.
+    ///
+    /// ```
+    /// use express_session::SessionLayer;
+    /// use express_session::report::Standard;
+    ///
+    /// let secret = "9cf0c1b2d7e84a5f6b3d2e1f0a9b8c7d";
+    /// let report = SessionLayer::hardened(secret).report();
+    /// print!("{report}");
+    /// # let table = report.to_string();
+    /// # assert!(table.contains("  met         7.3.1   an idle timeout: `SessionLayer::idle_timeout`\n"), "{table}");
+    /// report.fail_under(Standard::Nist, 14)?;
+    /// # Ok::<(), express_session::report::TooFew>(())
+    /// ```
+    #[must_use]
+    pub fn report(&self) -> Report {
+        Report::new(&self.options.facts())
+    }
+
     /// Loads a session by its id, outside of a request: for a webhook, a job, or a socket. `None` where the store has no
     /// such session.
     ///
@@ -1150,6 +1176,20 @@ impl SessionLayer {
 }
 
 impl Options {
+    fn facts(&self) -> Facts {
+        Facts {
+            policy: self.policy,
+            cookie: match &self.cookies {
+                Cookies::Fixed(fixed) => Some((&fixed.options).into()),
+                Cookies::Of(_) => None,
+            },
+            prefix: Prefix::of(&self.name),
+            has_genid: self.genid.is_some(),
+            refuses_weak_secrets: self.refuse_weak_secrets,
+            has_key_per_name: self.key_per_name,
+        }
+    }
+
     fn check(&self) -> Result<Config, ConfigError> {
         let secrets = &self.secret.0;
         let keyring = if self.key_per_name {
