@@ -7,7 +7,7 @@ use percent_encoding::percent_decode;
 #[allow(dead_code, missing_docs, reason = "only its readers are fuzzed")]
 mod protocol;
 
-use protocol::{Fault, Reply, fault, line, listed, reply, setting};
+use protocol::{Fault, Reply, fault, line, listed, reply, statistic};
 
 /// Reads bytes as responses, as lines and as keys. The first byte is the maximum size of an item.
 pub fn run(data: &[u8]) {
@@ -56,7 +56,7 @@ fn check_reply(reply: &Reply, input: &[u8], length: usize, largest: usize) {
 
 fn check_line(line: &[u8]) {
     assert!(!line.contains(&b'\n'));
-    if let Some((name, value)) = setting(line) {
+    if let Some((name, value)) = statistic(line) {
         assert_eq!(["STAT ", name, " ", value].concat().as_bytes(), line);
     }
     if let Ok((key, _)) = listed(line) {

@@ -14,8 +14,8 @@ use crate::store;
 /// The message says what to do; it names no id, no secret and no data. The cause, where there is one,
 /// is the [source](StdError::source). In an axum handler an error is a response too: 503 with
 /// `Retry-After` where the store cannot be reached, 409 where the session has ended meanwhile, 400 where the
-/// cookies name two sessions, 401 where no user has logged in, 403 where the login is too old or of too low a
-/// level or the CSRF token is not valid, 500 otherwise, with a body that says nothing more.
+/// cookies name two sessions, 401 where no user has logged in, 403 where the login is too old or of too low a level, the
+/// user has too many sessions, or the CSRF token is not valid, 500 otherwise, with a body that says nothing more.
 ///
 /// ```
 /// use express_session::{ErrorKind, Session};
@@ -76,6 +76,9 @@ pub enum ErrorKind {
     /// The user's login has too low a level for what the handler does: see
     /// [`Session::require_level`](crate::Session::require_level).
     LevelTooLow,
+    /// The user has as many sessions as [`max_sessions`](crate::SessionLayer::max_sessions) allows, and the layer refuses
+    /// another login.
+    TooManySessions,
     /// The layer keeps no [metadata](crate::SessionLayer::metadata), in which a login is noted.
     NoMetadata,
     /// The request's cookies name two different sessions, and the layer refuses that.
@@ -203,6 +206,7 @@ impl Error {
             | ErrorKind::NotLoggedIn
             | ErrorKind::LoginTooOld
             | ErrorKind::LevelTooLow
+            | ErrorKind::TooManySessions
             | ErrorKind::NoMetadata
             | ErrorKind::AmbiguousCookie
             | ErrorKind::NotFound
@@ -268,6 +272,9 @@ impl fmt::Display for Error {
             ErrorKind::LevelTooLow => {
                 f.write_str("the login has too low a level: the user has to confirm it with another factor")
             }
+            ErrorKind::TooManySessions => f.write_str(
+                "the user has as many sessions as max_sessions allows: the login is refused",
+            ),
             ErrorKind::NoMetadata => f.write_str(
                 "the layer keeps no metadata, in which a login is noted: set SessionLayer::metadata",
             ),

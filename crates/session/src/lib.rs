@@ -58,6 +58,7 @@ pub mod store;
 
 pub use error::{ConfigError, Error, ErrorKind};
 pub use express_session_core::cookie::{Cookie, Priority, SameSite, Secure};
+pub use express_session_core::policy::AtLimit;
 pub use express_session_core::record::{LimitExceeded, RecordLimits};
 pub use express_session_core::{
     AmbiguousCookie, CacheHeaders, Clock, Departures, Document, EndedBy, LateWrite, Metadata,
@@ -72,6 +73,7 @@ pub use handle::login::Fresh;
 pub use handle::login::Login;
 pub use handle::session::{LazySession, Session, SessionCookie};
 pub use handle::typed::Typed;
+pub use handle::users::UserSession;
 pub use layer::config::Secret;
 pub use layer::{SessionLayer, preset, report};
 pub use middleware::body::SessionBody;

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use express_session_core::record::{Document, with_cookie};
+use express_session_core::metadata::{MemberName, UserQuery};
+use express_session_core::record::{Document, Json, with_cookie};
 use express_session_core::store::{
     Admin, Created, Error, ErrorKind, Fenced, FencingToken, Loaded, LockOutcome, LockToken, Record,
     Revision, Store, Touch, Touched, Updated,
@@ -137,6 +138,10 @@ macro_rules! admin_laws {
             clear_removes_everything_and_nothing_of_another_store
             purge_removes_what_has_expired_and_nothing_else
             locks_are_no_sessions
+            sessions_of_a_user_are_those_whose_record_says_so
+            sessions_of_a_user_follow_every_write
+            logins_at_the_same_time_are_all_listed
+            session_of_a_user_is_listed_once_while_others_write
         ] }
     };
 }
@@ -1216,6 +1221,148 @@ pub async fn locks_are_no_sessions(subject: &impl Subject<Store: Admin>) {
     );
 }
 
+/// A user's sessions are found by what their records say, whatever else the records of the store contain.
+pub async fn sessions_of_a_user_are_those_whose_record_says_so(
+    subject: &impl Subject<Store: Admin>,
+) {
+    let mut trial = Trial::of(subject).await;
+    let own = |user: &str| {
+        format!(r#""__sessionMetadata":{{"created":1,"seen":1,"authenticated":1,"user":{user}}}"#)
+    };
+    let passport = |user: &str| format!(r#""passport":{{"user":{user}}}"#);
+    let (bob, eve) = ("\"bob\"", "\"eve\"");
+    for (name, members) in [
+        ("bob-own", own(bob)),
+        ("bob-passport", passport(bob)),
+        ("bob-both", format!("{},{}", passport(bob), own(bob))),
+        // Passport has logged in another user, or none.
+        ("eve-now", format!("{},{}", own(bob), passport(eve))),
+        ("nobody-now", format!("{},{}", own(bob), r#""passport":{}"#)),
+        ("eve-own", own(eve)),
+        ("nobody", r#""friend":"bob","user":"bob","a":{"passport":{"user":"bob"}}"#.to_owned()),
+        ("case", own("\"BOB\"")),
+        ("space", own("\"bob \"")),
+        ("number", own("7")),
+        ("text", own("\"7\"")),
+        ("quotes", own(r#""a'b\"%_\\""#)),
+        ("unicode", passport("\"Zażółć 🦀\"")),
+        ("object", own(r#"{"id":7,"name":"bob"}"#)),
+    ] {
+        let text = format!(r#"{{"cookie":{{"path":"/"}},{members}}}"#);
+        trial.create(&id(name), &text, trial.later(3600)).await;
+    }
+    for (number, text) in TEXTS.iter().enumerate() {
+        let record = trial.record(text);
+        let created = trial.store.create(&id(format!("text-{number}")), &record, trial.now()).await;
+        if !is_refused(text, created.as_ref().err()) {
+            ok(created);
+        }
+    }
+    for (user, names) in [
+        (bob, &["bob-both", "bob-own", "bob-passport"][..]),
+        (eve, &["eve-now", "eve-own"]),
+        ("\"BOB\"", &["case"]),
+        ("\"bob \"", &["space"]),
+        ("7", &["number"]),
+        ("\"7\"", &["text"]),
+        (r#""a'b\"%_\\""#, &["quotes"]),
+        ("\"Zażółć 🦀\"", &["unicode"]),
+        (r#"{"id":7,"name":"bob"}"#, &["object"]),
+        ("\"none\"", &[]),
+        ("8", &[]),
+    ] {
+        assert_eq!(trial.sessions_of(user).await, names, "the sessions of {user}");
+    }
+
+    let deadline = trial.deadline();
+    let text = format!(r#"{{"cookie":{{"path":"/"}},{}}}"#, own("\"short\""));
+    trial.create(&id("expires"), &text, deadline).await;
+    trial.create(&id("stays"), &text, trial.later(3600)).await;
+    trial.pass(deadline).await;
+    assert_eq!(trial.sessions_of("\"short\"").await, ["stays"]);
+}
+
+/// A login, another login and a logout show in the next listing, by whatever call they were written.
+pub async fn sessions_of_a_user_follow_every_write(subject: &impl Subject<Store: Admin>) {
+    let trial = Trial::of(subject).await;
+    let (session, end) = (id("session"), trial.later(3600));
+    let text = |user: &str| format!(r#"{{"cookie":{{"path":"/"}},"passport":{{"user":{user}}}}}"#);
+    let mut revision = trial.create(&session, &counted(0), end).await;
+    for user in ["\"bob\"", "\"eve\"", "\"bob\"", "null", "\"bob\""] {
+        revision = trial.update(&session, &text(user), &revision, end).await;
+        for other in ["\"bob\"", "\"eve\""] {
+            let names: &[&str] = if user == other { &["session"] } else { &[] };
+            assert_eq!(trial.sessions_of(other).await, names, "{other} after the login of {user}");
+        }
+    }
+    if trial.store.supports_touch() {
+        assert_eq!(trial.touch(&session, end).await, Touched::Done);
+        assert_eq!(trial.sessions_of("\"bob\"").await, ["session"]);
+    }
+    ok(trial.store.destroy(&session).await);
+    assert_eq!(trial.sessions_of("\"bob\"").await, [""; 0]);
+    trial.create(&session, &text("\"bob\""), end).await;
+    assert_eq!(trial.sessions_of("\"bob\"").await, ["session"]);
+}
+
+/// Logins of one user at the same time are all listed: no one of them overwrites what another has noted.
+pub async fn logins_at_the_same_time_are_all_listed(subject: &impl Subject<Store: Admin>) {
+    let trial = Trial::of(subject).await;
+    for round in 0..10 {
+        let text = format!(r#"{{"cookie":{{"path":"/"}},"passport":{{"user":{round}}}}}"#);
+        let task = |number| -> Task {
+            let (store, now, record) = (Arc::clone(&trial.store), trial.now(), trial.record(&text));
+            Box::pin(async move {
+                let id = id(format!("{round}-{number}"));
+                assert!(matches!(ok(store.create(&id, &record, now).await), Created::Done(_)));
+            })
+        };
+        subject.parallel((0..3).map(task).collect()).await;
+        let names = [0, 1, 2].map(|number| format!("{round}-{number}"));
+        assert_eq!(trial.sessions_of(&round.to_string()).await, names);
+    }
+}
+
+/// A session of a user that is there from the first page to the last is listed exactly once, though others come, go and are
+/// written meanwhile.
+pub async fn session_of_a_user_is_listed_once_while_others_write(
+    subject: &impl Subject<Store: Admin>,
+) {
+    const SESSIONS: usize = 300;
+    let trial = Trial::of(subject).await;
+    let text = |user: usize| format!(r#"{{"cookie":{{"path":"/"}},"passport":{{"user":{user}}}}}"#);
+    for number in 0..SESSIONS {
+        let name = id(format!("stays-{number}"));
+        trial.create(&name, &text(number % 3), trial.later(3600)).await;
+    }
+    let users = query("1");
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    let mut after = None;
+    for page in 0.. {
+        assert!(page < 10 * SESSIONS, "the listing does not end");
+        let listed = ok(trial.store.sessions_of(&users, after, 7, trial.now()).await);
+        assert!(listed.sessions.len() <= 7, "more than asked for: {}", listed.sessions.len());
+        for (id, record) in listed.sessions {
+            assert!(users.matches(&record.text), "another user's session");
+            *seen.entry(id.as_str().to_owned()).or_default() += 1;
+        }
+        after = listed.next;
+        if after.is_none() {
+            break;
+        }
+        let passer = id(format!("passes-{page}"));
+        trial.create(&passer, &text(1), trial.later(3600)).await;
+        ok(trial.store.destroy(&id(format!("passes-{}", page / 2))).await);
+        let stays = id(format!("stays-{}", (page * 97) % SESSIONS));
+        let Loaded { record, revision } = trial.loaded(&stays).await;
+        ok(trial.store.update(&stays, &record, &revision, trial.now()).await);
+    }
+    for number in (1..SESSIONS).step_by(3) {
+        let times = seen.get(&format!("stays-{number}")).copied();
+        assert_eq!(times, Some(1), "how often session {number} was listed");
+    }
+}
+
 /// Rule 9: a clock that is ahead or behind ends no record that is live by the right one, in any call, and a record that
 /// a call has touched, updated or created has its whole lifetime by the right clock too.
 ///
@@ -1615,6 +1762,30 @@ impl<S: Admin> Trial<S> {
             }
         }
     }
+
+    /// Returns the ids of a user's sessions, in order.
+    async fn sessions_of(&self, user: &str) -> Vec<String> {
+        let users = query(user);
+        let mut ids = Vec::new();
+        let mut after = None;
+        loop {
+            let page = ok(self.store.sessions_of(&users, after, 2, self.now()).await);
+            ids.extend(page.sessions.iter().map(|(id, _)| String::from(id.as_str())));
+            after = page.next;
+            if after.is_none() {
+                ids.sort();
+                return ids;
+            }
+        }
+    }
+}
+
+/// Asks for the sessions of a user, given as JSON.
+fn query(user: &str) -> UserQuery {
+    let user: serde_json::Value =
+        serde_json::from_str(user).unwrap_or_else(|_| panic!("the laws' users are JSON"));
+    let user = Json::of(&user).unwrap_or_else(|_| panic!("the laws' users are JSON"));
+    UserQuery::new(user, MemberName::DEFAULT)
 }
 
 fn id(text: impl Into<Arc<str>>) -> SessionId {
@@ -1680,7 +1851,7 @@ mod tests {
     fn every_law_is_in_the_list_that_tests_are_made_of() {
         let laws = SOURCE.split("\npub async fn ").skip(1);
         let laws: Vec<_> = laws.filter_map(|rest| rest.split('(').next()).collect();
-        assert_eq!(laws.len(), 48);
+        assert_eq!(laws.len(), 52);
         for law in laws {
             assert!(SOURCE.contains(&format!("\n            {law}\n")), "{law} is not tested");
         }

@@ -4,9 +4,10 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use express_session_core::metadata::UserQuery;
 use express_session_core::store::{
     Admin, Created, Cursor, Error, Fenced, FencingToken, Lifetime, Loaded, LockOutcome, LockToken,
-    Page, Record, Revision, Store, Touch, Touched, Updated,
+    Page, Record, Revision, Store, Touch, Touched, Updated, scan,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -213,6 +214,16 @@ impl Store for MapStore {
             map.locks.remove(id.as_str());
         }
         Ok(())
+    }
+
+    async fn sessions_of(
+        &self,
+        users: &UserQuery,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, Error> {
+        scan(self, users, after, limit, now).await
     }
 }
 

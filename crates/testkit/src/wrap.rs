@@ -33,6 +33,18 @@ macro_rules! __wrap_store {
         $crate::__wrap_store! { @call $this $store, touch Touch
             [id: SessionId, touch: Touch] [now: Timestamp] [] -> Touched }
         $crate::__wrap_store! { @call $this $store, destroy Destroy [id: SessionId] [] [] -> () }
+
+        // Handed on, as the listing of every session is.
+        async fn sessions_of(
+            &self,
+            users: &express_session_core::metadata::UserQuery,
+            after: Option<express_session_core::store::Cursor>,
+            limit: usize,
+            now: Timestamp,
+        ) -> Result<express_session_core::store::Page, Error> {
+            let $this = self;
+            ($store).sessions_of(users, after, limit, now).await
+        }
     };
     (@expiry $this:ident $store:expr) => {
         fn lifetime(&self) -> express_session_core::store::Lifetime {

@@ -7,10 +7,12 @@
     reason = "all of this is a test, and each place is about one flaw or two"
 )]
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use express_session_core::metadata::UserQuery;
 use express_session_core::store::{
     Admin, Created, Cursor, Error, ErrorKind, Fenced, FencingToken, Lifetime, Loaded, LockOutcome,
     LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
@@ -23,6 +25,8 @@ use Flaw::*;
 struct Flawed {
     flaw: Flaw,
     inner: MapStore,
+    /// The sessions of users, as they were created: an index that updates do not keep.
+    known: Mutex<HashSet<SessionId>>,
     /// A first record that is on its way.
     late: Mutex<Option<(SessionId, Record)>>,
 }
@@ -114,6 +118,9 @@ impl Store for Flawed {
     ) -> Result<Created, Error> {
         assert!(!self.is(Panics) || record.text.len() < 1000, "too long");
         let (id, record) = (self.id(id), self.record(record, now));
+        if record.text.contains("\"user\"") {
+            self.known.lock().unwrap().insert(id.clone());
+        }
         if self.is(CreateOverwrites) {
             self.inner.destroy(&id).await?;
         }
@@ -340,6 +347,30 @@ impl Store for Flawed {
         }
         self.inner.unlock(&id, holder).await
     }
+
+    async fn sessions_of(
+        &self,
+        users: &UserQuery,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, Error> {
+        let is_listed = |text: &str| match self.flaw {
+            FindsByText => text.contains(users.text()),
+            FindsByCase => text.to_lowercase().contains(&users.text().to_lowercase()),
+            _ => users.matches(text),
+        };
+        let mut page = self.list(after, limit, self.time(now, FindsExpired)).await?;
+        page.sessions.retain(|(_, record)| is_listed(&record.text));
+        page.next = page.next.filter(|_| !self.is(FindsOnePage));
+        let known = self.known.lock().unwrap().clone();
+        page.sessions.retain(|(id, _)| !self.is(FindsByAnIndex) || known.contains(id));
+        if self.is(FindsTwice) {
+            page.sessions.extend(page.sessions.clone());
+            page.sessions.truncate(limit);
+        }
+        Ok(page)
+    }
 }
 
 impl Admin for Flawed {
@@ -399,7 +430,7 @@ impl Subject for Case {
     async fn store(&self) -> Flawed {
         let server = self.1.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let inner = if self.0 == ClearsAll { server } else { MapStore::default() };
-        Flawed { flaw: self.0, inner, late: Mutex::default() }
+        Flawed { flaw: self.0, inner, known: Mutex::default(), late: Mutex::default() }
     }
 
     async fn plant(&self, store: &Flawed, id: &SessionId, garbage: &[u8]) -> bool {
@@ -475,6 +506,14 @@ flaws! {
     ReadsGarbage: corrupt_record_is_an_error_and_stays;
     /// Pages by counting, so that it skips when something before goes.
     ListsByOffset: listing_gives_each_session_once_while_others_write;
+    /// Finds whatever has the user's name in it.
+    FindsByText: sessions_of_a_user_are_those_whose_record_says_so;
+    FindsByCase: sessions_of_a_user_are_those_whose_record_says_so;
+    FindsExpired: sessions_of_a_user_are_those_whose_record_says_so;
+    /// Notes the user of a record when it is created, and not when it is written again.
+    FindsByAnIndex: sessions_of_a_user_follow_every_write;
+    FindsOnePage: logins_at_the_same_time_are_all_listed;
+    FindsTwice: session_of_a_user_is_listed_once_while_others_write;
     CountsExpired: listing_and_count_leave_out_what_has_expired;
     ClearsAll: clear_removes_everything_and_nothing_of_another_store;
     ClearsHalf: clear_removes_everything_and_nothing_of_another_store;

@@ -9,6 +9,7 @@
 //! 3. Node keeps the member like any other. It may write an older one back: [`Metadata::merge`] has no conflicts.
 
 pub(crate) mod member;
+mod users;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use crate::record::{Json, json};
 use crate::{Document, Timestamp};
+pub use users::UserQuery;
 
 /// The name of the member by default.
 pub const MEMBER: &str = "__sessionMetadata";
@@ -84,6 +86,39 @@ pub struct Metadata {
     created: Timestamp,
     seen: Timestamp,
     login: Option<Authentication>,
+    ended: Option<Mark>,
+}
+
+/// The mark of a session that another one, or an administrator, has ended. Its record stays, without data, so that the next
+/// request can say why.
+///
+/// ```
+/// use express_session_core::Metadata;
+/// use express_session_core::metadata::Mark;
+///
+/// let metadata = Metadata::parse(r#"{"created":1,"seen":1,"ended":"limit"}"#).unwrap();
+/// assert_eq!(metadata.ended(), Some(Mark::Limit));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mark {
+    /// The user or an administrator has ended it.
+    Revoked,
+    /// A later login needed its place.
+    Limit,
+}
+
+impl Mark {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Revoked => "\"revoked\"",
+            Self::Limit => "\"limit\"",
+        }
+    }
+
+    /// Reads a mark. One of another version of the library ends the session all the same.
+    fn parse(value: &str) -> Self {
+        if value == Self::Limit.text() { Self::Limit } else { Self::Revoked }
+    }
 }
 
 /// The authentication of a session's user: its login.
@@ -105,7 +140,7 @@ impl Metadata {
     /// Begins at this time.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
-        Self { created: now, seen: now, login: None }
+        Self { created: now, seen: now, login: None, ended: None }
     }
 
     /// Returns when the session began, or, for a session that Node began, when the library first wrote it.
@@ -131,6 +166,17 @@ impl Metadata {
     #[must_use]
     pub fn authenticated(&self) -> Option<Timestamp> {
         self.login.as_ref().map(|login| login.at)
+    }
+
+    /// Returns the mark of a session that another one has ended.
+    #[must_use]
+    pub fn ended(&self) -> Option<Mark> {
+        self.ended
+    }
+
+    /// Ends the session: the login goes, the mark stays.
+    pub(crate) fn end(&mut self, mark: Mark) {
+        (self.login, self.ended) = (None, Some(mark));
     }
 
     /// Notes a visit. A clock that is behind changes nothing.
@@ -166,6 +212,7 @@ impl Metadata {
             created: self.created.min(other.created),
             seen: self.seen.max(other.seen),
             login: login.clone(),
+            ended: self.ended.or(other.ended),
         }
     }
 
@@ -198,6 +245,10 @@ impl Metadata {
                 number(out, "level", level.into());
             }
         }
+        if let Some(mark) = self.ended {
+            out.push_str(",\"ended\":");
+            out.push_str(mark.text());
+        }
         out.push('}');
     }
 
@@ -210,6 +261,7 @@ impl Metadata {
         }
         let (mut created, mut seen, mut at) = (None, None, None);
         let (mut user, mut idle, mut absolute, mut level) = (None, None, None, None);
+        let mut ended = None;
         json::members(text, |json::Member { key, value, .. }| {
             let value = &text[value];
             match &text[key] {
@@ -223,6 +275,7 @@ impl Metadata {
                 "\"idle\"" => idle = duration(value),
                 "\"absolute\"" => absolute = duration(value),
                 "\"level\"" => level = value.parse().ok(),
+                "\"ended\"" => ended = Some(Mark::parse(value)),
                 _ => {}
             }
         })
@@ -230,7 +283,7 @@ impl Metadata {
         let (created, seen) = (created?, seen?);
         let login = at.zip(user);
         let login = login.map(|(at, user)| Authentication { at, user, idle, absolute, level });
-        Some(Self { created, seen: seen.max(created), login })
+        Some(Self { created, seen: seen.max(created), login, ended })
     }
 }
 
@@ -301,6 +354,7 @@ impl fmt::Debug for Metadata {
             .field("created", &self.created)
             .field("seen", &self.seen)
             .field("login", &self.login)
+            .field("ended", &self.ended)
             .finish()
     }
 }
@@ -430,11 +484,41 @@ mod tests {
     }
 
     #[test]
+    fn mark_is_read_as_it_was_written_and_the_login_goes() {
+        for mark in [Mark::Revoked, Mark::Limit] {
+            let mut metadata = Metadata::new(at(0));
+            metadata.authenticate(login(3, "bob"));
+            metadata.end(mark);
+            assert_eq!(metadata.authentication(), None);
+            assert_eq!(Metadata::parse(&metadata.text()), Some(metadata));
+        }
+    }
+
+    #[test]
+    fn mark_that_is_not_known_ends_the_session_all_the_same() {
+        for ended in ["\"moved\"", "null", "{}", "0", "\"Limit\""] {
+            let text = format!(r#"{{"created":1,"seen":1,"ended":{ended}}}"#);
+            assert_eq!(Metadata::parse(&text).unwrap().ended(), Some(Mark::Revoked), "{ended}");
+        }
+    }
+
+    #[test]
+    fn merge_never_drops_a_mark() {
+        let live = Metadata::new(at(0));
+        let mut ended = live.clone();
+        ended.end(Mark::Limit);
+        assert_eq!(live.merge(&ended).ended(), Some(Mark::Limit));
+        assert_eq!(ended.merge(&live).ended(), Some(Mark::Limit));
+        assert_eq!(live.merge(&live).ended(), None);
+    }
+
+    #[test]
     fn merge_takes_the_earlier_beginning_the_later_visit_and_the_later_login() {
         let metadata = |created, seen, login: Option<Authentication>| Metadata {
             created: at(created),
             seen: at(seen),
             login,
+            ended: None,
         };
         let (bob, eve) = (Some(login(1, "bob")), Some(login(2, "eve")));
         for (one, other, merged) in [

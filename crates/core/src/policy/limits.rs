@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::Policy;
 use super::touch_after::{millis, waits_until};
+use crate::metadata::Mark;
 use crate::{Metadata, Timestamp};
 
 /// The limits of a session's life. Default: none, so that only the cookie's time and the store's count.
@@ -23,13 +24,26 @@ pub struct Limits {
     pub absolute: Option<Duration>,
 }
 
-/// The limit that ended a session.
+/// The reason why a session has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EndedBy {
     /// The time since the last visit.
     Idle,
     /// The time since the session began, or since its login.
     Absolute,
+    /// The user has ended it from another session, or an administrator has.
+    Revoked,
+    /// The user has logged in elsewhere, and may not have [more sessions](super::MaxSessions).
+    Limit,
+}
+
+impl From<Mark> for EndedBy {
+    fn from(mark: Mark) -> Self {
+        match mark {
+            Mark::Revoked => Self::Revoked,
+            Mark::Limit => Self::Limit,
+        }
+    }
 }
 
 /// The end of a session.
@@ -46,7 +60,10 @@ impl Policy {
     #[must_use]
     #[inline]
     pub fn keeps_metadata(&self) -> bool {
-        self.metadata || self.limits.idle.is_some() || self.limits.absolute.is_some()
+        self.metadata
+            || self.limits.idle.is_some()
+            || self.limits.absolute.is_some()
+            || self.max_sessions.is_some()
     }
 
     /// Returns the limits of a session: those of its login, or else the policy's.
@@ -157,6 +174,7 @@ impl Policy {
 mod tests {
     use super::*;
     use crate::metadata::Authentication;
+    use crate::policy::{AtLimit, MaxSessions};
     use crate::record::Json;
     use crate::{Departures, TouchAfter};
 
@@ -295,6 +313,8 @@ mod tests {
         assert!(policy(Some(1), None).keeps_metadata());
         assert!(policy(None, Some(1)).keeps_metadata());
         assert!(Policy { metadata: true, ..Policy::default() }.keeps_metadata());
+        let max_sessions = Some(MaxSessions { count: 1, at_limit: AtLimit::Refuse });
+        assert!(Policy { max_sessions, ..Policy::default() }.keeps_metadata());
     }
 
     #[test]

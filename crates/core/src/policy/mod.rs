@@ -5,10 +5,12 @@
 
 mod departures;
 mod limits;
+mod max_sessions;
 mod touch_after;
 
 pub use departures::Departures;
 pub use limits::{End, EndedBy, Limits};
+pub use max_sessions::{Admission, AtLimit, MaxSessions};
 pub(crate) use touch_after::ROUNDING;
 pub use touch_after::TouchAfter;
 
@@ -131,6 +133,8 @@ pub struct Policy {
     pub metadata: bool,
     /// How long a session may live.
     pub limits: Limits,
+    /// How many sessions a user may have.
+    pub max_sessions: Option<MaxSessions>,
     /// The differences from express-session.
     pub departures: Departures,
 }

@@ -181,13 +181,21 @@ impl SessionState {
     /// # Errors
     ///
     /// [`Error::Corrupt`](super::Error::Corrupt) where the record before it is none;
-    /// [`Error::Conflict`](super::Error::Conflict) where it may contain a write of this request that is in doubt.
+    /// [`Error::Conflict`](super::Error::Conflict) where it may contain a write of this request that is in doubt;
+    /// [`Error::Ended`](super::Error::Ended) where another session has ended this one.
     pub fn begin_batch_entry(
         &mut self,
         context: &Context<'_>,
         batch: &WriteBatch,
         now: Timestamp,
     ) -> Result<Option<BatchDraft>> {
+        let before = match self.session.as_deref().map(|session| &session.view) {
+            Some(StoreView::At(known)) if context.policy.keeps_metadata() => batch.before(known),
+            _ => None,
+        };
+        if let Some(before) = before {
+            self.check_mark(context, &before)?;
+        }
         let Some(session) = &mut self.session else { return Ok(None) };
         session.begin_write(context.policy);
         let StoreView::At(known) = &session.view else { return Ok(None) };

@@ -423,6 +423,7 @@ impl SaveMachine {
             }
             return self.retry(state, context);
         };
+        state.check_mark(context, &current)?;
         match (overwriting, state.id().cloned()) {
             (Some(write), Some(id)) => self.update(state, write, id, current.revision),
             _ => {
@@ -624,11 +625,12 @@ impl Resolution {
     /// [`Error::Conflict`] where a write in doubt may or may not be contained; [`Error::Corrupt`];
     /// [`Error::Ended`].
     pub fn of(
-        state: &SessionState,
+        state: &mut SessionState,
         context: &Context<'_>,
         theirs: &Loaded,
         now: Timestamp,
     ) -> Result<Self> {
+        state.check_mark(context, theirs)?;
         let Some(session) = &state.session else { return Err(Error::Ended) };
         let revision = theirs.revision.clone();
         let merges = context.policy.on_conflict() == OnConflict::Merge;

@@ -10,7 +10,7 @@ use super::change_log::{ChangeLog, Discarded, Function, PendingWrite, Reapply};
 use super::{Error, Result};
 use crate::cookie::{CookieTemplate, StoredCookie};
 use crate::decide::{self, Attributes, Origin, Saved};
-use crate::metadata::{Authentication, MemberName, Metadata, member};
+use crate::metadata::{Authentication, Mark, MemberName, Metadata, member};
 use crate::policy::{End, EndedBy, Limits, ROUNDING};
 use crate::store::{
     FencingToken, Lifetime, Loaded, LockToken, Record, Revision, Touch, Touched, Updated,
@@ -131,17 +131,84 @@ impl<'a> Context<'a> {
         metadata: Option<&Metadata>,
         now: Timestamp,
     ) -> Option<EndedBy> {
-        let noticed = || {
-            let lifetime =
-                self.lifetime.of(max_age).filter(|lifetime| *lifetime != Duration::MAX)?;
-            let reset = i128::from(loaded.record.deadline?.millis())
-                - i128::try_from(lifetime.as_millis()).unwrap_or(i128::MAX);
-            let reset = Timestamp::from_millis(i64::try_from(reset).unwrap_or(i64::MIN));
-            // A deadline that is further away belongs to another lifetime.
-            (reset.saturating_since(now) <= ROUNDING).then_some(reset.min(now))
-        };
-        let end: End = self.policy.end(metadata, noticed())?;
+        if let Some(mark) = metadata.and_then(Metadata::ended) {
+            return Some(mark.into());
+        }
+        let noticed = self.noticed(max_age, &loaded.record, now);
+        let end: End = self.policy.end(metadata, noticed)?;
         (end.at <= now).then_some(end.by)
+    }
+
+    /// Returns the last visit as far as the deadline of a record shows it.
+    fn noticed(
+        &self,
+        max_age: Option<Duration>,
+        record: &Record,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let lifetime = self.lifetime.of(max_age).filter(|lifetime| *lifetime != Duration::MAX)?;
+        let reset = i128::from(record.deadline?.millis())
+            - i128::try_from(lifetime.as_millis()).unwrap_or(i128::MAX);
+        let reset = Timestamp::from_millis(i64::try_from(reset).unwrap_or(i64::MIN));
+        // A deadline that is further away belongs to another lifetime.
+        (reset.saturating_since(now) <= ROUNDING).then_some(reset.min(now))
+    }
+
+    /// Checks whether another session has ended the session of this record: its text is the mark of that.
+    pub(super) fn is_marked(&self, loaded: &Loaded) -> bool {
+        self.policy.keeps_metadata()
+            && member::read(&loaded.record.text, self.member.as_str())
+                .is_some_and(|metadata| metadata.ended().is_some())
+    }
+
+    /// Returns the metadata and the last visit of a record in a listing, without opening it. Node's visits show in the
+    /// deadline alone.
+    #[must_use]
+    pub fn summary(
+        &self,
+        record: &Record,
+        now: Timestamp,
+    ) -> (Option<Metadata>, Option<Timestamp>) {
+        let metadata = member::read(&record.text, self.member.as_str());
+        let max_age = record::max_age_of(&record.text, now).ok().flatten();
+        let seen = metadata.as_ref().map(Metadata::seen);
+        (metadata, seen.max(self.noticed(max_age, record, now)))
+    }
+
+    /// Returns the record that ends a session and says why: the cookie and the times, without a user and without data. It
+    /// lasts as long as the session would have, and a day where the record has no deadline. `None` where no request would
+    /// read the mark, or the text is no record: it is to be destroyed then.
+    ///
+    /// ```
+    /// use express_session_core::metadata::Mark;
+    /// use express_session_core::session::Context;
+    /// use express_session_core::store::Record;
+    /// use express_session_core::{Policy, Timestamp};
+    ///
+    /// let policy = Policy { metadata: true, ..Policy::default() };
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// let text = r#"{"cookie":{"path":"/"},"passport":{"user":"bob"}}"#.into();
+    /// let record = Record { text, deadline: None };
+    /// let ended = Context::new(&policy, "connect.sid").ended_record(&record, Mark::Revoked, now).unwrap();
+    /// assert_eq!(
+    ///     &*ended.text,
+    ///     r#"{"cookie":{"path":"/"},"__sessionMetadata":{"created":1700000000000,"seen":1700000000000,"ended":"revoked"}}"#,
+    /// );
+    /// ```
+    #[must_use]
+    pub fn ended_record(&self, record: &Record, mark: Mark, now: Timestamp) -> Option<Record> {
+        const DAY: Duration = Duration::from_secs(86_400);
+        if !self.policy.keeps_metadata() {
+            return None;
+        }
+        let cookie = record::cookie_of(&record.text)?;
+        let mut metadata =
+            member::read(&record.text, self.member.as_str()).unwrap_or_else(|| Metadata::new(now));
+        metadata.end(mark);
+        let text = format!("{{\"cookie\":{cookie}}}");
+        let text = member::append(&text, self.member.as_str(), &metadata);
+        let deadline = record.deadline.unwrap_or_else(|| now.saturating_add(DAY));
+        Some(Record { text, deadline: Some(deadline) })
     }
 
     /// Returns the limit that has ended the session of a record, without opening it.
@@ -328,7 +395,7 @@ pub struct SessionState {
     pub(super) is_left_alone: bool,
     /// The id that the browser had before a response that has left, if new sessions without a cookie are refused.
     left: Option<Left>,
-    /// The limit that had ended the presented session.
+    /// The reason why the presented session had ended.
     ended_by: Option<EndedBy>,
 }
 
@@ -1238,6 +1305,10 @@ impl SessionState {
                 None
             }
             Updated::Conflict(theirs) => {
+                if context.is_marked(&theirs) {
+                    self.phase = Phase::EndedElsewhere;
+                    return None;
+                }
                 // A record that cannot be read is for the next request to find.
                 let Parsed { document, mut cookie, metadata } = context.parse(&theirs, now).ok()?;
                 cookie.reset_expiry(now);
@@ -1274,6 +1345,15 @@ impl SessionState {
         let Some(session) = &mut self.session else { return Err(Error::Ended) };
         session.note_visit(policy, !self.is_left_alone, now);
         if policy.has_outlived(session.metadata(), now) {
+            self.phase = Phase::EndedElsewhere;
+            return Err(Error::Ended);
+        }
+        Ok(())
+    }
+
+    /// Refuses to go on where another session has ended this one. No policy writes on top of the mark.
+    pub(super) fn check_mark(&mut self, context: &Context<'_>, theirs: &Loaded) -> Result<()> {
+        if context.is_marked(theirs) {
             self.phase = Phase::EndedElsewhere;
             return Err(Error::Ended);
         }

@@ -164,7 +164,8 @@ fn change_while_a_rebase_runs_is_not_lost() {
     let context = Context::new(&policy, "sid");
     let mut state = session_of(&text(r#""views":1"#), &context);
     increment(&mut state, "views");
-    let resolution = Resolution::of(&state, &context, &loaded(&text(r#""views":5"#)), NOW).unwrap();
+    let resolution =
+        Resolution::of(&mut state, &context, &loaded(&text(r#""views":5"#)), NOW).unwrap();
     let early = resolution.begin(&mut state).unwrap().run().unwrap();
     increment(&mut state, "views");
     assert!(!resolution.finish(&mut state, early), "a clone of the handle has changed it");
@@ -1385,7 +1386,7 @@ fn reload_while_a_rebase_runs_wins() {
     let mut state = session_of(&text(r#""views":1"#), &context);
     increment(&mut state, "views");
     let theirs = loaded(&text(r#""views":5"#));
-    let resolution = Resolution::of(&state, &context, &theirs, NOW).unwrap();
+    let resolution = Resolution::of(&mut state, &context, &theirs, NOW).unwrap();
     let rebased = resolution.begin(&mut state).unwrap().run().unwrap();
     state.finish_reload(&context, &loaded(&text(r#""views":7"#)), NOW).unwrap();
     assert!(!resolution.finish(&mut state, rebased));
@@ -1807,7 +1808,7 @@ fn nothing_of_a_session_prints_its_data() {
     let mut state = session_of(&text(r#""views":"hush""#), &context);
     insert(&mut state, "mine", 1);
     let resolution =
-        Resolution::of(&state, &context, &loaded(&text(r#""views":"hush2""#)), NOW).unwrap();
+        Resolution::of(&mut state, &context, &loaded(&text(r#""views":"hush2""#)), NOW).unwrap();
     let rebase = resolution.begin(&mut state).unwrap();
     let mut batch = WriteBatch::default();
     let draft = state.begin_batch_entry(&context, &batch, NOW).unwrap().unwrap();

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cookie::StoredCookie;
+use crate::metadata::UserQuery;
 use crate::{SessionId, Timestamp};
 
 /// Keeps sessions between requests.
@@ -273,6 +274,53 @@ pub trait Store: Send + Sync + 'static {
         async { Err(without_locks()) }
     }
 
+    /// Returns up to `limit` live sessions of a user, from the end of the page that returned `after`. A page may be empty
+    /// with others behind it.
+    ///
+    /// The sessions are those whose record [matches](UserQuery::matches) the query. One whose record does from the first page
+    /// to the last is listed exactly once, whatever program has written it. The text of the record is the one that the
+    /// decision was about.
+    ///
+    /// A store that is an [`Admin`] does this by [`scan`], at the cost of a whole listing; one whose server can look for
+    /// [a text](UserQuery::text) asks for less.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ErrorKind`]; [`ErrorKind::Unsupported`] where the store cannot list, the default.
+    ///
+    /// ```
+    /// use express_session_core::metadata::{MemberName, UserQuery};
+    /// use express_session_core::record::Json;
+    /// use express_session_core::store::{Record, Store as _};
+    /// use express_session_core::{SessionId, Timestamp};
+    /// use express_session_testkit::MapStore;
+    /// # use express_session_testkit::block_on;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { block_on(async {
+    /// let store = MapStore::default();
+    /// let now = Timestamp::from_millis(1_700_000_000_000);
+    /// for (byte, user) in [(1, "bob"), (2, "eve")] {
+    ///     let text = format!(r#"{{"cookie":{{}},"passport":{{"user":"{user}"}}}}"#);
+    ///     let record = Record { text: text.into(), deadline: None };
+    ///     store.create(&SessionId::from_random([byte; 24]), &record, now).await?;
+    /// }
+    /// let bob = UserQuery::new(Json::of("bob")?, MemberName::DEFAULT);
+    /// let page = store.sessions_of(&bob, None, 10, now).await?;
+    /// assert_eq!(page.sessions[0].0, SessionId::from_random([1; 24]));
+    /// assert_eq!(page.sessions.len(), 1);
+    /// # Ok(()) }) }
+    /// ```
+    fn sessions_of(
+        &self,
+        users: &UserQuery,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Page, Error>> + Send {
+        let _ = (users, after, limit, now);
+        async { Err(Error::new(ErrorKind::Unsupported, "it cannot list the sessions of a user")) }
+    }
+
     /// Returns how long a record lives after each reset of its expiry; [`Lifetime::OfMaxAge`] by default.
     ///
     /// A request that only reads leaves the expiry for a while if it knows when it was reset last
@@ -367,6 +415,41 @@ pub trait Admin: Store {
         limit: usize,
         now: Timestamp,
     ) -> impl Future<Output = Result<u64, Error>> + Send;
+}
+
+/// Answers [`Store::sessions_of`] by one page of a store's listing, at the cost of that.
+///
+/// # Errors
+///
+/// Those of [`Admin::list`].
+///
+/// ```
+/// use express_session_core::metadata::{MemberName, UserQuery};
+/// use express_session_core::record::Json;
+/// use express_session_core::store::{Record, Store as _, scan};
+/// use express_session_core::{SessionId, Timestamp};
+/// use express_session_testkit::MapStore;
+/// # use express_session_testkit::block_on;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> { block_on(async {
+/// let store = MapStore::default();
+/// let now = Timestamp::from_millis(1_700_000_000_000);
+/// let record = Record { text: r#"{"cookie":{}}"#.into(), deadline: None };
+/// store.create(&SessionId::from_random([7; 24]), &record, now).await?;
+/// let bob = UserQuery::new(Json::of("bob")?, MemberName::DEFAULT);
+/// assert!(scan(&store, &bob, None, 10, now).await?.sessions.is_empty());
+/// # Ok(()) }) }
+/// ```
+pub async fn scan<S: Admin>(
+    store: &S,
+    users: &UserQuery,
+    after: Option<Cursor>,
+    limit: usize,
+    now: Timestamp,
+) -> Result<Page, Error> {
+    let mut page = store.list(after, limit, now).await?;
+    page.sessions.retain(|(_, record)| users.matches(&record.text));
+    Ok(page)
 }
 
 /// A stored session: its text and its deadline.

@@ -54,8 +54,10 @@ impl Session {
         self.shared().with_session(|session| session.metadata().cloned())
     }
 
-    /// Returns the limit that had ended the session of the request's cookie, so that this one is new: for a page that says
-    /// so. `None` for every other session, also for a new one whose old record the store has removed in time.
+    /// Returns why the session of the request's cookie had ended, so that this one is new: by a timeout, by the user or an
+    /// administrator ([`end_other_sessions`](Self::end_other_sessions)), or by
+    /// [`max_sessions`](crate::SessionLayer::max_sessions). For a page that says so. `None` for every other session, also for
+    /// a new one whose old record the store has removed in time.
     ///
     /// A store that removes a record at its deadline leaves nothing to tell the reason from. The reason is known where Node
     /// has moved the deadline, and in a store with a lifetime of its own.
@@ -124,7 +126,10 @@ impl Session {
     ///
     /// [`ErrorKind::NoMetadata`] where the layer keeps none; [`ErrorKind::Serialize`] for a user that is `null`, no JSON, or
     /// too long; [`ErrorKind::CookieNotSent`] where the headers have left; [`ErrorKind::Store`] where the store fails. The
-    /// session is as it was, then.
+    /// session is as it was, then. With [`max_sessions`](crate::SessionLayer::max_sessions) also
+    /// [`ErrorKind::TooManySessions`], and [`ErrorKind::Locked`] where other logins of the user take too long; if the store
+    /// fails there when the new session is saved, the old one has ended, and the request goes on with a new one that has the
+    /// kept members and no user.
     pub fn login<U: Serialize>(&self, user: U) -> Login {
         Login {
             session: self.clone(),
@@ -331,7 +336,7 @@ impl Session {
         self.shared().regenerate(&keep).await
     }
 
-    fn found_user(&self) -> Result<Option<User>, Error> {
+    pub(super) fn found_user(&self) -> Result<Option<User>, Error> {
         self.shared()
             .with_session(|session| user_of(session.metadata(), session.document.get_raw(PASSPORT)))
     }
@@ -518,7 +523,9 @@ impl Login {
             Keep::Only(names) => names.into_iter().filter(|name| name != PASSPORT).collect(),
             Keep::All => session.keys(),
         };
-        let login = |state: &mut SessionState, now| {
+        let max_sessions = session.shared().config.policy.max_sessions;
+        let limited = max_sessions.map(|_| user.clone());
+        let login = move |state: &mut SessionState, now| {
             state.log_in(Authentication { at: now, user, idle, absolute, level }, now)?;
             state.change(|session| {
                 if let Some(max_age) = max_age {
@@ -531,7 +538,10 @@ impl Login {
                 Ok(())
             })?
         };
-        session.shared().regenerate_for(&keep, login).await
+        match limited {
+            Some(user) => session.shared().log_in_limited(user, keep, login).await,
+            None => session.shared().regenerate_for(&keep, login).await,
+        }
     }
 }
 
@@ -557,7 +567,7 @@ fn bounded(timeout: Duration) -> Duration {
 }
 
 /// Serialises a user.
-fn user_json<U: Serialize>(user: &U) -> Result<Json, Error> {
+pub(crate) fn user_json<U: Serialize>(user: &U) -> Result<Json, Error> {
     let json = json_of(USER, user)?;
     let is_user = json.as_str() != "null" && json.as_str().len() <= MAX_USER;
     if is_user { Ok(json) } else { Err(Error::of_member(ErrorKind::Serialize, USER)) }

@@ -1,4 +1,5 @@
-//! The values that a handler works with: the session, its cookie, its lock, its login, its flash messages and CSRF tokens.
+//! The values that a handler works with: the session, its cookie, its lock, its login, the user's other sessions, its
+//! flash messages and CSRF tokens.
 
 #[cfg(feature = "csrf")]
 pub(crate) mod csrf;
@@ -9,3 +10,4 @@ pub(crate) mod lock;
 pub(crate) mod login;
 pub(crate) mod session;
 pub(crate) mod typed;
+pub(crate) mod users;

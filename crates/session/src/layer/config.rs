@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use express_session_core::cookie::{Cookie, CookieTemplate, StoredCookie};
-use express_session_core::metadata::MemberName;
+use express_session_core::metadata::{MemberName, UserQuery};
+use express_session_core::record::Json;
 use express_session_core::store::Lifetime;
 use express_session_core::{Keyring, Policy, SessionId, Timestamp};
 use http::request::Parts;
@@ -79,6 +80,8 @@ pub(crate) struct Config {
     pub(crate) harden_stored_cookies: bool,
     /// The name of the library's own member, where the policy keeps metadata.
     pub(crate) metadata_member: MemberName,
+    /// The keys of the public ids of sessions.
+    pub(crate) public_ids: Keyring,
     /// Whether a logout clears what the browser has of the site.
     pub(crate) clear_site_data: bool,
     /// Those who save the same session, those whose write is to be final when it returns, and those who want its lock.
@@ -136,6 +139,21 @@ impl Config {
             // The service has, and keeps, the request wherever `keeps_request` says so.
             (Cookies::Of(_), None) => Cow::Owned(Cookie::new()),
         }
+    }
+
+    /// Returns the question for the sessions of a user.
+    pub(crate) fn user_query(&self, user: Json) -> UserQuery {
+        UserQuery::new(user, self.metadata_member.clone())
+    }
+
+    /// Returns the public id of a session, in the alphabet of URLs.
+    pub(crate) fn public_id(&self, id: &SessionId) -> String {
+        self.public_ids.sign(id).replace('+', "-").replace('/', "_")
+    }
+
+    /// Checks whether this is the public id of a session, by any of the secrets.
+    pub(crate) fn is_public_id(&self, id: &SessionId, public_id: &str) -> bool {
+        self.public_ids.verify(id.as_str(), &public_id.replace('-', "+").replace('_', "/"))
     }
 
     /// Makes the id and the cookie of a new session.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use express_session_core::cookie::{Cookie, InvalidAttribute, check_name};
 use express_session_core::metadata::{MEMBER, MemberName};
+use express_session_core::policy::{AtLimit, MaxSessions};
 use express_session_core::record::RecordLimits;
 use express_session_core::signing::check_secret;
 use express_session_core::{
@@ -21,11 +22,14 @@ use express_session_core::{
 };
 use http::Response;
 use http::request::Parts;
+use serde::Serialize;
 use tower_layer::Layer;
 
 use self::report::{Facts, Prefix, Report};
 use self::warnings::Warnings;
 use crate::error::{ConfigError, Error};
+use crate::handle::login::user_json;
+use crate::handle::users::UserSession;
 use crate::layer::config::{Config, Cookies, Genid, Secret};
 use crate::middleware::https::Connection;
 use crate::middleware::{ErrorResponse, SessionService};
@@ -69,6 +73,7 @@ use crate::{MemoryStore, Session};
 /// | [`record_limits`](Self::record_limits) | 10,000 members, 4 MiB, 127 deep | – |
 /// | [`metadata`](Self::metadata), [`metadata_member`](Self::metadata_member) | `false`, `__sessionMetadata` | – |
 /// | [`idle_timeout`](Self::idle_timeout), [`absolute_timeout`](Self::absolute_timeout) | none | – |
+/// | [`max_sessions`](Self::max_sessions) | any number | – |
 /// | [`clear_site_data`](Self::clear_site_data) | `false` | – |
 /// | [`print_warnings`](Self::print_warnings) | in a debug build | – |
 /// | [`lock_wait`](Self::lock_wait), [`lock_lease`](Self::lock_lease) | 10 s, 30 s | – |
@@ -944,6 +949,41 @@ impl SessionLayer {
         self.with(|options| options.policy.limits.absolute = Some(timeout))
     }
 
+    /// Allows each user this many sessions (OWASP ASVS 5.0 7.1.2). A [login](crate::Session::login) beyond it is refused, or
+    /// ends the sessions with the earliest last visits. Default: any number.
+    ///
+    /// A user never has more sessions by `login` than that, in all processes together: the logins of one user come one after
+    /// the other, under a lock of the store, and each stores its session before the next one begins. So a login costs a lock
+    /// and its release, one [listing](Store::sessions_of) of the user's sessions, and the save that the end of the
+    /// request otherwise makes. **In Redis and memory, in files and in [sealed](crate::guide::lifetime) stores the listing
+    /// reads every session**: see the [guide](crate::guide::lifetime#a-users-sessions). A session that ended by a limit does
+    /// not count, and neither does the one that logs in. Logins by passport in Express are counted by the next login here,
+    /// and are not checked themselves.
+    ///
+    /// A refused login is [`ErrorKind::TooManySessions`](crate::ErrorKind::TooManySessions), answered 403, and changes nothing.
+    /// A session that was ended is told so by [`Session::ended_by`]. Turns on [`metadata`](Self::metadata).
+    ///
+    /// ```
+    /// use express_session::{AtLimit, EndedBy, SessionLayer};
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let layer = SessionLayer::new("keyboard cat").max_sessions(1, AtLimit::EndLeastRecentlyUsed);
+    /// # let mut phone = on::Browser::new(layer.clone());
+    /// # phone.visit(async |session| session.login("bob").await);
+    /// # let mut laptop = on::Browser::new(layer);
+    /// # laptop.visit(async |session| session.login("bob").await);
+    /// # phone.visit(async |session| {
+    /// // The user has logged in on the phone and then on the laptop. On the phone:
+    /// assert_eq!(session.ended_by(), Some(EndedBy::Limit));
+    /// assert_eq!(session.user::<String>()?, None);
+    /// # Ok(()) });
+    /// # laptop.visit(async |session| { assert_eq!(session.user::<String>()?.as_deref(), Some("bob")); Ok(()) });
+    /// ```
+    pub fn max_sessions(self, count: usize, at_limit: AtLimit) -> Self {
+        let max = MaxSessions { count, at_limit };
+        self.with(|options| options.policy.max_sessions = Some(max))
+    }
+
     /// Sends `Clear-Site-Data: "cookies", "storage"` with the response of a [`Session::logout`]. Default `false`.
     ///
     /// The browser then deletes all cookies of the registrable domain, other applications' included, and what scripts of
@@ -1124,6 +1164,110 @@ impl SessionLayer {
         Ok(loaded.map(Session::new))
     }
 
+    /// Returns the sessions of a user, the one with the latest visit first: for an administrator (OWASP ASVS 5.0 7.4.5).
+    ///
+    /// `user` is what [`login`](crate::Session::login) or passport stored, of the same type: a session of `17` is not one of
+    /// `"17"`. Costs a [listing](Store::sessions_of); none of the sessions is a visit.
+    ///
+    /// ```
+    /// use express_session::SessionLayer;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let layer = SessionLayer::new("keyboard cat").metadata(true);
+    /// # let mut browser = on::Browser::new(layer.clone());
+    /// # browser.visit(async |session| session.login("bob").await);
+    /// # express_session_testkit::block_on(async {
+    /// // Bob has logged in once.
+    /// assert_eq!(layer.sessions_of("bob").await?.len(), 1);
+    /// assert_eq!(layer.sessions_of("eve").await?.len(), 0);
+    /// # Ok::<(), express_session::Error>(()) })?;
+    /// # Ok::<(), express_session::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store), of kind `Unsupported` for a store that does not list;
+    /// [`ErrorKind::Serialize`](crate::ErrorKind::Serialize) for a user that no session can have.
+    ///
+    /// # Panics
+    ///
+    /// Where an option is invalid, as making a service does.
+    pub async fn sessions_of<U: Serialize>(&self, user: U) -> Result<Vec<UserSession>, Error> {
+        let users = self.valid().user_query(user_json(&user)?);
+        let session = RequestSession::of_user(Arc::clone(self.valid()), &users);
+        let listed = session.sessions_of(&users).await?;
+        Ok(listed.iter().map(|listed| UserSession::of(&session.config, listed, None)).collect())
+    }
+
+    /// Ends all sessions of a user, and returns how many there were: when the user is disabled, or deleted (OWASP ASVS 5.0
+    /// 7.4.2, 7.4.5).
+    ///
+    /// First disable the user, so that no new login succeeds. The effect is that of
+    /// [`end_other_sessions`](crate::Session::end_other_sessions), which says what holds for logins and requests under way.
+    ///
+    /// ```
+    /// use express_session::SessionLayer;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let layer = SessionLayer::new("keyboard cat").metadata(true);
+    /// # let mut browser = on::Browser::new(layer.clone());
+    /// # browser.visit(async |session| session.login("bob").await);
+    /// # express_session_testkit::block_on(async {
+    /// // Bob has logged in once.
+    /// assert_eq!(layer.end_sessions_of("bob").await?, 1);
+    /// assert_eq!(layer.sessions_of("bob").await?.len(), 0);
+    /// # Ok::<(), express_session::Error>(()) })?;
+    /// # Ok::<(), express_session::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`sessions_of`](Self::sessions_of). Some of the sessions may have ended then: call it again.
+    ///
+    /// # Panics
+    ///
+    /// Where an option is invalid, as making a service does.
+    pub async fn end_sessions_of<U: Serialize>(&self, user: U) -> Result<u64, Error> {
+        let users = self.valid().user_query(user_json(&user)?);
+        let session = RequestSession::of_user(Arc::clone(self.valid()), &users);
+        session.end_sessions_of(users, |_| true).await
+    }
+
+    /// Ends one session of a user, by its [public id](UserSession::public_id). Returns `false` where the user has no such
+    /// session.
+    ///
+    /// ```
+    /// use express_session::SessionLayer;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let layer = SessionLayer::new("keyboard cat").metadata(true);
+    /// # let mut browser = on::Browser::new(layer.clone());
+    /// # browser.visit(async |session| session.login("bob").await);
+    /// # express_session_testkit::block_on(async {
+    /// let sessions = layer.sessions_of("bob").await?;
+    /// assert!(layer.end_session_of("bob", sessions[0].public_id()).await?);
+    /// assert!(!layer.end_session_of("bob", sessions[0].public_id()).await?);
+    /// # Ok::<(), express_session::Error>(()) })?;
+    /// # Ok::<(), express_session::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`sessions_of`](Self::sessions_of).
+    ///
+    /// # Panics
+    ///
+    /// Where an option is invalid, as making a service does.
+    pub async fn end_session_of<U: Serialize>(
+        &self,
+        user: U,
+        public_id: &str,
+    ) -> Result<bool, Error> {
+        let users = self.valid().user_query(user_json(&user)?);
+        let session = RequestSession::of_user(Arc::clone(self.valid()), &users);
+        session.end_by_public_id(users, public_id).await
+    }
+
     /// Waits until every save, logout and release of a lock of this layer's requests has ended, but no longer than
     /// `limit`, and returns how many have not.
     ///
@@ -1197,7 +1341,9 @@ impl Options {
         } else {
             Keyring::new(secrets.iter())
         };
-        let keyring = keyring.map_err(|_| ConfigError::new("secret", "a list without a secret"))?;
+        let without_secret = |_| ConfigError::new("secret", "a list without a secret");
+        let keyring = keyring.map_err(without_secret)?;
+        let public_ids = Keyring::derived(secrets.iter(), "public id").map_err(without_secret)?;
         if self.refuse_weak_secrets {
             let check = secrets.iter().try_for_each(|secret| check_secret(secret));
             check.map_err(|weak| ConfigError::new("secret", weak.to_string()))?;
@@ -1230,6 +1376,9 @@ impl Options {
             if limit.is_some_and(|limit| limit < Duration::from_millis(1)) {
                 return Err(ConfigError::new(option, format!("{limit:?}")));
             }
+        }
+        if self.policy.max_sessions.is_some_and(|max| max.count == 0) {
+            return Err(ConfigError::new("max_sessions", "0"));
         }
         let metadata_member = MemberName::new(self.metadata_member.as_str());
         let metadata_member = metadata_member
@@ -1267,6 +1416,7 @@ impl Options {
             lock_lease: self.lock_lease,
             harden_stored_cookies: self.harden_stored_cookies,
             metadata_member,
+            public_ids,
             clear_site_data: self.clear_site_data,
             writers: Arc::default(),
             finalisers: Arc::default(),

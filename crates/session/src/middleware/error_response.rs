@@ -6,6 +6,7 @@
 //! | the cookies name two sessions | 400 | |
 //! | no user has logged in | 401 | `WWW-Authenticate: Session` (RFC 9110 §15.5.2 asks for one; browsers know no such scheme) |
 //! | the login is too old, or of too low a level | 403 | |
+//! | the user has too many sessions | 403 | |
 //! | the CSRF token is not valid | 403 | |
 //! | temporary: the store is unavailable, others hold the session | 503 | `Retry-After`, in seconds (RFC 9110 §10.2.3) |
 //! | any other | 500 | |
@@ -44,6 +45,8 @@ pub(crate) fn default_response(error: &Error) -> Response<Bytes> {
         (StatusCode::FORBIDDEN, "Please log in again to continue.\n")
     } else if error.kind() == ErrorKind::LevelTooLow {
         (StatusCode::FORBIDDEN, "Please confirm your login with another factor to continue.\n")
+    } else if error.kind() == ErrorKind::TooManySessions {
+        (StatusCode::FORBIDDEN, "You are logged in too often. Please log out elsewhere.\n")
     } else if error.is_temporary() {
         (StatusCode::SERVICE_UNAVAILABLE, "The session is unavailable. Please try again.\n")
     } else {

@@ -12,7 +12,7 @@ use express_session_core::session::{
     LockStage, Resolution, SaveMachine, SessionLockState, StoreView,
 };
 use express_session_core::store::{FencingToken, LockOutcome, LockToken, Store as _};
-use express_session_core::{SessionId, decide};
+use express_session_core::{SessionId, Timestamp, decide};
 use tokio::runtime::Handle;
 use tracing::Level;
 
@@ -49,23 +49,34 @@ impl RequestSession {
     }
 
     async fn acquire(&self, id: &SessionId) -> Result<(Claim<'_>, FencingToken), Error> {
-        let lease = self.config.lock_lease;
         // Without the turn where another request of this process has kept it for longer than a lease.
-        let turn = within(lease, self.config.lockers.turn(id)).await;
-        let mut bytes = [0; LockToken::BYTES];
-        self.config.sources.random.fill(&mut bytes);
-        let token = LockToken::from_random(bytes);
+        let turn = within(self.config.lock_lease, self.config.lockers.turn(id)).await;
+        let token = self.draw_lock_token();
         // Before the store is asked: it may have given the lock when this future is dropped.
         let claim = self.claim(id, token, turn)?;
-        let store = &self.config.store;
+        let (fence, until) = self.poll_lock(id, token).await?;
+        self.state().session.grant_lock(fence, until);
+        Ok((claim, fence))
+    }
+
+    pub(super) fn draw_lock_token(&self) -> LockToken {
+        let mut bytes = [0; LockToken::BYTES];
+        self.config.sources.random.fill(&mut bytes);
+        LockToken::from_random(bytes)
+    }
+
+    /// Asks the store for a lock until it is free. Returns its fencing token, and the end of its lease.
+    pub(super) async fn poll_lock(
+        &self,
+        id: &SessionId,
+        token: LockToken,
+    ) -> Result<(FencingToken, Timestamp), Error> {
+        let (store, lease) = (&self.config.store, self.config.lock_lease);
         let mut longest = SHORTEST_PAUSE;
         loop {
             let now = self.now();
             match self.call_store(pin!(store.lock(id, token, lease, now))).await? {
-                LockOutcome::Acquired(fence) => {
-                    self.state().session.grant_lock(fence, now.saturating_add(lease));
-                    return Ok((claim, fence));
-                }
+                LockOutcome::Acquired(fence) => return Ok((fence, now.saturating_add(lease))),
                 LockOutcome::Held if pause(self.jitter(longest)).await => {
                     longest = LONGEST_PAUSE.min(longest * 2);
                 }
@@ -102,7 +113,8 @@ impl RequestSession {
             Some(current) if current.revision == revision => Ok(()),
             Some(current) => {
                 let context = self.context();
-                let resolution = Resolution::of(&self.state().session, &context, &current, now)?;
+                let resolution =
+                    Resolution::of(&mut self.state().session, &context, &current, now)?;
                 self.resolve(&resolution)
             }
             None => Ok(self.state().session.handle_missing_record(&self.config.policy)?),

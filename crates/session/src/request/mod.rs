@@ -18,6 +18,7 @@ mod commit;
 mod load;
 mod lock;
 mod operations;
+mod users;
 
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
@@ -42,6 +43,7 @@ use crate::layer::config::Config;
 use crate::runtime::keyed::KeyedGuard;
 use crate::runtime::timeout::{Budget, within};
 pub(crate) use commit::{Commit, Committed};
+pub(crate) use users::Listed;
 
 /// The session of one request.
 pub(crate) struct RequestSession {

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use express_session_core::metadata::UserQuery;
 use express_session_core::store::{
     Admin, Created, Cursor, Error, ErrorKind, Fenced, Lifetime, Loaded, LockOutcome, LockToken,
     Page, Record, Revision, Store, Touch, Touched, Updated,
@@ -150,6 +151,7 @@ verbs! {
         holder: LockToken, now: Timestamp
     ) -> Fenced;
     unlock(id: &SessionId; holder: LockToken) -> ();
+    sessions_of(users: &UserQuery; after: Option<Cursor>, limit: usize, now: Timestamp) -> Page;
 }
 
 /// Implements the verbs of [`Admin`] for [`AnyStore`] and [`ErasedAdmin`].

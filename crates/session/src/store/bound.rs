@@ -7,9 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use express_session_core::metadata::UserQuery;
 use express_session_core::store::{
-    Created, Error, ErrorKind, Fenced, Lifetime, Loaded, LockOutcome, LockToken, Record, Revision,
-    Store, Touch, Touched, Updated,
+    Created, Cursor, Error, ErrorKind, Fenced, Lifetime, Loaded, LockOutcome, LockToken, Page,
+    Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{Document, Keyring, SessionId, Timestamp};
 
@@ -136,6 +137,24 @@ impl Store for BoundStore {
 
     async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         self.store.unlock(id, holder).await
+    }
+
+    /// Leaves out records that no request could load.
+    async fn sessions_of(
+        &self,
+        users: &UserQuery,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, Error> {
+        let mut page = self.store.sessions_of(users, after, limit, now).await?;
+        let unbound = |(id, record): (SessionId, Record)| {
+            let loaded = Loaded { record, revision: Revision::new(0) };
+            let loaded = self.unbind(&id, loaded).ok()??;
+            Some((id, loaded.record))
+        };
+        page.sessions = page.sessions.into_iter().filter_map(unbound).collect();
+        Ok(page)
     }
 
     fn lifetime(&self) -> Lifetime {

@@ -40,3 +40,4 @@ mod unheard;
 #[cfg(feature = "axum")]
 mod unreadable;
 mod upgrades;
+mod user_sessions;

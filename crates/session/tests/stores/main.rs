@@ -46,6 +46,14 @@ mod sql;
 mod sqlite;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(any(
+    feature = "redis",
+    feature = "postgres",
+    feature = "mysql",
+    feature = "sqlite",
+    feature = "file"
+))]
+mod user_sessions;
 
 use express_session_testkit::Task;
 

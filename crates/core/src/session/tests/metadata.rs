@@ -1,7 +1,7 @@
 //! The library's own member, and the limits of a session's life, in each step of a request.
 
 use super::*;
-use crate::metadata::{Authentication, Metadata};
+use crate::metadata::{Authentication, Mark, Metadata};
 use crate::policy::{EndedBy, Limits};
 use crate::record::{Json, RecordLimits};
 
@@ -549,4 +549,148 @@ fn reload_takes_the_member_of_the_record() {
     state.finish_reload(&context, &loaded(&text(&member(30))), NOW).unwrap();
     assert_eq!(metadata_of(&state).seen(), after(30));
     assert_eq!(state.readable().unwrap().document.len(), 0);
+}
+
+// The mark.
+
+/// The record of a session that another one has ended.
+fn marked(mark: Mark) -> Loaded {
+    let policy = noting();
+    let stored = loaded(&text(&format!(r#""views":1,{}"#, member(0))));
+    let record = Context::new(&policy, "sid").ended_record(&stored.record, mark, NOW).unwrap();
+    loaded(&record.text)
+}
+
+#[test]
+fn marked_session_is_not_opened_and_says_why() {
+    let (noting, plain) = (noting(), Policy::default());
+    let context = Context::new(&noting, "sid");
+    for (mark, by) in [(Mark::Revoked, EndedBy::Revoked), (Mark::Limit, EndedBy::Limit)] {
+        let marked = marked(mark);
+        let mut state = SessionState::default();
+        assert_eq!(state.begin_loaded(&context, id(), &marked, NOW).unwrap(), Some(by));
+        assert_eq!((state.ended_by(), state.readable().is_some()), (Some(by), false));
+        assert_eq!(context.has_ended(&marked, NOW), Some(by));
+        assert_eq!(context.unread(&marked, NOW), Unread::Open);
+        // Without metadata, the mark is a member like any other.
+        let context = Context::new(&plain, "sid");
+        assert_eq!(context.has_ended(&marked, NOW), None);
+        assert_eq!(context.ended_record(&marked.record, mark, NOW), None);
+    }
+}
+
+#[test]
+fn mark_has_nothing_of_the_user_and_lasts_as_long_as_the_session() {
+    let policy = noting();
+    let context = Context::new(&policy, "sid");
+    let own = r#""__sessionMetadata":{"created":5,"seen":6,"authenticated":7,"user":"bob"}"#;
+    let record = with_deadline(&text(&format!(r#""a":1,{own},"b":2"#)), Some(LATER)).record;
+    let ended = context.ended_record(&record, Mark::Limit, NOW).unwrap();
+    let mark = r#""__sessionMetadata":{"created":5,"seen":6,"ended":"limit"}"#;
+    assert_eq!((&*ended.text, ended.deadline), (&*text(mark), Some(LATER)));
+    let endless = Record { deadline: None, ..record };
+    let ended = context.ended_record(&endless, Mark::Limit, NOW).unwrap();
+    assert_eq!(ended.deadline, Some(after(24 * HOUR)));
+    let none = Record { text: "none".into(), deadline: None };
+    assert_eq!(context.ended_record(&none, Mark::Limit, NOW), None);
+}
+
+/// Not even the policy of express-session writes on top of it.
+#[test]
+fn write_that_meets_a_mark_is_over() {
+    for policy in [noting(), Policy { metadata: true, ..express() }] {
+        let context = Context::new(&policy, "sid");
+        let stored = text(&format!(r#""views":1,{}"#, member(0)));
+        for is_in_doubt in [false, true] {
+            let mut state = session_of(&stored, &context);
+            insert(&mut state, "views", 2);
+            let mut save = SaveMachine::new(LATER);
+            save.start(&mut state, &context, false).unwrap();
+            if is_in_doubt {
+                save.resume(&mut state, &context, Answer::Updated(Err(in_doubt()))).unwrap_err();
+                save = SaveMachine::new(LATER);
+                save.start(&mut state, &context, false).unwrap();
+            }
+            let conflict = Answer::Updated(Ok(Updated::Conflict(marked(Mark::Revoked))));
+            let refused = save.resume(&mut state, &context, conflict).unwrap_err();
+            assert!(matches!(refused, Error::Ended), "{refused:?}");
+            assert!(state.is_ended_elsewhere());
+        }
+    }
+}
+
+#[test]
+fn create_that_finds_a_mark_is_over() {
+    for policy in [noting(), Policy { metadata: true, ..express() }] {
+        let context = Context::new(&policy, "sid");
+        let mut state = SessionState::default();
+        state.begin_new(id(), cookie());
+        insert(&mut state, "views", 1);
+        state.headers_left(&context, true);
+        let mut save = SaveMachine::new(NOW);
+        save.start(&mut state, &context, false).unwrap();
+        save.resume(&mut state, &context, Answer::Created(Err(in_doubt()))).unwrap_err();
+        let mut save = SaveMachine::new(NOW);
+        let mut next = save.start(&mut state, &context, false).unwrap();
+        if matches!(next, Next::Call(StoreCall::Create { .. })) {
+            next = save.resume(&mut state, &context, Answer::Created(Ok(Created::Taken))).unwrap();
+        }
+        assert!(matches!(next, Next::Call(StoreCall::Load { .. })), "{next:?}");
+        let found = Answer::Loaded(Ok(Some(marked(Mark::Revoked))));
+        let refused = save.resume(&mut state, &context, found).unwrap_err();
+        assert!(matches!(refused, Error::Ended), "{refused:?}");
+        assert!(state.is_ended_elsewhere());
+    }
+}
+
+#[test]
+fn visit_that_meets_a_mark_is_not_noted() {
+    let policy = noting();
+    let context = Context::new(&policy, "sid");
+    let mut state = session_of(&text(&format!(r#""views":1,{}"#, member(0))), &context);
+    let conflict = Updated::Conflict(marked(Mark::Revoked));
+    assert_eq!(state.visited(&context, &Revision::new(1), conflict, LATER), None);
+    assert!(state.is_ended_elsewhere());
+}
+
+#[test]
+fn batch_that_meets_a_mark_is_over() {
+    let policy = noting();
+    let context = Context::new(&policy, "sid");
+    let stored = text(&format!(r#""views":1,{}"#, member(0)));
+    let mut batch = WriteBatch::default();
+    let [mut one, mut other] = [(), ()].map(|()| session_of(&stored, &context));
+    increment(&mut one, "views");
+    let draft = one.begin_batch_entry(&context, &batch, NOW).unwrap().unwrap();
+    draft.add_to(&mut batch, &context).unwrap();
+    let flush = batch.begin_flush().unwrap();
+    let outcome = batch.end_flush(flush, Ok(Updated::Conflict(marked(Mark::Limit))));
+    let BatchOutcome::Overtaken { theirs, .. } = outcome else { panic!("{outcome:?}") };
+    let refused = Resolution::of(&mut one, &context, &theirs, NOW).unwrap_err();
+    assert!(matches!(refused, Error::Ended));
+    // The next entry of the batch would be put on top of what the batch has met.
+    increment(&mut other, "views");
+    let entry = other.begin_batch_entry(&context, &batch, NOW);
+    assert!(matches!(entry, Err(Error::Ended) | Ok(None)), "no entry");
+    assert!(one.is_ended_elsewhere() && other.is_ended_elsewhere());
+}
+
+#[test]
+fn summary_has_the_last_visit_of_either_side() {
+    let policy = noting();
+    let context = Context::new(&policy, "sid");
+    let own = record_of(Some(HOUR), &member(30));
+    let foreign = record_of(Some(HOUR), r#""passport":{"user":1}"#);
+    for (text, deadline, seen) in [
+        (&own, None, Some(30)),
+        (&own, Some(HOUR + 20), Some(30)),
+        (&own, Some(HOUR + 40), Some(40)),
+        (&foreign, Some(HOUR + 40), Some(40)),
+        (&foreign, None, None),
+    ] {
+        let record = with_deadline(text, deadline.map(after)).record;
+        let (metadata, found) = context.summary(&record, after(60));
+        assert_eq!(found, seen.map(after), "{deadline:?}");
+        assert_eq!(metadata.is_some(), *text == own);
+    }
 }

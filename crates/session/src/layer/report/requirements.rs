@@ -70,22 +70,17 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     asvs("7.3.1", 2, "an idle timeout", idle_timeout),
     asvs("7.3.2", 2, "an absolute lifetime", absolute_timeout),
     asvs("7.4.1", 1, "a logout, and expiry, is final at the backend", final_end),
-    asvs("7.4.2", 1, "all sessions of a disabled user end", sessions_of_a_user),
+    asvs("7.4.2", 1, "all sessions of a disabled user end", end_of_a_user),
     asvs(
         "7.4.3",
         2,
         "a user can end the other sessions after a change of credentials",
-        sessions_of_a_user,
+        end_of_others,
     ),
     asvs("7.4.4", 2, "the logout is easy to see", |_| {
         application("`Session::logout`, behind a button")
     }),
-    asvs(
-        "7.4.5",
-        2,
-        "an administrator ends the sessions of one user or of all",
-        sessions_of_a_user,
-    ),
+    asvs("7.4.5", 2, "an administrator ends the sessions of one user or of all", end_of_a_user),
     asvs("7.5.1", 2, "a sensitive change asks for the credentials again", fresh_login),
     asvs("7.5.2", 2, "a user sees and ends the sessions", sessions_of_a_user),
     asvs("7.5.3", 3, "a highly sensitive operation asks for another factor", level),
@@ -105,7 +100,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     wstg("SESS-07", "timeouts", both_timeouts),
     wstg("SESS-08", "no puzzling: a session of one part is none of another", key_per_name),
     wstg("SESS-09", "no hijacking: the cookie travels by HTTPS alone", secure_and_prefix),
-    wstg("SESS-11", "concurrent sessions are limited or shown", sessions_of_a_user),
+    wstg("SESS-11", "concurrent sessions are limited or shown", concurrent_sessions),
     nist("2.2.3", "AAL2: at most 24 hours, and an hour without activity", aal2_timeouts),
     nist("5.1-1", "the secret is random, of at least 64 bits", random_ids),
     nist("5.1-2", "the secret begins with, or after, the authentication", new_id_at_login),
@@ -147,12 +142,34 @@ fn documented_timeouts(facts: &Facts) -> Answer {
     )
 }
 
-fn parallel_sessions(_: &Facts) -> Answer {
-    (Status::Unmet, "this version has no limit of a user's sessions")
+fn parallel_sessions(facts: &Facts) -> Answer {
+    application(if facts.policy.max_sessions.is_some() {
+        "copy `SessionLayer::max_sessions` into your policy"
+    } else {
+        "any number: say so in your policy, or set `SessionLayer::max_sessions`"
+    })
 }
 
-fn sessions_of_a_user(_: &Facts) -> Answer {
-    (Status::Unmet, "this version does not list a user's sessions")
+fn concurrent_sessions(facts: &Facts) -> Answer {
+    match facts.policy.max_sessions {
+        Some(_) => met("`SessionLayer::max_sessions`"),
+        None => sessions_of_a_user(facts),
+    }
+}
+
+fn sessions_of_a_user(facts: &Facts) -> Answer {
+    let calls = "`Session::user_sessions`, `Session::end_user_session`";
+    application_if(facts.policy.keeps_metadata(), calls, "`SessionLayer::metadata`")
+}
+
+fn end_of_others(facts: &Facts) -> Answer {
+    let call = "`Session::end_other_sessions`";
+    application_if(facts.policy.keeps_metadata(), call, "`SessionLayer::metadata`")
+}
+
+fn end_of_a_user(facts: &Facts) -> Answer {
+    let call = "`SessionLayer::end_sessions_of`";
+    application_if(facts.policy.keeps_metadata(), call, "`SessionLayer::metadata`")
 }
 
 fn random_ids(facts: &Facts) -> Answer {

@@ -32,9 +32,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use express_session_core::metadata::UserQuery;
 use express_session_core::store::{
     Admin, Created, Cursor, Error, ErrorKind, Fenced, Lifetime, Loaded, LockOutcome, LockToken,
-    Page, Record, Revision, Store, Touch, Touched, Updated,
+    Page, Record, Revision, Store, Touch, Touched, Updated, scan,
 };
 use express_session_core::{SessionId, Timestamp};
 use tokio::sync::{Mutex, Semaphore};
@@ -508,6 +509,17 @@ impl Store for FileStore {
         let Some(place) = self.place(id) else { return Ok(()) };
         let id = id.clone();
         self.locked(place, move |options, _, lock| options.give_back(lock, &id, holder)).await
+    }
+
+    /// Reads every file, as [`Admin::list`] does.
+    async fn sessions_of(
+        &self,
+        users: &UserQuery,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, Error> {
+        scan(self, users, after, limit, now).await
     }
 }
 

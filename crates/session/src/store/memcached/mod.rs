@@ -47,8 +47,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use express_session_core::metadata::UserQuery;
 use express_session_core::store::{
-    Created, Error, ErrorKind, Lifetime, Loaded, Record, Revision, Store, Touch, Touched, Updated,
+    Created, Cursor, Error, ErrorKind, Lifetime, Loaded, Page, Record, Revision, Store, Touch,
+    Touched, Updated, scan,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -306,6 +308,17 @@ impl Store for MemcachedStore {
     async fn destroy(&self, id: &SessionId) -> Result<(), Error> {
         let Some(key) = self.key(id) else { return Ok(()) };
         deleted(&self.ask(&key, Request::delete(&key)).await?)
+    }
+
+    /// Reads every session of the server, as [`Admin::list`](super::Admin::list) does.
+    async fn sessions_of(
+        &self,
+        users: &UserQuery,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, Error> {
+        scan(self, users, after, limit, now).await
     }
 }
 

@@ -22,9 +22,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::Duration;
 
+use express_session_core::metadata::UserQuery;
 use express_session_core::store::{
     Admin, Created, Cursor, Error, ErrorKind, Fenced, Lifetime, Loaded, LockOutcome, LockToken,
-    Page, Record, Revision, Store, Touch, Touched, Updated,
+    Page, Record, Revision, Store, Touch, Touched, Updated, scan,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -482,6 +483,17 @@ impl Store for MemoryStore {
         let probe = Probe::new(id, &self.shared.hasher);
         self.shared.parts[self.part_of(&probe)].lock().locks.unlock(&probe, holder);
         Ok(())
+    }
+
+    /// Reads every session, as [`Admin::list`] does.
+    async fn sessions_of(
+        &self,
+        users: &UserQuery,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, Error> {
+        scan(self, users, after, limit, now).await
     }
 }
 

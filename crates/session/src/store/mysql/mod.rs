@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use ::mysql_async;
+use express_session_core::metadata::UserQuery;
 use express_session_core::store::{
     Admin, Created, Cursor, Error, ErrorKind, Fenced, FencingToken, Lifetime, Loaded, LockOutcome,
     LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
@@ -627,6 +628,19 @@ impl Store for MySqlStore {
         self.ask_lock(sid, |sql| &sql.locks.unlock, parameters).await.map(drop)
     }
 
+    /// The server looks for the user's text in all records, and sends those that have it.
+    async fn sessions_of(
+        &self,
+        users: &UserQuery,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, Error> {
+        let mut page = self.page(users.text(), after, limit, now).await?;
+        page.sessions.retain(|(_, record)| users.matches(&record.text));
+        Ok(page)
+    }
+
     fn lifetime(&self) -> Lifetime {
         Lifetime::MaxAgeOr(self.shared.options.expiration)
     }
@@ -637,24 +651,31 @@ impl Store for MySqlStore {
     }
 }
 
-impl Admin for MySqlStore {
-    /// Lists the sessions in the order of their ids.
-    async fn list(
+impl MySqlStore {
+    /// Returns a page of the records that contain a text.
+    async fn page(
         &self,
+        contained: &str,
         after: Option<Cursor>,
         limit: usize,
         now: Timestamp,
     ) -> Result<Page, Error> {
         // A limit of 0 would loop forever.
         let limit = limit.max(1);
-        let mut parameters = vec![sql::from(now).into(), Value::from(limit as u64)];
-        let statement: Statement = match &after {
-            None => |sql| &sql.list,
-            Some(last) => {
-                parameters.insert(0, last.as_str().into());
-                |sql| &sql.list_on
-            }
+        let statement: Statement = match (contained, &after) {
+            ("", None) => |sql| &sql.list,
+            ("", Some(_)) => |sql| &sql.list_on,
+            (_, None) => |sql| &sql.list_with,
+            (_, Some(_)) => |sql| &sql.list_with_on,
         };
+        let mut parameters: Vec<Value> = Vec::new();
+        if !contained.is_empty() {
+            parameters.push(contained.into());
+        }
+        if let Some(last) = &after {
+            parameters.push(last.as_str().into());
+        }
+        parameters.extend([sql::from(now).into(), Value::from(limit as u64)]);
         let page = self.ask(None, statement, parameters).await?.rows;
 
         let is_full = page.len() == limit;
@@ -669,6 +690,18 @@ impl Admin for MySqlStore {
             }
         }
         Ok(Page { sessions, next })
+    }
+}
+
+impl Admin for MySqlStore {
+    /// Lists the sessions in the order of their ids.
+    async fn list(
+        &self,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, Error> {
+        self.page("", after, limit, now).await
     }
 
     async fn count(&self, now: Timestamp) -> Result<u64, Error> {

@@ -57,6 +57,9 @@ pub(super) struct Statements {
     pub(super) list: String,
     /// The id before the page, live from, how many. Gives text, end, id.
     pub(super) list_on: String,
+    /// The same two of the records that contain a text, which comes first.
+    pub(super) list_with: String,
+    pub(super) list_with_on: String,
     /// Live from.
     pub(super) count: String,
     /// How many.
@@ -135,6 +138,10 @@ impl Statements {
             // the end of a text.
             list: list(""),
             list_on: list(&format!("{session_id} > ? AND ")),
+            // By the collation of the column, which may find more than the text itself, and without reading JSON: a record
+            // that is none would fail the whole listing.
+            list_with: list(&format!("LOCATE(?, {data}) > 0 AND ")),
+            list_with_on: list(&format!("LOCATE(?, {data}) > 0 AND {session_id} > ? AND ")),
             count: format!("SELECT COUNT(*) FROM {table} WHERE {expires} >= ?"),
             clear: format!("DELETE FROM {table} ORDER BY {session_id} LIMIT ?"),
             expired: format!(

@@ -32,6 +32,7 @@ use std::time::Duration;
 
 pub use ::deadpool_postgres;
 use deadpool_postgres::{Object, Pool};
+use express_session_core::metadata::UserQuery;
 use express_session_core::store::{
     Admin, Created, Cursor, Error, ErrorKind, Fenced, FencingToken, Lifetime, Loaded, LockOutcome,
     LockToken, Page, Record, Revision, Store, Touch, Touched, Updated,
@@ -636,6 +637,19 @@ impl Store for PostgresStore {
         Ok(())
     }
 
+    /// The server looks for the user's text in all records, and sends those that have it.
+    async fn sessions_of(
+        &self,
+        users: &UserQuery,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, Error> {
+        let mut page = self.page(users.text(), after, limit, now).await?;
+        page.sessions.retain(|(_, record)| users.matches(&record.text));
+        Ok(page)
+    }
+
     fn lifetime(&self) -> Lifetime {
         Lifetime::MaxAgeOr(self.shared.options.ttl)
     }
@@ -646,10 +660,11 @@ impl Store for PostgresStore {
     }
 }
 
-impl Admin for PostgresStore {
-    /// Lists the sessions in the order of their ids.
-    async fn list(
+impl PostgresStore {
+    /// Returns a page of the records that contain a text.
+    async fn page(
         &self,
+        contained: &str,
         after: Option<Cursor>,
         limit: usize,
         now: Timestamp,
@@ -658,14 +673,19 @@ impl Admin for PostgresStore {
         let limit = limit.max(1);
         let rows = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut parameters = vec![float(sql::from(now)), Parameter::integer(rows)];
-        let page = match after {
-            None => self.rows(None, |sql| &sql.list_first, parameters).await,
-            Some(last) => {
-                parameters.push(text(last.as_str()));
-                self.rows(None, |sql| &sql.list, parameters).await
-            }
+        let statement: Statement = match (contained, &after) {
+            ("", None) => |sql| &sql.list_first,
+            ("", Some(_)) => |sql| &sql.list,
+            (_, None) => |sql| &sql.list_first_with,
+            (_, Some(_)) => |sql| &sql.list_with,
         };
-        let page = page.map_err(unreadable)?;
+        if !contained.is_empty() {
+            parameters.push(text(contained));
+        }
+        if let Some(last) = &after {
+            parameters.push(text(last.as_str()));
+        }
+        let page = self.rows(None, statement, parameters).await.map_err(unreadable)?;
 
         let is_full = page.len() == limit;
         let mut next = None;
@@ -679,6 +699,18 @@ impl Admin for PostgresStore {
             }
         }
         Ok(Page { sessions, next })
+    }
+}
+
+impl Admin for PostgresStore {
+    /// Lists the sessions in the order of their ids.
+    async fn list(
+        &self,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, Error> {
+        self.page("", after, limit, now).await
     }
 
     async fn count(&self, now: Timestamp) -> Result<u64, Error> {

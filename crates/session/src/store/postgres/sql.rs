@@ -51,6 +51,9 @@ pub(super) struct Statements {
     pub(super) list_first: String,
     /// The same, and `$3` the id before the page.
     pub(super) list: String,
+    /// The same two of the records that contain `$3`, the second with `$4` the id before the page.
+    pub(super) list_first_with: String,
+    pub(super) list_with: String,
     /// `$1` live from.
     pub(super) count: String,
     /// `$1` how many. Gives how many there were.
@@ -180,6 +183,16 @@ impl Statements {
             list: format!(
                 "SELECT sess::text, {epoch}, sid::text FROM {table} \
                  WHERE sid > $3 AND expire >= to_timestamp($1) ORDER BY sid LIMIT $2"
+            ),
+            // Byte for byte, and without reading JSON: an escape that is no character would fail the whole listing.
+            list_first_with: format!(
+                "SELECT sess::text, {epoch}, sid::text FROM {table} \
+                 WHERE strpos(sess::text, $3) > 0 AND expire >= to_timestamp($1) ORDER BY sid LIMIT $2"
+            ),
+            list_with: format!(
+                "SELECT sess::text, {epoch}, sid::text FROM {table} \
+                 WHERE sid > $4 AND strpos(sess::text, $3) > 0 AND expire >= to_timestamp($1) \
+                 ORDER BY sid LIMIT $2"
             ),
             count: format!("SELECT count(*) FROM {table} WHERE expire >= to_timestamp($1)"),
             clear: format!(

@@ -30,9 +30,10 @@ use std::time::Duration;
 
 pub use ::redis;
 use ::redis::{Cmd, Pipeline, Value, cmd};
+use express_session_core::metadata::UserQuery;
 use express_session_core::store::{
-    Created, Error, ErrorKind, Fenced, FencingToken, Lifetime, Loaded, LockOutcome, LockToken,
-    Record, Revision, Store, Touch, Touched, Updated,
+    Created, Cursor, Error, ErrorKind, Fenced, FencingToken, Lifetime, Loaded, LockOutcome,
+    LockToken, Page, Record, Revision, Store, Touch, Touched, Updated, scan,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -703,6 +704,17 @@ impl Store for RedisStore {
         let key = lock::key(&self.key(id), self.link.is_cluster())?;
         let answer = self.run(&script::UNLOCK, &[&key], &[&lock::holder(holder)], true).await;
         answer::number(&answer.map_err(|error| self.of_lock(error))?).map(drop)
+    }
+
+    /// Reads every session of the server, of a cluster on all masters, as [`Admin::list`](super::Admin::list) does.
+    async fn sessions_of(
+        &self,
+        users: &UserQuery,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, Error> {
+        scan(self, users, after, limit, now).await
     }
 
     /// Unknown with [`ttl_with`](Self::ttl_with).

@@ -1,7 +1,7 @@
 //! Listing, counting and clearing, with the sessions' own ids; and the upgrade of records.
 
 use express_session_core::store::ErrorKind::{Corrupt, Unsuitable};
-use express_session_core::store::{Admin, Cursor, Error, Page, Record};
+use express_session_core::store::{Admin, Cursor, Error, Page, Record, Store};
 use express_session_core::{SessionId, Timestamp};
 
 use super::SealedStore;
@@ -117,6 +117,18 @@ impl<S: Admin> SealedStore<S> {
         }
         Ok(upgraded)
     }
+}
+
+impl<S: Store> SealedStore<S> {
+    /// Opens the records of a page, and leaves out those that do not open.
+    pub(super) fn opened(&self, page: Page) -> Page {
+        let sessions = page.sessions.into_iter();
+        let sessions = sessions.filter_map(|(name, record)| match self.listed(&name, record) {
+            Listed::Session(id, record) => Some((id, record)),
+            Listed::Moving(_) | Listed::Ended | Listed::Unreadable => None,
+        });
+        Page { sessions: sessions.collect(), next: page.next }
+    }
 
     /// Opens a record of a listing.
     fn listed(&self, name: &SessionId, record: Record) -> Listed {
@@ -147,13 +159,7 @@ impl<S: Admin> Admin for SealedStore<S> {
         limit: usize,
         now: Timestamp,
     ) -> Result<Page, Error> {
-        let page = self.store.list(after, limit, now).await?;
-        let sessions = page.sessions.into_iter();
-        let sessions = sessions.filter_map(|(name, record)| match self.listed(&name, record) {
-            Listed::Session(id, record) => Some((id, record)),
-            Listed::Moving(_) | Listed::Ended | Listed::Unreadable => None,
-        });
-        Ok(Page { sessions: sessions.collect(), next: page.next })
+        Ok(self.opened(self.store.list(after, limit, now).await?))
     }
 
     async fn count(&self, now: Timestamp) -> Result<u64, Error> {

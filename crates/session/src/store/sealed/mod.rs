@@ -25,9 +25,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use express_session_core::metadata::UserQuery;
 use express_session_core::store::{
-    Created, Error, ErrorKind, Fenced, Lifetime, Loaded, LockOutcome, LockToken, Record, Revision,
-    Store, Touch, Touched, Updated,
+    Created, Cursor, Error, ErrorKind, Fenced, Lifetime, Loaded, LockOutcome, LockToken, Page,
+    Record, Revision, Store, Touch, Touched, Updated,
 };
 use express_session_core::{SessionId, Timestamp};
 
@@ -408,6 +409,21 @@ impl<S: Store> Store for SealedStore<S> {
     async fn unlock(&self, id: &SessionId, holder: LockToken) -> Result<(), Error> {
         let _turn = self.turn(id).await;
         self.unlock_places(id, holder, self.places()).await
+    }
+
+    /// Opens every record: the store inside cannot read them. A session whose record moves to another key meanwhile may be
+    /// missing, or be there twice.
+    async fn sessions_of(
+        &self,
+        users: &UserQuery,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, Error> {
+        let page = self.store.sessions_of(&users.everyone(), after, limit, now).await?;
+        let mut page = self.opened(page);
+        page.sessions.retain(|(_, record)| users.matches(&record.text));
+        Ok(page)
     }
 
     fn lifetime(&self) -> Lifetime {

@@ -144,20 +144,29 @@ impl Database {
         self.execute(&self.sql.destroy, [id.as_str()]).map(drop)
     }
 
-    /// Returns live records in the order of their ids, each id as its stored bytes.
+    /// Returns live records that contain a text, in the order of their ids, each id as its stored bytes.
     pub(super) fn list(
         &self,
+        text: &str,
         after: &str,
         limit: usize,
         now: Timestamp,
     ) -> Result<Vec<(Vec<u8>, Stored)>> {
-        let mut statement = self.connection.prepare_cached(&self.sql.list)?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = statement.query_map(params![after, now.millis(), limit], |row| {
+        let read = |row: &Row<'_>| {
             let id = row.get_ref(0)?.as_bytes().map(<[u8]>::to_vec).unwrap_or_default();
             Ok((id, stored(row, 1)?))
-        })?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+        };
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let collected = if text.is_empty() {
+            let mut statement = self.connection.prepare_cached(&self.sql.list)?;
+            let rows = statement.query_map(params![after, now.millis(), limit], read)?;
+            rows.collect::<rusqlite::Result<_>>()
+        } else {
+            let mut statement = self.connection.prepare_cached(&self.sql.list_with)?;
+            let rows = statement.query_map(params![after, now.millis(), limit, text], read)?;
+            rows.collect::<rusqlite::Result<_>>()
+        };
+        Ok(collected?)
     }
 
     pub(super) fn count(&self, now: Timestamp) -> Result<u64> {

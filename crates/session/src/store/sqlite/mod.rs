@@ -29,6 +29,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use express_session_core::metadata::UserQuery;
 use express_session_core::store::{
     Admin, Created, Cursor, Error, ErrorKind, Fenced, Lifetime, Loaded, LockOutcome, LockToken,
     Page, Record, Revision, Store, Touch, Touched, Updated,
@@ -456,21 +457,35 @@ impl Store for SqliteStore {
         let work = move |database: &Database| Ok(Ok(database.unlock(&id, holder)?));
         self.shared.workers.call(Task::Write, None, work).await
     }
+
+    /// The database looks for the user's text in all records, and the store reads those that have it.
+    async fn sessions_of(
+        &self,
+        users: &UserQuery,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, Error> {
+        let mut page = self.page(users.text(), after, limit, now).await?;
+        page.sessions.retain(|(_, record)| users.matches(&record.text));
+        Ok(page)
+    }
 }
 
-impl Admin for SqliteStore {
-    /// Lists the sessions in the order of their ids, without records that are not text.
-    async fn list(
+impl SqliteStore {
+    /// Returns a page of the records that contain a text.
+    async fn page(
         &self,
+        text: &str,
         after: Option<Cursor>,
         limit: usize,
         now: Timestamp,
     ) -> Result<Page, Error> {
         // A limit of 0 would loop forever.
-        let limit = limit.max(1);
+        let (limit, text) = (limit.max(1), text.to_owned());
         let after = after.as_ref().map_or("", Cursor::as_str).to_owned();
         let work = move |database: &Database| {
-            let rows = database.list(&after, limit, now)?;
+            let rows = database.list(&text, &after, limit, now)?;
             let is_full = rows.len() == limit;
             let mut sessions = Vec::with_capacity(rows.len());
             let mut last = None;
@@ -488,6 +503,18 @@ impl Admin for SqliteStore {
             Ok(Ok(Page { sessions, next }))
         };
         self.shared.workers.call(Task::Read, Some(now), work).await
+    }
+}
+
+impl Admin for SqliteStore {
+    /// Lists the sessions in the order of their ids, without records that are not text.
+    async fn list(
+        &self,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page, Error> {
+        self.page("", after, limit, now).await
     }
 
     async fn count(&self, now: Timestamp) -> Result<u64, Error> {

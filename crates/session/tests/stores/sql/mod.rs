@@ -153,6 +153,11 @@ macro_rules! sql_suite {
             audit_m1_end_that_is_meant_is_kept_and_one_of_a_slow_clock_is_not,
         );
 
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn processes_never_exceed_the_limit() {
+            crate::user_sessions::processes_on_sql_never_exceed_the_limit::<support::Db>().await;
+        }
+
         mod laws {
             use std::marker::PhantomData;
 

@@ -1,0 +1,175 @@
+//! The sessions of one user: which records are theirs.
+//!
+//! The record itself says so, in the library's own member or in that of npm's passport. There is no index beside it that a
+//! write of Node could break.
+
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+
+use super::{MemberName, member, user_of};
+use crate::SessionId;
+use crate::record::{Json, json};
+
+/// The user whose sessions a store is asked for: see [`Store::sessions_of`](crate::store::Store::sessions_of).
+///
+/// `Debug` does not show the user.
+///
+/// ```
+/// use express_session_core::metadata::{MemberName, UserQuery};
+/// use express_session_core::record::Json;
+///
+/// let bob = UserQuery::new(Json::of("bob")?, MemberName::DEFAULT);
+/// assert!(bob.matches(r#"{"cookie":{},"passport":{"user":"bob"}}"#));
+/// assert!(!bob.matches(r#"{"cookie":{},"passport":{"user":"eve"},"friend":"bob"}"#));
+/// assert!(bob.everyone().matches(r#"{"cookie":{}}"#));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct UserQuery {
+    /// `None` for every session.
+    user: Option<Json>,
+    member: MemberName,
+}
+
+impl UserQuery {
+    /// Asks for the sessions of a user, whose metadata are in the member of this name.
+    #[must_use]
+    pub const fn new(user: Json, member: MemberName) -> Self {
+        Self { user: Some(user), member }
+    }
+
+    /// Asks for every session: for a store around another one, which cannot read the records itself.
+    #[must_use]
+    pub fn everyone(&self) -> Self {
+        Self { user: None, member: self.member.clone() }
+    }
+
+    /// Checks whether a record is of this user: it says so, as [`user_of`] reads it.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
+        let Some(user) = &self.user else { return true };
+        // Most records are another user's, and need not be read.
+        text.contains(user.as_str()) && self.user_of(text).is_some_and(|found| found == *user)
+    }
+
+    /// Returns a text that each record of this user contains, byte for byte: for a store whose server can look for it. Others
+    /// may contain it too, so that [`matches`](Self::matches) decides. Empty for [every session](Self::everyone).
+    ///
+    /// ```
+    /// use express_session_core::metadata::{MemberName, UserQuery};
+    /// use express_session_core::record::Json;
+    ///
+    /// let bob = UserQuery::new(Json::of("bob")?, MemberName::DEFAULT);
+    /// assert_eq!(bob.text(), r#""bob""#);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.user.as_ref().map_or("", Json::as_str)
+    }
+
+    /// Returns the id whose lock is the user's: the logins of one user take it one after the other. It is a digest, and no
+    /// session has it.
+    #[must_use]
+    pub fn lock_id(&self) -> SessionId {
+        let digest = Sha256::new_with_prefix("express-session user\0").chain_update(self.text());
+        let mut bytes = [0; SessionId::RANDOM_BYTES];
+        for (byte, digit) in bytes.iter_mut().zip(digest.finalize()) {
+            *byte = digit;
+        }
+        SessionId::from_random(bytes)
+    }
+
+    fn user_of(&self, text: &str) -> Option<Json> {
+        let metadata = member::read(text, self.member.as_str());
+        let mut passport = None;
+        json::members(text, |json::Member { key, value, .. }| {
+            if &text[key] == "\"passport\"" {
+                passport = Some(&text[value]);
+            }
+        })
+        .ok()?;
+        user_of(metadata.as_ref(), passport).map(|found| found.user)
+    }
+}
+
+impl fmt::Debug for UserQuery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.user.is_some() { "UserQuery(redacted)" } else { "UserQuery(everyone)" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn query(user: impl serde::Serialize) -> UserQuery {
+        UserQuery::new(Json::of(&user).unwrap(), MemberName::DEFAULT)
+    }
+
+    fn own(user: &str) -> String {
+        format!(r#""__sessionMetadata":{{"created":1,"seen":1,"authenticated":1,"user":{user}}}"#)
+    }
+
+    #[test]
+    fn record_is_of_the_user_that_the_session_would_return() {
+        let (bob, eve) = (own("\"bob\""), own("\"eve\""));
+        for (members, is_bobs) in [
+            (bob.clone(), true),
+            (eve.clone(), false),
+            (r#""passport":{"user":"bob"}"#.to_owned(), true),
+            // A member of passport decides.
+            (format!(r#"{bob},"passport":{{"user":"eve"}}"#), false),
+            (format!(r#"{eve},"passport":{{"user":"bob"}}"#), true),
+            (format!(r#"{bob},"passport":{{}}"#), false),
+            (format!(r#"{bob},"passport":{{"user":null}}"#), false),
+            // Elsewhere the name means nothing.
+            (r#""user":"bob""#.to_owned(), false),
+            (r#""a":{"passport":{"user":"bob"}}"#.to_owned(), false),
+            (format!(r#""a":{{{bob}}}"#), false),
+            (format!(r#"{eve},"friend":"bob""#), false),
+            (own("\"bobby\""), false),
+            (own("[\"bob\"]"), false),
+            // The last of two counts, as for `JSON.parse`.
+            (r#""passport":{"user":"bob"},"passport":{"user":"eve"}"#.to_owned(), false),
+            (r#""passport":{"user":"eve"},"passport":{"user":"bob"}"#.to_owned(), true),
+        ] {
+            let text = format!(r#"{{"cookie":{{}},{members}}}"#);
+            assert_eq!(query("bob").matches(&text), is_bobs, "{members}");
+            assert!(!is_bobs || text.contains(query("bob").text()), "{members}");
+            assert!(query("bob").everyone().matches(&text));
+        }
+        for text in ["", "\"bob\"", r#"{"passport":{"user":"bob"}"#, r#"[{"user":"bob"}]"#] {
+            assert!(!query("bob").matches(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn user_of_another_type_is_another_user() {
+        let text = |user: &str| format!(r#"{{"cookie":{{}},{}}}"#, own(user));
+        assert!(query(17).matches(&text("17")));
+        assert!(!query(17).matches(&text("\"17\"")));
+        assert!(!query(17).matches(&text("170")));
+        assert!(query(json!({ "id": 1 })).matches(&text(r#"{"id":1}"#)));
+        assert!(query("a\"b").matches(&text(r#""a\"b""#)));
+    }
+
+    #[test]
+    fn every_user_has_a_lock_of_their_own() {
+        assert_eq!(query("bob").lock_id(), query("bob").lock_id());
+        assert_ne!(query("bob").lock_id(), query("eve").lock_id());
+        assert_ne!(query(17).lock_id(), query("17").lock_id());
+    }
+
+    #[test]
+    fn user_never_prints() {
+        let bob = query("bob");
+        assert_eq!(
+            format!("{bob:?} {:?}", bob.everyone()),
+            "UserQuery(redacted) UserQuery(everyone)"
+        );
+    }
+}

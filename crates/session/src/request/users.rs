@@ -1,0 +1,295 @@
+//! The sessions of one user: their listing, their end, and the login within [`MaxSessions`].
+//!
+//! 1. The record alone says whose session it is. There is no index beside it.
+//! 2. A session is ended by a compare-and-swap that leaves a mark in place of its data: a write under way conflicts with it,
+//!    and writes nothing more. A layer without metadata destroys the record.
+//! 3. With a limit, the logins of a user, and the calls that end the sessions, come one after the other, under the lock of
+//!    the user. A login stores its session before it gives the lock back.
+//!
+//! [`MaxSessions`]: express_session_core::policy::MaxSessions
+
+use std::collections::HashSet;
+use std::pin::pin;
+use std::sync::Arc;
+
+use express_session_core::metadata::{Mark, UserQuery};
+use express_session_core::policy::Admission;
+use express_session_core::record::Json;
+use express_session_core::session::{ATTEMPTS, Ending, SaveMachine, SessionState};
+use express_session_core::store::{self, Loaded, LockToken, Record, Revision, Store as _, Updated};
+use express_session_core::{Metadata, SessionId, Timestamp};
+use tracing::Level;
+
+use super::{Error, ErrorKind, RequestSession};
+use crate::layer::config::Config;
+use crate::runtime::completion::run_to_completion;
+use crate::runtime::keyed::KeyedGuard;
+use crate::runtime::timeout::within;
+
+/// How many sessions the store is asked for in one call.
+const PAGE: usize = 1000;
+
+const KEPT: &str = "the lock of a user's logins could not be given back: it ends with its lease";
+
+/// One of a user's sessions.
+pub(crate) struct Listed {
+    pub(crate) id: SessionId,
+    pub(crate) metadata: Option<Metadata>,
+    pub(crate) last_visit: Option<Timestamp>,
+}
+
+/// The lock of a user.
+struct UserLock {
+    id: SessionId,
+    token: LockToken,
+    /// The end of the lease, by the layer's clock.
+    until: Timestamp,
+    /// The place in the queue of this process.
+    _turn: Option<KeyedGuard<()>>,
+}
+
+impl RequestSession {
+    /// Makes a caller of the store that has no session, for an administrator.
+    pub(crate) fn of_user(config: Arc<Config>, users: &UserQuery) -> Arc<Self> {
+        Arc::new(Self::of_id(config, users.lock_id()))
+    }
+
+    /// Returns the live sessions of a user, the one with the latest visit first.
+    pub(crate) async fn sessions_of(&self, users: &UserQuery) -> Result<Vec<Listed>, Error> {
+        let now = self.now();
+        let (mut sessions, mut known, mut after) = (Vec::new(), HashSet::new(), None);
+        loop {
+            let call = self.config.store.sessions_of(users, after, PAGE, now);
+            let page = self.call_store(pin!(call)).await?;
+            let context = self.context();
+            for (id, record) in page.sessions {
+                if !self.is_live(&record, now) || !known.insert(id.clone()) {
+                    continue;
+                }
+                let (metadata, last_visit) = context.summary(&record, now);
+                sessions.push(Listed { id, metadata, last_visit });
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        sessions.sort_by_key(|session| std::cmp::Reverse(session.last_visit));
+        Ok(sessions)
+    }
+
+    /// Checks whether a request would get the session of a record.
+    fn is_live(&self, record: &Record, now: Timestamp) -> bool {
+        let loaded = Loaded { record: record.clone(), revision: Revision::new(0) };
+        self.context().has_ended(&loaded, now).is_none()
+    }
+
+    /// Ends those sessions of a user that `is_meant` returns `true` for, also where this future is dropped. Returns how many.
+    pub(crate) async fn end_sessions_of(
+        self: &Arc<Self>,
+        users: UserQuery,
+        is_meant: impl Fn(&SessionId) -> bool + Send + 'static,
+    ) -> Result<u64, Error> {
+        let session = Arc::clone(self);
+        run_to_completion(&self.config.tasks, async move {
+            // In order with the logins, if they take the lock. Without it the sessions end all the same.
+            let lock = match session.config.policy.max_sessions {
+                Some(_) => session.lock_user(&users).await.ok(),
+                None => None,
+            };
+            let ended = session.end_listed(&users, is_meant).await;
+            if let Some(lock) = lock {
+                session.unlock_user(lock).await;
+            }
+            ended
+        })
+        .await
+    }
+
+    /// Ends the session of a user with this public id. Returns `false` where there is none.
+    pub(crate) async fn end_by_public_id(
+        self: &Arc<Self>,
+        users: UserQuery,
+        public_id: &str,
+    ) -> Result<bool, Error> {
+        let (config, public_id) = (Arc::clone(&self.config), public_id.to_owned());
+        let is_meant = move |id: &SessionId| config.is_public_id(id, &public_id);
+        Ok(self.end_sessions_of(users, is_meant).await? > 0)
+    }
+
+    async fn end_listed(
+        &self,
+        users: &UserQuery,
+        is_meant: impl Fn(&SessionId) -> bool,
+    ) -> Result<u64, Error> {
+        let mut ended = 0;
+        for listed in self.sessions_of(users).await? {
+            if is_meant(&listed.id) {
+                ended += u64::from(self.end_session(users, &listed.id, Mark::Revoked).await?);
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Ends one session of a user. Returns `false` where it is gone, or another user's by now.
+    async fn end_session(
+        &self,
+        users: &UserQuery,
+        id: &SessionId,
+        mark: Mark,
+    ) -> Result<bool, Error> {
+        let (store, now) = (&self.config.store, self.now());
+        let mut current = match self.call_store(pin!(store.load(id, now))).await {
+            Ok(Some(current)) => current,
+            Ok(None) => return Ok(false),
+            // Nothing of it can be kept.
+            Err(error) if error.is_about_the_record() => return self.destroy_session(id).await,
+            Err(error) => return Err(error),
+        };
+        for _ in 0..ATTEMPTS {
+            if !users.matches(&current.record.text) || !self.is_live(&current.record, now) {
+                return Ok(false);
+            }
+            let ended = self.context().ended_record(&current.record, mark, now);
+            let Some(ended) = ended else { break };
+            let updated = {
+                let update = store.update(id, &ended, &current.revision, now);
+                self.call_store(pin!(update)).await
+            };
+            match updated {
+                Ok(Updated::Done(_)) => return Ok(true),
+                Ok(Updated::Gone) => return Ok(false),
+                // The write of another request came first: the mark goes on top of it.
+                Ok(Updated::Conflict(theirs)) => current = theirs,
+                Err(error) if is_refused(&error) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        self.destroy_session(id).await
+    }
+
+    /// Destroys a record, which no write of another request outlasts.
+    async fn destroy_session(&self, id: &SessionId) -> Result<bool, Error> {
+        self.call_store(pin!(self.config.store.destroy(id))).await?;
+        Ok(true)
+    }
+
+    /// Logs a user in within the limit of sessions, also where this future is dropped. `login` notes the user.
+    pub(crate) async fn log_in_limited(
+        self: &Arc<Self>,
+        user: Json,
+        keep: Vec<String>,
+        login: impl FnOnce(&mut SessionState, Timestamp) -> Result<(), Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        let operation = self.lock_operation().await;
+        operation.state().session.begin_login(&operation.config.policy)?;
+        let users = self.config.user_query(user);
+        run_to_completion(&self.config.tasks, async move {
+            let lock = operation.lock_user(&users).await?;
+            let done = operation.log_in_under(&lock, &users, &keep, login).await;
+            operation.unlock_user(lock).await;
+            done
+        })
+        .await
+    }
+
+    async fn log_in_under(
+        &self,
+        lock: &UserLock,
+        users: &UserQuery,
+        keep: &[String],
+        login: impl FnOnce(&mut SessionState, Timestamp) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let ending = self.state().session.begin_login(&self.config.policy)?;
+        let own = match ending {
+            Ending::Destroy(id) => Some(id),
+            Ending::Nothing => None,
+        };
+        let mut others = self.sessions_of(users).await?;
+        others.retain(|listed| own.as_ref() != Some(&listed.id));
+        let visits: Vec<_> = others.iter().map(|listed| listed.last_visit).collect();
+        let Admission::Admit { end } = self.config.policy.admit(&visits) else {
+            return Err(Error::new(ErrorKind::TooManySessions));
+        };
+        let now = self.now();
+        let (id, cookie) = self.generate(now)?;
+        for place in end {
+            self.end_session(users, &others[place].id, Mark::Limit).await?;
+        }
+        if let Some(own) = own {
+            self.destroy_session(&own).await?;
+        }
+        self.state().session.finish_regenerate_keeping(id, cookie, keep)?;
+        let begun = login(&mut self.state().session, now);
+        let stored = match begun {
+            Ok(()) => {
+                let save = self.drive(SaveMachine::new(now), now, true);
+                self.call_store(pin!(save)).await
+            }
+            Err(error) => Err(error),
+        };
+        let stored = stored.and_then(|()| self.check_lease(lock));
+        if stored.is_err() {
+            self.forget_login(keep, now).await?;
+        }
+        stored
+    }
+
+    /// Checks that the lock was held until now: otherwise another login may have counted without this one.
+    fn check_lease(&self, lock: &UserLock) -> Result<(), Error> {
+        let left = lock.until.saturating_since(self.now());
+        // More than the lease is a clock that was set back.
+        let is_held = !left.is_zero() && left <= self.config.lock_lease;
+        if is_held { Ok(()) } else { Err(Error::new(ErrorKind::Locked)) }
+    }
+
+    /// Goes on without the user: a login that has failed must not be stored at the end of the request.
+    async fn forget_login(&self, keep: &[String], now: Timestamp) -> Result<(), Error> {
+        let failed = self.id();
+        let (id, cookie) = self.generate(now)?;
+        self.state().session.finish_regenerate_keeping(id, cookie, keep)?;
+        if let Some(failed) = failed {
+            // Its id has not left: a record that stays is of no use to anyone, and is listed until it expires.
+            if let Err(error) = self.destroy_session(&failed).await {
+                self.log_failure(&error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn lock_user(&self, users: &UserQuery) -> Result<UserLock, Error> {
+        let id = users.lock_id();
+        let token = self.draw_lock_token();
+        let acquire = async {
+            let turn = within(self.config.lock_lease, self.config.lockers.turn(&id)).await;
+            Ok::<_, Error>((self.poll_lock(&id, token).await?.1, turn))
+        };
+        let error = match within(self.config.lock_wait, acquire).await {
+            Some(Ok((until, turn))) => return Ok(UserLock { id, token, until, _turn: turn }),
+            Some(Err(error)) => error,
+            None => Error::new(ErrorKind::Locked),
+        };
+        if error.is_temporary() {
+            // The store may have given it all the same.
+            self.give_back(&id, token).await;
+        }
+        Err(error)
+    }
+
+    async fn unlock_user(&self, lock: UserLock) {
+        self.give_back(&lock.id, lock.token).await;
+    }
+
+    async fn give_back(&self, id: &SessionId, token: LockToken) {
+        let unlocked = self.call_store(pin!(self.config.store.unlock(id, token))).await;
+        if let Err(error) = unlocked {
+            self.log(Level::WARN, KEPT, &error);
+        }
+    }
+}
+
+/// Checks whether the store cannot keep a mark.
+fn is_refused(error: &Error) -> bool {
+    use store::ErrorKind::{Corrupt, Unsuitable};
+    matches!(error.kind(), ErrorKind::Store(Corrupt | Unsuitable))
+}

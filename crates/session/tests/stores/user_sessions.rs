@@ -1,0 +1,116 @@
+//! A user never has more sessions than allowed, on any store that processes share, and the end of them is final.
+//!
+//! Each process is a layer over a store of its own: they share the server alone.
+
+use std::time::Duration;
+
+use express_session::store::Store;
+use express_session::{AtLimit, Cookie, SessionLayer};
+
+use crate::support::{SECRET, Talk, visit, visit_with};
+
+const LIMIT: usize = 2;
+const LOGINS: usize = 12;
+
+fn layer(store: impl Store, at_limit: AtLimit) -> SessionLayer {
+    SessionLayer::new(SECRET)
+        .store(store)
+        .cookie(Cookie::new().max_age(Duration::from_secs(3600)))
+        .store_timeout(Duration::from_secs(30))
+        .lock_wait(Duration::from_secs(60))
+        .max_sessions(LIMIT, at_limit)
+}
+
+/// Lets two processes log one user in at the same time, and counts the sessions after each login.
+async fn processes_never_exceed_the_limit(open: [impl Store; 4]) {
+    let [one, two, three, four] = open;
+    for (at_limit, stores, user) in [
+        (AtLimit::Refuse, [one, two], "bob"),
+        (AtLimit::EndLeastRecentlyUsed, [three, four], "eve"),
+    ] {
+        let layers = stores.map(|store| layer(store, at_limit));
+        let logins = (0..LOGINS).map(|number| {
+            let layer = layers[number % layers.len()].clone();
+            tokio::spawn(async move {
+                let talk = Talk::begin(&layer, visit()).await;
+                let login = talk.session.login(user).await;
+                let count = layer.sessions_of(user).await.unwrap().len();
+                assert!((1..=LIMIT).contains(&count), "{count} sessions");
+                let answer = talk.end().await;
+                login.is_ok().then(|| answer.pair().to_owned())
+            })
+        });
+        let logins: Vec<_> = logins.collect();
+        let mut pairs = Vec::new();
+        for login in logins {
+            pairs.extend(login.await.unwrap());
+        }
+        assert_eq!(pairs.len(), if at_limit == AtLimit::Refuse { LIMIT } else { LOGINS });
+
+        // A process ends what the other has begun, and a request under way brings nothing back.
+        let mut talks = Vec::new();
+        for pair in &pairs {
+            let talk = Talk::begin(&layers[1], visit_with(pair)).await;
+            if talk.session.user::<String>().unwrap().is_some() {
+                talks.push(talk);
+            }
+        }
+        assert_eq!(talks.len(), LIMIT);
+        assert_eq!(layers[0].end_sessions_of(user).await.unwrap(), LIMIT as u64);
+        for talk in talks {
+            talk.session.insert("views", 1).unwrap();
+            talk.session.save().await.unwrap_err();
+            talk.end().await;
+        }
+        assert_eq!(layers[1].sessions_of(user).await.unwrap(), []);
+    }
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn processes_on_redis_never_exceed_the_limit() {
+    use express_session::store::redis::RedisStore;
+    use express_session_testkit::servers;
+
+    let Some(server) = servers::shared_redis() else { return };
+    crate::on_tokio(async {
+        let open = || async { RedisStore::connect(server.url()).await.unwrap().prefix("users:") };
+        let stores = [open().await, open().await, open().await, open().await];
+        processes_never_exceed_the_limit(stores).await;
+    });
+}
+
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(crate) async fn processes_on_sql_never_exceed_the_limit<D: crate::sql::Database>() {
+    let Some(server) = D::shared() else { return };
+    let (url, table) = (D::url(server), crate::sql::fresh("users"));
+    let open = || D::timeout(D::open(&url, &table), Duration::from_secs(30));
+    processes_never_exceed_the_limit([open(), open(), open(), open()]).await;
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn processes_on_sqlite_never_exceed_the_limit() {
+    use express_session::store::sqlite::SqliteStore;
+    use express_session_testkit::TemporaryFolder;
+
+    crate::on_tokio(async {
+        let folder = TemporaryFolder::new("users-sqlite").unwrap();
+        let path = folder.path().join("users.sqlite");
+        let open = || SqliteStore::new(&path);
+        processes_never_exceed_the_limit([open(), open(), open(), open()]).await;
+    });
+}
+
+#[cfg(feature = "file")]
+#[test]
+fn processes_on_files_never_exceed_the_limit() {
+    use express_session::store::file::FileStore;
+    use express_session_testkit::TemporaryFolder;
+
+    crate::on_tokio(async {
+        let folder = TemporaryFolder::new("users-files").unwrap();
+        let open = || FileStore::new(folder.path());
+        processes_never_exceed_the_limit([open(), open(), open(), open()]).await;
+    });
+}
