@@ -12,7 +12,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use express_session::store::{Cursor, Error, ErrorKind, Record, Touch, Touched};
+use express_session::store::{Cursor, Error, ErrorKind, Lifetime, Record, Touch, Touched};
 use express_session_core::{SessionId, Timestamp};
 use napi::bindgen_prelude::Null;
 use napi_derive::napi;
@@ -21,7 +21,8 @@ use self::backend::Backend;
 use self::mailbox::{Answer, Mailbox};
 use self::replace::Missing;
 use self::seen::Seen;
-use crate::session::{Found, NativeSession};
+use crate::engine::rules::SessionPolicy;
+use crate::session::{Found, NativeSession, ReadOutcome};
 
 pub mod file;
 pub mod mailbox;
@@ -77,11 +78,30 @@ impl NativeStore {
     /// Loads the record of a session that keeps it, and returns its text.
     #[napi(catch_unwind)]
     pub fn load_for(&self, mailbox: &Mailbox, number: u32, session: &NativeSession, now: f64) {
-        let (id, slot) = (session.id(), session.slot());
+        let (id, reader) = (session.id(), session.reader());
         self.call(mailbox, number, move |open| async move {
             let found = open.backend.load(&id, time(now)).await?;
-            Ok(slot.keep(found, open.backend.lifetime()).map_or(NOTHING, Answer::B))
+            match reader.keep(found, open.backend.lifetime(), now) {
+                ReadOutcome::Text(text) => return Ok(Answer::B(text)),
+                ReadOutcome::Ended => {
+                    open.seen.remove(&id);
+                    // Where the store fails, the next request that loads the record ends it.
+                    let _ = open.backend.destroy(&id).await;
+                }
+                ReadOutcome::Nothing => {}
+            }
+            Ok(NOTHING)
         });
+    }
+
+    /// Notes in a policy how long the store keeps a record. With `is_unknown`, a function of the application decides.
+    #[napi(catch_unwind)]
+    pub fn describe(&self, policy: &mut SessionPolicy, is_unknown: bool) {
+        if is_unknown {
+            policy.describe(Lifetime::Unknown);
+        } else if let Some(open) = &*self.lock() {
+            policy.describe(open.backend.lifetime());
+        }
     }
 
     /// Makes the call that a session's save has asked for.

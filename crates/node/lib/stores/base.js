@@ -137,6 +137,12 @@ class NativeStore extends Store {
     return true
   }
 
+  // Notes in a policy how long the store keeps records, and returns the policy.
+  describe(policy) {
+    this.#native.describe(policy, this.hasOwnDeadline)
+    return policy
+  }
+
   // Returns the record of a request's session, for a middleware with `integrity`.
   record(policy, sid) {
     return new SessionRecord(policy, sid, this, (sid, session) => this.#native.callsOf(sid, session))

@@ -49,6 +49,11 @@ exports.RemoteStore = class RemoteStore {
     return this.#writes.replace(sid, () => this.#call('destroy', sid))
   }
 
+  // Notes in a policy how long the store keeps records.
+  describe(policy, isUnknown) {
+    this.#native.describe(policy, isUnknown)
+  }
+
   // Returns the calls of a session that the addon has.
   callsOf(sid, session) {
     return new RemoteCalls(this, this.#native, this.#writes, this.#turns, sid, session)
