@@ -12,7 +12,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use express_session::store::{Cursor, Error, ErrorKind, Lifetime, Record, Touch, Touched};
+use express_session::store::{Admin, Cursor, Error, ErrorKind, Lifetime, Record, Touch, Touched};
 use express_session_core::{SessionId, Timestamp};
 use napi::bindgen_prelude::Null;
 use napi_derive::napi;
@@ -20,6 +20,7 @@ use napi_derive::napi;
 use self::backend::Backend;
 use self::mailbox::{Answer, Mailbox};
 use self::replace::Missing;
+use self::sealed::{Sealing, Upgrade};
 use self::seen::Seen;
 use crate::engine::rules::SessionPolicy;
 use crate::session::{Found, NativeSession, ReadOutcome};
@@ -31,6 +32,7 @@ pub mod memory;
 pub mod mysql;
 pub mod postgres;
 pub mod redis;
+pub mod sealed;
 pub mod sqlite;
 
 mod backend;
@@ -47,6 +49,8 @@ pub struct NativeStore(Mutex<Option<Arc<Open>>>);
 /// The state of a store until it is closed.
 struct Open {
     backend: Box<dyn Backend>,
+    /// The same store, if it seals its records.
+    sealed: Option<Box<dyn Upgrade>>,
     seen: Seen,
 }
 
@@ -250,6 +254,25 @@ impl NativeStore {
         });
     }
 
+    /// Moves some of the records to the first key.
+    #[napi(catch_unwind)]
+    pub fn upgrade(
+        &self,
+        mailbox: &Mailbox,
+        number: u32,
+        after: Option<String>,
+        limit: u32,
+        now: f64,
+    ) {
+        let after = after.map(Cursor::new);
+        self.call(mailbox, number, move |open| async move {
+            let Some(sealed) = &open.sealed else {
+                return Err(Error::new(ErrorKind::Unsupported, "the records are not sealed"));
+            };
+            Ok(Answer::F(sealed.upgrade(after, limit as usize, time(now)).await?.into()))
+        });
+    }
+
     /// Releases the connections after the running calls.
     #[napi(catch_unwind)]
     pub fn close(&self, mailbox: &Mailbox, number: u32) {
@@ -263,9 +286,17 @@ impl NativeStore {
 }
 
 impl NativeStore {
-    fn new(backend: impl Backend + 'static) -> Self {
-        let open = Open { backend: Box::new(backend), seen: Seen::new() };
-        Self(Mutex::new(Some(Arc::new(open))))
+    /// Makes the object of a store, which seals its records if that is an option.
+    fn new(store: impl Admin + Clone, sealing: Option<&Sealing>) -> napi::Result<Self> {
+        let (backend, sealed): (Box<dyn Backend>, Option<Box<dyn Upgrade>>) = match sealing {
+            None => (Box::new(store), None),
+            Some(sealing) => {
+                let store = sealing.seal(store)?;
+                (Box::new(store.clone()), Some(Box::new(store)))
+            }
+        };
+        let open = Open { backend, sealed, seen: Seen::new() };
+        Ok(Self(Mutex::new(Some(Arc::new(open)))))
     }
 
     /// Makes a call, which owns its data: when a worker thread ends, its objects are freed while their calls still

@@ -61,7 +61,7 @@ exports.RemoteStore = class RemoteStore {
 
   // The calls that concern all sessions wait for all writes.
   static {
-    for (const method of ['list', 'count', 'clear', 'purge', 'close']) {
+    for (const method of ['list', 'count', 'clear', 'purge', 'upgrade', 'close']) {
       this.prototype[method] = function (...args) {
         return after(this.#writes.settled(), () => this.#call(method, ...args))
       }
