@@ -4,5 +4,6 @@
 export { default } from './index.js'
 export { Cookie, MemoryStore, Session, Store } from './index.js'
 export type {
-  CookieOptions, Departure, IntegritySession, SessionData, SessionLock, SessionOf, SessionOptions, WarningCode
+  CookieOptions, Departure, IntegritySession, LoginOptions, SessionData, SessionLock, SessionMetadata, SessionOf,
+  SessionOptions, WarningCode
 } from './index.js'

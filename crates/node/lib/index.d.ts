@@ -43,6 +43,34 @@ declare namespace session {
     touchAfter?: number | undefined
 
     /**
+     * Whether each record has the library's own notes: when the session began and was last seen, and which user has logged
+     * in. It needs `integrity`. `idleTimeout` and `absoluteTimeout` turn it on. Default: false, and records are as
+     * express-session writes them.
+     */
+    metadata?: boolean | undefined
+
+    /** The name of the record's member with the notes, the same in every application. Default: `__sessionMetadata`. */
+    metadataMember?: string | undefined
+
+    /**
+     * How many milliseconds after its last visit a session ends, with any `maxAge` of the cookie; with `touchAfter`, this
+     * time later. It needs `integrity`. Default: never.
+     */
+    idleTimeout?: number | undefined
+
+    /**
+     * How many milliseconds after its beginning or its login a session ends, however often it is used. It needs
+     * `integrity`. Default: never.
+     */
+    absoluteTimeout?: number | undefined
+
+    /**
+     * Whether the response to a `logout` makes the browser delete the site's cookies and storage, by the header
+     * `Clear-Site-Data`. It needs `integrity`. Default: false.
+     */
+    clearSiteData?: boolean | undefined
+
+    /**
      * Whether classic mistakes are explained by `process.emitWarning`, once each, with a code and the line to change:
      * a secure cookie over plain HTTP, a weak secret, a cookie that browsers drop, and others. The README has the list.
      * Responses and standard output stay as they are. Default: true, except where `NODE_ENV` is `production` or `test`.
@@ -101,6 +129,65 @@ declare namespace session {
 
     /** Why the session is over: this request has destroyed it, or another one has ended it. */
     readonly ended: 'destroyed' | 'elsewhere' | undefined
+
+    /**
+     * The timeout that had ended the session of the request's cookie, so that this one is new. Undefined for any other
+     * session, also where the store has removed the record in time.
+     */
+    readonly endedBy: 'idle' | 'absolute' | 'revoked' | 'limit' | undefined
+
+    /** The library's own notes, with the option `metadata` or a timeout. Undefined as long as none are stored. */
+    readonly metadata: SessionMetadata | undefined
+
+    /**
+     * Logs a user in: destroys the record, and goes on with a new session under a new id, `req.session`, in which the user
+     * and the time are noted. `user` is JSON of at most 1,024 bytes. It needs the option `metadata` or a timeout. The error
+     * after the headers has the code `ERR_SESSION_COOKIE_NOT_SENT`, and the session is as it was.
+     */
+    login(user: string | number | boolean | object, options?: LoginOptions): Promise<void>
+
+    /** Destroys the session, and clears the site's data if `clearSiteData` is set. */
+    logout(): Promise<void>
+
+    /** The user that `login` or passport has logged in. Where the session has a member `passport`, that decides. */
+    loggedInUser<U = unknown>(): U | undefined
+
+    /**
+     * Throws unless a user has logged in by `login` less than so many milliseconds ago: an error with the `status` 401 without
+     * a user (`ERR_SESSION_NOT_LOGGED_IN`), and 403 with an older login (`ERR_SESSION_LOGIN_TOO_OLD`). Passport notes no time.
+     */
+    requireFresh(maxAge: number): void
+
+    /** Does the same as `regenerate`, and keeps these members. */
+    regenerateKeeping(names: readonly string[]): Promise<void>
+  }
+
+  /** The library's own notes about a session. */
+  interface SessionMetadata {
+    /** When the session began, or, if express-session began it, when it was first written with the notes. */
+    created: Date
+    /** Its last visit that was noted. */
+    seen: Date
+    /** When the user logged in. */
+    authenticated?: Date
+    /** The user of the login. */
+    user?: unknown
+    /** The timeouts of the login, in milliseconds, if it has its own. */
+    idleTimeout?: number
+    absoluteTimeout?: number
+  }
+
+  /** The options of a login. Times are in milliseconds. */
+  interface LoginOptions {
+    /** The members of the old session that stay. Default: none. */
+    keep?: readonly string[] | undefined
+    /** The timeouts of this session, in place of the middleware's. */
+    idleTimeout?: number | undefined
+    absoluteTimeout?: number | undefined
+    /** Both timeouts, and the cookie's `maxAge`: "remember me". */
+    remember?: number | undefined
+    /** Whether the user is stored as passport does it too. Default: false. */
+    passport?: boolean | undefined
   }
 
   /** A lock of a session. It ends with `unlock`, with the response, or with its lease. */

@@ -53,6 +53,15 @@ function session(options) {
   if (touchAfter !== undefined && !(typeof touchAfter === 'number' && touchAfter >= 0)) {
     throw new TypeError('touchAfter option must be a number of milliseconds, 0 or more')
   }
+  const { idleTimeout, absoluteTimeout, metadataMember } = opts
+  for (const [name, limit] of Object.entries({ idleTimeout, absoluteTimeout })) {
+    if (limit !== undefined && !(Number.isFinite(limit) && limit >= 1)) {
+      throw new TypeError(`${name} option must be a number of milliseconds, 1 or more`)
+    }
+  }
+  if (metadataMember !== undefined && typeof metadataMember !== 'string') {
+    throw new TypeError('metadataMember option must be a string')
+  }
   if (Array.isArray(secret) && secret.length === 0) {
     throw new TypeError('secret option array must contain one or more strings')
   }
@@ -68,6 +77,11 @@ function session(options) {
     departures: departureNames(opts.departures),
     integrity: Boolean(opts.integrity),
     touchAfter,
+    metadata: Boolean(opts.metadata),
+    metadataMember,
+    idleTimeout,
+    absoluteTimeout,
+    clearSiteData: Boolean(opts.clearSiteData),
     // A better reason than that of the engine follows.
     isNative: (isNative && store.canMerge) || why !== undefined
   }
@@ -113,7 +127,10 @@ function session(options) {
       return store[method] === MemoryStore.prototype[method] ? PATIENCE.turn : undefined
     },
     // If the addon has the sessions.
-    policy: rules.hasSessions ? new native.SessionPolicy(decisions) : undefined
+    policy: rules.hasSessions ? store.describe(new native.SessionPolicy(decisions)) : undefined,
+    // If records have the library's own member.
+    metadataMember: rules.metadataMember ?? undefined,
+    clearSiteData: decisions.clearSiteData
   }
   const secrets = new Secrets(name, rules.candidates, warnings)
   // Loaded if it is used, so that requiring the package takes less time.

@@ -275,9 +275,14 @@ exports.RequestSession = class RequestSession {
       return
     }
     this.touch()
-    const isSent = this.setCookie(() => secrets.printCookie(req.sessionID, session.cookie.data))
+    const isSent = this.setCookie(() => secrets.printCookie(req.sessionID, this.cookieData(session)))
     if (isSent) config.warnings?.sendCookie(req, session.cookie.data, !this.presentedId)
     this.sentId = req.sessionID
+  }
+
+  // Returns the attributes of the cookie for the browser.
+  cookieData(session) {
+    return session.cookie.data
   }
 
   // Returns whether the cookie could be printed.

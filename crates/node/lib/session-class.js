@@ -5,7 +5,10 @@
 
 const Session = require('./session')
 
-module.exports = { isMaking, makingSessions, newSession }
+module.exports = { isMaking, isMember, makingSessions, newSession }
+
+// The names that a session has besides its data: a member of such a name is not loaded again.
+const RESERVED = ['cookie', 'req', 'id']
 
 let current = Session
 let isWithin = false
@@ -13,6 +16,11 @@ let isWithin = false
 // Makes a session object.
 function newSession(req, data) {
   return new current(req, data)
+}
+
+// Returns whether a member of the visitor's data can have this name.
+function isMember(name) {
+  return typeof name === 'string' && !RESERVED.includes(name) && !(name in Session.prototype)
 }
 
 // Returns whether a middleware makes a session, and not the application.

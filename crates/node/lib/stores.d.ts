@@ -7,6 +7,12 @@ type Callback<T = null> = (error: any, result?: T | null) => void
 /** A session as a store returns it: the stored data, with the cookie as parsed JSON. */
 type Stored = SessionData & Record<string, any>
 
+/** How many records an upgrade has moved, and how many it could not read. */
+export interface Upgraded {
+  moved: number
+  unreadable: number
+}
+
 /** The methods of every native store: express-session's interface, with a promise if there is no callback. */
 declare abstract class NativeStore extends Store {
   get(sid: string, callback: Callback<Stored>): void
@@ -27,6 +33,13 @@ declare abstract class NativeStore extends Store {
   /** Removes expired sessions immediately, without waiting for the store's own cleanup. */
   prune(callback: Callback): void
   prune(): Promise<null>
+
+  /**
+   * Moves plain records and those of older keys to the first key of the option `sealed`, while requests go on. The error of a
+   * store without that option has the code `ERR_STORE_UNSUPPORTED`.
+   */
+  upgrade(callback: Callback<Upgraded>): void
+  upgrade(): Promise<Upgraded>
 
   /** Closes the connections. Later calls fail with `ERR_STORE_CLOSED`. */
   close(callback: Callback): void
@@ -61,6 +74,17 @@ export interface ServerOptions {
   probeInterval?: number | undefined
 }
 
+/** The records are encrypted before they reach the store, under ids that are keyed hashes: see the README. */
+export interface Sealing {
+  /**
+   * Secrets of at least 32 bytes, of which the first one seals new records, and all of them open. `openssl rand -base64 32`
+   * makes one.
+   */
+  keys: readonly (string | Uint8Array)[]
+  /** Whether records that are not sealed are sessions too, until `upgrade` has moved them. Default: false. */
+  acceptPlain?: boolean | undefined
+}
+
 /** The certificates of an encrypted connection, as in `tls.connect`. PEM is a string, a Buffer, or a list of them. */
 export interface TlsOptions {
   /** Authorities that are trusted instead of the public ones. Default: the public ones, and NODE_EXTRA_CA_CERTS. */
@@ -79,6 +103,8 @@ export interface TlsOptions {
 type Pem = string | Uint8Array | (string | Uint8Array)[]
 
 export interface RedisOptions extends ServerOptions {
+  /** Seals the records. Default: they are as the npm store writes them. */
+  sealed?: Sealing | undefined
   /**
    * URL of the server: `redis`, `rediss`, `redis+unix`, `redis+sentinel` or `redis+cluster`. Default: `host`, `port` and
    * so on.
@@ -144,6 +170,8 @@ export interface DatabaseAddress {
 }
 
 export interface PostgresOptions extends ServerOptions {
+  /** Seals the records. Default: they are as the npm store writes them. */
+  sealed?: Sealing | undefined
   /** URL of the database. Default: `conObject`, `conString`, `DATABASE_URL`, or the environment variables of pg. */
   url?: string | undefined
   conString?: string | undefined
@@ -184,6 +212,8 @@ export class PostgresStore extends ListedStore {
 }
 
 export interface MySqlOptions extends ServerOptions, DatabaseAddress {
+  /** Seals the records. Default: they are as the npm store writes them. */
+  sealed?: Sealing | undefined
   /** URL of the database. Default: `host`, `port`, `user`, `password` and `database`. */
   url?: string | undefined
   /** As `url`. */
@@ -253,6 +283,8 @@ export class MySqlStore extends NamedStore {
 }
 
 export interface SqliteOptions {
+  /** Seals the records. Default: they are as the npm store writes them. */
+  sealed?: Sealing | undefined
   /** Name of the file, or `:memory:`. Default: the name of the table. */
   db?: string | undefined
   /** Folder of the file. Default: `.`. */
@@ -294,6 +326,8 @@ export class SqliteStore extends ListedStore {
 }
 
 export interface FileOptions {
+  /** Seals the records. Default: they are as the npm store writes them. */
+  sealed?: Sealing | undefined
   /** Folder of the sessions. Default: `./sessions`. */
   path?: string | undefined
   /** TTL of sessions without a `maxAge`, in seconds. Default: 3600. */
@@ -335,6 +369,8 @@ export class FileStore extends ListedStore {
 }
 
 export interface MemcachedOptions extends ServerOptions {
+  /** Seals the records. Default: they are as the npm store writes them. */
+  sealed?: Sealing | undefined
   /** URL of the server. Default: `hosts`. */
   url?: string | undefined
   /** Address of one server. Default: `127.0.0.1:11211`. */

@@ -5,10 +5,12 @@
 
 const { snapshotCookie, snapshotData } = require('./change-detection')
 const { define } = require('./define')
+const { logIn, loggedIn, metadataOf, regenerateKeeping, requireFresh } = require('./login')
 const { RequestSession } = require('./request-session')
 const Session = require('./session')
-const { isMaking, makingSessions } = require('./session-class')
+const { isMaking, isMember, makingSessions } = require('./session-class')
 const { errorWithCode } = require('./stores/failure')
+const { setImmediate } = require('./timers')
 const { heard, toPromise } = require('./to-promise')
 
 exports.TrackedSession = class TrackedSession extends RequestSession {
@@ -18,11 +20,21 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
   touchedCookie = undefined
   // Whether the next save is final: see `updateNow`.
   isFinal = false
+  // The limit that had ended the session of the request's cookie.
+  endedBy = undefined
+  // Whether the application uses the session outside of a request, which is no visit.
+  isOutside = false
+  isLoggedOut = false
 
   load(fn) {
-    const { store, policy } = this.config
-    this.record = store.record(policy, this.presentedId)
-    this.record.load(fn)
+    const { store, policy, metadataMember } = this.config
+    const record = store.record(policy, this.presentedId)
+    this.record = record
+    if (metadataMember === undefined) return record.load(fn)
+    record.load((error, found) => {
+      if (!error && !found) this.endedBy = record.endedBy
+      fn(error, found)
+    })
   }
 
   // The record's store knows its deadline, unless it is an option's.
@@ -45,6 +57,9 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
 
   // Takes a session that the application has made of a record, which the store may have no more.
   adopt(session) {
+    const { metadataMember } = this.config
+    // The library's own member, which is no data, and which the addon reads itself.
+    if (metadataMember !== undefined) delete session[metadataMember]
     this.record = undefined
     this.isStored = true
     this.initialData ??= snapshotData(session)
@@ -56,6 +71,7 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
     const { store, policy } = this.config
     if (this.record?.id !== session.id || this.record.hasBegun) this.record = store.record(policy, session.id)
     this.record.begin(initialData, isUnread)
+    if (this.isOutside) this.record.leaveAlone()
     this.touchedCookie = snapshotCookie(session.cookie)
     setOwner(session, { tracked: this, record: this.record })
     const prototype = Object.getPrototypeOf(session)
@@ -70,6 +86,11 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
     return {
       save(fn) {
         if (!fn) return toPromise((done) => this.save(done))
+        const { metadataMember } = tracked.config
+        if (metadataMember !== undefined && Object.hasOwn(this, metadataMember)) {
+          setImmediate(fn, reservedName())
+          return this
+        }
         // A session that is over is not made again, with any departures: its record may have been removed.
         const isOver = tracked.config.store.isOver(this, Date.now())
         if (isOver) record.isMadeAgain = false
@@ -154,10 +175,28 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
   // A touch brings the store what this request has changed of the cookie, unless that is saved, and leaves what others have.
   touchRecord(session, done) {
     const isCookieChanged = snapshotCookie(session.cookie) !== this.touchedCookie
-    this.record.touch(session, isCookieChanged, (error, isThere) => {
+    const touched = (error, isThere) => {
       if (!error && !isThere && this.config.rules.endIsFinal) this.end(this.record, 'elsewhere')
       done(error)
-    })
+    }
+    if (this.config.metadataMember === undefined) this.record.touch(session, isCookieChanged, touched)
+    else this.record.visit(session, isCookieChanged, touched)
+  }
+
+  // Returns the attributes of the cookie, which expires with the absolute timeout at the latest.
+  cookieData(session) {
+    const data = super.cookieData(session)
+    if (this.config.metadataMember === undefined || this.record?.id !== session.id) return data
+    const { cookieEnd } = this.record
+    return data.expires > cookieEnd ? { ...data, expires: new Date(cookieEnd) } : data
+  }
+
+  writeCookie() {
+    super.writeCookie()
+    // W3C Clear Site Data, section 3.1.
+    if (this.isLoggedOut && this.config.clearSiteData) {
+      this.res.setHeader('Clear-Site-Data', '"cookies", "storage"')
+    }
   }
 
   // Notes what others have changed, which is no change of this request.
@@ -230,7 +269,9 @@ exports.trackCreated = function trackCreated(config) {
 function trackedBy(req, before, config) {
   const tracked = before && ownerOf(before)?.tracked
   if (tracked?.req === req) return tracked
-  return new exports.TrackedSession(config, undefined, undefined, req, {}, () => {})
+  const outside = new exports.TrackedSession(config, undefined, undefined, req, {}, () => {})
+  outside.isOutside = true
+  return outside
 }
 
 // The methods that a session has with `integrity`. They are inherited, so that a member of the same name is kept.
@@ -252,7 +293,7 @@ const METHODS = {
   async takeOnce(key) {
     const { tracked, record } = ownerOf(this)
     if (record.isUnread) await read(tracked, record)
-    if (!Object.hasOwn(this, checked(key))) return undefined
+    if (!Object.hasOwn(this, checked(key, tracked))) return undefined
     let taken
     update(this, key, (value) => {
       taken = value
@@ -277,14 +318,44 @@ const METHODS = {
       await record.unlock().catch(() => {})
       throw error
     }
+  },
+
+  async login(user, options) {
+    await logIn(this, ownerOf(this).tracked, user, options)
+  },
+
+  async logout() {
+    const { tracked } = ownerOf(this)
+    await this.destroy()
+    tracked.isLoggedOut = true
+  },
+
+  loggedInUser() {
+    const found = loggedIn(this, ownerOf(this).record)
+    return found && JSON.parse(found.user)
+  },
+
+  requireFresh(maxAge) {
+    requireFresh(this, ownerOf(this).record, maxAge)
+  },
+
+  async regenerateKeeping(names) {
+    await regenerateKeeping(this, ownerOf(this).tracked, names)
   }
 }
 // As of the methods that express-session has too.
-for (const name of ['updateNow', 'takeOnce', 'lock']) {
+for (const name of ['updateNow', 'takeOnce', 'lock', 'login', 'logout', 'regenerateKeeping']) {
   const method = METHODS[name]
   METHODS[name] = function (...args) {
     return heard(method.apply(this, args))
   }
+}
+
+// The properties that a session has with `integrity`, and that are no data.
+const PROPERTIES = {
+  ended: ({ record }) => record.ended,
+  endedBy: ({ tracked }) => tracked.endedBy,
+  metadata: ({ record }) => metadataOf(record)
 }
 
 // Reads the record of a session that the application has made.
@@ -299,7 +370,7 @@ async function read(tracked, record) {
 
 function update(session, key, change) {
   const { tracked, record } = ownerOf(session)
-  return record.update(session, checked(key), change, (changed) => tracked.caughtUp(record, changed))
+  return record.update(session, checked(key, tracked), change, (changed) => tracked.caughtUp(record, changed))
 }
 
 // A lock of the session. It ends with `unlock`, with the response, or with its lease.
@@ -387,28 +458,34 @@ function addMethods(prototype) {
   for (const [name, value] of Object.entries(METHODS)) {
     Object.defineProperty(prototype, name, { configurable: true, writable: true, value })
   }
-  Object.defineProperty(prototype, 'ended', {
-    configurable: true,
-    get() {
-      return ownerOf(this)?.record.ended
-    },
-    // A member of this name.
-    set(value) {
-      Object.defineProperty(this, 'ended', { configurable: true, enumerable: true, writable: true, value })
-    }
-  })
+  for (const [name, read] of Object.entries(PROPERTIES)) {
+    Object.defineProperty(prototype, name, {
+      configurable: true,
+      get() {
+        const owner = ownerOf(this)
+        return owner && read(owner)
+      },
+      // A member of this name.
+      set(value) {
+        Object.defineProperty(this, name, { configurable: true, enumerable: true, writable: true, value })
+      }
+    })
+  }
   return prototype
 }
 
 const ownPrototype = addMethods(SessionWithMethods.prototype)
 prototypes.set(Session.prototype, ownPrototype).set(ownPrototype, ownPrototype)
 
-// The names that a session has besides its data: a member of this name is not loaded again.
-const RESERVED = ['cookie', 'req', 'id']
-
-function checked(key) {
-  if (typeof key === 'string' && !RESERVED.includes(key) && !(key in Session.prototype)) return key
+function checked(key, { config }) {
+  if (key === config.metadataMember) throw reservedName()
+  if (isMember(key)) return key
   throw errorWithCode('ERR_INVALID_ARG_VALUE', 'the key must be a string, and no name of a property of every session')
+}
+
+function reservedName() {
+  const message = "the session has a member with the name of the library's own, which is the option metadataMember"
+  return errorWithCode('ERR_SESSION_RESERVED_NAME', message)
 }
 
 // Returns a snapshot with some members set or removed.

@@ -10,18 +10,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use express_session::store::{FencingToken, LockOutcome, LockToken};
-use express_session_core::record::LimitExceeded;
+use express_session_core::cookie::StoredCookie;
+use express_session_core::decide::Step;
+use express_session_core::metadata::{Authentication, MAX_USER, user_of};
+use express_session_core::record::{Json, LimitExceeded};
 use express_session_core::session::{
-    self, Answer, Context, LockStage, Next, Rebase, Rebased, Recompute, Resolution, SaveMachine,
-    SessionObject, SessionState, StoreCall, StoreView,
+    self, Answer, LockStage, Next, Rebase, Rebased, Recompute, Resolution, SaveMachine,
+    SessionObject, SessionState, StoreCall, StoreView, TouchCall,
 };
-use express_session_core::store::{Lifetime, Loaded};
-use express_session_core::{Corrupt, Departures, Policy, SessionId, Timestamp};
+use express_session_core::store::{Lifetime, Loaded, Revision};
+use express_session_core::{Corrupt, Departures, EndedBy, Metadata, Policy, SessionId, Timestamp};
 use napi::bindgen_prelude::{FnArgs, Function, FunctionRef};
 use napi::{Env, Status};
 use napi_derive::napi;
 
-use crate::engine::rules::SessionPolicy;
+use crate::engine::rules::{SessionPolicy, Settings};
 use crate::store::{failure, time};
 
 /// The next task of a save.
@@ -47,15 +50,42 @@ pub struct ChangedMember {
     pub value: Option<String>,
 }
 
+/// The library's own notes about a session. Times are in milliseconds.
+#[napi(object, object_from_js = false)]
+pub struct Notes {
+    /// When it began.
+    pub created: f64,
+    /// Its last visit that was noted.
+    pub seen: f64,
+    /// When its user logged in.
+    pub authenticated: Option<f64>,
+    /// The user, as JSON.
+    pub user: Option<String>,
+    /// The idle timeout of the login.
+    pub idle: Option<f64>,
+    /// The absolute timeout of the login.
+    pub absolute: Option<f64>,
+}
+
+/// The user of a session.
+#[napi(object, object_from_js = false)]
+pub struct LoggedIn {
+    /// The user, as JSON.
+    pub user: String,
+    /// When the user logged in, if that was noted.
+    pub authenticated: Option<f64>,
+}
+
 /// The session of one request.
 #[napi]
 pub struct NativeSession {
-    policy: Arc<Policy>,
+    settings: Arc<Settings>,
     id: SessionId,
     state: SessionState,
     object: Option<SessionObject>,
     slot: Slot,
     save: Option<Save>,
+    visit: Option<Visit>,
 }
 
 /// The store's answer, for JavaScript's thread to take.
@@ -63,18 +93,57 @@ pub struct NativeSession {
 pub(crate) struct Slot(Arc<Mutex<Option<Found>>>);
 
 pub(crate) enum Found {
-    /// A record, and how long its store keeps it after each reset.
-    Record(Loaded, Lifetime),
+    Record(Read),
+    /// Nothing any more: a limit has ended the session.
+    Ended(EndedBy),
     Save(Answer),
     Lock(LockOutcome),
 }
 
+/// A record that was loaded.
+pub(crate) struct Read {
+    loaded: Loaded,
+    /// How long its store keeps it after each reset.
+    lifetime: Lifetime,
+    /// When it was loaded: what has not ended then is a visit.
+    at: Timestamp,
+    /// The library's own notes and until when the record is left as it is, where records have such notes.
+    notes: Option<Box<(Option<Metadata>, Option<Timestamp>)>>,
+}
+
+/// Keeps the record that a store returns.
+pub(crate) struct Reader {
+    slot: Slot,
+    settings: Arc<Settings>,
+    /// Whether the record is that of a session which has not begun: a limit may end it.
+    is_first: bool,
+}
+
+/// The outcome of a load.
+pub(crate) enum ReadOutcome {
+    /// Its text for JavaScript.
+    Text(String),
+    Nothing,
+    /// A limit has ended its session: it is to be destroyed.
+    Ended,
+}
+
 struct Save {
     machine: SaveMachine,
-    policy: Arc<Policy>,
+    policy: Policy,
     now: Timestamp,
     /// The deadline, where the store's options say it and not the cookie.
     deadline: Option<Timestamp>,
+    call: Option<StoreCall>,
+}
+
+/// A visit that is being noted.
+struct Visit {
+    now: Timestamp,
+    deadline: Option<Timestamp>,
+    attempts: u32,
+    /// The revision that it replaces.
+    expected: Option<Revision>,
     call: Option<StoreCall>,
 }
 
@@ -96,8 +165,9 @@ impl NativeSession {
     #[napi(constructor, catch_unwind)]
     pub fn new(policy: &SessionPolicy, id: String) -> napi::Result<Self> {
         let id = SessionId::new(id).ok_or_else(|| failure::of(crate::store::nameless()))?;
-        let (policy, slot) = (Arc::clone(&policy.0), Slot::default());
-        Ok(Self { policy, id, state: SessionState::default(), object: None, slot, save: None })
+        let (settings, slot) = (Arc::clone(&policy.0), Slot::default());
+        let state = SessionState::default();
+        Ok(Self { settings, id, state, object: None, slot, save: None, visit: None })
     }
 
     /// Notes that a browser has the id, or may have it: from here on it is kept.
@@ -105,7 +175,7 @@ impl NativeSession {
     pub fn keep_id(&mut self) {
         // JavaScript decides whether a session can still be found.
         let plain = Policy { departures: Departures::none(), ..Policy::default() };
-        self.state.detach(&Context::new(&plain, NAME));
+        self.state.detach(&self.settings.context(&plain));
     }
 
     /// Begins with the object as it was loaded or created, once it is needed: most requests change nothing.
@@ -113,11 +183,11 @@ impl NativeSession {
     pub fn begin(&mut self, object: String, now: f64) -> napi::Result<()> {
         let (id, now) = (self.id.clone(), time(now));
         let object = SessionObject::new(&object).map_err(|error| of(error.into()))?;
-        if let Some(Found::Record(found, lifetime)) = self.slot.take() {
-            let context = Context::new(&self.policy, NAME);
-            if let Err(error) = self.state.begin_loaded(&context, id, &found, now) {
+        if let Some(Found::Record(read)) = self.slot.take() {
+            let context = self.settings.context(&self.settings.policy);
+            if let Err(error) = self.state.begin_loaded(&context, id, &read.loaded, read.at) {
                 // A second attempt must not take the session for a new one.
-                self.slot.put(Found::Record(found, lifetime));
+                self.slot.put(Found::Record(read));
                 return Err(of(error));
             }
         } else {
@@ -134,9 +204,137 @@ impl NativeSession {
     #[must_use]
     pub fn next_touch(&self, max_age: Option<f64>, now: f64) -> Option<f64> {
         let max_age = max_age.map(|millis| Duration::from_millis(millis.max(0.0) as u64));
-        let (lifetime, deadline) = self.slot.expiry()?;
-        let next = self.policy.next_touch(lifetime.of(max_age), deadline, time(now))?;
-        Some(next.millis() as f64)
+        let next = self.slot.read(|read| match &read.notes {
+            Some(notes) => notes.1,
+            None => {
+                let (lifetime, deadline) = (read.lifetime.of(max_age), read.loaded.record.deadline);
+                self.settings.policy.next_touch(lifetime, deadline, time(now))
+            }
+        });
+        next.flatten().map(millis)
+    }
+
+    /// Returns the limit that has ended the session whose record was loaded last.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn ended_by(&self) -> Option<&'static str> {
+        self.slot.ended_by().map(|by| match by {
+            EndedBy::Idle => "idle",
+            EndedBy::Absolute => "absolute",
+            EndedBy::Revoked => "revoked",
+            EndedBy::Limit => "limit",
+        })
+    }
+
+    /// Returns the library's own notes.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn notes(&self) -> Option<Notes> {
+        let metadata = self.metadata()?;
+        let login = metadata.authentication();
+        let number = |time: Option<Duration>| time.map(|time| time.as_millis() as f64);
+        Some(Notes {
+            created: millis(metadata.created()),
+            seen: millis(metadata.seen()),
+            authenticated: login.map(|login| millis(login.at)),
+            user: login.map(|login| login.user.as_str().to_owned()),
+            idle: login.and_then(|login| number(login.idle)),
+            absolute: login.and_then(|login| number(login.absolute)),
+        })
+    }
+
+    /// Returns the user, with the member of npm's passport as JSON.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn user(&self, passport: Option<String>) -> Option<LoggedIn> {
+        let user = user_of(self.metadata().as_ref(), passport.as_deref())?;
+        let authenticated = user.authenticated.map(millis);
+        Some(LoggedIn { user: user.user.as_str().to_owned(), authenticated })
+    }
+
+    /// Returns the latest time at which the browser's cookie expires, if there is an absolute timeout.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn cookie_end(&self, now: f64) -> Option<f64> {
+        let metadata = self.metadata();
+        let absolute = self.settings.policy.limits_of(metadata.as_ref()).absolute?;
+        let created = metadata.map_or_else(|| time(now), |metadata| metadata.created());
+        Some(millis(created.saturating_add(absolute)))
+    }
+
+    /// Notes that what the application does with the session is no visit.
+    #[napi(catch_unwind)]
+    pub fn leave_alone(&mut self) {
+        self.state.leave_alone();
+    }
+
+    /// Notes the login of a user, as JSON, in a new session. The limits are milliseconds.
+    #[napi(catch_unwind)]
+    pub fn log_in(
+        &mut self,
+        user: String,
+        idle: Option<f64>,
+        absolute: Option<f64>,
+        now: f64,
+    ) -> napi::Result<()> {
+        let user = user_json(&user)
+            .ok_or_else(|| coded("ERR_SESSION_UPDATE", "the user is null, no JSON or too long"))?;
+        let limit = |millis: f64| Duration::from_millis(millis.clamp(1.0, CENTURY) as u64);
+        let (idle, absolute) = (idle.map(limit), absolute.map(limit));
+        let now = time(now);
+        self.state
+            .log_in(Authentication { at: now, user, idle, absolute, level: None }, now)
+            .map_err(of)
+    }
+
+    /// Begins to note a visit, and returns the next step: `update` is a call of the store, `touch` a plain touch instead, and
+    /// after nothing it is noted, or the session is over. `cookie` is the session's if this request has changed it, and
+    /// `deadline` is for a store whose options say it.
+    #[napi(catch_unwind)]
+    pub fn visit(
+        &mut self,
+        cookie: Option<String>,
+        deadline: Option<f64>,
+        now: f64,
+    ) -> napi::Result<Option<&'static str>> {
+        let now = time(now);
+        let cookie = cookie.map(|text| StoredCookie::parse(&text, now)).transpose();
+        let cookie = cookie.map_err(|corrupt| of(corrupt.into()))?;
+        self.state
+            .change(|session| {
+                if let Some(cookie) = cookie {
+                    session.cookie = cookie;
+                }
+                session.reset_expiry(now);
+            })
+            .map_err(of)?;
+        let deadline = deadline.map(time);
+        self.visit = Some(Visit { now, deadline, attempts: 0, expected: None, call: None });
+        let context = self.settings.context(&self.settings.policy);
+        let call = self.state.touch_call(&context, now);
+        Ok(self.next_of_visit(call))
+    }
+
+    /// Goes on with what the store has answered, and returns the next step.
+    #[napi(catch_unwind)]
+    pub fn visited(&mut self) -> napi::Result<Option<&'static str>> {
+        let updated = match self.slot.take() {
+            Some(Found::Save(Answer::Updated(updated))) => updated.map_err(failure::of)?,
+            _ => return Err(of(session::Error::OutOfOrder)),
+        };
+        let Some(visit) = &self.visit else { return Err(of(session::Error::OutOfOrder)) };
+        let (now, attempts) = (visit.now, visit.attempts);
+        let Some(expected) = visit.expected.clone() else { return Ok(None) };
+        let context = self.settings.context(&self.settings.policy);
+        let call = self.state.visited(&context, &expected, updated, now);
+        Ok(self.next_of_visit(call.filter(|_| attempts < Step::Touch.touch_attempts())))
+    }
+
+    /// Checks whether the session was found to be over.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.state.is_ended_elsewhere()
     }
 
     /// Begins to save the object, and returns the first task. `deadline` is for a store whose options say it. After
@@ -154,13 +352,10 @@ impl NativeSession {
         let now = time(now);
         let shown = self.object.as_mut().ok_or_else(|| of(session::Error::Ended))?;
         shown.take_changes(&mut self.state, &object, now).map_err(of)?;
-        let policy = if is_final {
-            Arc::new(self.policy.of_final_writes())
-        } else {
-            Arc::clone(&self.policy)
-        };
+        let policy = self.settings.policy;
+        let policy = if is_final { policy.of_final_writes() } else { policy };
         let mut machine = SaveMachine::alone(now);
-        let next = machine.start(&mut self.state, &Context::new(&policy, NAME), false);
+        let next = machine.start(&mut self.state, &self.settings.context(&policy), false);
         let deadline = deadline.map(time);
         self.save = Some(Save { machine, policy, now, deadline, call: None });
         self.until_task(env, apply, next.map_err(of)?)
@@ -223,7 +418,7 @@ impl NativeSession {
     #[napi(catch_unwind)]
     pub fn end(&mut self) {
         // A session that is over is left as it is.
-        let _ = self.state.begin_destroy(&self.policy);
+        let _ = self.state.begin_destroy(&self.settings.policy);
     }
 
     /// Notes that this request asks for the lock.
@@ -256,15 +451,16 @@ impl NativeSession {
     pub fn refresh(&mut self, env: Env, now: f64, apply: Apply<'_>) -> napi::Result<()> {
         let found = self.slot.take();
         let Some(StoreView::At(revision)) = self.state.view() else { return Ok(()) };
-        let Some(Found::Record(loaded, _)) = found else {
-            return self.state.handle_missing_record(&self.policy).map_err(of);
+        let Some(Found::Record(read)) = found else {
+            return self.state.handle_missing_record(&self.settings.policy).map_err(of);
         };
+        let loaded = &read.loaded;
         if loaded.revision == revision {
             return Ok(());
         }
-        let context = Context::new(&self.policy, NAME);
+        let context = self.settings.context(&self.settings.policy);
         let resolution =
-            Resolution::of(&mut self.state, &context, &loaded, time(now)).map_err(of)?;
+            Resolution::of(&mut self.state, &context, loaded, time(now)).map_err(of)?;
         while let Some(rebase) = resolution.begin(&mut self.state) {
             let rebased = run(env, &apply, rebase)?;
             if resolution.finish(&mut self.state, rebased) {
@@ -293,8 +489,19 @@ impl NativeSession {
         self.slot.clone()
     }
 
+    /// Returns what keeps the record that the store returns.
+    pub(crate) fn reader(&self) -> Reader {
+        let (slot, settings) = (self.slot(), Arc::clone(&self.settings));
+        Reader { slot, settings, is_first: self.object.is_none() }
+    }
+
     /// Returns the call of the store that is due, and its time.
     pub(crate) fn take_call(&mut self) -> Option<(StoreCall, Timestamp)> {
+        if let Some(visit) = &mut self.visit
+            && let Some(call) = visit.call.take()
+        {
+            return Some((call, visit.now));
+        }
         let save = self.save.as_mut()?;
         Some((save.call.take()?, save.now))
     }
@@ -311,8 +518,42 @@ impl NativeSession {
 
     fn answer(&mut self, answer: Answer) -> napi::Result<Next> {
         let save = self.save.as_mut().ok_or_else(|| of(session::Error::OutOfOrder))?;
-        let context = Context::new(&save.policy, NAME);
+        let context = self.settings.context(&save.policy);
         save.machine.resume(&mut self.state, &context, answer).map_err(of)
+    }
+
+    /// Returns the library's own notes, of the session or of its record that was loaded.
+    fn metadata(&self) -> Option<Metadata> {
+        if let Some(session) = self.state.readable() {
+            return session.metadata().cloned();
+        }
+        self.slot.read(|read| read.notes.as_ref().and_then(|notes| notes.0.clone())).flatten()
+    }
+
+    /// Returns a deadline within the limits of the session.
+    fn limited(&self, deadline: Timestamp) -> Timestamp {
+        let policy = &self.settings.policy;
+        let metadata = self.metadata().filter(|_| policy.keeps_metadata());
+        let end = metadata.and_then(|metadata| policy.end(Some(&metadata), None));
+        end.map_or(deadline, |end| deadline.min(end.at))
+    }
+
+    fn next_of_visit(&mut self, call: Option<TouchCall>) -> Option<&'static str> {
+        let deadline = self.visit.as_ref()?.deadline.map(|deadline| self.limited(deadline));
+        let visit = self.visit.as_mut()?;
+        match call? {
+            TouchCall::Touch(..) => Some("touch"),
+            TouchCall::Update(id, record, expected) => {
+                visit.attempts += 1;
+                visit.expected = Some(expected.clone());
+                let mut call = StoreCall::Update { id, record, expected };
+                if let Some(deadline) = deadline {
+                    set_deadline(&mut call, deadline);
+                }
+                visit.call = Some(call);
+                Some("update")
+            }
+        }
     }
 
     /// Goes on until JavaScript has something to do.
@@ -330,10 +571,11 @@ impl NativeSession {
                     return Ok(None);
                 }
                 Next::Call(mut call) => {
-                    let save = self.save.as_mut().ok_or_else(|| of(session::Error::OutOfOrder))?;
-                    if let Some(deadline) = save.deadline {
-                        set_deadline(&mut call, deadline);
+                    let deadline = self.save.as_ref().and_then(|save| save.deadline);
+                    if let Some(deadline) = deadline {
+                        set_deadline(&mut call, self.limited(deadline));
                     }
+                    let save = self.save.as_mut().ok_or_else(|| of(session::Error::OutOfOrder))?;
                     save.call = Some(call);
                     return Ok(Some(Task { calls: true, attempts: None, renews: false }));
                 }
@@ -360,18 +602,17 @@ impl Slot {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
     }
 
-    /// Keeps a record, and returns its text.
-    pub(crate) fn keep(&self, found: Option<Loaded>, lifetime: Lifetime) -> Option<String> {
-        let found = found?;
-        let text = (*found.record.text).to_owned();
-        self.put(Found::Record(found, lifetime));
-        Some(text)
+    /// Reads from the record that was loaded.
+    fn read<T>(&self, look: impl FnOnce(&Read) -> T) -> Option<T> {
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(Found::Record(read)) => Some(look(read)),
+            _ => None,
+        }
     }
 
-    /// Returns how long the record's store keeps it after each reset, and its deadline.
-    fn expiry(&self) -> Option<(Lifetime, Option<Timestamp>)> {
+    fn ended_by(&self) -> Option<EndedBy> {
         match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(Found::Record(found, lifetime)) => Some((*lifetime, found.record.deadline)),
+            Some(Found::Ended(by)) => Some(*by),
             _ => None,
         }
     }
@@ -381,8 +622,46 @@ impl Slot {
     }
 }
 
-/// The session's name counts for nothing here: JavaScript has the cookie.
-const NAME: &str = "connect.sid";
+impl Reader {
+    /// Keeps a record, unless a limit has ended its session.
+    pub(crate) fn keep(&self, found: Option<Loaded>, lifetime: Lifetime, now: f64) -> ReadOutcome {
+        let Some(loaded) = found else { return ReadOutcome::Nothing };
+        let at = time(now);
+        let Settings { policy, .. } = &*self.settings;
+        let mut read = Read { loaded, lifetime, at, notes: None };
+        if !policy.keeps_metadata() {
+            let text = (*read.loaded.record.text).to_owned();
+            self.slot.put(Found::Record(read));
+            return ReadOutcome::Text(text);
+        }
+        let preview = self.settings.context(policy).preview(&read.loaded, at);
+        if let Some(by) = preview.ended_by.filter(|_| self.is_first) {
+            self.slot.put(Found::Ended(by));
+            return ReadOutcome::Ended;
+        }
+        read.notes = Some(Box::new((preview.metadata, preview.next_reset)));
+        self.slot.put(Found::Record(read));
+        ReadOutcome::Text((*preview.text).to_owned())
+    }
+}
+
+/// Checks whether a text of JSON can be the user of a login.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn is_user(text: String) -> bool {
+    user_json(&text).is_some()
+}
+
+fn user_json(text: &str) -> Option<Json> {
+    Json::parse(text).filter(|user| user.as_str() != "null" && text.len() <= MAX_USER)
+}
+
+/// In milliseconds.
+const CENTURY: f64 = 100.0 * 365.0 * 86_400_000.0;
+
+fn millis(time: Timestamp) -> f64 {
+    time.millis() as f64
+}
 
 /// Puts a request's changes onto what another one has stored, with JavaScript's own functions.
 fn run(env: Env, apply: &Apply<'_>, rebase: Rebase) -> napi::Result<Rebased> {
@@ -450,9 +729,163 @@ impl fmt::Debug for NativeSession {
     }
 }
 
+impl fmt::Debug for Notes {
+    /// Without the user.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Notes").field(&self.created).field(&self.seen).finish()
+    }
+}
+
+impl fmt::Debug for LoggedIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LoggedIn")
+    }
+}
+
 impl fmt::Debug for ChangedMember {
     /// Without the values.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ChangedMember").field(&self.key).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use express_session::store::{Record, Revision};
+
+    use super::*;
+    use crate::engine::rules::Options;
+
+    const NOW: f64 = 1_700_000_000_000.0;
+    const HOUR: f64 = 3_600_000.0;
+    const COOKIE: &str = r#"{"cookie":{"originalMaxAge":null,"expires":null}"#;
+
+    fn policy(idle: Option<f64>, absolute: Option<f64>) -> SessionPolicy {
+        SessionPolicy::new(Options {
+            resave: false,
+            rolling: false,
+            save_uninitialized: false,
+            unset_destroys: false,
+            departures: Vec::new(),
+            integrity: true,
+            touch_after: None,
+            is_native: true,
+            metadata: true,
+            metadata_member: None,
+            idle_timeout: idle,
+            absolute_timeout: absolute,
+            clear_site_data: false,
+        })
+        .unwrap()
+    }
+
+    /// Returns a session whose record was found: it began half an hour ago.
+    fn found(policy: &SessionPolicy) -> (NativeSession, ReadOutcome) {
+        let session = NativeSession::new(policy, "sid".to_owned()).unwrap();
+        let began = NOW - HOUR / 2.0;
+        let notes =
+            format!(r#","views":1,"__sessionMetadata":{{"created":{began},"seen":{began}}}}}"#);
+        let record = Record { text: [COOKIE, &notes].concat().into(), deadline: None };
+        let loaded = Loaded { record, revision: Revision::new(1) };
+        let kept = session.reader().keep(Some(loaded), Lifetime::OfMaxAge, NOW);
+        (session, kept)
+    }
+
+    fn deadline(session: &mut NativeSession) -> Option<f64> {
+        match session.take_call() {
+            Some((StoreCall::Update { record, .. }, _)) => record.deadline.map(millis),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn text_for_javascript_is_the_record_without_the_notes() {
+        let (session, kept) = found(&policy(Some(HOUR), None));
+        assert!(
+            matches!(kept, ReadOutcome::Text(text) if text == [COOKIE, r#","views":1}"#].concat())
+        );
+        let notes = session.notes().unwrap();
+        assert_eq!(
+            (notes.created, notes.seen, notes.user),
+            (NOW - HOUR / 2.0, NOW - HOUR / 2.0, None)
+        );
+        assert_eq!((session.ended_by(), session.next_touch(None, NOW)), (None, None));
+    }
+
+    #[test]
+    fn record_that_a_limit_has_ended_is_not_kept() {
+        for (idle, absolute, by) in [
+            (Some(HOUR / 2.0), None, "idle"),
+            (None, Some(HOUR / 2.0), "absolute"),
+            (Some(HOUR), Some(HOUR / 2.0), "absolute"),
+        ] {
+            let (session, kept) = found(&policy(idle, absolute));
+            assert!(matches!(kept, ReadOutcome::Ended));
+            assert_eq!(session.ended_by(), Some(by));
+            assert!(session.notes().is_none());
+        }
+    }
+
+    #[test]
+    fn deadline_of_the_store_and_of_its_options_is_within_the_limits() {
+        for (idle, absolute, own, expected) in [
+            (None, None, None, None),
+            (None, None, Some(HOUR), Some(HOUR)),
+            (Some(HOUR), None, None, Some(HOUR)),
+            (Some(HOUR), None, Some(HOUR / 4.0), Some(HOUR / 4.0)),
+            (Some(HOUR), None, Some(9.0 * HOUR), Some(HOUR)),
+            (None, Some(HOUR), Some(9.0 * HOUR), Some(HOUR / 2.0)),
+            (Some(HOUR), Some(HOUR), None, Some(HOUR / 2.0)),
+        ] {
+            let (mut session, _) = found(&policy(idle, absolute));
+            session.begin([COOKIE, r#","views":1}"#].concat(), NOW).unwrap();
+            let own = own.map(|time| NOW + time);
+            assert_eq!(session.visit(None, own, NOW).unwrap(), Some("update"));
+            let found = deadline(&mut session).map(|deadline| deadline - NOW);
+            assert_eq!(found, expected, "{idle:?} {absolute:?} {own:?}");
+        }
+    }
+
+    #[test]
+    fn cookie_ends_with_the_absolute_timeout_also_before_the_first_write() {
+        let policy = policy(Some(1.0), Some(HOUR));
+        let session = NativeSession::new(&policy, "new".to_owned()).unwrap();
+        assert_eq!(session.cookie_end(NOW), Some(NOW + HOUR));
+        assert_eq!(
+            NativeSession::new(&self::policy(Some(1.0), None), "new".to_owned())
+                .unwrap()
+                .cookie_end(NOW),
+            None
+        );
+    }
+
+    #[test]
+    fn login_is_noted_with_its_limits_and_is_not_shown_in_a_log() {
+        let mut session = NativeSession::new(&policy(None, None), "new".to_owned()).unwrap();
+        session.begin(format!("{COOKIE}}}"), NOW).unwrap();
+        session.log_in(r#""bob""#.to_owned(), Some(0.5), Some(f64::MAX), NOW).unwrap();
+        let notes = session.notes().unwrap();
+        assert_eq!((notes.idle, notes.absolute), (Some(1.0), Some(CENTURY)));
+        assert_eq!(notes.user.as_deref(), Some(r#""bob""#));
+        let user = session.user(None).unwrap();
+        assert_eq!(user.authenticated, Some(NOW));
+        assert!(!format!("{notes:?} {user:?} {session:?}").contains("bob"));
+        assert!(session.user(Some("{}".to_owned())).is_none());
+    }
+
+    #[test]
+    fn user_is_json_but_null_and_not_too_long() {
+        let longest = format!("\"{}\"", "x".repeat(MAX_USER - 2));
+        for (text, expected) in [
+            ("7", true),
+            ("{\"id\":7}", true),
+            (&longest, true),
+            ("null", false),
+            ("{", false),
+            ("", false),
+        ] {
+            assert_eq!(is_user(text.to_owned()), expected, "{text}");
+        }
+        assert!(!is_user(format!("{longest} ")));
     }
 }

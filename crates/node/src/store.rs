@@ -12,7 +12,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use express_session::store::{Cursor, Error, ErrorKind, Record, Touch, Touched};
+use express_session::store::{Admin, Cursor, Error, ErrorKind, Lifetime, Record, Touch, Touched};
 use express_session_core::{SessionId, Timestamp};
 use napi::bindgen_prelude::Null;
 use napi_derive::napi;
@@ -20,8 +20,10 @@ use napi_derive::napi;
 use self::backend::Backend;
 use self::mailbox::{Answer, Mailbox};
 use self::replace::Missing;
+use self::sealed::{Sealing, Upgrade};
 use self::seen::Seen;
-use crate::session::{Found, NativeSession};
+use crate::engine::rules::SessionPolicy;
+use crate::session::{Found, NativeSession, ReadOutcome};
 
 pub mod file;
 pub mod mailbox;
@@ -30,6 +32,7 @@ pub mod memory;
 pub mod mysql;
 pub mod postgres;
 pub mod redis;
+pub mod sealed;
 pub mod sqlite;
 
 mod backend;
@@ -46,6 +49,8 @@ pub struct NativeStore(Mutex<Option<Arc<Open>>>);
 /// The state of a store until it is closed.
 struct Open {
     backend: Box<dyn Backend>,
+    /// The same store, if it seals its records.
+    sealed: Option<Box<dyn Upgrade>>,
     seen: Seen,
 }
 
@@ -77,11 +82,30 @@ impl NativeStore {
     /// Loads the record of a session that keeps it, and returns its text.
     #[napi(catch_unwind)]
     pub fn load_for(&self, mailbox: &Mailbox, number: u32, session: &NativeSession, now: f64) {
-        let (id, slot) = (session.id(), session.slot());
+        let (id, reader) = (session.id(), session.reader());
         self.call(mailbox, number, move |open| async move {
             let found = open.backend.load(&id, time(now)).await?;
-            Ok(slot.keep(found, open.backend.lifetime()).map_or(NOTHING, Answer::B))
+            match reader.keep(found, open.backend.lifetime(), now) {
+                ReadOutcome::Text(text) => return Ok(Answer::B(text)),
+                ReadOutcome::Ended => {
+                    open.seen.remove(&id);
+                    // Where the store fails, the next request that loads the record ends it.
+                    let _ = open.backend.destroy(&id).await;
+                }
+                ReadOutcome::Nothing => {}
+            }
+            Ok(NOTHING)
         });
+    }
+
+    /// Notes in a policy how long the store keeps a record. With `is_unknown`, a function of the application decides.
+    #[napi(catch_unwind)]
+    pub fn describe(&self, policy: &mut SessionPolicy, is_unknown: bool) {
+        if is_unknown {
+            policy.describe(Lifetime::Unknown);
+        } else if let Some(open) = &*self.lock() {
+            policy.describe(open.backend.lifetime());
+        }
     }
 
     /// Makes the call that a session's save has asked for.
@@ -230,6 +254,25 @@ impl NativeStore {
         });
     }
 
+    /// Moves some of the records to the first key.
+    #[napi(catch_unwind)]
+    pub fn upgrade(
+        &self,
+        mailbox: &Mailbox,
+        number: u32,
+        after: Option<String>,
+        limit: u32,
+        now: f64,
+    ) {
+        let after = after.map(Cursor::new);
+        self.call(mailbox, number, move |open| async move {
+            let Some(sealed) = &open.sealed else {
+                return Err(Error::new(ErrorKind::Unsupported, "the records are not sealed"));
+            };
+            Ok(Answer::F(sealed.upgrade(after, limit as usize, time(now)).await?.into()))
+        });
+    }
+
     /// Releases the connections after the running calls.
     #[napi(catch_unwind)]
     pub fn close(&self, mailbox: &Mailbox, number: u32) {
@@ -243,9 +286,17 @@ impl NativeStore {
 }
 
 impl NativeStore {
-    fn new(backend: impl Backend + 'static) -> Self {
-        let open = Open { backend: Box::new(backend), seen: Seen::new() };
-        Self(Mutex::new(Some(Arc::new(open))))
+    /// Makes the object of a store, which seals its records if that is an option.
+    fn new(store: impl Admin + Clone, sealing: Option<&Sealing>) -> napi::Result<Self> {
+        let (backend, sealed): (Box<dyn Backend>, Option<Box<dyn Upgrade>>) = match sealing {
+            None => (Box::new(store), None),
+            Some(sealing) => {
+                let store = sealing.seal(store)?;
+                (Box::new(store.clone()), Some(Box::new(store)))
+            }
+        };
+        let open = Open { backend, sealed, seen: Seen::new() };
+        Ok(Self(Mutex::new(Some(Arc::new(open)))))
     }
 
     /// Makes a call, which owns its data: when a worker thread ends, its objects are freed while their calls still

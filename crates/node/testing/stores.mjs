@@ -7,13 +7,13 @@ import { folder, urls } from './servers.mjs'
 
 // Returns [name, open, server] of each. `open` opens another object over the same records each time, as another process
 // would; `name` is that of the table or the prefix.
-export function allStores(name, options = {}) {
-  const path = folder()
+export function allStores(name, options = {}, { path = folder(), sealed } = {}) {
+  if (sealed) options = { ...options, sealed }
   const memory = new MemoryStore()
   return [
     ['memory', () => memory],
-    ['file', () => new FileStore({ path: `${path}/files` })],
-    ['sqlite', () => new SqliteStore({ dir: path })],
+    ['file', () => new FileStore({ path: `${path}/files`, sealed })],
+    ['sqlite', () => new SqliteStore({ dir: path, sealed })],
     ['redis', () => new RedisStore({ url: urls.redis, prefix: `${name}:`, ...options }), 'redis'],
     ['postgres', () => new PostgresStore({
       url: urls.postgres, tableName: name, createTableIfMissing: true, ...options

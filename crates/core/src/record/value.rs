@@ -30,6 +30,20 @@ impl Json {
         json::stringify(value).map(Self)
     }
 
+    /// Takes a text in the notation of `JSON.stringify`; `None` for one that is no JSON.
+    ///
+    /// ```
+    /// use express_session_core::record::Json;
+    ///
+    /// assert_eq!(Json::parse(r#"{"id":7}"#).unwrap().as_str(), r#"{"id":7}"#);
+    /// assert_eq!(Json::parse("{"), None);
+    /// ```
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        json::check(text).ok()?;
+        Some(Self::from_text(text))
+    }
+
     /// Takes a text that is JSON.
     pub(crate) fn from_text(text: &str) -> Self {
         Self(text.to_owned())

@@ -61,7 +61,7 @@ pub use facts_of::{End, Withheld};
 pub use object::{ChangedMember, Recompute, SessionObject};
 pub use save::{ATTEMPTS, Answer, Next, Resolution, SaveMachine, StoreCall};
 pub use state::{
-    BodyKind, Context, Ending, Fence, Load, LoadedSession, LockStage, SessionLockState,
+    BodyKind, Context, Ending, Fence, Load, LoadedSession, LockStage, Preview, SessionLockState,
     SessionState, Snapshot, StoreView, TouchCall, Unread,
 };
 

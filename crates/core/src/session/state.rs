@@ -40,6 +40,19 @@ pub struct Context<'a> {
     pub member: &'a MemberName,
 }
 
+/// A record as an adapter shows it before the state opens it: see [`Context::preview`]. `Debug` shows no data.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Preview {
+    /// The record without the library's own member.
+    pub text: Arc<str>,
+    /// The library's own notes, in that member.
+    pub metadata: Option<Metadata>,
+    /// The limit that has ended the session: its record is to be destroyed.
+    pub ended_by: Option<EndedBy>,
+    /// Until when a request that only reads leaves the record as it is.
+    pub next_reset: Option<Timestamp>,
+}
+
 /// A record, read.
 pub(super) struct Parsed {
     pub(super) document: Document,
@@ -220,6 +233,47 @@ impl<'a> Context<'a> {
         let text = &loaded.record.text;
         let max_age = record::max_age_of(text, now).ok()?;
         self.ended_by(max_age, loaded, member::read(text, self.member.as_str()).as_ref(), now)
+    }
+
+    /// Reads of a record what an adapter needs whose language has the session object, and opens the record later or never.
+    ///
+    /// ```
+    /// use express_session_core::session::Context;
+    /// use express_session_core::store::{Loaded, Record, Revision};
+    /// use express_session_core::{Policy, Timestamp};
+    ///
+    /// let text = r#"{"cookie":{},"views":1,"__sessionMetadata":{"created":1,"seen":2}}"#;
+    /// let record = Record { text: text.into(), deadline: None };
+    /// let loaded = Loaded { record, revision: Revision::new(1) };
+    ///
+    /// let policy = Policy { metadata: true, ..Policy::default() };
+    /// let context = Context::new(&policy, "connect.sid");
+    /// let preview = context.preview(&loaded, Timestamp::from_millis(1_700_000_000_000));
+    /// assert_eq!(&*preview.text, r#"{"cookie":{},"views":1}"#);
+    /// assert_eq!(preview.metadata.unwrap().seen(), Timestamp::from_millis(2));
+    /// assert_eq!(preview.ended_by, None);
+    /// ```
+    #[must_use]
+    #[cold]
+    pub fn preview(&self, loaded: &Loaded, now: Timestamp) -> Preview {
+        let stored = &loaded.record.text;
+        let (text, metadata) = if self.policy.keeps_metadata() {
+            member::split(stored, self.member.as_str())
+        } else {
+            (Arc::clone(stored), None)
+        };
+        // A record that cannot be read is for the adapter to find: it has not ended.
+        let Ok(max_age) = record::max_age_of(&text, now) else {
+            return Preview { text, metadata, ended_by: None, next_reset: None };
+        };
+        let notes = metadata.as_ref();
+        let ended_by = if self.policy.keeps_metadata() {
+            self.ended_by(max_age, loaded, notes, now)
+        } else {
+            None
+        };
+        let next_reset = self.next_reset(max_age, loaded, notes, now);
+        Preview { text, metadata, ended_by, next_reset }
     }
 
     /// Returns what is left to do with the record of a session that no handler has asked for.
@@ -1525,6 +1579,15 @@ impl SessionState {
 impl fmt::Debug for SessionState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionState").field("phase", &self.phase).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Preview {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Preview")
+            .field("ended_by", &self.ended_by)
+            .field("next_reset", &self.next_reset)
+            .finish_non_exhaustive()
     }
 }
 

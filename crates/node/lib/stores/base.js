@@ -100,6 +100,11 @@ class NativeStore extends Store {
     return this.call((native) => native.purge(Date.now()), fn, toNull)
   }
 
+  // Moves the records of older keys, and plain ones that are accepted, to the first key of the option `sealed`.
+  upgrade(fn) {
+    return this.call(upgradeAll, fn)
+  }
+
   // Closes the connections. Later calls fail.
   close(fn) {
     return this.call((native) => native.close(), fn, toNull)
@@ -135,6 +140,12 @@ class NativeStore extends Store {
   // Whether the store can write what a session has changed, and not only the whole of it.
   get canMerge() {
     return true
+  }
+
+  // Notes in a policy how long the store keeps records, and returns the policy.
+  describe(policy) {
+    this.#native.describe(policy, this.hasOwnDeadline)
+    return policy
   }
 
   // Returns the record of a request's session, for a middleware with `integrity`.
@@ -274,6 +285,20 @@ async function listAll(native) {
     next = page.next
   } while (next)
   return { ids, texts }
+}
+
+// Upgrades all pages, and returns how many records were moved, and how many could not be read.
+async function upgradeAll(native) {
+  if (!native.upgrade) throw errorWithCode('ERR_STORE_UNSUPPORTED', 'the records are not sealed')
+  const total = { moved: 0, unreadable: 0 }
+  let next
+  do {
+    const page = await native.upgrade(next, PAGE, Date.now())
+    total.moved += page.moved
+    total.unreadable += page.unreadable
+    next = page.next
+  } while (next)
+  return total
 }
 
 // Returns the expiry of a session in milliseconds, or undefined if its cookie has none.

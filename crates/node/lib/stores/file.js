@@ -6,8 +6,9 @@ const { fileStore } = require('../native')
 const { toPromise } = require('../to-promise')
 const { NativeStore } = require('./base')
 const { flag, millis, oneOf, read, seconds, size, text, upTo } = require('./options')
+const { sealed } = require('./sealed')
 
-const PLAIN = 'files are not encrypted'
+const PLAIN = 'use sealed, whose records have another form'
 const JSON_ONLY = 'files are JSON, in plain text'
 
 const OPTIONS = {
@@ -19,7 +20,8 @@ const OPTIONS = {
     encoding: oneOf('utf8'),
     fsync: flag,
     mode: upTo(0o7777, size),
-    timeout: millis
+    timeout: millis,
+    sealed: sealed('FileStore')
   },
   // A missing file is not looked for again, and expired ones are removed by threads of the store.
   idle: [
@@ -41,8 +43,8 @@ module.exports = class FileStore extends NativeStore {
   #extension
 
   constructor(given = {}) {
-    const { path = './sessions', encoding: _, ...options } = read('FileStore', given, OPTIONS)
-    super(() => fileStore(path, options))
+    const { path = './sessions', encoding: _, sealed, ...options } = read('FileStore', given, OPTIONS)
+    super(() => fileStore(path, options, sealed))
     this.#extension = options.fileExtension ?? '.json'
   }
 

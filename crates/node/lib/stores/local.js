@@ -18,7 +18,7 @@ exports.LocalStore = class LocalStore {
   }
 
   static {
-    for (const method of ['load', 'save', 'touch', 'destroy', 'list', 'count', 'clear', 'purge']) {
+    for (const method of ['load', 'save', 'touch', 'destroy', 'list', 'count', 'clear', 'purge', 'describe']) {
       this.prototype[method] = function (...args) {
         return this.#native[method](...args)
       }

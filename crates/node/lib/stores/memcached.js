@@ -6,8 +6,9 @@ const { memcachedStore } = require('../native')
 const { NativeStore } = require('./base')
 const { show } = require('./counterparts')
 const { connections, count, millis, read, seconds, text } = require('./options')
+const { sealed } = require('./sealed')
 
-const PLAIN = 'records are not encrypted'
+const PLAIN = 'use sealed, whose records have another form'
 
 const OPTIONS = {
   known: {
@@ -18,7 +19,8 @@ const OPTIONS = {
     poolSize: connections,
     timeout: millis,
     maxWaiting: count,
-    probeInterval: millis
+    probeInterval: millis,
+    sealed: sealed('MemcachedStore')
   },
   refused: {
     client: 'the store opens its own connections, use hosts',
@@ -30,13 +32,13 @@ const OPTIONS = {
 
 module.exports = class MemcachedStore extends NativeStore {
   constructor(given = {}) {
-    const { url, hosts = '127.0.0.1:11211', poolSize, probeInterval, ...options } = read(
+    const { url, hosts = '127.0.0.1:11211', poolSize, probeInterval, sealed, ...options } = read(
       'MemcachedStore',
       given,
       OPTIONS
     )
     options.maxConnections = poolSize
-    super(() => memcachedStore(url ?? `memcached://${hosts}`, options), { probeInterval })
+    super(() => memcachedStore(url ?? `memcached://${hosts}`, options, sealed), { probeInterval })
     show(this, given, { prefix: '', ttl: undefined })
   }
 

@@ -17,6 +17,7 @@ const OPTIONS = {
     dispose: CACHE,
     noDisposeOnSet: CACHE,
     stale: 'an expired session is never returned',
+    sealed: 'its records do not leave the process',
     serializer: 'records are JSON'
   }
 }

@@ -6,6 +6,7 @@ const { mysqlStore } = require('../native')
 const { NativeStore } = require('./base')
 const { databaseUrl, withParameters } = require('./database-url')
 const { connections, count, flag, lasting, millis, name, oneOf, port, read, text } = require('./options')
+const { sealed } = require('./sealed')
 const { encryption, nodeAuthorities } = require('./tls')
 
 const TIMEOUT = 'use timeout, which is that of a call'
@@ -31,6 +32,7 @@ const OPTIONS = {
     // The character set of a new table.
     charset: oneOf('utf8mb4_bin', 'utf8mb4', 'UTF8MB4_BIN', 'UTF8MB4'),
     schema,
+    sealed: sealed('MySqlStore'),
     connectionLimit: connections,
     timeout: millis,
     maxWaiting: count,
@@ -99,7 +101,7 @@ module.exports = class MySqlStore extends NativeStore {
     const native = { clearExpired, checkExpirationInterval, expiration, createDatabaseTable, ...schema }
     Object.assign(native, { connectionLimit, timeout, maxWaiting, nodeAuthorities: nodeAuthorities() })
     const url = addressOf(options)
-    super(() => mysqlStore(url, native), { probeInterval, disableTouch })
+    super(() => mysqlStore(url, native, options.sealed), { probeInterval, disableTouch })
   }
 
   all(fn) {

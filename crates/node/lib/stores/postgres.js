@@ -8,6 +8,7 @@ const { postgresStore } = require('../native')
 const { NativeStore } = require('./base')
 const { databaseUrl, hostOf, withParameters } = require('./database-url')
 const { connections, count, flag, interval, millis, name, port, read, seconds, text } = require('./options')
+const { sealed } = require('./sealed')
 const { encryption, nodeAuthorities } = require('./tls')
 
 const CONNECTION = 'the store opens its own connections, use conString or conObject'
@@ -30,6 +31,7 @@ const OPTIONS = {
     timeout: millis,
     maxWaiting: count,
     prepareStatements: flag,
+    sealed: sealed('PostgresStore'),
     probeInterval: millis
   },
   refused: {
@@ -62,7 +64,7 @@ module.exports = class PostgresStore extends NativeStore {
   #quotedTable
 
   constructor(given = {}) {
-    const { url, conString, conObject, ssl, disableTouch, max, probeInterval, ...options } = read(
+    const { url, conString, conObject, ssl, disableTouch, max, sealed, probeInterval, ...options } = read(
       'PostgresStore',
       given,
       OPTIONS
@@ -71,7 +73,7 @@ module.exports = class PostgresStore extends NativeStore {
     options.maxConnections = max ?? conObject?.max
     const secured = withEncryption(address, ssl ?? conObject?.ssl)
     const native = { ...options, ...secured.certificates, nodeAuthorities: nodeAuthorities() }
-    super(() => postgresStore(secured.url, native), { probeInterval, disableTouch })
+    super(() => postgresStore(secured.url, native, sealed), { probeInterval, disableTouch })
     const { schemaName, tableName = 'session' } = options
     this.#quotedTable = (schemaName ? [schemaName, tableName] : [tableName]).map(quote).join('.')
   }

@@ -7,6 +7,7 @@ const { NativeStore } = require('./base')
 const { show } = require('./counterparts')
 const { redisUrl } = require('./redis-url')
 const { count, expiry, flag, millis, port, read, seconds, text, ttl, whole } = require('./options')
+const { sealed } = require('./sealed')
 const { encryption, nodeAuthorities } = require('./tls')
 
 const RECONNECTS = 'the store replaces its connection when it is lost'
@@ -28,6 +29,7 @@ const OPTIONS = {
     ttl: ttl(seconds),
     scanCount: count,
     serializer,
+    sealed: sealed('RedisStore'),
     disableTTL: flag,
     disableTouch: flag,
     timeout: millis,
@@ -64,7 +66,7 @@ module.exports = class RedisStore extends NativeStore {
     const native = { prefix, scanCount, disableTTL, timeout, maxWaiting, ...certificates }
     native.nodeAuthorities = nodeAuthorities()
     if (typeof ttl === 'number') native.ttl = ttl
-    super(() => redisStore(url, native), { probeInterval, disableTouch: disableTouch || disableTTL })
+    super(() => redisStore(url, native, options.sealed), { probeInterval, disableTouch: disableTouch || disableTTL })
     if (typeof ttl === 'function') this.#ttl = ttl
     this.#serializer = serializer
     show(this, given, SHOWN)

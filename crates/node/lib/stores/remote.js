@@ -49,6 +49,11 @@ exports.RemoteStore = class RemoteStore {
     return this.#writes.replace(sid, () => this.#call('destroy', sid))
   }
 
+  // Notes in a policy how long the store keeps records.
+  describe(policy, isUnknown) {
+    this.#native.describe(policy, isUnknown)
+  }
+
   // Returns the calls of a session that the addon has.
   callsOf(sid, session) {
     return new RemoteCalls(this, this.#native, this.#writes, this.#turns, sid, session)
@@ -56,7 +61,7 @@ exports.RemoteStore = class RemoteStore {
 
   // The calls that concern all sessions wait for all writes.
   static {
-    for (const method of ['list', 'count', 'clear', 'purge', 'close']) {
+    for (const method of ['list', 'count', 'clear', 'purge', 'upgrade', 'close']) {
       this.prototype[method] = function (...args) {
         return after(this.#writes.settled(), () => this.#call(method, ...args))
       }

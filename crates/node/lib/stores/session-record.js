@@ -65,6 +65,38 @@ exports.SessionRecord = class SessionRecord {
     return this.#native.nextTouch(maxAge, Date.now())
   }
 
+  // The limit that has ended the session whose record was loaded, or undefined.
+  get endedBy() {
+    return this.#native.endedBy() ?? undefined
+  }
+
+  // The library's own notes, or null.
+  get notes() {
+    return this.#native.notes()
+  }
+
+  // The latest time at which the cookie expires, or undefined.
+  get cookieEnd() {
+    return this.#native.cookieEnd(Date.now()) ?? undefined
+  }
+
+  // Returns the user as JSON and the time of the login, or null. `passport` is the member of passport as JSON.
+  user(passport) {
+    return this.#native.user(passport)
+  }
+
+  // Notes that what is done with the session is no visit.
+  leaveAlone() {
+    this.#native.leaveAlone()
+  }
+
+  // Notes the login of a user, as JSON, in a new session.
+  logIn(session, user, { idle, absolute }) {
+    const now = Date.now()
+    this.#begin(session, now)
+    this.#throwing(() => this.#native.logIn(user, idle, absolute, now))
+  }
+
   // Takes the session as it was loaded or created, without its cookie.
   begin(initialData, isUnread) {
     this.#initial = initialData
@@ -160,13 +192,45 @@ exports.SessionRecord = class SessionRecord {
   // Resets the expiry, and calls back with whether there is a record. `replacesCookie` says whether the stored cookie
   // becomes this one: otherwise a change of another request stays.
   touch(session, replacesCookie, fn) {
-    const touch = () => {
-      const now = Date.now()
-      if (!this.#store.canTouch) return true
-      const deadline = this.#store.deadline(session, now, this.id)
-      return this.#calls.touch(JSON.stringify(session.cookie), deadline, now, replacesCookie)
+    return this.#store.call(() => this.#touch(session, replacesCookie), fn, Boolean)
+  }
+
+  #touch(session, replacesCookie) {
+    const now = Date.now()
+    if (!this.#store.canTouch) return true
+    const deadline = this.#store.deadline(session, now, this.id)
+    return this.#calls.touch(JSON.stringify(session.cookie), deadline, now, replacesCookie)
+  }
+
+  // Notes a visit in the record, which resets the expiry too, and calls back with whether the session goes on.
+  visit(session, replacesCookie, fn) {
+    const visit = async () => {
+      const note = () => this.#note(session, replacesCookie)
+      const step = await this.#inTurn(() => this.#calls.exclusive(note))
+      // A touch waits for the calls before it, and so comes after them.
+      return step === 'touch' ? this.#touch(session, replacesCookie) : !this.#native.isOver()
     }
-    return this.#store.call(touch, fn, Boolean)
+    return this.#store.call(visit, fn, Boolean)
+  }
+
+  async #note(session, replacesCookie) {
+    const now = Date.now()
+    let step
+    try {
+      this.#begin(session, now)
+      const deadline = this.#store.recordDeadline(session, now, this.id)
+      const cookie = replacesCookie ? JSON.stringify(session.cookie) : undefined
+      step = this.#throwing(() => this.#native.visit(cookie, deadline, now))
+    } catch (error) {
+      // A session that is too large to be merged goes on without a note.
+      if (toStoreError(error).code === 'ERR_STORE_UNSUITABLE') return 'touch'
+      throw error
+    }
+    while (step === 'update') {
+      await this.#calls.call()
+      step = this.#throwing(() => this.#native.visited())
+    }
+    return step
   }
 
   destroy(fn) {

@@ -6,6 +6,7 @@ const { sqliteStore } = require('../native')
 const { NativeStore } = require('./base')
 const { show } = require('./counterparts')
 const { flag, interval, millis, name, oneOf, read, seconds, size, text, upTo } = require('./options')
+const { sealed } = require('./sealed')
 
 // Each is a thread.
 const MOST_READERS = 1024
@@ -25,6 +26,7 @@ const OPTIONS = {
     synchronous: oneOf('normal', 'full'),
     busyTimeout: millis,
     readers: upTo(MOST_READERS, size),
+    sealed: sealed('SqliteStore'),
     timeout: millis
   },
   refused: {
@@ -37,9 +39,9 @@ const OPTIONS = {
 
 module.exports = class SqliteStore extends NativeStore {
   constructor(given = {}) {
-    const { db, dir = '.', ...options } = read('SqliteStore', given, OPTIONS)
+    const { db, dir = '.', sealed, ...options } = read('SqliteStore', given, OPTIONS)
     const file = db ?? options.table ?? 'sessions'
-    super(() => sqliteStore(file === ':memory:' ? file : `${dir}/${file}`, options))
+    super(() => sqliteStore(file === ':memory:' ? file : `${dir}/${file}`, options, sealed))
     show(this, given, { table: 'sessions' })
   }
 }

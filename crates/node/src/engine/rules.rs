@@ -11,7 +11,10 @@ use express_session_core::decide::{
     self, Attributes, CookieAction, CookieMatch, Data, Expiry, Facts, Fault, Lifecycle, OnFailure,
     Origin, Plan, Reach, RecordStatus, Saved, Step, StoreAction,
 };
-use express_session_core::policy::{OnConflict, OnMismatch, SaveTime, TouchAfter};
+use express_session_core::metadata::MemberName;
+use express_session_core::policy::{Limits, OnConflict, OnMismatch, SaveTime, TouchAfter};
+use express_session_core::session::Context;
+use express_session_core::store::Lifetime;
 use express_session_core::{Departures, Policy, Unset};
 use napi::bindgen_prelude::Uint8Array;
 use napi::{Error, Result, Status};
@@ -144,12 +147,49 @@ pub struct Options {
     pub touch_after: Option<f64>,
     /// Whether the store is one of the addon.
     pub is_native: bool,
+    /// Whether each record has the library's own member.
+    pub metadata: bool,
+    /// The name of that member, if it is not the usual one.
+    pub metadata_member: Option<String>,
+    /// The longest time between two visits, in milliseconds.
+    pub idle_timeout: Option<f64>,
+    /// The longest life of a session, in milliseconds.
+    pub absolute_timeout: Option<f64>,
+    /// Whether a logout makes the browser clear the site's data.
+    pub clear_site_data: bool,
 }
 
 /// The options, for the sessions of a middleware whose store is one of the addon.
 #[napi]
 #[derive(Debug)]
-pub struct SessionPolicy(pub(crate) Arc<Policy>);
+pub struct SessionPolicy(pub(crate) Arc<Settings>);
+
+impl SessionPolicy {
+    /// Notes how long the store keeps a record after each reset of its expiry.
+    pub(crate) fn describe(&mut self, lifetime: Lifetime) {
+        Arc::make_mut(&mut self.0).lifetime = lifetime;
+    }
+}
+
+/// The common part of a middleware's sessions.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) policy: Policy,
+    member: MemberName,
+    /// How long the store keeps a record after each reset of its expiry.
+    lifetime: Lifetime,
+}
+
+impl Settings {
+    /// Returns the context of a request, with its policy or another one.
+    pub(crate) fn context<'a>(&'a self, policy: &'a Policy) -> Context<'a> {
+        let (member, lifetime) = (&self.member, self.lifetime);
+        Context { member, lifetime, ..Context::new(policy, NAME) }
+    }
+}
+
+/// The session's name counts for nothing here: JavaScript has the cookie.
+const NAME: &str = "connect.sid";
 
 #[napi]
 impl SessionPolicy {
@@ -160,7 +200,8 @@ impl SessionPolicy {
     /// Those of [`rules`].
     #[napi(constructor, catch_unwind)]
     pub fn new(options: Options) -> Result<Self> {
-        policy(&options).map(|policy| Self(Arc::new(policy)))
+        let (policy, member) = (policy(&options)?, member(&options)?);
+        Ok(Self(Arc::new(Settings { policy, member, lifetime: Lifetime::OfMaxAge })))
     }
 }
 
@@ -198,6 +239,8 @@ pub struct Rules {
     pub throttles_touch: bool,
     /// Whether a session that another request has ended is not written.
     pub end_is_final: bool,
+    /// The name of the library's own member, if records have one.
+    pub metadata_member: Option<String>,
     /// How each step handles a failure of each kind: `tell`, `hide` or `without`.
     pub failures: HashMap<&'static str, HashMap<&'static str, &'static str>>,
 }
@@ -206,10 +249,11 @@ pub struct Rules {
 ///
 /// # Errors
 ///
-/// For an unknown departure, or one that is not available for Node.
+/// For an unknown departure, or one that is not available for Node; for a limit without integrity, and a member's name that
+/// cannot be one.
 #[napi(catch_unwind)]
 pub fn rules(options: Options) -> Result<Rules> {
-    let policy = policy(&options)?;
+    let (policy, member) = (policy(&options)?, member(&options)?);
     let end_is_final = policy.on_missing_record() == OnMismatch::Refuse;
     // Plain writes of the whole session have none of these.
     let has_sessions = end_is_final
@@ -238,6 +282,7 @@ pub fn rules(options: Options) -> Result<Rules> {
         has_sessions,
         throttles_touch: policy.throttles_touch(),
         end_is_final,
+        metadata_member: policy.keeps_metadata().then(|| member.as_str().to_owned()),
         failures: HashMap::from([
             ("write", failures(Step::Write, &policy)),
             ("writeUnasked", failures(Step::WriteUnasked, &policy)),
@@ -256,7 +301,37 @@ fn policy(options: &Options) -> Result<Policy> {
         unset: if options.unset_destroys { Unset::Destroy } else { Unset::Keep },
         touch_after: touch_after(options.touch_after),
         departures: departures(options)?,
+        metadata: options.metadata,
+        limits: limits(options)?,
         ..Policy::default()
+    })
+}
+
+/// Reads the limits, and checks that the addon has the sessions that they are for.
+fn limits(options: &Options) -> Result<Limits> {
+    let given = [
+        ("metadata", options.metadata),
+        ("idleTimeout", options.idle_timeout.is_some()),
+        ("absoluteTimeout", options.absolute_timeout.is_some()),
+        ("clearSiteData", options.clear_site_data),
+    ];
+    if let Some((name, _)) = given.iter().find(|(_, is_given)| *is_given && !options.integrity) {
+        let why = format!(
+            "{name} option: it needs integrity: true, and a store of express-session-rs/stores, \
+             such as RedisStore"
+        );
+        return Err(Error::new(Status::InvalidArg, why));
+    }
+    let (idle, absolute) = (options.idle_timeout, options.absolute_timeout);
+    Ok(Limits { idle: idle.map(duration), absolute: absolute.map(duration) })
+}
+
+fn member(options: &Options) -> Result<MemberName> {
+    let Some(name) = &options.metadata_member else { return Ok(MemberName::DEFAULT) };
+    MemberName::new(name.as_str()).ok_or_else(|| {
+        let why = "metadataMember option must be a name that express-session does not reserve, and \
+                   that does not begin with a digit";
+        Error::new(Status::InvalidArg, why)
     })
 }
 
@@ -445,6 +520,11 @@ mod tests {
             integrity: false,
             touch_after: None,
             is_native,
+            metadata: false,
+            metadata_member: None,
+            idle_timeout: None,
+            absolute_timeout: None,
+            clear_site_data: false,
         }
     }
 
@@ -493,6 +573,32 @@ mod tests {
             let next = next_touch(after, 3_600_000.0, now + left, now);
             assert_eq!(next.map(|next| next - now), wait, "{after:?} {left}");
         }
+    }
+
+    #[test]
+    fn limits_need_integrity_and_the_member_a_name_that_is_free() {
+        let off = Options { metadata_member: Some("__life".to_owned()), ..options(&[], true) };
+        assert_eq!(rules(off).unwrap().metadata_member, None);
+        type Change = fn(&mut Options);
+        let changes: [(&str, Change); 3] = [
+            ("metadata", |options| options.metadata = true),
+            ("idleTimeout", |options| options.idle_timeout = Some(1.0)),
+            ("absoluteTimeout", |options| options.absolute_timeout = Some(1.0)),
+        ];
+        for (name, change) in changes {
+            let mut one = options(&["mergeChanges"], true);
+            change(&mut one);
+            let refused = policy(&one).unwrap_err().reason;
+            assert!(
+                refused.starts_with(&format!("{name} option: it needs integrity")),
+                "{refused}"
+            );
+            one.integrity = true;
+            assert!(policy(&one).unwrap().keeps_metadata(), "{name}");
+            assert_eq!(rules(one).unwrap().metadata_member.as_deref(), Some("__sessionMetadata"));
+        }
+        let named = Options { metadata_member: Some("cookie".to_owned()), ..options(&[], true) };
+        assert!(rules(named).err().unwrap().reason.starts_with("metadataMember option"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use express_session_core::{SessionId, Timestamp};
 
 use super::replace::{self, Missing};
 
-type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+pub(super) type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 type Answered<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
 /// [`Admin`] with its futures boxed, and a write that has no condition.

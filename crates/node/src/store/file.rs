@@ -5,6 +5,7 @@ use napi_derive::napi;
 
 use super::NativeStore;
 use super::option::{interval, set_options, time};
+use super::sealed::Sealing;
 
 /// The options of the store. Times are in milliseconds.
 #[napi(object)]
@@ -21,8 +22,12 @@ pub struct FileOptions {
 
 /// Makes the store, which makes the folder with its first call.
 #[napi(catch_unwind)]
-pub fn file_store(path: String, options: FileOptions) -> napi::Result<NativeStore> {
-    Ok(NativeStore::new(set_options!(
+pub fn file_store(
+    path: String,
+    options: FileOptions,
+    sealed: Option<Sealing>,
+) -> napi::Result<NativeStore> {
+    let store = set_options!(
         FileStore::new(path),
         options,
         ttl: time,
@@ -31,5 +36,6 @@ pub fn file_store(path: String, options: FileOptions) -> napi::Result<NativeStor
         fsync,
         mode,
         timeout: time,
-    )))
+    );
+    NativeStore::new(store, sealed.as_ref())
 }

@@ -9,12 +9,13 @@ use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use napi::bindgen_prelude::{Either5, Null, Unknown};
+use napi::bindgen_prelude::{Either6, Null, Unknown};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Error, Status};
 use napi_derive::napi;
 use tokio::runtime::Handle;
 
+use super::sealed::Upgraded;
 use super::{Listing, failure, runtime};
 
 /// The calls of one JavaScript thread, and their answers.
@@ -33,8 +34,8 @@ pub struct Delivery {
     pub answers: Vec<Answer>,
 }
 
-/// Nothing, a record, a number of sessions, some of them, or why there is no answer.
-pub type Answer = Either5<Null, String, f64, Listing, Error>;
+/// Nothing, a record, a number of sessions, some of them, why there is no answer, or a page of an upgrade.
+pub type Answer = Either6<Null, String, f64, Listing, Error, Upgraded>;
 
 /// The work of a call, including its answer.
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -4,6 +4,7 @@ use express_session::store::memcached::MemcachedStore;
 use napi_derive::napi;
 
 use super::option::{count, set_options, time};
+use super::sealed::Sealing;
 use super::{NativeStore, failure};
 
 /// The options of the store. Times are in milliseconds.
@@ -20,8 +21,12 @@ pub struct MemcachedOptions {
 
 /// Makes the store, which connects with its first call.
 #[napi(catch_unwind)]
-pub fn memcached_store(url: String, options: MemcachedOptions) -> napi::Result<NativeStore> {
-    Ok(NativeStore::new(set_options!(
+pub fn memcached_store(
+    url: String,
+    options: MemcachedOptions,
+    sealed: Option<Sealing>,
+) -> napi::Result<NativeStore> {
+    let store = set_options!(
         MemcachedStore::new(&url).map_err(failure::of)?,
         options,
         prefix,
@@ -29,5 +34,6 @@ pub fn memcached_store(url: String, options: MemcachedOptions) -> napi::Result<N
         timeout: time,
         max_waiting: count,
         max_connections: count,
-    )))
+    );
+    NativeStore::new(store, sealed.as_ref())
 }

@@ -3,14 +3,17 @@
 use std::future::Future;
 
 use express_session::MemoryStore;
-use express_session::store::{Admin, Cursor, Error, ErrorKind, Record, Store, Touch, Touched};
+use express_session::store::{
+    Admin, Cursor, Error, ErrorKind, Lifetime, Record, Store, Touch, Touched,
+};
 use express_session_core::SessionId;
 use futures_util::FutureExt as _;
 use napi_derive::napi;
 
 use super::replace::{Missing, replace};
 use super::{Listing, PURGED, failure, option, time};
-use crate::session::{Found, NativeSession};
+use crate::engine::rules::SessionPolicy;
+use crate::session::{Found, NativeSession, ReadOutcome};
 
 /// The sessions, outside of JavaScript's heap.
 #[napi]
@@ -53,8 +56,20 @@ impl NativeMemory {
     /// Loads the record of a session that keeps it, and returns its text.
     #[napi(catch_unwind)]
     pub fn load_for(&self, session: &NativeSession, now: f64) -> napi::Result<Option<String>> {
-        let found = now_or_error(self.0.load(&session.id(), time(now)))?;
-        Ok(session.slot().keep(found, self.0.lifetime()))
+        let id = session.id();
+        let found = now_or_error(self.0.load(&id, time(now)))?;
+        match session.reader().keep(found, self.0.lifetime(), now) {
+            ReadOutcome::Text(text) => return Ok(Some(text)),
+            ReadOutcome::Ended => now_or_error(self.0.destroy(&id))?,
+            ReadOutcome::Nothing => {}
+        }
+        Ok(None)
+    }
+
+    /// Notes in a policy how long the store keeps a record. With `is_unknown`, a function of the application decides.
+    #[napi(catch_unwind)]
+    pub fn describe(&self, policy: &mut SessionPolicy, is_unknown: bool) {
+        policy.describe(if is_unknown { Lifetime::Unknown } else { self.0.lifetime() });
     }
 
     /// Makes the call that a session's save has asked for.

@@ -4,6 +4,7 @@ use express_session::store::mysql::MySqlStore;
 use napi_derive::napi;
 
 use super::option::{count, set_options, time};
+use super::sealed::Sealing;
 use super::{NativeStore, failure};
 
 /// The options of the store. Times are in milliseconds.
@@ -26,7 +27,11 @@ pub struct MySqlOptions {
 
 /// Makes the store, which connects with its first call.
 #[napi(catch_unwind)]
-pub fn mysql_store(url: String, options: MySqlOptions) -> napi::Result<NativeStore> {
+pub fn mysql_store(
+    url: String,
+    options: MySqlOptions,
+    sealed: Option<Sealing>,
+) -> napi::Result<NativeStore> {
     let trusts_node = MySqlStore::trusts_public_authorities(&url).map_err(failure::of)?;
     let store = match options.node_authorities.filter(|_| trusts_node) {
         Some(authority) => MySqlStore::new_with_tls(&url, Some(authority.into_bytes()), None),
@@ -48,5 +53,5 @@ pub fn mysql_store(url: String, options: MySqlOptions) -> napi::Result<NativeSto
         Some([id, expires, data]) => store.column_names(id, expires, data),
         _ => store,
     };
-    Ok(NativeStore::new(store))
+    NativeStore::new(store, sealed.as_ref())
 }

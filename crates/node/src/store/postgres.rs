@@ -4,6 +4,7 @@ use express_session::store::postgres::PostgresStore;
 use napi_derive::napi;
 
 use super::option::{count, interval, set_options, time};
+use super::sealed::Sealing;
 use super::{NativeStore, failure};
 
 /// The options of the store. Times are in milliseconds.
@@ -32,7 +33,11 @@ pub struct PostgresOptions {
 
 /// Makes the store, which connects with its first call.
 #[napi(catch_unwind)]
-pub fn postgres_store(url: String, options: PostgresOptions) -> napi::Result<NativeStore> {
+pub fn postgres_store(
+    url: String,
+    options: PostgresOptions,
+    sealed: Option<Sealing>,
+) -> napi::Result<NativeStore> {
     let trusts_node = PostgresStore::trusts_public_authorities(&url).map_err(failure::of)?;
     let authority = options.ca.or(options.node_authorities.filter(|_| trusts_node));
     let authority = authority.map(String::into_bytes);
@@ -43,7 +48,7 @@ pub fn postgres_store(url: String, options: PostgresOptions) -> napi::Result<Nat
     } else {
         PostgresStore::new(&url)
     };
-    Ok(NativeStore::new(set_options!(
+    let store = set_options!(
         store.map_err(failure::of)?,
         options,
         table_name,
@@ -56,5 +61,6 @@ pub fn postgres_store(url: String, options: PostgresOptions) -> napi::Result<Nat
         max_waiting: count,
         max_connections: count,
         prepare_statements,
-    )))
+    );
+    NativeStore::new(store, sealed.as_ref())
 }

@@ -5,6 +5,7 @@ use express_session::store::redis::redis::{ClientTlsConfig, TlsCertificates};
 use napi_derive::napi;
 
 use super::option::{count, set_options, time};
+use super::sealed::Sealing;
 use super::{NativeStore, failure};
 
 /// The options of the store. Times are in milliseconds.
@@ -30,7 +31,11 @@ pub struct RedisOptions {
 
 /// Makes the store, which connects with its first call.
 #[napi(catch_unwind)]
-pub fn redis_store(url: String, options: RedisOptions) -> napi::Result<NativeStore> {
+pub fn redis_store(
+    url: String,
+    options: RedisOptions,
+    sealed: Option<Sealing>,
+) -> napi::Result<NativeStore> {
     let client_tls = options.cert.zip(options.key).map(|(cert, key)| ClientTlsConfig {
         client_cert: cert.into_bytes(),
         client_key: key.into_bytes(),
@@ -43,7 +48,7 @@ pub fn redis_store(url: String, options: RedisOptions) -> napi::Result<NativeSto
     } else {
         RedisStore::new(&url)
     };
-    Ok(NativeStore::new(set_options!(
+    let store = set_options!(
         store.map_err(failure::of)?,
         options,
         prefix,
@@ -52,5 +57,6 @@ pub fn redis_store(url: String, options: RedisOptions) -> napi::Result<NativeSto
         scan_count: count,
         timeout: time,
         max_waiting: count,
-    )))
+    );
+    NativeStore::new(store, sealed.as_ref())
 }

@@ -5,6 +5,7 @@ use napi_derive::napi;
 
 use super::NativeStore;
 use super::option::{count, interval, set_options, time};
+use super::sealed::Sealing;
 
 /// The options of the store. Times are in milliseconds.
 #[napi(object)]
@@ -27,8 +28,12 @@ pub struct SqliteOptions {
 
 /// Makes the store, which opens the file with its first call.
 #[napi(catch_unwind)]
-pub fn sqlite_store(path: String, options: SqliteOptions) -> napi::Result<NativeStore> {
-    Ok(NativeStore::new(set_options!(
+pub fn sqlite_store(
+    path: String,
+    options: SqliteOptions,
+    sealed: Option<Sealing>,
+) -> napi::Result<NativeStore> {
+    let store = set_options!(
         SqliteStore::new(path),
         options,
         dialect: dialect,
@@ -43,7 +48,8 @@ pub fn sqlite_store(path: String, options: SqliteOptions) -> napi::Result<Native
         busy_timeout: time,
         timeout: time,
         readers: count,
-    )))
+    );
+    NativeStore::new(store, sealed.as_ref())
 }
 
 /// Takes an npm store's name; JavaScript lets no other through.

@@ -45,8 +45,8 @@ test('an unsupported option is refused with a reason or an alternative', () => {
     [PostgresStore, { conObject: { ssl: 'require' } }, /ssl must be true, false or an object/],
     [RedisStore, { username: 'web' }, /username needs password/],
     [SqliteStore, { mode: 1 }, /has no option mode: /],
-    [FileStore, { secret: 'x' }, /has no option secret: files are not encrypted/],
-    [MemcachedStore, { secret: 'x' }, /has no option secret: records are not encrypted/],
+    [FileStore, { secret: 'x' }, /has no option secret: use sealed, whose records have another form/],
+    [MemcachedStore, { secret: 'x' }, /has no option secret: use sealed, whose records have another form/],
     [MemoryStore, { dispose() {} }, /has no option dispose: /]
   ]
   for (const [Store, options, message] of refused) {

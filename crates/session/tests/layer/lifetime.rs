@@ -85,7 +85,76 @@ fn kind<T>(result: Result<T, Error>) -> ErrorKind {
     result.map(drop).unwrap_err().kind()
 }
 
+/// The visits of `lifetime.json`, which the npm package's tests make as well.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Visits {
+    now: i64,
+    max_age: u64,
+    idle_timeout: u64,
+    absolute_timeout: u64,
+    steps: Vec<Step>,
+}
+
+/// A visit: what its handler does, the record after it, and how long the store keeps that.
+#[derive(Deserialize)]
+struct Step {
+    after: u64,
+    act: String,
+    record: String,
+    left: u64,
+}
+
+impl Step {
+    async fn handle(&self, session: &Session) -> Result<(), Error> {
+        match &*self.act {
+            "read" => session.get::<u32>("views").map(drop),
+            "write" => {
+                session.update("views", |views: Option<u32>| views.unwrap_or(0) + 1).map(drop)
+            }
+            "login" => {
+                let user = serde_json::json!({ "id": 7, "name": "Zoë \"Z\"" });
+                let login = session.login(user).keep(["views"]);
+                login.absolute_timeout(Duration::from_secs(1000)).await
+            }
+            "remember" => session.login("bob").remember(30 * DAY).with_passport().await,
+            other => panic!("{other}"),
+        }
+    }
+}
+
 // The member.
+
+#[tokio::test]
+async fn records_are_those_of_the_npm_package_byte_for_byte() {
+    let text = include_str!("../../../../conformance/vectors/lifetime.json");
+    let visits: Visits = serde_json::from_str(text).unwrap();
+    let world = World::new();
+    assert_eq!(visits.now, NOW.millis());
+    let layer = world
+        .layer()
+        .cookie(Cookie::new().max_age(Duration::from_millis(visits.max_age)))
+        .idle_timeout(Duration::from_millis(visits.idle_timeout))
+        .absolute_timeout(Duration::from_millis(visits.absolute_timeout))
+        .touch_after(Duration::ZERO);
+    let mut pair = None;
+    for step in &visits.steps {
+        let now = after(Duration::from_millis(step.after));
+        world.clock.set(now);
+        let request = pair.as_deref().map_or_else(visit, visit_with);
+        let talk = Talk::begin(&layer, request).await;
+        step.handle(&talk.session).await.unwrap();
+        let id = talk.session.id();
+        let answer = talk.end().await;
+        if answer.cookie().is_some() {
+            pair = Some(answer.pair().to_owned());
+        }
+        let stored = world.store.inner().load(&id, now).await.unwrap().unwrap().record;
+        assert_eq!(*stored.text, step.record);
+        let deadline = now.saturating_add(Duration::from_millis(step.left));
+        assert_eq!(stored.deadline, Some(deadline), "{} {}", step.after, step.act);
+    }
+}
 
 #[tokio::test]
 async fn session_of_node_gets_the_member_with_its_next_write_and_handlers_do_not_see_it() {

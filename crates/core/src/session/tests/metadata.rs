@@ -175,6 +175,11 @@ fn session_whose_limit_has_passed_is_not_opened() {
         assert_eq!(state.ended_by(), ended, "{row:?}");
         assert_eq!(state.readable().is_none(), ended.is_some(), "{row:?}");
         assert_eq!(context.has_ended(&found, after(now)), ended, "{row:?}");
+        let preview = context.preview(&found, after(now));
+        assert_eq!(preview.ended_by, ended, "{row:?}");
+        assert_eq!(*preview.text, record_of(Some(day), ""), "{row:?}");
+        let seen = seen.map(after);
+        assert_eq!(preview.metadata.as_ref().map(Metadata::seen), seen, "{row:?}");
         if ended.is_some() {
             assert_eq!(context.unread(&found, after(now)), Unread::Open, "{row:?}");
         }
@@ -205,6 +210,9 @@ fn record_that_no_handler_asks_for_is_opened_when_a_visit_is_to_be_noted() {
             let text = record_of(Some(day), &seen.map(member).unwrap_or_default());
             let found = with_deadline(&text, Some(after(day)));
             assert_eq!(context.unread(&found, after(now)), unread, "{seen:?} {now}");
+            let next = context.preview(&found, after(now)).next_reset;
+            let is_kept = next.is_some_and(|next| after(now) < next);
+            assert_eq!(is_kept, unread == Unread::Keep, "{seen:?} {now}");
             // The end of the request decides the same.
             let presented = id();
             let context = Context { presented: Some(&presented), ..context };
@@ -215,6 +223,24 @@ fn record_that_no_handler_asks_for_is_opened_when_a_visit_is_to_be_noted() {
             assert_eq!(is_touched, unread == Unread::Open, "{seen:?} {now}");
         }
     }
+}
+
+#[test]
+fn preview_of_a_record_that_cannot_be_read_is_its_text() {
+    let policy = limited(Some(1), Some(1));
+    for text in ["", "{", "[]", r#"{"views":1}"#] {
+        let preview = Context::new(&policy, "sid").preview(&loaded(text), after(9999));
+        assert_eq!((&*preview.text, preview.ended_by, preview.next_reset), (text, None, None));
+    }
+}
+
+#[test]
+fn preview_without_the_option_is_the_whole_record_and_shows_nothing_of_it_in_a_log() {
+    let policy = Policy::default();
+    let text = record_of(None, &member(0));
+    let preview = Context::new(&policy, "sid").preview(&loaded(&text), after(0));
+    assert_eq!((&*preview.text, &preview.metadata), (&*text, &None));
+    assert!(!format!("{preview:?}").contains("cookie"));
 }
 
 #[test]

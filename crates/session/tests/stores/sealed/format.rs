@@ -1,7 +1,7 @@
 //! The records at rest: their form, what a reader and a writer of the database can do, and keys that were rotated.
 
 use express_session::MemoryStore;
-use express_session::store::sealed::SealedStore;
+use express_session::store::sealed::{SealKeys, SealedStore};
 use express_session::store::{
     Created, Error, ErrorKind, Loaded, LockOutcome, LockToken, Record, Revision, Store, Touch,
     Touched, Updated,
@@ -421,4 +421,36 @@ fn nothing_secret_prints() {
         format!("{store:?}"),
         "SealedStore { keys: SealKeys(redacted, 1), accept_plain: false, .. }"
     );
+}
+
+/// A row of `sealed.json`, which was made by another implementation, and which the npm package's tests read too.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Vector {
+    key: String,
+    id: String,
+    record: String,
+    name: String,
+    at_rest: String,
+}
+
+#[test]
+fn record_that_another_implementation_sealed_is_opened() {
+    block_on(async {
+        let vectors = include_str!("../../../../../conformance/vectors/sealed.json");
+        let vectors: Vec<Vector> = serde_json::from_str(vectors).unwrap();
+        assert_eq!(vectors.len(), 2);
+        for vector in vectors {
+            let map = MapStore::default();
+            create(&map, &id(&vector.name), &record(&vector.at_rest)).await;
+            let keys = SealKeys::new([vector.key]).unwrap();
+            let store = SealedStore::new(map.clone(), keys);
+            let session = id(&vector.id);
+            assert_eq!(text(&store, &session).await, Some(vector.record));
+            // And what is sealed here has that name.
+            store.destroy(&session).await.unwrap();
+            create(&store, &session, &counted(1)).await;
+            assert_eq!(everything(&map).await.remove(0).0.as_str(), vector.name);
+        }
+    });
 }

@@ -1,0 +1,41 @@
+// A visitor with a cookie, whose visits happen at times that a test sets.
+
+import session from 'express-session-rs'
+import { MemoryStore } from 'express-session-rs/stores'
+import { options } from './sides.mjs'
+import { answer } from './wire.mjs'
+
+export class Visitor {
+  // The visitor of a middleware with `integrity` and these options, by a clock which stands at the beginning.
+  constructor(clock, beginning, { store = new MemoryStore(), ...more } = {}) {
+    this.clock = clock
+    this.beginning = beginning
+    this.store = store
+    this.use = session({ ...options({ integrity: true, ...more, store }), genid: undefined })
+    this.cookie = undefined
+    // The id of the session after the last visit.
+    this.id = undefined
+    clock.now = beginning
+  }
+
+  // Visits the application so many milliseconds after the beginning. A handler that answers itself returns `true`.
+  async visit(after, handler = () => {}) {
+    this.clock.now = this.beginning + after
+    const headers = this.cookie ? { cookie: this.cookie } : {}
+    const got = await answer(this.use, { headers }, async (req, res) => {
+      const isAnswered = await handler(req, res)
+      this.id = req.sessionID
+      if (isAnswered !== true) res.end('ok')
+    })
+    if (got.cookies.length > 0) this.cookie = got.cookies[0].split(';')[0]
+    return got
+  }
+
+  // The record as it is stored, without what session-file-store adds.
+  async record(id = this.id) {
+    const record = await this.store.get(id)
+    if (!record) return undefined
+    const { __lastAccess: _, ...stored } = record
+    return JSON.stringify(stored)
+  }
+}
