@@ -34,7 +34,11 @@ async function setUp(open, more) {
     // Sends a request to one of them after the other.
     visit: (handler) => answer(uses[turn++ % 2], { headers }, handler),
     id: () => id,
-    stored: () => stores[0].get(id),
+    stored: async () => {
+      const record = await stores[0].get(id)
+      if (record && more?.idleTimeout) delete record.__sessionMetadata
+      return record
+    },
     close: () => Promise.all([...new Set(stores)].map((store) => store.close()))
   }
 }
@@ -50,10 +54,16 @@ function meeting(count) {
   }
 }
 
-for (const [name, open, server] of allStores('integrity')) {
+// Everything holds for records with the library's own member, too.
+const LIMITS = { idleTimeout: 3_600_000, absoluteTimeout: 7_200_000 }
+const STORES = allStores('integrity').flatMap(([name, open, server]) => [
+  [name, open, server, {}], [`${name}, with limits`, open, server, LIMITS]
+])
+
+for (const [name, open, server, limits] of STORES) {
   describe(name, { skip: missingServer(server) }, () => {
     test('no update of overlapping requests is lost', async () => {
-      const { visit, stored, close } = await setUp(open)
+      const { visit, stored, close } = await setUp(open, limits)
       const meet = meeting(20)
       const answers = await Promise.all(Array.from({ length: 20 }, () => visit(async (req, res) => {
         req.session.update('views', (views) => views + 1)
@@ -66,7 +76,7 @@ for (const [name, open, server] of allStores('integrity')) {
     })
 
     test('members that different requests have set are all kept', async () => {
-      const { visit, stored, close } = await setUp(open)
+      const { visit, stored, close } = await setUp(open, limits)
       const meet = meeting(6)
       await Promise.all([1, 2, 3, 4, 5, 6].map((number) => visit(async (req, res) => {
         req.session[`member${number}`] = { number }
@@ -81,7 +91,7 @@ for (const [name, open, server] of allStores('integrity')) {
     })
 
     test('after a save the session has what others wrote, and keeps what the application changes meanwhile', async () => {
-      const { visit, stored, close } = await setUp(open)
+      const { visit, stored, close } = await setUp(open, limits)
       await visit(async (req, res) => {
         const { session } = req
         session.mine = 1
@@ -102,7 +112,7 @@ for (const [name, open, server] of allStores('integrity')) {
     })
 
     test('a logout is final: later requests write nothing, and learn of it', async () => {
-      const { visit, stored, close } = await setUp(open)
+      const { visit, stored, close } = await setUp(open, limits)
       const events = []
       const late = [
         async (req) => {
@@ -137,7 +147,7 @@ for (const [name, open, server] of allStores('integrity')) {
     })
 
     test('updateNow gives each request a number of its own, and takeOnce a value to one of them', async () => {
-      const { visit, stored, close } = await setUp(open)
+      const { visit, stored, close } = await setUp(open, limits)
       const meet = meeting(8)
       const numbers = []
       const taken = []
@@ -155,14 +165,14 @@ for (const [name, open, server] of allStores('integrity')) {
     })
 
     test('operations of one session that are not waited for come one after the other', async () => {
-      const { visit, stored, close } = await setUp(open)
+      const { visit, stored, close } = await setUp(open, limits)
       await visit(async (req, res) => {
         const { session } = req
         const operations = []
         for (const number of [1, 2, 3, 4]) {
           session[`member${number}`] = number
           operations.push(session.save(), session.updateNow('views', (views) => views + 1))
-          if (number === 2 && name !== 'memcached') operations.push(session.lock().then((lock) => lock.unlock()))
+          if (number === 2 && server !== 'memcached') operations.push(session.lock().then((lock) => lock.unlock()))
         }
         await Promise.all(operations)
         res.end('ok')
@@ -173,7 +183,7 @@ for (const [name, open, server] of allStores('integrity')) {
     })
 
     test('regenerate ends the old session for all requests, and the new one is its own', async () => {
-      const { visit, stored, stores, close } = await setUp(open)
+      const { visit, stored, stores, close } = await setUp(open, limits)
       const { body, cookies } = await visit(async (req, res) => {
         const before = req.session
         await req.session.regenerate()
@@ -189,12 +199,15 @@ for (const [name, open, server] of allStores('integrity')) {
     })
 
     test('a session outside of a request loses no update, and does not bring back one that has ended', async () => {
-      const { stores, id, visit, stored, close } = await setUp(open)
+      const { stores, id, visit, stored, close } = await setUp(open, limits)
       const load = () => new Promise((resolve, reject) => {
         stores[0].load(id(), (error, found) => (error ? reject(error) : resolve(found)))
       })
       // As the recipes of sockets make one.
-      const create = async () => stores[0].createSession({ sessionID: id(), sessionStore: stores[0] }, await stored())
+      const create = async () => {
+        const [store] = stores
+        return store.createSession({ sessionID: id(), sessionStore: store }, await store.get(id()))
+      }
       for (const [member, make] of [['loaded', load], ['created', create]]) {
         const job = await make()
         await visit((req, res) => {
@@ -228,9 +241,9 @@ for (const [name, open, server] of allStores('integrity')) {
       await close()
     })
 
-    if (name === 'memcached') {
+    if (server === 'memcached') {
       test('a lock is refused', async () => {
-        const { visit, close } = await setUp(open)
+        const { visit, close } = await setUp(open, limits)
         await visit(async (req, res) => {
           await assert.rejects(req.session.lock(), { code: 'ERR_STORE_UNSUPPORTED' })
           res.end('ok')
@@ -241,7 +254,7 @@ for (const [name, open, server] of allStores('integrity')) {
     }
 
     test('a lock lets requests through one after the other, each with a higher number', async () => {
-      const { visit, stored, close } = await setUp(open)
+      const { visit, stored, close } = await setUp(open, limits)
       const tokens = []
       let inside = 0
       await Promise.all(Array.from({ length: 6 }, () => visit(async (req, res) => {
@@ -264,7 +277,7 @@ for (const [name, open, server] of allStores('integrity')) {
     })
 
     test('a lock is taken once, waited for as long as asked, renewed, and ends with the response', async () => {
-      const { visit, close } = await setUp(open)
+      const { visit, close } = await setUp(open, limits)
       await visit(async (req, res) => {
         const lock = await req.session.lock()
         await assert.rejects(req.session.lock(), { code: 'ERR_SESSION_LOCKED_TWICE' })
@@ -288,7 +301,7 @@ for (const [name, open, server] of allStores('integrity')) {
     })
 
     test('nothing is written under a lock whose lease has run out', async () => {
-      const { visit, stored, close } = await setUp(open)
+      const { visit, stored, close } = await setUp(open, limits)
       await visit(async (req, res) => {
         await req.session.lock({ lease: 1 })
         const other = await visit(async (other, end) => {
