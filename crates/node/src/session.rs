@@ -263,7 +263,8 @@ impl NativeSession {
             return Ok(());
         }
         let context = Context::new(&self.policy, NAME);
-        let resolution = Resolution::of(&mut self.state, &context, &loaded, time(now)).map_err(of)?;
+        let resolution =
+            Resolution::of(&mut self.state, &context, &loaded, time(now)).map_err(of)?;
         while let Some(rebase) = resolution.begin(&mut self.state) {
             let rebased = run(env, &apply, rebase)?;
             if resolution.finish(&mut self.state, rebased) {

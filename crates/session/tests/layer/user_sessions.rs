@@ -35,7 +35,7 @@ async fn back(layer: &SessionLayer, pair: &str) -> Talk {
     Talk::begin(layer, visit_with(pair)).await
 }
 
-/// What a browser finds when it comes back: the user, and why the session has ended.
+/// Comes back with a cookie, and returns the user and why the session has ended.
 async fn found(layer: &SessionLayer, pair: &str) -> (Option<String>, Option<EndedBy>) {
     let talk = back(layer, pair).await;
     let found = (talk.session.user().unwrap(), talk.session.ended_by());
@@ -262,7 +262,7 @@ async fn all_sessions_end_and_a_login_after_that_is_listed() {
     assert_eq!(found(&layer, &phone).await, live("bob"));
 }
 
-/// What a request under way does with its session after it has ended.
+/// A use of the session by a request under way, after the session has ended.
 type Work = fn(Session) -> std::pin::Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 #[tokio::test]
@@ -468,7 +468,7 @@ async fn refused_login_is_answered_with_a_403() {
 }
 
 #[tokio::test]
-async fn least_recently_used_session_ends_and_is_told_why() {
+async fn least_recently_used_session_ends_and_learns_why() {
     let world = World::new();
     let layer =
         world.layer().touch_after(Duration::ZERO).max_sessions(2, AtLimit::EndLeastRecentlyUsed);
