@@ -1,7 +1,7 @@
 //! The sessions of one user: listed, ended, and limited in number.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use express_session::store::{
@@ -543,6 +543,24 @@ async fn login_that_is_not_stored_leaves_no_user_behind() {
     talk.end().await;
     // The lock is free.
     log_in(&layer, "bob").await;
+}
+
+/// The application has no id for the session that goes on without the user: then there is none.
+#[tokio::test]
+async fn login_that_is_not_stored_ends_the_session_where_there_is_no_other_id() {
+    let world = World::new();
+    let ids = Arc::new(Mutex::new(vec!["", "second", "first"]));
+    let layer = world
+        .layer()
+        .genid(move |_| ids.lock().unwrap().pop().unwrap_or_default().to_owned())
+        .max_sessions(1, AtLimit::Refuse);
+    let talk = Talk::begin(&layer, visit()).await;
+    world.store.fail_next(Verb::Create, StoreErrorKind::Unavailable);
+    let failed = kind(talk.session.login("bob").await);
+    assert_eq!(failed, ErrorKind::Store(StoreErrorKind::Unavailable));
+    assert_eq!(kind(talk.session.user::<String>()), ErrorKind::Ended);
+    talk.end().await;
+    assert_eq!(world.store.inner().count(NOW).await.unwrap(), 0);
 }
 
 /// The record of a login whose lock has run out is taken back: another login may have counted without it.
