@@ -106,6 +106,15 @@ const verbs = {
     app.get('/logout', (req, res, next) => {
       req.session.destroy((error) => (error ? next(error) : res.send('bye')))
     })
+    // As passport stores a login.
+    app.get('/login/:user', (req, res, next) => {
+      req.session.regenerate((error) => {
+        if (error) return next(error)
+        req.session.passport = { user: req.params.user }
+        res.send('hello')
+      })
+    })
+    app.get('/who', (req, res) => res.send(req.session.passport?.user ?? 'a guest'))
     app.use(flash())
     app.get('/say/:message', (req, res) => {
       req.flash('info', req.params.message)

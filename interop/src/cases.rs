@@ -53,6 +53,7 @@ pub(crate) const ALL: &[Case] = &[
     case("connect-flash and ours take each other's messages", |b| Box::pin(visitors::flash(b))),
     case("csurf and ours accept each other's tokens", |b| Box::pin(visitors::csrf(b))),
     case("node carries our metadata along", |b| Box::pin(visitors::metadata(b))),
+    case("a user's sessions of both end by ours", |b| Box::pin(visitors::user_sessions(b))),
     case("logged out by either, by both", |b| Box::pin(visitors::logged_out(b))),
     case("a visitor's requests to both overlap", |b| Box::pin(visitors::overlapping(b))),
     case("logged out by node while rust answers", |b| Box::pin(visitors::logged_out_meanwhile(b))),

@@ -1305,7 +1305,7 @@ pub async fn sessions_of_a_user_follow_every_write(subject: &impl Subject<Store:
     assert_eq!(trial.sessions_of("\"bob\"").await, ["session"]);
 }
 
-/// Logins of one user at the same time are all listed: no one of them overwrites what another has noted.
+/// Logins of one user at the same time are all listed: none of them overwrites another.
 pub async fn logins_at_the_same_time_are_all_listed(subject: &impl Subject<Store: Admin>) {
     let trial = Trial::of(subject).await;
     for round in 0..10 {

@@ -108,6 +108,35 @@ pub(super) async fn metadata(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
+/// The logins of both sides are listed and ended by ours, and neither side finds the user afterwards.
+pub(super) async fn user_sessions(bench: &mut Bench) -> Result<()> {
+    let services = Services::start_with(bench, |layer| layer.metadata(true)).await?;
+    let mut visitors = Vec::new();
+    for (side, user) in
+        [(Side::Node, "bob"), (Side::Rust, "bob"), (Side::Node, "eve"), (Side::Node, "bob")]
+    {
+        let mut visitor = Visitor::default();
+        visitor.visit(&services, side, &format!("/login/{user}")).await?;
+        visitors.push((visitor, user));
+    }
+    for (visitor, user) in &mut visitors {
+        for side in [Side::Node, Side::Rust] {
+            same("the user", user, &visitor.visit(&services, side, "/who").await?)?;
+        }
+    }
+    let layer = SessionLayer::new(SECRET).store(bench.ours.store()).metadata(true);
+    ensure!(layer.sessions_of("bob").await?.len() == 3, "not all logins are listed");
+    ensure!(layer.end_sessions_of("bob").await? == 3, "not all logins are ended");
+    ensure!(layer.sessions_of("bob").await?.is_empty(), "some are left");
+    for side in [Side::Node, Side::Rust, Side::Node] {
+        for (visitor, user) in &mut visitors {
+            let user = if *user == "bob" { "a guest" } else { user };
+            same("the user afterwards", user, &visitor.visit(&services, side, "/who").await?)?;
+        }
+    }
+    Ok(())
+}
+
 /// Returns the JSON of a member of the visitor's session.
 async fn member(bench: &mut Bench, visitor: &Visitor, name: &str) -> Result<String> {
     let id = visitor.id().context("the visitor has no session")?;
@@ -246,6 +275,8 @@ fn app(layer: SessionLayer, gate: Arc<Gate>) -> Router {
         .route("/", get(views))
         .route("/slow", get(slow))
         .route("/logout", get(logout))
+        .route("/login/{user}", get(log_in))
+        .route("/who", get(greeted))
         .route("/say/{message}", get(say))
         .route("/hear", get(hear))
         .route("/token", get(token))
@@ -256,6 +287,15 @@ fn app(layer: SessionLayer, gate: Arc<Gate>) -> Router {
 async fn views(session: Session) -> Result<String, Error> {
     let views = session.update("views", |views: Option<u64>| views.unwrap_or(0) + 1)?;
     Ok(views.to_string())
+}
+
+async fn log_in(session: Session, Path(user): Path<String>) -> Result<&'static str, Error> {
+    session.login(user).with_passport().await?;
+    Ok("hello")
+}
+
+async fn greeted(session: Session) -> Result<String, Error> {
+    Ok(session.user()?.unwrap_or_else(|| "a guest".to_owned()))
 }
 
 async fn logout(session: Session) -> Result<&'static str, Error> {

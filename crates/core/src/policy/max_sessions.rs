@@ -8,11 +8,11 @@ use crate::Timestamp;
 pub struct MaxSessions {
     /// How many, at least one.
     pub count: usize,
-    /// What becomes of a login beyond it.
+    /// The outcome of a login beyond it.
     pub at_limit: AtLimit,
 }
 
-/// What becomes of the login of a user who has as many sessions as allowed.
+/// The outcome of the login of a user that has as many sessions as allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AtLimit {
     /// The login is refused, and changes nothing. The default.
@@ -103,7 +103,7 @@ mod tests {
         }
     }
 
-    /// Whatever the sessions, those that stay and the new one are no more than allowed.
+    /// The sessions that stay and the new one are no more than allowed.
     #[test]
     fn admitted_login_never_exceeds_the_limit() {
         for count in 1..5 {

@@ -193,7 +193,7 @@ impl Session {
     }
 
     /// Ends all sessions of the user, this one by a [logout](Self::logout), and returns how many there were: "log out
-    /// everywhere". What [`end_other_sessions`](Self::end_other_sessions) says about requests under way holds here too.
+    /// everywhere". For requests under way, the same holds as in [`end_other_sessions`](Self::end_other_sessions).
     ///
     /// ```
     /// use express_session::SessionLayer;

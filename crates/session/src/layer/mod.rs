@@ -960,8 +960,10 @@ impl SessionLayer {
     /// not count, and neither does the one that logs in. Logins by passport in Express are counted by the next login here,
     /// and are not checked themselves.
     ///
-    /// A refused login is [`ErrorKind::TooManySessions`](crate::ErrorKind::TooManySessions), answered 403, and changes nothing.
-    /// A session that was ended is told so by [`Session::ended_by`]. Turns on [`metadata`](Self::metadata).
+    /// A refused login is [`ErrorKind::TooManySessions`](crate::ErrorKind::TooManySessions), answered 403, and changes
+    /// nothing. In the next request of a session that was ended, [`Session::ended_by`] has the reason. Turns on
+    /// [`metadata`](Self::metadata). [`MemoryStore::max_sessions`](crate::MemoryStore::max_sessions) is about all sessions of
+    /// a store.
     ///
     /// ```
     /// use express_session::{AtLimit, EndedBy, SessionLayer};

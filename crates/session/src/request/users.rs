@@ -230,7 +230,7 @@ impl RequestSession {
         };
         let stored = stored.and_then(|()| self.check_lease(lock));
         if stored.is_err() {
-            self.forget_login(keep, now).await?;
+            self.forget_login(keep, now).await;
         }
         stored
     }
@@ -244,17 +244,21 @@ impl RequestSession {
     }
 
     /// Goes on without the user: a login that has failed must not be stored at the end of the request.
-    async fn forget_login(&self, keep: &[String], now: Timestamp) -> Result<(), Error> {
+    async fn forget_login(&self, keep: &[String], now: Timestamp) {
         let failed = self.id();
-        let (id, cookie) = self.generate(now)?;
-        self.state().session.finish_regenerate_keeping(id, cookie, keep)?;
-        if let Some(failed) = failed {
-            // Its id has not left: a record that stays is of no use to anyone, and is listed until it expires.
-            if let Err(error) = self.destroy_session(&failed).await {
-                self.log_failure(&error);
-            }
+        let forgotten = self.generate(now).and_then(|(id, cookie)| {
+            Ok(self.state().session.finish_regenerate_keeping(id, cookie, keep)?)
+        });
+        if forgotten.is_err() {
+            // A session that is over stores nothing more, and may be over already.
+            let _ = self.state().session.begin_destroy(&self.config.policy);
         }
-        Ok(())
+        if let Some(failed) = failed
+            && let Err(error) = self.destroy_session(&failed).await
+        {
+            // Its id has not left: a record that stays is of no use, and is listed until it expires.
+            self.log_failure(&error);
+        }
     }
 
     async fn lock_user(&self, users: &UserQuery) -> Result<UserLock, Error> {

@@ -1,7 +1,7 @@
 //! The sessions of one user: listed, ended, and limited in number.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use express_session::store::{
@@ -35,7 +35,7 @@ async fn back(layer: &SessionLayer, pair: &str) -> Talk {
     Talk::begin(layer, visit_with(pair)).await
 }
 
-/// What a browser finds when it comes back: the user, and why the session has ended.
+/// Comes back with a cookie, and returns the user and why the session has ended.
 async fn found(layer: &SessionLayer, pair: &str) -> (Option<String>, Option<EndedBy>) {
     let talk = back(layer, pair).await;
     let found = (talk.session.user().unwrap(), talk.session.ended_by());
@@ -262,7 +262,7 @@ async fn all_sessions_end_and_a_login_after_that_is_listed() {
     assert_eq!(found(&layer, &phone).await, live("bob"));
 }
 
-/// What a request under way does with its session after it has ended.
+/// A use of the session by a request under way, after the session has ended.
 type Work = fn(Session) -> std::pin::Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 #[tokio::test]
@@ -468,7 +468,7 @@ async fn refused_login_is_answered_with_a_403() {
 }
 
 #[tokio::test]
-async fn least_recently_used_session_ends_and_is_told_why() {
+async fn least_recently_used_session_ends_and_learns_why() {
     let world = World::new();
     let layer =
         world.layer().touch_after(Duration::ZERO).max_sessions(2, AtLimit::EndLeastRecentlyUsed);
@@ -543,6 +543,24 @@ async fn login_that_is_not_stored_leaves_no_user_behind() {
     talk.end().await;
     // The lock is free.
     log_in(&layer, "bob").await;
+}
+
+/// The application has no id for the session that goes on without the user: then there is none.
+#[tokio::test]
+async fn login_that_is_not_stored_ends_the_session_where_there_is_no_other_id() {
+    let world = World::new();
+    let ids = Arc::new(Mutex::new(vec!["", "second", "first"]));
+    let layer = world
+        .layer()
+        .genid(move |_| ids.lock().unwrap().pop().unwrap_or_default().to_owned())
+        .max_sessions(1, AtLimit::Refuse);
+    let talk = Talk::begin(&layer, visit()).await;
+    world.store.fail_next(Verb::Create, StoreErrorKind::Unavailable);
+    let failed = kind(talk.session.login("bob").await);
+    assert_eq!(failed, ErrorKind::Store(StoreErrorKind::Unavailable));
+    assert_eq!(kind(talk.session.user::<String>()), ErrorKind::Ended);
+    talk.end().await;
+    assert_eq!(world.store.inner().count(NOW).await.unwrap(), 0);
 }
 
 /// The record of a login whose lock has run out is taken back: another login may have counted without it.
