@@ -36,7 +36,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// ```
 /// use express_session::{SessionLayer, preset};
 ///
-/// let secret = "9cf0c1b2d7e84a5f6b3d2e1f0a9b8c7d";
+/// // 32 random bytes, from the environment:
+/// # let secret: Vec<u8> = (0..32_u8).map(|n| n.wrapping_mul(167) ^ 91).collect();
 /// let layer = preset::owasp(SessionLayer::new(secret)).name("__Host-shop");
 /// # assert!(layer.build().is_ok());
 /// ```
@@ -50,7 +51,8 @@ pub fn owasp(layer: SessionLayer) -> SessionLayer {
 /// ```
 /// use express_session::{SessionLayer, preset};
 ///
-/// let secret = "9cf0c1b2d7e84a5f6b3d2e1f0a9b8c7d";
+/// // 32 random bytes, from the environment:
+/// # let secret: Vec<u8> = (0..32_u8).map(|n| n.wrapping_mul(167) ^ 91).collect();
 /// let layer = preset::nist_aal2(SessionLayer::new(secret));
 /// # assert!(layer.build().is_ok());
 /// ```
@@ -84,7 +86,8 @@ impl SessionLayer {
     /// ```
     /// use express_session::{MemoryStore, SessionLayer};
     ///
-    /// let secret = "9cf0c1b2d7e84a5f6b3d2e1f0a9b8c7d"; // from the environment
+    /// // 32 random bytes, from the environment:
+    /// # let secret: Vec<u8> = (0..32_u8).map(|n| n.wrapping_mul(167) ^ 91).collect();
     /// let layer = SessionLayer::hardened(secret).store(MemoryStore::new());
     /// # assert!(layer.build().is_ok());
     /// let error = SessionLayer::hardened("keyboard cat").build().unwrap_err();

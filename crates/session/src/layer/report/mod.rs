@@ -4,7 +4,8 @@
 //! use express_session::SessionLayer;
 //! use express_session::report::Standard;
 //!
-//! let secret = "9cf0c1b2d7e84a5f6b3d2e1f0a9b8c7d";
+//! // 32 random bytes, from the environment:
+//! # let secret: Vec<u8> = (0..32_u8).map(|n| n.wrapping_mul(167) ^ 91).collect();
 //! let report = SessionLayer::hardened(secret).report();
 //! println!("{report}");
 //! // In a test, so that a weaker option fails it:

@@ -1,0 +1,119 @@
+//! The pages. `maud` escapes what users typed.
+
+use express_session::{Timestamp, UserSession};
+use maud::{DOCTYPE, Markup, html};
+
+/// A field with the token of the session, which a page of another site cannot know.
+fn token_field(token: &str) -> Markup {
+    html! { input type="hidden" name="_csrf" value=(token); }
+}
+
+fn page(title: &str, messages: &[String], content: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) }
+                style { (include_str!("style.css")) }
+            }
+            body {
+                h1 { (title) }
+                @for message in messages { p role="status" { (message) } }
+                (content)
+            }
+        }
+    }
+}
+
+pub(crate) fn home(name: &str, messages: &[String], token: &str) -> Markup {
+    page(
+        &format!("Hello, {name}"),
+        messages,
+        &html! {
+            nav { a href="/transfer" { "Transfer" } " " a href="/devices" { "Devices" } }
+            form method="post" action="/logout" { (token_field(token)) button { "Log out" } }
+        },
+    )
+}
+
+pub(crate) fn login(messages: &[String], token: &str) -> Markup {
+    page(
+        "Log in",
+        messages,
+        &html! {
+            form method="post" {
+                (token_field(token))
+                label { "Name" input name="name" autocomplete="username" required; }
+                label { "Password" input name="password" type="password" autocomplete="current-password" required; }
+                label { input name="remember" type="checkbox"; " Remember me on this device for a month" }
+                button { "Log in" }
+            }
+        },
+    )
+}
+
+pub(crate) fn confirm(messages: &[String], token: &str) -> Markup {
+    page(
+        "Is it you?",
+        messages,
+        &html! {
+            form method="post" {
+                (token_field(token))
+                label { "Code" input name="code" inputmode="numeric" autocomplete="one-time-code" required; }
+                button { "Confirm" }
+            }
+        },
+    )
+}
+
+pub(crate) fn transfer(token: &str) -> Markup {
+    page(
+        "Transfer",
+        &[],
+        &html! {
+            form method="post" {
+                (token_field(token))
+                label { "Amount in €" input name="amount" type="number" min="1" value="10"; }
+                button { "Transfer" }
+            }
+        },
+    )
+}
+
+pub(crate) fn devices(devices: &[UserSession], messages: &[String], token: &str) -> Markup {
+    page(
+        "Your devices",
+        messages,
+        &html! {
+            table {
+                tr { th { "Logged in" } th { "Last seen" } th {} }
+                @for device in devices {
+                    tr {
+                        td { (time(device.authenticated())) }
+                        td { (time(device.seen())) }
+                        td {
+                            @if device.is_current() { "this device" } @else {
+                                form method="post" action="/devices/end" {
+                                    (token_field(token))
+                                    input type="hidden" name="id" value=(device.public_id());
+                                    button { "Log out" }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            form method="post" action="/devices/end-others" {
+                (token_field(token)) button { "Log out on all other devices" }
+            }
+            a href="/" { "Back" }
+        },
+    )
+}
+
+/// A time, which passport does not note, in an Express part of the site.
+fn time(time: Option<Timestamp>) -> String {
+    time.map_or_else(|| "unknown".to_owned(), Timestamp::iso)
+}
