@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn guarded_pages_need_a_login_and_a_wrong_password_is_told_once() {
+    async fn guarded_pages_need_a_login_and_a_wrong_password_is_reported_once() {
         let mut bob = Visitor::new();
         for path in ["/", "/transfer", "/confirm"] {
             assert_eq!(bob.get(path).await, "/login", "{path}");

@@ -60,7 +60,7 @@ pub fn nist_aal2(layer: SessionLayer) -> SessionLayer {
     strict(layer).idle_timeout(HOUR).absolute_timeout(24 * HOUR)
 }
 
-/// What both ask for.
+/// Sets the options that both ask for.
 fn strict(layer: SessionLayer) -> SessionLayer {
     layer
         .name("__Host-sid")
@@ -75,7 +75,7 @@ impl SessionLayer {
     /// [`preset`](crate::preset), and [`report`](Self::report) prints what they meet.
     ///
     /// Each option can be set again. The layer has to be behind HTTPS: the cookie is `Secure`. A weak secret is an error when the
-    /// layer is built. What the layer cannot do for the application is left to it: [`login`](crate::Session::login) at the
+    /// layer is built. The rest is up to the application: [`login`](crate::Session::login) at the
     /// login, [`require_fresh`](crate::Session::require_fresh) before what is sensitive, and a check of
     /// [cross-site requests](crate::guide::recipes#forms-that-other-sites-cannot-send). Records at rest are encrypted by a
     /// [`SealedStore`](crate::guide::stores::sealed).

@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_function_of_the_application_decides_is_left_to_it() {
+    fn attribute_that_a_function_of_the_application_sets_is_left_to_it() {
         let layer = hardened().genid(|_| "id".to_owned()).cookie_with(|_| Cookie::new());
         let report = layer.report();
         let of_application =

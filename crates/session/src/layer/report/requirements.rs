@@ -98,7 +98,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     wstg("SESS-05", "no cross-site request forgery", csrf),
     wstg("SESS-06", "a logout that ends the session", final_end),
     wstg("SESS-07", "timeouts", both_timeouts),
-    wstg("SESS-08", "no puzzling: a session of one part is none of another", key_per_name),
+    wstg("SESS-08", "no puzzling: a session of one part is not valid in another", key_per_name),
     wstg("SESS-09", "no hijacking: the cookie travels by HTTPS alone", secure_and_prefix),
     wstg("SESS-11", "concurrent sessions are limited or shown", concurrent_sessions),
     nist("2.2.3", "AAL2: at most 24 hours, and an hour without activity", aal2_timeouts),

@@ -110,12 +110,12 @@ mod handles {
             }
         }
 
-        /// Gives a new folder to its group, if the group shares it.
+        /// Opens a new folder to its group, if the group shares it.
         pub(in crate::store::file) fn share_itself(&self) -> io::Result<()> {
             self.share(&self.handle, Mode::RWXU | Mode::RWXG)
         }
 
-        /// Gives a file or folder of this process to the group that shares the folder, if one does.
+        /// Opens a file or folder of this process to the group that shares the folder, if one does.
         fn share(&self, made: &impl AsFd, mode: Mode) -> io::Result<()> {
             let stat = fs::fstat(made)?;
             if !self.is_shared || stat.st_uid != process::geteuid().as_raw() {
