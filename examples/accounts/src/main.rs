@@ -239,7 +239,6 @@ mod tests {
 
     use super::*;
 
-    const SECRET: &str = "9cf0c1b2d7e84a5f6b3d2e1f0a9b8c7d";
     const MINUTE: Duration = Duration::from_secs(60);
     const RIGHT: &str = "name=bob&password=sesame";
     const RIGHT_AND_REMEMBER: &str = "name=bob&password=sesame&remember=on";
@@ -253,7 +252,7 @@ mod tests {
     impl Visitor {
         fn new() -> Self {
             let clock = FakeClock::new(Timestamp::from_millis(1_700_000_000_000));
-            Self { browser: Browser::new(app(sessions(SECRET).clock(clock.clone()))), clock }
+            Self { browser: Browser::new(app(sessions(secret()).clock(clock.clone()))), clock }
         }
 
         /// Another browser of the same application.

@@ -460,6 +460,7 @@ fn audit_l1_every_secret_that_this_repository_prints_is_weak() {
         for (before, quote) in [
             ("SessionLayer::new(\"", '"'),
             ("SessionLayer::new([\"", '"'),
+            ("SessionLayer::hardened(\"", '"'),
             ("unwrap_or_else(|_| \"", '"'),
             ("secret: '", '\''),
             ("const SECRET: &str = \"", '"'),

@@ -234,7 +234,8 @@ mod tests {
     const STANDARDS: [Standard; 3] = [Standard::Asvs, Standard::Wstg, Standard::Nist];
 
     fn hardened() -> SessionLayer {
-        SessionLayer::hardened("9cf0c1b2d7e84a5f6b3d2e1f0a9b8c7d")
+        let secret: Vec<u8> = (0..32_u8).map(|n| n.wrapping_mul(167) ^ 91).collect();
+        SessionLayer::hardened(secret)
     }
 
     fn unmet(layer: &SessionLayer) -> Vec<&'static str> {
