@@ -14,15 +14,17 @@ use express_session_core::{Departures, LateWrite, Outage, Policy, Unset};
 
 const SESSIONS: [Lifecycle; 4] =
     [Lifecycle::Live, Lifecycle::Unset, Lifecycle::Destroyed, Lifecycle::Unread];
-const IDS: [CookieMatch; 3] = [CookieMatch::Unknown, CookieMatch::Other, CookieMatch::Presented];
+const IDS: [CookieMatch; 4] =
+    [CookieMatch::Unknown, CookieMatch::Other, CookieMatch::Presented, CookieMatch::Renewed];
 const ORIGINS: [Origin; 3] = [Origin::New, Origin::Loaded, Origin::Regenerated];
 const ATTRIBUTES: [Attributes; 3] = [Attributes::Same, Attributes::Changed, Attributes::Saved];
 const SAVED: [Saved; 4] = [Saved::Never, Saved::Stale, Saved::Current, Saved::Committed];
-const RECORDS: [RecordStatus; 4] = [
+const RECORDS: [RecordStatus; 5] = [
     RecordStatus::Absent,
     RecordStatus::Touchable,
     RecordStatus::Touched,
     RecordStatus::Untouchable,
+    RecordStatus::Renewable,
 ];
 const REACHES: [Reach; 5] =
     [Reach::Open, Reach::Insecure, Reach::Unprintable, Reach::Sent, Reach::Late];
@@ -75,8 +77,10 @@ fn policies(unset: Unset, departures: Departures) -> Vec<Policy> {
 fn can_occur(facts: &Facts) -> bool {
     let is_stored = facts.record != RecordStatus::Absent;
     let is_explicit = matches!(facts.saved, Saved::Stale | Saved::Current);
-    (facts.origin != Origin::Loaded || (is_stored && facts.id == CookieMatch::Presented))
-        && (facts.origin == Origin::Loaded || facts.id != CookieMatch::Presented)
+    (facts.origin != Origin::Loaded || (is_stored && is_of_cookie(facts)))
+        && (facts.origin == Origin::Loaded || !is_of_cookie(facts))
+        && (facts.record != RecordStatus::Renewable
+            || (facts.origin == Origin::Loaded && facts.reach == Reach::Open))
         && (!is_explicit || is_stored)
         && (facts.record != RecordStatus::Touched || facts.origin == Origin::Loaded)
         && (facts.origin == Origin::Loaded || !is_stored || facts.saved != Saved::Never)
@@ -90,6 +94,7 @@ fn cell(plan: Plan) -> String {
         StoreAction::Write => 'W',
         StoreAction::Touch => 'T',
         StoreAction::Destroy => 'D',
+        StoreAction::Renew => 'R',
     };
     let cookie = match plan.cookie {
         CookieAction::Keep => '.',
@@ -150,7 +155,10 @@ fn ended_table(departures: Departures) -> String {
             == (Origin::Loaded, Data::Same, Attributes::Same, Saved::Never, Expiry::None);
         if facts.session == Lifecycle::Live
             || !is_plain
-            || matches!(facts.record, RecordStatus::Touched | RecordStatus::Untouchable)
+            || matches!(
+                facts.record,
+                RecordStatus::Touched | RecordStatus::Untouchable | RecordStatus::Renewable
+            )
         {
             continue;
         }
@@ -201,7 +209,7 @@ fn decisions_match_the_table() {
         tables.map(|table| table(departures)).join("\n")
     });
     let printed = format!(
-        "# Store: W write, T touch, D destroy. Cookie: C send, X expire, ! withhold. A dot means nothing.\n\
+        "# Store: W write, T touch, D destroy, R renew. Cookie: C send, X expire, ! withhold. A dot means nothing.\n\
          # Insecure also stands for Unprintable and Late. A committed session needs nothing and is omitted.\n\n\
          # As express-session 1.19.0: departures off\n{off}\n# Departures on: the default\n{on}"
     );
@@ -246,7 +254,7 @@ const NOTHING: Plan = Plan { store: StoreAction::Keep, cookie: CookieAction::Kee
 type Invariant = fn(Facts, &Policy, Plan) -> bool;
 
 /// Each says what holds: under `!condition ||`, only if the condition is met.
-const INVARIANTS: [(&str, Invariant); 9] = [
+const INVARIANTS: [(&str, Invariant); 12] = [
     ("an ended session is never written or touched", |facts, _, plan| {
         is_live(facts)
             || matches!(plan.store, StoreAction::Keep | StoreAction::Destroy)
@@ -269,7 +277,7 @@ const INVARIANTS: [(&str, Invariant); 9] = [
         let creates = plan.store == StoreAction::Write
             && facts.record == RecordStatus::Absent
             && facts.saved == Saved::Never
-            && facts.id != CookieMatch::Presented;
+            && !is_of_cookie(&facts);
         !(creates && policy.skips_unreachable_sessions())
             || plan.cookie == CookieAction::Send
             || facts.reach == Reach::Sent
@@ -278,7 +286,7 @@ const INVARIANTS: [(&str, Invariant); 9] = [
         let is_untouched = is_live(facts)
             && (facts.origin, facts.data) == (Origin::New, Data::Same)
             && (facts.saved, facts.record) == (Saved::Never, RecordStatus::Absent)
-            && facts.id != CookieMatch::Presented;
+            && !is_of_cookie(&facts);
         !is_untouched || policy.save_uninitialized || plan == NOTHING
     }),
     ("changed data of a loaded session is always written", |facts, _, plan| {
@@ -286,7 +294,25 @@ const INVARIANTS: [(&str, Invariant); 9] = [
             && (facts.origin, facts.data) == (Origin::Loaded, Data::Changed)
             && facts.record != RecordStatus::Absent
             && matches!(facts.saved, Saved::Never | Saved::Stale);
-        !is_changed || plan.store == StoreAction::Write
+        !is_changed || matches!(plan.store, StoreAction::Write | StoreAction::Renew)
+    }),
+    ("an id is renewed only if its cookie is sent", |facts, _, plan| {
+        plan.store != StoreAction::Renew
+            || facts.reach == Reach::Open && plan.cookie == CookieAction::Send
+    }),
+    ("an id is renewed exactly if it is due and the cookie can be sent", |facts, _, plan| {
+        let is_due = is_live(facts)
+            && facts.record == RecordStatus::Renewable
+            && facts.saved != Saved::Committed
+            && facts.reach == Reach::Open;
+        is_due == (plan.store == StoreAction::Renew)
+    }),
+    ("a visitor with an earlier id gets the new cookie", |facts, _, plan| {
+        let is_renewed = is_live(facts)
+            && facts.id == CookieMatch::Renewed
+            && facts.saved != Saved::Committed
+            && facts.reach == Reach::Open;
+        !is_renewed || plan.cookie == CookieAction::Send
     }),
     ("a request that only reads needs no second call", |facts, policy, plan| {
         let needed = if policy.resave { StoreAction::Write } else { StoreAction::Keep };
@@ -296,6 +322,11 @@ const INVARIANTS: [(&str, Invariant); 9] = [
         !(is_live(facts) && facts.saved == Saved::Committed) || plan == NOTHING
     }),
 ];
+
+/// Checks whether the cookie names the session, by its present id or an earlier one.
+fn is_of_cookie(facts: &Facts) -> bool {
+    matches!(facts.id, CookieMatch::Presented | CookieMatch::Renewed)
+}
 
 fn is_live(facts: Facts) -> bool {
     facts.session == Lifecycle::Live

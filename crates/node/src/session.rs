@@ -452,7 +452,8 @@ impl NativeSession {
         let found = self.slot.take();
         let Some(StoreView::At(revision)) = self.state.view() else { return Ok(()) };
         let Some(Found::Record(read)) = found else {
-            return self.state.handle_missing_record(&self.settings.policy).map_err(of);
+            let settings = &self.settings;
+            return self.state.handle_missing_record(&settings.policy, time(now)).map_err(of);
         };
         let loaded = &read.loaded;
         if loaded.revision == revision {
@@ -543,6 +544,8 @@ impl NativeSession {
         let visit = self.visit.as_mut()?;
         match call? {
             TouchCall::Touch(..) => Some("touch"),
+            // A Rust application has renewed the id, which was a visit.
+            TouchCall::Follow(_) => None,
             TouchCall::Update(id, record, expected) => {
                 visit.attempts += 1;
                 visit.expected = Some(expected.clone());
@@ -676,7 +679,7 @@ fn set_deadline(call: &mut StoreCall, deadline: Timestamp) {
         StoreCall::Create { record, .. }
         | StoreCall::Update { record, .. }
         | StoreCall::UpdateLocked { record, .. } => record.deadline = Some(deadline),
-        StoreCall::Load { .. } => {}
+        StoreCall::Load { .. } | StoreCall::Destroy { .. } => {}
     }
 }
 

@@ -81,6 +81,9 @@ pub enum ErrorKind {
     TooManySessions,
     /// The layer keeps no [metadata](crate::SessionLayer::metadata), in which a login is noted.
     NoMetadata,
+    /// The layer renews no ids: neither [`renew_after`](crate::SessionLayer::renew_after) nor
+    /// [`renewal_grace`](crate::SessionLayer::renewal_grace) is set.
+    NoRenewal,
     /// The request's cookies name two different sessions, and the layer refuses that.
     AmbiguousCookie,
     /// `reload` found no record.
@@ -96,7 +99,8 @@ pub enum ErrorKind {
     Locked,
     /// This request has the session's lock already, or is asking for it: a mistake in the program.
     LockedTwice,
-    /// The lease of the session's lock ran out: what was changed under it is not written.
+    /// The lease of the session's lock ran out, or another process has renewed the session's id meanwhile: what was changed
+    /// under the lock is not written.
     LockLost,
     /// The session is larger than [`record_limits`](crate::SessionLayer::record_limits) allow. The stored record stays as
     /// it is.
@@ -208,6 +212,7 @@ impl Error {
             | ErrorKind::LevelTooLow
             | ErrorKind::TooManySessions
             | ErrorKind::NoMetadata
+            | ErrorKind::NoRenewal
             | ErrorKind::AmbiguousCookie
             | ErrorKind::NotFound
             | ErrorKind::IdTaken
@@ -277,6 +282,9 @@ impl fmt::Display for Error {
             ),
             ErrorKind::NoMetadata => f.write_str(
                 "the layer keeps no metadata, in which a login is noted: set SessionLayer::metadata",
+            ),
+            ErrorKind::NoRenewal => f.write_str(
+                "the layer renews no ids: set SessionLayer::renew_after or SessionLayer::renewal_grace",
             ),
             ErrorKind::AmbiguousCookie => f.write_str(
                 "the request's cookies name two different sessions, and ambiguous_cookie refuses them",

@@ -45,6 +45,8 @@ pub enum CookieMatch {
     Other,
     /// The cookie has this id.
     Presented,
+    /// The cookie has an earlier id of the stored session, which was renewed.
+    Renewed,
 }
 
 /// The origin of the session.
@@ -102,6 +104,8 @@ pub enum RecordStatus {
     Touched,
     /// The store has a record and does not support touching.
     Untouchable,
+    /// The store has a record, whose id is to be renewed.
+    Renewable,
 }
 
 /// Whether the cookie has an expiry.

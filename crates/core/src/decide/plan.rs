@@ -25,6 +25,8 @@ pub enum StoreAction {
     Touch,
     /// Destroy its record.
     Destroy,
+    /// Write the session under a new id, to which the old one forwards.
+    Renew,
 }
 
 /// An action on the cookie.
@@ -52,6 +54,9 @@ pub fn plan(facts: Facts, policy: &Policy) -> Plan {
 fn live(facts: Facts, policy: &Policy) -> Plan {
     if facts.saved == Saved::Committed {
         return Plan { store: StoreAction::Keep, cookie: CookieAction::Keep };
+    }
+    if facts.record == RecordStatus::Renewable && facts.reach == Reach::Open {
+        return Plan { store: StoreAction::Renew, cookie: CookieAction::Send };
     }
     let store = if should_save(facts, policy) {
         StoreAction::Write
@@ -142,7 +147,7 @@ fn is_saved(facts: Facts, policy: &Policy) -> bool {
 fn should_save(facts: Facts, policy: &Policy) -> bool {
     let is_pending =
         facts.saved == Saved::Never && (facts.origin != Origin::Loaded || policy.resave);
-    if !policy.save_uninitialized && is_pending && facts.id != CookieMatch::Presented {
+    if !policy.save_uninitialized && is_pending && !is_of_cookie(facts.id) {
         is_modified(facts, policy)
     } else {
         !is_saved(facts, policy)
@@ -152,14 +157,22 @@ fn should_save(facts: Facts, policy: &Policy) -> bool {
 fn should_touch(facts: Facts, policy: &Policy) -> bool {
     let is_useful = match facts.record {
         // express-session touches the id of every cookie, even if the id has no record.
-        RecordStatus::Absent | RecordStatus::Touchable => true,
+        RecordStatus::Absent | RecordStatus::Touchable | RecordStatus::Renewable => true,
         RecordStatus::Touched => facts.attributes != Attributes::Same,
         RecordStatus::Untouchable => false,
     };
     let was_reset = policy.departures.single_write
         && facts.saved == Saved::Current
         && facts.attributes != Attributes::Changed;
-    facts.id == CookieMatch::Presented && is_useful && !was_reset
+    is_of_cookie(facts.id) && is_useful && !was_reset
+}
+
+/// Checks whether the request's cookie names this session, by its present id or an earlier one.
+fn is_of_cookie(id: CookieMatch) -> bool {
+    match id {
+        CookieMatch::Presented | CookieMatch::Renewed => true,
+        CookieMatch::Unknown | CookieMatch::Other => false,
+    }
 }
 
 fn should_send(facts: Facts, policy: &Policy) -> bool {
@@ -175,5 +188,7 @@ fn should_send(facts: Facts, policy: &Policy) -> bool {
                 facts.expiry == Expiry::Some || changed_cookie(facts, policy) != Attributes::Same;
             policy.rolling || (has_news && is_modified(facts, policy))
         }
+        // The response that had the new id may not have arrived.
+        CookieMatch::Renewed => true,
     }
 }

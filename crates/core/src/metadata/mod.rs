@@ -1,5 +1,5 @@
-//! The session's own member: when the session began, when it was last seen, and which user has
-//! logged in.
+//! The session's own member: when the session began, when it was last seen, which user has logged in, and where the
+//! session went when its id was renewed.
 //!
 //! express-session's records have no place for it, so that the library adds one member to them, if the policy
 //! [keeps metadata](crate::Policy::keeps_metadata). The member is not data: a [`Document`] never has it.
@@ -7,6 +7,7 @@
 //! 1. A load takes the member out of the text, a write puts it back as the last member.
 //! 2. A member of another shape, or longer than 4,096 bytes, counts as absent, and the next write replaces it.
 //! 3. Node keeps the member like any other. It may write an older one back: [`Metadata::merge`] has no conflicts.
+//! 4. The record under the old id of a renewed session has the member and no data: it only forwards to the new id.
 
 pub(crate) mod member;
 mod users;
@@ -17,7 +18,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::record::{Json, json};
-use crate::{Document, Timestamp};
+use crate::{Document, SessionId, Timestamp};
 pub use users::UserQuery;
 
 /// The name of the member by default.
@@ -85,7 +86,10 @@ impl MemberName {
 pub struct Metadata {
     created: Timestamp,
     seen: Timestamp,
+    /// Since when the session has its id, if that was renewed.
+    renewed: Option<Timestamp>,
     login: Option<Authentication>,
+    moved: Option<Box<Moved>>,
     ended: Option<Mark>,
 }
 
@@ -121,6 +125,15 @@ impl Mark {
     }
 }
 
+/// The contents of a record that only forwards to another id, or marks that its session was ended.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Moved {
+    /// The new id; `None` where the session has ended.
+    to: Option<SessionId>,
+    /// The end of the grace period.
+    until: Timestamp,
+}
+
 /// The authentication of a session's user: its login.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Authentication {
@@ -140,7 +153,7 @@ impl Metadata {
     /// Begins at this time.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
-        Self { created: now, seen: now, login: None, ended: None }
+        Self { created: now, seen: now, renewed: None, login: None, moved: None, ended: None }
     }
 
     /// Returns when the session began, or, for a session that Node began, when the library first wrote it.
@@ -154,6 +167,26 @@ impl Metadata {
     #[must_use]
     pub fn seen(&self) -> Timestamp {
         self.seen
+    }
+
+    /// Returns when the session got its id by a renewal, or `None` if it has the one that it began with.
+    ///
+    /// ```
+    /// use express_session_core::Metadata;
+    ///
+    /// let text = r#"{"created":1700000000000,"seen":1700000900000,"renewed":1700000900000}"#;
+    /// let metadata = Metadata::parse(text).unwrap();
+    /// assert_eq!(metadata.renewed(), Some(metadata.seen()));
+    /// assert_eq!(metadata.text(), text);
+    /// ```
+    #[must_use]
+    pub fn renewed(&self) -> Option<Timestamp> {
+        self.renewed
+    }
+
+    /// Returns since when the session has its id.
+    pub(crate) fn has_id_since(&self) -> Timestamp {
+        self.renewed.unwrap_or(self.created)
     }
 
     /// Returns the login, or `None` before it.
@@ -186,7 +219,70 @@ impl Metadata {
 
     /// Begins again at this time, with the same login: a session that was not stored has not begun.
     pub(crate) fn restart(&mut self, now: Timestamp) {
-        (self.created, self.seen) = (now, now);
+        (self.created, self.seen, self.renewed) = (now, now, None);
+    }
+
+    /// Notes that the session gets another id, which is a visit.
+    pub(crate) fn renew(&mut self, now: Timestamp) {
+        self.see(now);
+        self.renewed = Some(now);
+    }
+
+    /// Returns the member of the record under an old id. It has no login: a list of a user's sessions counts the session
+    /// once.
+    pub(crate) fn forwarding(&self, to: SessionId, until: Timestamp) -> Self {
+        let moved = Some(Box::new(Moved { to: Some(to), until }));
+        Self {
+            created: self.created,
+            seen: self.seen,
+            renewed: None,
+            login: None,
+            moved,
+            ended: None,
+        }
+    }
+
+    /// Returns the member of a record whose session is being ended.
+    pub(crate) fn ending(now: Timestamp) -> Self {
+        Self { moved: Some(Box::new(Moved { to: None, until: now })), ..Self::new(now) }
+    }
+
+    /// Checks whether the record only forwards to another id, or its session is being ended.
+    pub(crate) fn has_moved(&self) -> bool {
+        self.moved.is_some()
+    }
+
+    /// Checks whether the record forwards to another id, or has done so.
+    pub(crate) fn was_renewed(&self) -> bool {
+        self.moved.as_ref().is_some_and(|moved| moved.to.is_some())
+    }
+
+    /// Returns the id that the record forwards to, within the grace period.
+    pub(crate) fn moved_to(&self, now: Timestamp) -> Option<&SessionId> {
+        self.moved.as_ref().filter(|moved| now < moved.until)?.to.as_ref()
+    }
+
+    /// Checks whether these are the notes of the same session as others, under an id that it got by a renewal: it began, and
+    /// its user logged in, in the same milliseconds.
+    ///
+    /// ```
+    /// use express_session_core::Metadata;
+    ///
+    /// let of = |text| Metadata::parse(text).unwrap();
+    /// let before = of(r#"{"created":1700000000000,"seen":1700000900000}"#);
+    /// let after = of(r#"{"created":1700000000000,"seen":1700000900000,"renewed":1700000900000}"#);
+    /// assert!(after.continues(&before) && !before.continues(&after));
+    /// ```
+    #[must_use]
+    pub fn continues(&self, earlier: &Self) -> bool {
+        self.renewed.is_some()
+            && self.created == earlier.created
+            && self.authenticated() == earlier.authenticated()
+    }
+
+    /// Checks whether the member is read again as it is written.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.text().len() <= MAX_BYTES
     }
 
     /// Notes a login.
@@ -211,7 +307,9 @@ impl Metadata {
         Self {
             created: self.created.min(other.created),
             seen: self.seen.max(other.seen),
+            renewed: self.renewed.max(other.renewed),
             login: login.clone(),
+            moved: None,
             ended: self.ended.or(other.ended),
         }
     }
@@ -232,6 +330,9 @@ impl Metadata {
         // Writing to a string never fails.
         let _ = write!(out, "{{\"created\":{}", self.created.millis());
         number(out, "seen", self.seen.millis().into());
+        if let Some(renewed) = self.renewed {
+            number(out, "renewed", renewed.millis().into());
+        }
         if let Some(login) = &self.login {
             number(out, "authenticated", login.at.millis().into());
             out.push_str(",\"user\":");
@@ -249,6 +350,14 @@ impl Metadata {
             out.push_str(",\"ended\":");
             out.push_str(mark.text());
         }
+        if let Some(moved) = &self.moved {
+            out.push_str(",\"movedTo\":");
+            match &moved.to {
+                Some(to) => json::quote(to.as_str(), out),
+                None => out.push_str("null"),
+            }
+            number(out, "movedUntil", moved.until.millis().into());
+        }
         out.push('}');
     }
 
@@ -261,12 +370,17 @@ impl Metadata {
         }
         let (mut created, mut seen, mut at) = (None, None, None);
         let (mut user, mut idle, mut absolute, mut level) = (None, None, None, None);
+        let (mut renewed, mut to, mut until) = (None, None, None);
         let mut ended = None;
         json::members(text, |json::Member { key, value, .. }| {
             let value = &text[value];
             match &text[key] {
                 "\"created\"" => created = time(value),
                 "\"seen\"" => seen = time(value),
+                "\"renewed\"" => renewed = time(value),
+                // A value of another type leads nowhere: the record is not a session.
+                "\"movedTo\"" => to = Some(json::unquote(value).and_then(SessionId::new)),
+                "\"movedUntil\"" => until = time(value),
                 "\"authenticated\"" => at = time(value),
                 "\"user\"" => {
                     let is_user = value != "null" && value.len() <= MAX_USER;
@@ -283,7 +397,8 @@ impl Metadata {
         let (created, seen) = (created?, seen?);
         let login = at.zip(user);
         let login = login.map(|(at, user)| Authentication { at, user, idle, absolute, level });
-        Some(Self { created, seen: seen.max(created), login, ended })
+        let moved = to.map(|to| Box::new(Moved { to, until: until.unwrap_or(Timestamp::MIN) }));
+        Some(Self { created, seen: seen.max(created), renewed, login, moved, ended })
     }
 }
 
@@ -353,9 +468,10 @@ impl fmt::Debug for Metadata {
         f.debug_struct("Metadata")
             .field("created", &self.created)
             .field("seen", &self.seen)
+            .field("renewed", &self.renewed)
             .field("login", &self.login)
             .field("ended", &self.ended)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -517,7 +633,9 @@ mod tests {
         let metadata = |created, seen, login: Option<Authentication>| Metadata {
             created: at(created),
             seen: at(seen),
+            renewed: None,
             login,
+            moved: None,
             ended: None,
         };
         let (bob, eve) = (Some(login(1, "bob")), Some(login(2, "eve")));
@@ -533,6 +651,66 @@ mod tests {
                 [one, other, merged].map(|(created, seen, login)| metadata(created, seen, login));
             assert_eq!(one.merge(&other), merged);
         }
+    }
+
+    #[test]
+    fn later_renewal_counts_and_a_merge_forwards_nowhere() {
+        let (mut one, mut two) = (Metadata::new(at(0)), Metadata::new(at(0)));
+        one.renew(at(5));
+        assert_eq!((one.seen(), one.renewed(), one.has_id_since()), (at(5), Some(at(5)), at(5)));
+        assert_eq!(
+            (two.merge(&one).renewed(), one.merge(&two).renewed()),
+            (Some(at(5)), Some(at(5)))
+        );
+        two.renew(at(7));
+        assert_eq!(one.merge(&two).renewed(), Some(at(7)));
+        let id = SessionId::new("x").unwrap();
+        let forward = one.forwarding(id, at(9));
+        assert!(forward.has_moved() && !one.merge(&forward).has_moved());
+        assert!(!forward.merge(&one).has_moved());
+        // A session that was not stored has not been renewed either.
+        one.restart(at(8));
+        assert_eq!((one.renewed(), one.has_id_since()), (None, at(8)));
+    }
+
+    #[test]
+    fn forwarding_record_leads_to_its_id_until_the_grace_period_ends() {
+        for text in ["x", "BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB", "a\"b\\ é"] {
+            let id = SessionId::new(text).unwrap();
+            let mut metadata = Metadata::new(at(0));
+            metadata.authenticate(login(3, "bob"));
+            let forward = metadata.forwarding(id.clone(), at(10));
+            let read = Metadata::parse(&forward.text()).unwrap();
+            assert_eq!(read, forward);
+            assert_eq!(read.authentication(), None);
+            for (now, to) in [(0, Some(&id)), (9, Some(&id)), (10, None), (99, None)] {
+                assert_eq!(read.moved_to(at(now)), to, "{text} {now}");
+            }
+            assert!(!format!("{read:?}").contains("BBB"));
+        }
+        let ended = Metadata::parse(&Metadata::ending(at(0)).text()).unwrap();
+        assert!(ended.has_moved() && ended.moved_to(at(-1)).is_none());
+        let long = SessionId::new("x".repeat(MAX_BYTES)).unwrap();
+        assert!(!Metadata::new(at(0)).forwarding(long, at(1)).is_readable());
+    }
+
+    #[test]
+    fn forward_of_another_shape_leads_nowhere_and_is_no_session() {
+        for members in [
+            r#""movedTo":5,"movedUntil":9999999999999"#,
+            r#""movedTo":{},"movedUntil":9999999999999"#,
+            r#""movedTo":"","movedUntil":9999999999999"#,
+            r#""movedTo":null,"movedUntil":9999999999999"#,
+            r#""movedTo":"x""#,
+            r#""movedTo":"x","movedUntil":"9999999999999""#,
+            r#""movedTo":"x","movedUntil":9999999999999,"movedTo":null"#,
+        ] {
+            let read = Metadata::parse(&format!(r#"{{"created":1,"seen":1,{members}}}"#)).unwrap();
+            assert!(read.has_moved() && read.moved_to(at(0)).is_none(), "{members}");
+            assert_eq!(read.was_renewed(), read.text().contains(r#""movedTo":"x""#), "{members}");
+        }
+        let plain = Metadata::parse(r#"{"created":1,"seen":1,"movedUntil":5}"#).unwrap();
+        assert!(!plain.has_moved());
     }
 
     #[test]

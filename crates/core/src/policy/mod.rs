@@ -6,11 +6,13 @@
 mod departures;
 mod limits;
 mod max_sessions;
+mod renewal;
 mod touch_after;
 
 pub use departures::Departures;
 pub use limits::{End, EndedBy, Limits};
 pub use max_sessions::{Admission, AtLimit, MaxSessions};
+pub use renewal::Renewal;
 pub(crate) use touch_after::ROUNDING;
 pub use touch_after::TouchAfter;
 
@@ -135,6 +137,8 @@ pub struct Policy {
     pub limits: Limits,
     /// How many sessions a user may have.
     pub max_sessions: Option<MaxSessions>,
+    /// How ids are renewed, if they are.
+    pub renewal: Option<Renewal>,
     /// The differences from express-session.
     pub departures: Departures,
 }

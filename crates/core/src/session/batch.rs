@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::Result;
 use super::change_log::{PendingWrite, Rebase};
+use super::forward::Follow;
 use super::state::{Context, Parsed, SessionState, Snapshot, StoreView};
 use crate::decide::Attributes;
 use crate::store::{self, Loaded, Record, Revision, Updated};
@@ -79,6 +80,17 @@ pub struct Flush {
 /// One request's part in a batch.
 #[derive(Clone)]
 pub struct BatchEntry(pub(super) Arc<PendingWrite>);
+
+/// The beginning of a request's part in a batch.
+#[derive(Debug)]
+pub enum BatchBegin {
+    /// Its changes are to be put into the batch.
+    Draft(Box<BatchDraft>),
+    /// Another request has renewed the session's id.
+    Moved(Follow),
+    /// The session is gone.
+    Gone,
+}
 
 /// The work of putting one request's changes into a batch.
 #[derive(Debug)]
@@ -176,7 +188,7 @@ impl WriteBatch {
 }
 
 impl SessionState {
-    /// Begins to put this request's changes into a batch. `None` where the session is gone.
+    /// Begins to put this request's changes into a batch.
     ///
     /// # Errors
     ///
@@ -188,7 +200,7 @@ impl SessionState {
         context: &Context<'_>,
         batch: &WriteBatch,
         now: Timestamp,
-    ) -> Result<Option<BatchDraft>> {
+    ) -> Result<BatchBegin> {
         let before = match self.session.as_deref().map(|session| &session.view) {
             Some(StoreView::At(known)) if context.policy.keeps_metadata() => batch.before(known),
             _ => None,
@@ -196,13 +208,17 @@ impl SessionState {
         if let Some(before) = before {
             self.check_mark(context, &before)?;
         }
-        let Some(session) = &mut self.session else { return Ok(None) };
+        let Some(session) = &mut self.session else { return Ok(BatchBegin::Gone) };
         session.begin_write(context.policy);
-        let StoreView::At(known) = &session.view else { return Ok(None) };
+        let StoreView::At(known) = &session.view else { return Ok(BatchBegin::Gone) };
         let mut cookie = session.cookie.clone();
         let mut rebase = None;
         let mut expected = known.clone();
         if let Some(before) = batch.before(known) {
+            // With a write in doubt, too: the record under the new id decides about it.
+            if let Some(follow) = Follow::of(context, &before, now) {
+                return Ok(BatchBegin::Moved(follow));
+            }
             if session.log.has_writes_in_doubt() {
                 return Err(super::Error::Conflict);
             }
@@ -219,7 +235,8 @@ impl SessionState {
         let snapshot = Arc::new(Snapshot { document: session.document.clone(), cookie });
         let (version, has_updates) = (session.log.version, session.log.has_updates());
         let metadata = session.metadata.clone();
-        Ok(Some(BatchDraft { rebase, metadata, snapshot, version, has_updates, expected }))
+        let draft = BatchDraft { rebase, metadata, snapshot, version, has_updates, expected };
+        Ok(BatchBegin::Draft(Box::new(draft)))
     }
 
     /// Notes that the entry's write is on its way.

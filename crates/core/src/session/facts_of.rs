@@ -105,6 +105,11 @@ impl SessionState {
             id: match context.presented {
                 None => CookieMatch::Unknown,
                 Some(id) if *id == session.id => CookieMatch::Presented,
+                // A session is only found under another id than the presented one if its id was renewed.
+                Some(_) if session.origin() == Origin::Loaded => match self.is_left_alone {
+                    true => CookieMatch::Presented,
+                    false => CookieMatch::Renewed,
+                },
                 Some(_) => CookieMatch::Other,
             },
             origin: session.origin(),
@@ -113,6 +118,9 @@ impl SessionState {
             saved: session.saved(),
             record: match session.view {
                 StoreView::Absent => RecordStatus::Absent,
+                StoreView::At(_) if self.is_renewal_due(context, session, now) => {
+                    RecordStatus::Renewable
+                }
                 StoreView::InDoubt | StoreView::At(_)
                     if !context.can_touch() || self.is_left_alone =>
                 {
@@ -137,6 +145,25 @@ impl SessionState {
         })
     }
 
+    /// Checks whether the response renews the id. A request whose handler has not asked for the session sends no cookie,
+    /// and one that has the lock keeps the id that is locked.
+    #[inline]
+    fn is_renewal_due(
+        &self,
+        context: &Context<'_>,
+        session: &LoadedSession,
+        now: Timestamp,
+    ) -> bool {
+        context.policy.renewal.is_some()
+            && context.may_renew
+            && context.policy.is_renewal_due(session.metadata(), now)
+            && self.is_requested()
+            && !self.is_left_alone
+            && self.progress == Progress::Handling
+            && self.lock.is_none()
+            && (context.is_secure || !session.cookie.secure())
+    }
+
     /// Begins to carry a plan out. `is_observed` says whether anything can look at the state afterwards.
     ///
     /// It starts the session's time again, as express-session does once for a response. A touch does so each time if the
@@ -153,13 +180,15 @@ impl SessionState {
             StoreAction::Touch if policy.save_resets_expiry() => {
                 self.session.iter_mut().for_each(|session| session.reset_expiry(now));
             }
-            StoreAction::Write | StoreAction::Touch => self.reset_expiry_once(now),
+            StoreAction::Write | StoreAction::Touch | StoreAction::Renew => {
+                self.reset_expiry_once(now);
+            }
             StoreAction::Keep | StoreAction::Destroy if plan.cookie == CookieAction::Send => {
                 self.reset_expiry_once(now);
             }
             StoreAction::Keep | StoreAction::Destroy => {}
         }
-        let is_write = plan.store == StoreAction::Write;
+        let is_write = matches!(plan.store, StoreAction::Write | StoreAction::Renew);
         let session = self.session.as_deref().filter(|_| is_observed && !is_write);
         End { before: session.map(Snapshot::of) }
     }
@@ -177,6 +206,11 @@ impl SessionState {
     pub fn failed_step(&self, plan: Plan) -> decide::Step {
         match plan.store {
             StoreAction::Keep | StoreAction::Touch => decide::Step::Touch,
+            // Without a change, the visitor goes on under the old id.
+            StoreAction::Renew => match &self.session {
+                Some(session) if session.is_unsaved() => decide::Step::Write,
+                Some(_) | None => decide::Step::Touch,
+            },
             StoreAction::Write if self.is_requested() => decide::Step::Write,
             StoreAction::Write => decide::Step::WriteUnasked,
             StoreAction::Destroy => decide::Step::Destroy,

@@ -6,6 +6,8 @@
 //! - [`SessionState`] is the life of a session in one request: loading, changes, the end of the response.
 //! - [`SaveMachine`] saves it by optimistic concurrency. It says which store call comes next ([`Next::Call`]) and is
 //!   resumed with the answer, until it is [`Next::Done`].
+//! - [`Follow`] leads from a record whose id was renewed to the session, and [`DestroyMachine`] ends a session also where it
+//!   is being renewed.
 //! - [`Rebase`] puts the request's changes onto what another request has stored. It calls the application's own
 //!   functions, so the driver runs it while it holds no lock.
 //! - [`WriteBatch`] collects the changes of several requests of one process into one write.
@@ -45,7 +47,9 @@
 
 mod batch;
 mod change_log;
+mod end;
 mod facts_of;
+mod forward;
 pub mod merge;
 mod object;
 mod save;
@@ -55,14 +59,16 @@ mod tests;
 
 use std::fmt;
 
-pub use batch::{BatchDraft, BatchEntry, BatchOutcome, Flush, SetAside, WriteBatch};
+pub use batch::{BatchBegin, BatchDraft, BatchEntry, BatchOutcome, Flush, SetAside, WriteBatch};
 pub use change_log::{Discarded, Function, MAX_UPDATES, Reapply, Rebase, Rebased, UpdateError};
+pub use end::DestroyMachine;
 pub use facts_of::{End, Withheld};
+pub use forward::{Arrival, Follow};
 pub use object::{ChangedMember, Recompute, SessionObject};
-pub use save::{ATTEMPTS, Answer, Next, Resolution, SaveMachine, StoreCall};
+pub use save::{ATTEMPTS, Answer, BatchEnd, Next, Resolution, SaveMachine, StoreCall};
 pub use state::{
-    BodyKind, Context, Ending, Fence, Load, LoadedSession, LockStage, Preview, SessionLockState,
-    SessionState, Snapshot, StoreView, TouchCall, Unread,
+    Begun, BodyKind, Context, Ending, Fence, Load, LoadedSession, LockStage, Preview,
+    SessionLockState, SessionState, Snapshot, StoreView, TouchCall, Unread,
 };
 
 use crate::record::LimitExceeded;

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::change_log::{PendingWrite, Rebase, Rebased};
+use super::forward::{Arrival, Follow};
 use super::state::{Context, Fence, LoadedSession, Parsed, SessionState, Snapshot, StoreView};
 use super::{BatchEntry, Error, Result};
 use crate::cookie::StoredCookie;
@@ -53,6 +54,11 @@ pub enum StoreCall {
         /// The lock under which it is written.
         token: LockToken,
     },
+    /// [`Store::destroy`](store::Store::destroy).
+    Destroy {
+        /// The session's id.
+        id: SessionId,
+    },
 }
 
 impl StoreCall {
@@ -68,6 +74,7 @@ impl StoreCall {
             Self::UpdateLocked { id, record, expected, token } => {
                 Answer::Fenced(store.update_locked(&id, &record, &expected, token, now).await)
             }
+            Self::Destroy { id } => Answer::Destroyed(store.destroy(&id).await),
         }
     }
 }
@@ -100,6 +107,8 @@ pub enum Answer {
     Updated(Result<Updated, store::Error>),
     /// The answer to [`StoreCall::UpdateLocked`].
     Fenced(Result<Fenced, store::Error>),
+    /// The answer to [`StoreCall::Destroy`].
+    Destroyed(Result<(), store::Error>),
     /// The outcome of [`Next::Rebase`].
     Rebased(Box<Rebased>),
     /// The end of [`Next::BackOff`]: whether other requests of this process write the session now.
@@ -108,12 +117,20 @@ pub enum Answer {
         is_contended: bool,
     },
     /// The end of [`Next::JoinBatch`].
-    Batched {
-        /// Whether the session is saved. If not, its record is gone and may be created again.
-        is_saved: bool,
-    },
+    Batched(BatchEnd),
     /// The outcome of [`Next::NewId`].
     NewId(SessionId),
+}
+
+/// How a write together with other requests has ended.
+#[derive(Debug)]
+pub enum BatchEnd {
+    /// The session is saved.
+    Saved,
+    /// It is not: its record is gone, and may be created again.
+    Gone,
+    /// It is not: another request has renewed its id.
+    Moved(Follow),
 }
 
 /// The save of one session.
@@ -124,6 +141,12 @@ pub enum Answer {
 ///   └───────────────────────────────────┴── BackOff ◀─┴──▶ JoinBatch
 /// ```
 ///
+/// A save that renews the id ([`SaveMachine::renewing`]) stores the session under the new id first (`Moving`), and then
+/// replaces the old record by one that forwards to it (`Forwarding`). As long as that compare-and-swap is not done, the
+/// record under the new id is a spare to which no id leads. If another request has written meanwhile, the spare is written
+/// again; if another one was faster to renew, the spare is destroyed (`Discarding`), and the save goes on under the other's
+/// id (`Following`), as every save does that finds a record that forwards.
+///
 /// A create of unknown outcome is followed by one under a new id ([`Next::NewId`]). Where the id has left, nothing is
 /// created again: the record is `Finding`, or the save fails.
 pub struct SaveMachine {
@@ -132,7 +155,16 @@ pub struct SaveMachine {
     is_observed: bool,
     /// Whether it may join the writes of other requests.
     joins: bool,
+    renewal: Option<Box<Renewal>>,
     stage: Stage,
+}
+
+/// The renewal of the id.
+struct Renewal {
+    id: SessionId,
+    /// The revision of the record under it, to which nothing leads yet.
+    spare: Option<Revision>,
+    is_optional: bool,
 }
 
 enum Stage {
@@ -157,6 +189,33 @@ enum Stage {
     Waiting,
     Joining,
     Renaming,
+    /// The session is written under its new id.
+    Moving {
+        write: Write,
+        expected: Revision,
+        metadata: Box<Metadata>,
+    },
+    /// The old record is replaced by one that forwards to it.
+    Forwarding {
+        write: Write,
+        spare: Revision,
+        metadata: Box<Metadata>,
+    },
+    /// The record under the new id is destroyed, since it is of no use any more.
+    Discarding {
+        then: Then,
+    },
+    /// The record is loaded to which the session's own forwards. If the write need not be made again, that is all.
+    Following {
+        follow: Follow,
+        is_saved: bool,
+    },
+}
+
+/// The step after a spare record was destroyed.
+enum Then {
+    Follow(Follow),
+    End,
 }
 
 /// One attempt.
@@ -171,7 +230,22 @@ impl SaveMachine {
     #[must_use]
     #[inline]
     pub fn new(now: Timestamp) -> Self {
-        Self { now, attempts: 0, is_observed: true, joins: true, stage: Stage::Start }
+        let (joins, renewal) = (true, None);
+        Self { now, attempts: 0, is_observed: true, joins, renewal, stage: Stage::Start }
+    }
+
+    /// Returns a save at this time that also renews the session's id, if it has a record.
+    #[must_use]
+    pub fn renewing(now: Timestamp, id: SessionId) -> Self {
+        let renewal = Some(Box::new(Renewal { id, spare: None, is_optional: false }));
+        Self { joins: false, renewal, ..Self::new(now) }
+    }
+
+    /// Makes the renewal optional: where the new id cannot be used, the session is saved under the one that it has.
+    #[must_use]
+    pub fn or_under_the_same_id(mut self) -> Self {
+        self.renewal.iter_mut().for_each(|renewal| renewal.is_optional = true);
+        self
     }
 
     /// Returns the last save of a session at this time: no handle is left that could look at the state. Where the first
@@ -213,6 +287,9 @@ impl SaveMachine {
         }
         let Some(session) = &mut state.session else { return Err(Error::Ended) };
         let (id, view) = (session.id.clone(), session.view.clone());
+        if let (Some(_), StoreView::At(expected)) = (&self.renewal, &view) {
+            return self.begin_renewal(state, context, expected.clone());
+        }
         if is_contended && matches!(view, StoreView::At(_)) && self.can_join(state, context, &id)? {
             self.stage = Stage::Joining;
             return Ok(Next::JoinBatch);
@@ -314,14 +391,7 @@ impl SaveMachine {
                 self.updated(state, context, write, answer.map_err(Error::Store))
             }
             (Stage::Updating { write }, Answer::Fenced(answer)) => {
-                let answer = match answer {
-                    Ok(Fenced::Held(updated)) => Ok(updated),
-                    Ok(Fenced::Lost) => {
-                        state.set_lock_stage(super::LockStage::Lost);
-                        Err(Error::LockLost)
-                    }
-                    Err(error) => Err(Error::Store(error)),
-                };
+                let answer = fenced(state, answer);
                 self.updated(state, context, write, answer)
             }
             (Stage::Resolving { resolution, is_saved }, Answer::Rebased(rebased)) => {
@@ -334,8 +404,57 @@ impl SaveMachine {
             (Stage::Waiting, Answer::BackedOff { is_contended }) => {
                 self.start(state, context, is_contended)
             }
-            (Stage::Joining, Answer::Batched { is_saved: true }) => Ok(Next::Done),
-            (Stage::Joining, Answer::Batched { is_saved: false }) => self.retry(state, context),
+            (Stage::Joining, Answer::Batched(end)) => match end {
+                BatchEnd::Saved => Ok(Next::Done),
+                BatchEnd::Gone => self.retry(state, context),
+                BatchEnd::Moved(follow) => self.follow(state, follow, false),
+            },
+            (Stage::Moving { write, expected, metadata }, Answer::Created(created)) => {
+                let stored = match created? {
+                    Created::Done(revision) => revision,
+                    Created::Taken => return self.unrenewed(state, context, Error::IdTaken),
+                };
+                self.moved(state, context, write, expected, stored, metadata)
+            }
+            (Stage::Moving { write, expected, metadata }, Answer::Updated(updated)) => {
+                match updated? {
+                    Updated::Done(revision) => {
+                        self.moved(state, context, write, expected, revision, metadata)
+                    }
+                    // No request knows the id. The record has ended, or an operator has removed it.
+                    Updated::Conflict(_) | Updated::Gone => {
+                        self.unrenewed(state, context, Error::Conflict)
+                    }
+                }
+            }
+            (Stage::Forwarding { write, spare, metadata }, Answer::Updated(answer)) => {
+                self.forwarded(state, context, write, spare, metadata, answer.map_err(Error::Store))
+            }
+            (Stage::Forwarding { write, spare, metadata }, Answer::Fenced(answer)) => {
+                let answer = fenced(state, answer);
+                self.forwarded(state, context, write, spare, metadata, answer)
+            }
+            // A failure leaves a record that no request finds, and that ends by its deadline.
+            (Stage::Discarding { then }, Answer::Destroyed(_)) => match then {
+                Then::Follow(follow) => {
+                    let is_saved = !state.is_unsaved();
+                    self.follow(state, follow, is_saved)
+                }
+                Then::End => {
+                    state.handle_missing_record(context.policy, self.now)?;
+                    self.retry(state, context)
+                }
+            },
+            (Stage::Following { follow, is_saved }, Answer::Loaded(found)) => {
+                match follow.arrive(context, found?, self.now) {
+                    Some(Arrival::Session(id, loaded)) => {
+                        let resolution = Resolution::of(state, context, &loaded, self.now)?;
+                        self.resolve(state, context, Box::new(resolution.under(id)), is_saved)
+                    }
+                    Some(Arrival::Further(follow)) => self.follow(state, follow, is_saved),
+                    None => Err(state.end_elsewhere()),
+                }
+            }
             (stage, _) => {
                 self.stage = stage;
                 Err(Error::OutOfOrder)
@@ -426,11 +545,22 @@ impl SaveMachine {
         state.check_mark(context, &current)?;
         match (overwriting, state.id().cloned()) {
             (Some(write), Some(id)) => self.update(state, write, id, current.revision),
-            _ => {
-                let resolution = Resolution::of(state, context, &current, self.now)?;
-                self.resolve(state, context, Box::new(resolution), false)
-            }
+            _ => self.overtaken(state, context, &current),
         }
+    }
+
+    /// Goes on from what another request has stored meanwhile.
+    fn overtaken(
+        &mut self,
+        state: &mut SessionState,
+        context: &Context<'_>,
+        theirs: &Loaded,
+    ) -> Result<Next> {
+        if let Some(follow) = Follow::of(context, theirs, self.now) {
+            return self.follow(state, follow, false);
+        }
+        let resolution = Resolution::of(state, context, theirs, self.now)?;
+        self.resolve(state, context, Box::new(resolution), false)
     }
 
     #[inline]
@@ -450,11 +580,10 @@ impl SaveMachine {
             Ok(Updated::Done(revision)) => self.stored(state, context, write, revision),
             Ok(Updated::Conflict(theirs)) => {
                 revoke(state, &write);
-                let resolution = Resolution::of(state, context, &theirs, self.now)?;
-                self.resolve(state, context, Box::new(resolution), false)
+                self.overtaken(state, context, &theirs)
             }
             Ok(Updated::Gone) => {
-                state.handle_missing_record(context.policy)?;
+                state.handle_missing_record(context.policy, self.now)?;
                 self.retry(state, context)
             }
             Err(error) => {
@@ -476,7 +605,7 @@ impl SaveMachine {
     ) -> Result<Next> {
         let Some((stored, write)) = write.noted.map(|noted| *noted) else { return Ok(Next::Done) };
         let target = Target::Own { write, stored, metadata: None, revision, in_batch: false };
-        self.resolve(state, context, Box::new(Resolution(target)), true)
+        self.resolve(state, context, Box::new(Resolution::from(target).at(self.now)), true)
     }
 
     fn resolve(
@@ -547,6 +676,160 @@ impl SaveMachine {
     }
 }
 
+/// The renewal of the id.
+impl SaveMachine {
+    /// Writes the session under the new id, where no request finds it yet.
+    fn begin_renewal(
+        &mut self,
+        state: &mut SessionState,
+        context: &Context<'_>,
+        expected: Revision,
+    ) -> Result<Next> {
+        let (Some(session), Some(renewal)) = (&mut state.session, &self.renewal) else {
+            return Err(Error::Ended);
+        };
+        let mut metadata =
+            session.metadata.clone().unwrap_or_else(|| Box::new(Metadata::new(self.now)));
+        metadata.renew(self.now);
+        if context.forward_of(session, &metadata, &renewal.id, self.now).is_none() {
+            return self.unrenewed(state, context, Error::Conflict);
+        }
+        let (saved, record) = context.as_saved(&session.document, &session.cookie, Some(&metadata));
+        context.policy.record_limits.check(&session.document, record.text.len())?;
+        session.begin_write(context.policy);
+        let pending = session.pending_write(record.clone());
+        let id = renewal.id.clone();
+        let call = match renewal.spare.clone() {
+            None => StoreCall::Create { id, record: record.clone() },
+            Some(expected) => StoreCall::Update { id, record: record.clone(), expected },
+        };
+        let write = Write { record, noted: Some(Box::new((saved, pending))) };
+        self.stage = Stage::Moving { write, expected, metadata };
+        Ok(Next::Call(call))
+    }
+
+    /// Replaces the old record by one that forwards to the new id.
+    fn moved(
+        &mut self,
+        state: &mut SessionState,
+        context: &Context<'_>,
+        write: Write,
+        expected: Revision,
+        spare: Revision,
+        metadata: Box<Metadata>,
+    ) -> Result<Next> {
+        let (Some(session), Some(renewal)) = (&state.session, &mut self.renewal) else {
+            return Err(Error::Ended);
+        };
+        renewal.spare = Some(spare.clone());
+        let (id, to) = (session.id.clone(), &renewal.id);
+        let forward = context.forward_of(session, &metadata, to, self.now);
+        let record = forward.ok_or(Error::Conflict)?;
+        let call = match state.fence(&id) {
+            Fence::Open => StoreCall::Update { id, record, expected },
+            Fence::Locked(token) => StoreCall::UpdateLocked { id, record, expected, token },
+            Fence::Lost => return Err(Error::LockLost),
+        };
+        begin(state, &write);
+        self.stage = Stage::Forwarding { write, spare, metadata };
+        Ok(Next::Call(call))
+    }
+
+    fn forwarded(
+        &mut self,
+        state: &mut SessionState,
+        context: &Context<'_>,
+        write: Write,
+        spare: Revision,
+        metadata: Box<Metadata>,
+        answer: Result<Updated>,
+    ) -> Result<Next> {
+        match answer {
+            Ok(Updated::Done(_)) => {
+                let (Some(renewal), Some(noted)) = (self.renewal.take(), write.noted) else {
+                    return Ok(Next::Done);
+                };
+                let (stored, write) = *noted;
+                let (metadata, revision, in_batch) = (Some(metadata), spare, false);
+                let target = Target::Own { write, stored, metadata, revision, in_batch };
+                let resolution = Resolution::from(target).at(self.now).under(renewal.id);
+                self.resolve(state, context, Box::new(resolution), true)
+            }
+            Ok(Updated::Conflict(theirs)) => {
+                revoke(state, &write);
+                match Follow::of(context, &theirs, self.now) {
+                    Some(follow) => Ok(self.discard(Then::Follow(follow))),
+                    // Nothing is to be left of a session that another one has ended.
+                    None if context.is_marked(&theirs) => {
+                        Ok(self.discard(Then::Follow(Follow::over())))
+                    }
+                    None => {
+                        let resolution = Resolution::of(state, context, &theirs, self.now)?;
+                        self.resolve(state, context, Box::new(resolution), false)
+                    }
+                }
+            }
+            Ok(Updated::Gone) => {
+                revoke(state, &write);
+                Ok(self.discard(Then::End))
+            }
+            Err(error) => {
+                if error.is_definite() {
+                    revoke(state, &write);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Abandons the renewal, because the new id cannot be used.
+    fn unrenewed(
+        &mut self,
+        state: &mut SessionState,
+        context: &Context<'_>,
+        error: Error,
+    ) -> Result<Next> {
+        match self.renewal.take() {
+            Some(renewal) if !renewal.is_optional => Err(error),
+            _ if state.is_unsaved() => self.start(state, context, false),
+            _ => Ok(Next::Done),
+        }
+    }
+
+    /// Abandons the renewal: another request has renewed the id, or ended the session.
+    fn discard(&mut self, then: Then) -> Next {
+        self.stage = Stage::Discarding { then };
+        // A renewal has a new id as long as it goes on.
+        match self.renewal.take() {
+            Some(renewal) => Next::Call(StoreCall::Destroy { id: renewal.id }),
+            None => Next::Done,
+        }
+    }
+
+    /// Goes on under the id to which the session's own forwards.
+    fn follow(&mut self, state: &mut SessionState, follow: Follow, is_saved: bool) -> Result<Next> {
+        let Some(id) = follow.target().cloned() else {
+            // The session goes on under an id that this request cannot find out.
+            let is_over = !follow.is_outlived();
+            return Err(if is_over { state.end_elsewhere() } else { Error::Conflict });
+        };
+        self.stage = Stage::Following { follow, is_saved };
+        Ok(Next::Call(StoreCall::Load { id }))
+    }
+}
+
+/// Returns the outcome of an update under a lock.
+fn fenced(state: &mut SessionState, answer: Result<Fenced, store::Error>) -> Result<Updated> {
+    match answer {
+        Ok(Fenced::Held(updated)) => Ok(updated),
+        Ok(Fenced::Lost) => {
+            state.set_lock_stage(super::LockStage::Lost);
+            Err(Error::LockLost)
+        }
+        Err(error) => Err(Error::Store(error)),
+    }
+}
+
 /// Notes that a write is on its way.
 fn begin(state: &mut SessionState, write: &Write) {
     if let (Some(noted), Some(session)) = (&write.noted, &mut state.session) {
@@ -588,8 +871,13 @@ impl Error {
 }
 
 /// How a session goes on from what the store has instead of what was expected.
-#[derive(Debug)]
-pub struct Resolution(Target);
+pub struct Resolution {
+    target: Target,
+    /// The id that the session has from then on, if it was renewed.
+    id: Option<SessionId>,
+    /// When the record was found, if that is known.
+    at: Option<Timestamp>,
+}
 
 enum Target {
     /// A write of this request is stored.
@@ -638,18 +926,33 @@ impl Resolution {
             Some(write) if !(merges && write.has_updates) => {
                 let (stored, metadata) = context.parse_own(&theirs.record.text)?;
                 let in_batch = write.batch_text.is_some();
-                return Ok(Self(Target::Own { write, stored, metadata, revision, in_batch }));
+                let target = Target::Own { write, stored, metadata, revision, in_batch };
+                return Ok(Self::from(target).at(now));
             }
             _ if merges && session.log.has_writes_in_doubt() => return Err(Error::Conflict),
             _ => {}
         }
         // A record that cannot be read is not overwritten either.
         let Parsed { document: theirs, mut cookie, metadata } = context.parse(theirs, now)?;
+        // Nor is one that only forwards, which is for `Follow`.
+        if metadata.as_ref().is_some_and(|metadata| metadata.has_moved()) {
+            return Err(Error::Conflict);
+        }
         if !merges {
-            return Ok(Self(Target::Overwrite { metadata, revision }));
+            return Ok(Self::from(Target::Overwrite { metadata, revision }).at(now));
         }
         cookie.reset_expiry(now);
-        Ok(Self(Target::Theirs { theirs, cookie, metadata, revision }))
+        Ok(Self::from(Target::Theirs { theirs, cookie, metadata, revision }).at(now))
+    }
+
+    /// Adds that the record is under another id, to which the session's own forwards.
+    #[must_use]
+    pub fn under(self, id: SessionId) -> Self {
+        Self { id: Some(id), ..self }
+    }
+
+    fn at(self, now: Timestamp) -> Self {
+        Self { at: Some(now), ..self }
     }
 
     /// Goes on from a batch that is stored, with this request's entry in it.
@@ -660,18 +963,19 @@ impl Resolution {
     pub fn of_batch(context: &Context<'_>, entry: &BatchEntry, stored: &Loaded) -> Result<Self> {
         let (write, revision) = (Arc::clone(&entry.0), stored.revision.clone());
         let (stored, metadata) = context.parse_own(&stored.record.text)?;
-        Ok(Self(Target::Own { write, stored, metadata, revision, in_batch: true }))
+        Ok(Target::Own { write, stored, metadata, revision, in_batch: true }.into())
     }
 
     /// Goes on, or returns the work that comes before. It calls the application's own functions, so the driver runs it
     /// without a lock, and then calls [`finish`](Self::finish).
     pub fn begin(&self, state: &mut SessionState) -> Option<Rebase> {
         let session = state.session.as_deref_mut()?;
-        match &self.0 {
+        match &self.target {
             Target::Own { write, stored, .. } if session.document.same_members(stored) => {
                 session.document = stored.clone();
                 session.log.go_on_from_write(write);
                 self.note_own(session);
+                self.take_id(state);
                 None
             }
             // A change that was made while the store was busy becomes a change of the stored record.
@@ -682,6 +986,7 @@ impl Resolution {
             Target::Overwrite { metadata, revision } => {
                 session.merge_metadata(metadata.as_deref());
                 session.view = StoreView::At(revision.clone());
+                self.take_id(state);
                 None
             }
         }
@@ -695,7 +1000,7 @@ impl Resolution {
             session.log.discard(rebased);
             return false;
         }
-        match &self.0 {
+        match &self.target {
             Target::Own { .. } => {
                 session.document = session.log.go_on_from(rebased);
                 self.note_own(session);
@@ -708,11 +1013,24 @@ impl Resolution {
             }
             Target::Overwrite { .. } => {}
         }
+        self.take_id(state);
         true
     }
 
+    /// Takes the new id, together with the revision of its record, and the time at which it was found.
+    fn take_id(&self, state: &mut SessionState) {
+        if let Some(id) = &self.id {
+            state.take_renewed_id(id);
+        }
+        if let (Some(at), Some(session)) = (self.at, &mut state.session) {
+            session.known_at = session.known_at.max(at);
+        }
+    }
+
     fn note_own(&self, session: &mut LoadedSession) {
-        let Target::Own { write, stored, metadata, revision, in_batch } = &self.0 else { return };
+        let Target::Own { write, stored, metadata, revision, in_batch } = &self.target else {
+            return;
+        };
         session.merge_metadata(metadata.as_deref());
         session.view = StoreView::At(revision.clone());
         session.saved = Some(if *in_batch {
@@ -722,6 +1040,18 @@ impl Resolution {
         } else {
             Arc::clone(&write.snapshot)
         });
+    }
+}
+
+impl From<Target> for Resolution {
+    fn from(target: Target) -> Self {
+        Self { target, id: None, at: None }
+    }
+}
+
+impl fmt::Debug for Resolution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Resolution").field(&self.target).finish()
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::change_log::{ChangeLog, Discarded, Function, PendingWrite, Reapply};
+use super::forward::Follow;
 use super::{Error, Result};
 use crate::cookie::{CookieTemplate, StoredCookie};
 use crate::decide::{self, Attributes, Origin, Saved};
@@ -28,6 +29,8 @@ pub struct Context<'a> {
     pub template: Option<&'a CookieTemplate>,
     /// Whether a loaded session gets the attributes of the template.
     pub hardens: bool,
+    /// Whether the session's id may be renewed now, where the policy says so.
+    pub may_renew: bool,
     /// The id in the request's cookie, its signature checked.
     pub presented: Option<&'a SessionId>,
     /// Whether the request came over HTTPS.
@@ -69,6 +72,7 @@ impl<'a> Context<'a> {
             name,
             template: None,
             hardens: false,
+            may_renew: true,
             presented: None,
             is_secure: false,
             supports_touch: true,
@@ -232,7 +236,12 @@ impl<'a> Context<'a> {
         }
         let text = &loaded.record.text;
         let max_age = record::max_age_of(text, now).ok()?;
-        self.ended_by(max_age, loaded, member::read(text, self.member.as_str()).as_ref(), now)
+        let metadata = member::read(text, self.member.as_str());
+        // A record that forwards has limits of its own, which are for `Follow`.
+        if metadata.as_ref().is_some_and(Metadata::has_moved) {
+            return None;
+        }
+        self.ended_by(max_age, loaded, metadata.as_ref(), now)
     }
 
     /// Reads of a record what an adapter needs whose language has the session object, and opens the record later or never.
@@ -306,6 +315,10 @@ impl<'a> Context<'a> {
     ) -> Unread {
         let metadata = member::read(&loaded.record.text, self.member.as_str());
         let metadata = metadata.as_ref();
+        // A record that only forwards, and a request whose handler did not ask: there is nothing to keep alive.
+        if metadata.is_some_and(Metadata::has_moved) {
+            return Unread::Keep;
+        }
         let is_noted = self.next_visit(max_age, loaded, metadata, now).is_some();
         let is_over = self.ended_by(max_age, loaded, metadata, now).is_some();
         if is_noted && !is_over { Unread::Keep } else { Unread::Open }
@@ -442,7 +455,7 @@ pub struct SessionState {
     /// The record of a session that no handler has asked for yet. A stream may still ask.
     unread: Option<Box<Loaded>>,
     /// The lock that this request has, or is asking for.
-    lock: Option<Box<SessionLockState>>,
+    pub(super) lock: Option<Box<SessionLockState>>,
     /// Whether the handler has asked for the session.
     is_requested: bool,
     /// Whether the request neither touches the session nor sends its cookie, unless the handler changes it.
@@ -525,6 +538,8 @@ pub struct SessionLockState {
     pub fence: Option<FencingToken>,
     /// The end of the lease by the layer's clock, counted from before the store was asked.
     pub until: Timestamp,
+    /// Whether the session has another id now, because another request has renewed it.
+    pub is_outlived: bool,
 }
 
 /// How far a lock is.
@@ -560,6 +575,17 @@ pub enum Load {
     Open(Loaded),
 }
 
+/// The outcome of beginning with a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// The request has the session.
+    Live,
+    /// A limit has ended it, and the record is to be destroyed.
+    Ended(EndedBy),
+    /// The record is no session: the id was renewed.
+    Moved(Follow),
+}
+
 /// The store call that resets the expiry of a record.
 #[derive(Debug, PartialEq, Eq)]
 pub enum TouchCall {
@@ -567,6 +593,8 @@ pub enum TouchCall {
     Touch(SessionId, Touch),
     /// [`Store::update`](crate::store::Store::update), which notes the visit in the library's own member as well.
     Update(SessionId, Record, Revision),
+    /// None yet: another request has renewed the id, and was a visit itself.
+    Follow(Follow),
 }
 
 /// The work on a record that was loaded unasked.
@@ -607,6 +635,8 @@ pub struct LoadedSession {
     pub(super) is_expiry_reset: bool,
     /// The library's own member, as it was stored last or will be.
     pub(super) metadata: Option<Box<Metadata>>,
+    /// When the request last found the record in the store.
+    pub(super) known_at: Timestamp,
 }
 
 /// The session as the request got it.
@@ -655,6 +685,7 @@ impl LoadedSession {
             next_touch: None,
             is_expiry_reset: false,
             metadata: None,
+            known_at: Timestamp::MIN,
         })
     }
 
@@ -1074,8 +1105,8 @@ impl SessionState {
         }
     }
 
-    /// Begins with a record that was found under the presented id, unless a limit has ended its session: that is returned,
-    /// and the record is to be destroyed.
+    /// Begins with a record that was found under the presented id, or under the one that this forwards to. Where it is no
+    /// session, or a limit has ended it, nothing is begun.
     ///
     /// # Errors
     ///
@@ -1087,22 +1118,26 @@ impl SessionState {
         id: SessionId,
         loaded: &Loaded,
         now: Timestamp,
-    ) -> Result<Option<EndedBy>> {
+    ) -> Result<Begun> {
         let Parsed { document, cookie, metadata } = context.parse(loaded, now)?;
         let max_age = cookie.original_max_age();
         if context.policy.keeps_metadata() {
+            if let Some(follow) = Follow::of_metadata(metadata.as_deref(), now) {
+                return Ok(Begun::Moved(follow));
+            }
             self.ended_by = context.ended_by(max_age, loaded, metadata.as_deref(), now);
-            if self.ended_by.is_some() {
-                return Ok(self.ended_by);
+            if let Some(by) = self.ended_by {
+                return Ok(Begun::Ended(by));
             }
         }
         let view = StoreView::At(loaded.revision.clone());
         let mut session = LoadedSession::new(id, document, cookie, view);
         session.next_touch = context.next_reset(max_age, loaded, metadata.as_deref(), now);
         session.metadata = metadata;
+        session.known_at = now;
         self.session = Some(session);
         self.phase = Phase::Live;
-        Ok(None)
+        Ok(Begun::Live)
     }
 
     /// Returns the limit that had ended the presented session when it was loaded.
@@ -1172,6 +1207,7 @@ impl SessionState {
         let max_age = cookie.original_max_age();
         session.next_touch = context.next_reset(max_age, loaded, metadata.as_deref(), now);
         session.metadata = metadata;
+        session.known_at = now;
         session.cookie = cookie;
         if session.committed.is_some() {
             session.committed = Some(Snapshot::of(session));
@@ -1183,6 +1219,24 @@ impl SessionState {
             session.saved = None;
         }
         Ok(())
+    }
+
+    /// Begins to renew the id. Returns whether there is a record to move; otherwise the session has the new id already.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`writable`](Self::writable), and [`Error::CookieNotSent`] where the headers have left, without the new id.
+    pub fn begin_renewal(&mut self, context: &Context<'_>, id: &SessionId) -> Result<bool> {
+        let is_sent = self.progress != Progress::Handling;
+        let session = self.writable()?;
+        if is_sent {
+            return Err(Error::CookieNotSent);
+        }
+        if matches!(session.view, StoreView::At(_)) {
+            return Ok(context.policy.renewal().is_some());
+        }
+        session.take_id(id.clone());
+        Ok(false)
     }
 
     /// Begins to replace the session by a new one: returns what becomes of the old record.
@@ -1365,6 +1419,12 @@ impl SessionState {
                 }
                 // A record that cannot be read is for the next request to find.
                 let Parsed { document, mut cookie, metadata } = context.parse(&theirs, now).ok()?;
+                if let Some(follow) = Follow::of_metadata(metadata.as_deref(), now) {
+                    if follow.target().is_none() && !follow.is_outlived() {
+                        self.touched(Touched::Gone, context.policy);
+                    }
+                    return Some(TouchCall::Follow(follow));
+                }
                 cookie.reset_expiry(now);
                 let own = self.session.as_ref()?.metadata();
                 let mut metadata = match (own, metadata.as_deref()) {
@@ -1414,12 +1474,22 @@ impl SessionState {
         Ok(())
     }
 
+    /// Notes that the session under its new id is gone: it is over, with any policy. Its old id is never used again.
+    pub(super) fn end_elsewhere(&mut self) -> Error {
+        self.phase = Phase::EndedElsewhere;
+        Error::Ended
+    }
+
     /// Handles a record that is gone: the session is over, or is written as a new one.
     ///
     /// # Errors
     ///
-    /// [`Error::Ended`].
-    pub fn handle_missing_record(&mut self, policy: &Policy) -> Result<()> {
+    /// [`Error::Ended`]; [`Error::Conflict`] where the session may have been renewed, and the grace period is over.
+    pub fn handle_missing_record(&mut self, policy: &Policy, now: Timestamp) -> Result<()> {
+        if self.session.as_ref().is_some_and(|session| policy.may_have_moved(session.known_at, now))
+        {
+            return Err(Error::Conflict);
+        }
         match policy.on_missing_record() {
             OnMismatch::Refuse => {
                 self.phase = Phase::EndedElsewhere;
@@ -1482,7 +1552,9 @@ impl SessionState {
         if is_free {
             let stage = LockStage::Requested;
             let (fence, until) = (None, Timestamp::MIN);
-            self.lock = Some(Box::new(SessionLockState { id, token, stage, fence, until }));
+            let is_outlived = false;
+            self.lock =
+                Some(Box::new(SessionLockState { id, token, stage, fence, until, is_outlived }));
         }
         is_free
     }
@@ -1522,13 +1594,30 @@ impl SessionState {
     #[must_use]
     #[inline]
     pub fn fence(&self, id: &SessionId) -> Fence {
-        match self.lock.as_ref().filter(|lock| lock.id == *id) {
+        match self.lock.as_ref().filter(|lock| lock.id == *id || lock.is_outlived) {
             None => Fence::Open,
             Some(lock) => match lock.stage {
                 LockStage::Requested => Fence::Open,
                 LockStage::Held => Fence::Locked(lock.token),
                 LockStage::Lost => Fence::Lost,
             },
+        }
+    }
+
+    /// Returns the revision of the session's record, and when it was found, if it is known.
+    #[must_use]
+    pub fn known(&self) -> Option<(Revision, Timestamp)> {
+        let session = self.session.as_ref()?;
+        match &session.view {
+            StoreView::At(revision) => Some((revision.clone(), session.known_at)),
+            StoreView::Absent | StoreView::InDoubt => None,
+        }
+    }
+
+    /// Notes that the record of this id was found.
+    pub fn found(&mut self, id: &SessionId, now: Timestamp) {
+        if let Some(session) = self.session.as_mut().filter(|session| session.id == *id) {
+            session.known_at = session.known_at.max(now);
         }
     }
 

@@ -2,6 +2,7 @@ mod audit;
 mod facts;
 mod metadata;
 mod object;
+mod renewal;
 mod request;
 
 use std::fmt::Debug;
@@ -100,6 +101,14 @@ fn resolve(state: &mut SessionState, context: &Context<'_>, theirs: &str) -> Res
         }
     }
     Ok(())
+}
+
+/// Returns the draft of an entry, of a session that is there.
+fn draft_of(begun: BatchBegin) -> Box<BatchDraft> {
+    match begun {
+        BatchBegin::Draft(draft) => draft,
+        BatchBegin::Moved(_) | BatchBegin::Gone => panic!("{begun:?}"),
+    }
 }
 
 fn in_doubt() -> store::Error {
@@ -321,6 +330,10 @@ impl World {
             StoreCall::UpdateLocked { record, expected, .. } => {
                 Answer::Fenced(Ok(Fenced::Held(self.update(record, expected))))
             }
+            StoreCall::Destroy { .. } => {
+                self.record = None;
+                Answer::Destroyed(Ok(()))
+            }
         }
     }
 
@@ -357,6 +370,7 @@ impl World {
             (None, StoreCall::Create { .. }) => Answer::Created(Err(failed)),
             (None, StoreCall::Update { .. }) => Answer::Updated(Err(failed)),
             (None, StoreCall::UpdateLocked { .. }) => Answer::Fenced(Err(failed)),
+            (None, StoreCall::Destroy { .. }) => Answer::Destroyed(Err(failed)),
         }
     }
 
@@ -374,7 +388,7 @@ impl World {
                 Next::Call(call) => self.call(&call),
                 Next::Rebase(rebase) => Answer::Rebased(Box::new(rebase.run()?)),
                 Next::BackOff(_) => Answer::BackedOff { is_contended: false },
-                Next::JoinBatch => Answer::Batched { is_saved: self.batch(state, context)? },
+                Next::JoinBatch => Answer::Batched(self.batch(state, context)?),
                 Next::NewId => self.draw(),
             };
             if save.is_ended_by(&answer) {
@@ -390,10 +404,11 @@ impl World {
     }
 
     /// Writes a batch that no other request joins, as a driver does.
-    fn batch(&mut self, state: &mut SessionState, context: &Context<'_>) -> Result<bool> {
+    fn batch(&mut self, state: &mut SessionState, context: &Context<'_>) -> Result<BatchEnd> {
         let mut batch = WriteBatch::default();
         loop {
-            let draft = state.begin_batch_entry(context, &batch, NOW)?.ok_or(Error::Ended)?;
+            let begun = state.begin_batch_entry(context, &batch, NOW)?;
+            let BatchBegin::Draft(draft) = begun else { return Err(Error::Ended) };
             let entry = draft.add_to(&mut batch, context)?;
             state.note_batch_entry(&entry);
             let flush = batch.begin_flush().unwrap();
@@ -408,7 +423,7 @@ impl World {
                             break;
                         }
                     }
-                    return Ok(true);
+                    return Ok(BatchEnd::Saved);
                 }
                 BatchOutcome::Overtaken { theirs, is_certain } => {
                     if is_certain {
@@ -418,8 +433,8 @@ impl World {
                     resolve(state, context, &theirs)?;
                 }
                 BatchOutcome::RecordGone => {
-                    state.handle_missing_record(context.policy)?;
-                    return Ok(false);
+                    state.handle_missing_record(context.policy, NOW)?;
+                    return Ok(BatchEnd::Gone);
                 }
                 BatchOutcome::Failed { error, is_certain } => {
                     let error = Error::from(error);
@@ -589,6 +604,7 @@ fn outcome_of_each_answer_is_that_of_the_table() {
             Ok(Next::Call(StoreCall::Load { .. })) => "load",
             Ok(Next::Call(StoreCall::Update { .. })) => "update",
             Ok(Next::Call(StoreCall::UpdateLocked { .. })) => "update locked",
+            Ok(Next::Call(StoreCall::Destroy { .. })) => "destroy",
             Ok(Next::Rebase(_)) => "rebase",
             Ok(Next::BackOff(_)) => "back off",
             Ok(Next::JoinBatch) => "join",
@@ -874,7 +890,7 @@ proptest! {
                     increment(state, "views");
                     *pending += 1;
                     attempted += 1;
-                    let draft = state.begin_batch_entry(&context, &batch, NOW).unwrap().unwrap();
+                    let draft = draft_of(state.begin_batch_entry(&context, &batch, NOW).unwrap());
                     let added = draft.add_to(&mut batch, &context).unwrap();
                     prop_assert!(batch.has(&added));
                     state.note_batch_entry(&added);
@@ -918,7 +934,7 @@ fn entry_that_is_written_alone_leaves_the_batch_of_the_others_as_it_was() {
     let add = |batch: &mut WriteBatch| {
         let mut state = session_of(&first, &context);
         increment(&mut state, "views");
-        let draft = state.begin_batch_entry(&context, batch, NOW).unwrap().unwrap();
+        let draft = draft_of(state.begin_batch_entry(&context, batch, NOW).unwrap());
         draft.add_to(batch, &context).unwrap()
     };
     let others = add(&mut batch);
@@ -953,7 +969,7 @@ fn batch_counts_how_often_in_a_row_another_process_was_faster() {
     ] {
         let mut state = session_of(&first, &context);
         increment(&mut state, "views");
-        let draft = state.begin_batch_entry(&context, &batch, NOW).unwrap().unwrap();
+        let draft = draft_of(state.begin_batch_entry(&context, &batch, NOW).unwrap());
         draft.add_to(&mut batch, &context).unwrap();
         let flush = batch.begin_flush().unwrap();
         batch.end_flush(flush, answer);
@@ -1127,7 +1143,7 @@ fn handle_says_why_there_is_no_session() {
         ),
         (
             "gone",
-            |state| drop(state.handle_missing_record(&Policy::default()).unwrap_err()),
+            |state| drop(state.handle_missing_record(&Policy::default(), NOW).unwrap_err()),
             "ended",
             false,
         ),
@@ -1406,7 +1422,7 @@ fn entry_goes_onto_the_batch_or_onto_the_latest_record() {
     let add_entry = |batch: &mut WriteBatch, text: &str| {
         let mut state = session_of(text, &context);
         increment(&mut state, "views");
-        let draft = state.begin_batch_entry(&context, batch, NOW).unwrap().unwrap();
+        let draft = draft_of(state.begin_batch_entry(&context, batch, NOW).unwrap());
         draft.add_to(batch, &context).unwrap();
     };
     let stored = |views: i64| text(&format!(r#""views":{views}"#));
@@ -1446,7 +1462,7 @@ fn batch_that_another_request_had_begun_is_in_doubt() {
         let mut batch = WriteBatch::default();
         let mut state = session_of(&first, &context);
         increment(&mut state, "views");
-        let draft = state.begin_batch_entry(&context, &batch, NOW).unwrap().unwrap();
+        let draft = draft_of(state.begin_batch_entry(&context, &batch, NOW).unwrap());
         let entry = draft.add_to(&mut batch, &context).unwrap();
         state.note_batch_entry(&entry);
         if was_begun {
@@ -1485,7 +1501,7 @@ fn entry_has_the_cookie_of_the_batch_unless_its_request_has_changed_it() {
             if change {
                 state.change(|session| session.cookie.set_path(path)).unwrap();
             }
-            let draft = state.begin_batch_entry(&context, &batch, NOW).unwrap().unwrap();
+            let draft = draft_of(state.begin_batch_entry(&context, &batch, NOW).unwrap());
             draft.add_to(&mut batch, &context).unwrap();
         }
         let written = batch.begin_flush().unwrap().record.text;
@@ -1811,7 +1827,7 @@ fn nothing_of_a_session_prints_its_data() {
         Resolution::of(&mut state, &context, &loaded(&text(r#""views":"hush2""#)), NOW).unwrap();
     let rebase = resolution.begin(&mut state).unwrap();
     let mut batch = WriteBatch::default();
-    let draft = state.begin_batch_entry(&context, &batch, NOW).unwrap().unwrap();
+    let draft = draft_of(state.begin_batch_entry(&context, &batch, NOW).unwrap());
     let drafted = format!("{draft:?}");
     let entry = draft.add_to(&mut batch, &context).unwrap();
     let save = SaveMachine::new(NOW);
@@ -1887,7 +1903,7 @@ fn entry_of_a_batch_that_is_gone_is_in_doubt_only_if_its_write_had_begun() {
         let mut state = session_of(&text(r#""a":1"#), &context);
         insert(&mut state, "a", 2);
         let mut batch = WriteBatch::default();
-        let draft = state.begin_batch_entry(&context, &batch, NOW).unwrap().unwrap();
+        let draft = draft_of(state.begin_batch_entry(&context, &batch, NOW).unwrap());
         let entry = draft.add_to(&mut batch, &context).unwrap();
         state.note_batch_entry(&entry);
         if begins {

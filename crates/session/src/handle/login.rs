@@ -313,6 +313,47 @@ impl Session {
         }
     }
 
+    /// Renews the id of the session, with its data and all that this request has changed, which is saved.
+    ///
+    /// After a step that makes the session worth more, a second factor for example; at a login
+    /// [`login`](Self::login) does more. [`renew_after`](crate::SessionLayer::renew_after) does it by itself.
+    ///
+    /// Requests of the old id that are under way go on with the same session: what they save is saved under the new id, and
+    /// a logout ends it. New requests with the old cookie do so until the
+    /// [grace period](crate::SessionLayer::renewal_grace) is over, and get the new cookie. After it, the old id leads
+    /// nowhere. If two requests renew the id at the same time, the session has one id in the end. An absolute timeout counts
+    /// on.
+    ///
+    /// Costs two calls of the store. A session that was never stored only takes the new id, without a call, and is stored at
+    /// the end of the request.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session::SessionLayer;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let layer = SessionLayer::new("keyboard cat").renew_after(Duration::from_secs(900));
+    /// # let mut browser = on::Browser::new(layer);
+    /// # browser.visit(on::change);
+    /// # let set_cookie = browser.visit(async |session| {
+    /// # session.insert("cart", ["apple"])?;
+    /// let before = session.id();
+    /// session.renew_id().await?;
+    /// assert_ne!(session.id(), before);
+    /// assert!(session.contains("cart"));
+    /// # Ok(()) });
+    /// # assert!(set_cookie.is_some());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoRenewal`] where the layer renews no ids; [`ErrorKind::CookieNotSent`] where the headers have left;
+    /// [`ErrorKind::LockedTwice`] while the request has the session's [lock](Self::lock), which is of the old id;
+    /// [`ErrorKind::Ended`]; those of [`save`](Self::save). The session has its old id then.
+    pub async fn renew_id(&self) -> Result<(), Error> {
+        self.shared().renew_id().await
+    }
+
     /// Goes on with a new session as [`regenerate`](Self::regenerate) does, which has these members of the old one, byte for
     /// byte. Names that the old session does not have are left out.
     ///

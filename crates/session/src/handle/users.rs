@@ -1,7 +1,7 @@
 //! The sessions of the user that has logged in: their list, and their end.
 
+use express_session_core::Timestamp;
 use express_session_core::metadata::UserQuery;
-use express_session_core::{SessionId, Timestamp};
 
 use crate::Session;
 use crate::error::{Error, ErrorKind};
@@ -36,14 +36,14 @@ pub struct UserSession {
 }
 
 impl UserSession {
-    pub(crate) fn of(config: &Config, listed: &Listed, current: Option<&SessionId>) -> Self {
+    pub(crate) fn of(config: &Config, listed: &Listed, is_current: bool) -> Self {
         let metadata = listed.metadata.as_ref();
         Self {
             public_id: config.public_id(&listed.id),
             created: metadata.map(|metadata| metadata.created()),
             seen: listed.last_visit,
             authenticated: metadata.and_then(|metadata| metadata.authenticated()),
-            is_current: current == Some(&listed.id),
+            is_current,
         }
     }
 
@@ -115,8 +115,8 @@ impl Session {
     pub async fn user_sessions(&self) -> Result<Vec<UserSession>, Error> {
         let users = self.own_user()?;
         let listed = self.shared().sessions_of(&users).await?;
-        let (config, own) = (&self.shared().config, self.id());
-        Ok(listed.iter().map(|listed| UserSession::of(config, listed, Some(&own))).collect())
+        let (config, own) = (&self.shared().config, self.shared().own_session());
+        Ok(listed.iter().map(|listed| UserSession::of(config, listed, own.is(listed))).collect())
     }
 
     /// Ends one of the user's sessions, by its [public id](UserSession::public_id). Returns `false` where the user has no such
@@ -188,8 +188,8 @@ impl Session {
     ///
     /// Those of [`user_sessions`](Self::user_sessions). Some of the sessions may have ended then: call it again.
     pub async fn end_other_sessions(&self) -> Result<u64, Error> {
-        let (users, own) = (self.own_user()?, self.id());
-        self.shared().end_sessions_of(users, move |id| *id != own).await
+        let (users, own) = (self.own_user()?, self.shared().own_session());
+        self.shared().end_sessions_of(users, move |listed| !own.is(listed)).await
     }
 
     /// Ends all sessions of the user, this one by a [logout](Self::logout), and returns how many there were: "log out

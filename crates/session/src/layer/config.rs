@@ -88,6 +88,8 @@ pub(crate) struct Config {
     pub(crate) writers: Arc<KeyedMutex<WriteBatcher>>,
     pub(crate) finalisers: Arc<KeyedMutex<()>>,
     pub(crate) lockers: Arc<KeyedMutex<()>>,
+    /// Those who renew the session's id.
+    pub(crate) renewers: Arc<KeyedMutex<()>>,
     /// The operations under way.
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) failures: Failures,

@@ -73,6 +73,7 @@ use crate::{MemoryStore, Session};
 /// | [`record_limits`](Self::record_limits) | 10,000 members, 4 MiB, 127 deep | – |
 /// | [`metadata`](Self::metadata), [`metadata_member`](Self::metadata_member) | `false`, `__sessionMetadata` | – |
 /// | [`idle_timeout`](Self::idle_timeout), [`absolute_timeout`](Self::absolute_timeout) | none | – |
+/// | [`renew_after`](Self::renew_after), [`renewal_grace`](Self::renewal_grace) | never, 30 s | – |
 /// | [`max_sessions`](Self::max_sessions) | any number | – |
 /// | [`clear_site_data`](Self::clear_site_data) | `false` | – |
 /// | [`print_warnings`](Self::print_warnings) | in a debug build | – |
@@ -986,6 +987,81 @@ impl SessionLayer {
         self.with(|options| options.policy.max_sessions = Some(max))
     }
 
+    /// Renews the id of a session by itself at this age, and keeps the data. Default: never.
+    ///
+    /// An id that was stolen then leads nowhere after the [grace period](Self::renewal_grace) (OWASP ASVS 5.0 7.2.4 asks for
+    /// it at the login, which [`login`](crate::Session::login) does by itself). The first request of a session with an older
+    /// id stores it under a new one, and sends the cookie: a request whose handler has asked for the session, and whose
+    /// response can still have the cookie. It goes on if that fails, with the old id. See
+    /// [`renew_id`](crate::Session::renew_id) for what it does.
+    ///
+    /// Costs two calls of the store with each renewal, and one more for the end of a session. Every other request makes as
+    /// many as without. Turns [`metadata`](Self::metadata) on, in which the time is noted. All layers on one store should
+    /// have it: a layer without does not end a session that is renewed at the same moment.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session::{SessionLayer, Timestamp};
+    /// use express_session_testkit::FakeClock;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let clock = FakeClock::new(Timestamp::from_millis(1_700_000_000_000));
+    /// let quarter = Duration::from_secs(900);
+    /// let layer = SessionLayer::new("keyboard cat").renew_after(quarter).clock(clock.clone());
+    /// # let mut browser = on::Browser::new(layer);
+    /// # let first = browser.visit(on::change);
+    /// // A visitor comes back a quarter of an hour later, and the handler only reads:
+    /// clock.advance(quarter);
+    /// # let renewed = browser.visit(async |session| session.get::<u32>("views").map(drop));
+    /// assert!(renewed.is_some() && renewed != first);
+    ///
+    /// let never = SessionLayer::new("keyboard cat").renew_after(Duration::ZERO);
+    /// assert_eq!(never.build().unwrap_err().option(), "renew_after");
+    /// ```
+    pub fn renew_after(self, age: Duration) -> Self {
+        self.with(|options| options.policy.renewal.get_or_insert_default().after = Some(age))
+    }
+
+    /// Sets how long the old id leads to the session after a renewal, and allows
+    /// [`renew_id`](crate::Session::renew_id). Default 30 s with [`renew_after`](Self::renew_after).
+    ///
+    /// It is for requests that were sent with the old cookie, and for a response that did not arrive: each response to the
+    /// old id has the new cookie. At least twice [`store_timeout`](Self::store_timeout).
+    ///
+    /// A request that takes more than half of it does not know what it means that its session's record is gone: it may
+    /// have been renewed, and the grace period be over. It fails with [`ErrorKind::Conflict`](crate::ErrorKind::Conflict), also
+    /// where it is a logout, rather than drop what it has changed. Take the grace period twice as long as any request lasts.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session::{SessionLayer, Timestamp};
+    /// use express_session_testkit::FakeClock;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let clock = FakeClock::new(Timestamp::from_millis(1_700_000_000_000));
+    /// let minute = Duration::from_secs(60);
+    /// let layer = SessionLayer::new("keyboard cat").renewal_grace(minute).clock(clock.clone());
+    /// # let mut browser = on::Browser::new(layer.clone());
+    /// # let old = browser.visit(on::change).unwrap();
+    /// # browser.visit(async |session| session.renew_id().await);
+    /// # let visit = |handler: fn(express_session::Session) -> Result<(), express_session::Error>| {
+    /// #     let pair = old.split(';').next().unwrap();
+    /// #     let request = http::Request::builder().header("cookie", pair).body(()).unwrap();
+    /// #     on::Browser::new(layer.clone()).send(request, async move |session| handler(session));
+    /// # };
+    /// // The handler has called `renew_id`. A request with the old cookie, and one a minute later:
+    /// # visit(|session| {
+    /// assert!(!session.is_empty());
+    /// # Ok(()) });
+    /// clock.advance(minute);
+    /// # visit(|session| {
+    /// assert!(session.is_empty());
+    /// # Ok(()) });
+    /// ```
+    pub fn renewal_grace(self, grace: Duration) -> Self {
+        self.with(|options| options.policy.renewal.get_or_insert_default().grace = grace)
+    }
+
     /// Sends `Clear-Site-Data: "cookies", "storage"` with the response of a [`Session::logout`]. Default `false`.
     ///
     /// The browser then deletes all cookies of the registrable domain, other applications' included, and what scripts of
@@ -1199,7 +1275,7 @@ impl SessionLayer {
         let users = self.valid().user_query(user_json(&user)?);
         let session = RequestSession::of_user(Arc::clone(self.valid()), &users);
         let listed = session.sessions_of(&users).await?;
-        Ok(listed.iter().map(|listed| UserSession::of(&session.config, listed, None)).collect())
+        Ok(listed.iter().map(|listed| UserSession::of(&session.config, listed, false)).collect())
     }
 
     /// Ends all sessions of a user, and returns how many there were: when the user is disabled, or deleted (OWASP ASVS 5.0
@@ -1383,6 +1459,21 @@ impl Options {
         if self.policy.max_sessions.is_some_and(|max| max.count == 0) {
             return Err(ConfigError::new("max_sessions", "0"));
         }
+        let mut policy = self.policy;
+        if let Some(renewal) = policy.renewal {
+            let after = renewal.after.unwrap_or(Duration::MAX);
+            for (option, time) in [("renew_after", after), ("renewal_grace", renewal.grace)] {
+                if time < Duration::from_millis(1) {
+                    return Err(ConfigError::new(option, format!("{time:?}")));
+                }
+            }
+            // A save that begins in the first half has to end within the second one.
+            if renewal.grace / 2 < self.store_timeout {
+                let value = format!("{:?}, less than twice store_timeout", renewal.grace);
+                return Err(ConfigError::new("renewal_grace", value));
+            }
+            policy.metadata = true;
+        }
         let metadata_member = MemberName::new(self.metadata_member.as_str());
         let metadata_member = metadata_member
             .ok_or_else(|| ConfigError::new("metadata_member", self.metadata_member.as_str()))?;
@@ -1412,7 +1503,7 @@ impl Options {
             genid: self.genid.clone(),
             connection: self.connection.clone(),
             error_response: self.error_response.clone(),
-            policy: self.policy,
+            policy,
             store_timeout: self.store_timeout,
             touch_timeout: self.touch_timeout.min(self.store_timeout),
             lock_wait: self.lock_wait,
@@ -1424,6 +1515,7 @@ impl Options {
             writers: Arc::default(),
             finalisers: Arc::default(),
             lockers: Arc::default(),
+            renewers: Arc::default(),
             tasks: Arc::default(),
             failures: Failures::default(),
             sources: self.sources.clone(),

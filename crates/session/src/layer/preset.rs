@@ -6,6 +6,7 @@
 //! | [`cookie`](SessionLayer::cookie) | `Secure`, `HttpOnly`, `SameSite=Lax`, `Path=/` | the same | the same |
 //! | [`idle_timeout`](SessionLayer::idle_timeout) | 30 min | 1 h | 30 min |
 //! | [`absolute_timeout`](SessionLayer::absolute_timeout) | 12 h | 24 h | 12 h |
+//! | [`renew_after`](SessionLayer::renew_after) | – | – | 15 min |
 //! | [`refuse_weak_secrets`](SessionLayer::refuse_weak_secrets) | on | on | on |
 //! | [`cache_headers`](SessionLayer::cache_headers) | [`NoStore`](CacheHeaders::NoStore) | the same | the same |
 //! | [`clear_site_data`](SessionLayer::clear_site_data) | on | on | on |
@@ -95,6 +96,7 @@ impl SessionLayer {
     /// ```
     pub fn hardened(secret: impl Into<Secret>) -> Self {
         owasp(Self::new(secret))
+            .renew_after(15 * MINUTE)
             .ambiguous_cookie(AmbiguousCookie::Refuse)
             .late_write(LateWrite::Refuse)
             .harden_stored_cookies(true)

@@ -12,7 +12,9 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use express_session_core::session::{self, ATTEMPTS, BatchEntry, BatchOutcome, Resolution};
+use express_session_core::session::{
+    self, ATTEMPTS, BatchBegin, BatchEnd, BatchEntry, BatchOutcome, Follow, Resolution,
+};
 use express_session_core::store::Store as _;
 use express_session_core::{SessionId, Timestamp, decide};
 use tokio::sync::watch;
@@ -34,10 +36,18 @@ enum Turn {
     Write(KeyedGuard<WriteBatcher>),
 }
 
+/// The outcome of adding a request's changes to a batch.
+enum Added {
+    Entry(BatchEntry),
+    /// Another request has renewed the session's id.
+    Moved(Follow),
+    /// The session is gone.
+    Gone,
+}
+
 impl RequestSession {
-    /// Writes together with the other requests of this process. Returns `false` where the record is gone and may be
-    /// created again.
-    pub(super) async fn write_in_batch(&self, now: Timestamp) -> Result<bool, Error> {
+    /// Writes together with the other requests of this process.
+    pub(super) async fn write_in_batch(&self, now: Timestamp) -> Result<BatchEnd, Error> {
         let Some(id) = self.id() else { return Err(Error::new(ErrorKind::Ended)) };
         // Where the store refuses the batch, each request writes its own: the fault may be another's.
         let mut is_alone = false;
@@ -60,8 +70,10 @@ impl RequestSession {
                 }
             }
             let others = is_alone.then(|| own.value.set_aside());
-            let Some(entry) = self.add_entry(&mut own.value, now)? else {
-                return Err(Error::new(ErrorKind::Ended));
+            let entry = match self.add_entry(&mut own.value, now)? {
+                Added::Entry(entry) => entry,
+                Added::Moved(follow) => return Ok(BatchEnd::Moved(follow)),
+                Added::Gone => return Err(Error::new(ErrorKind::Ended)),
             };
             let outcome = if is_alone || !own.has_followers() {
                 let outcome = self.flush_batch(&id, &mut own.value, now).await;
@@ -89,7 +101,7 @@ impl RequestSession {
             match outcome {
                 Some(BatchOutcome::Stored(stored)) => {
                     self.resolve(&Resolution::of_batch(&self.context(), &entry, &stored)?)?;
-                    return Ok(true);
+                    return Ok(BatchEnd::Saved);
                 }
                 Some(BatchOutcome::Overtaken { theirs, is_certain }) => {
                     let resolution = {
@@ -97,13 +109,16 @@ impl RequestSession {
                         if is_certain {
                             state.revoke_batch_entry(&entry);
                         }
+                        if let Some(follow) = Follow::of(&self.context(), &theirs, now) {
+                            return Ok(BatchEnd::Moved(follow));
+                        }
                         Resolution::of(state, &self.context(), &theirs, now)?
                     };
                     self.resolve(&resolution)?;
                 }
                 Some(BatchOutcome::RecordGone) => {
-                    self.state().session.handle_missing_record(&self.config.policy)?;
-                    return Ok(false);
+                    self.state().session.handle_missing_record(&self.config.policy, now)?;
+                    return Ok(BatchEnd::Gone);
                 }
                 Some(BatchOutcome::Failed { error, is_certain }) => {
                     let error = session::Error::from(error);
@@ -124,19 +139,19 @@ impl RequestSession {
         Err(Error::new(ErrorKind::Conflict))
     }
 
-    /// Adds what this request has changed to what is written next. `None` where the session is gone.
-    fn add_entry(
-        &self,
-        writers: &mut WriteBatcher,
-        now: Timestamp,
-    ) -> Result<Option<BatchEntry>, Error> {
+    /// Adds what this request has changed to what is written next.
+    fn add_entry(&self, writers: &mut WriteBatcher, now: Timestamp) -> Result<Added, Error> {
         let context = self.context();
-        let draft = self.state().session.begin_batch_entry(&context, &writers.batch, now)?;
-        let Some(draft) = draft else { return Ok(None) };
+        let begun = self.state().session.begin_batch_entry(&context, &writers.batch, now)?;
+        let draft = match begun {
+            BatchBegin::Draft(draft) => draft,
+            BatchBegin::Moved(follow) => return Ok(Added::Moved(follow)),
+            BatchBegin::Gone => return Ok(Added::Gone),
+        };
         // Without a lock on the state: it calls the application's own functions.
         let entry = draft.add_to(&mut writers.batch, &context)?;
         self.state().session.note_batch_entry(&entry);
-        Ok(Some(entry))
+        Ok(Added::Entry(entry))
     }
 
     /// Lets the requests that wait add their changes, until one has written for all or it is this request's turn to

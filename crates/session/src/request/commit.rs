@@ -88,8 +88,11 @@ impl RequestSession {
             planned
         };
         let Some(planned) = &commit.planned else { return Ok(Ok(None)) };
-        if planned.plan.store == StoreAction::Keep {
-            return Ok(self.conclude(planned, Ok(()), is_last));
+        match planned.plan.store {
+            StoreAction::Keep => return Ok(self.conclude(planned, Ok(()), is_last)),
+            // Several calls, none of which is left out.
+            StoreAction::Renew => return Err(commit),
+            StoreAction::Write | StoreAction::Touch | StoreAction::Destroy => {}
         }
         let done = pin!(self.carry_out(planned, is_last, false)).now_or_never();
         done.ok_or(commit)
@@ -113,7 +116,7 @@ impl RequestSession {
             // One that is dropped makes no difference to what the next operation knows. Boxed, because it is rare and the
             // future of each response has room for it.
             StoreAction::Touch => Box::pin(operation.carry_out(&planned, false, true)).await,
-            StoreAction::Write | StoreAction::Destroy => {
+            StoreAction::Write | StoreAction::Destroy | StoreAction::Renew => {
                 run_to_completion(&self.config.tasks, async move {
                     operation.carry_out(&planned, false, true).await
                 })
@@ -182,7 +185,11 @@ impl RequestSession {
         now: Timestamp,
         is_last: bool,
     ) -> Option<Planned> {
-        let (plan, withheld) = state.plan(&self.context(), now)?;
+        let mut context = self.context();
+        if self.config.policy.renewal.is_some() {
+            context.may_renew = self.may_renew(state);
+        }
+        let (plan, withheld) = state.plan(&context, now)?;
         let end = state.begin_plan(plan, &self.config.policy, now, !is_last);
         Some(Planned { plan, withheld, end, now })
     }
@@ -217,6 +224,11 @@ impl RequestSession {
             }
             StoreAction::Touch => self.touch_record(decide::Step::Touch, now).await,
             StoreAction::Destroy => self.destroy_record().await,
+            // A box: seldom, and the future of each response has room for it.
+            StoreAction::Renew => {
+                let step = self.state().session.failed_step(plan);
+                self.call_store_for(step, pin!(Box::pin(self.renew(now)))).await
+            }
         };
         self.conclude(planned, done, is_last)
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use express_session_core::policy::{LoadTime, UnreadableRecord};
-use express_session_core::session::{Load, Unread};
-use express_session_core::store::{self, Loaded, Store as _, Touch};
+use express_session_core::session::{Arrival, Begun, Follow, Load, Resolution, Unread};
+use express_session_core::store::{self, Loaded, Revision, Store as _, Touch};
 use express_session_core::{SessionId, Timestamp, decide};
 use futures_util::FutureExt as _;
 use tracing::Level;
@@ -25,8 +25,10 @@ enum Opened {
     Done,
     /// The record stays unread, and its expiry is to be reset.
     Touch(Touch),
-    /// A limit has ended it.
-    Ended,
+    /// A limit has ended it: the record of this id, in this revision.
+    Ended(SessionId, Revision),
+    /// The id was renewed.
+    Moved(Follow),
 }
 
 impl RequestSession {
@@ -73,15 +75,23 @@ impl RequestSession {
             Load::Open(_) | Load::Fetch => self.call_store_for(step, pin!(self.fetch(now))).await,
         };
         let policy = &self.config.policy;
-        let opened = match found {
-            Ok(found) => self.open(step, found, now),
+        let mut opened = match found {
+            Ok(found) => self.open(step, self.presented.clone().zip(found), now),
             Err(error) => Err(error),
         };
+        if let Ok(Opened::Moved(follow)) = opened {
+            // A box, so that the future of every load stays small.
+            opened = Box::pin(self.open_moved(step, follow, now)).await;
+        }
         let error = match opened {
             Ok(Opened::Done) => return Ok(()),
             Ok(Opened::Touch(touch)) => return self.touch_unread(step, &touch, now).await,
             // A box, so that the future of every load stays small.
-            Ok(Opened::Ended) => return Box::pin(self.end_by_limit(step, now)).await,
+            Ok(Opened::Ended(id, revision)) => {
+                return Box::pin(self.end_by_limit(step, id, revision, now)).await;
+            }
+            // A record that forwards leads to a session, or nowhere.
+            Ok(Opened::Moved(_)) => return self.begin_new(now),
             Err(error) => error,
         };
         if error.is_about_the_record() {
@@ -104,20 +114,22 @@ impl RequestSession {
     fn open(
         &self,
         step: decide::Step,
-        mut found: Option<Loaded>,
+        found: Option<(SessionId, Loaded)>,
         now: Timestamp,
     ) -> Result<Opened, Error> {
+        let (id, mut found) = found.unzip();
         let mut state = self.state();
         match state.session.keep_unread(&self.context(), step, &mut found, now) {
             Unread::Open => {}
             Unread::Keep => return Ok(Opened::Done),
             Unread::Touch(touch) => return Ok(Opened::Touch(touch)),
         }
-        match (found, self.presented.clone()) {
+        match (found, id) {
             (Some(found), Some(id)) => {
-                let ended = state.session.begin_loaded(&self.context(), id, &found, now)?;
-                if ended.is_some() {
-                    return Ok(Opened::Ended);
+                match state.session.begin_loaded(&self.context(), id.clone(), &found, now)? {
+                    Begun::Live => {}
+                    Begun::Ended(_) => return Ok(Opened::Ended(id, found.revision)),
+                    Begun::Moved(follow) => return Ok(Opened::Moved(follow)),
                 }
             }
             _ => {
@@ -130,14 +142,76 @@ impl RequestSession {
 
     /// Destroys a record that a limit has ended, so that no request under way writes it again, and begins a new session.
     /// Where the store fails, the next request that loads the record ends it.
-    async fn end_by_limit(&self, step: decide::Step, now: Timestamp) -> Result<(), Error> {
-        if let Some(id) = &self.presented {
-            let destroyed = self.call_store_for(step, pin!(self.config.store.destroy(id))).await;
-            if let Err(error) = destroyed {
-                self.log_failure(&error);
-            }
+    async fn end_by_limit(
+        &self,
+        step: decide::Step,
+        id: SessionId,
+        revision: Revision,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let end = self.end_record(id, Some((revision, now)), now);
+        if let Err(error) = self.call_store_for(step, pin!(end)).await {
+            self.log_failure(&error);
         }
         self.begin_new(now)
+    }
+
+    /// Begins with the session to which the presented id forwards, or with a new one.
+    async fn open_moved(
+        &self,
+        step: decide::Step,
+        follow: Follow,
+        now: Timestamp,
+    ) -> Result<Opened, Error> {
+        let found = self.follow(step, follow, now).await?;
+        self.open(step, found, now)
+    }
+
+    /// Loads the session to which a record forwards, with its id. `None` where there is none any more.
+    async fn follow(
+        &self,
+        step: decide::Step,
+        mut follow: Follow,
+        now: Timestamp,
+    ) -> Result<Option<(SessionId, Loaded)>, Error> {
+        while let Some(id) = follow.target().cloned() {
+            let load = self.config.store.load(&id, now);
+            let found = self.call_store_for(step, pin!(load)).await?;
+            match follow.arrive(&self.context(), found, now) {
+                Some(Arrival::Session(id, loaded)) => return Ok(Some((id, loaded))),
+                Some(Arrival::Further(further)) => follow = further,
+                None => break,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Loads a record, or the session to which it forwards, with its id.
+    pub(super) async fn load_following(
+        &self,
+        id: SessionId,
+        now: Timestamp,
+    ) -> Result<Option<(SessionId, Loaded)>, Error> {
+        let found = self.call_store(pin!(self.config.store.load(&id, now))).await?;
+        let Some(loaded) = found else { return Ok(None) };
+        match Follow::of(&self.context(), &loaded, now) {
+            None => Ok(Some((id, loaded))),
+            Some(follow) => Box::pin(self.follow(decide::Step::Load, follow, now)).await,
+        }
+    }
+
+    /// Goes on with the session to which the record of the session's id forwards, with what this request has changed on
+    /// top. Returns `false` where there is none any more.
+    pub(super) async fn adopt(
+        &self,
+        step: decide::Step,
+        follow: Follow,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let Some((id, loaded)) = self.follow(step, follow, now).await? else { return Ok(false) };
+        let resolution = Resolution::of(&mut self.state().session, &self.context(), &loaded, now)?;
+        self.resolve(&resolution.under(id))?;
+        Ok(true)
     }
 
     /// Resets the expiry of a record that stays unread.
@@ -186,19 +260,23 @@ impl RequestSession {
     ) -> Result<Option<Arc<Self>>, Error> {
         let session = Arc::new(Self::of_id(config, id.clone()));
         let now = session.now();
-        let found = session.call_store(pin!(session.config.store.load(&id, now))).await?;
-        let Some(found) = found else { return Ok(None) };
-        let ended =
+        let Some((id, found)) = session.load_following(id, now).await? else { return Ok(None) };
+        let begun =
             session.state().session.begin_loaded(&session.context(), id.clone(), &found, now)?;
-        if ended.is_some() {
-            session.call_store(pin!(session.config.store.destroy(&id))).await?;
-            return Ok(None);
+        match begun {
+            Begun::Live => Ok(Some(session)),
+            Begun::Ended(_) => {
+                let end = session.end_record(id, Some((found.revision, now)), now);
+                session.call_store(pin!(end)).await?;
+                Ok(None)
+            }
+            // It was looked at before.
+            Begun::Moved(_) => Ok(None),
         }
-        Ok(Some(session))
     }
 
     /// Waits until the store has no record of the session any more, and asks at each interval.
-    pub(crate) async fn ended(&self, every: Duration) -> Result<(), Error> {
+    pub(crate) async fn ended(self: &Arc<Self>, every: Duration) -> Result<(), Error> {
         loop {
             let id = self.read(|session| session.id().clone());
             let Some(id) = id else { return Ok(()) };
@@ -208,12 +286,41 @@ impl RequestSession {
                 Ok(Some(loaded)) if self.context().has_ended(&loaded, now).is_some() => {
                     return Ok(());
                 }
+                Ok(Some(loaded)) => {
+                    // A box: ids are seldom renewed.
+                    if !Box::pin(self.goes_on(&id, &loaded, now)).await? {
+                        return Ok(());
+                    }
+                }
                 Err(error) if !error.is_temporary() => return Err(error),
-                Ok(Some(_)) | Err(_) => {}
+                Err(_) => {}
             }
             if !pause(every).await {
                 return Err(Error::new(ErrorKind::Store(store::ErrorKind::Unsupported)));
             }
+        }
+    }
+
+    /// Checks whether a session goes on whose record was found, and takes its new id if that was renewed. A store that
+    /// fails is asked again later.
+    async fn goes_on(
+        self: &Arc<Self>,
+        id: &SessionId,
+        loaded: &Loaded,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let Some(follow) = Follow::of(&self.context(), loaded, now) else {
+            self.state().session.found(id, now);
+            return Ok(true);
+        };
+        let _operation = self.lock_operation().await;
+        if self.id().as_ref() != Some(id) {
+            return Ok(true);
+        }
+        match self.adopt(decide::Step::Load, follow, now).await {
+            Err(error) if !error.is_temporary() => Err(error),
+            Err(_) => Ok(true),
+            Ok(goes_on) => Ok(goes_on),
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use express_session_core::session::{
-    LockStage, Resolution, SaveMachine, SessionLockState, StoreView,
+    Follow, LockStage, Resolution, SaveMachine, SessionLockState, StoreView,
 };
 use express_session_core::store::{FencingToken, LockOutcome, LockToken, Store as _};
 use express_session_core::{SessionId, Timestamp, decide};
@@ -26,26 +26,35 @@ use crate::runtime::timeout::{pause, within};
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(160);
 
+/// How often a lock is taken again, because the id was renewed while it was waited for.
+const MAX_MOVES: u32 = 4;
+
 const KEPT: &str = "a session's lock could not be given back: it ends with its lease";
 
 impl RequestSession {
     /// Waits for the session's lock, and then has the session as it is now, with what this request has changed on top.
     pub(crate) async fn lock(self: &Arc<Self>) -> Result<FencingToken, Error> {
-        let id = {
-            let mut state = self.state();
-            let id = state.session.writable()?.id().clone();
-            if state.session.lock().is_some() {
-                return Err(Error::new(ErrorKind::LockedTwice));
+        // More than once only if another request has renewed the id meanwhile: the lock is of an id.
+        for _ in 0..MAX_MOVES {
+            let id = {
+                let mut state = self.state();
+                let id = state.session.writable()?.id().clone();
+                if state.session.lock().is_some() {
+                    return Err(Error::new(ErrorKind::LockedTwice));
+                }
+                id
+            };
+            let (claim, fence) = match within(self.config.lock_wait, self.acquire(&id)).await {
+                Some(acquired) => acquired?,
+                None => return Err(Error::new(ErrorKind::Locked)),
+            };
+            self.refresh(&id).await?;
+            if self.id().as_ref() == Some(&id) {
+                claim.keep();
+                return Ok(fence);
             }
-            id
-        };
-        let (claim, fence) = match within(self.config.lock_wait, self.acquire(&id)).await {
-            Some(acquired) => acquired?,
-            None => return Err(Error::new(ErrorKind::Locked)),
-        };
-        self.refresh(&id).await?;
-        claim.keep();
-        Ok(fence)
+        }
+        Err(Error::new(ErrorKind::Locked))
     }
 
     async fn acquire(&self, id: &SessionId) -> Result<(Claim<'_>, FencingToken), Error> {
@@ -113,11 +122,16 @@ impl RequestSession {
             Some(current) if current.revision == revision => Ok(()),
             Some(current) => {
                 let context = self.context();
+                if let Some(follow) = Follow::of(&context, &current, now) {
+                    // A box: ids are seldom renewed.
+                    let is_there = Box::pin(self.adopt(decide::Step::Load, follow, now)).await?;
+                    return if is_there { Ok(()) } else { Err(Error::new(ErrorKind::Ended)) };
+                }
                 let resolution =
                     Resolution::of(&mut self.state().session, &context, &current, now)?;
                 self.resolve(&resolution)
             }
-            None => Ok(self.state().session.handle_missing_record(&self.config.policy)?),
+            None => Ok(self.state().session.handle_missing_record(&self.config.policy, now)?),
         }
     }
 

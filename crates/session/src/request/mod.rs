@@ -186,6 +186,7 @@ impl RequestSession {
             name: &self.config.name,
             template: self.template.as_deref().or_else(|| self.config.template(self.is_secure)),
             hardens: self.config.harden_stored_cookies,
+            may_renew: false,
             presented: self.presented.as_ref(),
             is_secure: self.is_secure,
             supports_touch: self.config.supports_touch,

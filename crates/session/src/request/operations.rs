@@ -4,9 +4,9 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use express_session_core::session::{
-    self, Answer, Ending, Next, SaveMachine, SessionState, TouchCall,
+    self, Answer, DestroyMachine, Ending, Next, SaveMachine, SessionState, TouchCall,
 };
-use express_session_core::store::Store as _;
+use express_session_core::store::{Revision, Store as _};
 use express_session_core::{Policy, SessionId, Timestamp, decide};
 
 use super::{Error, ErrorKind, RequestSession};
@@ -53,15 +53,96 @@ impl RequestSession {
         let _operation = self.lock_operation().await;
         let (id, is_ours) = self.state().session.begin_reload(&self.config.policy)?;
         let now = self.now();
-        let found = self.call_store(pin!(self.config.store.load(&id, now))).await?;
-        let Some(loaded) = found.filter(|_| is_ours) else {
+        let found = self.load_following(id, now).await?;
+        let Some((id, loaded)) = found.filter(|_| is_ours) else {
             return Err(Error::new(ErrorKind::NotFound));
         };
         if self.context().has_ended(&loaded, now).is_some() {
-            self.call_store(pin!(self.config.store.destroy(&id))).await?;
+            let end = self.end_record(id, Some((loaded.revision, now)), now);
+            self.call_store(pin!(end)).await?;
             return Err(Error::new(ErrorKind::NotFound));
         }
-        Ok(self.state().session.finish_reload(&self.context(), &loaded, now)?)
+        let state = &mut self.state().session;
+        state.finish_reload(&self.context(), &loaded, now)?;
+        state.take_renewed_id(&id);
+        Ok(())
+    }
+
+    /// Renews the id of the session, and stores it under that with all that was changed.
+    pub(crate) async fn renew_id(self: &Arc<Self>) -> Result<(), Error> {
+        let operation = self.lock_operation().await;
+        if self.config.policy.renewal().is_none() {
+            return Err(Error::new(ErrorKind::NoRenewal));
+        }
+        let (now, id) = (self.now(), self.generate(self.now())?.0);
+        let is_stored = {
+            let mut state = self.state();
+            if state.session.lock().is_some() {
+                return Err(Error::new(ErrorKind::LockedTwice));
+            }
+            state.session.begin_renewal(&self.context(), &id)?
+        };
+        if !is_stored {
+            return Ok(());
+        }
+        run_to_completion(&self.config.tasks, async move {
+            let policy = operation.config.policy.of_own_writes();
+            let save = operation.drive_with(SaveMachine::renewing(now, id), now, true, &policy);
+            operation.call_store(pin!(save)).await
+        })
+        .await
+    }
+
+    /// Renews the id at the end of a response, one request of this process after the other.
+    pub(super) async fn renew(&self, now: Timestamp) -> Result<(), Error> {
+        let _turn = match self.id() {
+            Some(id) => Some(self.config.renewers.turn(&id).await),
+            None => None,
+        };
+        let id = self.generate(now)?.0;
+        let is_unsaved = self.state().session.is_unsaved();
+        let save = SaveMachine::renewing(now, id).or_under_the_same_id();
+        match self.drive(save, now, true).await {
+            // As with a touch: the session was ended meanwhile, and no cookie is sent.
+            Err(error) if !is_unsaved && error.kind() == ErrorKind::Ended => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Checks whether this request may renew the session's id by itself: no other request of this process renews it, or has
+    /// or wants its lock.
+    pub(super) fn may_renew(&self, session: &SessionState) -> bool {
+        let config = &self.config;
+        config.policy.renewal.is_some()
+            && session.id().is_some_and(|id| !config.renewers.has(id) && !config.lockers.has(id))
+    }
+
+    /// Ends the session of an id, also where another request renews it meanwhile. `known` is the revision of its record, and
+    /// when it was found.
+    pub(super) async fn end_record(
+        &self,
+        id: SessionId,
+        known: Option<(Revision, Timestamp)>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        if self.config.policy.renewal().is_none() {
+            return Ok(self.config.store.destroy(&id).await?);
+        }
+        // A box: with renewals alone.
+        Box::pin(async move {
+            let mut end = DestroyMachine::new(id, known, now);
+            let mut call = Some(end.start(&self.context()));
+            while let Some(due) = call {
+                let answer = due.make(&self.config.store, now).await;
+                call = end.resume(&self.context(), answer)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) fn known(&self) -> Option<(Revision, Timestamp)> {
+        self.state().session.known()
     }
 
     /// Destroys the record and begins a new session under a new id, which keeps these members.
@@ -94,8 +175,8 @@ impl RequestSession {
             // Where this future is dropped, the handle keeps its session: the handler does not expect another one.
             let destroyed;
             (operation, destroyed) = run_to_completion(&self.config.tasks, async move {
-                let destroyed =
-                    operation.call_store(pin!(operation.config.store.destroy(&id))).await;
+                let end = operation.end_record(id, operation.known(), now);
+                let destroyed = operation.call_store(pin!(end)).await;
                 (operation, destroyed)
             })
             .await;
@@ -127,7 +208,8 @@ impl RequestSession {
         run_to_completion(&self.config.tasks, async move {
             let ending = operation.state().session.begin_destroy(&operation.config.policy)?;
             if let Ending::Destroy(id) = ending {
-                operation.call_store(pin!(operation.config.store.destroy(&id))).await?;
+                let end = operation.end_record(id, operation.known(), operation.now());
+                operation.call_store(pin!(end)).await?;
                 operation.state().session.destroyed();
             }
             Ok(())
@@ -173,6 +255,14 @@ impl RequestSession {
                     let mut state = self.state();
                     call = state.session.visited(&self.context(), &expected, updated, now);
                 }
+                // At the end of a response there is no second attempt, and the renewal was a visit.
+                Some(TouchCall::Follow(follow)) => {
+                    // A box: ids are seldom renewed.
+                    if !Box::pin(self.adopt(step, follow, now)).await? {
+                        break;
+                    }
+                    call = self.state().session.touch_call(&self.context(), now);
+                }
             }
         }
         Ok(())
@@ -213,9 +303,7 @@ impl RequestSession {
                     Answer::BackedOff { is_contended: self.is_contended() }
                 }
                 // Boxed: requests of one process seldom meet.
-                Next::JoinBatch => {
-                    Answer::Batched { is_saved: Box::pin(self.write_in_batch(now)).await? }
-                }
+                Next::JoinBatch => Answer::Batched(Box::pin(self.write_in_batch(now)).await?),
             };
             if save.is_ended_by(&answer) {
                 return Ok(());
@@ -234,7 +322,10 @@ impl RequestSession {
     pub(super) async fn destroy_record(&self) -> Result<(), Error> {
         let id: Option<SessionId> = self.id().or_else(|| self.presented.clone());
         match id {
-            Some(id) => self.call_store(pin!(self.config.store.destroy(&id))).await,
+            Some(id) => {
+                let end = self.end_record(id, self.known(), self.now());
+                self.call_store(pin!(end)).await
+            }
             None => Ok(()),
         }
     }

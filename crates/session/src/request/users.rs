@@ -38,6 +38,22 @@ pub(crate) struct Listed {
     pub(crate) last_visit: Option<Timestamp>,
 }
 
+/// The session that asks, under its id or one that it has got meanwhile by a renewal.
+pub(crate) struct OwnSession {
+    id: Option<SessionId>,
+    metadata: Option<Metadata>,
+}
+
+impl OwnSession {
+    pub(crate) fn is(&self, listed: &Listed) -> bool {
+        let is_continued = || {
+            let both = listed.metadata.as_ref().zip(self.metadata.as_ref());
+            both.is_some_and(|(listed, own)| listed.continues(own))
+        };
+        self.id.as_ref() == Some(&listed.id) || is_continued()
+    }
+}
+
 /// The lock of a user.
 struct UserLock {
     id: SessionId,
@@ -84,11 +100,17 @@ impl RequestSession {
         self.context().has_ended(&loaded, now).is_none()
     }
 
+    /// Returns the session that asks.
+    pub(crate) fn own_session(&self) -> OwnSession {
+        let metadata = self.read(|session| session.metadata().cloned()).flatten();
+        OwnSession { id: self.id(), metadata }
+    }
+
     /// Ends those sessions of a user that `is_meant` returns `true` for, also where this future is dropped. Returns how many.
     pub(crate) async fn end_sessions_of(
         self: &Arc<Self>,
         users: UserQuery,
-        is_meant: impl Fn(&SessionId) -> bool + Send + 'static,
+        is_meant: impl Fn(&Listed) -> bool + Send + 'static,
     ) -> Result<u64, Error> {
         let session = Arc::clone(self);
         run_to_completion(&self.config.tasks, async move {
@@ -113,19 +135,27 @@ impl RequestSession {
         public_id: &str,
     ) -> Result<bool, Error> {
         let (config, public_id) = (Arc::clone(&self.config), public_id.to_owned());
-        let is_meant = move |id: &SessionId| config.is_public_id(id, &public_id);
+        let is_meant = move |listed: &Listed| config.is_public_id(&listed.id, &public_id);
         Ok(self.end_sessions_of(users, is_meant).await? > 0)
     }
 
     async fn end_listed(
         &self,
         users: &UserQuery,
-        is_meant: impl Fn(&SessionId) -> bool,
+        is_meant: impl Fn(&Listed) -> bool,
     ) -> Result<u64, Error> {
         let mut ended = 0;
-        for listed in self.sessions_of(users).await? {
-            if is_meant(&listed.id) {
-                ended += u64::from(self.end_session(users, &listed.id, Mark::Revoked).await?);
+        // A listing that is not one moment of the store misses a session whose id is renewed meanwhile. The next one has it.
+        let listings = if self.config.policy.renewal().is_some() { ATTEMPTS } else { 1 };
+        for _ in 0..listings {
+            let before = ended;
+            for listed in self.sessions_of(users).await? {
+                if is_meant(&listed) {
+                    ended += u64::from(self.end_session(users, &listed.id, Mark::Revoked).await?);
+                }
+            }
+            if ended == before {
+                break;
             }
         }
         Ok(ended)
@@ -206,7 +236,8 @@ impl RequestSession {
             Ending::Nothing => None,
         };
         let mut others = self.sessions_of(users).await?;
-        others.retain(|listed| own.as_ref() != Some(&listed.id));
+        let own_session = self.own_session();
+        others.retain(|listed| !own_session.is(listed));
         let visits: Vec<_> = others.iter().map(|listed| listed.last_visit).collect();
         let Admission::Admit { end } = self.config.policy.admit(&visits) else {
             return Err(Error::new(ErrorKind::TooManySessions));
@@ -217,7 +248,8 @@ impl RequestSession {
             self.end_session(users, &others[place].id, Mark::Limit).await?;
         }
         if let Some(own) = own {
-            self.destroy_session(&own).await?;
+            let end = self.end_record(own, self.known(), now);
+            self.call_store(pin!(end)).await?;
         }
         self.state().session.finish_regenerate_keeping(id, cookie, keep)?;
         let begun = login(&mut self.state().session, now);

@@ -29,6 +29,7 @@ mod locks;
 mod options;
 #[cfg(feature = "axum")]
 mod outages;
+mod renewal;
 mod requests;
 mod responses;
 mod streaming;

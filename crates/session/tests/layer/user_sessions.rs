@@ -729,3 +729,48 @@ impl Store for Bare {
         self.0.destroy(id).await
     }
 }
+
+// Renewed ids.
+
+#[tokio::test]
+async fn end_of_the_other_sessions_spares_the_own_one_under_its_new_id_and_reaches_theirs() {
+    let world = World::new();
+    let layer = world.layer().metadata(true).renewal_grace(MINUTE_LONG);
+    let laptop = log_in(&layer, "bob").await;
+    world.clock.advance(MINUTE_LONG);
+    let phone = log_in(&layer, "bob").await;
+
+    // A page of the laptop is open, while another tab, and the phone, get new ids.
+    let page = back(&layer, &laptop).await;
+    page.session.user::<String>().unwrap();
+    for pair in [&laptop, &phone] {
+        let tab = back(&layer, pair).await;
+        tab.session.renew_id().await.unwrap();
+        tab.end().await;
+    }
+    let sessions = page.session.user_sessions().await.unwrap();
+    assert_eq!(sessions.iter().filter(|it| it.is_current()).count(), 1);
+    assert_eq!(sessions.len(), 2);
+    assert_eq!(page.session.end_other_sessions().await.unwrap(), 1);
+    page.end().await;
+
+    assert_eq!(found(&layer, &laptop).await, live("bob"));
+    assert_eq!(found(&layer, &phone).await, (None, Some(EndedBy::Revoked)));
+}
+
+#[tokio::test]
+async fn login_counts_the_own_session_under_its_new_id_as_its_own() {
+    let world = World::new();
+    let layer = world.layer().max_sessions(1, AtLimit::Refuse).renewal_grace(MINUTE_LONG);
+    let pair = log_in(&layer, "bob").await;
+    let page = back(&layer, &pair).await;
+    page.session.user::<String>().unwrap();
+    let tab = back(&layer, &pair).await;
+    tab.session.renew_id().await.unwrap();
+    tab.end().await;
+    page.session.login("bob").await.unwrap();
+    let pair = page.end().await.pair().to_owned();
+    assert_eq!(found(&layer, &pair).await, live("bob"));
+    let listed = layer.sessions_of("bob").await.unwrap();
+    assert_eq!(listed.len(), 1);
+}

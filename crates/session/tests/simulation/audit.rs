@@ -31,6 +31,8 @@ struct State {
     /// Counts the writings of all records, so that no number comes twice.
     writings: u128,
     again: Vec<(String, Timestamp)>,
+    /// The renewals: from each old id to the new one, and the end of its grace period.
+    moved: BTreeMap<String, (String, Timestamp)>,
 }
 
 impl State {
@@ -39,6 +41,14 @@ impl State {
         let slot = self.slots.get_mut(id.as_str())?;
         slot.found_expired |= !slot.record.is_live(now);
         slot.is_live(now).then_some(slot)
+    }
+
+    /// Returns the record of the session that an id had, under the id that it has now.
+    fn present<'a>(&'a self, mut id: &'a str) -> Option<&'a Slot> {
+        while let Some((to, _)) = self.moved.get(id) {
+            id = to;
+        }
+        self.slots.get(id)
     }
 }
 
@@ -53,6 +63,11 @@ struct Slot {
 impl Slot {
     fn is_live(&self, now: Timestamp) -> bool {
         !self.destroyed && self.record.is_live(now)
+    }
+
+    /// Returns whether the record marks that its session is being ended.
+    fn is_ending(&self) -> bool {
+        self.record.text.contains(r#""movedTo":null"#)
     }
 
     fn loaded(&self) -> Loaded {
@@ -79,9 +94,9 @@ impl Audited {
     }
 
     pub(crate) fn kept(&self, id: &str, now: Timestamp) -> Kept {
-        match self.state().slots.get(id) {
+        match self.state().present(id) {
             None => Kept::Never,
-            Some(slot) if slot.destroyed => Kept::Destroyed,
+            Some(slot) if slot.destroyed || slot.is_ending() => Kept::Destroyed,
             Some(slot) if slot.record.is_live(now) => Kept::Live,
             Some(_) => Kept::Expired,
         }
@@ -89,14 +104,25 @@ impl Audited {
 
     /// Returns whether a load came after the record's deadline.
     pub(crate) fn was_found_expired(&self, id: &str) -> bool {
-        self.state().slots.get(id).is_some_and(|slot| slot.found_expired)
+        self.state().present(id).is_some_and(|slot| slot.found_expired)
     }
 
     /// Returns the text of a live record.
     pub(crate) fn text(&self, id: &str, now: Timestamp) -> Option<Arc<str>> {
         let state = self.state();
-        let slot = state.slots.get(id).filter(|slot| slot.is_live(now))?;
+        let slot = state.present(id).filter(|slot| slot.is_live(now) && !slot.is_ending())?;
         Some(Arc::clone(&slot.record.text))
+    }
+
+    /// Returns the renewals: from each new id to the one before.
+    pub(crate) fn renewed(&self) -> BTreeMap<String, String> {
+        let state = self.state();
+        state.moved.iter().map(|(from, (to, _))| (to.clone(), from.clone())).collect()
+    }
+
+    /// Returns whether the grace period of an old id is over.
+    pub(crate) fn is_outlived(&self, id: &str, now: Timestamp) -> bool {
+        self.state().moved.get(id).is_some_and(|(_, until)| *until <= now)
     }
 
     /// Counts how often all records were written.
@@ -120,6 +146,9 @@ impl Audited {
         } else {
             Revision::new(state.writings)
         };
+        if let Some(moved) = moved(&record.text) {
+            state.moved.insert(id.as_str().to_owned(), moved);
+        }
         let old = state.slots.get(id.as_str());
         let found_expired = old.is_some_and(|slot| slot.found_expired);
         let record = record.clone();
@@ -142,6 +171,17 @@ impl Audited {
             Some(_) => Updated::Done(self.put(state, id, record)),
         }
     }
+}
+
+/// Returns where a record forwards to, and until when.
+fn moved(text: &str) -> Option<(String, Timestamp)> {
+    if !text.contains("\"movedTo\"") {
+        return None;
+    }
+    let record: serde_json::Value = serde_json::from_str(text).unwrap();
+    let member = &record["__sessionMetadata"];
+    let until = Timestamp::from_millis(member["movedUntil"].as_i64().unwrap());
+    Some((member["movedTo"].as_str()?.to_owned(), until))
 }
 
 impl Store for Audited {

@@ -34,6 +34,7 @@ pub(crate) struct ClientStep {
     /// The id of the cookie that is sent, and what was known of that session then.
     presented: Option<Presented>,
     unanswered_before: u64,
+    begun: Duration,
     notes: Mutex<Notes>,
 }
 
@@ -81,7 +82,8 @@ pub(crate) struct Notes {
 impl ClientStep {
     pub(crate) fn new(world: Arc<World>, visit: Visit, presented: Option<Presented>) -> Arc<Self> {
         let unanswered_before = world.unanswered();
-        Arc::new(Self { visit, world, presented, unanswered_before, notes: Mutex::default() })
+        let (begun, notes) = (world.elapsed(), Mutex::default());
+        Arc::new(Self { visit, world, presented, unanswered_before, begun, notes })
     }
 
     pub(crate) fn notes(&self) -> Notes {
@@ -209,7 +211,7 @@ impl ClientStep {
             return;
         }
         match &self.presented {
-            Some(presented) if presented.id == id => {
+            Some(presented) if self.is_same(&presented.id, &id) => {
                 self.lock().stored = true;
                 if presented.ended == Ended::Yes {
                     self.violation("a session that had ended is there again");
@@ -245,7 +247,8 @@ impl ClientStep {
             .with_ledger(|ledger| ledger.account(id).map(|account| account.ended))
             .unwrap_or_default();
         let audited = &self.world.audited;
-        let expired = audited.kept(id, self.world.now()) == Kept::Expired;
+        let now = self.world.now();
+        let expired = audited.kept(id, now) == Kept::Expired || audited.is_outlived(id, now);
         if ended == Ended::No && !expired && !audited.was_found_expired(id) {
             self.violation(&format!("{what}: {} was not ended", self.world.name(id)));
         }
@@ -271,6 +274,8 @@ impl ClientStep {
             }
             // Others have written on top of a write in doubt.
             ErrorKind::Conflict if notes.unanswered > 0 || self.is_out() => {}
+            // Its id was renewed, and it has lasted for too long to know.
+            ErrorKind::Conflict if self.is_late() => {}
             // Another process may keep the lock until its lease runs out.
             ErrorKind::Locked | ErrorKind::LockLost => {}
             ErrorKind::Store(_) if self.is_out() => {}
@@ -344,6 +349,7 @@ impl ClientStep {
                 self.step_begins();
                 session.touch().await
             }
+            Step::Renew => self.renew(session).await,
             Step::Regenerate => {
                 self.ends(Ended::Perhaps);
                 self.step_begins();
@@ -382,6 +388,20 @@ impl ClientStep {
             }
             Step::Till { work, unlocks } => self.till(session, work, unlocks).await,
         }
+    }
+
+    async fn renew(&self, session: &Session) -> Result<(), Error> {
+        // A session without a record only takes the id.
+        let is_stored = self.lock().stored;
+        let renewed = if is_stored {
+            self.settled(session, session.renew_id()).await
+        } else {
+            self.step_begins();
+            session.renew_id().await
+        };
+        // In a body, and under a lock.
+        let refusals = [ErrorKind::CookieNotSent, ErrorKind::LockedTwice];
+        renewed.or_else(|error| if refusals.contains(&error.kind()) { Ok(()) } else { Err(error) })
     }
 
     /// Adds one to a sum, in a critical section.
@@ -445,10 +465,18 @@ impl ClientStep {
     /// Notes that the session has another id by now: its first record was in doubt, and was written again under a new
     /// one. The browser never got the id before.
     pub(crate) fn follow(&self, id: &str) {
-        let mut notes = self.lock();
+        let notes = self.lock();
         if notes.adrift || notes.unset || notes.id.as_deref().is_none_or(|known| known == id) {
             return;
         }
+        drop(notes);
+        let known = self.lock().id.clone();
+        if known.is_some_and(|known| self.is_same(&known, id)) {
+            self.note(format_args!("has {} by a renewal", self.world.name(id)));
+            self.lock().id = Some(id.to_owned());
+            return;
+        }
+        let mut notes = self.lock();
         let before = notes.id.replace(id.to_owned());
         let sent = notes.sent.clone();
         drop(notes);
@@ -461,6 +489,17 @@ impl ClientStep {
         if known.is_some() {
             self.violation("an id that a browser has was given up");
         }
+    }
+
+    /// Returns whether two ids are of the same session, which was renewed.
+    fn is_same(&self, one: &str, other: &str) -> bool {
+        self.world.with_ledger(|ledger| ledger.first(one) == ledger.first(other))
+    }
+
+    /// Returns whether the request has lasted for half the grace period of renewals.
+    fn is_late(&self) -> bool {
+        let grace = self.world.plan.setup.renewal.map(|(_, grace)| grace);
+        grace.is_some_and(|grace| self.world.elapsed() >= self.begun + grace / 2)
     }
 
     /// Notes that a write in doubt is made again.
@@ -534,6 +573,7 @@ impl ClientStep {
             StatusCode::SERVICE_UNAVAILABLE if notes.unanswered > 0 || self.is_out() => {}
             // The lease of its lock has run out.
             StatusCode::SERVICE_UNAVAILABLE if notes.has_lock => {}
+            StatusCode::SERVICE_UNAVAILABLE if self.is_late() => {}
             StatusCode::CONFLICT if self.world.plan.setup.late_write == LateWrite::Refuse => {
                 // A handler that asked for nothing may be refused too, where everything is saved again.
                 let presented = self.presented.as_ref().map(|presented| presented.id.clone());

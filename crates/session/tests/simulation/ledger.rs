@@ -31,9 +31,13 @@ pub(crate) enum Ended {
     Yes,
 }
 
-/// The knowledge about each session, by its id.
+/// The knowledge about each session, by the id that it began with.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger(BTreeMap<String, Account>);
+pub(crate) struct Ledger {
+    accounts: BTreeMap<String, Account>,
+    /// From each id that a renewal gave to the one before.
+    pub(crate) renewed: BTreeMap<String, String>,
+}
 
 /// The knowledge about one session.
 #[derive(Clone, Debug, Default)]
@@ -79,11 +83,20 @@ impl Changes {
 
 impl Ledger {
     pub(crate) fn account(&self, id: &str) -> Option<&Account> {
-        self.0.get(id)
+        self.accounts.get(self.first(id))
+    }
+
+    /// Returns the id that the session of this one began with.
+    pub(crate) fn first<'a>(&'a self, mut id: &'a str) -> &'a str {
+        while let Some(before) = self.renewed.get(id) {
+            id = before;
+        }
+        id
     }
 
     pub(crate) fn open(&mut self, id: &str, visitor: usize) -> &mut Account {
-        self.0.entry(id.to_owned()).or_insert_with(|| Account { visitor, ..Account::default() })
+        let first = self.first(id).to_owned();
+        self.accounts.entry(first).or_insert_with(|| Account { visitor, ..Account::default() })
     }
 
     pub(crate) fn sent(&mut self, id: &str, visitor: usize, change: Change) {
@@ -101,7 +114,7 @@ impl Ledger {
     }
 
     pub(crate) fn accounts(&self) -> impl Iterator<Item = (&str, &Account)> {
-        self.0.iter().map(|(id, account)| (id.as_str(), account))
+        self.accounts.iter().map(|(id, account)| (id.as_str(), account))
     }
 }
 

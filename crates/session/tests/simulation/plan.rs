@@ -45,6 +45,8 @@ pub(crate) struct Setup {
     pub(crate) metadata: bool,
     pub(crate) idle: Option<Duration>,
     pub(crate) absolute: Option<Duration>,
+    /// The age at which ids are renewed, and how long the old ones lead to the session.
+    pub(crate) renewal: Option<(Duration, Duration)>,
 }
 
 /// One request.
@@ -92,6 +94,8 @@ pub(crate) enum Step {
     Save,
     Reload,
     Touch,
+    /// Renews the id.
+    Renew,
     Regenerate,
     Destroy,
     Unset,
@@ -117,6 +121,7 @@ impl Plan {
         let mut rng = Rng::new(mixed(&[seed]));
         let mut setup = Setup::draw(&mut rng);
         setup.draw_limits(&mut Rng::new(mixed(&[seed, 7])));
+        setup.draw_renewal(&mut Rng::new(mixed(&[seed, 8])));
         // Most meet each other, some have the time to expire.
         let span = rng.pick(&[100, 300, 1_000, 20_000]);
         let weather = weather(&mut rng, span, setup.timeout);
@@ -131,6 +136,9 @@ impl Plan {
             })
             .collect();
         visits.sort_by_key(|visit| visit.at);
+        if setup.renewal.is_some() {
+            visits.iter_mut().for_each(Visit::renew_some);
+        }
         // Once the store has been back for a second, everybody is served.
         let end = weather.last().map_or(span, |(until, _)| (*until).max(span));
         let last = (0..visitors).map(|visitor| Visit {
@@ -189,7 +197,19 @@ impl Setup {
             metadata: false,
             idle: None,
             absolute: None,
+            renewal: None,
         }
+    }
+
+    /// Draws whether ids are renewed, which comes of chances of its own.
+    fn draw_renewal(&mut self, rng: &mut Rng) {
+        if rng.chance(60) {
+            return;
+        }
+        let ages = [1, 50, 400, 2_000];
+        self.metadata = true;
+        let grace = rng.pick(&[2 * self.timeout, 3 * self.timeout, Duration::from_secs(30)]);
+        self.renewal = Some((Duration::from_millis(rng.pick(&ages)), grace));
     }
 
     /// Draws the options of a session's life, which come of chances of their own.
@@ -236,6 +256,12 @@ fn weather(rng: &mut Rng, span: u64, timeout: Duration) -> Vec<(u64, Odds)> {
 }
 
 impl Visit {
+    /// Renews the id at every second step that would touch the session.
+    fn renew_some(&mut self) {
+        let steps = self.steps.iter_mut().filter(|step| **step == Step::Touch);
+        steps.step_by(2).for_each(|step| *step = Step::Renew);
+    }
+
     fn draw(rng: &mut Rng, nth: u64, visitors: u64, at: u64, setup: &Setup) -> Self {
         Self {
             nth,

@@ -161,7 +161,11 @@ async fn visited(world: Arc<World>, app: App, visit: Visit) -> Tally {
     // Every step asks at most three times, and again where another has written in between.
     // A lock of another process is asked for every 10 ms or so.
     let polls = u64::try_from(notes.locked.as_millis()).unwrap() / 4;
-    let most = 3 * (notes.steps + 3) + 2 * others + polls;
+    let mut most = 3 * (notes.steps + 3) + 2 * others + polls;
+    if world.plan.setup.renewal.is_some() {
+        // Two calls for a renewal, one for one that was given up, and a load for each id that is followed.
+        most = 2 * most + 8;
+    }
     if notes.calls > most {
         world.violation(format!("v{}: {} calls, at most {most}", visit.nth, notes.calls));
     }

@@ -87,7 +87,11 @@ impl World {
     }
 
     pub(crate) fn with_ledger<T>(&self, look: impl FnOnce(&mut Ledger) -> T) -> T {
-        look(&mut self.state().ledger)
+        let mut state = self.state();
+        if self.plan.setup.renewal.is_some() {
+            state.ledger.renewed = self.audited.renewed();
+        }
+        look(&mut state.ledger)
     }
 
     pub(crate) fn with_jar<T>(&self, visitor: usize, look: impl FnOnce(&mut Jar) -> T) -> T {
@@ -185,6 +189,10 @@ impl World {
                     .metadata(setup.metadata);
                 let layer = match setup.idle {
                     Some(idle) => layer.idle_timeout(idle),
+                    None => layer,
+                };
+                let layer = match setup.renewal {
+                    Some((after, grace)) => layer.renew_after(after).renewal_grace(grace),
                     None => layer,
                 };
                 let layer = match setup.absolute {

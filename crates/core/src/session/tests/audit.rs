@@ -10,6 +10,7 @@ fn unanswered(call: &StoreCall) -> Answer {
         StoreCall::Load { .. } => Answer::Loaded(Err(in_doubt())),
         StoreCall::Update { .. } => Answer::Updated(Err(in_doubt())),
         StoreCall::UpdateLocked { .. } => Answer::Fenced(Err(in_doubt())),
+        StoreCall::Destroy { .. } => Answer::Destroyed(Err(in_doubt())),
     }
 }
 
@@ -347,7 +348,7 @@ fn audit_m10_equal_text_of_a_batch_is_decided_by_each_entry() {
         .map(|change| {
             let mut state = session_of(&first, &context);
             apply(&mut state, change);
-            let draft = state.begin_batch_entry(&context, &batch, NOW).unwrap().unwrap();
+            let draft = draft_of(state.begin_batch_entry(&context, &batch, NOW).unwrap());
             let entry = draft.add_to(&mut batch, &context).unwrap();
             state.note_batch_entry(&entry);
             state
@@ -373,7 +374,7 @@ fn batch_that_is_written_again_and_refused_unsent_may_have_been_applied() {
         let mut state = session_of(&text(r#""views":0"#), &context);
         increment(&mut state, "views");
         let mut batch = WriteBatch::default();
-        let draft = state.begin_batch_entry(&context, &batch, NOW).unwrap().unwrap();
+        let draft = draft_of(state.begin_batch_entry(&context, &batch, NOW).unwrap());
         let entry = draft.add_to(&mut batch, &context).unwrap();
         state.note_batch_entry(&entry);
         if is_again {
@@ -409,7 +410,7 @@ fn audit_m10_request_with_a_write_in_doubt_is_not_put_onto_the_batch_of_others()
     let mut batch = WriteBatch::default();
     let mut other = session_of(&text(r#""views":2"#), &context);
     increment(&mut other, "views");
-    let draft = other.begin_batch_entry(&context, &batch, NOW).unwrap().unwrap();
+    let draft = draft_of(other.begin_batch_entry(&context, &batch, NOW).unwrap());
     draft.add_to(&mut batch, &context).unwrap();
     let error = state.begin_batch_entry(&context, &batch, NOW).unwrap_err();
     assert!(matches!(error, Error::Conflict), "{error:?}");
@@ -489,7 +490,7 @@ fn audit_h3_entry_beyond_a_limit_leaves_the_batch_as_it_was() {
     for (key, fits) in [("a", true), ("b", false), ("a", true)] {
         let mut state = session_of(&first, &context);
         insert(&mut state, key, 1);
-        let draft = state.begin_batch_entry(&context, &batch, NOW).unwrap().unwrap();
+        let draft = draft_of(state.begin_batch_entry(&context, &batch, NOW).unwrap());
         match draft.add_to(&mut batch, &context) {
             Ok(entry) => assert!(fits && batch.has(&entry)),
             Err(error) => assert!(!fits && matches!(error, Error::Limit(LimitExceeded::Members))),

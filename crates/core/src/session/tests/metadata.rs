@@ -171,7 +171,7 @@ fn session_whose_limit_has_passed_is_not_opened() {
         let found = with_deadline(&text, deadline);
         let mut state = SessionState::default();
         let opened = state.begin_loaded(&context, id(), &found, after(now)).unwrap();
-        assert_eq!(opened, ended, "{row:?}");
+        assert_eq!(opened, ended.map_or(Begun::Live, Begun::Ended), "{row:?}");
         assert_eq!(state.ended_by(), ended, "{row:?}");
         assert_eq!(state.readable().is_none(), ended.is_some(), "{row:?}");
         assert_eq!(context.has_ended(&found, after(now)), ended, "{row:?}");
@@ -402,7 +402,7 @@ fn batch_writes_the_member_of_all_its_requests() {
         increment(state, "views");
         let next = SaveMachine::new(after(seconds)).start(state, &context, true).unwrap();
         assert!(matches!(next, Next::JoinBatch));
-        let draft = state.begin_batch_entry(&context, &batch, after(seconds)).unwrap().unwrap();
+        let draft = draft_of(state.begin_batch_entry(&context, &batch, after(seconds)).unwrap());
         let entry = draft.add_to(&mut batch, &context).unwrap();
         state.note_batch_entry(&entry);
         entries.push(entry);
@@ -594,7 +594,8 @@ fn marked_session_is_not_opened_and_says_why() {
     for (mark, by) in [(Mark::Revoked, EndedBy::Revoked), (Mark::Limit, EndedBy::Limit)] {
         let marked = marked(mark);
         let mut state = SessionState::default();
-        assert_eq!(state.begin_loaded(&context, id(), &marked, NOW).unwrap(), Some(by));
+        let begun = state.begin_loaded(&context, id(), &marked, NOW).unwrap();
+        assert_eq!(begun, Begun::Ended(by));
         assert_eq!((state.ended_by(), state.readable().is_some()), (Some(by), false));
         assert_eq!(context.has_ended(&marked, NOW), Some(by));
         assert_eq!(context.unread(&marked, NOW), Unread::Open);
@@ -687,7 +688,9 @@ fn batch_that_meets_a_mark_is_over() {
     let mut batch = WriteBatch::default();
     let [mut one, mut other] = [(), ()].map(|()| session_of(&stored, &context));
     increment(&mut one, "views");
-    let draft = one.begin_batch_entry(&context, &batch, NOW).unwrap().unwrap();
+    let BatchBegin::Draft(draft) = one.begin_batch_entry(&context, &batch, NOW).unwrap() else {
+        panic!("no draft")
+    };
     draft.add_to(&mut batch, &context).unwrap();
     let flush = batch.begin_flush().unwrap();
     let outcome = batch.end_flush(flush, Ok(Updated::Conflict(marked(Mark::Limit))));
@@ -697,7 +700,7 @@ fn batch_that_meets_a_mark_is_over() {
     // The next entry of the batch would be put on top of what the batch has met.
     increment(&mut other, "views");
     let entry = other.begin_batch_entry(&context, &batch, NOW);
-    assert!(matches!(entry, Err(Error::Ended) | Ok(None)), "no entry");
+    assert!(matches!(entry, Err(Error::Ended)), "no entry");
     assert!(one.is_ended_elsewhere() && other.is_ended_elsewhere());
 }
 
