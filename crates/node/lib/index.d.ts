@@ -78,6 +78,14 @@ declare namespace session {
     warnings?: boolean | undefined
   }
 
+  /**
+   * Returns the middleware with the options that an audit asks for: a `__Host-` cookie that is Secure, HttpOnly and
+   * SameSite=Lax, `integrity`, an idle timeout of 30 minutes and an absolute one of 12 hours, and strong secrets, or else a
+   * `TypeError`. It needs a store of `express-session-rs/stores`. Each option can be set; `cookie` is merged, and `departures`
+   * are added.
+   */
+  function hardened(options: SessionOptions): express.RequestHandler
+
   /** The code of a warning, whose type is `ExpressSessionWarning`. The README describes each. */
   type WarningCode =
     | 'EXPRESS_SESSION_SECURE_OVER_HTTP'

@@ -9,3 +9,6 @@ exports.Store = require('./store')
 exports.Cookie = require('./cookie')
 exports.Session = require('./session')
 exports.MemoryStore = require('./memory')
+
+// The exports that can be listed are those of express-session. Loaded if it is used.
+Object.defineProperty(exports, 'hardened', { get: () => require('./hardened') })

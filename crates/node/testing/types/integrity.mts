@@ -20,6 +20,10 @@ session({
   metadata: true, metadataMember: '__life', clearSiteData: true
 })
 
+session.hardened({ secret: 'keyboard cat', store: new RedisStore(), cookie: { maxAge: 3_600_000 } })
+// @ts-expect-error: it needs a secret
+session.hardened()
+
 export async function login({ session }: Request): Promise<Date | undefined> {
   await session.login({ id: 7 }, { keep: ['count'], remember: 60_000, passport: true })
   // @ts-expect-error: no option of a login
