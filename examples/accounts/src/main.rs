@@ -60,10 +60,21 @@ impl<S: Sync> FromRequestParts<S> for User {
             .map_err(|error: Error| error.into_response())?;
         match session.user() {
             Ok(Some(name)) => Ok(Self(name)),
-            Ok(None) => Err(Redirect::to("/login").into_response()),
+            Ok(None) => {
+                say_why(&session).map_err(|error| error.into_response())?;
+                Err(Redirect::to("/login").into_response())
+            }
             Err(error) => Err(error.into_response()),
         }
     }
+}
+
+/// Leaves a message for the login page, if the session has not just expired: the next request has no way to know.
+fn say_why(session: &Session) -> Result<(), Error> {
+    if session.ended_by() == Some(EndedBy::Revoked) {
+        session.flash().push("error", "You were logged out on another device.")?;
+    }
+    Ok(())
 }
 
 async fn home(User(name): User, flash: Flash, csrf: Csrf) -> Result<Markup, Error> {
@@ -71,12 +82,9 @@ async fn home(User(name): User, flash: Flash, csrf: Csrf) -> Result<Markup, Erro
     Ok(pages::home(&name, &messages, &csrf.token().await?))
 }
 
-async fn login_page(session: Session) -> Result<Markup, Error> {
-    let mut messages = session.flash().take("error").await?;
-    if session.ended_by() == Some(EndedBy::Revoked) {
-        messages.push("You were logged out on another device.".to_owned());
-    }
-    Ok(pages::login(&messages, &session.csrf().token().await?))
+async fn login_page(csrf: Csrf, flash: Flash) -> Result<Markup, Error> {
+    let messages = flash.take("error").await?;
+    Ok(pages::login(&messages, &csrf.token().await?))
 }
 
 #[derive(Deserialize)]
@@ -367,7 +375,9 @@ mod tests {
         let mut phone = laptop.other();
         phone.log_in(RIGHT).await;
         laptop.send("/devices", "/devices/end-others", "").await;
+        assert_eq!(phone.get("/").await, "/login");
         assert!(phone.get("/login").await.contains("on another device"));
+        assert!(!phone.get("/login").await.contains("on another device"));
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! The pages. `maud` escapes what users typed.
 
 use express_session::{Timestamp, UserSession};
-use maud::{DOCTYPE, Markup, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// A field with the token of the session, which a page of another site cannot know.
 fn token_field(token: &str) -> Markup {
@@ -16,7 +16,7 @@ fn page(title: &str, messages: &[String], content: &Markup) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (title) }
-                style { (include_str!("style.css")) }
+                style { (PreEscaped(include_str!("style.css"))) }
             }
             body {
                 h1 { (title) }
