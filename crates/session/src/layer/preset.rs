@@ -14,7 +14,6 @@
 //! | [`late_write`](SessionLayer::late_write) | – | – | [`Refuse`](LateWrite::Refuse) |
 //! | [`harden_stored_cookies`](SessionLayer::harden_stored_cookies) | – | – | on |
 //! | [`key_per_name`](SessionLayer::key_per_name) | – | – | on |
-//! | [`bind_records`](SessionLayer::bind_records) | – | – | on |
 //!
 //! The times of `owasp` are those of the Session Management Cheat Sheet for low-risk applications (15 to 30 minutes idle), and
 //! those of `nist_aal2` of SP 800-63B-4 §2.2.3. A dash leaves the option as it is. [`SessionLayer::report`] shows what a layer
@@ -81,8 +80,11 @@ impl SessionLayer {
     /// [cross-site requests](crate::guide::recipes#forms-that-other-sites-cannot-send). Records at rest are encrypted by a
     /// [`SealedStore`](crate::guide::stores::sealed).
     ///
-    /// **Beside Express** on the same store, set `.key_per_name(false).bind_records(false)`: Express signs with the secret
-    /// itself, and its records are not bound. It reads the records of this layer with or without them.
+    /// **Beside Express** on the same store, set `.key_per_name(false)`, or give Express the key that
+    /// [`key_per_name`](Self::key_per_name) derives. The records are those of express-session, with one more member.
+    /// [`bind_records`](Self::bind_records) is left out: with it, sessions that began in Express would not be used.
+    ///
+    /// Costs what the options cost. No request makes more calls of the store but a renewal of the id and a logout.
     ///
     /// ```
     /// use express_session::{MemoryStore, SessionLayer};
@@ -101,6 +103,5 @@ impl SessionLayer {
             .late_write(LateWrite::Refuse)
             .harden_stored_cookies(true)
             .key_per_name(true)
-            .bind_records(true)
     }
 }
