@@ -838,9 +838,12 @@ fn browser_rules(step: &Step<'_>) -> Result<(), String> {
     let needs_others = |attribute: &Attribute| {
         matches!(attribute, Attribute::SameSite(_) | Attribute::Partitioned(_) | Attribute::Path(_))
     };
+    // A handler's own setting has no line to show where the save fails.
+    let set_by_handler = |op: &Op| matches!(op, Op::SetCookie { to } if needs_others(to));
     let may_be_dropped = step.node.set_cookie.iter().any(is_dropped)
         || step.name().starts_with("__")
-        || chosen(step.server(), step.request()).iter().any(needs_others);
+        || chosen(step.server(), step.request()).iter().any(needs_others)
+        || step.request().ops.iter().any(set_by_handler);
     demand(may_be_dropped, "browsers accept the cookie")?;
     step.differs_only(|expected, ours| {
         if ours.set_cookie == step.request().set_cookie {
@@ -899,18 +902,23 @@ fn browsers_drop(line: &str) -> bool {
 
 /// The touch of a session that is only read is left out if its expiry was reset less than a hundredth of its time ago.
 fn throttled_touch(step: &Step<'_>) -> Result<(), String> {
-    let mut calls = step.node.calls.clone();
-    let at = calls.iter().rposition(|call| matches!(call, Call::Touch(..)));
-    let Some(Call::Touch(id, touched)) = at.map(|at| calls.remove(at)) else {
-        return Err("express-session touches nothing".into());
-    };
-    demand(calls == step.ours.calls, "the other calls are not the same")?;
+    let node = &step.node.calls;
+    let without = |at: usize| [&node[..at], &node[at + 1..]].concat();
+    // A request that reloads its session may touch it twice.
+    let left_out = (0..node.len()).rev().find_map(|at| match &node[at] {
+        Call::Touch(id, touched) if without(at) == step.ours.calls => {
+            Some((without(at), id.clone(), touched.clone()))
+        }
+        _ => None,
+    });
+    let (calls, id, touched) =
+        left_out.ok_or("more than one touch is left out, or another call")?;
     demand(step.is_loaded(&id), "what was not loaded is not touched")?;
     // A record that is gone since it was loaded has no expiry to compare.
     let before = records(step.scenario);
     let text = step.ours.records.get(&id).or(before.get(&id)).ok_or("there is no record")?;
-    let left_out = expiry(&touched).zip(deadline(text));
-    let is_recent = left_out.is_none_or(|(then, now)| {
+    let times = expiry(&touched).zip(deadline(text));
+    let is_recent = times.is_none_or(|(then, now)| {
         let max_age = max_age(text).unwrap_or_default();
         let behind = then.millis() - now.millis();
         // A store's clock does not go on within a request, and no time has passed at all in most.
