@@ -1237,9 +1237,12 @@ pub async fn sessions_of_a_user_are_those_whose_record_says_so(
         ("bob-both", format!("{},{}", passport(bob), own(bob))),
         // Passport has logged in another user, or none.
         ("eve-now", format!("{},{}", own(bob), passport(eve))),
-        ("nobody-now", format!("{},{}", own(bob), r#""passport":{}"#)),
+        ("logged-out", format!("{},{}", own(bob), r#""passport":{}"#)),
         ("eve-own", own(eve)),
-        ("nobody", r#""friend":"bob","user":"bob","a":{"passport":{"user":"bob"}}"#.to_owned()),
+        (
+            "other-members",
+            r#""friend":"bob","user":"bob","a":{"passport":{"user":"bob"}}"#.to_owned(),
+        ),
         ("case", own("\"BOB\"")),
         ("space", own("\"bob \"")),
         ("number", own("7")),

@@ -131,16 +131,7 @@ impl Session {
     /// fails there when the new session is saved, the old one has ended, and the request goes on with a new one that has the
     /// kept members and no user.
     pub fn login<U: Serialize>(&self, user: U) -> Login {
-        Login {
-            session: self.clone(),
-            user: user_json(&user),
-            keep: Keep::Only(Vec::new()),
-            idle: None,
-            absolute: None,
-            max_age: None,
-            level: None,
-            with_passport: false,
-        }
+        Login::of(self, user_json(&user))
     }
 
     /// Logs the user out: destroys the record, as [`destroy`](Self::destroy) does, and sends `Clear-Site-Data` if
@@ -296,20 +287,16 @@ impl Session {
                 .map(|login| (login, session.cookie.original_max_age()))
         });
         let login = login.and_then(|login| login.ok_or_else(|| Error::new(ErrorKind::NotLoggedIn)));
-        let (user, limits) = match login {
-            Ok((login, max_age)) => (Ok(login.user), (login.idle, login.absolute, max_age)),
-            Err(error) => (Err(error), (None, None, None)),
-        };
-        let (idle, absolute, max_age) = limits;
-        Login {
-            session: self.clone(),
-            user,
-            keep: Keep::All,
-            idle,
-            absolute,
-            max_age,
-            level: Some(level),
-            with_passport: false,
+        match login {
+            Ok((login, max_age)) => Login {
+                keep: Keep::All,
+                idle: login.idle,
+                absolute: login.absolute,
+                max_age,
+                level: Some(level),
+                ..Login::of(self, Ok(login.user))
+            },
+            Err(error) => Login::of(self, Err(error)),
         }
     }
 
@@ -417,6 +404,19 @@ enum Keep {
 }
 
 impl Login {
+    fn of(session: &Session, user: Result<Json, Error>) -> Self {
+        Self {
+            session: session.clone(),
+            user,
+            keep: Keep::Only(Vec::new()),
+            idle: None,
+            absolute: None,
+            max_age: None,
+            level: None,
+            with_passport: false,
+        }
+    }
+
     /// Keeps these members of the old session, byte for byte. Default: none.
     ///
     /// Keep only what the visitor may have changed before the login: a cart, not a role. The member `passport` is not kept,

@@ -1399,9 +1399,15 @@ impl SessionLayer {
 }
 
 impl Options {
+    /// Returns the policy: a renewal notes its time in the metadata.
+    fn policy(&self) -> Policy {
+        let metadata = self.policy.metadata || self.policy.renewal.is_some();
+        Policy { metadata, ..self.policy }
+    }
+
     fn facts(&self) -> Facts {
         Facts {
-            policy: self.policy,
+            policy: self.policy(),
             cookie: match &self.cookies {
                 Cookies::Fixed(fixed) => Some((&fixed.options).into()),
                 Cookies::Of(_) => None,
@@ -1459,8 +1465,7 @@ impl Options {
         if self.policy.max_sessions.is_some_and(|max| max.count == 0) {
             return Err(ConfigError::new("max_sessions", "0"));
         }
-        let mut policy = self.policy;
-        if let Some(renewal) = policy.renewal {
+        if let Some(renewal) = self.policy.renewal {
             let after = renewal.after.unwrap_or(Duration::MAX);
             for (option, time) in [("renew_after", after), ("renewal_grace", renewal.grace)] {
                 if time < Duration::from_millis(1) {
@@ -1472,7 +1477,6 @@ impl Options {
                 let value = format!("{:?}, less than twice store_timeout", renewal.grace);
                 return Err(ConfigError::new("renewal_grace", value));
             }
-            policy.metadata = true;
         }
         let metadata_member = MemberName::new(self.metadata_member.as_str());
         let metadata_member = metadata_member
@@ -1503,7 +1507,7 @@ impl Options {
             genid: self.genid.clone(),
             connection: self.connection.clone(),
             error_response: self.error_response.clone(),
-            policy,
+            policy: self.policy(),
             store_timeout: self.store_timeout,
             touch_timeout: self.touch_timeout.min(self.store_timeout),
             lock_wait: self.lock_wait,

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use express_session_core::metadata::{Mark, UserQuery};
 use express_session_core::policy::Admission;
 use express_session_core::record::Json;
-use express_session_core::session::{ATTEMPTS, Ending, SaveMachine, SessionState};
+use express_session_core::session::{ATTEMPTS, Ending, Follow, SaveMachine, SessionState};
 use express_session_core::store::{self, Loaded, LockToken, Record, Revision, Store as _, Updated};
 use express_session_core::{Metadata, SessionId, Timestamp};
 use tracing::Level;
@@ -169,33 +169,42 @@ impl RequestSession {
         mark: Mark,
     ) -> Result<bool, Error> {
         let (store, now) = (&self.config.store, self.now());
-        let mut current = match self.call_store(pin!(store.load(id, now))).await {
-            Ok(Some(current)) => current,
-            Ok(None) => return Ok(false),
-            // Nothing of it can be kept.
-            Err(error) if error.is_about_the_record() => return self.destroy_session(id).await,
-            Err(error) => return Err(error),
-        };
+        let mut id = id.clone();
+        let mut found = self.call_store(pin!(store.load(&id, now))).await;
         for _ in 0..ATTEMPTS {
+            let current = match found {
+                Ok(Some(current)) => current,
+                Ok(None) => return Ok(false),
+                // Nothing of it can be kept.
+                Err(error) if error.is_about_the_record() => break,
+                Err(error) => return Err(error),
+            };
+            // Its id was renewed since it was listed: the session ends under the new one.
+            if let Some(follow) = Follow::of(&self.context(), &current, now) {
+                let Some(to) = follow.target() else { return Ok(false) };
+                id = to.clone();
+                found = self.call_store(pin!(store.load(&id, now))).await;
+                continue;
+            }
             if !users.matches(&current.record.text) || !self.is_live(&current.record, now) {
                 return Ok(false);
             }
             let ended = self.context().ended_record(&current.record, mark, now);
             let Some(ended) = ended else { break };
             let updated = {
-                let update = store.update(id, &ended, &current.revision, now);
+                let update = store.update(&id, &ended, &current.revision, now);
                 self.call_store(pin!(update)).await
             };
             match updated {
                 Ok(Updated::Done(_)) => return Ok(true),
                 Ok(Updated::Gone) => return Ok(false),
                 // The write of another request came first: the mark goes on top of it.
-                Ok(Updated::Conflict(theirs)) => current = theirs,
+                Ok(Updated::Conflict(theirs)) => found = Ok(Some(theirs)),
                 Err(error) if is_refused(&error) => break,
                 Err(error) => return Err(error),
             }
         }
-        self.destroy_session(id).await
+        self.destroy_session(&id).await
     }
 
     /// Destroys a record, which no write of another request outlasts.

@@ -774,3 +774,29 @@ async fn login_counts_the_own_session_under_its_new_id_as_its_own() {
     let listed = layer.sessions_of("bob").await.unwrap();
     assert_eq!(listed.len(), 1);
 }
+
+/// The session of the phone gets a new id between the list and the mark of a login that needs its place.
+#[tokio::test]
+async fn login_ends_a_session_under_the_id_that_it_has_got_meanwhile() {
+    let world = World::new();
+    let limited = |layer: SessionLayer| {
+        layer.max_sessions(1, AtLimit::EndLeastRecentlyUsed).renewal_grace(MINUTE_LONG)
+    };
+    let layer = limited(world.layer());
+    let phone = log_in(&layer, "bob").await;
+    let (delayed, gate) = world.delayed(DelayedStore::before, Verb::Update);
+    let delayed = limited(delayed);
+    let laptop = Talk::begin(&delayed, visit()).await;
+    laptop.session.insert("cart", "apple").unwrap();
+    let session = laptop.session.clone();
+    let mut login = pin!(async move { session.login("bob").await });
+    assert!(waits(login.as_mut()).await);
+    let tab = back(&layer, &phone).await;
+    tab.session.renew_id().await.unwrap();
+    tab.end().await;
+    gate.open();
+    login.await.unwrap();
+    laptop.end().await;
+    assert_eq!(layer.sessions_of("bob").await.unwrap().len(), 1);
+    assert_eq!(found(&layer, &phone).await, (None, Some(EndedBy::Limit)));
+}

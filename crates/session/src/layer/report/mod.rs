@@ -292,6 +292,10 @@ mod tests {
         let noted = unmet(&SessionLayer::new("keyboard cat").metadata(true));
         assert!(timeouts.iter().all(|id| noted.contains(id)), "{noted:?}");
         assert!(logins.iter().all(|id| !noted.contains(id)), "{noted:?}");
+        // A renewal turns them on.
+        let renewed =
+            unmet(&SessionLayer::new("keyboard cat").renew_after(Duration::from_secs(900)));
+        assert_eq!(renewed, noted);
     }
 
     #[test]
