@@ -413,6 +413,64 @@ pub struct User {
     pub level: Option<u8>,
 }
 
+impl User {
+    /// Checks whether the user has logged in no longer ago than `max_age`. Passport's logins are never fresh; one in the
+    /// future, by a clock that was ahead, is.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session_core::metadata::user_of;
+    /// use express_session_core::{Metadata, Timestamp};
+    ///
+    /// let metadata = Metadata::parse(r#"{"created":1,"seen":1,"authenticated":1,"user":"bob"}"#);
+    /// let user = user_of(metadata.as_ref(), None).unwrap();
+    /// assert!(user.is_fresh(Duration::from_millis(2), Timestamp::from_millis(2)));
+    /// assert!(!user.is_fresh(Duration::from_millis(1), Timestamp::from_millis(2)));
+    /// ```
+    #[must_use]
+    pub fn is_fresh(&self, max_age: Duration, now: Timestamp) -> bool {
+        self.authenticated.is_some_and(|at| now.saturating_since(at) < max_age)
+    }
+
+    /// Checks whether the login has this level or a higher one. A login without a level has 0.
+    ///
+    /// ```
+    /// use express_session_core::Metadata;
+    /// use express_session_core::metadata::user_of;
+    ///
+    /// let metadata = Metadata::parse(r#"{"created":1,"seen":1,"authenticated":1,"user":"bob","level":2}"#);
+    /// let user = user_of(metadata.as_ref(), None).unwrap();
+    /// assert!(user.has_level(2) && !user.has_level(3));
+    /// ```
+    #[must_use]
+    pub fn has_level(&self, level: u8) -> bool {
+        self.level.unwrap_or_default() >= level
+    }
+}
+
+/// Returns the login of a session that can be stepped up: the one in the metadata, if the user is its user by
+/// [`user_of`]. Passport's own user has none.
+///
+/// ```
+/// use express_session_core::Metadata;
+/// use express_session_core::metadata::own_login;
+///
+/// let metadata = Metadata::parse(r#"{"created":1,"seen":1,"authenticated":1,"user":"bob"}"#);
+/// let metadata = metadata.as_ref();
+/// assert!(own_login(metadata, None).is_some());
+/// assert!(own_login(metadata, Some(r#"{"user":"bob"}"#)).is_some());
+/// assert!(own_login(metadata, Some(r#"{"user":"eve"}"#)).is_none());
+/// assert!(own_login(metadata, Some("{}")).is_none());
+/// ```
+#[must_use]
+pub fn own_login<'a>(
+    metadata: Option<&'a Metadata>,
+    passport: Option<&str>,
+) -> Option<&'a Authentication> {
+    user_of(metadata, passport)?.authenticated?;
+    metadata?.authentication()
+}
+
 /// Finds the user of a session: that of the metadata, or that of npm's passport. `passport` is the JSON of the member of
 /// this name.
 ///

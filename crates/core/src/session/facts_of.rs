@@ -10,7 +10,7 @@ use crate::decide::{
     self, Attributes, CookieAction, CookieMatch, Data, Expiry, Facts, Lifecycle, Origin, Plan,
     Reach, RecordStatus, Saved, StoreAction,
 };
-use crate::{Policy, Timestamp, cookie};
+use crate::{Metadata, Policy, Timestamp, cookie};
 
 /// Why a cookie that should be sent is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +118,15 @@ impl SessionState {
             saved: session.saved(),
             record: match session.view {
                 StoreView::Absent => RecordStatus::Absent,
-                StoreView::At(_) if self.is_renewal_due(context, session, now) => {
+                StoreView::At(_)
+                    if context.policy.renewal.is_some()
+                        && self.renews(
+                            context,
+                            session.metadata(),
+                            context.is_secure || !session.cookie.secure(),
+                            now,
+                        ) =>
+                {
                     RecordStatus::Renewable
                 }
                 StoreView::InDoubt | StoreView::At(_)
@@ -145,23 +153,26 @@ impl SessionState {
         })
     }
 
-    /// Checks whether the response renews the id. A request whose handler has not asked for the session sends no cookie,
-    /// and one that has the lock keeps the id that is locked.
+    /// Checks whether the response renews the id of a stored session with these notes. `is_reachable` says whether the
+    /// connection can have its cookie. A request whose handler has not asked for the session sends no cookie, and one that
+    /// has the lock keeps the id that is locked.
     #[inline]
-    fn is_renewal_due(
+    #[must_use]
+    pub fn renews(
         &self,
         context: &Context<'_>,
-        session: &LoadedSession,
+        metadata: Option<&Metadata>,
+        is_reachable: bool,
         now: Timestamp,
     ) -> bool {
         context.policy.renewal.is_some()
             && context.may_renew
-            && context.policy.is_renewal_due(session.metadata(), now)
+            && context.policy.is_renewal_due(metadata, now)
             && self.is_requested()
             && !self.is_left_alone
             && self.progress == Progress::Handling
             && self.lock.is_none()
-            && (context.is_secure || !session.cookie.secure())
+            && is_reachable
     }
 
     /// Begins to carry a plan out. `is_observed` says whether anything can look at the state afterwards.

@@ -8,6 +8,7 @@
 //!   resumed with the answer, until it is [`Next::Done`].
 //! - [`Follow`] leads from a record whose id was renewed to the session, and [`DestroyMachine`] ends a session also where it
 //!   is being renewed.
+//! - [`Listing`] is the list of a user's sessions, and [`RevokeMachine`] ends one of them.
 //! - [`Rebase`] puts the request's changes onto what another request has stored. It calls the application's own
 //!   functions, so the driver runs it while it holds no lock.
 //! - [`WriteBatch`] collects the changes of several requests of one process into one write.
@@ -56,6 +57,7 @@ mod save;
 mod state;
 #[cfg(test)]
 mod tests;
+mod users;
 
 use std::fmt;
 
@@ -70,6 +72,7 @@ pub use state::{
     Begun, BodyKind, Context, Ending, Fence, Load, LoadedSession, LockStage, Preview,
     SessionLockState, SessionState, Snapshot, StoreView, TouchCall, Unread,
 };
+pub use users::{Listed, Listing, OwnSession, Revocation, RevokeMachine, is_lease_held};
 
 use crate::record::LimitExceeded;
 use crate::{Corrupt, store};

@@ -92,6 +92,31 @@ impl Keyring {
         Self::new(keys.iter().map(|key| signature(key, purpose)))
     }
 
+    /// Returns the public id of a session: the signature of its id by the first secret, in the alphabet of URLs. The keyring
+    /// is [derived](Self::derived) for the purpose `public id`.
+    ///
+    /// ```
+    /// use express_session_core::{Keyring, SessionId};
+    ///
+    /// let keyring = Keyring::derived(["keyboard cat"], "public id")?;
+    /// let id = SessionId::new("apple").ok_or("empty")?;
+    /// let public_id = keyring.public_id(&id);
+    /// assert_eq!(public_id, "wFajvulx5RRrCT9wm8HwbkEVagN8yrpaKfpf87JZ0oc");
+    /// assert!(keyring.is_public_id(&id, &public_id));
+    /// assert!(!keyring.is_public_id(&SessionId::new("pear").ok_or("empty")?, &public_id));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn public_id(&self, id: &crate::SessionId) -> String {
+        self.sign(id).replace('+', "-").replace('/', "_")
+    }
+
+    /// Checks whether this is the [public id](Self::public_id) of a session, by any of the secrets.
+    #[must_use]
+    pub fn is_public_id(&self, id: &crate::SessionId, public_id: &str) -> bool {
+        self.verify(id.as_str(), &public_id.replace('-', "+").replace('_', "/"))
+    }
+
     /// Signs an id with the first secret: HMAC-SHA256 in base64 without padding, 43 characters (item 30).
     ///
     /// ```

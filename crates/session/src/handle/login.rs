@@ -6,7 +6,7 @@ use std::future::IntoFuture;
 use std::pin::Pin;
 use std::time::Duration;
 
-use express_session_core::metadata::{Authentication, MAX_USER, User, user_of};
+use express_session_core::metadata::{Authentication, MAX_USER, User, own_login, user_of};
 use express_session_core::record::Json;
 use express_session_core::session::SessionState;
 use express_session_core::{EndedBy, Metadata};
@@ -208,8 +208,7 @@ impl Session {
     /// [`ErrorKind::NotLoggedIn`], as a response 401; [`ErrorKind::LoginTooOld`], as a response 403; [`ErrorKind::Ended`].
     pub fn require_fresh(&self, max_age: Duration) -> Result<(), Error> {
         let user = self.found_user()?.ok_or_else(|| Error::new(ErrorKind::NotLoggedIn))?;
-        let now = self.shared().now();
-        let is_fresh = user.authenticated.is_some_and(|at| now.saturating_since(at) < max_age);
+        let is_fresh = user.is_fresh(max_age, self.shared().now());
         if is_fresh { Ok(()) } else { Err(Error::new(ErrorKind::LoginTooOld)) }
     }
 
@@ -238,11 +237,7 @@ impl Session {
     /// [`ErrorKind::NotLoggedIn`], as a response 401; [`ErrorKind::LevelTooLow`], as a response 403; [`ErrorKind::Ended`].
     pub fn require_level(&self, level: u8) -> Result<(), Error> {
         let user = self.found_user()?.ok_or_else(|| Error::new(ErrorKind::NotLoggedIn))?;
-        if user.level.unwrap_or_default() >= level {
-            Ok(())
-        } else {
-            Err(Error::new(ErrorKind::LevelTooLow))
-        }
+        if user.has_level(level) { Ok(()) } else { Err(Error::new(ErrorKind::LevelTooLow)) }
     }
 
     /// Raises the level of the user's login, after a second factor: a [`login`](Self::login) of the same user, whose session
@@ -277,14 +272,8 @@ impl Session {
     /// [`ErrorKind::NotLoggedIn`] where no user has logged in here; those of [`login`](Self::login).
     pub fn step_up(&self, level: u8) -> Login {
         let login = self.shared().with_session(|session| {
-            let user = user_of(session.metadata(), session.document.get_raw(PASSPORT));
-            // Passport's own user has no time.
-            let is_own = user.is_some_and(|user| user.authenticated.is_some());
-            let login = session.metadata().and_then(Metadata::authentication);
-            login
-                .filter(|_| is_own)
-                .cloned()
-                .map(|login| (login, session.cookie.original_max_age()))
+            let login = own_login(session.metadata(), session.document.get_raw(PASSPORT));
+            login.cloned().map(|login| (login, session.cookie.original_max_age()))
         });
         let login = login.and_then(|login| login.ok_or_else(|| Error::new(ErrorKind::NotLoggedIn)));
         match login {

@@ -2,11 +2,11 @@
 
 use express_session_core::Timestamp;
 use express_session_core::metadata::UserQuery;
+use express_session_core::session::Listed;
 
 use crate::Session;
 use crate::error::{Error, ErrorKind};
 use crate::layer::config::Config;
-use crate::request::Listed;
 
 /// One of a user's sessions, for a page that shows them: see [`Session::user_sessions`].
 ///

@@ -43,7 +43,6 @@ use crate::layer::config::Config;
 use crate::runtime::keyed::KeyedGuard;
 use crate::runtime::timeout::{Budget, within};
 pub(crate) use commit::{Commit, Committed};
-pub(crate) use users::Listed;
 
 /// The session of one request.
 pub(crate) struct RequestSession {

@@ -8,16 +8,17 @@
 //!
 //! [`MaxSessions`]: express_session_core::policy::MaxSessions
 
-use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::Arc;
 
 use express_session_core::metadata::{Mark, UserQuery};
-use express_session_core::policy::Admission;
 use express_session_core::record::Json;
-use express_session_core::session::{ATTEMPTS, Ending, Follow, SaveMachine, SessionState};
-use express_session_core::store::{self, Loaded, LockToken, Record, Revision, Store as _, Updated};
-use express_session_core::{Metadata, SessionId, Timestamp};
+use express_session_core::session::{
+    Answer, Ending, Listed, Listing, OwnSession, Revocation, RevokeMachine, SaveMachine,
+    SessionState, is_lease_held,
+};
+use express_session_core::store::{LockToken, Store as _};
+use express_session_core::{SessionId, Timestamp};
 use tracing::Level;
 
 use super::{Error, ErrorKind, RequestSession};
@@ -30,29 +31,6 @@ use crate::runtime::timeout::within;
 const PAGE: usize = 1000;
 
 const KEPT: &str = "the lock of a user's logins could not be given back: it ends with its lease";
-
-/// One of a user's sessions.
-pub(crate) struct Listed {
-    pub(crate) id: SessionId,
-    pub(crate) metadata: Option<Metadata>,
-    pub(crate) last_visit: Option<Timestamp>,
-}
-
-/// The session that asks, under its id or one that it has got meanwhile by a renewal.
-pub(crate) struct OwnSession {
-    id: Option<SessionId>,
-    metadata: Option<Metadata>,
-}
-
-impl OwnSession {
-    pub(crate) fn is(&self, listed: &Listed) -> bool {
-        let is_continued = || {
-            let both = listed.metadata.as_ref().zip(self.metadata.as_ref());
-            both.is_some_and(|(listed, own)| listed.continues(own))
-        };
-        self.id.as_ref() == Some(&listed.id) || is_continued()
-    }
-}
 
 /// The lock of a user.
 struct UserLock {
@@ -73,31 +51,16 @@ impl RequestSession {
     /// Returns the live sessions of a user, the one with the latest visit first.
     pub(crate) async fn sessions_of(&self, users: &UserQuery) -> Result<Vec<Listed>, Error> {
         let now = self.now();
-        let (mut sessions, mut known, mut after) = (Vec::new(), HashSet::new(), None);
+        let (mut listing, mut after) = (Listing::default(), None);
         loop {
             let call = self.config.store.sessions_of(users, after, PAGE, now);
             let page = self.call_store(pin!(call)).await?;
-            let context = self.context();
-            for (id, record) in page.sessions {
-                if !self.is_live(&record, now) || !known.insert(id.clone()) {
-                    continue;
-                }
-                let (metadata, last_visit) = context.summary(&record, now);
-                sessions.push(Listed { id, metadata, last_visit });
-            }
+            listing.add(&self.context(), page.sessions, now);
             after = page.next;
             if after.is_none() {
-                break;
+                return Ok(listing.finish());
             }
         }
-        sessions.sort_by_key(|session| std::cmp::Reverse(session.last_visit));
-        Ok(sessions)
-    }
-
-    /// Checks whether a request would get the session of a record.
-    fn is_live(&self, record: &Record, now: Timestamp) -> bool {
-        let loaded = Loaded { record: record.clone(), revision: Revision::new(0) };
-        self.context().has_ended(&loaded, now).is_none()
     }
 
     /// Returns the session that asks.
@@ -145,9 +108,7 @@ impl RequestSession {
         is_meant: impl Fn(&Listed) -> bool,
     ) -> Result<u64, Error> {
         let mut ended = 0;
-        // A listing that is not one moment of the store misses a session whose id is renewed meanwhile. The next one has it.
-        let listings = if self.config.policy.renewal().is_some() { ATTEMPTS } else { 1 };
-        for _ in 0..listings {
+        for _ in 0..self.config.policy.most_listings() {
             let before = ended;
             for listed in self.sessions_of(users).await? {
                 if is_meant(&listed) {
@@ -168,49 +129,21 @@ impl RequestSession {
         id: &SessionId,
         mark: Mark,
     ) -> Result<bool, Error> {
-        let (store, now) = (&self.config.store, self.now());
-        let mut id = id.clone();
-        let mut found = self.call_store(pin!(store.load(&id, now))).await;
-        for _ in 0..ATTEMPTS {
-            let current = match found {
-                Ok(Some(current)) => current,
-                Ok(None) => return Ok(false),
-                // Nothing of it can be kept.
-                Err(error) if error.is_about_the_record() => break,
-                Err(error) => return Err(error),
-            };
-            // Its id was renewed since it was listed: the session ends under the new one.
-            if let Some(follow) = Follow::of(&self.context(), &current, now) {
-                let Some(to) = follow.target() else { return Ok(false) };
-                id = to.clone();
-                found = self.call_store(pin!(store.load(&id, now))).await;
-                continue;
-            }
-            if !users.matches(&current.record.text) || !self.is_live(&current.record, now) {
-                return Ok(false);
-            }
-            let ended = self.context().ended_record(&current.record, mark, now);
-            let Some(ended) = ended else { break };
-            let updated = {
-                let update = store.update(&id, &ended, &current.revision, now);
-                self.call_store(pin!(update)).await
-            };
-            match updated {
-                Ok(Updated::Done(_)) => return Ok(true),
-                Ok(Updated::Gone) => return Ok(false),
-                // The write of another request came first: the mark goes on top of it.
-                Ok(Updated::Conflict(theirs)) => found = Ok(Some(theirs)),
-                Err(error) if is_refused(&error) => break,
-                Err(error) => return Err(error),
+        let now = self.now();
+        let mut end = RevokeMachine::new(users.clone(), id.clone(), mark, now);
+        let mut call = end.start();
+        loop {
+            let answer = async { Ok::<_, Error>(call.make(&self.config.store, now).await) };
+            let answer: Answer = self.call_store(pin!(answer)).await?;
+            match end.resume(&self.context(), answer)? {
+                Revocation::Call(due) => call = due,
+                Revocation::Done(has_ended) => return Ok(has_ended),
             }
         }
-        self.destroy_session(&id).await
     }
 
-    /// Destroys a record, which no write of another request outlasts.
-    async fn destroy_session(&self, id: &SessionId) -> Result<bool, Error> {
-        self.call_store(pin!(self.config.store.destroy(id))).await?;
-        Ok(true)
+    async fn destroy_session(&self, id: &SessionId) -> Result<(), Error> {
+        self.call_store(pin!(self.config.store.destroy(id))).await
     }
 
     /// Logs a user in within the limit of sessions, also where this future is dropped. `login` notes the user.
@@ -244,17 +177,13 @@ impl RequestSession {
             Ending::Destroy(id) => Some(id),
             Ending::Nothing => None,
         };
-        let mut others = self.sessions_of(users).await?;
-        let own_session = self.own_session();
-        others.retain(|listed| !own_session.is(listed));
-        let visits: Vec<_> = others.iter().map(|listed| listed.last_visit).collect();
-        let Admission::Admit { end } = self.config.policy.admit(&visits) else {
-            return Err(Error::new(ErrorKind::TooManySessions));
-        };
+        let sessions = self.sessions_of(users).await?;
+        let admitted = self.config.policy.admit_login(sessions, &self.own_session());
+        let end = admitted.ok_or_else(|| Error::new(ErrorKind::TooManySessions))?;
         let now = self.now();
         let (id, cookie) = self.generate(now)?;
-        for place in end {
-            self.end_session(users, &others[place].id, Mark::Limit).await?;
+        for other in end {
+            self.end_session(users, &other, Mark::Limit).await?;
         }
         if let Some(own) = own {
             let end = self.end_record(own, self.known(), now);
@@ -278,9 +207,7 @@ impl RequestSession {
 
     /// Checks that the lock was held until now: otherwise another login may have counted without this one.
     fn check_lease(&self, lock: &UserLock) -> Result<(), Error> {
-        let left = lock.until.saturating_since(self.now());
-        // More than the lease is a clock that was set back.
-        let is_held = !left.is_zero() && left <= self.config.lock_lease;
+        let is_held = is_lease_held(lock.until, self.config.lock_lease, self.now());
         if is_held { Ok(()) } else { Err(Error::new(ErrorKind::Locked)) }
     }
 
@@ -331,10 +258,4 @@ impl RequestSession {
             self.log(Level::WARN, KEPT, &error);
         }
     }
-}
-
-/// Checks whether the store cannot keep a mark.
-fn is_refused(error: &Error) -> bool {
-    use store::ErrorKind::{Corrupt, Unsuitable};
-    matches!(error.kind(), ErrorKind::Store(Corrupt | Unsuitable))
 }
