@@ -93,16 +93,19 @@ struct Visits {
     max_age: u64,
     idle_timeout: u64,
     absolute_timeout: u64,
+    renewal_grace: u64,
     steps: Vec<Step>,
 }
 
-/// A visit: what its handler does, the record after it, and how long the store keeps that.
+/// A visit: what its handler does, the record after it, how long the store keeps that, and the record under the old id
+/// after a renewal, with `NEW` in place of the new one.
 #[derive(Deserialize)]
 struct Step {
     after: u64,
     act: String,
     record: String,
     left: u64,
+    forward: Option<String>,
 }
 
 impl Step {
@@ -118,6 +121,8 @@ impl Step {
                 login.absolute_timeout(Duration::from_secs(1000)).await
             }
             "remember" => session.login("bob").remember(30 * DAY).with_passport().await,
+            "stepUp" => session.step_up(2).await,
+            "renew" => session.renew_id().await,
             other => panic!("{other}"),
         }
     }
@@ -136,8 +141,9 @@ async fn records_are_those_of_the_npm_package_byte_for_byte() {
         .cookie(Cookie::new().max_age(Duration::from_millis(visits.max_age)))
         .idle_timeout(Duration::from_millis(visits.idle_timeout))
         .absolute_timeout(Duration::from_millis(visits.absolute_timeout))
+        .renewal_grace(Duration::from_millis(visits.renewal_grace))
         .touch_after(Duration::ZERO);
-    let mut pair = None;
+    let (mut pair, mut before) = (None, None);
     for step in &visits.steps {
         let now = after(Duration::from_millis(step.after));
         world.clock.set(now);
@@ -153,6 +159,12 @@ async fn records_are_those_of_the_npm_package_byte_for_byte() {
         assert_eq!(*stored.text, step.record);
         let deadline = now.saturating_add(Duration::from_millis(step.left));
         assert_eq!(stored.deadline, Some(deadline), "{} {}", step.after, step.act);
+        if let Some(forward) = &step.forward {
+            let old = before.replace(id.clone()).unwrap();
+            let stored = world.store.inner().load(&old, now).await.unwrap().unwrap().record;
+            assert_eq!(*stored.text, forward.replace("NEW", id.as_str()));
+        }
+        before = Some(id);
     }
 }
 
