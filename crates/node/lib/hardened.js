@@ -18,6 +18,7 @@ const OPTIONS = {
   integrity: true,
   idleTimeout: 30 * MINUTE,
   absoluteTimeout: 12 * 60 * MINUTE,
+  renewAfter: 15 * MINUTE,
   clearSiteData: true
 }
 const COOKIE = { path: '/', secure: true, httpOnly: true, sameSite: 'lax' }

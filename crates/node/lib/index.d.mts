@@ -4,6 +4,6 @@
 export { default } from './index.js'
 export { Cookie, MemoryStore, Session, Store } from './index.js'
 export type {
-  CookieOptions, Departure, IntegritySession, LoginOptions, SessionData, SessionLock, SessionMetadata, SessionOf,
-  SessionOptions, WarningCode
+  CookieOptions, Departure, IntegritySession, LoginOptions, MaxSessions, SessionData, SessionLock, SessionMetadata,
+  SessionMiddleware, SessionOf, SessionOptions, User, UserSession, WarningCode
 } from './index.js'

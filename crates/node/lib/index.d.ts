@@ -16,7 +16,7 @@ import original = require('express-session/index.jsx')
 export = session
 
 /** Returns a middleware that attaches the session to each request. */
-declare function session(options?: session.SessionOptions): express.RequestHandler
+declare function session(options?: session.SessionOptions): session.SessionMiddleware
 
 declare namespace session {
   /** Declare your session data here, or in the interface of the same name in `express-session`. */
@@ -65,6 +65,21 @@ declare namespace session {
     absoluteTimeout?: number | undefined
 
     /**
+     * The age of an id, in milliseconds, at which a request renews it by itself: the session goes on under a new one. It
+     * needs `integrity`, and turns `metadata` on. Default: never.
+     */
+    renewAfter?: number | undefined
+
+    /**
+     * How many milliseconds the old id still leads to the session after a renewal. It needs `integrity`, turns `metadata`
+     * on, and allows `renewId`. Default: 30,000 with `renewAfter`.
+     */
+    renewalGrace?: number | undefined
+
+    /** How many sessions a user may have by `login`. It needs `integrity`, and turns `metadata` on. Default: any number. */
+    maxSessions?: MaxSessions | undefined
+
+    /**
      * Whether the response to a `logout` makes the browser delete the site's cookies and storage, by the header
      * `Clear-Site-Data`. It needs `integrity`. Default: false.
      */
@@ -78,13 +93,50 @@ declare namespace session {
     warnings?: boolean | undefined
   }
 
+  interface MaxSessions {
+    /** How many, at least one. */
+    count: number
+    /**
+     * The outcome of a login beyond it: an error with the `status` 403 and the code `ERR_SESSION_TOO_MANY_SESSIONS`, or the
+     * end of the sessions with the earliest visits. Default: `refuse`.
+     */
+    atLimit?: 'refuse' | 'endLeastRecentlyUsed' | undefined
+  }
+
+  /** The middleware, which with `integrity` also has the sessions of any user, for administrators. */
+  interface SessionMiddleware extends express.RequestHandler {
+    /** Returns the sessions of a user, the one with the latest visit first. */
+    sessionsOf(user: User): Promise<UserSession[]>
+    /** Ends one session of a user, by its public id. Returns `false` where the user has no such session. */
+    endSessionOf(user: User, publicId: string): Promise<boolean>
+    /** Ends all sessions of a user, and returns how many there were. First disable the user. */
+    endSessionsOf(user: User): Promise<number>
+  }
+
+  /** What a login takes as its user: JSON of at most 1,024 bytes. */
+  type User = string | number | boolean | object
+
+  /** One of a user's sessions. */
+  interface UserSession {
+    /** A name of the session that is no secret, for links and forms. */
+    publicId: string
+    /** When it began. Undefined if this library has not written it yet. */
+    created: Date | undefined
+    /** Its last visit that was noted. */
+    seen: Date | undefined
+    /** When the user logged in. Undefined for a login by passport. */
+    authenticated: Date | undefined
+    /** Whether it is the session that asked. */
+    isCurrent: boolean
+  }
+
   /**
    * Returns the middleware with the options that an audit asks for: a `__Host-` cookie that is Secure, HttpOnly and
-   * SameSite=Lax, `integrity`, an idle timeout of 30 minutes and an absolute one of 12 hours, and strong secrets, or else a
-   * `TypeError`. It needs a store of `express-session-rs/stores`. Each option can be set; `cookie` is merged, and `departures`
+   * SameSite=Lax, `integrity`, an idle timeout of 30 minutes and an absolute one of 12 hours, a new id every 15 minutes, and
+   * strong secrets, or else a `TypeError`. It needs a store of `express-session-rs/stores`. Each option can be set; `cookie` is merged, and `departures`
    * are added.
    */
-  function hardened(options: SessionOptions): express.RequestHandler
+  function hardened(options: SessionOptions): SessionMiddleware
 
   /** The code of a warning, whose type is `ExpressSessionWarning`. The README describes each. */
   type WarningCode =
@@ -139,7 +191,8 @@ declare namespace session {
     readonly ended: 'destroyed' | 'elsewhere' | undefined
 
     /**
-     * The timeout that had ended the session of the request's cookie, so that this one is new. Undefined for any other
+     * Why the session of the request's cookie had ended, so that this one is new: a timeout, `revoked` by another session or
+     * an administrator, or the `limit` of a later login. Undefined for any other
      * session, also where the store has removed the record in time.
      */
     readonly endedBy: 'idle' | 'absolute' | 'revoked' | 'limit' | undefined
@@ -152,7 +205,7 @@ declare namespace session {
      * and the time are noted. `user` is JSON of at most 1,024 bytes. It needs the option `metadata` or a timeout. The error
      * after the headers has the code `ERR_SESSION_COOKIE_NOT_SENT`, and the session is as it was.
      */
-    login(user: string | number | boolean | object, options?: LoginOptions): Promise<void>
+    login(user: User, options?: LoginOptions): Promise<void>
 
     /** Destroys the session, and clears the site's data if `clearSiteData` is set. */
     logout(): Promise<void>
@@ -165,6 +218,37 @@ declare namespace session {
      * a user (`ERR_SESSION_NOT_LOGGED_IN`), and 403 with an older login (`ERR_SESSION_LOGIN_TOO_OLD`). Passport notes no time.
      */
     requireFresh(maxAge: number): void
+
+    /**
+     * Throws unless the user's login has this level or a higher one: an error with the `status` 401 without a user
+     * (`ERR_SESSION_NOT_LOGGED_IN`), and 403 below it (`ERR_SESSION_LEVEL_TOO_LOW`). A login without a level, and passport's,
+     * has 0.
+     */
+    requireLevel(level: number): void
+
+    /**
+     * Raises the level of the user's login, after a second factor: the session goes on with its members and limits under a
+     * new id, `req.session`, and the login is fresh.
+     */
+    stepUp(level: number): Promise<void>
+
+    /**
+     * Renews the id of the session, which is stored under it with all that was changed. Needs `renewAfter` or
+     * `renewalGrace`, or else the error has the code `ERR_SESSION_NO_RENEWAL`.
+     */
+    renewId(): Promise<void>
+
+    /** Returns the sessions of the user that has logged in, the one with the latest visit first. */
+    userSessions(): Promise<UserSession[]>
+
+    /** Ends one of them, by its public id. Returns `false` where the user has no such session. This one is logged out. */
+    endUserSession(publicId: string): Promise<boolean>
+
+    /** Ends the user's other sessions, and returns how many: after a change of the password. */
+    endOtherSessions(): Promise<number>
+
+    /** Ends all of them, this one by a logout, and returns how many: "log out everywhere". */
+    endAllSessions(): Promise<number>
 
     /** Does the same as `regenerate`, and keeps these members. */
     regenerateKeeping(names: readonly string[]): Promise<void>
@@ -183,6 +267,8 @@ declare namespace session {
     /** The timeouts of the login, in milliseconds, if it has its own. */
     idleTimeout?: number
     absoluteTimeout?: number
+    /** The level of the login, if it has one. */
+    level?: number
   }
 
   /** The options of a login. Times are in milliseconds. */
@@ -194,6 +280,8 @@ declare namespace session {
     absoluteTimeout?: number | undefined
     /** Both timeouts, and the cookie's `maxAge`: "remember me". */
     remember?: number | undefined
+    /** The level of assurance, a whole number from 0 to 255, for `requireLevel`. Default: none, which counts as 0. */
+    level?: number | undefined
     /** Whether the user is stored as passport does it too. Default: false. */
     passport?: boolean | undefined
   }

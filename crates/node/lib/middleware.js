@@ -7,6 +7,7 @@ const deprecate = require('depd')('express-session')
 const parseUrl = require('parseurl')
 
 const Cookie = require('./cookie')
+const { define } = require('./define')
 const { adoptCreated } = require('./foreign-session')
 const MemoryStore = require('./memory')
 const native = require('./native')
@@ -20,6 +21,8 @@ const { withTypeErrors } = require('./set-cookie')
 const { warningsFor } = require('./warnings')
 
 module.exports = session
+
+const MOST_SESSIONS = 2 ** 32 - 1
 
 const isProduction = process.env.NODE_ENV === 'production'
 
@@ -53,8 +56,8 @@ function session(options) {
   if (touchAfter !== undefined && !(typeof touchAfter === 'number' && touchAfter >= 0)) {
     throw new TypeError('touchAfter option must be a number of milliseconds, 0 or more')
   }
-  const { idleTimeout, absoluteTimeout, metadataMember } = opts
-  for (const [name, limit] of Object.entries({ idleTimeout, absoluteTimeout })) {
+  const { idleTimeout, absoluteTimeout, metadataMember, renewAfter, renewalGrace } = opts
+  for (const [name, limit] of Object.entries({ idleTimeout, absoluteTimeout, renewAfter, renewalGrace })) {
     if (limit !== undefined && !(Number.isFinite(limit) && limit >= 1)) {
       throw new TypeError(`${name} option must be a number of milliseconds, 1 or more`)
     }
@@ -82,6 +85,9 @@ function session(options) {
     idleTimeout,
     absoluteTimeout,
     clearSiteData: Boolean(opts.clearSiteData),
+    renewAfter,
+    renewalGrace,
+    ...sessionLimit(opts.maxSessions),
     // A better reason than that of the engine follows.
     isNative: (isNative && store.canMerge) || why !== undefined
   }
@@ -130,7 +136,8 @@ function session(options) {
     policy: rules.hasSessions ? store.describe(new native.SessionPolicy(decisions)) : undefined,
     // If records have the library's own member.
     metadataMember: rules.metadataMember ?? undefined,
-    clearSiteData: decisions.clearSiteData
+    clearSiteData: decisions.clearSiteData,
+    secretsOf: (req) => secret || [req?.secret]
   }
   const secrets = new Secrets(name, rules.candidates, warnings)
   // Loaded if it is used, so that requiring the package takes less time.
@@ -146,7 +153,15 @@ function session(options) {
     isReady = true
   })
 
-  return function session(req, res, next) {
+  // Loaded if it is used, so that requiring the package takes less time.
+  for (const method of ['sessionsOf', 'endSessionOf', 'endSessionsOf']) {
+    define(session, method, async (...args) => {
+      return require('./user-sessions').forAdministrators(config, secret)[method](...args)
+    })
+  }
+  return session
+
+  function session(req, res, next) {
     if (req.session) {
       if (warnings) warnings.attachAgain(req)
       next()
@@ -251,6 +266,19 @@ function covers(cookiePath, path, asBrowsers) {
   if (path.indexOf(cookiePath) !== 0) return false
   if (!asBrowsers || path.length === cookiePath.length || cookiePath.endsWith('/')) return true
   return path[cookiePath.length] === '/'
+}
+
+// Reads how many sessions a user may have.
+function sessionLimit(maxSessions) {
+  if (maxSessions === undefined) return {}
+  const { count, atLimit = 'refuse' } = Object(maxSessions)
+  if (!Number.isInteger(count) || count < 1 || count > MOST_SESSIONS) {
+    throw new TypeError(`maxSessions option must be an object with a count from 1 to ${MOST_SESSIONS}`)
+  }
+  if (atLimit !== 'refuse' && atLimit !== 'endLeastRecentlyUsed') {
+    throw new TypeError('maxSessions option: atLimit must be "refuse" or "endLeastRecentlyUsed"')
+  }
+  return { maxSessions: count, endsLeastRecentlyUsed: atLimit === 'endLeastRecentlyUsed' }
 }
 
 function departureNames(departures) {

@@ -20,7 +20,7 @@ const { toPromise } = require('./to-promise')
 
 const FACT = facts()
 const { store: STORE, cookie: COOKIE } = steps()
-const STORE_STEPS = STORE.write | STORE.touch | STORE.destroy
+const STORE_STEPS = STORE.write | STORE.touch | STORE.destroy | STORE.renew
 const COOKIE_STEPS = COOKIE.send | COOKIE.expire | COOKIE.withhold
 
 // The possible facts about the data, before it is compared: without an explicit save, and after one.
@@ -332,6 +332,12 @@ exports.RequestSession = class RequestSession {
       case STORE.touch:
         debug('touching')
         return this.callStore(responseEnd, 'touch', 'touched', (done) => this.touchRecord(session, done))
+      case STORE.renew: {
+        debug('renewing')
+        // Without a change, the visitor goes on under the old id.
+        const step = this.isWriteExpected(session) ? 'write' : 'touch'
+        return this.callStore(responseEnd, step, 'renewed', (done) => this.renewRecord(session, done))
+      }
       default:
         return responseEnd.sendEnd()
     }
@@ -408,15 +414,20 @@ exports.RequestSession = class RequestSession {
 
   // Returns the sum of the facts that do not depend on the data.
   sessionFacts(session) {
-    const { presentedId, req } = this
     const { id, origin, record } = FACT
     return (
       FACT.session.live +
-      (!presentedId ? id.unknown : presentedId === req.sessionID ? id.presented : id.other) +
+      id[this.cookieMatch(session)] +
       (this.id !== session.id ? origin.regenerated : this.isLoaded ? origin.loaded : origin.new) +
       record[this.recordStatus(session)] +
       FACT.attributes[this.cookieChange(session)]
     )
+  }
+
+  // Returns the fact whether the request's cookie has the session's id.
+  cookieMatch() {
+    const { presentedId, req } = this
+    return !presentedId ? 'unknown' : presentedId === req.sessionID ? 'presented' : 'other'
   }
 
   recordStatus(session) {
@@ -489,7 +500,8 @@ exports.RequestSession = class RequestSession {
   // Warns of a new session whose cookie is not among the headers that have been sent.
   warnIfLate(session, plan) {
     const { req, res, config } = this
-    if (!res.headersSent || this.presentedId === req.sessionID || this.sentId === req.sessionID) return
+    const isKnown = ['presented', 'renewed'].includes(this.cookieMatch(session))
+    if (!res.headersSent || isKnown || this.sentId === req.sessionID) return
     // With departure 10, such a session is not stored.
     const isWanted = config.rules.skipUnreachableSessions ? this.isWriteExpected(session) : plan === STORE.write
     if (isWanted && !this.isInsecure(session)) config.warnings.findLateSession()

@@ -5,13 +5,16 @@
 
 const { snapshotCookie, snapshotData } = require('./change-detection')
 const { define } = require('./define')
-const { logIn, loggedIn, metadataOf, regenerateKeeping, requireFresh } = require('./login')
+const login = require('./login')
 const { RequestSession } = require('./request-session')
 const Session = require('./session')
 const { isMaking, isMember, makingSessions } = require('./session-class')
 const { errorWithCode } = require('./stores/failure')
 const { setImmediate } = require('./timers')
 const { heard, toPromise } = require('./to-promise')
+const { endSessionsOf, sessionsOf, usersOf } = require('./user-sessions')
+
+const { logIn, loggedIn, metadataOf, notLoggedIn, regenerateKeeping, renewId, requireFresh, requireLevel, stepUp } = login
 
 exports.TrackedSession = class TrackedSession extends RequestSession {
   // The record of the request's session.
@@ -25,6 +28,8 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
   // Whether the application uses the session outside of a request, which is no visit.
   isOutside = false
   isLoggedOut = false
+  // The id under which the next save stores the session: see `renewId`.
+  renewal = undefined
 
   load(fn) {
     const { store, policy, metadataMember } = this.config
@@ -33,8 +38,25 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
     if (metadataMember === undefined) return record.load(fn)
     record.load((error, found) => {
       if (!error && !found) this.endedBy = record.endedBy
+      // That of a session whose id was renewed is another one than the cookie's.
+      if (found) this.req.sessionID = record.id
       fn(error, found)
     })
+  }
+
+  // A session that was loaded has another id than its cookie only where that was renewed.
+  cookieMatch(session) {
+    const match = super.cookieMatch()
+    const { metadataMember } = this.config
+    if (match !== 'other' || metadataMember === undefined || !this.isLoaded) return match
+    return this.id === session.id && this.req.sessionID === session.id ? 'renewed' : match
+  }
+
+  recordStatus(session) {
+    const status = super.recordStatus(session)
+    if (!this.config.rules.renews || status === 'absent' || this.record?.id !== session.id) return status
+    const isOpen = !this.areHeadersWritten && !this.res.headersSent && hasChangeableId(session)
+    return isOpen && this.record.renews(!this.isInsecure(session)) ? 'renewable' : status
   }
 
   // The record's store knows its deadline, unless it is an option's.
@@ -86,7 +108,8 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
     return {
       save(fn) {
         if (!fn) return toPromise((done) => this.save(done))
-        const { metadataMember } = tracked.config
+        const { config: { metadataMember }, renewal } = tracked
+        tracked.renewal = undefined
         if (metadataMember !== undefined && Object.hasOwn(this, metadataMember)) {
           setImmediate(fn, reservedName())
           return this
@@ -107,7 +130,7 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
             tracked.caughtUp(record, changed)
           }
           fn(error)
-        }, isFinal, tracked.identityOf(this))
+        }, isFinal, tracked.identityOf(this), renewal)
         return this
       },
       reload(fn) {
@@ -137,6 +160,8 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
       if (error) return fn(error)
       if (!found) return fn(new Error('failed to load session'))
       this.record = record
+      if (this.id === session.id) this.id = record.id
+      if (this.req.sessionID === session.id) this.req.sessionID = record.id
       makingSessions(this.sessionClass, () => store.createSession(this.req, found))
       fn()
     })
@@ -146,18 +171,29 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
   identityOf(session) {
     const { req, res, config } = this
     return {
-      isKept: () => res.headersSent || this.presentedId === session.id,
+      keptAs: () => (res.headersSent ? 'sent' : this.presentedId === session.id ? 'presented' : undefined),
       draw() {
-        if (Object.getOwnPropertyDescriptor(session, 'id')?.configurable) return config.genid(req)
+        if (hasChangeableId(session)) return config.genid(req)
         throw errorWithCode('ERR_SESSION_CONFLICT', 'a write is in doubt, and the session can get no other id')
       },
       change: (id) => {
         const before = session.id
+        if (!hasChangeableId(session)) {
+          throw errorWithCode('ERR_SESSION_CONFLICT', 'the id was renewed, and the session can get no other id')
+        }
         Object.defineProperty(session, 'id', { value: id })
         if (this.id === before) this.id = id
         if (req.sessionID === before) req.sessionID = id
       }
     }
+  }
+
+  // Returns the sessions of a session's user, or of another one's.
+  usersOf(session, user = loggedIn(session, ownerOf(session).record)) {
+    if (user === undefined) throw notLoggedIn()
+    const users = usersOf(this.config, user, this.config.secretsOf(this.req))
+    ownerOf(session).record.askFor(users)
+    return users
   }
 
   destroyRecord(done) {
@@ -181,6 +217,23 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
     }
     if (this.config.metadataMember === undefined) this.record.touch(session, isCookieChanged, touched)
     else this.record.visit(session, isCookieChanged, touched)
+  }
+
+  // Stores the session under a new id at the end of a response.
+  renewRecord(session, done) {
+    const { record } = this
+    const isUnsaved = this.isWriteExpected(session)
+    try {
+      this.renewal = { id: this.identityOf(session).draw(), isOptional: true }
+    } catch (error) {
+      return done(error)
+    }
+    const end = record.registerRenewal()
+    session.save((error) => {
+      end()
+      // As with a touch: the session was ended meanwhile, and no cookie is sent.
+      done(error?.code === 'ERR_SESSION_ENDED' && !isUnsaved ? undefined : error)
+    })
   }
 
   // Returns the attributes of the cookie, which expires with the absolute timeout at the latest.
@@ -256,13 +309,23 @@ exports.trackCreated = function trackCreated(config) {
     return load.call(this, id, (error, session) => {
       const owner = session && ownerOf(session)
       if (!owner) return fn(error, session)
-      owner.record.find((error) => {
-        if (!error) fn(null, session)
-        else if (error.code === 'ERR_SESSION_ENDED') fn()
-        else fn(error)
-      })
+      const find = (session) => {
+        const { record } = ownerOf(session)
+        record.find((error, renewed) => {
+          if (error) return error.code === 'ERR_SESSION_ENDED' ? fn() : fn(error)
+          // It goes on under another id.
+          if (renewed) find(this.createSession({ sessionID: record.id, sessionStore: this }, renewed))
+          else fn(null, session)
+        })
+      }
+      find(session)
     })
   })
+}
+
+// Checks whether a session can get another id, as each of this package's can.
+function hasChangeableId(session) {
+  return Object.getOwnPropertyDescriptor(session, 'id')?.configurable === true
 }
 
 // Returns what tracks the session of a request, or makes it for a session outside of one.
@@ -282,7 +345,7 @@ const METHODS = {
 
   async updateNow(key, change) {
     const { tracked, record } = ownerOf(this)
-    if (record.isUnread) await read(tracked, record)
+    if (record.isUnread) await read(this)
     let last
     update(this, key, (value) => (last = change(value)))
     tracked.isFinal = true
@@ -292,7 +355,7 @@ const METHODS = {
 
   async takeOnce(key) {
     const { tracked, record } = ownerOf(this)
-    if (record.isUnread) await read(tracked, record)
+    if (record.isUnread) await read(this)
     if (!Object.hasOwn(this, checked(key, tracked))) return undefined
     let taken
     update(this, key, (value) => {
@@ -305,7 +368,7 @@ const METHODS = {
 
   async lock(options) {
     const { tracked, record } = ownerOf(this)
-    const { lock, changed } = await record.lock(this, options).catch((error) => {
+    const { lock, changed } = await record.lock(this, options, tracked.identityOf(this)).catch((error) => {
       tracked.noteEnd(record, error)
       throw error
     })
@@ -332,11 +395,48 @@ const METHODS = {
 
   loggedInUser() {
     const found = loggedIn(this, ownerOf(this).record)
-    return found && JSON.parse(found.user)
+    return found && JSON.parse(found)
   },
 
   requireFresh(maxAge) {
     requireFresh(this, ownerOf(this).record, maxAge)
+  },
+
+  requireLevel(level) {
+    requireLevel(this, ownerOf(this).record, level)
+  },
+
+  async stepUp(level) {
+    await stepUp(this, ownerOf(this).tracked, level)
+  },
+
+  async renewId() {
+    await renewId(this, ownerOf(this))
+  },
+
+  async userSessions() {
+    const { tracked } = ownerOf(this)
+    return sessionsOf(tracked.config, tracked.usersOf(this))
+  },
+
+  async endUserSession(publicId) {
+    if (typeof publicId !== 'string') throw new TypeError('endUserSession: the public id must be a string')
+    const { tracked } = ownerOf(this)
+    const users = tracked.usersOf(this)
+    if (!users.isOwn(publicId)) return (await endSessionsOf(tracked.config, users, { publicId })) > 0
+    await this.logout()
+    return true
+  },
+
+  async endOtherSessions() {
+    const { tracked } = ownerOf(this)
+    return endSessionsOf(tracked.config, tracked.usersOf(this), { sparesOwn: true })
+  },
+
+  async endAllSessions() {
+    const others = await this.endOtherSessions()
+    await this.logout()
+    return others + 1
   },
 
   async regenerateKeeping(names) {
@@ -344,7 +444,8 @@ const METHODS = {
   }
 }
 // As of the methods that express-session has too.
-for (const name of ['updateNow', 'takeOnce', 'lock', 'login', 'logout', 'regenerateKeeping']) {
+const OF_USERS = ['userSessions', 'endUserSession', 'endOtherSessions', 'endAllSessions']
+for (const name of ['updateNow', 'takeOnce', 'lock', 'login', 'logout', 'regenerateKeeping', 'stepUp', 'renewId', ...OF_USERS]) {
   const method = METHODS[name]
   METHODS[name] = function (...args) {
     return heard(method.apply(this, args))
@@ -359,9 +460,10 @@ const PROPERTIES = {
 }
 
 // Reads the record of a session that the application has made.
-async function read(tracked, record) {
+async function read(session) {
+  const { tracked, record } = ownerOf(session)
   try {
-    await record.find()
+    await record.find(undefined, tracked.identityOf(session))
   } catch (error) {
     tracked.noteEnd(record, error)
     throw error

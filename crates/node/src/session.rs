@@ -12,11 +12,11 @@ use std::time::Duration;
 use express_session::store::{FencingToken, LockOutcome, LockToken};
 use express_session_core::cookie::StoredCookie;
 use express_session_core::decide::Step;
-use express_session_core::metadata::{Authentication, MAX_USER, user_of};
+use express_session_core::metadata::{Authentication, MAX_USER, User, own_login, user_of};
 use express_session_core::record::{Json, LimitExceeded};
 use express_session_core::session::{
-    self, Answer, LockStage, Next, Rebase, Rebased, Recompute, Resolution, SaveMachine,
-    SessionObject, SessionState, StoreCall, StoreView, TouchCall,
+    self, Answer, Context, Follow, LockStage, Next, OwnSession, Rebase, Rebased, Recompute,
+    Resolution, SaveMachine, SessionObject, SessionState, StoreCall, StoreView, TouchCall,
 };
 use express_session_core::store::{Lifetime, Loaded, Revision};
 use express_session_core::{Corrupt, Departures, EndedBy, Metadata, Policy, SessionId, Timestamp};
@@ -65,22 +65,29 @@ pub struct Notes {
     pub idle: Option<f64>,
     /// The absolute timeout of the login.
     pub absolute: Option<f64>,
+    /// The level of the login.
+    pub level: Option<u32>,
 }
 
-/// The user of a session.
+/// The login of a session that can be stepped up. Times are in milliseconds.
 #[napi(object, object_from_js = false)]
-pub struct LoggedIn {
+pub struct Login {
     /// The user, as JSON.
     pub user: String,
-    /// When the user logged in, if that was noted.
-    pub authenticated: Option<f64>,
+    /// The idle timeout of the login.
+    pub idle: Option<f64>,
+    /// The absolute timeout of the login.
+    pub absolute: Option<f64>,
 }
 
 /// The session of one request.
 #[napi]
 pub struct NativeSession {
     settings: Arc<Settings>,
+    /// The id that JavaScript knows.
     id: SessionId,
+    /// The id that the request's cookie has.
+    presented: Option<SessionId>,
     state: SessionState,
     object: Option<SessionObject>,
     slot: Slot,
@@ -102,6 +109,8 @@ pub(crate) enum Found {
 
 /// A record that was loaded.
 pub(crate) struct Read {
+    /// Its id, which may be another one than that of the cookie: it was renewed.
+    id: SessionId,
     loaded: Loaded,
     /// How long its store keeps it after each reset.
     lifetime: Lifetime,
@@ -114,7 +123,7 @@ pub(crate) struct Read {
 /// Keeps the record that a store returns.
 pub(crate) struct Reader {
     slot: Slot,
-    settings: Arc<Settings>,
+    pub(crate) settings: Arc<Settings>,
     /// Whether the record is that of a session which has not begun: a limit may end it.
     is_first: bool,
 }
@@ -124,8 +133,16 @@ pub(crate) enum ReadOutcome {
     /// Its text for JavaScript.
     Text(String),
     Nothing,
-    /// A limit has ended its session: it is to be destroyed.
-    Ended,
+    /// A limit has ended its session: it is to be destroyed, under this id and in this revision.
+    Ended(SessionId, Revision),
+}
+
+/// The end of a session's record, which may take several calls: a renewal may be under way.
+pub(crate) struct RecordEnd {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) id: SessionId,
+    /// Its revision, and when it was found.
+    pub(crate) known: Option<(Revision, Timestamp)>,
 }
 
 struct Save {
@@ -166,25 +183,46 @@ impl NativeSession {
     pub fn new(policy: &SessionPolicy, id: String) -> napi::Result<Self> {
         let id = SessionId::new(id).ok_or_else(|| failure::of(crate::store::nameless()))?;
         let (settings, slot) = (Arc::clone(&policy.0), Slot::default());
-        let state = SessionState::default();
-        Ok(Self { settings, id, state, object: None, slot, save: None, visit: None })
+        let mut state = SessionState::default();
+        // `req.session` is there for every handler.
+        let _ = state.begin_load(Step::Load);
+        let (presented, object, save, visit) = (None, None, None, None);
+        Ok(Self { settings, id, presented, state, object, slot, save, visit })
     }
 
-    /// Notes that a browser has the id, or may have it: from here on it is kept.
+    /// Notes that a browser has the id, or may have it: from here on it is kept. `has_left` says that the response has
+    /// sent it.
     #[napi(catch_unwind)]
-    pub fn keep_id(&mut self) {
-        // JavaScript decides whether a session can still be found.
-        let plain = Policy { departures: Departures::none(), ..Policy::default() };
-        self.state.detach(&self.settings.context(&plain));
+    pub fn keep_id(&mut self, has_left: bool) {
+        if has_left {
+            // JavaScript decides whether a session can still be found.
+            let plain = Policy { departures: Departures::none(), ..Policy::default() };
+            self.state.detach(&self.settings.context(&plain));
+        } else {
+            self.presented = Some(self.id.clone());
+        }
+    }
+
+    /// Returns the id that the session has got by a renewal since JavaScript asked last.
+    #[napi(catch_unwind)]
+    pub fn renewed_id(&mut self) -> Option<String> {
+        let found = || self.slot.read(|read| read.id.clone());
+        let id = self.state.id().cloned().or_else(found)?;
+        if id == self.id {
+            return None;
+        }
+        self.id = id;
+        Some(self.id.as_str().to_owned())
     }
 
     /// Begins with the object as it was loaded or created, once it is needed: most requests change nothing.
     #[napi(catch_unwind)]
     pub fn begin(&mut self, object: String, now: f64) -> napi::Result<()> {
-        let (id, now) = (self.id.clone(), time(now));
+        let now = time(now);
         let object = SessionObject::new(&object).map_err(|error| of(error.into()))?;
         if let Some(Found::Record(read)) = self.slot.take() {
             let context = self.settings.context(&self.settings.policy);
+            let id = read.id.clone();
             if let Err(error) = self.state.begin_loaded(&context, id, &read.loaded, read.at) {
                 // A second attempt must not take the session for a new one.
                 self.slot.put(Found::Record(read));
@@ -192,7 +230,7 @@ impl NativeSession {
             }
         } else {
             let cookie = object.cookie(now).map_err(|error| of(error.into()))?;
-            self.state.begin_new(id, cookie);
+            self.state.begin_new(self.id.clone(), cookie);
         }
         self.object = Some(object);
         Ok(())
@@ -240,16 +278,63 @@ impl NativeSession {
             user: login.map(|login| login.user.as_str().to_owned()),
             idle: login.and_then(|login| number(login.idle)),
             absolute: login.and_then(|login| number(login.absolute)),
+            level: login.and_then(|login| login.level).map(u32::from),
         })
     }
 
-    /// Returns the user, with the member of npm's passport as JSON.
+    /// Returns the user as JSON, with the member of npm's passport as JSON.
     #[napi(catch_unwind)]
     #[must_use]
-    pub fn user(&self, passport: Option<String>) -> Option<LoggedIn> {
-        let user = user_of(self.metadata().as_ref(), passport.as_deref())?;
-        let authenticated = user.authenticated.map(millis);
-        Some(LoggedIn { user: user.user.as_str().to_owned(), authenticated })
+    pub fn user(&self, passport: Option<String>) -> Option<String> {
+        self.found_user(passport.as_deref()).map(|user| user.user.as_str().to_owned())
+    }
+
+    /// Checks whether the user has logged in no longer than so many milliseconds ago. Nothing where no user has.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn is_fresh(&self, passport: Option<String>, max_age: f64, now: f64) -> Option<bool> {
+        let max_age = Duration::from_millis(max_age.max(0.0) as u64);
+        self.found_user(passport.as_deref()).map(|user| user.is_fresh(max_age, time(now)))
+    }
+
+    /// Checks whether the user's login has this level. Nothing where no user has logged in.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn has_level(&self, passport: Option<String>, level: u32) -> Option<bool> {
+        let user = self.found_user(passport.as_deref())?;
+        Some(u8::try_from(level).is_ok_and(|level| user.has_level(level)))
+    }
+
+    /// Returns the login that can be stepped up, if there is one.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn own_login(&self, passport: Option<String>) -> Option<Login> {
+        let metadata = self.metadata();
+        let login = own_login(metadata.as_ref(), passport.as_deref())?;
+        let number = |time: Option<Duration>| time.map(|time| time.as_millis() as f64);
+        let (idle, absolute) = (number(login.idle), number(login.absolute));
+        Some(Login { user: login.user.as_str().to_owned(), idle, absolute })
+    }
+
+    /// Checks whether the response renews the id. `may_renew` says that no other request of this process does, and that the
+    /// headers have not left; `is_reachable`, that the connection can have the cookie.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn renews(&self, may_renew: bool, is_reachable: bool, now: f64) -> bool {
+        let context = self.settings.context(&self.settings.policy);
+        let context = Context { may_renew, ..context };
+        self.state.renews(&context, self.metadata().as_ref(), is_reachable, time(now))
+    }
+
+    /// Begins to renew the id. Returns whether a save has to do it; otherwise the session has the new id already.
+    #[napi(catch_unwind)]
+    pub fn begin_renewal(&mut self, id: String) -> napi::Result<bool> {
+        let id = SessionId::new(id).ok_or_else(|| failure::of(crate::store::nameless()))?;
+        if self.state.lock().is_some() {
+            return Err(coded("ERR_SESSION_LOCKED_TWICE", "the session's lock is of the old id"));
+        }
+        let context = self.settings.context(&self.settings.policy);
+        self.state.begin_renewal(&context, &id).map_err(of)
     }
 
     /// Returns the latest time at which the browser's cookie expires, if there is an absolute timeout.
@@ -275,16 +360,16 @@ impl NativeSession {
         user: String,
         idle: Option<f64>,
         absolute: Option<f64>,
+        level: Option<u32>,
         now: f64,
     ) -> napi::Result<()> {
         let user = user_json(&user)
             .ok_or_else(|| coded("ERR_SESSION_UPDATE", "the user is null, no JSON or too long"))?;
         let limit = |millis: f64| Duration::from_millis(millis.clamp(1.0, CENTURY) as u64);
         let (idle, absolute) = (idle.map(limit), absolute.map(limit));
+        let level = level.and_then(|level| u8::try_from(level).ok());
         let now = time(now);
-        self.state
-            .log_in(Authentication { at: now, user, idle, absolute, level: None }, now)
-            .map_err(of)
+        self.state.log_in(Authentication { at: now, user, idle, absolute, level }, now).map_err(of)
     }
 
     /// Begins to note a visit, and returns the next step: `update` is a call of the store, `touch` a plain touch instead, and
@@ -338,7 +423,9 @@ impl NativeSession {
     }
 
     /// Begins to save the object, and returns the first task. `deadline` is for a store whose options say it. After
-    /// a final save, every update was last applied to what is stored, with any departures.
+    /// a final save, every update was last applied to what is stored, with any departures. `renewal` is the id under which
+    /// the session goes on; where it `is_optional`, it is saved under the one that it has if that fails.
+    #[allow(clippy::too_many_arguments, reason = "an object for each call would cost more")]
     #[napi(catch_unwind)]
     pub fn save(
         &mut self,
@@ -347,15 +434,28 @@ impl NativeSession {
         deadline: Option<f64>,
         now: f64,
         is_final: bool,
+        renewal: Option<String>,
+        is_optional: bool,
         apply: Apply<'_>,
     ) -> napi::Result<Option<Task>> {
+        let renewal = match renewal {
+            Some(id) => {
+                Some(SessionId::new(id).ok_or_else(|| failure::of(crate::store::nameless()))?)
+            }
+            None => None,
+        };
         let now = time(now);
         let shown = self.object.as_mut().ok_or_else(|| of(session::Error::Ended))?;
         shown.take_changes(&mut self.state, &object, now).map_err(of)?;
         let policy = self.settings.policy;
         let policy = if is_final { policy.of_final_writes() } else { policy };
-        let mut machine = SaveMachine::alone(now);
-        let next = machine.start(&mut self.state, &self.settings.context(&policy), false);
+        let mut machine = match renewal {
+            None => SaveMachine::alone(now),
+            Some(id) if is_optional => SaveMachine::renewing(now, id).or_under_the_same_id(),
+            Some(id) => SaveMachine::renewing(now, id),
+        };
+        let context = self.settings.context_of(&policy, self.presented.as_ref());
+        let next = machine.start(&mut self.state, &context, false);
         let deadline = deadline.map(time);
         self.save = Some(Save { machine, policy, now, deadline, call: None });
         self.until_task(env, apply, next.map_err(of)?)
@@ -456,12 +556,14 @@ impl NativeSession {
             return self.state.handle_missing_record(&settings.policy, time(now)).map_err(of);
         };
         let loaded = &read.loaded;
-        if loaded.revision == revision {
+        if loaded.revision == revision && self.state.id() == Some(&read.id) {
             return Ok(());
         }
         let context = self.settings.context(&self.settings.policy);
         let resolution =
             Resolution::of(&mut self.state, &context, loaded, time(now)).map_err(of)?;
+        // It may have been found under the id to which its own forwards.
+        let resolution = resolution.under(read.id.clone());
         while let Some(rebase) = resolution.begin(&mut self.state) {
             let rebased = run(env, &apply, rebase)?;
             if resolution.finish(&mut self.state, rebased) {
@@ -496,6 +598,18 @@ impl NativeSession {
         Reader { slot, settings, is_first: self.object.is_none() }
     }
 
+    /// Returns what ends its record.
+    pub(crate) fn record_end(&self) -> RecordEnd {
+        let found = || self.slot.read(|read| (read.loaded.revision.clone(), read.at));
+        let known = self.state.known().or_else(found);
+        RecordEnd { settings: Arc::clone(&self.settings), id: self.id(), known }
+    }
+
+    /// Returns the session as it is among its user's.
+    pub(crate) fn own_session(&self) -> OwnSession {
+        OwnSession { id: Some(self.id()), metadata: self.metadata() }
+    }
+
     /// Returns the call of the store that is due, and its time.
     pub(crate) fn take_call(&mut self) -> Option<(StoreCall, Timestamp)> {
         if let Some(visit) = &mut self.visit
@@ -519,7 +633,7 @@ impl NativeSession {
 
     fn answer(&mut self, answer: Answer) -> napi::Result<Next> {
         let save = self.save.as_mut().ok_or_else(|| of(session::Error::OutOfOrder))?;
-        let context = self.settings.context(&save.policy);
+        let context = self.settings.context_of(&save.policy, self.presented.as_ref());
         save.machine.resume(&mut self.state, &context, answer).map_err(of)
     }
 
@@ -529,6 +643,20 @@ impl NativeSession {
             return session.metadata().cloned();
         }
         self.slot.read(|read| read.notes.as_ref().and_then(|notes| notes.0.clone())).flatten()
+    }
+
+    fn found_user(&self, passport: Option<&str>) -> Option<User> {
+        user_of(self.metadata().as_ref(), passport)
+    }
+
+    /// Checks whether a call writes the record that forwards from an old id, whose deadline is its own.
+    fn forwards(&self, call: &StoreCall, now: Timestamp) -> bool {
+        let (StoreCall::Update { record, .. } | StoreCall::UpdateLocked { record, .. }) = call
+        else {
+            return false;
+        };
+        let loaded = Loaded { record: record.clone(), revision: Revision::new(0) };
+        Follow::of(&self.settings.context(&self.settings.policy), &loaded, now).is_some()
     }
 
     /// Returns a deadline within the limits of the session.
@@ -544,7 +672,7 @@ impl NativeSession {
         let visit = self.visit.as_mut()?;
         match call? {
             TouchCall::Touch(..) => Some("touch"),
-            // A Rust application has renewed the id, which was a visit.
+            // Another request has renewed the id, which was a visit. As in Rust, the end of a response does not follow it.
             TouchCall::Follow(_) => None,
             TouchCall::Update(id, record, expected) => {
                 visit.attempts += 1;
@@ -574,8 +702,10 @@ impl NativeSession {
                     return Ok(None);
                 }
                 Next::Call(mut call) => {
-                    let deadline = self.save.as_ref().and_then(|save| save.deadline);
-                    if let Some(deadline) = deadline {
+                    let own = self.save.as_ref().and_then(|save| save.deadline.zip(Some(save.now)));
+                    if let Some((deadline, now)) = own
+                        && !self.forwards(&call, now)
+                    {
                         set_deadline(&mut call, self.limited(deadline));
                     }
                     let save = self.save.as_mut().ok_or_else(|| of(session::Error::OutOfOrder))?;
@@ -626,12 +756,16 @@ impl Slot {
 }
 
 impl Reader {
-    /// Keeps a record, unless a limit has ended its session.
-    pub(crate) fn keep(&self, found: Option<Loaded>, lifetime: Lifetime, now: f64) -> ReadOutcome {
-        let Some(loaded) = found else { return ReadOutcome::Nothing };
-        let at = time(now);
+    /// Keeps the record of a session, with its id, unless a limit has ended it.
+    pub(crate) fn keep(
+        &self,
+        found: Option<(SessionId, Loaded)>,
+        lifetime: Lifetime,
+        at: Timestamp,
+    ) -> ReadOutcome {
+        let Some((id, loaded)) = found else { return ReadOutcome::Nothing };
         let Settings { policy, .. } = &*self.settings;
-        let mut read = Read { loaded, lifetime, at, notes: None };
+        let mut read = Read { id, loaded, lifetime, at, notes: None };
         if !policy.keeps_metadata() {
             let text = (*read.loaded.record.text).to_owned();
             self.slot.put(Found::Record(read));
@@ -640,7 +774,7 @@ impl Reader {
         let preview = self.settings.context(policy).preview(&read.loaded, at);
         if let Some(by) = preview.ended_by.filter(|_| self.is_first) {
             self.slot.put(Found::Ended(by));
-            return ReadOutcome::Ended;
+            return ReadOutcome::Ended(read.id, read.loaded.revision);
         }
         read.notes = Some(Box::new((preview.metadata, preview.next_reset)));
         self.slot.put(Found::Record(read));
@@ -689,7 +823,7 @@ fn number(fence: FencingToken) -> f64 {
 }
 
 /// Converts an error of the session.
-fn of(error: session::Error) -> napi::Error {
+pub(crate) fn of(error: session::Error) -> napi::Error {
     use session::Error;
     match error {
         Error::Store(error) => failure::of(error),
@@ -739,9 +873,9 @@ impl fmt::Debug for Notes {
     }
 }
 
-impl fmt::Debug for LoggedIn {
+impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LoggedIn")
+        f.write_str("Login")
     }
 }
 
@@ -778,6 +912,10 @@ mod tests {
             idle_timeout: idle,
             absolute_timeout: absolute,
             clear_site_data: false,
+            renew_after: None,
+            renewal_grace: None,
+            max_sessions: None,
+            ends_least_recently_used: None,
         })
         .unwrap()
     }
@@ -790,7 +928,8 @@ mod tests {
             format!(r#","views":1,"__sessionMetadata":{{"created":{began},"seen":{began}}}}}"#);
         let record = Record { text: [COOKIE, &notes].concat().into(), deadline: None };
         let loaded = Loaded { record, revision: Revision::new(1) };
-        let kept = session.reader().keep(Some(loaded), Lifetime::OfMaxAge, NOW);
+        let kept =
+            session.reader().keep(Some((session.id(), loaded)), Lifetime::OfMaxAge, time(NOW));
         (session, kept)
     }
 
@@ -823,7 +962,8 @@ mod tests {
             (Some(HOUR), Some(HOUR / 2.0), "absolute"),
         ] {
             let (session, kept) = found(&policy(idle, absolute));
-            assert!(matches!(kept, ReadOutcome::Ended));
+            assert!(matches!(kept, ReadOutcome::Ended(id, revision)
+                if id.as_str() == "sid" && revision == Revision::new(1)));
             assert_eq!(session.ended_by(), Some(by));
             assert!(session.notes().is_none());
         }
@@ -866,14 +1006,28 @@ mod tests {
     fn login_is_noted_with_its_limits_and_is_not_shown_in_a_log() {
         let mut session = NativeSession::new(&policy(None, None), "new".to_owned()).unwrap();
         session.begin(format!("{COOKIE}}}"), NOW).unwrap();
-        session.log_in(r#""bob""#.to_owned(), Some(0.5), Some(f64::MAX), NOW).unwrap();
+        let user = r#""bob""#.to_owned();
+        session.log_in(user, Some(0.5), Some(f64::MAX), Some(2), NOW).unwrap();
         let notes = session.notes().unwrap();
         assert_eq!((notes.idle, notes.absolute), (Some(1.0), Some(CENTURY)));
         assert_eq!(notes.user.as_deref(), Some(r#""bob""#));
-        let user = session.user(None).unwrap();
-        assert_eq!(user.authenticated, Some(NOW));
-        assert!(!format!("{notes:?} {user:?} {session:?}").contains("bob"));
-        assert!(session.user(Some("{}".to_owned())).is_none());
+        assert_eq!((notes.level, session.user(None).as_deref()), (Some(2), Some(r#""bob""#)));
+        let login = session.own_login(None).unwrap();
+        assert_eq!((&*login.user, login.idle), (r#""bob""#, Some(1.0)));
+        assert!(!format!("{notes:?} {login:?} {session:?}").contains("bob"));
+        let logged_out = || Some("{}".to_owned());
+        assert!(session.user(logged_out()).is_none() && session.own_login(logged_out()).is_none());
+        for (passport, level, expected) in [
+            (None, 2, Some(true)),
+            (None, 3, Some(false)),
+            (None, 999, Some(false)),
+            (logged_out(), 0, None),
+        ] {
+            assert_eq!(session.has_level(passport, level), expected, "{level}");
+        }
+        assert_eq!(session.is_fresh(None, 1.0, NOW), Some(true));
+        assert_eq!(session.is_fresh(None, 1.0, NOW + 1.0), Some(false));
+        assert_eq!(session.is_fresh(logged_out(), 1.0, NOW), None);
     }
 
     #[test]

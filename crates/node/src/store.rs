@@ -22,8 +22,9 @@ use self::mailbox::{Answer, Mailbox};
 use self::replace::Missing;
 use self::sealed::{Sealing, Upgrade};
 use self::seen::Seen;
+use self::users::{Meant, UserSessions};
 use crate::engine::rules::SessionPolicy;
-use crate::session::{Found, NativeSession, ReadOutcome};
+use crate::session::{self, Found, NativeSession};
 
 pub mod file;
 pub mod mailbox;
@@ -34,8 +35,10 @@ pub mod postgres;
 pub mod redis;
 pub mod sealed;
 pub mod sqlite;
+pub mod users;
 
 mod backend;
+mod driver;
 pub(crate) mod failure;
 mod option;
 mod replace;
@@ -84,16 +87,84 @@ impl NativeStore {
     pub fn load_for(&self, mailbox: &Mailbox, number: u32, session: &NativeSession, now: f64) {
         let (id, reader) = (session.id(), session.reader());
         self.call(mailbox, number, move |open| async move {
-            let found = open.backend.load(&id, time(now)).await?;
-            match reader.keep(found, open.backend.lifetime(), now) {
-                ReadOutcome::Text(text) => return Ok(Answer::B(text)),
-                ReadOutcome::Ended => {
-                    open.seen.remove(&id);
-                    // Where the store fails, the next request that loads the record ends it.
-                    let _ = open.backend.destroy(&id).await;
-                }
-                ReadOutcome::Nothing => {}
-            }
+            let found = driver::load(&*open.backend, &reader, id, time(now)).await?;
+            Ok(found.map_or(NOTHING, Answer::B))
+        });
+    }
+
+    /// Ends the record of a session.
+    #[napi(catch_unwind)]
+    pub fn destroy_for(&self, mailbox: &Mailbox, number: u32, session: &NativeSession, now: f64) {
+        let end = session.record_end();
+        self.call(mailbox, number, move |open| async move {
+            open.seen.remove(&end.id);
+            let ended = driver::end(&*open.backend, end, time(now)).await;
+            Ok(ended.map_or_else(|error| Answer::E(session::of(error)), |()| NOTHING))
+        });
+    }
+
+    /// Returns the sessions of a user, as JSON.
+    #[napi(catch_unwind)]
+    pub fn sessions_of(&self, mailbox: &Mailbox, number: u32, users: &UserSessions, now: f64) {
+        let users = users.clone();
+        self.call(mailbox, number, move |open| async move {
+            Ok(Answer::B(users.listed(&*open.backend, time(now)).await?))
+        });
+    }
+
+    /// Ends sessions of a user: the one with the public id, all but the one that asks, or all. Returns how many.
+    #[napi(catch_unwind)]
+    pub fn end_sessions_of(
+        &self,
+        mailbox: &Mailbox,
+        number: u32,
+        users: &UserSessions,
+        public_id: Option<String>,
+        spares_own: bool,
+        now: f64,
+    ) {
+        let (users, meant) = (users.clone(), Meant::of(public_id, spares_own));
+        self.call(mailbox, number, move |open| async move {
+            let ended = users.end(&*open.backend, &meant, time(now)).await;
+            Ok(ended.map_or_else(|error| Answer::E(session::of(error)), |n| Answer::C(n as f64)))
+        });
+    }
+
+    /// Makes room for a login of a user. Returns 1, or 0 if the login is refused.
+    #[napi(catch_unwind)]
+    pub fn admit(&self, mailbox: &Mailbox, number: u32, users: &UserSessions, now: f64) {
+        let users = users.clone();
+        self.call(mailbox, number, move |open| async move {
+            let admitted = users.admit(&*open.backend, time(now)).await;
+            Ok(admitted.map_or_else(
+                |error| Answer::E(session::of(error)),
+                |is_admitted| Answer::C(f64::from(is_admitted)),
+            ))
+        });
+    }
+
+    /// Asks for a user's lock. Returns 1, or 0 if another login has it.
+    #[napi(catch_unwind)]
+    pub fn lock_user(
+        &self,
+        mailbox: &Mailbox,
+        number: u32,
+        users: &UserSessions,
+        lease: f64,
+        now: f64,
+    ) {
+        let users = users.clone();
+        self.call(mailbox, number, move |open| async move {
+            Ok(Answer::C(f64::from(users.lock(&*open.backend, lease, now).await?)))
+        });
+    }
+
+    /// Gives a user's lock back.
+    #[napi(catch_unwind)]
+    pub fn unlock_user(&self, mailbox: &Mailbox, number: u32, users: &UserSessions) {
+        let users = users.clone();
+        self.call(mailbox, number, move |open| async move {
+            users.unlock(&*open.backend).await?;
             Ok(NOTHING)
         });
     }

@@ -213,11 +213,13 @@ describe('records', () => {
   for (const [name, open, server] of allStores('lifetime')) {
     test(`${name}: each is that of the Rust layer, byte for byte`, { skip: missingServer(server) }, async () => {
       const store = open()
-      const { maxAge, idleTimeout, absoluteTimeout, steps } = VISITS
-      const browser = new Visitor(clock, BEGINNING, { store, cookie: { maxAge }, idleTimeout, absoluteTimeout })
-      for (const { after, act, record } of steps) {
+      const { maxAge, steps, ...limits } = VISITS
+      const browser = new Visitor(clock, BEGINNING, { store, cookie: { maxAge }, ...limits })
+      for (const { after, act, record, forward } of steps) {
+        const { id } = browser
         await browser.visit(after, ACTS[act])
         assert.equal(await browser.record(), record, `${after} ${act}`)
+        if (forward) assert.equal(await browser.record(id), forward.replace('NEW', browser.id))
       }
       await store.close()
     })
@@ -226,8 +228,8 @@ describe('records', () => {
   test('the deadline of the store is that of the Rust layer', { skip: missingServer('redis') }, async () => {
     const store = new RedisStore({ url: urls.redis, prefix: 'deadline:' })
     const client = await createClient({ url: urls.redis }).connect()
-    const { maxAge, idleTimeout, absoluteTimeout, steps } = VISITS
-    const browser = new Visitor(clock, BEGINNING, { store, cookie: { maxAge }, idleTimeout, absoluteTimeout })
+    const { maxAge, steps, ...limits } = VISITS
+    const browser = new Visitor(clock, BEGINNING, { store, cookie: { maxAge }, ...limits })
     for (const { after, act, left } of steps) {
       await browser.visit(after, ACTS[act])
       const found = await client.pTTL(`deadline:${browser.id}`)
@@ -269,7 +271,9 @@ const ACTS = {
   read: look,
   write: count,
   login: (req) => req.session.login({ id: 7, name: 'Zoë "Z"' }, { keep: ['views'], absoluteTimeout: 1_000_000 }),
-  remember: (req) => req.session.login('bob', { remember: 30 * DAY, passport: true })
+  remember: (req) => req.session.login('bob', { remember: 30 * DAY, passport: true }),
+  stepUp: (req) => req.session.stepUp(2),
+  renew: (req) => req.session.renewId()
 }
 
 describe('timeouts', () => {
@@ -422,7 +426,8 @@ describe('options', () => {
     const store = new MemoryStore()
     const needs = 'it needs integrity: true, and a store of express-session-rs/stores, such as RedisStore'
     for (const [name, value] of [
-      ['metadata', true], ['idleTimeout', HOUR], ['absoluteTimeout', HOUR], ['clearSiteData', true]
+      ['metadata', true], ['idleTimeout', HOUR], ['absoluteTimeout', HOUR], ['clearSiteData', true],
+      ['renewAfter', HOUR], ['renewalGrace', HOUR], ['maxSessions', { count: 1 }]
     ]) {
       for (const more of [{}, { store }, { store, departures: ['mergeChanges'] }]) {
         assert.equal(thrown(() => session(options({ ...more, [name]: value }))), `TypeError: ${name} option: ${needs}`)
@@ -439,7 +444,7 @@ describe('options', () => {
   test('a timeout that is no time, and a name that no member can have, are refused', () => {
     const text = (more) => thrown(() => session(options({ store: new MemoryStore(), integrity: true, ...more })))
     for (const value of ['60000', 0, 0.5, -1, NaN, Infinity, null, true]) {
-      for (const name of ['idleTimeout', 'absoluteTimeout']) {
+      for (const name of ['idleTimeout', 'absoluteTimeout', 'renewAfter', 'renewalGrace']) {
         assert.equal(text({ [name]: value }), `TypeError: ${name} option must be a number of milliseconds, 1 or more`)
       }
     }

@@ -84,6 +84,8 @@ describe('login', () => {
         [{ idleTimeout: 0 }, 'login: the option idleTimeout must be a number of milliseconds, 1 or more'],
         [{ absoluteTimeout: Infinity }, 'login: the option absoluteTimeout must be a number of milliseconds, 1 or more'],
         [{ passport: 1 }, 'login: the option passport must be true or false'],
+        [{ level: 256 }, 'login: the option level must be a whole number from 0 to 255'],
+        [{ level: '2' }, 'login: the option level must be a whole number from 0 to 255'],
         [null, 'login: the options must be an object']
       ]) {
         await assert.rejects(req.session.login('bob', given), { name: 'TypeError', message })
@@ -300,6 +302,88 @@ describe('the user', () => {
       assert.equal((await get('/password', cookie)).status, 403)
     })
   }
+})
+
+// Returns the status and the code of what a call throws.
+function refusalOf(call) {
+  try {
+    call()
+  } catch (error) {
+    return [error.status, error.code]
+  }
+  return undefined
+}
+
+describe('the level', () => {
+  const [none, low] = [[401, 'ERR_SESSION_NOT_LOGGED_IN'], [403, 'ERR_SESSION_LEVEL_TOO_LOW']]
+
+  test('is that of the login, and 0 without one', async () => {
+    for (const [given, levels] of [[{}, [0]], [{ level: 2 }, [0, 1, 2]], [{ level: 255 }, [0, 255]]]) {
+      const browser = visitor()
+      await browser.visit(0, (req) => assert.deepEqual(refusalOf(() => req.session.requireLevel(0)), none))
+      await logIn(browser, 'bob', given)
+      await browser.visit(SECOND, (req) => {
+        assert.equal(req.session.metadata.level, given.level)
+        for (const level of levels) assert.equal(refusalOf(() => req.session.requireLevel(level)), undefined)
+        const above = levels.at(-1) + 1
+        if (above < 256) assert.deepEqual(refusalOf(() => req.session.requireLevel(above)), low)
+        for (const level of [undefined, '2', -1, 256, 1.5]) assert.throws(() => req.session.requireLevel(level), TypeError)
+      })
+    }
+  })
+
+  test("passport's login has none, and cannot be stepped up", async () => {
+    const browser = visitor()
+    await logIn(browser, 'bob', { level: 2 })
+    await browser.visit(SECOND, async (req) => {
+      req.session.passport = { user: 'eve' }
+      assert.deepEqual(refusalOf(() => req.session.requireLevel(1)), low)
+      await assert.rejects(req.session.stepUp(2), { status: 401, code: 'ERR_SESSION_NOT_LOGGED_IN' })
+    })
+  })
+
+  for (const [name, open, server] of allStores('level')) {
+    test(`${name}: stepUp goes on under another id, with the members and limits, and the login is fresh`, { skip: missingServer(server) }, async () => {
+      const browser = visitor({ store: open(), idleTimeout: DAY })
+      await logIn(browser, 'bob', { remember: 10 * DAY, idleTimeout: HOUR, passport: true })
+      await browser.visit(SECOND, (req) => void (req.session.cart = ['apple']))
+      const { id, cookie } = browser
+      const got = await browser.visit(MINUTE, async (req) => {
+        const before = req.session
+        await before.stepUp(2)
+        assert.equal(before.ended, 'destroyed')
+        req.session.requireLevel(2)
+        req.session.requireFresh(1)
+      })
+      assert.ok(browser.id !== id && browser.cookie !== cookie)
+      assert.match(got.cookies[0], /Expires=/)
+      assert.equal(await browser.record(id), undefined)
+      await browser.visit(MINUTE + SECOND, (req) => {
+        const { metadata } = req.session
+        assert.deepEqual([metadata.level, metadata.idleTimeout, metadata.absoluteTimeout], [2, HOUR, 10 * DAY])
+        assert.deepEqual([metadata.created, metadata.authenticated], Array(2).fill(new Date(BEGINNING + MINUTE)))
+        assert.deepEqual([req.session.cart, req.session.passport, req.session.loggedInUser()], [['apple'], { user: 'bob' }, 'bob'])
+        assert.equal(req.session.cookie.originalMaxAge, 10 * DAY)
+      })
+      await browser.store.close()
+    })
+  }
+
+  test('a guest cannot step up, and a level that is none is refused with nothing done', async () => {
+    const browser = visitor()
+    await browser.visit(0, async (req) => {
+      req.session.views = 1
+      await assert.rejects(req.session.stepUp(2), { status: 401 })
+    })
+    await logIn(browser, 'bob')
+    const { id } = browser
+    await browser.visit(SECOND, async (req, res) => {
+      for (const level of [undefined, '2', -1, 256]) await assert.rejects(req.session.stepUp(level), { name: 'TypeError' })
+      res.write('…')
+      await assert.rejects(req.session.stepUp(2), { code: 'ERR_SESSION_COOKIE_NOT_SENT', message: /^stepUp: / })
+      assert.deepEqual([req.session.id, req.session.loggedInUser()], [id, 'bob'])
+    })
+  })
 })
 
 describe('logout', () => {

@@ -153,6 +153,11 @@ class NativeStore extends Store {
     return new SessionRecord(policy, sid, this, (sid, session) => this.#native.callsOf(sid, session))
   }
 
+  // Takes a turn among the requests of this process that want the lock of an id.
+  turn(id) {
+    return this.#native.turn(id)
+  }
+
   parse(text) {
     try {
       return JSON.parse(text)

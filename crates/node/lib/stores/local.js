@@ -7,6 +7,8 @@ const { Turns } = require('./turns')
 exports.LocalStore = class LocalStore {
   #native
   #turns = new Turns()
+  // The sessions whose id is being renewed.
+  #renewals = new Set()
 
   constructor(native) {
     this.#native = native
@@ -14,11 +16,16 @@ exports.LocalStore = class LocalStore {
 
   // Returns the calls of a session that the addon has.
   callsOf(sid, session) {
-    return new LocalCalls(this.#native, this.#turns, sid, session)
+    return new LocalCalls(this.#native, this.#turns, this.#renewals, sid, session)
+  }
+
+  turn(sid) {
+    return this.#turns.take(sid)
   }
 
   static {
-    for (const method of ['load', 'save', 'touch', 'destroy', 'list', 'count', 'clear', 'purge', 'describe']) {
+    const ofUsers = ['sessionsOf', 'endSessionsOf', 'admit', 'lockUser', 'unlockUser']
+    for (const method of ['load', 'save', 'touch', 'destroy', 'list', 'count', 'clear', 'purge', 'describe', ...ofUsers]) {
       this.prototype[method] = function (...args) {
         return this.#native[method](...args)
       }
@@ -29,12 +36,14 @@ exports.LocalStore = class LocalStore {
 class LocalCalls {
   #native
   #turns
+  #renewals
   #sid
   #session
 
-  constructor(native, turns, sid, session) {
+  constructor(native, turns, renewals, sid, session) {
     this.#native = native
     this.#turns = turns
+    this.#renewals = renewals
     this.#sid = sid
     this.#session = session
   }
@@ -56,7 +65,7 @@ class LocalCalls {
   }
 
   destroy() {
-    this.#native.destroy(this.#sid)
+    this.#native.destroyFor(this.#session, Date.now())
   }
 
   lock(lease, now) {
@@ -74,5 +83,16 @@ class LocalCalls {
 
   turn() {
     return this.#turns.take(this.#sid)
+  }
+
+  // Whether no request of this process renews the id, or has or wants the lock.
+  get mayRenew() {
+    return !this.#turns.has(this.#sid) && !this.#renewals.has(this.#sid)
+  }
+
+  // Notes that the id is being renewed, and returns what ends that.
+  beginRenewal() {
+    this.#renewals.add(this.#sid)
+    return () => this.#renewals.delete(this.#sid)
   }
 }

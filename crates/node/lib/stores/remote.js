@@ -28,6 +28,8 @@ exports.RemoteStore = class RemoteStore {
   #native
   #writes = new Writes()
   #turns = new Turns()
+  // The sessions whose id is being renewed.
+  #renewals = new Set()
 
   constructor(native) {
     this.#native = native
@@ -56,12 +58,25 @@ exports.RemoteStore = class RemoteStore {
 
   // Returns the calls of a session that the addon has.
   callsOf(sid, session) {
-    return new RemoteCalls(this, this.#native, this.#writes, this.#turns, sid, session)
+    return new RemoteCalls(this, this.#native, this.#writes, this.#turns, this.#renewals, sid, session)
+  }
+
+  turn(sid) {
+    return this.#turns.take(sid)
+  }
+
+  lockUser(...args) {
+    return this.#call('lockUser', ...args)
+  }
+
+  unlockUser(...args) {
+    return this.#call('unlockUser', ...args)
   }
 
   // The calls that concern all sessions wait for all writes.
   static {
-    for (const method of ['list', 'count', 'clear', 'purge', 'upgrade', 'close']) {
+    const ofUsers = ['sessionsOf', 'endSessionsOf', 'admit']
+    for (const method of ['list', 'count', 'clear', 'purge', 'upgrade', 'close', ...ofUsers]) {
       this.prototype[method] = function (...args) {
         return after(this.#writes.settled(), () => this.#call(method, ...args))
       }
@@ -78,14 +93,16 @@ class RemoteCalls {
   #native
   #writes
   #turns
+  #renewals
   #sid
   #session
 
-  constructor(store, native, writes, turns, sid, session) {
+  constructor(store, native, writes, turns, renewals, sid, session) {
     this.#store = store
     this.#native = native
     this.#writes = writes
     this.#turns = turns
+    this.#renewals = renewals
     this.#sid = sid
     this.#session = session
   }
@@ -107,7 +124,7 @@ class RemoteCalls {
   }
 
   destroy() {
-    return this.#store.destroy(this.#sid)
+    return this.#writes.replace(this.#sid, () => this.#call('destroyFor', Date.now()))
   }
 
   lock(lease, now) {
@@ -124,6 +141,17 @@ class RemoteCalls {
 
   turn() {
     return this.#turns.take(this.#sid)
+  }
+
+  // Whether no request of this process renews the id, or has or wants the lock.
+  get mayRenew() {
+    return !this.#turns.has(this.#sid) && !this.#renewals.has(this.#sid)
+  }
+
+  // Notes that the id is being renewed, and returns what ends that.
+  beginRenewal() {
+    this.#renewals.add(this.#sid)
+    return () => this.#renewals.delete(this.#sid)
   }
 
   #call(method, ...args) {

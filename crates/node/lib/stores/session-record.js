@@ -4,19 +4,15 @@
 // written to what the store has then. The addon decides (src/session.rs); this makes the calls and waits.
 
 const { NativeSession } = require('../native')
-const { setTimeout } = require('../timers')
 const { heard } = require('../to-promise')
 const { contextOfCaller } = require('./context')
 const { errorWithCode, toStoreError } = require('./failure')
 const { Updates } = require('./updates')
+const { LOCK, SAVE, pause, times } = require('./waits')
 
-// The pauses after failed attempts to save, and between the questions for a lock, in milliseconds. Each is a random
-// part, so that the requests that failed together do not meet again.
-const SAVE = { shortest: 2, longest: 32 }
-const LOCK = { shortest: 10, longest: 160 }
+// How often a lock is taken again, because another request has renewed the id while it was waited for.
+const MOVES = 4
 
-const LEASE = 30_000
-const WAIT = 10_000
 // The longest time that a timer takes.
 const LONGEST = 2 ** 31 - 1
 
@@ -25,8 +21,8 @@ exports.SessionRecord = class SessionRecord {
   #callsOf
   #calls
   #native
-  // Whether the addon knows that a browser may have the id.
-  #isIdKept = false
+  // How a browser may have the id, as far as the addon knows: it was `presented`, or `sent`.
+  #keptAs = undefined
   // The session's text as it was loaded or created, which the addon gets when it needs it.
   #initial
   #isKnown = false
@@ -57,7 +53,21 @@ exports.SessionRecord = class SessionRecord {
 
   // Calls back with the record, if there is one.
   load(fn) {
-    return this.#store.call(() => this.#calls.load(Date.now()), fn, (text) => text && this.#store.parse(text))
+    return this.#store.call(() => this.#calls.load(Date.now()), fn, (text) => {
+      this.#follow()
+      return text && this.#store.parse(text)
+    })
+  }
+
+  // Takes the id that the session has got by a renewal, and gives it to the session object, if there is one. Returns whether
+  // it has another one.
+  #follow(identity) {
+    const id = this.#native.renewedId()
+    if (typeof id !== 'string') return false
+    this.id = id
+    this.#calls = this.#callsOf(id, this.#native)
+    identity?.change(id)
+    return true
   }
 
   // Returns until when a request that only reads leaves the expiry of the record that was loaded, or null.
@@ -80,9 +90,47 @@ exports.SessionRecord = class SessionRecord {
     return this.#native.cookieEnd(Date.now()) ?? undefined
   }
 
-  // Returns the user as JSON and the time of the login, or null. `passport` is the member of passport as JSON.
+  // Returns the user as JSON, or null. `passport` is the member of passport as JSON.
   user(passport) {
     return this.#native.user(passport)
+  }
+
+  // Returns whether the login was no longer ago than so many milliseconds, or null without a user.
+  isFresh(passport, maxAge) {
+    return this.#native.isFresh(passport, maxAge, Date.now())
+  }
+
+  // Returns whether the login has this level, or null without a user.
+  hasLevel(passport, level) {
+    return this.#native.hasLevel(passport, level)
+  }
+
+  // Returns the login that can be stepped up, or null.
+  ownLogin(passport) {
+    return this.#native.ownLogin(passport)
+  }
+
+  // Whether the response renews the id. `isReachable` says whether the connection can have the cookie.
+  renews(isReachable) {
+    return this.#calls.mayRenew && this.#native.renews(true, isReachable, Date.now())
+  }
+
+  // Notes that the id is being renewed, and returns what ends that.
+  registerRenewal() {
+    return this.#calls.beginRenewal()
+  }
+
+  // Notes that this session asks for its user's.
+  askFor(users) {
+    users.askAs(this.#native)
+  }
+
+  // Begins to renew the id. Returns whether a save has to do it: a session without a record has the new id then.
+  beginRenewal(session, id, identity) {
+    this.#begin(session, Date.now())
+    const isStored = this.#throwing(() => this.#native.beginRenewal(id))
+    if (!isStored) this.#follow(identity)
+    return isStored
   }
 
   // Notes that what is done with the session is no visit.
@@ -91,10 +139,10 @@ exports.SessionRecord = class SessionRecord {
   }
 
   // Notes the login of a user, as JSON, in a new session.
-  logIn(session, user, { idle, absolute }) {
+  logIn(session, user, { idle, absolute, level }) {
     const now = Date.now()
     this.#begin(session, now)
-    this.#throwing(() => this.#native.logIn(user, idle, absolute, now))
+    this.#throwing(() => this.#native.logIn(user, idle, absolute, level, now))
   }
 
   // Takes the session as it was loaded or created, without its cookie.
@@ -103,17 +151,19 @@ exports.SessionRecord = class SessionRecord {
     this.isUnread = isUnread
   }
 
-  // Reads the record of a session that the application made, and calls back when it is there.
-  find(fn) {
-    return this.#store.call(() => this.#inTurn(() => this.#find()), fn, toNull)
+  // Reads the record of a session that the application made, and calls back when it is there: with its text if it is under
+  // another id by now. `identity` changes the id.
+  find(fn, identity) {
+    return this.#store.call(() => this.#inTurn(() => this.#find(identity)), fn, (text) => text && this.#store.parse(text))
   }
 
-  async #find() {
-    if (!this.isUnread) return
+  async #find(identity) {
+    if (!this.isUnread) return null
     const text = await this.#calls.load(Date.now())
     const isGone = text === null || text === undefined
     if (isGone && !this.isMadeAgain) throw ended('another request has ended the session')
     this.isUnread = false
+    return this.#follow(identity) ? text : null
   }
 
   get hasBegun() {
@@ -121,32 +171,34 @@ exports.SessionRecord = class SessionRecord {
   }
 
   // Saves the session. Afterwards it also has what other requests have changed, and calls back with these members.
-  // `identity` tells whether the id is kept, and changes it.
-  save(session, fn, isFinal, identity) {
+  // `identity` tells whether the id is kept, and changes it. With a `renewal`, the session is stored under its `id`.
+  save(session, fn, isFinal, identity, renewal) {
+    const how = { isFinal, identity, renewal }
     const save = () => {
       // Saving a session without a lifetime deletes it, as in connect-redis.
       if (this.#store.deadline(session, Date.now(), this.id) <= Date.now()) return this.#end()
-      if (this.#calls.areImmediate && !this.#running && !this.isUnread) return this.#saveNow(session, isFinal, identity)
-      const saveExclusively = () => this.#calls.exclusive(() => this.#goOn(this.#start(session, isFinal, identity)))
-      return this.#inTurn(() => (this.isUnread ? this.#find().then(saveExclusively) : saveExclusively()))
+      if (this.#calls.areImmediate && !this.#running && !this.isUnread) return this.#saveNow(session, how)
+      const saveExclusively = () => this.#calls.exclusive(() => this.#goOn(this.#start(session, how)))
+      return this.#inTurn(() => (this.isUnread ? this.#find(identity).then(saveExclusively) : saveExclusively()))
     }
     return this.#store.call(save, fn, (changed) => changed ?? [])
   }
 
   // Begins to save, and returns the save with its first task.
-  #start(session, isFinal, identity) {
+  #start(session, { isFinal, identity, renewal }) {
     const now = Date.now()
     this.#begin(session, now)
     const deadline = this.#store.recordDeadline(session, now, this.id)
     const save = { session, identity, updates: this.#updates.next, task: undefined }
     const text = JSON.stringify(session)
-    this.#step(save, () => this.#native.save(text, deadline, now, isFinal, this.#apply))
+    const { id, isOptional = false } = renewal ?? {}
+    this.#step(save, () => this.#native.save(text, deadline, now, isFinal, id, isOptional, this.#apply))
     return save
   }
 
   // Saves in a store that answers each call before it returns: only a pause needs another turn.
-  #saveNow(session, isFinal, identity) {
-    const save = this.#start(session, isFinal, identity)
+  #saveNow(session, how) {
+    const save = this.#start(session, how)
     while (save.task?.calls) {
       this.#calls.call()
       this.#resume(save)
@@ -171,11 +223,13 @@ exports.SessionRecord = class SessionRecord {
   // Makes a step of the addon, and gives the session another id if the addon asks for one.
   #step(save, step) {
     const { identity } = save
-    if (!this.#isIdKept && identity.isKept()) {
-      this.#isIdKept = true
-      this.#native.keepId()
+    if (this.#keptAs !== 'sent') {
+      const keptAs = identity.keptAs()
+      if (keptAs !== this.#keptAs) this.#native.keepId(keptAs === 'sent')
+      this.#keptAs = keptAs
     }
     save.task = this.#throwing(step)
+    this.#follow(identity)
     if (!save.task?.renews) return
     const id = identity.draw()
     save.task = this.#throwing(() => this.#native.renew(id, this.#apply))
@@ -286,17 +340,28 @@ exports.SessionRecord = class SessionRecord {
   }
 
   // Waits for the session's lock, and then has the session as it is stored now.
-  lock(session, options) {
-    return this.#store.call(() => this.#takeLock(session, options))
+  lock(session, options, identity) {
+    return this.#store.call(() => this.#takeLock(session, options, identity))
   }
 
-  async #takeLock(session, { wait = WAIT, lease = LEASE } = {}) {
+  async #takeLock(session, { wait = times.wait, lease = times.lease } = {}, identity) {
     checkTime('wait', wait, 0)
     checkTime('lease', lease, 1)
     const end = Date.now() + wait
-    if (this.isUnread) await this.#inTurn(() => this.#find())
+    const changed = []
+    // More than once only if another request has renewed the id meanwhile: the lock is of an id.
+    for (let moves = 0; moves < MOVES; moves += 1) {
+      const lock = await this.#takeLockOfId(session, { wait, lease, end }, identity, changed)
+      if (lock) return { lock, changed }
+    }
+    throw errorWithCode('ERR_SESSION_LOCKED', "the session's id was renewed at every attempt to lock it")
+  }
+
+  // Returns the lock, or undefined if the session has another id by now.
+  async #takeLockOfId(session, { wait, lease, end }, identity, changed) {
+    if (this.isUnread) await this.#inTurn(() => this.#find(identity))
     this.#begin(session, Date.now())
-    this.#native.requestLock()
+    this.#throwing(() => this.#native.requestLock())
     const turn = this.#calls.turn()
     const giveUp = async () => {
       this.#lock = undefined
@@ -318,11 +383,15 @@ exports.SessionRecord = class SessionRecord {
         }
         await pause(LOCK, attempts)
       }
-      return await this.#inTurn(async () => {
+      const hasMoved = await this.#inTurn(async () => {
         await this.#calls.load(Date.now())
         this.#throwing(() => this.#native.refresh(Date.now(), this.#apply))
-        return { lock: this.#lock, changed: this.#catchUp(session) }
+        changed.push(...this.#catchUp(session))
+        return this.#follow(identity)
       })
+      if (!hasMoved) return this.#lock
+      await giveUp()
+      return undefined
     } catch (error) {
       await giveUp().catch(() => {})
       throw error
@@ -439,9 +508,4 @@ function checkTime(name, time, least) {
 
 function toNull() {
   return null
-}
-
-function pause({ shortest, longest }, attempts) {
-  const most = Math.min(longest, shortest * 2 ** attempts)
-  return new Promise((resolve) => setTimeout(resolve, Math.random() * most))
 }

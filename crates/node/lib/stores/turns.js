@@ -8,6 +8,11 @@ exports.Turns = class Turns {
   // The end of the last turn, by id. There is no entry for a session that no request wants to lock.
   #last = new Map()
 
+  // Checks whether any request has or wants the lock of a session.
+  has(sid) {
+    return this.#last.has(sid)
+  }
+
   take(sid) {
     const before = this.#last.get(sid)
     let resolve

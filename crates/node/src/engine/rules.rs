@@ -11,11 +11,14 @@ use express_session_core::decide::{
     self, Attributes, CookieAction, CookieMatch, Data, Expiry, Facts, Fault, Lifecycle, OnFailure,
     Origin, Plan, Reach, RecordStatus, Saved, Step, StoreAction,
 };
-use express_session_core::metadata::MemberName;
-use express_session_core::policy::{Limits, OnConflict, OnMismatch, SaveTime, TouchAfter};
+use express_session_core::metadata::{MemberName, UserQuery};
+use express_session_core::policy::{
+    AtLimit, Limits, MaxSessions, OnConflict, OnMismatch, Renewal, SaveTime, TouchAfter,
+};
+use express_session_core::record::Json;
 use express_session_core::session::Context;
 use express_session_core::store::Lifetime;
-use express_session_core::{Departures, Policy, Unset};
+use express_session_core::{Departures, Policy, SessionId, Unset};
 use napi::bindgen_prelude::Uint8Array;
 use napi::{Error, Result, Status};
 use napi_derive::napi;
@@ -28,10 +31,11 @@ const SESSIONS: [(&str, Lifecycle); 4] = [
     ("destroyed", Lifecycle::Destroyed),
     ("unread", Lifecycle::Unread),
 ];
-const IDS: [(&str, CookieMatch); 3] = [
+const IDS: [(&str, CookieMatch); 4] = [
     ("unknown", CookieMatch::Unknown),
     ("other", CookieMatch::Other),
     ("presented", CookieMatch::Presented),
+    ("renewed", CookieMatch::Renewed),
 ];
 const ORIGINS: [(&str, Origin); 3] =
     [("new", Origin::New), ("loaded", Origin::Loaded), ("regenerated", Origin::Regenerated)];
@@ -44,11 +48,12 @@ const SAVED: [(&str, Saved); 4] = [
     ("current", Saved::Current),
     ("committed", Saved::Committed),
 ];
-const RECORDS: [(&str, RecordStatus); 4] = [
+const RECORDS: [(&str, RecordStatus); 5] = [
     ("absent", RecordStatus::Absent),
     ("touchable", RecordStatus::Touchable),
     ("touched", RecordStatus::Touched),
     ("untouchable", RecordStatus::Untouchable),
+    ("renewable", RecordStatus::Renewable),
 ];
 const EXPIRIES: [(&str, Expiry); 2] = [("none", Expiry::None), ("some", Expiry::Some)];
 const REACHES: [(&str, Reach); 5] = [
@@ -58,12 +63,15 @@ const REACHES: [(&str, Reach); 5] = [
     ("sent", Reach::Sent),
     ("late", Reach::Late),
 ];
-const STORES: [(&str, StoreAction); 4] = [
+const STORES: [(&str, StoreAction); 5] = [
     ("keep", StoreAction::Keep),
     ("write", StoreAction::Write),
     ("touch", StoreAction::Touch),
     ("destroy", StoreAction::Destroy),
+    ("renew", StoreAction::Renew),
 ];
+/// The number of the second action on the cookie: a power of two, so that JavaScript masks each part of a plan.
+const COOKIE_STEP: usize = STORES.len().next_power_of_two();
 const COOKIES: [(&str, CookieAction); 4] = [
     ("keep", CookieAction::Keep),
     ("send", CookieAction::Send),
@@ -122,9 +130,8 @@ pub fn steps() -> Names {
     let numbered = |names: Vec<&'static str>, step: u32| {
         names.into_iter().zip(0..).map(|(name, place): (_, u32)| (name, place * step)).collect()
     };
-    let stores = names(&STORES);
-    let step = stores.len() as u32;
-    HashMap::from([("store", numbered(stores, 1)), ("cookie", numbered(names(&COOKIES), step))])
+    let cookies = numbered(names(&COOKIES), COOKIE_STEP as u32);
+    HashMap::from([("store", numbered(names(&STORES), 1)), ("cookie", cookies)])
 }
 
 /// The options that the decisions depend on.
@@ -157,6 +164,14 @@ pub struct Options {
     pub absolute_timeout: Option<f64>,
     /// Whether a logout makes the browser clear the site's data.
     pub clear_site_data: bool,
+    /// The age of an id at which a request renews it, in milliseconds.
+    pub renew_after: Option<f64>,
+    /// How long the old id leads to the session, in milliseconds.
+    pub renewal_grace: Option<f64>,
+    /// How many sessions a user may have.
+    pub max_sessions: Option<u32>,
+    /// Whether a login beyond that ends the session with the earliest visit, and is not refused.
+    pub ends_least_recently_used: Option<bool>,
 }
 
 /// The options, for the sessions of a middleware whose store is one of the addon.
@@ -183,8 +198,22 @@ pub(crate) struct Settings {
 impl Settings {
     /// Returns the context of a request, with its policy or another one.
     pub(crate) fn context<'a>(&'a self, policy: &'a Policy) -> Context<'a> {
+        self.context_of(policy, None)
+    }
+
+    /// Returns the same, of a request whose cookie has this id.
+    pub(crate) fn context_of<'a>(
+        &'a self,
+        policy: &'a Policy,
+        presented: Option<&'a SessionId>,
+    ) -> Context<'a> {
         let (member, lifetime) = (&self.member, self.lifetime);
-        Context { member, lifetime, ..Context::new(policy, NAME) }
+        Context { member, lifetime, presented, ..Context::new(policy, NAME) }
+    }
+
+    /// Asks for the sessions of a user.
+    pub(crate) fn user_query(&self, user: Json) -> UserQuery {
+        UserQuery::new(user, self.member.clone())
     }
 }
 
@@ -241,6 +270,10 @@ pub struct Rules {
     pub end_is_final: bool,
     /// The name of the library's own member, if records have one.
     pub metadata_member: Option<String>,
+    /// Whether ids are renewed.
+    pub renews: bool,
+    /// Whether the sessions of a user are limited.
+    pub limits_sessions: bool,
     /// How each step handles a failure of each kind: `tell`, `hide` or `without`.
     pub failures: HashMap<&'static str, HashMap<&'static str, &'static str>>,
 }
@@ -283,6 +316,8 @@ pub fn rules(options: Options) -> Result<Rules> {
         throttles_touch: policy.throttles_touch(),
         end_is_final,
         metadata_member: policy.keeps_metadata().then(|| member.as_str().to_owned()),
+        renews: policy.renewal().is_some(),
+        limits_sessions: policy.max_sessions.is_some(),
         failures: HashMap::from([
             ("write", failures(Step::Write, &policy)),
             ("writeUnasked", failures(Step::WriteUnasked, &policy)),
@@ -294,6 +329,11 @@ pub fn rules(options: Options) -> Result<Rules> {
 
 /// Reads the options that decide.
 fn policy(options: &Options) -> Result<Policy> {
+    let at_limit = match options.ends_least_recently_used.unwrap_or_default() {
+        true => AtLimit::EndLeastRecentlyUsed,
+        false => AtLimit::Refuse,
+    };
+    let max_sessions = options.max_sessions.map(|count| count as usize);
     Ok(Policy {
         resave: options.resave,
         rolling: options.rolling,
@@ -301,9 +341,20 @@ fn policy(options: &Options) -> Result<Policy> {
         unset: if options.unset_destroys { Unset::Destroy } else { Unset::Keep },
         touch_after: touch_after(options.touch_after),
         departures: departures(options)?,
-        metadata: options.metadata,
+        // A renewal notes its time in the metadata.
+        metadata: options.metadata || renewal(options).is_some(),
         limits: limits(options)?,
+        renewal: renewal(options),
+        max_sessions: max_sessions.map(|count| MaxSessions { count, at_limit }),
         ..Policy::default()
+    })
+}
+
+fn renewal(options: &Options) -> Option<Renewal> {
+    let (after, grace) = (options.renew_after, options.renewal_grace);
+    (after.is_some() || grace.is_some()).then(|| Renewal {
+        after: after.map(duration),
+        grace: grace.map_or(Renewal::GRACE, duration),
     })
 }
 
@@ -314,6 +365,9 @@ fn limits(options: &Options) -> Result<Limits> {
         ("idleTimeout", options.idle_timeout.is_some()),
         ("absoluteTimeout", options.absolute_timeout.is_some()),
         ("clearSiteData", options.clear_site_data),
+        ("renewAfter", options.renew_after.is_some()),
+        ("renewalGrace", options.renewal_grace.is_some()),
+        ("maxSessions", options.max_sessions.is_some()),
     ];
     if let Some((name, _)) = given.iter().find(|(_, is_given)| *is_given && !options.integrity) {
         let why = format!(
@@ -453,8 +507,8 @@ fn digit<T: Copy>(sum: &mut usize, all: &[(&str, T)]) -> T {
 fn number(plan: Plan) -> u8 {
     let store = place(&STORES, &plan.store);
     let cookie = place(&COOKIES, &plan.cookie);
-    // There are sixteen plans.
-    (store + cookie * STORES.len()) as u8
+    // There are twenty plans.
+    (store + cookie * COOKIE_STEP) as u8
 }
 
 fn place<T: PartialEq>(all: &[(&str, T)], one: &T) -> usize {
@@ -525,6 +579,10 @@ mod tests {
             idle_timeout: None,
             absolute_timeout: None,
             clear_site_data: false,
+            renew_after: None,
+            renewal_grace: None,
+            max_sessions: None,
+            ends_least_recently_used: None,
         }
     }
 
@@ -580,10 +638,13 @@ mod tests {
         let off = Options { metadata_member: Some("__life".to_owned()), ..options(&[], true) };
         assert_eq!(rules(off).unwrap().metadata_member, None);
         type Change = fn(&mut Options);
-        let changes: [(&str, Change); 3] = [
+        let changes: [(&str, Change); 6] = [
             ("metadata", |options| options.metadata = true),
             ("idleTimeout", |options| options.idle_timeout = Some(1.0)),
             ("absoluteTimeout", |options| options.absolute_timeout = Some(1.0)),
+            ("renewAfter", |options| options.renew_after = Some(1.0)),
+            ("renewalGrace", |options| options.renewal_grace = Some(1.0)),
+            ("maxSessions", |options| options.max_sessions = Some(1)),
         ];
         for (name, change) in changes {
             let mut one = options(&["mergeChanges"], true);
@@ -599,6 +660,29 @@ mod tests {
         }
         let named = Options { metadata_member: Some("cookie".to_owned()), ..options(&[], true) };
         assert!(rules(named).err().unwrap().reason.starts_with("metadataMember option"));
+    }
+
+    #[test]
+    fn ids_are_renewed_by_either_option() {
+        let renewal = |renew_after, renewal_grace| {
+            renewal(&Options { renew_after, renewal_grace, ..options(&[], true) })
+        };
+        assert_eq!(renewal(None, None), None);
+        let grace = Renewal::GRACE;
+        let after = Some(Duration::from_secs(60));
+        assert_eq!(renewal(Some(60_000.0), None), Some(Renewal { after, grace }));
+        let grace = Duration::from_secs(5);
+        assert_eq!(renewal(None, Some(5000.0)), Some(Renewal { after: None, grace }));
+    }
+
+    #[test]
+    fn plan_of_a_renewal_is_read_with_the_masks_of_javascript() {
+        let plan = Plan { store: StoreAction::Renew, cookie: CookieAction::Send };
+        let steps = steps();
+        let all = |part: &str| steps[part].values().fold(0, |mask, step| mask | step);
+        assert_eq!(u32::from(number(plan)) & all("store"), steps["store"]["renew"]);
+        assert_eq!(u32::from(number(plan)) & all("cookie"), steps["cookie"]["send"]);
+        assert_eq!(all("store") & all("cookie"), 0);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use express_session::store::{
     Admin, Cursor, Error, Lifetime, Loaded, LockOutcome, LockToken, Page, Record, Revision, Store,
     Touch, Touched,
 };
+use express_session_core::metadata::UserQuery;
 use express_session_core::session::{Answer, StoreCall};
 use express_session_core::{SessionId, Timestamp};
 
@@ -46,6 +47,13 @@ pub(super) trait Backend: Send + Sync {
     ) -> Call<'a, Touched>;
     fn destroy<'a>(&'a self, id: &'a SessionId) -> Call<'a, ()>;
     fn list(&self, after: Option<Cursor>, limit: usize, now: Timestamp) -> Call<'_, Page>;
+    fn sessions_of<'a>(
+        &'a self,
+        users: &'a UserQuery,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Call<'a, Page>;
     fn count(&self, now: Timestamp) -> Call<'_, u64>;
     fn clear(&self) -> Call<'_, ()>;
     fn purge(&self, limit: usize, now: Timestamp) -> Call<'_, u64>;
@@ -104,6 +112,16 @@ impl<S: Admin> Backend for S {
 
     fn list(&self, after: Option<Cursor>, limit: usize, now: Timestamp) -> Call<'_, Page> {
         Box::pin(self.list(after, limit, now))
+    }
+
+    fn sessions_of<'a>(
+        &'a self,
+        users: &'a UserQuery,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Call<'a, Page> {
+        Box::pin(self.sessions_of(users, after, limit, now))
     }
 
     fn count(&self, now: Timestamp) -> Call<'_, u64> {

@@ -11,9 +11,10 @@ use futures_util::FutureExt as _;
 use napi_derive::napi;
 
 use super::replace::{Missing, replace};
-use super::{Listing, PURGED, failure, option, time};
+use super::users::{Meant, UserSessions};
+use super::{Listing, PURGED, driver, failure, option, time};
 use crate::engine::rules::SessionPolicy;
-use crate::session::{Found, NativeSession, ReadOutcome};
+use crate::session::{self, Found, NativeSession};
 
 /// The sessions, outside of JavaScript's heap.
 #[napi]
@@ -56,14 +57,50 @@ impl NativeMemory {
     /// Loads the record of a session that keeps it, and returns its text.
     #[napi(catch_unwind)]
     pub fn load_for(&self, session: &NativeSession, now: f64) -> napi::Result<Option<String>> {
-        let id = session.id();
-        let found = now_or_error(self.0.load(&id, time(now)))?;
-        match session.reader().keep(found, self.0.lifetime(), now) {
-            ReadOutcome::Text(text) => return Ok(Some(text)),
-            ReadOutcome::Ended => now_or_error(self.0.destroy(&id))?,
-            ReadOutcome::Nothing => {}
-        }
-        Ok(None)
+        now_or_error(driver::load(&self.0, &session.reader(), session.id(), time(now)))
+    }
+
+    /// Ends the record of a session.
+    #[napi(catch_unwind)]
+    pub fn destroy_for(&self, session: &NativeSession, now: f64) -> napi::Result<()> {
+        now_or_session_error(driver::end(&self.0, session.record_end(), time(now)))
+    }
+
+    /// Returns the sessions of a user, as JSON.
+    #[napi(catch_unwind)]
+    pub fn sessions_of(&self, users: &UserSessions, now: f64) -> napi::Result<String> {
+        now_or_error(users.listed(&self.0, time(now)))
+    }
+
+    /// Ends sessions of a user: the one with the public id, all but the one that asks, or all. Returns how many.
+    #[napi(catch_unwind)]
+    pub fn end_sessions_of(
+        &self,
+        users: &UserSessions,
+        public_id: Option<String>,
+        spares_own: bool,
+        now: f64,
+    ) -> napi::Result<f64> {
+        let meant = Meant::of(public_id, spares_own);
+        now_or_session_error(users.end(&self.0, &meant, time(now))).map(|ended| ended as f64)
+    }
+
+    /// Makes room for a login of a user. Returns 1, or 0 if the login is refused.
+    #[napi(catch_unwind)]
+    pub fn admit(&self, users: &UserSessions, now: f64) -> napi::Result<f64> {
+        now_or_session_error(users.admit(&self.0, time(now))).map(f64::from)
+    }
+
+    /// Asks for a user's lock. Returns 1, or 0 if another login has it.
+    #[napi(catch_unwind)]
+    pub fn lock_user(&self, users: &UserSessions, lease: f64, now: f64) -> napi::Result<f64> {
+        now_or_error(users.lock(&self.0, lease, now)).map(f64::from)
+    }
+
+    /// Gives a user's lock back.
+    #[napi(catch_unwind)]
+    pub fn unlock_user(&self, users: &UserSessions) -> napi::Result<()> {
+        now_or_error(users.unlock(&self.0))
     }
 
     /// Notes in a policy how long the store keeps a record. With `is_unknown`, a function of the application decides.
@@ -166,6 +203,14 @@ impl NativeMemory {
         while now_or_error(self.0.purge(PURGED, time(now)))? == PURGED as u64 {}
         Ok(())
     }
+}
+
+/// Makes calls that never wait, of one of core's machines.
+fn now_or_session_error<T>(
+    calls: impl Future<Output = Result<T, express_session_core::session::Error>>,
+) -> napi::Result<T> {
+    let waits = || Err(Error::new(ErrorKind::Other, "it waits").into());
+    calls.now_or_never().unwrap_or_else(waits).map_err(session::of)
 }
 
 /// Makes a call that never waits.

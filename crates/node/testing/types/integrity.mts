@@ -2,7 +2,7 @@
 
 import type { Request } from 'express'
 import session from 'express-session-rs'
-import type { IntegritySession, SessionLock, SessionMetadata } from 'express-session-rs'
+import type { IntegritySession, SessionLock, SessionMetadata, SessionMiddleware, UserSession } from 'express-session-rs'
 import { RedisStore } from 'express-session-rs/stores'
 
 declare module 'express-session' {
@@ -17,15 +17,42 @@ session({ secret: 'keyboard cat', store: new RedisStore(), integrity: true, depa
 
 session({
   secret: 'keyboard cat', store: new RedisStore(), integrity: true, idleTimeout: 1_800_000, absoluteTimeout: 43_200_000,
-  metadata: true, metadataMember: '__life', clearSiteData: true
+  metadata: true, metadataMember: '__life', clearSiteData: true, renewAfter: 900_000, renewalGrace: 30_000
 })
+
+const secret = 'keyboard cat'
+const atLimit = 'endLeastRecentlyUsed'
+const middleware: SessionMiddleware = session({ secret, maxSessions: { count: 5, atLimit } })
+session({ secret, maxSessions: { count: 5 } })
+// @ts-expect-error: it needs a count
+session({ secret, maxSessions: {} })
+// @ts-expect-error: no outcome of a login
+session({ secret, maxSessions: { count: 5, atLimit: 'end' } })
+
+export async function disable(user: string): Promise<number> {
+  const [first]: UserSession[] = await middleware.sessionsOf(user)
+  if (first && (await middleware.endSessionOf(user, first.publicId))) return 1
+  return middleware.endSessionsOf(user)
+}
+
+export async function devices({ session }: Request): Promise<Date | undefined> {
+  const other = (await session.userSessions()).find(({ isCurrent }) => !isCurrent)
+  if (other) await session.endUserSession(other.publicId)
+  const ended: number = (await session.endOtherSessions()) + (await session.endAllSessions())
+  return ended > 0 ? other?.seen : other?.created
+}
 
 session.hardened({ secret: 'keyboard cat', store: new RedisStore(), cookie: { maxAge: 3_600_000 } })
 // @ts-expect-error: it needs a secret
 session.hardened()
 
 export async function login({ session }: Request): Promise<Date | undefined> {
-  await session.login({ id: 7 }, { keep: ['count'], remember: 60_000, passport: true })
+  await session.login({ id: 7 }, { keep: ['count'], remember: 60_000, passport: true, level: 1 })
+  await session.stepUp(2)
+  session.requireLevel(2)
+  // @ts-expect-error: no level
+  session.requireLevel('2')
+  await session.renewId()
   // @ts-expect-error: no option of a login
   await session.login('bob', { keeping: ['count'] })
   // @ts-expect-error: no user

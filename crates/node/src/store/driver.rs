@@ -1,0 +1,69 @@
+//! The steps of core's machines that take several calls of a store.
+
+use express_session::store::{Error, Loaded};
+use express_session_core::session::{self, Arrival, DestroyMachine, Follow};
+use express_session_core::{SessionId, Timestamp};
+
+use super::backend::Backend;
+use crate::engine::rules::Settings;
+use crate::session::{ReadOutcome, Reader, RecordEnd};
+
+/// Loads a session's record, which the reader keeps, and returns its text. One that a limit has ended is destroyed.
+pub(super) async fn load(
+    backend: &dyn Backend,
+    reader: &Reader,
+    id: SessionId,
+    now: Timestamp,
+) -> Result<Option<String>, Error> {
+    let found = load_following(backend, &reader.settings, id, now).await?;
+    match reader.keep(found, backend.lifetime(), now) {
+        ReadOutcome::Text(text) => return Ok(Some(text)),
+        ReadOutcome::Ended(id, revision) => {
+            let settings = reader.settings.clone();
+            let ending = RecordEnd { settings, id, known: Some((revision, now)) };
+            // Where the store fails, the next request that loads the record ends it.
+            let _ = end(backend, ending, now).await;
+        }
+        ReadOutcome::Nothing => {}
+    }
+    Ok(None)
+}
+
+/// Loads the session of an id, or the one to which its record forwards, with its id.
+async fn load_following(
+    backend: &dyn Backend,
+    settings: &Settings,
+    id: SessionId,
+    now: Timestamp,
+) -> Result<Option<(SessionId, Loaded)>, Error> {
+    let Some(loaded) = backend.load(&id, now).await? else { return Ok(None) };
+    let context = settings.context(&settings.policy);
+    let Some(mut follow) = Follow::of(&context, &loaded, now) else {
+        return Ok(Some((id, loaded)));
+    };
+    while let Some(id) = follow.target().cloned() {
+        let found = backend.load(&id, now).await?;
+        match follow.arrive(&context, found, now) {
+            Some(Arrival::Session(id, loaded)) => return Ok(Some((id, loaded))),
+            Some(Arrival::Further(further)) => follow = further,
+            None => break,
+        }
+    }
+    Ok(None)
+}
+
+/// Ends the record of a session, also where another request renews its id meanwhile.
+pub(super) async fn end(
+    backend: &dyn Backend,
+    RecordEnd { settings, id, known }: RecordEnd,
+    now: Timestamp,
+) -> Result<(), session::Error> {
+    let context = settings.context(&settings.policy);
+    let mut machine = DestroyMachine::new(id, known, now);
+    let mut call = Some(machine.start(&context));
+    while let Some(due) = call {
+        let answer = backend.answer(due, now).await;
+        call = machine.resume(&context, answer)?;
+    }
+    Ok(())
+}
