@@ -347,7 +347,7 @@ describe('a request under way while the id is renewed', () => {
     const browser = visitor()
     await browser.visit(0, count)
     const { id } = browser
-    const other = follower(browser)
+    const other = follower(browser, { renewAfter: HOUR })
     await other.visit(SECOND, async (req) => {
       await browser.visit(SECOND, async (renewing) => {
         count(renewing)
