@@ -113,7 +113,7 @@ declare namespace session {
     endSessionsOf(user: User): Promise<number>
   }
 
-  /** What a login takes as its user: JSON of at most 1,024 bytes. */
+  /** The user of a login: JSON of at most 1,024 bytes. */
   type User = string | number | boolean | object
 
   /** One of a user's sessions. */

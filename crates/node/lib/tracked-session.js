@@ -188,7 +188,7 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
     }
   }
 
-  // Returns the sessions of a session's user, or of another one's.
+  // Returns the sessions of a session's user, or of another user.
   usersOf(session, user = loggedIn(session, ownerOf(session).record)) {
     if (user === undefined) throw notLoggedIn()
     const users = usersOf(this.config, user, this.config.secretsOf(this.req))

@@ -159,7 +159,7 @@ impl NativeStore {
         });
     }
 
-    /// Gives a user's lock back.
+    /// Releases a user's lock.
     #[napi(catch_unwind)]
     pub fn unlock_user(&self, mailbox: &Mailbox, number: u32, users: &UserSessions) {
         let users = users.clone();

@@ -59,7 +59,7 @@ test('public ids are those of the Rust layer', () => {
 
 describe('the list', () => {
   for (const [name, open, server] of allStores('of_user')) {
-    test(`${name}: it has the sessions of the user alone, and says which one asks`, { skip: missingServer(server) }, async () => {
+    test(`${name}: it has the sessions of the user alone, and says which one is current`, { skip: missingServer(server) }, async () => {
       const store = open()
       const [phone, laptop, eve] = await loggedIn(store, ['bob', 'bob', 'eve'])
       const passport = visitor({ store })

@@ -1,5 +1,5 @@
-//! The sessions of one user: which of them are live, which one asks, how one is ended, and which ones make room for a
-//! login.
+//! The sessions of one user: which of them are live, which is the caller's own, how one is ended, and which ones make room
+//! for a login.
 //!
 //! The record alone says whose session it is. A session is ended by a compare-and-swap that leaves a mark in place of its
 //! data: a write under way conflicts with it, and writes nothing more. Without metadata the record is destroyed.

@@ -97,7 +97,7 @@ impl NativeMemory {
         now_or_error(users.lock(&self.0, lease, now)).map(f64::from)
     }
 
-    /// Gives a user's lock back.
+    /// Releases a user's lock.
     #[napi(catch_unwind)]
     pub fn unlock_user(&self, users: &UserSessions) -> napi::Result<()> {
         now_or_error(users.unlock(&self.0))

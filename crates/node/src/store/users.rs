@@ -232,7 +232,7 @@ impl UserSessions {
         Ok(matches!(outcome, LockOutcome::Acquired(_)))
     }
 
-    /// Gives the user's lock back.
+    /// Releases the user's lock.
     pub(super) async fn unlock(&self, backend: &dyn Backend) -> Result<(), Error> {
         backend.unlock(&self.users.lock_id(), self.holder).await
     }
