@@ -244,6 +244,22 @@ describe('maxSessions', () => {
     })
   }
 
+  for (const [name, open, server] of allStores('race_of_user').filter(([name]) => name !== 'memcached')) {
+    test(`${name}: processes never have more sessions of a user together`, { skip: missingServer(server) }, async () => {
+      // Each object of a store knows only the turns of its own requests.
+      const processes = Array.from({ length: 4 }, () => visitor({ store: open(), maxSessions: { count: 3 } }))
+      const outcomes = await Promise.all(processes.flatMap((process) => [1, 2].map(async () => {
+        const browser = visitor({ store: process.store, maxSessions: { count: 3 } })
+        return ask(browser, 0, (own) => own.login('bob').then(() => 'in', ({ code }) => code))
+      })))
+      assert.deepEqual(outcomes.sort(), [...Array(5).fill('ERR_SESSION_TOO_MANY_SESSIONS'), ...Array(3).fill('in')])
+      const [{ use, store }] = processes
+      assert.equal((await use.sessionsOf('bob')).length, 3)
+      await store.clear()
+      await Promise.all([...new Set(processes.map(({ store }) => store))].map((one) => one.close()))
+    })
+  }
+
   test('logins at the same time are counted one after the other', async () => {
     const store = new MemoryStore()
     const more = { maxSessions: { count: 3 } }
