@@ -48,6 +48,13 @@ pub(crate) fn now() -> Timestamp {
     now.into()
 }
 
+/// Returns a time from which a simulated clock can run on: the stores remove nothing by a clock that is ahead of the
+/// machine's.
+pub(crate) fn long_ago() -> Timestamp {
+    const YEAR_IN_MILLIS: i64 = 366 * 24 * 60 * 60 * 1000;
+    Timestamp::from_millis(now().millis() - YEAR_IN_MILLIS)
+}
+
 /// Returns the resident memory of this process, in bytes.
 pub(crate) fn resident() -> Result<u64> {
     let kilobytes = Process::myself()?.status()?.vmrss;

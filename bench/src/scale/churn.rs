@@ -55,7 +55,7 @@ impl Args {
         let mut random = Rng::with_seed(1);
         let first = view_counter::record().await?;
         let store = MemoryStore::new();
-        let (begin, start) = (machine::instant(), machine::now());
+        let (begin, start) = (machine::instant(), machine::long_ago());
         let step = LIFE / u32::try_from(self.sessions)?;
         let steps = MINUTE.as_nanos() / step.as_nanos();
         let mut recent = VecDeque::new();
