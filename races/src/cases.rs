@@ -1,11 +1,13 @@
 //! The cases: the requests that overlap, and the members that the session must have afterwards.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use serde_json::{Map, Value};
 
 use crate::cluster::{Cluster, Timed};
 use crate::entrants::word;
+use crate::ours::{LIFE, MAX_SESSIONS};
+use crate::site::Answer;
 use crate::tally::Tally;
 
 /// One case, played on a new session in each round.
@@ -25,6 +27,14 @@ pub(crate) enum Case {
     Regenerate,
     /// All concurrently read and set the same member under the session's lock.
     Lock,
+    /// All are slow, and meanwhile the session's id is renewed.
+    Renew,
+    /// All concurrently renew the id, and set a member each.
+    Renewals,
+    /// All are slow, and meanwhile another session of the user ends this one.
+    Revoke,
+    /// All concurrently log the same user in, who may have three sessions.
+    Logins,
     /// All are slow, and meanwhile Node answers a request.
     #[value(name = "with node")]
     WithNode,
@@ -39,10 +49,22 @@ impl Case {
     }
 
     pub(crate) fn suits(self, cluster: &Cluster) -> bool {
-        if self == Self::Lock {
-            return cluster.store.is_some();
+        match self {
+            Self::Lock => cluster.store.is_some(),
+            Self::Renew | Self::Renewals | Self::Revoke | Self::Logins => cluster.has_life,
+            Self::WithNode | Self::AroundNode => cluster.node.is_some(),
+            Self::Alone
+            | Self::Apart
+            | Self::Members
+            | Self::Counter
+            | Self::Logout
+            | Self::Regenerate => true,
         }
-        self.is_timed() || cluster.node.is_some()
+    }
+
+    /// Checks whether it needs a store with locks.
+    pub(crate) fn needs_locks(self) -> bool {
+        matches!(self, Self::Lock | Self::Revoke | Self::Logins)
     }
 
     /// Checks whether its times mean something: a request waits only for its own work and that of its rivals.
@@ -52,7 +74,7 @@ impl Case {
 
     /// Checks whether the writers change the same session.
     pub(crate) fn is_contended(self) -> bool {
-        !matches!(self, Self::Alone | Self::Apart)
+        !matches!(self, Self::Alone | Self::Apart | Self::Logins)
     }
 
     /// Plays one round, with a number of its own.
@@ -71,6 +93,10 @@ impl Case {
             Self::Lock => counter(cluster, writers, "/lock").await,
             Self::Logout => Ok(overtaken(cluster, writers, &gate, "/logout").await?.0),
             Self::Regenerate => regenerate(cluster, writers, &gate).await,
+            Self::Renew => renew(&cluster.below(LIFE), writers, &gate).await,
+            Self::Renewals => renewals(&cluster.below(LIFE), writers).await,
+            Self::Revoke => revoke(&cluster.below(LIFE), writers, &gate).await,
+            Self::Logins => logins(&cluster.below(LIFE), writers, &gate).await,
             Self::WithNode => with_node(cluster, writers, &gate).await,
             Self::AroundNode => around_node(cluster, writers, &gate).await,
         }
@@ -144,13 +170,7 @@ async fn overtaken(
     path: &str,
 ) -> Result<(Tally, Option<String>)> {
     let old = cluster.start().await?;
-    let slow = cluster.send(writers, |writer| slow(gate, writer), |_| old.clone());
-    cluster.arrived(gate, writers).await?;
-    let ending = cluster.site(writers).get(path, Some(&old)).await?;
-    ensure!(ending.status.is_success(), "{path} is refused: {}", ending.told());
-    cluster.open(gate).await?;
-    let answers = slow.answers().await?;
-
+    let (answers, ending) = meanwhile(cluster, writers, gate, &old, &old, path).await?;
     let mut tally = Tally::of(&answers);
     let mut wanted = keys(writers);
     wanted.push("base".to_owned());
@@ -162,6 +182,107 @@ async fn overtaken(
     }
     tally.resurrected = u64::from(is_back);
     Ok((tally, ending.cookie))
+}
+
+/// Answers a request with the cookie `by` while slow requests of the cookie `of` are between their load and their save.
+async fn meanwhile(
+    cluster: &Cluster,
+    writers: usize,
+    gate: &str,
+    of: &str,
+    by: &str,
+    path: &str,
+) -> Result<(Vec<Timed>, Answer)> {
+    let slow = cluster.send(writers, |writer| slow(gate, writer), |_| of.to_owned());
+    cluster.arrived(gate, writers).await?;
+    let answer = cluster.get(writers, path, Some(by)).await?;
+    cluster.open(gate).await?;
+    Ok((slow.answers().await?, answer))
+}
+
+async fn renew(cluster: &Cluster, writers: usize, gate: &str) -> Result<Tally> {
+    let old = cluster.start().await?;
+    let (answers, renewal) =
+        meanwhile(cluster, writers, gate, &old, &old, "/renew/renewed").await?;
+    let new = renewal.cookie.context("a renewal without a cookie")?;
+    let mut tally = Tally::of(&answers);
+    let mut wanted = keys(writers);
+    wanted.push("renewed".to_owned());
+    let found = cluster.read(&wanted, &new).await?;
+    tally.lost = missing(&answers, key, &found) + u64::from(!found.contains_key("renewed"));
+    // Within the grace period the old id leads to the same session.
+    tally.lost += u64::from(cluster.read(&wanted, &old).await? != found);
+    tally.resurrected = outlives_logout(cluster, &old, &[&old, &new]).await?;
+    Ok(tally)
+}
+
+async fn renewals(cluster: &Cluster, writers: usize) -> Result<Tally> {
+    let old = cluster.start().await?;
+    let renewal = |writer| format!("/renew/{}", key(writer));
+    let answers = cluster.send(writers, renewal, |_| old.clone()).answers().await?;
+    let mut tally = Tally::of(&answers);
+    let new = answers.iter().filter_map(|timed| timed.answer.cookie.as_deref());
+    let cookies: Vec<&str> = [&*old].into_iter().chain(new).collect();
+    for cookie in &cookies {
+        let found = cluster.read(&keys(writers), cookie).await?;
+        tally.lost = tally.lost.max(missing(&answers, key, &found));
+    }
+    tally.resurrected = outlives_logout(cluster, &old, &cookies).await?;
+    Ok(tally)
+}
+
+/// Logs out with one of a session's cookies. Returns with how many of them there is a session afterwards.
+async fn outlives_logout(cluster: &Cluster, cookie: &str, cookies: &[&str]) -> Result<u64> {
+    cluster.get(0, "/logout", Some(cookie)).await?;
+    let mut alive = 0;
+    for cookie in cookies {
+        let found = cluster.read(&["base".to_owned()], cookie).await?;
+        alive += u64::from(!found.is_empty());
+    }
+    Ok(alive)
+}
+
+async fn revoke(cluster: &Cluster, writers: usize, gate: &str) -> Result<Tally> {
+    let path = format!("/login/{gate}");
+    let mut cookies = Vec::new();
+    for site in 0..2 {
+        let login = cluster.get(site, &path, None).await?;
+        cookies.push(login.cookie.context("a login without a cookie")?);
+    }
+    let (ended, other) = (&cookies[0], &cookies[1]);
+    let (answers, _) = meanwhile(cluster, writers, gate, ended, other, "/end-others").await?;
+    let mut tally = Tally::of(&answers);
+    let mut wanted = keys(writers);
+    wanted.push("base".to_owned());
+    let late = answers.iter().filter_map(|late| late.answer.cookie.as_ref());
+    for cookie in [ended].into_iter().chain(late) {
+        tally.resurrected |= u64::from(!cluster.read(&wanted, cookie).await?.is_empty());
+    }
+    let is_alive = cluster.read(&["base".to_owned()], other).await?.contains_key("base");
+    tally.lost = u64::from(!is_alive);
+    Ok(tally)
+}
+
+async fn logins(cluster: &Cluster, writers: usize, gate: &str) -> Result<Tally> {
+    let sent = cluster.send_to(writers, |_| format!("/login/{gate}"), |_| None);
+    let answers = sent.answers().await?;
+    let mut tally = Tally::of(&answers);
+    let mut alive = Vec::new();
+    for cookie in answers.iter().filter_map(|timed| timed.answer.cookie.as_deref()) {
+        if !cluster.read(&["base".to_owned()], cookie).await?.is_empty() {
+            alive.push(cookie);
+        }
+    }
+    let allowed = MAX_SESSIONS.min(writers);
+    tally.resurrected = alive.len().saturating_sub(allowed) as u64;
+    tally.lost = allowed.saturating_sub(alive.len()) as u64;
+    // Each of them is listed.
+    let listed = match alive.first() {
+        Some(cookie) => cluster.get(0, "/sessions", Some(cookie)).await?.body.parse()?,
+        None => 0_usize,
+    };
+    tally.lost += listed.abs_diff(alive.len()) as u64;
+    Ok(tally)
 }
 
 async fn with_node(cluster: &Cluster, writers: usize, gate: &str) -> Result<Tally> {
@@ -200,7 +321,7 @@ async fn around_node(cluster: &Cluster, writers: usize, gate: &str) -> Result<Ta
 
 /// The Express application beside ours, as a cluster of its own.
 fn node(cluster: &Cluster) -> Cluster {
-    Cluster { sites: cluster.node.iter().cloned().collect(), store: None, node: None }
+    Cluster { sites: cluster.node.iter().cloned().collect(), ..Cluster::default() }
 }
 
 /// Counts the missing members of successful requests.
@@ -251,7 +372,8 @@ mod tests {
         Cluster {
             sites: (0..sites).map(site).collect(),
             store: Some(AnyStore::new(store.clone())),
-            node: None,
+            has_life: true,
+            ..Cluster::default()
         }
     }
 
@@ -283,6 +405,8 @@ mod tests {
             (Case::Counter, (WRITERS as u64 - 1, 0)),
             (Case::Logout, (0, 1)),
             (Case::Regenerate, (0, 1)),
+            // Nothing of a write under the old id is found under the new one, and each id has a session of its own.
+            (Case::Renew, (WRITERS as u64 + 1, 1)),
         ];
         for (case, expected) in damages {
             assert_eq!(damage(case, &cluster).await, expected, "{case:?}");

@@ -15,12 +15,16 @@ use crate::SECRET;
 use crate::site::{Answer, Site};
 
 /// A started entrant.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Cluster {
     pub(crate) sites: Vec<Site>,
     pub(crate) store: Option<AnyStore>,
     /// An Express application on the same store, if there is one.
     pub(crate) node: Option<Site>,
+    /// Whether its applications have sessions with a life, below [`LIFE`](crate::ours::LIFE).
+    pub(crate) has_life: bool,
+    /// The beginning of each path.
+    pub(crate) root: &'static str,
 }
 
 #[derive(Clone, Debug)]
@@ -34,21 +38,41 @@ pub(crate) struct Timed {
 pub(crate) struct Sent(JoinSet<Result<(usize, Timed)>>);
 
 impl Cluster {
+    /// Returns the same applications, below this path.
+    pub(crate) fn below(&self, root: &'static str) -> Self {
+        Self { root, ..self.clone() }
+    }
+
     /// Returns the application of this writer's requests.
-    pub(crate) fn site(&self, writer: usize) -> &Site {
+    fn site(&self, writer: usize) -> &Site {
         &self.sites[writer % self.sites.len()]
     }
 
+    /// Sends one request, as this writer, that has to succeed.
+    pub(crate) async fn get(
+        &self,
+        writer: usize,
+        path: &str,
+        cookie: Option<&str>,
+    ) -> Result<Answer> {
+        let answer = self.try_get(writer, path, cookie).await?;
+        ensure!(answer.status.is_success(), "{path} is refused: {}", answer.told());
+        Ok(answer)
+    }
+
+    async fn try_get(&self, writer: usize, path: &str, cookie: Option<&str>) -> Result<Answer> {
+        self.site(writer).get(&format!("{}{path}", self.root), cookie).await
+    }
+
     pub(crate) async fn start(&self) -> Result<String> {
-        let answer = self.site(0).get("/start", None).await?;
-        ensure!(answer.status.is_success(), "no session can be started: {}", answer.told());
+        let answer = self.get(0, "/start", None).await?;
         answer.cookie.context("a new session has no cookie")
     }
 
     /// Checks whether the sessions have locks.
     pub(crate) async fn has_locks(&self) -> Result<bool> {
         let cookie = self.start().await?;
-        let answer = self.site(0).get("/lock", Some(&cookie)).await?;
+        let answer = self.try_get(0, "/lock", Some(&cookie)).await?;
         Ok(answer.status != StatusCode::NOT_IMPLEMENTED)
     }
 
@@ -59,12 +83,23 @@ impl Cluster {
         path: impl Fn(usize) -> String,
         cookie: impl Fn(usize) -> String,
     ) -> Sent {
+        self.send_to(writers, path, |writer| Some(cookie(writer)))
+    }
+
+    /// Sends one request of each writer concurrently, also of visitors without a cookie.
+    pub(crate) fn send_to(
+        &self,
+        writers: usize,
+        path: impl Fn(usize) -> String,
+        cookie: impl Fn(usize) -> Option<String>,
+    ) -> Sent {
         let mut requests = JoinSet::new();
         for writer in 0..writers {
-            let (site, path, cookie) = (self.site(writer).clone(), path(writer), cookie(writer));
+            let (site, cookie) = (self.site(writer).clone(), cookie(writer));
+            let path = format!("{}{}", self.root, path(writer));
             requests.spawn(async move {
                 let start = Instant::now();
-                let answer = site.get(&path, Some(&cookie)).await?;
+                let answer = site.get(&path, cookie.as_deref()).await?;
                 Ok((writer, Timed { answer, took: start.elapsed() }))
             });
         }
@@ -76,7 +111,7 @@ impl Cluster {
         let sites = self.sites.len();
         for (number, site) in self.sites.iter().enumerate() {
             let count = (number..writers).step_by(sites).count();
-            site.get(&format!("/gate/{gate}/arrived/{count}"), None).await?;
+            site.get(&format!("{}/gate/{gate}/arrived/{count}", self.root), None).await?;
         }
         Ok(())
     }
@@ -84,16 +119,14 @@ impl Cluster {
     /// Lets the slow requests go on.
     pub(crate) async fn open(&self, gate: &str) -> Result<()> {
         for site in &self.sites {
-            site.get(&format!("/gate/{gate}/open"), None).await?;
+            site.get(&format!("{}/gate/{gate}/open", self.root), None).await?;
         }
         Ok(())
     }
 
     /// Returns the members that a later request with this cookie finds.
     pub(crate) async fn read(&self, keys: &[String], cookie: &str) -> Result<Map<String, Value>> {
-        let path = format!("/read/{}", keys.join(","));
-        let answer = self.site(0).get(&path, Some(cookie)).await?;
-        ensure!(answer.status.is_success(), "the session cannot be read: {}", answer.told());
+        let answer = self.get(0, &format!("/read/{}", keys.join(",")), Some(cookie)).await?;
         Ok(serde_json::from_str(&answer.body)?)
     }
 

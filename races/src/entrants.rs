@@ -138,7 +138,8 @@ impl Entrant {
             (Maker::Ours, Place::Redis | Place::Postgres) => Some(node(false)?),
             _ => None,
         };
-        Ok(Cluster { sites, store, node })
+        let has_life = self.maker == Maker::Ours;
+        Ok(Cluster { sites, store, node, has_life, ..Cluster::default() })
     }
 
     /// Returns the application that a worker serves.

@@ -42,6 +42,12 @@ mod tower_sessions_app;
 /// the store or a request with the old cookie finds afterwards.
 /// regenerate: the same, and the session gets a new id. Lost: new sessions that are missing afterwards.
 /// lock: all concurrently add one by reading and setting, under the session's lock (ours, if the store has locks).
+/// renew: while they all are between load and save, the session gets another id and keeps its data. Lost: members that
+/// are missing afterwards, under either id. Resurrected: sessions that outlive a logout under the old id.
+/// renewals: all concurrently renew the id, and set a member each.
+/// revoke: while they all are between load and save, another session of the user ends this one.
+/// logins: all concurrently log the same user in, who may have three sessions. Resurrected: the sessions beyond. Lost: those
+/// that are missing, in the store or in the list (ours, and the two before it as well).
 /// with node: while they all are between load and save, an Express application on the same store answers
 /// a request of that session. Lost: members of either.
 /// around node: the other way round. Node loses these changes, and the verdict ignores them.
@@ -151,8 +157,8 @@ async fn play(
     // The first round opens connections, and is not timed.
     one(Case::Apart, &cluster, writers, rounds).await?;
     for case in Case::value_variants().iter().copied().filter(|case| case.suits(&cluster)) {
-        if case == Case::Lock && !cluster.has_locks().await? {
-            report.say(entrant, "lock: the store has none")?;
+        if case.needs_locks() && !cluster.has_locks().await? {
+            report.say(entrant, &format!("{}: the store has no locks", case.name()))?;
             continue;
         }
         let tally = all(case, &cluster, writers, rounds).await.with_context(|| {

@@ -2,17 +2,75 @@
 
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Extension, Router};
 use express_session::store::{self, Store};
-use express_session::{Error, ErrorKind, Session, SessionLayer};
+use express_session::{AtLimit, Error, ErrorKind, Session, SessionLayer};
 
 use crate::SECRET;
 use crate::routes::{Handle, routes};
 
-pub(crate) fn application(store: impl Store, wait: Duration) -> Router {
-    routes::<Session>(wait).layer(SessionLayer::new(SECRET).store(store))
+/// Returns the application, and again below [`LIFE`] with renewal and with a limit of a user's sessions:
+///
+/// | path | its handler |
+/// |---|---|
+/// | `/life/renew/{key}` | loads, waits, gives the session another id, sets a member |
+/// | `/life/login/{user}` | logs a user in, and sets the member `base` |
+/// | `/life/end-others` | ends the user's other sessions |
+/// | `/life/sessions` | returns how many sessions the user has |
+pub(crate) fn application(store: impl Store + Clone, wait: Duration) -> Router {
+    let layer = SessionLayer::new(SECRET).store(store.clone());
+    let with_life = SessionLayer::new(SECRET)
+        .store(store)
+        .renewal_grace(GRACE)
+        .max_sessions(MAX_SESSIONS, AtLimit::EndLeastRecentlyUsed);
+    let life = routes::<Session>(wait)
+        .route("/renew/{key}", get(renew))
+        .route("/login/{user}", get(log_in))
+        .route("/end-others", get(end_others))
+        .route("/sessions", get(count_sessions))
+        .layer(Extension(Wait(wait)))
+        .layer(with_life);
+    routes::<Session>(wait).layer(layer).nest(LIFE, life)
+}
+
+/// The root of the paths whose sessions have a life.
+pub(crate) const LIFE: &str = "/life";
+
+/// How many sessions a user may have.
+pub(crate) const MAX_SESSIONS: usize = 3;
+
+/// Longer than any round.
+const GRACE: Duration = Duration::from_secs(300);
+
+#[derive(Clone, Copy)]
+struct Wait(Duration);
+
+async fn renew(
+    Extension(Wait(wait)): Extension<Wait>,
+    Path(key): Path<String>,
+    session: Session,
+) -> Result<(), Error> {
+    session.get::<u64>("base")?;
+    tokio::time::sleep(wait).await;
+    session.renew_id().await?;
+    session.insert(&key, 1)
+}
+
+async fn log_in(Path(user): Path<String>, session: Session) -> Result<(), Error> {
+    session.login(user).await?;
+    session.insert("base", 1)
+}
+
+async fn end_others(session: Session) -> Result<(), Error> {
+    session.end_other_sessions().await.map(drop)
+}
+
+async fn count_sessions(session: Session) -> Result<String, Error> {
+    Ok(session.user_sessions().await?.len().to_string())
 }
 
 impl Handle for Session {
