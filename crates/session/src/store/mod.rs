@@ -39,6 +39,8 @@ pub mod file;
     )
 )]
 mod finish;
+#[cfg(any(feature = "file", feature = "sqlite"))]
+mod local;
 #[cfg(feature = "memcached")]
 pub mod memcached;
 pub mod memory;

@@ -43,6 +43,7 @@ use tokio::task::spawn_blocking;
 
 use self::content::{Content, revision};
 use self::folder::{LOCKS, Lock, Place, Sessions};
+use super::local::Calls;
 
 mod content;
 mod directory;
@@ -109,6 +110,7 @@ struct Shared {
     /// Queues the calls of this process for each lock of the folder.
     locks: Box<[Arc<Mutex<()>>]>,
     slots: Arc<Semaphore>,
+    calls: Calls,
     /// The time of the last removal of expired files, by the calls' `now`.
     reaped: AtomicI64,
 }
@@ -239,6 +241,7 @@ impl FileStore {
             options: Arc::new(options),
             locks: (0..LOCKS).map(|_| Arc::new(Mutex::new(()))).collect(),
             slots: Arc::new(Semaphore::new(SLOTS)),
+            calls: Calls::new(SLOTS),
             reaped: AtomicI64::new(NEVER),
         };
         Self { shared: Arc::new(shared) }
@@ -260,8 +263,8 @@ impl FileStore {
         &self,
         work: impl FnOnce(&Options) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let Shared { options, slots, .. } = &*self.shared;
-        within(options.timeout, run(Arc::clone(slots), Arc::clone(options), work)).await
+        let _waiting = self.shared.calls.enter(self.shared.options.timeout)?;
+        within(self.shared.options.timeout, self.shared.run(work)).await
     }
 
     /// Does some work with the file of a session, under its lock.
@@ -270,18 +273,17 @@ impl FileStore {
         place: Place,
         work: impl FnOnce(&Options, &Place, &Lock) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let Shared { options, locks, slots, .. } = &*self.shared;
-        let turn = Arc::clone(&locks[place.lock]).lock_owned();
-        let (slots, options) = (Arc::clone(slots), Arc::clone(options));
-        within(self.shared.options.timeout, async move {
+        let _waiting = self.shared.calls.enter(self.shared.options.timeout)?;
+        let turn = Arc::clone(&self.shared.locks[place.lock]).lock_owned();
+        within(self.shared.options.timeout, async {
             // The thread keeps the turn until the work is done, even if this future is dropped.
             let turn = turn.await;
-            run(slots, options, move |options| {
+            let work = move |options: &Options| {
                 let _turn = turn;
                 let lock = options.lock(place.lock)?;
                 work(options, &place, &lock)
-            })
-            .await
+            };
+            self.shared.run(work).await
         })
         .await
     }
@@ -313,7 +315,7 @@ async fn reap(shared: Weak<Shared>, now: Timestamp) {
     loop {
         let Some(shared) = shared.upgrade() else { return };
         let step = purge_step(sessions, usize::MAX, now);
-        match run(Arc::clone(&shared.slots), Arc::clone(&shared.options), step).await {
+        match shared.run(step).await {
             Ok((next @ Some(_), _)) => sessions = next,
             Ok((None, _)) => return,
             Err(error) => {
@@ -358,18 +360,21 @@ fn purge_step(
     }
 }
 
-async fn run<T: Send + 'static>(
-    slots: Arc<Semaphore>,
-    options: Arc<Options>,
-    work: impl FnOnce(&Options) -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let ended = || Error::new(ErrorKind::Unavailable, "the runtime is being shut down");
-    let slot = slots.acquire_owned().await.map_err(|_| ended())?;
-    let done = spawn_blocking(move || {
-        let _slot = slot;
-        work(&options)
-    });
-    done.await.map_err(|error| ended().with_source(error))?
+impl Shared {
+    /// Does some work on a thread that may block, once it is its turn.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Options) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let ended = || Error::new(ErrorKind::Unavailable, "the runtime is being shut down");
+        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| ended())?;
+        let (options, under_way) = (Arc::clone(&self.options), self.calls.begin());
+        let done = spawn_blocking(move || {
+            let _held = (slot, under_way);
+            work(&options)
+        });
+        done.await.map_err(|error| ended().with_source(error))?
+    }
 }
 
 async fn within<T>(

@@ -21,6 +21,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::oneshot;
 
+use super::super::local::{Calls, Work};
 use super::super::steady::Times;
 use super::Options;
 use super::database::{Database, Failure, Result, busy};
@@ -56,6 +57,7 @@ struct Call<T, W> {
     now: Option<Timestamp>,
     done: Option<Answer<T>>,
     reply: oneshot::Sender<Answer<T>>,
+    _under_way: Work,
 }
 
 impl<T, W> Job for Call<T, W>
@@ -94,6 +96,8 @@ pub(super) enum Task {
 /// The threads, which start with the first call.
 pub(super) struct Workers {
     options: Arc<Options>,
+    reads: Calls,
+    writes: Calls,
     queues: Mutex<Option<KeyedMutex>>,
 }
 
@@ -105,7 +109,8 @@ struct KeyedMutex {
 
 impl Workers {
     pub(super) fn new(options: Arc<Options>) -> Self {
-        Self { options, queues: Mutex::new(None) }
+        let [reads, writes] = [options.readers.max(1), 1].map(Calls::new);
+        Self { options, reads, writes, queues: Mutex::new(None) }
     }
 
     /// Runs work on a thread, and waits for the result until the timeout of the options.
@@ -114,9 +119,11 @@ impl Workers {
         T: Send + 'static,
         W: FnMut(&Database) -> Result<Answer<T>> + Send + 'static,
     {
+        let calls = if task == Task::Read { &self.reads } else { &self.writes };
+        let _waiting = calls.enter(self.options.timeout)?;
         let queue = self.queue(task)?;
         let (reply, answer) = oneshot::channel();
-        let call = Call { work, now, done: None, reply };
+        let call = Call { work, now, done: None, reply, _under_way: calls.begin() };
         let asked = async {
             if queue.send(Box::new(call)).await.is_err() {
                 self.forget();

@@ -497,7 +497,15 @@ async fn held_database_is_waited_for_and_then_unavailable() {
     let hasty = SqliteStore::new(&path).timeout(Duration::from_millis(20));
     let error = hasty.create(&b(), &record(B, None), NOW).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
+    // The thread that writes has finished nothing for the timeout: no further call waits. Who reads does not mind.
+    let error = hasty.create(&b(), &record(B, None), NOW).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_unsent()), (ErrorKind::Unavailable, true));
+    assert!(load(&hasty, &a(), NOW).await.is_some());
     other.execute_batch("COMMIT").unwrap();
+    while let Err(error) = hasty.create(&b(), &record(B, None), NOW).await {
+        assert_ne!(error.kind(), ErrorKind::Refused);
+        tokio::task::yield_now().await;
+    }
     create(&store, &id("C"), &record(B, None), NOW).await;
 }
 
