@@ -58,7 +58,8 @@ pub mod store;
 
 pub use error::{ConfigError, Error, ErrorKind};
 pub use express_session_core::cookie::{Cookie, Priority, SameSite, Secure};
-pub use express_session_core::policy::AtLimit;
+pub use express_session_core::metadata::Client;
+pub use express_session_core::policy::{AtLimit, ClientDetail};
 pub use express_session_core::record::{LimitExceeded, RecordLimits};
 pub use express_session_core::{
     AmbiguousCookie, CacheHeaders, Clock, Departures, Document, EndedBy, LateWrite, Metadata,

@@ -2,22 +2,24 @@
 //!
 //! 1. A login goes on under a new id; "remember me" gives this session a month instead of half an hour.
 //! 2. A transfer needs a second factor: the login gets a higher level, for as long as the session lives.
-//! 3. The page of devices lists the user's sessions, and ends one of them or all others.
+//! 3. The page of devices lists the user's sessions and where each was used, and ends one of them or all others.
 //! 4. A message is shown once, and each form carries a token of its session.
 //!
 //! `cargo run -p accounts`, then `http://localhost:3000`. The name is bob, the password sesame, the code 123456.
 
 mod pages;
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use axum::extract::{Form, FromRequestParts};
+use axum::extract::{ConnectInfo, Form, FromRequestParts};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Router, serve};
 use express_session::{
-    Cookie, Csrf, EndedBy, Error, ErrorKind, Flash, SameSite, Secret, Secure, Session, SessionLayer,
+    ClientDetail, Cookie, Csrf, EndedBy, Error, ErrorKind, Flash, SameSite, Secret, Secure,
+    Session, SessionLayer,
 };
 use maud::Markup;
 use serde::Deserialize;
@@ -31,8 +33,16 @@ const CONFIRMED: u8 = 2;
 /// that on `localhost` two of its options are others.
 fn sessions(secret: impl Into<Secret>) -> SessionLayer {
     SessionLayer::hardened(secret)
+        .client_address(ClientDetail::Shortened, peer)
+        .user_agent(ClientDetail::Shortened)
         .name("sid")
         .cookie(Cookie::new().secure(Secure::Auto).same_site(SameSite::Lax))
+}
+
+/// Returns the address that the request came from. Behind a proxy, read the one that this proxy has added.
+fn peer(request: &Parts) -> Option<IpAddr> {
+    let peer = request.extensions.get::<ConnectInfo<SocketAddr>>()?;
+    Some(peer.ip())
 }
 
 fn app(sessions: SessionLayer) -> Router {
@@ -236,11 +246,13 @@ fn secret() -> Secret {
 async fn main() -> std::io::Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-    serve(listener, app(sessions(secret()))).await
+    let app = app(sessions(secret()));
+    serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::Extension;
     use axum::http::StatusCode;
     use express_session::Timestamp;
     use express_session_testkit::{Browser, FakeClock};
@@ -260,7 +272,9 @@ mod tests {
     impl Visitor {
         fn new() -> Self {
             let clock = FakeClock::new(Timestamp::from_millis(1_700_000_000_000));
-            Self { browser: Browser::new(app(sessions(secret()).clock(clock.clone()))), clock }
+            let app = app(sessions(secret()).clock(clock.clone()));
+            let peer = SocketAddr::from(([192, 0, 2, 17], 1024));
+            Self { browser: Browser::new(app.layer(Extension(ConnectInfo(peer)))), clock }
         }
 
         /// Another browser of the same application.
@@ -355,6 +369,7 @@ mod tests {
             device.log_in(RIGHT_AND_REMEMBER).await;
         }
         let page = laptop.get("/devices").await;
+        assert!(page.contains("192.0.2.0"));
         assert_eq!((page.matches("<tr>").count(), page.matches("this device").count()), (4, 1));
         let id = page.split(r#"name="id" value=""#).nth(1).unwrap().split('"').next().unwrap();
         laptop.send("/devices", "/devices/end", &format!("id={id}")).await;

@@ -1,6 +1,6 @@
 //! The pages. `maud` escapes what users typed.
 
-use express_session::{Timestamp, UserSession};
+use express_session::{Client, Timestamp, UserSession};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// A field with the token of the session, which a page of another site cannot know.
@@ -88,11 +88,13 @@ pub(crate) fn devices(devices: &[UserSession], messages: &[String], token: &str)
         messages,
         &html! {
             table {
-                tr { th { "Logged in" } th { "Last seen" } th {} }
+                tr { th { "Logged in" } th { "Last seen" } th { "From" } th { "With" } th {} }
                 @for device in devices {
                     tr {
                         td { (time(device.authenticated())) }
                         td { (time(device.seen())) }
+                        td { (address(device.last_client())) }
+                        td { (user_agent(device.last_client())) }
                         td {
                             @if device.is_current() { "this device" } @else {
                                 form method="post" action="/devices/end" {
@@ -111,6 +113,17 @@ pub(crate) fn devices(devices: &[UserSession], messages: &[String], token: &str)
             a href="/" { "Back" }
         },
     )
+}
+
+/// The network of a client, where the request came through a socket.
+fn address(client: Option<&Client>) -> String {
+    let address = client.and_then(Client::address);
+    address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
+}
+
+/// What the client says of itself, as text.
+fn user_agent(client: Option<&Client>) -> &str {
+    client.and_then(Client::user_agent).unwrap_or("unknown")
 }
 
 /// A time, which passport does not note, in an Express part of the site.

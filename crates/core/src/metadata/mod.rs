@@ -7,8 +7,10 @@
 //! 1. A load takes the member out of the text, a write puts it back as the last member.
 //! 2. A member of another shape, or longer than 4,096 bytes, counts as absent, and the next write replaces it.
 //! 3. Node keeps the member like any other. It may write an older one back: [`Metadata::merge`] has no conflicts.
-//! 4. The record under the old id of a renewed session has the member and no data: it only forwards to the new id.
+//! 4. The clients of the first and the last visit are part of it, where the policy notes them.
+//! 5. The record under the old id of a renewed session has the member and no data: it only forwards to the new id.
 
+mod client;
 pub(crate) mod member;
 mod users;
 
@@ -19,6 +21,8 @@ use std::time::Duration;
 
 use crate::record::{Json, json};
 use crate::{Document, SessionId, Timestamp};
+use client::Clients;
+pub use client::{Client, MAX_USER_AGENT};
 pub use users::UserQuery;
 
 /// The name of the member by default.
@@ -89,6 +93,8 @@ pub struct Metadata {
     /// Since when the session has its id, if that was renewed.
     renewed: Option<Timestamp>,
     login: Option<Authentication>,
+    /// Where the first and the last visit came from, if that is noted.
+    clients: Option<Box<Clients>>,
     moved: Option<Box<Moved>>,
     ended: Option<Mark>,
 }
@@ -153,7 +159,15 @@ impl Metadata {
     /// Begins at this time.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
-        Self { created: now, seen: now, renewed: None, login: None, moved: None, ended: None }
+        Self {
+            created: now,
+            seen: now,
+            renewed: None,
+            login: None,
+            clients: None,
+            moved: None,
+            ended: None,
+        }
     }
 
     /// Returns when the session began, or, for a session that Node began, when the library first wrote it.
@@ -201,15 +215,27 @@ impl Metadata {
         self.login.as_ref().map(|login| login.at)
     }
 
+    /// Returns the client of the first visit, or of the first one that this library has noted.
+    #[must_use]
+    pub fn first_client(&self) -> Option<&Client> {
+        self.clients.as_deref().map(|clients| &clients.first)
+    }
+
+    /// Returns the client of the [last visit that was noted](Self::seen).
+    #[must_use]
+    pub fn last_client(&self) -> Option<&Client> {
+        self.clients.as_deref().map(|clients| &clients.last)
+    }
+
     /// Returns the mark of a session that another one has ended.
     #[must_use]
     pub fn ended(&self) -> Option<Mark> {
         self.ended
     }
 
-    /// Ends the session: the login goes, the mark stays.
+    /// Ends the session: the login and the clients go, the mark stays.
     pub(crate) fn end(&mut self, mark: Mark) {
-        (self.login, self.ended) = (None, Some(mark));
+        (self.login, self.clients, self.ended) = (None, None, Some(mark));
     }
 
     /// Notes a visit. A clock that is behind changes nothing.
@@ -217,9 +243,35 @@ impl Metadata {
         self.seen = self.seen.max(now);
     }
 
+    /// Notes where a visit came from. It is the last one, and the first one if none is noted.
+    ///
+    /// ```
+    /// use express_session_core::metadata::Client;
+    /// use express_session_core::policy::{ClientDetail, ClientNotes};
+    /// use express_session_core::{Metadata, Timestamp};
+    ///
+    /// let notes = ClientNotes { address: Some(ClientDetail::Full), ..ClientNotes::default() };
+    /// let client = |address: &str| Client::new(notes, address.parse().ok(), None);
+    /// let [home, office] = ["192.0.2.1", "198.51.100.2"].map(client);
+    ///
+    /// let mut metadata = Metadata::new(Timestamp::from_millis(1));
+    /// metadata.see_client(home.as_ref());
+    /// metadata.see_client(office.as_ref());
+    /// assert_eq!(metadata.first_client(), home.as_ref());
+    /// assert_eq!(metadata.last_client(), office.as_ref());
+    /// ```
+    pub fn see_client(&mut self, client: Option<&Client>) {
+        let Some(client) = client else { return };
+        match &mut self.clients {
+            Some(clients) if clients.last == *client => {}
+            Some(clients) => clients.last = client.clone(),
+            empty => *empty = Some(Box::new(Clients::new(client))),
+        }
+    }
+
     /// Begins again at this time, with the same login: a session that was not stored has not begun.
     pub(crate) fn restart(&mut self, now: Timestamp) {
-        (self.created, self.seen, self.renewed) = (now, now, None);
+        (self.created, self.seen, self.renewed, self.clients) = (now, now, None, None);
     }
 
     /// Notes that the session gets another id, which is a visit.
@@ -237,6 +289,7 @@ impl Metadata {
             seen: self.seen,
             renewed: None,
             login: None,
+            clients: None,
             moved,
             ended: None,
         }
@@ -290,8 +343,8 @@ impl Metadata {
         self.login = Some(login);
     }
 
-    /// Merges the notes of two overlapping requests: the session began at the earlier time, was seen at the later one, and
-    /// the later login counts.
+    /// Merges the notes of two overlapping requests: the session began at the earlier time, was seen at the later one, each
+    /// with the client of that visit, and the later login counts.
     ///
     /// ```
     /// use express_session_core::{Metadata, Timestamp};
@@ -309,9 +362,19 @@ impl Metadata {
             seen: self.seen.max(other.seen),
             renewed: self.renewed.max(other.renewed),
             login: login.clone(),
+            clients: self.merge_clients(other),
             moved: None,
             ended: self.ended.or(other.ended),
         }
+    }
+
+    fn merge_clients(&self, other: &Self) -> Option<Box<Clients>> {
+        let (Some(own), Some(others)) = (&self.clients, &other.clients) else {
+            return self.clients.clone().or_else(|| other.clients.clone());
+        };
+        let first = if other.created < self.created { &others.first } else { &own.first };
+        let last = if other.seen > self.seen { &others.last } else { &own.last };
+        Some(Box::new(Clients { first: first.clone(), last: last.clone() }))
     }
 
     /// Returns the JSON of the member.
@@ -346,6 +409,14 @@ impl Metadata {
                 number(out, "level", level.into());
             }
         }
+        if let Some(clients) = &self.clients {
+            out.push_str(",\"first\":");
+            clients.first.push(out);
+            if clients.last != clients.first {
+                out.push_str(",\"last\":");
+                clients.last.push(out);
+            }
+        }
         if let Some(mark) = self.ended {
             out.push_str(",\"ended\":");
             out.push_str(mark.text());
@@ -371,7 +442,7 @@ impl Metadata {
         let (mut created, mut seen, mut at) = (None, None, None);
         let (mut user, mut idle, mut absolute, mut level) = (None, None, None, None);
         let (mut renewed, mut to, mut until) = (None, None, None);
-        let mut ended = None;
+        let (mut first, mut last, mut ended) = (None, None, None);
         json::members(text, |json::Member { key, value, .. }| {
             let value = &text[value];
             match &text[key] {
@@ -389,6 +460,8 @@ impl Metadata {
                 "\"idle\"" => idle = duration(value),
                 "\"absolute\"" => absolute = duration(value),
                 "\"level\"" => level = value.parse().ok(),
+                "\"first\"" => first = Client::parse(value),
+                "\"last\"" => last = Client::parse(value),
                 "\"ended\"" => ended = Some(Mark::parse(value)),
                 _ => {}
             }
@@ -398,7 +471,11 @@ impl Metadata {
         let login = at.zip(user);
         let login = login.map(|(at, user)| Authentication { at, user, idle, absolute, level });
         let moved = to.map(|to| Box::new(Moved { to, until: until.unwrap_or(Timestamp::MIN) }));
-        Some(Self { created, seen: seen.max(created), renewed, login, moved, ended })
+        let clients = first.map(|first| {
+            let last = last.unwrap_or_else(|| first.clone());
+            Box::new(Clients { first, last })
+        });
+        Some(Self { created, seen: seen.max(created), renewed, login, clients, moved, ended })
     }
 }
 
@@ -693,6 +770,7 @@ mod tests {
             seen: at(seen),
             renewed: None,
             login,
+            clients: None,
             moved: None,
             ended: None,
         };
@@ -709,6 +787,80 @@ mod tests {
                 [one, other, merged].map(|(created, seen, login)| metadata(created, seen, login));
             assert_eq!(one.merge(&other), merged);
         }
+    }
+
+    fn client(user_agent: &str) -> Client {
+        let full = Some(crate::policy::ClientDetail::Full);
+        let notes = crate::policy::ClientNotes { address: full, user_agent: full };
+        Client::new(notes, "192.0.2.17".parse().ok(), Some(user_agent)).unwrap()
+    }
+
+    #[test]
+    fn clients_are_read_as_they_were_written_and_an_equal_last_one_is_not_written() {
+        let [a, b] = ["a", "b"].map(client);
+        let mut metadata = Metadata::new(at(0));
+        metadata.see_client(None);
+        assert_eq!((metadata.first_client(), metadata.last_client()), (None, None));
+        metadata.see_client(Some(&a));
+        assert!(!metadata.text().contains("\"last\""));
+        for (client, first, last) in [(&a, &a, &a), (&b, &a, &b), (&a, &a, &a)] {
+            metadata.see_client(Some(client));
+            assert_eq!(
+                (metadata.first_client(), metadata.last_client()),
+                (Some(first), Some(last))
+            );
+            assert_eq!(Metadata::parse(&metadata.text()), Some(metadata.clone()));
+        }
+        metadata.end(Mark::Revoked);
+        assert_eq!(metadata.first_client(), None);
+        metadata.see_client(Some(&a));
+        metadata.restart(at(1));
+        assert_eq!(metadata.first_client(), None);
+    }
+
+    #[test]
+    fn last_client_without_a_first_one_counts_as_unknown() {
+        let text = r#"{"created":1,"seen":1,"first":7,"last":{"userAgent":"a"}}"#;
+        assert_eq!(Metadata::parse(text).unwrap().last_client(), None);
+    }
+
+    #[test]
+    fn merge_takes_the_client_of_the_earlier_beginning_and_that_of_the_later_visit() {
+        let metadata = |created, seen, agents: Option<[&str; 2]>| {
+            let mut metadata = Metadata::new(at(created));
+            metadata.see(at(seen));
+            for agent in agents.into_iter().flatten() {
+                metadata.see_client(Some(&client(agent)));
+            }
+            metadata
+        };
+        let (ab, cd) = (Some(["a", "b"]), Some(["c", "d"]));
+        for (one, other, merged) in [
+            ((0, 5, ab), (1, 6, cd), ["a", "d"]),
+            ((1, 6, ab), (0, 5, cd), ["c", "b"]),
+            ((0, 6, ab), (1, 5, cd), ["a", "b"]),
+            ((0, 5, ab), (0, 5, cd), ["a", "b"]),
+            ((1, 5, ab), (0, 6, None), ["a", "b"]),
+            ((0, 6, None), (1, 5, cd), ["c", "d"]),
+        ] {
+            let [one, other] =
+                [one, other].map(|(created, seen, agents)| metadata(created, seen, agents));
+            let merged_metadata = one.merge(&other);
+            let agents = [merged_metadata.first_client(), merged_metadata.last_client()]
+                .map(|client| client.unwrap().user_agent().unwrap().to_owned());
+            assert_eq!(agents, merged, "{} {}", one.text(), other.text());
+        }
+    }
+
+    #[test]
+    fn member_with_the_longest_contents_is_readable() {
+        let mut metadata = Metadata::new(at(0));
+        metadata.authenticate(login(3, &"x".repeat(MAX_USER - 2)));
+        for agent in ["\"", "\\"] {
+            metadata.see_client(Some(&client(&agent.repeat(2 * MAX_USER_AGENT))));
+        }
+        assert!(metadata.is_readable());
+        assert_eq!(Metadata::parse(&metadata.text()), Some(metadata));
     }
 
     #[test]

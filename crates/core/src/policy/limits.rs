@@ -10,8 +10,8 @@
 
 use std::time::Duration;
 
-use super::Policy;
 use super::touch_after::{millis, waits_until};
+use super::{ClientNotes, Policy};
 use crate::metadata::Mark;
 use crate::{Metadata, Timestamp};
 
@@ -64,6 +64,7 @@ impl Policy {
             || self.limits.idle.is_some()
             || self.limits.absolute.is_some()
             || self.max_sessions.is_some()
+            || self.client != ClientNotes::default()
     }
 
     /// Returns the limits of a session: those of its login, or else the policy's.
@@ -174,7 +175,7 @@ impl Policy {
 mod tests {
     use super::*;
     use crate::metadata::Authentication;
-    use crate::policy::{AtLimit, MaxSessions};
+    use crate::policy::{AtLimit, ClientDetail, MaxSessions};
     use crate::record::Json;
     use crate::{Departures, TouchAfter};
 
@@ -315,6 +316,13 @@ mod tests {
         assert!(Policy { metadata: true, ..Policy::default() }.keeps_metadata());
         let max_sessions = Some(MaxSessions { count: 1, at_limit: AtLimit::Refuse });
         assert!(Policy { max_sessions, ..Policy::default() }.keeps_metadata());
+        let short = Some(ClientDetail::Shortened);
+        for client in [
+            ClientNotes { address: short, user_agent: None },
+            ClientNotes { address: None, user_agent: short },
+        ] {
+            assert!(Policy { client, ..Policy::default() }.keeps_metadata());
+        }
     }
 
     #[test]

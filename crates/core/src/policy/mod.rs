@@ -3,12 +3,14 @@
 //! [`Policy`] has a method for each decision that depends on a [departure](Departures). Only this module and
 //! [`decide`](crate::decide) read departures; every other module calls a method.
 
+mod client;
 mod departures;
 mod limits;
 mod max_sessions;
 mod renewal;
 mod touch_after;
 
+pub use client::{ClientDetail, ClientNotes};
 pub use departures::Departures;
 pub use limits::{End, EndedBy, Limits};
 pub use max_sessions::{Admission, AtLimit, MaxSessions};
@@ -131,8 +133,10 @@ pub struct Policy {
     pub touch_after: TouchAfter,
     /// How large a record may be.
     pub record_limits: RecordLimits,
-    /// Whether each record has the library's own member. A limit turns it on as well.
+    /// Whether each record has the library's own member. A limit, and what is noted of clients, turn it on as well.
     pub metadata: bool,
+    /// What each record notes of the client of a visit.
+    pub client: ClientNotes,
     /// How long a session may live.
     pub limits: Limits,
     /// How many sessions a user may have.

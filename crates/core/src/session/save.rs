@@ -283,7 +283,7 @@ impl SaveMachine {
             session.reset_expiry(self.now);
         }
         if context.policy.keeps_metadata() {
-            state.begin_write_with_metadata(context.policy, self.now)?;
+            state.begin_write_with_metadata(context, self.now)?;
         }
         let Some(session) = &mut state.session else { return Err(Error::Ended) };
         let (id, view) = (session.id.clone(), session.view.clone());

@@ -11,7 +11,7 @@ use super::forward::Follow;
 use super::{Error, Result};
 use crate::cookie::{CookieTemplate, StoredCookie};
 use crate::decide::{self, Attributes, Origin, Saved};
-use crate::metadata::{Authentication, Mark, MemberName, Metadata, member};
+use crate::metadata::{Authentication, Client, Mark, MemberName, Metadata, member};
 use crate::policy::{End, EndedBy, Limits, ROUNDING};
 use crate::store::{
     FencingToken, Lifetime, Loaded, LockToken, Record, Revision, Touch, Touched, Updated,
@@ -35,6 +35,8 @@ pub struct Context<'a> {
     pub presented: Option<&'a SessionId>,
     /// Whether the request came over HTTPS.
     pub is_secure: bool,
+    /// Where the request came from, as far as the policy notes it.
+    pub client: Option<&'a Client>,
     /// Whether the store has a use for touching.
     pub supports_touch: bool,
     /// How long the store keeps a record after each reset of its expiry.
@@ -75,6 +77,7 @@ impl<'a> Context<'a> {
             may_renew: true,
             presented: None,
             is_secure: false,
+            client: None,
             supports_touch: true,
             lifetime: Lifetime::OfMaxAge,
             member: &MemberName::DEFAULT,
@@ -705,8 +708,8 @@ impl LoadedSession {
     }
 
     /// Notes that the session is written, by a visit or otherwise.
-    pub(super) fn note_visit(&mut self, policy: &Policy, is_visit: bool, now: Timestamp) {
-        if !policy.keeps_metadata() {
+    pub(super) fn note_visit(&mut self, context: &Context<'_>, is_visit: bool, now: Timestamp) {
+        if !context.policy.keeps_metadata() {
             return;
         }
         // A first write that was not answered in time is made again, however long the store took.
@@ -716,6 +719,9 @@ impl LoadedSession {
             Some(metadata) if is_visit => metadata.see(now),
             Some(_) => {}
             empty => *empty = Some(Box::new(Metadata::new(now))),
+        }
+        if let Some(metadata) = self.metadata.as_mut().filter(|_| is_visit) {
+            metadata.see_client(context.client);
         }
     }
 
@@ -1358,7 +1364,7 @@ impl SessionState {
             && let StoreView::At(revision) = &session.view
         {
             let revision = revision.clone();
-            session.note_visit(context.policy, true, now);
+            session.note_visit(context, true, now);
             let (stored, cookie) = (session.document.base(), session.cookie.clone());
             let metadata = session.metadata.clone();
             return self.visit(context, &stored, &cookie, metadata.as_deref(), revision, now);
@@ -1453,12 +1459,12 @@ impl SessionState {
     #[cold]
     pub(super) fn begin_write_with_metadata(
         &mut self,
-        policy: &Policy,
+        context: &Context<'_>,
         now: Timestamp,
     ) -> Result<()> {
         let Some(session) = &mut self.session else { return Err(Error::Ended) };
-        session.note_visit(policy, !self.is_left_alone, now);
-        if policy.has_outlived(session.metadata(), now) {
+        session.note_visit(context, !self.is_left_alone, now);
+        if context.policy.has_outlived(session.metadata(), now) {
             self.phase = Phase::EndedElsewhere;
             return Err(Error::Ended);
         }

@@ -1,7 +1,7 @@
 //! The sessions of the user that has logged in: their list, and their end.
 
 use express_session_core::Timestamp;
-use express_session_core::metadata::UserQuery;
+use express_session_core::metadata::{Client, UserQuery};
 use express_session_core::session::Listed;
 
 use crate::Session;
@@ -32,6 +32,7 @@ pub struct UserSession {
     created: Option<Timestamp>,
     seen: Option<Timestamp>,
     authenticated: Option<Timestamp>,
+    clients: [Option<Client>; 2],
     is_current: bool,
 }
 
@@ -43,6 +44,10 @@ impl UserSession {
             created: metadata.map(|metadata| metadata.created()),
             seen: listed.last_visit,
             authenticated: metadata.and_then(|metadata| metadata.authenticated()),
+            clients: [
+                metadata.and_then(|metadata| metadata.first_client()).cloned(),
+                metadata.and_then(|metadata| metadata.last_client()).cloned(),
+            ],
             is_current,
         }
     }
@@ -72,6 +77,19 @@ impl UserSession {
     #[must_use]
     pub fn authenticated(&self) -> Option<Timestamp> {
         self.authenticated
+    }
+
+    /// Returns the client of the first visit, which for a session after a login is that of the login. `None` where neither
+    /// [`client_address`](crate::SessionLayer::client_address) nor [`user_agent`](crate::SessionLayer::user_agent) noted it.
+    #[must_use]
+    pub fn first_client(&self) -> Option<&Client> {
+        self.clients[0].as_ref()
+    }
+
+    /// Returns the client of the last visit that was noted.
+    #[must_use]
+    pub fn last_client(&self) -> Option<&Client> {
+        self.clients[1].as_ref()
     }
 
     /// Checks whether this is the session that asked.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ use crate::store::AnyStore;
 
 /// Makes the ids of new sessions.
 pub(crate) type Genid = Arc<dyn Fn(&Parts) -> String + Send + Sync>;
+
+/// Finds the address of a request's client.
+pub(crate) type ClientAddress = Arc<dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync>;
 
 /// Where the cookie settings come from.
 #[derive(Clone)]
@@ -67,6 +71,7 @@ pub(crate) struct Config {
     pub(crate) cookies: Cookies,
     pub(crate) genid: Option<Genid>,
     pub(crate) connection: Connection,
+    pub(crate) client_address: Option<ClientAddress>,
     pub(crate) error_response: Option<ErrorResponse>,
     pub(crate) policy: Policy,
     /// How long a step waits for the store.
@@ -107,7 +112,9 @@ impl Config {
 
     /// Checks whether any function of the application takes the request.
     pub(crate) fn needs_parts(&self) -> bool {
-        self.keeps_request() || self.connection.secure_when.is_some()
+        self.keeps_request()
+            || self.connection.secure_when.is_some()
+            || self.client_address.is_some()
     }
 
     /// Returns what the cookies of most records are like; `None` where a function says so for each request.

@@ -7,13 +7,14 @@ pub(crate) mod warnings;
 
 use std::any::TypeId;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use express_session_core::cookie::{Cookie, InvalidAttribute, check_name};
 use express_session_core::metadata::{MEMBER, MemberName};
-use express_session_core::policy::{AtLimit, MaxSessions};
+use express_session_core::policy::{AtLimit, ClientDetail, MaxSessions};
 use express_session_core::record::RecordLimits;
 use express_session_core::signing::check_secret;
 use express_session_core::{
@@ -30,7 +31,7 @@ use self::warnings::Warnings;
 use crate::error::{ConfigError, Error};
 use crate::handle::login::user_json;
 use crate::handle::users::UserSession;
-use crate::layer::config::{Config, Cookies, Genid, Secret};
+use crate::layer::config::{ClientAddress, Config, Cookies, Genid, Secret};
 use crate::middleware::https::Connection;
 use crate::middleware::{ErrorResponse, SessionService};
 use crate::request::RequestSession;
@@ -72,6 +73,7 @@ use crate::{MemoryStore, Session};
 /// | [`bind_records`](Self::bind_records) | `false` | – |
 /// | [`record_limits`](Self::record_limits) | 10,000 members, 4 MiB, 127 deep | – |
 /// | [`metadata`](Self::metadata), [`metadata_member`](Self::metadata_member) | `false`, `__sessionMetadata` | – |
+/// | [`client_address`](Self::client_address), [`user_agent`](Self::user_agent) | not noted | – |
 /// | [`idle_timeout`](Self::idle_timeout), [`absolute_timeout`](Self::absolute_timeout) | none | – |
 /// | [`renew_after`](Self::renew_after), [`renewal_grace`](Self::renewal_grace) | never, 30 s | – |
 /// | [`max_sessions`](Self::max_sessions) | any number | – |
@@ -120,6 +122,7 @@ struct Options {
     cookies: Cookies,
     genid: Option<Genid>,
     connection: Connection,
+    client_address: Option<ClientAddress>,
     error_response: Option<ErrorResponse>,
     policy: Policy,
     store_timeout: Duration,
@@ -163,6 +166,7 @@ impl SessionLayer {
                 cookies: Cookies::fixed(Cookie::new()),
                 genid: None,
                 connection: Connection::default(),
+                client_address: None,
                 error_response: None,
                 policy: Policy::default(),
                 store_timeout: Duration::from_secs(5),
@@ -876,6 +880,82 @@ impl SessionLayer {
         self.with(|options| options.metadata_member = name.into())
     }
 
+    /// Notes the address of the client in the metadata of its session: that of the first visit and that of the last one, for
+    /// a page of devices. Default: not noted.
+    ///
+    /// `of` returns the address of a request, or `None` where that is not known. Only the application knows which proxies it
+    /// may believe: without one it is the peer of the connection, behind one the entry of `X-Forwarded-For` (or `Forwarded`,
+    /// RFC 7239) that this proxy has added, which is the last one. A client can write the others itself.
+    ///
+    /// [`ClientDetail::Shortened`] keeps the network alone, the first 24 bits of IPv4 and 48 of IPv6: an address is personal
+    /// data in many countries. [`Metadata::first_client`](crate::Metadata::first_client) and
+    /// [`last_client`](crate::Metadata::last_client) return it, and [`UserSession`] too. The last one is noted when the
+    /// [last visit](Self::metadata) is, a login begins with a new first one, and an ended session has none. Node carries it
+    /// along. Turns [`metadata`](Self::metadata) on. Costs up to 60 bytes of the record for each of the two.
+    ///
+    /// ```
+    /// use std::net::SocketAddr;
+    /// use axum::extract::ConnectInfo;
+    /// use express_session::{ClientDetail, SessionLayer};
+    /// use http::request::Parts;
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// // With `app.into_make_service_with_connect_info::<SocketAddr>()`:
+    /// let layer = SessionLayer::new("keyboard cat")
+    ///     .client_address(ClientDetail::Shortened, |request: &Parts| {
+    ///         let peer = request.extensions.get::<ConnectInfo<SocketAddr>>();
+    ///         peer.map(|peer| peer.0.ip())
+    ///     });
+    /// # let mut request = http::Request::new(());
+    /// # let peer: SocketAddr = "192.0.2.17:1024".parse()?;
+    /// # request.extensions_mut().insert(ConnectInfo(peer));
+    /// # on::Browser::new(layer).send(request, async |session| {
+    /// # session.insert("views", 1)?;
+    /// # session.save().await?;
+    /// let metadata = session.metadata()?.expect("it is stored");
+    /// let address = metadata.last_client().and_then(|client| client.address());
+    /// assert_eq!(address, "192.0.2.0".parse().ok());
+    /// # Ok(()) });
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    pub fn client_address(
+        self,
+        detail: ClientDetail,
+        of: impl Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|options| {
+            options.policy.client.address = Some(detail);
+            options.client_address = Some(Arc::new(of));
+        })
+    }
+
+    /// Notes the `User-Agent` of the client in the metadata of its session, where and when
+    /// [`client_address`](Self::client_address) notes the address. Default: not noted.
+    ///
+    /// [`ClientDetail::Shortened`] keeps the first number of each version: `Chrome/126.0.6478.61` is noted as `Chrome/126`.
+    /// At most 256 bytes are noted. It is what the client says of itself: show it as text, and decide nothing by it. Turns
+    /// [`metadata`](Self::metadata) on. Costs up to 530 bytes of the record for each of the first and the last visit, once
+    /// if they are equal.
+    ///
+    /// ```
+    /// use express_session::{ClientDetail, SessionLayer};
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let layer = SessionLayer::new("keyboard cat").user_agent(ClientDetail::Shortened);
+    /// # let request = http::Request::builder().header("user-agent", "curl/8.9.1");
+    /// # on::Browser::new(layer).send(request.body(())?, async |session| {
+    /// # session.insert("views", 1)?;
+    /// # session.save().await?;
+    /// let metadata = session.metadata()?.expect("it is stored");
+    /// let client = metadata.first_client().expect("it is noted");
+    /// assert_eq!(client.user_agent(), Some("curl/8"));
+    /// # Ok(()) });
+    /// # Ok::<(), http::Error>(())
+    /// ```
+    pub fn user_agent(self, detail: ClientDetail) -> Self {
+        self.with(|options| options.policy.client.user_agent = Some(detail))
+    }
+
     /// Ends sessions that have not been used for this long, with any time of the cookie (OWASP ASVS 5.0 7.3.1).
     /// Default: none.
     ///
@@ -1506,6 +1586,7 @@ impl Options {
             cookies: self.cookies.clone(),
             genid: self.genid.clone(),
             connection: self.connection.clone(),
+            client_address: self.client_address.clone(),
             error_response: self.error_response.clone(),
             policy: self.policy(),
             store_timeout: self.store_timeout,

@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
+use express_session_core::metadata::Client;
 use express_session_core::signing::Presented;
 use http::HeaderValue;
-use http::header::COOKIE;
+use http::header::{COOKIE, USER_AGENT};
 
 use super::request_view::RequestView;
 use crate::layer::config::Config;
@@ -85,13 +86,30 @@ impl Config {
             let parts = request.parts.filter(|_| self.keeps_request());
             let parts = parts.map(|parts| Box::new(parts.clone()));
             let template = self.template_of_request(&cookie, is_secure);
-            let session =
-                RequestSession::new(Arc::clone(self), presented, is_secure, parts, template);
+            let client = self.client(request);
+            let session = RequestSession::new(
+                Arc::clone(self),
+                presented,
+                is_secure,
+                client,
+                parts,
+                template,
+            );
             Admission::Session(Arc::new(session))
         } else {
             Admission::OutsidePath(Arc::clone(self))
         };
         Some(SessionExtension { admission, outer: outer.cloned().map(Arc::new) })
+    }
+
+    /// Returns of the client of a request what the policy notes.
+    fn client(&self, request: &RequestView<'_>) -> Option<Box<Client>> {
+        let notes = self.policy.client;
+        let address = self.client_address.as_ref().zip(request.parts);
+        let address = address.and_then(|(address, parts)| address(parts));
+        let user_agent = request.headers.get(USER_AGENT).filter(|_| notes.user_agent.is_some());
+        let user_agent = user_agent.map(|value| String::from_utf8_lossy(value.as_bytes()));
+        Client::new(notes, address, user_agent.as_deref()).map(Box::new)
     }
 
     /// Finds the ids of the request's cookies whose signatures are valid.

@@ -28,6 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use express_session_core::cookie::{CookieTemplate, StoredCookie};
+use express_session_core::metadata::Client;
 use express_session_core::record::Json;
 use express_session_core::session::{Context, Function, LoadedSession, Reapply, SessionState};
 use express_session_core::signing::Presented;
@@ -53,6 +54,8 @@ pub(crate) struct RequestSession {
     is_refused: bool,
     /// Whether the request came over HTTPS.
     is_secure: bool,
+    /// Where the request came from, as far as that is noted.
+    client: Option<Box<Client>>,
     /// The request, where the application's own functions take it.
     request: Option<Box<Parts>>,
     /// The usual cookie, where a function returns its settings and stored cookies get them.
@@ -133,6 +136,7 @@ impl RequestSession {
         config: Arc<Config>,
         presented: Presented,
         is_secure: bool,
+        client: Option<Box<Client>>,
         request: Option<Box<Parts>>,
         template: Option<Box<CookieTemplate>>,
     ) -> Self {
@@ -142,6 +146,7 @@ impl RequestSession {
             presented: presented.id.map(Verified::into_inner).filter(|_| !is_refused),
             is_refused,
             is_secure,
+            client,
             request,
             template,
             state: Mutex::default(),
@@ -158,6 +163,7 @@ impl RequestSession {
             presented: Some(id),
             is_refused: false,
             is_secure: true,
+            client: None,
             request: None,
             template: None,
             state: Mutex::default(),
@@ -188,6 +194,7 @@ impl RequestSession {
             may_renew: false,
             presented: self.presented.as_ref(),
             is_secure: self.is_secure,
+            client: self.client.as_deref(),
             supports_touch: self.config.supports_touch,
             lifetime: self.config.lifetime,
             member: &self.config.metadata_member,

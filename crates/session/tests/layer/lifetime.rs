@@ -1,11 +1,14 @@
 //! The library's own member, and the limits of a session's life, as a visitor meets them.
 
-use express_session::store::{Record, Store as _, Touch};
+use express_session::store::{Admin as _, Record, Store as _, Touch};
 use express_session::{
-    Cookie, EndedBy, Error, ErrorKind, Session, SessionId, SessionLayer, Timestamp, TouchAfter,
-    Typed,
+    Client, ClientDetail, Cookie, EndedBy, Error, ErrorKind, Session, SessionId, SessionLayer,
+    Timestamp, TouchAfter, Typed,
 };
 use express_session_testkit::{MapStore, Spy, Verb};
+use http::HeaderValue;
+use http::header::USER_AGENT;
+use http::request::Parts;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -389,6 +392,115 @@ async fn explicit_touch_during_a_body_notes_the_visit() {
     drop((session, frames));
     read(response).await;
     assert_eq!(world.verbs(), [Verb::Update]);
+}
+
+// The clients.
+
+/// A layer that notes the client, whose address is in a header.
+fn noting_clients(world: &World, detail: ClientDetail) -> SessionLayer {
+    let address = |request: &Parts| request.headers.get("x-address")?.to_str().ok()?.parse().ok();
+    world.layer().client_address(detail, address).user_agent(detail)
+}
+
+async fn come(layer: &SessionLayer, address: &str, user_agent: &[u8]) -> Talk {
+    let mut request = request("/", &[("cookie", &sid(BOB)), ("x-address", address)]);
+    if !user_agent.is_empty() {
+        let user_agent = HeaderValue::from_bytes(user_agent).unwrap();
+        request.headers_mut().insert(USER_AGENT, user_agent);
+    }
+    Talk::begin(layer, request).await
+}
+
+/// The addresses and the user agents of the first and the last visit.
+fn clients_of(session: &Session) -> [Option<(String, String)>; 2] {
+    let metadata = session.metadata().unwrap();
+    let client = |client: Option<&Client>| {
+        let client = client?;
+        let address = client.address().map(|address| address.to_string()).unwrap_or_default();
+        Some((address, client.user_agent().unwrap_or_default().to_owned()))
+    };
+    let of = metadata.as_ref();
+    [of.and_then(|it| it.first_client()), of.and_then(|it| it.last_client())].map(client)
+}
+
+fn client(address: &str, user_agent: &str) -> Option<(String, String)> {
+    Some((address.to_owned(), user_agent.to_owned()))
+}
+
+#[tokio::test]
+async fn clients_of_the_first_and_the_last_visit_that_is_noted_are_in_the_record() {
+    let world = World::with("\"views\":1").await;
+    let layer = noting_clients(&world, ClientDetail::Full).touch_after(HOUR);
+    let write = async |address: &str, user_agent: &[u8]| {
+        let talk = come(&layer, address, user_agent).await;
+        talk.session.insert("views", address).unwrap();
+        talk.end().await;
+    };
+    write("192.0.2.17", b"curl/8.9.1").await;
+    // A visit within `touch_after` that only reads is not noted.
+    come(&layer, "192.0.2.18", b"curl").await.end().await;
+    let talk = come(&layer, "192.0.2.19", b"").await;
+    let [a, b] = [client("192.0.2.17", "curl/8.9.1"), client("2001:db8::1", "caf\u{fffd}")];
+    assert_eq!(clients_of(&talk.session), [a.clone(), a.clone()]);
+    drop(talk.end().await);
+    write("2001:db8::1", b"caf\xe9").await;
+    let talk = come(&layer, "no address", b"").await;
+    assert_eq!(clients_of(&talk.session), [a.clone(), b.clone()]);
+    // A visit from nowhere leaves the last known place.
+    talk.session.insert("views", 3).unwrap();
+    talk.end().await;
+    let text = world.kept(BOB).await.unwrap();
+    assert!(text.contains(r#""last":{"address":"2001:db8::1","userAgent":"caf"#), "{text}");
+    // A layer that does not note them carries them along.
+    let plain = world.layer().metadata(true);
+    let talk = bob(&plain).await;
+    talk.session.insert("views", 4).unwrap();
+    talk.end().await;
+    let talk = bob(&plain).await;
+    assert_eq!(clients_of(&talk.session), [a, b]);
+    talk.end().await;
+}
+
+#[tokio::test]
+async fn login_begins_with_a_client_of_its_own_and_lists_show_both() {
+    let world = World::with("\"views\":1").await;
+    let layer = noting_clients(&world, ClientDetail::Shortened);
+    let talk = come(&layer, "192.0.2.17", b"Firefox/145.0").await;
+    talk.session.insert("views", 2).unwrap();
+    talk.end().await;
+    let talk = come(&layer, "198.51.100.2", b"Firefox/145.1").await;
+    talk.session.login("bob").await.unwrap();
+    talk.end().await;
+    let listed = layer.sessions_of("bob").await.unwrap();
+    let [Some(first), Some(last)] = [listed[0].first_client(), listed[0].last_client()] else {
+        panic!("{listed:?}")
+    };
+    assert_eq!((first, first.user_agent()), (last, Some("Firefox/145")));
+    assert_eq!(first.address(), "198.51.100.0".parse().ok());
+    let shown = format!("{listed:?} {layer:?}");
+    assert!(!shown.contains("198") && !shown.contains("Firefox"), "{shown}");
+    assert_eq!(layer.end_sessions_of("bob").await.unwrap(), 1);
+    // The mark of an ended session has no personal data any more.
+    let records = world.store.inner().list(None, 10, NOW).await.unwrap();
+    let texts: Vec<_> = records.sessions.iter().map(|(_, record)| &*record.text).collect();
+    assert!(texts.iter().all(|text| !text.contains("198.51")), "{texts:?}");
+}
+
+#[tokio::test]
+async fn nothing_of_the_client_is_noted_unless_an_option_says_so() {
+    let world = World::with("\"views\":1").await;
+    for (layer, has_client) in [
+        (world.layer().metadata(true), false),
+        (world.layer().user_agent(ClientDetail::Full), true),
+    ] {
+        let talk = come(&layer, "192.0.2.17", b"curl/8").await;
+        talk.session.insert("views", has_client).unwrap();
+        talk.end().await;
+        let text = world.kept(BOB).await.unwrap();
+        assert!(text.contains("__sessionMetadata"), "{text}");
+        assert_eq!(text.contains("curl/8"), has_client, "{text}");
+        assert!(!text.contains("192.0.2"), "{text}");
+    }
 }
 
 // The limits.
@@ -1049,7 +1161,7 @@ async fn error_response_of_a_handler_that_has_logged_out_clears_the_browsers_dat
     use axum::routing::get;
     use tower::ServiceExt as _;
     let world = World::holding(&logged_in(Duration::ZERO, "")).await;
-    let page = |_: &Error, _: &http::request::Parts| http::Response::new("sorry".to_owned());
+    let page = |_: &Error, _: &Parts| http::Response::new("sorry".to_owned());
     let layer = world.daily().metadata(true).clear_site_data(true).error_response(page);
     let leave = async |session: Session| {
         session.logout().await?;
