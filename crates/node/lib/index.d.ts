@@ -80,6 +80,19 @@ declare namespace session {
     maxSessions?: MaxSessions | undefined
 
     /**
+     * Notes the address of the client in the session's metadata, of the first visit and of the last: that of the network
+     * (`shortened`: 24 bits of IPv4, 48 of IPv6) or all of it. It is `req.ip`, which in Express depends on `trust proxy`, or else
+     * the peer of the socket. It needs `integrity`, and turns `metadata` on. Default: not noted.
+     */
+    clientAddress?: 'shortened' | 'full' | undefined
+
+    /**
+     * Notes the header `User-Agent` in the same way, with the first number of each version (`shortened`) or all of them, and at
+     * most 256 bytes. It needs `integrity`, and turns `metadata` on. Default: not noted.
+     */
+    userAgent?: 'shortened' | 'full' | undefined
+
+    /**
      * Whether the response to a `logout` makes the browser delete the site's cookies and storage, by the header
      * `Clear-Site-Data`. It needs `integrity`. Default: false.
      */
@@ -126,6 +139,10 @@ declare namespace session {
     seen: Date | undefined
     /** When the user logged in. Undefined for a login by passport. */
     authenticated: Date | undefined
+    /** Where its first visit came from, with `clientAddress` or `userAgent`. */
+    firstClient?: SessionClient
+    /** Where its last visit that was noted came from. */
+    lastClient?: SessionClient
     /** Whether it is the session that asked. */
     isCurrent: boolean
   }
@@ -269,6 +286,17 @@ declare namespace session {
     absoluteTimeout?: number
     /** The level of the login, if it has one. */
     level?: number
+    /** Where the first visit came from, with `clientAddress` or `userAgent`. */
+    firstClient?: SessionClient
+    /** Where the last visit that was noted came from. */
+    lastClient?: SessionClient
+  }
+
+  /** The client of a visit, each as far as the options let it be noted. */
+  interface SessionClient {
+    address?: string
+    /** What the client says of itself. */
+    userAgent?: string
   }
 
   /** The options of a login. Times are in milliseconds. */

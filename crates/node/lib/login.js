@@ -169,8 +169,11 @@ function notLoggedIn() {
 function metadataOf(record) {
   const notes = record.ended ? undefined : record.notes
   if (!notes) return undefined
-  const { created, seen, authenticated, user, idle, absolute, level } = notes
+  const { created, seen, authenticated, user, idle, absolute, level, firstClient, lastClient } = notes
   const metadata = { created: new Date(created), seen: new Date(seen) }
+  if (typeof firstClient === 'string') {
+    Object.assign(metadata, { firstClient: JSON.parse(firstClient), lastClient: JSON.parse(lastClient) })
+  }
   if (typeof authenticated !== 'number') return metadata
   Object.assign(metadata, { authenticated: new Date(authenticated), user: JSON.parse(user) })
   if (typeof idle === 'number') metadata.idleTimeout = idle

@@ -62,6 +62,12 @@ function session(options) {
       throw new TypeError(`${name} option must be a number of milliseconds, 1 or more`)
     }
   }
+  const { clientAddress, userAgent } = opts
+  for (const [name, detail] of Object.entries({ clientAddress, userAgent })) {
+    if (detail !== undefined && detail !== 'shortened' && detail !== 'full') {
+      throw new TypeError(`${name} option must be "shortened" or "full"`)
+    }
+  }
   if (metadataMember !== undefined && typeof metadataMember !== 'string') {
     throw new TypeError('metadataMember option must be a string')
   }
@@ -84,6 +90,8 @@ function session(options) {
     metadataMember,
     idleTimeout,
     absoluteTimeout,
+    clientAddress,
+    userAgent,
     clearSiteData: Boolean(opts.clearSiteData),
     renewAfter,
     renewalGrace,
@@ -137,6 +145,7 @@ function session(options) {
     // If records have the library's own member.
     metadataMember: rules.metadataMember ?? undefined,
     clearSiteData: decisions.clearSiteData,
+    notesClient: clientAddress !== undefined || userAgent !== undefined,
     secretsOf: (req) => secret || [req?.secret]
   }
   const secrets = new Secrets(name, rules.candidates, warnings)

@@ -32,8 +32,8 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
   renewal = undefined
 
   load(fn) {
-    const { store, policy, metadataMember } = this.config
-    const record = store.record(policy, this.presentedId)
+    const { metadataMember } = this.config
+    const record = this.recordOf(this.presentedId)
     this.record = record
     if (metadataMember === undefined) return record.load(fn)
     record.load((error, found) => {
@@ -42,6 +42,17 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
       if (found) this.req.sessionID = record.id
       fn(error, found)
     })
+  }
+
+  // Returns the record of an id, for this request.
+  recordOf(id) {
+    const { store, policy, notesClient } = this.config
+    const record = store.record(policy, id)
+    if (notesClient) {
+      const { ip, socket, headers } = this.req
+      record.noteClient(textOf(ip) ?? textOf(socket?.remoteAddress), textOf(headers['user-agent']))
+    }
+    return record
   }
 
   // A session that was loaded has another id than its cookie only where that was renewed.
@@ -90,8 +101,7 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
   }
 
   watch(session, initialData = snapshotData(session), isUnread = false) {
-    const { store, policy } = this.config
-    if (this.record?.id !== session.id || this.record.hasBegun) this.record = store.record(policy, session.id)
+    if (this.record?.id !== session.id || this.record.hasBegun) this.record = this.recordOf(session.id)
     this.record.begin(initialData, isUnread)
     if (this.isOutside) this.record.leaveAlone()
     this.touchedCookie = snapshotCookie(session.cookie)
@@ -154,8 +164,8 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
   }
 
   reload(session, fn) {
-    const { store, policy } = this.config
-    const record = store.record(policy, session.id)
+    const { store } = this.config
+    const record = this.recordOf(session.id)
     record.load((error, found) => {
       if (error) return fn(error)
       if (!found) return fn(new Error('failed to load session'))
@@ -324,6 +334,10 @@ exports.trackCreated = function trackCreated(config) {
 }
 
 // Checks whether a session can get another id, as each of this package's can.
+function textOf(value) {
+  return typeof value === 'string' ? value : undefined
+}
+
 function hasChangeableId(session) {
   return Object.getOwnPropertyDescriptor(session, 'id')?.configurable === true
 }

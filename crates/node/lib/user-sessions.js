@@ -20,12 +20,13 @@ function usersOf({ policy }, user, secrets) {
 // Returns the list for a page that shows it, the session with the latest visit first.
 async function sessionsOf({ store }, users) {
   const text = await store.call((native) => native.sessionsOf(users, Date.now()))
-  return JSON.parse(text).map(({ publicId, created, seen, authenticated, isCurrent }) => ({
+  return JSON.parse(text).map(({ publicId, created, seen, authenticated, firstClient, lastClient, isCurrent }) => ({
     publicId,
     created: date(created),
     seen: date(seen),
     authenticated: date(authenticated),
-    isCurrent
+    isCurrent,
+    ...(firstClient ? { firstClient, lastClient } : {})
   }))
 }
 

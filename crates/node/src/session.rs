@@ -12,7 +12,7 @@ use std::time::Duration;
 use express_session::store::{FencingToken, LockOutcome, LockToken};
 use express_session_core::cookie::StoredCookie;
 use express_session_core::decide::Step;
-use express_session_core::metadata::{Authentication, MAX_USER, User, own_login, user_of};
+use express_session_core::metadata::{Authentication, Client, MAX_USER, User, own_login, user_of};
 use express_session_core::record::{Json, LimitExceeded};
 use express_session_core::session::{
     self, Answer, Context, Follow, LockStage, Next, OwnSession, Rebase, Rebased, Recompute,
@@ -67,6 +67,10 @@ pub struct Notes {
     pub absolute: Option<f64>,
     /// The level of the login.
     pub level: Option<u32>,
+    /// Where the first visit came from, as JSON.
+    pub first_client: Option<String>,
+    /// Where the last visit that was noted came from, as JSON.
+    pub last_client: Option<String>,
 }
 
 /// The login of a session that can be stepped up. Times are in milliseconds.
@@ -88,6 +92,8 @@ pub struct NativeSession {
     id: SessionId,
     /// The id that the request's cookie has.
     presented: Option<SessionId>,
+    /// Where the request came from, as far as that is noted.
+    client: Option<Client>,
     state: SessionState,
     object: Option<SessionObject>,
     slot: Slot,
@@ -186,8 +192,15 @@ impl NativeSession {
         let mut state = SessionState::default();
         // `req.session` is there for every handler.
         let _ = state.begin_load(Step::Load);
-        let (presented, object, save, visit) = (None, None, None, None);
-        Ok(Self { settings, id, presented, state, object, slot, save, visit })
+        let (presented, client, object, save, visit) = (None, None, None, None, None);
+        Ok(Self { settings, id, presented, client, state, object, slot, save, visit })
+    }
+
+    /// Notes where the request came from. An address that is none counts as unknown.
+    #[napi(catch_unwind)]
+    pub fn note_client(&mut self, address: Option<String>, user_agent: Option<String>) {
+        let address = address.and_then(|address| address.parse().ok());
+        self.client = Client::new(self.settings.policy.client, address, user_agent.as_deref());
     }
 
     /// Notes that a browser has the id, or may have it: from here on it is kept. `has_left` says that the response has
@@ -279,6 +292,8 @@ impl NativeSession {
             idle: login.and_then(|login| number(login.idle)),
             absolute: login.and_then(|login| number(login.absolute)),
             level: login.and_then(|login| login.level).map(u32::from),
+            first_client: metadata.first_client().map(Client::text),
+            last_client: metadata.last_client().map(Client::text),
         })
     }
 
@@ -396,6 +411,7 @@ impl NativeSession {
         let deadline = deadline.map(time);
         self.visit = Some(Visit { now, deadline, attempts: 0, expected: None, call: None });
         let context = self.settings.context(&self.settings.policy);
+        let context = Context { client: self.client.as_ref(), ..context };
         let call = self.state.touch_call(&context, now);
         Ok(self.next_of_visit(call))
     }
@@ -455,6 +471,7 @@ impl NativeSession {
             Some(id) => SaveMachine::renewing(now, id),
         };
         let context = self.settings.context_of(&policy, self.presented.as_ref());
+        let context = Context { client: self.client.as_ref(), ..context };
         let next = machine.start(&mut self.state, &context, false);
         let deadline = deadline.map(time);
         self.save = Some(Save { machine, policy, now, deadline, call: None });
@@ -634,6 +651,7 @@ impl NativeSession {
     fn answer(&mut self, answer: Answer) -> napi::Result<Next> {
         let save = self.save.as_mut().ok_or_else(|| of(session::Error::OutOfOrder))?;
         let context = self.settings.context_of(&save.policy, self.presented.as_ref());
+        let context = Context { client: self.client.as_ref(), ..context };
         save.machine.resume(&mut self.state, &context, answer).map_err(of)
     }
 
@@ -911,6 +929,8 @@ mod tests {
             metadata_member: None,
             idle_timeout: idle,
             absolute_timeout: absolute,
+            client_address: None,
+            user_agent: None,
             clear_site_data: false,
             renew_after: None,
             renewal_grace: None,

@@ -209,6 +209,64 @@ describe('metadata', () => {
   })
 })
 
+describe('the clients', () => {
+  const FIREFOX = { 'user-agent': 'Mozilla/5.0 (X11; Linux x86_64) Firefox/145.0.1' }
+
+  // A visitor from an address, as Express has it; without Express, from the peer of the socket.
+  function from(ip, more) {
+    const browser = new Visitor(clock, BEGINNING, { cookie: { maxAge: DAY }, ...more })
+    const { use } = browser
+    browser.use = (req, res, next) => {
+      req.socket.remoteAddress = '127.0.0.1'
+      use(Object.assign(req, { ip }), res, next)
+    }
+    return browser
+  }
+
+  const write = (req) => void (req.session.views = (req.session.views ?? 0) + 1)
+
+  test('they are in the record as the Rust layer writes them, and in the metadata', async () => {
+    const browser = from('::ffff:192.0.2.17', { clientAddress: 'shortened', userAgent: 'shortened' })
+    await browser.visit(0, write, FIREFOX)
+    const first = '"first":{"address":"192.0.2.0","userAgent":"Mozilla/5 (X11; Linux x86) Firefox/145"}}}'
+    assert.ok((await browser.record()).endsWith(first))
+    // A visit that only reads is noted with the last visit, and a written one always.
+    await browser.visit(HOUR, () => {}, { 'user-agent': 'curl/8.9.1' })
+    let metadata
+    await browser.visit(HOUR, (req) => ({ metadata } = req.session) && undefined)
+    assert.deepEqual(metadata.firstClient, { address: '192.0.2.0', userAgent: 'Mozilla/5 (X11; Linux x86) Firefox/145' })
+    assert.deepEqual(metadata.lastClient, { address: '192.0.2.0', userAgent: 'curl/8' })
+  })
+
+  test('a login begins with its own client, and the list of the user has it', async () => {
+    const browser = from(undefined, { userAgent: 'full', clientAddress: 'full' })
+    await browser.visit(0, write, FIREFOX)
+    let listed
+    await browser.visit(SECOND, (req) => req.session.login('bob'), { 'user-agent': 'curl/8.9.1' })
+    await browser.visit(SECOND, async (req) => void (listed = await req.session.userSessions()))
+    const client = { address: '127.0.0.1', userAgent: 'curl/8.9.1' }
+    assert.deepEqual([listed[0].firstClient, listed[0].lastClient], [client, client])
+  })
+
+  test('nothing is noted unless an option says so, and of no other kind', async () => {
+    for (const [more, members] of [[{ metadata: true }, undefined], [{ userAgent: 'full' }, ['userAgent']], [{ clientAddress: 'full' }, ['address']]]) {
+      const browser = from('192.0.2.17', more)
+      await browser.visit(0, write, FIREFOX)
+      const { first } = JSON.parse(await browser.record()).__sessionMetadata
+      assert.deepEqual(first && Object.keys(first), members)
+    }
+    for (const name of ['clientAddress', 'userAgent']) {
+      for (const detail of ['short', true, '']) {
+        assert.throws(() => session({ ...options({ integrity: true, store: new MemoryStore() }), [name]: detail }), {
+          name: 'TypeError',
+          message: `${name} option must be "shortened" or "full"`
+        })
+      }
+      assert.throws(() => session({ ...options({}), [name]: 'full' }), { message: new RegExp(`^${name} option: it needs integrity`) })
+    }
+  })
+})
+
 describe('records', () => {
   for (const [name, open, server] of allStores('lifetime')) {
     test(`${name}: each is that of the Rust layer, byte for byte`, { skip: missingServer(server) }, async () => {

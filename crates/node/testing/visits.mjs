@@ -19,9 +19,9 @@ export class Visitor {
   }
 
   // Visits the application so many milliseconds after the beginning. A handler that answers itself returns `true`.
-  async visit(after, handler = () => {}) {
+  async visit(after, handler = () => {}, more = {}) {
     this.clock.now = this.beginning + after
-    const headers = this.cookie ? { cookie: this.cookie } : {}
+    const headers = this.cookie ? { ...more, cookie: this.cookie } : more
     const got = await answer(this.use, { headers }, async (req, res) => {
       const isAnswered = await handler(req, res)
       this.id = req.sessionID

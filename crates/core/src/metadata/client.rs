@@ -65,6 +65,14 @@ impl Client {
         self.user_agent.as_deref()
     }
 
+    /// Returns the JSON of it in the record: an object with what is known of `address` and `userAgent`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        self.push(&mut text);
+        text
+    }
+
     fn is_known(&self) -> bool {
         self.address.is_some() || self.user_agent.is_some()
     }
@@ -167,12 +175,6 @@ mod tests {
         Client::new(notes, address.parse().ok(), Some(user_agent)).unwrap()
     }
 
-    fn text(client: &Client) -> String {
-        let mut text = String::new();
-        client.push(&mut text);
-        text
-    }
-
     #[test]
     fn shortened_address_is_that_of_its_network() {
         for (address, full, short) in [
@@ -215,7 +217,7 @@ mod tests {
         let long = format!("{}éé", "x".repeat(MAX_USER_AGENT - 3));
         let client = noted(ClientDetail::Full, "::1", &long);
         assert_eq!(client.user_agent(), long.strip_suffix('é'));
-        assert_eq!(Client::parse(&text(&client)), Some(client));
+        assert_eq!(Client::parse(&client.text()), Some(client));
         let text = format!(r#"{{"userAgent":"{}"}}"#, "x".repeat(MAX_USER_AGENT + 1));
         assert_eq!(Client::parse(&text), None);
     }
@@ -234,7 +236,7 @@ mod tests {
             ),
         ] {
             let client = Client::new(notes, address, Some("\"a\""));
-            assert_eq!(client.as_ref().map(text).as_deref(), text_of_client);
+            assert_eq!(client.as_ref().map(Client::text).as_deref(), text_of_client);
             assert_eq!(Client::parse(text_of_client.unwrap_or("{}")), client);
             assert_eq!(Client::new(notes, None, Some("")), None);
         }
@@ -271,7 +273,7 @@ mod tests {
                 full.map(|full| Some(if full { ClientDetail::Full } else { ClientDetail::Shortened }));
             let notes = ClientNotes { address: address_detail, user_agent: agent_detail };
             if let Some(client) = Client::new(notes, address, user_agent.as_deref()) {
-                prop_assert_eq!(Client::parse(&text(&client)), Some(client));
+                prop_assert_eq!(Client::parse(&client.text()), Some(client));
             }
         }
     }

@@ -51,6 +51,11 @@ exports.SessionRecord = class SessionRecord {
     this.#calls = callsOf(sid, this.#native)
   }
 
+  // Notes where the request came from, as far as the options say so.
+  noteClient(address, userAgent) {
+    this.#native.noteClient(address, userAgent)
+  }
+
   // Calls back with the record, if there is one.
   load(fn) {
     return this.#store.call(() => this.#calls.load(Date.now()), fn, (text) => {

@@ -13,7 +13,8 @@ use express_session_core::decide::{
 };
 use express_session_core::metadata::{MemberName, UserQuery};
 use express_session_core::policy::{
-    AtLimit, Limits, MaxSessions, OnConflict, OnMismatch, Renewal, SaveTime, TouchAfter,
+    AtLimit, ClientDetail, ClientNotes, Limits, MaxSessions, OnConflict, OnMismatch, Renewal,
+    SaveTime, TouchAfter,
 };
 use express_session_core::record::Json;
 use express_session_core::session::Context;
@@ -162,6 +163,10 @@ pub struct Options {
     pub idle_timeout: Option<f64>,
     /// The longest life of a session, in milliseconds.
     pub absolute_timeout: Option<f64>,
+    /// How much of a client's address is noted, if it is: `shortened` or `full`.
+    pub client_address: Option<String>,
+    /// The same of the user agent.
+    pub user_agent: Option<String>,
     /// Whether a logout makes the browser clear the site's data.
     pub clear_site_data: bool,
     /// The age of an id at which a request renews it, in milliseconds.
@@ -343,11 +348,26 @@ fn policy(options: &Options) -> Result<Policy> {
         departures: departures(options)?,
         // A renewal notes its time in the metadata.
         metadata: options.metadata || renewal(options).is_some(),
+        client: client_notes(options),
         limits: limits(options)?,
         renewal: renewal(options),
         max_sessions: max_sessions.map(|count| MaxSessions { count, at_limit }),
         ..Policy::default()
     })
+}
+
+/// JavaScript has checked the words.
+fn client_notes(options: &Options) -> ClientNotes {
+    let detail = |given: &Option<String>| {
+        given.as_deref().map(|detail| match detail {
+            "full" => ClientDetail::Full,
+            _ => ClientDetail::Shortened,
+        })
+    };
+    ClientNotes {
+        address: detail(&options.client_address),
+        user_agent: detail(&options.user_agent),
+    }
 }
 
 fn renewal(options: &Options) -> Option<Renewal> {
@@ -364,6 +384,8 @@ fn limits(options: &Options) -> Result<Limits> {
         ("metadata", options.metadata),
         ("idleTimeout", options.idle_timeout.is_some()),
         ("absoluteTimeout", options.absolute_timeout.is_some()),
+        ("clientAddress", options.client_address.is_some()),
+        ("userAgent", options.user_agent.is_some()),
         ("clearSiteData", options.clear_site_data),
         ("renewAfter", options.renew_after.is_some()),
         ("renewalGrace", options.renewal_grace.is_some()),
@@ -578,6 +600,8 @@ mod tests {
             metadata_member: None,
             idle_timeout: None,
             absolute_timeout: None,
+            client_address: None,
+            user_agent: None,
             clear_site_data: false,
             renew_after: None,
             renewal_grace: None,

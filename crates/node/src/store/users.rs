@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use express_session::store::{Error, LockOutcome, LockToken};
-use express_session_core::metadata::{Mark, UserQuery};
+use express_session_core::metadata::{Client, Mark, UserQuery};
 use express_session_core::record::Json;
 use express_session_core::session::{
     self, Listed, Listing, OwnSession, Revocation, RevokeMachine, is_lease_held,
@@ -136,6 +136,8 @@ impl UserSessions {
         now: Timestamp,
     ) -> Result<String, Error> {
         let listed = self.list(backend, now).await?;
+        let client =
+            |client: Option<&Client>| client.map_or_else(|| "null".to_owned(), Client::text);
         let number = |time: Option<Timestamp>| match time {
             Some(time) => time.millis().to_string(),
             None => "null".to_owned(),
@@ -145,11 +147,13 @@ impl UserSessions {
             .map(|listed| {
                 let metadata = listed.metadata.as_ref();
                 format!(
-                    r#"{{"publicId":"{}","created":{},"seen":{},"authenticated":{},"isCurrent":{}}}"#,
+                    r#"{{"publicId":"{}","created":{},"seen":{},"authenticated":{},"firstClient":{},"lastClient":{},"isCurrent":{}}}"#,
                     self.public_id(&listed.id),
                     number(metadata.map(|metadata| metadata.created())),
                     number(listed.last_visit),
                     number(metadata.and_then(|metadata| metadata.authenticated())),
+                    client(metadata.and_then(|metadata| metadata.first_client())),
+                    client(metadata.and_then(|metadata| metadata.last_client())),
                     self.own.is(listed)
                 )
             })
