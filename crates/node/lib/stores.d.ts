@@ -145,6 +145,8 @@ export interface RedisOptions extends ServerOptions {
   serializer?: { parse(text: string): any; stringify(session: any): string } | undefined
   /** Stores sessions without an expiry. Default: false. */
   disableTTL?: boolean | undefined
+  /** Keeps an index of the users, for the lists of a Rust service on the same store. Default: false. */
+  userIndex?: boolean | undefined
   /** Resets the expiry only when a session is saved. Default: false. */
   disableTouch?: boolean | undefined
 }
@@ -188,6 +190,8 @@ export interface PostgresOptions extends ServerOptions {
   schemaName?: string | undefined
   /** Creates the table if it is missing. Default: false. */
   createTableIfMissing?: boolean | undefined
+  /** Creates an index of the users if it is missing, for the lists of a Rust service on the same table. Default: false. */
+  userIndex?: boolean | undefined
   /** TTL of sessions without a cookie expiry, in seconds. Default: a day. */
   ttl?: number | undefined
   /** Resets the expiry only when a session is saved. Default: false. */
@@ -301,6 +305,8 @@ export interface SqliteOptions {
   sidFieldName?: string | undefined
   /** Creates the table if it is missing. Default: true. */
   createTable?: boolean | undefined
+  /** Creates an index of the users if it is missing, for the lists of a Rust service on the same table. Default: false. */
+  userIndex?: boolean | undefined
   /** TTL of sessions without a cookie expiry, in seconds. Default: a day. */
   ttl?: number | undefined
   /** Interval of the removal of expired sessions, in milliseconds; `false` disables it. Default: the npm store's. */

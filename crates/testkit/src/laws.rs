@@ -1766,13 +1766,19 @@ impl<S: Admin> Trial<S> {
         }
     }
 
-    /// Returns the ids of a user's sessions, in order.
+    /// Returns the ids of a user's sessions, in order: of a list, and of what the end of the sessions asks for.
     async fn sessions_of(&self, user: &str) -> Vec<String> {
-        let users = query(user);
+        let [listed, ended] =
+            [self.found(&query(user)).await, self.found(&query(user).complete()).await];
+        assert_eq!(listed, ended, "the list of {user}, and the sessions that are ended");
+        listed
+    }
+
+    async fn found(&self, users: &UserQuery) -> Vec<String> {
         let mut ids = Vec::new();
         let mut after = None;
         loop {
-            let page = ok(self.store.sessions_of(&users, after, 2, self.now()).await);
+            let page = ok(self.store.sessions_of(users, after, 2, self.now()).await);
             ids.extend(page.sessions.iter().map(|(id, _)| String::from(id.as_str())));
             after = page.next;
             if after.is_none() {

@@ -364,7 +364,8 @@ impl Store for Flawed {
         page.sessions.retain(|(_, record)| is_listed(&record.text));
         page.next = page.next.filter(|_| !self.is(FindsOnePage));
         let known = self.known.lock().unwrap().clone();
-        page.sessions.retain(|(id, _)| !self.is(FindsByAnIndex) || known.contains(id));
+        let by_index = self.is(FindsByAnIndex) || self.is(EndsByAnIndex) && users.is_complete();
+        page.sessions.retain(|(id, _)| !by_index || known.contains(id));
         if self.is(FindsTwice) {
             page.sessions.extend(page.sessions.clone());
             page.sessions.truncate(limit);
@@ -512,6 +513,8 @@ flaws! {
     FindsExpired: sessions_of_a_user_are_those_whose_record_says_so;
     /// Notes the user of a record when it is created, and not when it is written again.
     FindsByAnIndex: sessions_of_a_user_follow_every_write;
+    /// The same only of the sessions that are to be ended.
+    EndsByAnIndex: sessions_of_a_user_follow_every_write;
     FindsOnePage: logins_at_the_same_time_are_all_listed;
     FindsTwice: session_of_a_user_is_listed_once_while_others_write;
     CountsExpired: listing_and_count_leave_out_what_has_expired;

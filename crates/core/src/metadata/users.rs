@@ -1,8 +1,9 @@
 //! The sessions of one user: which records are theirs.
 //!
-//! The record itself says so, in the library's own member or in that of npm's passport. There is no index beside it that a
-//! write of Node could break.
+//! The record itself says so, in the library's own member or in that of npm's passport. An index may find the records, and
+//! never decides.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
@@ -30,19 +31,71 @@ pub struct UserQuery {
     /// `None` for every session.
     user: Option<Json>,
     member: MemberName,
+    is_complete: bool,
 }
 
 impl UserQuery {
     /// Asks for the sessions of a user, whose metadata are in the member of this name.
     #[must_use]
     pub const fn new(user: Json, member: MemberName) -> Self {
-        Self { user: Some(user), member }
+        Self { user: Some(user), member, is_complete: false }
+    }
+
+    /// Asks for the sessions of the user that a record names. `None` for a record without a user.
+    ///
+    /// ```
+    /// use express_session_core::metadata::{MemberName, UserQuery};
+    /// use express_session_core::record::Json;
+    ///
+    /// let text = r#"{"cookie":{},"passport":{"user":"bob"}}"#;
+    /// let bob = UserQuery::of_record(text, MemberName::DEFAULT).unwrap();
+    /// assert!(bob == UserQuery::new(Json::of("bob")?, MemberName::DEFAULT));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    #[must_use]
+    pub fn of_record(text: &str, member: MemberName) -> Option<Self> {
+        let user = user_of_record(text, &member)?;
+        Some(Self::new(user, member))
+    }
+
+    /// Asks for every one of these sessions, to end them: a store with an index that other programs do not maintain reads
+    /// its records instead.
+    #[must_use]
+    pub fn complete(mut self) -> Self {
+        self.is_complete = true;
+        self
+    }
+
+    /// Checks whether no session may be missing that another program has written: see [`complete`](Self::complete).
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// Returns the user, as the text of a JSON string or else as JSON, if an index of the users in the member of this name
+    /// can answer. `None` for [every session](Self::everyone), for another member, and for a text with NUL, which not every
+    /// database keeps.
+    ///
+    /// ```
+    /// use express_session_core::metadata::{MemberName, UserQuery};
+    /// use express_session_core::record::Json;
+    ///
+    /// let bob = UserQuery::new(Json::of("bob")?, MemberName::DEFAULT);
+    /// assert_eq!(bob.indexed(&MemberName::DEFAULT).as_deref(), Some("bob"));
+    /// assert_eq!(bob.indexed(&MemberName::new("other").unwrap()), None);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    #[must_use]
+    pub fn indexed(&self, member: &MemberName) -> Option<Cow<'_, str>> {
+        let user = self.user.as_ref().filter(|_| self.member == *member)?.as_str();
+        let value = if user.starts_with('"') { json::unquote(user)? } else { Cow::Borrowed(user) };
+        Some(value).filter(|value| !value.contains('\0'))
     }
 
     /// Asks for every session: for a store around another one, which cannot read the records itself.
     #[must_use]
     pub fn everyone(&self) -> Self {
-        Self { user: None, member: self.member.clone() }
+        Self { user: None, ..self.clone() }
     }
 
     /// Checks whether a record is of this user: it says so, as [`user_of`] reads it.
@@ -50,7 +103,7 @@ impl UserQuery {
     pub fn matches(&self, text: &str) -> bool {
         let Some(user) = &self.user else { return true };
         // Most records are another user's, and need not be read.
-        text.contains(user.as_str()) && self.user_of(text).is_some_and(|found| found == *user)
+        text.contains(user.as_str()) && self.names(text, user)
     }
 
     /// Returns a text that each record of this user contains, byte for byte: for a store whose server can look for it. Others
@@ -81,17 +134,21 @@ impl UserQuery {
         SessionId::from_random(bytes)
     }
 
-    fn user_of(&self, text: &str) -> Option<Json> {
-        let metadata = member::read(text, self.member.as_str());
-        let mut passport = None;
-        json::members(text, |json::Member { key, value, .. }| {
-            if &text[key] == "\"passport\"" {
-                passport = Some(&text[value]);
-            }
-        })
-        .ok()?;
-        user_of(metadata.as_ref(), passport).map(|found| found.user)
+    fn names(&self, text: &str, user: &Json) -> bool {
+        user_of_record(text, &self.member).is_some_and(|found| found == *user)
     }
+}
+
+fn user_of_record(text: &str, member: &MemberName) -> Option<Json> {
+    let metadata = member::read(text, member.as_str());
+    let mut passport = None;
+    json::members(text, |json::Member { key, value, .. }| {
+        if &text[key] == "\"passport\"" {
+            passport = Some(&text[value]);
+        }
+    })
+    .ok()?;
+    user_of(metadata.as_ref(), passport).map(|found| found.user)
 }
 
 impl fmt::Debug for UserQuery {
@@ -162,6 +219,46 @@ mod tests {
         assert_eq!(query("bob").lock_id(), query("bob").lock_id());
         assert_ne!(query("bob").lock_id(), query("eve").lock_id());
         assert_ne!(query(17).lock_id(), query("17").lock_id());
+    }
+
+    #[test]
+    fn record_with_a_user_names_the_query_that_matches_it() {
+        for (members, user) in [
+            (own("\"bob\""), Some("bob")),
+            (format!(r#"{},"passport":{{"user":"eve"}}"#, own("\"bob\"")), Some("eve")),
+            (format!(r#"{},"passport":{{}}"#, own("\"bob\"")), None),
+            (r#""n":1"#.to_owned(), None),
+        ] {
+            let text = format!(r#"{{"cookie":{{}},{members}}}"#);
+            let found = UserQuery::of_record(&text, MemberName::DEFAULT);
+            assert_eq!(found, user.map(query), "{members}");
+        }
+        assert_eq!(UserQuery::of_record("{", MemberName::DEFAULT), None);
+    }
+
+    #[test]
+    fn index_answers_about_one_user_and_its_own_member() {
+        let default = &MemberName::DEFAULT;
+        let other = MemberName::new("other").unwrap();
+        for (user, indexed) in [
+            (query("bob"), Some("bob")),
+            (query("a\"b\n"), Some("a\"b\n")),
+            (query(17), Some("17")),
+            (query(json!({ "id": "1" })), Some(r#"{"id":"1"}"#)),
+            (query(""), Some("")),
+            (query("a\0"), None),
+            (query("bob").everyone(), None),
+        ] {
+            assert_eq!(user.indexed(default).as_deref(), indexed);
+            assert_eq!(user.indexed(&other), None);
+        }
+    }
+
+    #[test]
+    fn query_is_complete_only_if_it_is_asked_for() {
+        let bob = query("bob");
+        assert!(!bob.is_complete() && bob.clone().complete().is_complete());
+        assert!(bob.clone().complete().everyone().is_complete() && !bob.everyone().is_complete());
     }
 
     #[test]

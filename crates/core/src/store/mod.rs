@@ -279,7 +279,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// The sessions are those whose record [matches](UserQuery::matches) the query. One whose record does from the first page
     /// to the last is listed exactly once, whatever program has written it. The text of the record is the one that the
-    /// decision was about.
+    /// decision was about. A store may have an index that other programs do not maintain, and answer from it unless the
+    /// query is [complete](UserQuery::is_complete): then a session whose last write is another program's may be missing.
     ///
     /// A store that is an [`Admin`] does this by [`scan`], at the cost of a whole listing; one whose server can look for
     /// [a text](UserQuery::text) asks for less.

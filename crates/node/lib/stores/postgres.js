@@ -23,6 +23,7 @@ const OPTIONS = {
     tableName: name,
     schemaName: name,
     createTableIfMissing: flag,
+    userIndex: flag,
     ttl: seconds,
     disableTouch: flag,
     pruneSessionInterval: interval(seconds),

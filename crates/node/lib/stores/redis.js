@@ -32,6 +32,7 @@ const OPTIONS = {
     sealed: sealed('RedisStore'),
     disableTTL: flag,
     disableTouch: flag,
+    userIndex: flag,
     timeout: millis,
     maxWaiting: count,
     probeInterval: millis
@@ -61,9 +62,9 @@ module.exports = class RedisStore extends NativeStore {
   constructor(given = {}) {
     const options = read('RedisStore', given, OPTIONS)
     const { ttl, serializer, disableTouch, probeInterval } = options
-    const { prefix, scanCount, disableTTL, timeout, maxWaiting } = options
+    const { prefix, scanCount, disableTTL, userIndex, timeout, maxWaiting } = options
     const { url, certificates } = redisUrl(options)
-    const native = { prefix, scanCount, disableTTL, timeout, maxWaiting, ...certificates }
+    const native = { prefix, scanCount, disableTTL, userIndex, timeout, maxWaiting, ...certificates }
     native.nodeAuthorities = nodeAuthorities()
     if (typeof ttl === 'number') native.ttl = ttl
     super(() => redisStore(url, native, options.sealed), { probeInterval, disableTouch: disableTouch || disableTTL })

@@ -21,6 +21,7 @@ const OPTIONS = {
     dialect: oneOf('connect-sqlite3', 'better-sqlite3-session-store', 'connect-session-knex'),
     sidFieldName: name,
     createTable: flag,
+    userIndex: flag,
     ttl: seconds,
     cleanupInterval: interval(millis),
     synchronous: oneOf('normal', 'full'),

@@ -17,6 +17,7 @@ pub struct RedisOptions {
     pub ttl: Option<f64>,
     #[napi(js_name = "disableTTL")]
     pub disable_ttl: Option<bool>,
+    pub user_index: Option<bool>,
     pub scan_count: Option<u32>,
     pub timeout: Option<f64>,
     pub max_waiting: Option<u32>,
@@ -54,6 +55,7 @@ pub fn redis_store(
         prefix,
         ttl: time,
         disable_ttl,
+        user_index,
         scan_count: count,
         timeout: time,
         max_waiting: count,

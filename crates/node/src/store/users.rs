@@ -117,10 +117,15 @@ impl UserSessions {
     }
 
     /// Returns the live sessions, the one with the latest visit first.
-    async fn list(&self, backend: &dyn Backend, now: Timestamp) -> Result<Vec<Listed>, Error> {
+    async fn list(
+        &self,
+        backend: &dyn Backend,
+        users: &UserQuery,
+        now: Timestamp,
+    ) -> Result<Vec<Listed>, Error> {
         let (mut listing, mut after) = (Listing::default(), None);
         loop {
-            let page = backend.sessions_of(&self.users, after, PAGE, now).await?;
+            let page = backend.sessions_of(users, after, PAGE, now).await?;
             listing.add(&self.settings.context(&self.settings.policy), page.sessions, now);
             after = page.next;
             if after.is_none() {
@@ -135,7 +140,7 @@ impl UserSessions {
         backend: &dyn Backend,
         now: Timestamp,
     ) -> Result<String, Error> {
-        let listed = self.list(backend, now).await?;
+        let listed = self.list(backend, &self.users, now).await?;
         let client =
             |client: Option<&Client>| client.map_or_else(|| "null".to_owned(), Client::text);
         let number = |time: Option<Timestamp>| match time {
@@ -169,9 +174,10 @@ impl UserSessions {
         now: Timestamp,
     ) -> Result<u64, session::Error> {
         let mut ended = 0;
+        let users = self.users.clone().complete();
         for _ in 0..self.settings.policy.most_listings() {
             let before = ended;
-            for listed in self.list(backend, now).await? {
+            for listed in self.list(backend, &users, now).await? {
                 let is_meant = match meant {
                     Meant::All => true,
                     Meant::Others => !self.own.is(&listed),
@@ -195,7 +201,7 @@ impl UserSessions {
         backend: &dyn Backend,
         now: Timestamp,
     ) -> Result<bool, session::Error> {
-        let sessions = self.list(backend, now).await?;
+        let sessions = self.list(backend, &self.users, now).await?;
         let Some(end) = self.settings.policy.admit_login(sessions, &self.own) else {
             return Ok(false);
         };

@@ -61,6 +61,7 @@ test('an invalid value is an error that does not contain it', () => {
     [RedisStore, { scanCount: 0 }, /scanCount must be a positive whole number/],
     [RedisStore, { url: 5 }, /url must be a string/],
     [PostgresStore, { createTableIfMissing: 'yes' }, /createTableIfMissing must be true or false/],
+    [PostgresStore, { userIndex: 'yes' }, /userIndex must be true or false/],
     [MySqlStore, { port: 'hunter2' }, /port must be a port/],
     [RedisStore, { url: 'redis://a', host: 'b' }, /url has the address and the login, leave out host/],
     [RedisStore, { url: 'rediss://a', tls: false }, /tls is false, and the URL asks for encryption/],
@@ -167,6 +168,9 @@ test('supported options are accepted', () => {
     new PostgresStore({ conString: 'postgres://web@db/shop', ssl: true }),
     new MemcachedStore({ maxWaiting: 9 }),
     new PostgresStore({ conString: 'postgres://web@localhost/shop', maxWaiting: 9, prepareStatements: false }),
+    new PostgresStore({ userIndex: true }),
+    new SqliteStore({ userIndex: true }),
+    new RedisStore({ userIndex: true }),
     new MemoryStore({ maxRecordBytes: 1000 }),
     new MemoryStore({ ttl: () => 1 }),
     new MemoryStore({ max: undefined, ttl: null })

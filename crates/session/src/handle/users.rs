@@ -106,7 +106,8 @@ impl Session {
     ///
     /// They are those that are stored: a login of this request is among them after its save. A session is the user's if
     /// [`user`](Self::user) returns the same JSON there, by [`login`](Self::login) or by passport in Express. Costs a
-    /// [listing](crate::store::Store::sessions_of), which in Redis and memory, in files and in sealed stores reads every session.
+    /// [listing](crate::store::Store::sessions_of), which in Redis and memory, in files and in sealed stores reads every
+    /// session, unless the store has an [index](crate::guide::lifetime#an-index-of-the-users).
     ///
     /// ```
     /// use express_session::{Error, Session, SessionLayer};

@@ -1037,7 +1037,7 @@ impl SessionLayer {
     /// the other, under a lock of the store, and each stores its session before the next one begins. So a login costs a lock
     /// and its release, one [listing](Store::sessions_of) of the user's sessions, and the save that the end of the
     /// request otherwise makes. **In Redis and memory, in files and in [sealed](crate::guide::lifetime) stores the listing
-    /// reads every session**: see the [guide](crate::guide::lifetime#a-users-sessions). A session that ended by a limit does
+    /// reads every session**, unless the store has an index: see the [guide](crate::guide::lifetime#an-index-of-the-users). A session that ended by a limit does
     /// not count, and neither does the one that logs in. Logins by passport in Express are counted by the next login here,
     /// and are not checked themselves.
     ///

@@ -1,6 +1,7 @@
 //! The sessions of one user: their listing, their end, and the login within [`MaxSessions`].
 //!
-//! 1. The record alone says whose session it is. There is no index beside it.
+//! 1. The record alone says whose session it is. A list may use an index of the store; the end of sessions asks for a
+//!    complete one.
 //! 2. A session is ended by a compare-and-swap that leaves a mark in place of its data: a write under way conflicts with it,
 //!    and writes nothing more. A layer without metadata destroys the record.
 //! 3. With a limit, the logins of a user, and the calls that end the sessions, come one after the other, under the lock of
@@ -108,6 +109,7 @@ impl RequestSession {
         is_meant: impl Fn(&Listed) -> bool,
     ) -> Result<u64, Error> {
         let mut ended = 0;
+        let users = &users.clone().complete();
         for _ in 0..self.config.policy.most_listings() {
             let before = ended;
             for listed in self.sessions_of(users).await? {

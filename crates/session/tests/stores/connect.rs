@@ -47,7 +47,7 @@ mod local_disk {
             "sqlite://{}/a%20b.db?ttl=90s&dialect=connect-session-knex&table=visits\
              &create_dir_if_not_exists=true&cleanup_interval=never&synchronous=full\
              &concurrent_db=true&busy_timeout=1s&timeout=2s&readers=1&create_table=true\
-             &sid_field_name=sid",
+             &sid_field_name=sid&user_index=true",
             folder.display(),
         );
         save_and_load(connect(&url).await.unwrap()).await;
@@ -103,7 +103,7 @@ mod servers {
         assert_eq!(error.to_string(), "redis:// has no option keyPrefix: use prefix");
 
         let with = |options: &str| format!("{}?{options}", server.url());
-        let both = with("ttl=90s&replicas=0&replicas_timeout=250ms");
+        let both = with("ttl=90s&user_index=true&replicas=0&replicas_timeout=250ms");
         save_and_load(connect(&both).await.unwrap()).await;
         for one in ["replicas=1", "replicas_timeout=250ms"] {
             let error = connect(&with(one)).await.unwrap_err();
@@ -121,7 +121,7 @@ mod servers {
     async fn postgres() {
         let Some(server) = servers::shared_postgres() else { return };
         let url = format!(
-            "{}?ttl=90s&table=by_url&create_table_if_missing=true&disable_touch=false\
+            "{}?ttl=90s&table=by_url&create_table_if_missing=true&user_index=true&disable_touch=false\
              &prune_session_interval=never&prune_session_randomized_interval=true\
              &timeout=2s&max_connections=2&application_name=by%20url",
             server.url(),

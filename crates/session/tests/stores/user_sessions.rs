@@ -22,7 +22,7 @@ fn layer(store: impl Store, at_limit: AtLimit) -> SessionLayer {
 }
 
 /// Lets two processes log one user in at the same time, and counts the sessions after each login.
-async fn processes_never_exceed_the_limit(open: [impl Store; 4]) {
+pub(crate) async fn processes_never_exceed_the_limit(open: [impl Store; 4]) {
     let [one, two, three, four] = open;
     for (at_limit, stores, user) in [
         (AtLimit::Refuse, [one, two], "bob"),
@@ -63,6 +63,11 @@ async fn processes_never_exceed_the_limit(open: [impl Store; 4]) {
             talk.end().await;
         }
         assert_eq!(layers[1].sessions_of(user).await.unwrap(), []);
+
+        let talk = Talk::begin(&layers[0], visit()).await;
+        talk.session.login(user).await.unwrap();
+        talk.end().await;
+        assert_eq!(layers[1].sessions_of(user).await.unwrap().len(), 1, "a login after the end");
     }
 }
 
@@ -74,9 +79,14 @@ fn processes_on_redis_never_exceed_the_limit() {
 
     let Some(server) = servers::shared_redis() else { return };
     crate::on_tokio(async {
-        let open = || async { RedisStore::connect(server.url()).await.unwrap().prefix("users:") };
-        let stores = [open().await, open().await, open().await, open().await];
-        processes_never_exceed_the_limit(stores).await;
+        for (prefix, index) in [("users:", false), ("indexed-users:", true)] {
+            let open = async || {
+                let store = RedisStore::connect(server.url()).await.unwrap();
+                store.prefix(prefix).user_index(index)
+            };
+            let stores = [open().await, open().await, open().await, open().await];
+            processes_never_exceed_the_limit(stores).await;
+        }
     });
 }
 
@@ -97,8 +107,10 @@ fn processes_on_sqlite_never_exceed_the_limit() {
     crate::on_tokio(async {
         let folder = TemporaryFolder::new("users-sqlite").unwrap();
         let path = folder.path().join("users.sqlite");
-        let open = || SqliteStore::new(&path);
-        processes_never_exceed_the_limit([open(), open(), open(), open()]).await;
+        for (table, index) in [("users", false), ("indexed", true)] {
+            let open = || SqliteStore::new(&path).table(table).user_index(index);
+            processes_never_exceed_the_limit([open(), open(), open(), open()]).await;
+        }
     });
 }
 

@@ -18,6 +18,7 @@ use tokio_postgres::{Client, Row};
 use super::super::breaker::{self, UNUSED};
 use super::sql::{Statement, Statements};
 use super::{Fault, Shared, error};
+use crate::runtime::console::print_unheard;
 
 /// A parameter of a statement, owned by the call, and its type.
 pub(super) struct Parameter(Box<dyn ToSql + Sync + Send>, Type);
@@ -116,9 +117,8 @@ pub(super) async fn run(
     Query { statement, parameters, locks, is_of_session }: Query,
 ) -> Result<Vec<Row>, Fault> {
     let work = async {
-        if shared.options.create_table_if_missing {
-            let create = || create_table(&connection, &shared.sql);
-            shared.table.get_or_try_init(create).await?;
+        if shared.options.create_table_if_missing || shared.options.user_index {
+            shared.table.get_or_try_init(|| prepare_table(&shared, &connection)).await?;
         }
         let sql = &shared.sql;
         let ask = || async {
@@ -262,15 +262,49 @@ pub(super) async fn probe(connection: &Client, sql: &Statements) -> Result<(), E
     }
 }
 
-/// Creates the table, unless it exists.
-async fn create_table(connection: &Object, sql: &Statements) -> Result<(), Error> {
-    if has_table(connection, sql, &sql.table).await? {
-        return Ok(());
+/// Creates the table, unless it exists, and the index of the users.
+async fn prepare_table(shared: &Arc<Shared>, connection: &Object) -> Result<(), Error> {
+    let (options, sql) = (&shared.options, &shared.sql);
+    if options.create_table_if_missing && !has_table(connection, sql, &sql.table).await? {
+        let with_index = format!("{}; {}", sql.create_table, sql.users.create);
+        let create = if options.user_index { &with_index } else { &sql.create_table };
+        let created = connection.batch_execute(create).await;
+        let Err(error) = created.map_err(error::of_driver) else { return Ok(()) };
+        // Another process may have made it in the meantime.
+        if !has_table(connection, sql, &sql.table).await? {
+            return Err(error);
+        }
     }
-    let created = connection.batch_execute(&sql.create_table).await;
-    let Err(error) = created.map_err(error::of_driver) else { return Ok(()) };
-    // Another process may have made it in the meantime.
-    if has_table(connection, sql, &sql.table).await? { Ok(()) } else { Err(error) }
+    if options.user_index && !has_table(connection, sql, &sql.users.name).await? {
+        // It may take minutes, and no call has to wait for it.
+        tokio::spawn(create_user_index(Arc::clone(shared)));
+    }
+    Ok(())
+}
+
+const NO_INDEX: &str = "the index of the users could not be created: lists read every session";
+
+/// Creates the index of the users for a table that exists, on a connection that no call gets.
+async fn create_user_index(shared: Arc<Shared>) {
+    let sql = &shared.sql.users;
+    let create = async {
+        let connection = Object::take(shared.pool.get().await.map_err(error::of_pool)?);
+        let begun = connection.query_typed(&sql.begin, &[]).await.map_err(error::of_driver)?;
+        let is_free = begun.first().is_some_and(|row| row.try_get(0).unwrap_or(false));
+        if is_free {
+            let created = connection.batch_execute(&sql.create_concurrently).await;
+            // Behind a pooler, the end of the connection does not release it.
+            let _ = connection.batch_execute(&sql.end).await;
+            created.map_err(error::of_driver)?;
+        }
+        Ok::<_, Error>(())
+    };
+    if let Err(error) = create.await {
+        let error: &dyn StdError = &error;
+        let statement = &*sql.create_concurrently;
+        tracing::warn!(target: "express_session", error, statement, "{NO_INDEX}");
+        print_unheard(NO_INDEX, Some(error));
+    }
 }
 
 /// Creates the table of locks. The error for a missing right shows the statement to run.

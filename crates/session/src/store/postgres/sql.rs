@@ -8,6 +8,7 @@
 //! client's is behind (rule 3 of `store::steady`).
 
 use express_session_core::Timestamp;
+use express_session_core::metadata::MEMBER;
 
 use super::super::steady::DELAY;
 
@@ -54,13 +55,30 @@ pub(super) struct Statements {
     /// The same two of the records that contain `$3`, the second with `$4` the id before the page.
     pub(super) list_first_with: String,
     pub(super) list_with: String,
+    /// The same two of the records that contain `$3` and that the index of the users has under `$4`, the second with `$5`
+    /// the id before the page.
+    pub(super) list_first_of: String,
+    pub(super) list_of: String,
     /// `$1` live from.
     pub(super) count: String,
     /// `$1` how many. Gives how many there were.
     pub(super) clear: String,
     /// `$1` live from, `$2` how many. Gives how many there were.
     pub(super) purge: String,
+    pub(super) users: UserIndex,
     pub(super) locks: Locks,
+}
+
+/// The statements about the index of the users, which the server maintains with every write of any program.
+pub(super) struct UserIndex {
+    /// The index's name, quoted.
+    pub(super) name: String,
+    pub(super) create: String,
+    /// Does not keep others from writing meanwhile.
+    pub(super) create_concurrently: String,
+    /// Gives whether no other process creates it at the moment: two at the same time would wait for each other.
+    pub(super) begin: String,
+    pub(super) end: String,
 }
 
 /// The statements about locks. Leases end by the server's clock, not by the transaction's, since a statement
@@ -90,6 +108,16 @@ impl Statements {
         };
         let table = qualified(name);
         let epoch = "extract(epoch from expire::timestamptz)::float8";
+        let users = UserIndex::new(&table, &qualified(&index_of(name)), &quoted(&index_of(name)));
+        let user = user();
+        let list_of = |range: &str| {
+            // Its own level, so that the planner does not walk along the ids or the ends of all records.
+            format!(
+                "SELECT text, {epoch}, sid::text FROM (SELECT sess::text AS text, expire, sid FROM {table} \
+                 WHERE ({user} = $4 OR {user} = {UNREADABLE}) AND strpos(sess::text, $3) > 0 OFFSET 0) AS s \
+                 WHERE {range}expire >= to_timestamp($1) ORDER BY sid LIMIT $2"
+            )
+        };
         let digest = |text: &str| format!("substring(sha256(convert_to({text}, 'UTF8')) for 16)");
         let stored = digest("s.sess::text");
         // A column of type `jsonb` keeps another text than was sent.
@@ -194,6 +222,8 @@ impl Statements {
                  WHERE sid > $4 AND strpos(sess::text, $3) > 0 AND expire >= to_timestamp($1) \
                  ORDER BY sid LIMIT $2"
             ),
+            list_first_of: list_of(""),
+            list_of: list_of("sid > $5 AND "),
             count: format!("SELECT count(*) FROM {table} WHERE expire >= to_timestamp($1)"),
             clear: format!(
                 "WITH these AS (SELECT sid FROM {table} LIMIT $1 FOR UPDATE), \
@@ -208,7 +238,47 @@ impl Statements {
                  SELECT count(*) FROM gone"
             ),
             table,
+            users,
             locks,
+        }
+    }
+}
+
+/// The user of a record, as text: that of passport or, without one, of the metadata. It may also be one whom passport has
+/// logged out, so that the record decides.
+///
+/// No record may make the expression fail, or no program could write it: `->` fails for an escape that is no character,
+/// wherever it is in the text. Records with such an escape have a value of their own, which every listing includes.
+fn user() -> String {
+    format!(
+        "(CASE WHEN strpos(sess::text, {UNREADABLE}) > 0 THEN {UNREADABLE} \
+         ELSE coalesce(sess -> 'passport' ->> 'user', sess -> '{MEMBER}' ->> 'user') END)"
+    )
+}
+
+/// The beginning of an escape, as a literal that no setting of the connection reads differently.
+const UNREADABLE: &str = "E'\\\\u'";
+
+/// The first part of the number of an advisory lock, so that it is not one of another program.
+const KEY: u32 = 0x005e_551d;
+
+/// Names the index of a table, within the 63 bytes that the server keeps of a name.
+fn index_of(table: &str) -> String {
+    let end = (0..=57).rev().find(|end| table.is_char_boundary(*end)).unwrap_or_default();
+    format!("{}_user", table.get(..end).unwrap_or(table))
+}
+
+impl UserIndex {
+    fn new(table: &str, qualified: &str, name: &str) -> Self {
+        // A hash index has values of any length, and none for records without a user.
+        let on = format!("ON {table} USING hash ({})", user());
+        let lock = format!("hashtext('{}')", qualified.replace('\'', "''"));
+        Self {
+            create: format!("CREATE INDEX {name} {on}"),
+            create_concurrently: format!("CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} {on}"),
+            begin: format!("SELECT pg_try_advisory_lock({KEY}, {lock})"),
+            end: format!("SELECT pg_advisory_unlock({KEY}, {lock})"),
+            name: qualified.to_owned(),
         }
     }
 }
@@ -256,6 +326,19 @@ mod tests {
         assert_eq!(sql.table, r#""a""b"."c d""; DROP""#);
         assert_eq!(sql.locks.table, r#""a""b"."c d""; DROP_lock""#);
         assert_eq!(Statements::new(None, "session").table, r#""session""#);
+        assert_eq!(sql.users.name, r#""a""b"."c d""; DROP_user""#);
+    }
+
+    #[test]
+    fn name_of_the_index_is_not_cut_off_by_the_server() {
+        for (table, index) in [
+            ("session".to_owned(), "session_user".to_owned()),
+            ("s".repeat(63), format!("{}_user", "s".repeat(57))),
+            ("é".repeat(31), format!("{}_user", "é".repeat(28))),
+        ] {
+            assert_eq!(index_of(&table), index);
+            assert!(index.len() <= 63);
+        }
     }
 
     #[test]

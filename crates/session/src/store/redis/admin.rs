@@ -105,6 +105,7 @@ impl RedisStore {
                 ids.retain(|id| {
                     !self.listings.is_given(given, &mark, id) && on_page.insert(id.clone())
                 });
+                let ids = ids.into_iter().filter_map(SessionId::new).collect();
                 sessions.extend(self.records(master, ids, now).await?);
             }
             let Some(master) = mark.next_master(&masters) else {
@@ -121,13 +122,12 @@ impl RedisStore {
         }
     }
 
-    async fn records(
+    pub(super) async fn records(
         &self,
         master: &Master,
-        ids: Vec<String>,
+        ids: Vec<SessionId>,
         now: Timestamp,
     ) -> Result<Vec<(SessionId, Record)>, Error> {
-        let ids: Vec<_> = ids.into_iter().filter_map(SessionId::new).collect();
         if ids.is_empty() {
             return Ok(Vec::new());
         }

@@ -3,7 +3,7 @@
 //! Keys are the [`prefix`](RedisStore::prefix) followed by the session id; values are the session as JSON.
 //! connect-redis 3 to 10 can read and write the same sessions if both sides have the same prefix and secret.
 //!
-//! - **Round trips.** Every operation takes one; see [`RedisStore`] for the commands.
+//! - **Round trips.** Every operation takes one, if there is no index; see [`RedisStore`] for the commands.
 //! - **Concurrency.** An update is a compare-and-swap: the server replaces the record only if its text is
 //!   still the one that was loaded. A deleted record stays deleted.
 //! - **Expiry.** The server expires a record at the cookie's expiry, rounded up to a second, or after
@@ -13,6 +13,8 @@
 //!   `{tag}`, so that a cluster stores it beside the record. It expires with its lease. A second key,
 //!   `lock:fence:{sess:…}`, keeps its last fencing token for a day longer. An ACL restricted to `~sess:*` also needs
 //!   `~lock:*`.
+//! - **The index of the users**, with [`user_index`](RedisStore::user_index), is a sorted set for each user,
+//!   `user:sess:…` with a digest of the user.
 //!
 //! Requires Redis 6.2 or later, or Valkey; standalone, Sentinel and Cluster are supported.
 //!
@@ -30,7 +32,7 @@ use std::time::Duration;
 
 pub use ::redis;
 use ::redis::{Cmd, Pipeline, Value, cmd};
-use express_session_core::metadata::UserQuery;
+use express_session_core::metadata::{MemberName, UserQuery};
 use express_session_core::store::{
     Created, Cursor, Error, ErrorKind, Fenced, FencingToken, Lifetime, Loaded, LockOutcome,
     LockToken, Page, Record, Revision, Store, Touch, Touched, Updated, scan,
@@ -59,6 +61,7 @@ mod replicas;
 mod script;
 mod source;
 mod swap;
+mod users;
 
 /// Keeps sessions in Redis.
 ///
@@ -79,6 +82,8 @@ mod swap;
 /// | `lock` | a script: `HMGET`, `TIME`, `HGET`, and then `HSET` and `PEXPIRE` |
 /// | `unlock` | a script: `HGET`, `DEL` |
 /// | `update_locked` | the script of `update`, with an `HGET` before |
+///
+/// With [`user_index`](Self::user_index), a write of a session with a user takes a second one, and a touch three.
 ///
 /// The first call after a server restart sends the scripts again, in a second round trip. With
 /// [`ttl_with`](Self::ttl_with), a touch takes two.
@@ -118,6 +123,7 @@ struct Options {
     ttl: Ttl,
     keeps_ttl: bool,
     touches: bool,
+    user_index: bool,
     scan_count: usize,
     timeout: Duration,
     max_waiting: usize,
@@ -263,6 +269,7 @@ impl RedisStore {
             ttl: Ttl::Default(DAY),
             keeps_ttl: true,
             touches: true,
+            user_index: false,
             scan_count: 100,
             timeout: Duration::from_secs(5),
             max_waiting: MAX_WAITING,
@@ -332,6 +339,20 @@ impl RedisStore {
     #[must_use]
     pub fn disable_touch(mut self, disable: bool) -> Self {
         self.options.touches = !disable;
+        self
+    }
+
+    /// Sets whether the store keeps an index of the users, a sorted set for each, which a list of a user's sessions then
+    /// reads. The default is `false`: it reads every session of the server. The end of a user's sessions does so in any
+    /// case.
+    ///
+    /// Express does not maintain it: a session that Express has begun is listed from the first time that this store has
+    /// written it. So is one of before the option. Each write and touch of a session with a user takes a round trip more,
+    /// for a script, and a touch a `GET`. It is for the metadata member `__sessionMetadata`; the layer's
+    /// [`metadata_member`](crate::SessionLayer::metadata_member) of another name does not use it.
+    #[must_use]
+    pub fn user_index(mut self, index: bool) -> Self {
+        self.options.user_index = index;
         self
     }
 
@@ -463,6 +484,9 @@ impl RedisStore {
         let key = self.key(id);
         let seconds = self.seconds(record, now);
         let seconds = (self.options.keeps_ttl || seconds <= 0).then_some(seconds);
+        if self.options.user_index && seconds.is_none_or(|seconds| seconds > 0) {
+            Box::pin(self.index(id, &record.text, seconds)).await?;
+        }
         // A revision of another store is that of no record.
         let expected = expected.text().filter(|text| !text.is_empty()).unwrap_or("none");
         let swap = Swap { key: &key, expected, text: &record.text, seconds };
@@ -559,8 +583,17 @@ impl RedisStore {
 impl fmt::Debug for RedisStore {
     /// Shows the address without its login, and no session.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Options { prefix, ttl, keeps_ttl, touches, scan_count, timeout, max_waiting, replicas } =
-            &self.options;
+        let Options {
+            prefix,
+            ttl,
+            keeps_ttl,
+            touches,
+            user_index,
+            scan_count,
+            timeout,
+            max_waiting,
+            replicas,
+        } = &self.options;
         let ttl: &dyn fmt::Debug = match ttl {
             Ttl::Default(ttl) => ttl,
             Ttl::Of(_) => &format_args!("a function"),
@@ -571,6 +604,7 @@ impl fmt::Debug for RedisStore {
             .field("ttl", ttl)
             .field("disable_ttl", &!keeps_ttl)
             .field("disable_touch", &!touches)
+            .field("user_index", user_index)
             .field("scan_count", scan_count)
             .field("timeout", timeout)
             .field("max_waiting", max_waiting)
@@ -606,6 +640,10 @@ impl Store for RedisStore {
             let exists = Box::pin(self.load(id, now)).await?.is_some();
             return Ok(if exists { Created::Taken } else { done });
         }
+        if self.options.user_index {
+            let seconds = self.options.keeps_ttl.then_some(seconds);
+            Box::pin(self.index(id, &record.text, seconds)).await?;
+        }
         let mut set = cmd("SET");
         set.arg(key).arg(&*record.text);
         if self.options.keeps_ttl {
@@ -632,7 +670,7 @@ impl Store for RedisStore {
     /// Moves the expiry with `EXPIRE`, and does not change the text.
     async fn touch(&self, id: &SessionId, touch: &Touch, now: Timestamp) -> Result<Touched, Error> {
         let loaded = match self.options.ttl {
-            Ttl::Default(_) if self.supports_touch() => None,
+            Ttl::Default(_) if self.supports_touch() && !self.options.user_index => None,
             Ttl::Default(_) | Ttl::Of(_) => {
                 let Some(loaded) = Box::pin(self.load(id, now)).await? else {
                     return Ok(Touched::Gone);
@@ -648,8 +686,12 @@ impl Store for RedisStore {
             None => ("".into(), touch.deadline),
         };
         let record = Record { text: text.into(), deadline };
+        let seconds = self.seconds(&record, now);
+        if self.options.user_index && seconds > 0 {
+            Box::pin(self.index(id, &record.text, Some(seconds))).await?;
+        }
         let mut command = cmd("EXPIRE");
-        command.arg(self.key(id)).arg(self.seconds(&record, now));
+        command.arg(self.key(id)).arg(seconds);
         let found = answer::number(&self.command(command, true).await?)? > 0;
         Ok(if found { Touched::Done } else { Touched::Gone })
     }
@@ -706,7 +748,8 @@ impl Store for RedisStore {
         answer::number(&answer.map_err(|error| self.of_lock(error))?).map(drop)
     }
 
-    /// Reads every session of the server, of a cluster on all masters, as [`Admin::list`](super::Admin::list) does.
+    /// Reads every session of the server, of a cluster on all masters, as [`Admin::list`](super::Admin::list) does, or for a
+    /// list with [`user_index`](RedisStore::user_index) those that the index has.
     async fn sessions_of(
         &self,
         users: &UserQuery,
@@ -714,6 +757,10 @@ impl Store for RedisStore {
         limit: usize,
         now: Timestamp,
     ) -> Result<Page, Error> {
+        let is_indexed = self.options.user_index && !users.is_complete();
+        if is_indexed && users.indexed(&MemberName::DEFAULT).is_some() {
+            return Box::pin(self.indexed(users, after.as_ref(), limit, now)).await;
+        }
         scan(self, users, after, limit, now).await
     }
 
@@ -792,6 +839,7 @@ mod tests {
             .ttl(Duration::from_secs(1800))
             .disable_ttl(true)
             .disable_touch(true)
+            .user_index(true)
             .scan_count(1000)
             .timeout(Duration::from_millis(500))
             .max_waiting(9)
@@ -799,7 +847,7 @@ mod tests {
         let shown = format!("{store:?}");
         let options = r#"prefix: "shop:", ttl: 1800s, disable_ttl: true, disable_touch: true, "#
             .to_owned()
-            + "scan_count: 1000, timeout: 500ms, max_waiting: 9, wait_for_replicas: Some";
+            + "user_index: true, scan_count: 1000, timeout: 500ms, max_waiting: 9, wait_for_replicas: Some";
         assert!(shown.contains(&options), "{shown}");
         assert!(!store.supports_touch());
         for store in [self::store().disable_ttl(true), self::store().disable_touch(true)] {

@@ -18,6 +18,14 @@ pub(super) static LOCK: LazyLock<Script> = LazyLock::new(|| Script::new(include_
 pub(super) static UNLOCK: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("unlock.lua")));
 
+/// Adds an entry to the index of the users.
+pub(super) static INDEX_ADD: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("index_add.lua")));
+
+/// Drops entries of the index of the users.
+pub(super) static INDEX_DROP: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("index_drop.lua")));
+
 /// A script, which the server knows by its hash once it has run it.
 pub(super) struct Script {
     code: &'static str,

@@ -80,7 +80,15 @@ impl Database {
         if options.dialect.is_some_and(|wanted| wanted != dialect) {
             return Err(Failure::Refused("the table is of another dialect than the option says"));
         }
-        Ok(Self { sql: sql(dialect), connection, dialect, makes_tables: options.create_table })
+        let sql = sql(dialect);
+        if options.user_index {
+            let [name, create] = &sql.user_index;
+            let is_there = "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?1";
+            if !connection.prepare(is_there)?.exists([name])? {
+                connection.execute(create, [])?;
+            }
+        }
+        Ok(Self { sql, connection, dialect, makes_tables: options.create_table })
     }
 
     pub(super) fn dialect(&self) -> Dialect {
@@ -144,10 +152,12 @@ impl Database {
         self.execute(&self.sql.destroy, [id.as_str()]).map(drop)
     }
 
-    /// Returns live records that contain a text, in the order of their ids, each id as its stored bytes.
+    /// Returns live records that contain a text, of those that the index has under it if asked for, in the order of their
+    /// ids, each id as its stored bytes.
     pub(super) fn list(
         &self,
         text: &str,
+        by_index: bool,
         after: &str,
         limit: usize,
         now: Timestamp,
@@ -162,7 +172,8 @@ impl Database {
             let rows = statement.query_map(params![after, now.millis(), limit], read)?;
             rows.collect::<rusqlite::Result<_>>()
         } else {
-            let mut statement = self.connection.prepare_cached(&self.sql.list_with)?;
+            let sql = if by_index { &self.sql.list_of } else { &self.sql.list_with };
+            let mut statement = self.connection.prepare_cached(sql)?;
             let rows = statement.query_map(params![after, now.millis(), limit, text], read)?;
             rows.collect::<rusqlite::Result<_>>()
         };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use express_session_core::Timestamp;
+use express_session_core::metadata::MEMBER;
 use rusqlite::types::Value;
 
 /// Which npm store a table belongs to, or is to be made for.
@@ -113,6 +114,8 @@ pub(super) struct Sql {
     pub(super) list: String,
     /// The same of those that contain `?4`.
     pub(super) list_with: String,
+    /// The same of those that contain `?4` and that the index of the users has under it.
+    pub(super) list_of: String,
     /// Live records at `?1`.
     pub(super) count: String,
     pub(super) clear: String,
@@ -124,6 +127,8 @@ pub(super) struct Sql {
     pub(super) clean: String,
     /// Makes the table and what belongs to it.
     pub(super) create: String,
+    /// The name of the index of the users, and the statement that makes it.
+    pub(super) user_index: [String; 2],
     pub(super) locks: LockSql,
 }
 
@@ -213,22 +218,33 @@ impl Sql {
                  CREATE INDEX IF NOT EXISTS {index} ON {t} (expired)"
             ),
         };
-        let list = |condition: &str| {
+        let list = |condition: &str, sid: &str| {
             format!(
                 "SELECT {sid}, sess, {millis} FROM {t} WHERE {condition}{sid} > ?1 \
                  AND typeof({sid}) = 'text' AND {live} ORDER BY {sid} LIMIT ?3",
                 live = at(live, "?2"),
             )
         };
+        let user_index = format!("{}_user_index", table.to_lowercase());
+        let create_user_index =
+            format!("CREATE INDEX IF NOT EXISTS {} ON {t} ({})", quote(&user_index), user());
         Self {
             load: format!("SELECT sess, {millis} FROM {t} WHERE {sid} = ?1"),
             insert: format!("INSERT INTO {t} ({sid}, {end}, sess) VALUES (?1, ?2, ?3)"),
             replace: format!("UPDATE {t} SET {end} = ?2, sess = ?3 WHERE {sid} = ?1"),
             touch: format!("UPDATE {t} SET {end} = ?2 WHERE {sid} = ?1"),
             destroy: format!("DELETE FROM {t} WHERE {sid} = ?1"),
-            list: list(""),
+            list: list("", sid),
             // Byte for byte, and without reading JSON: a record that is none is no error.
-            list_with: list("instr(sess, ?4) > 0 AND "),
+            list_with: list("instr(sess, ?4) > 0 AND ", sid),
+            // With a sign before the id, SQLite does not search along the ids instead.
+            list_of: list(
+                &format!(
+                    "{} IN (json_extract(?4, '$'), {UNREADABLE}) AND instr(sess, ?4) > 0 AND ",
+                    user()
+                ),
+                &format!("+{sid}"),
+            ),
             count: format!("SELECT count(*) FROM {t} WHERE {}", at(live, "?1")),
             clear: format!("DELETE FROM {t}"),
             purge: format!(
@@ -243,10 +259,24 @@ impl Sql {
                 at(past, "?3"),
             ),
             create,
+            user_index: [user_index, create_user_index],
             locks: LockSql::new(table),
         }
     }
 }
+
+/// The user of a record, as a value of SQLite: that of passport or, without one, of the metadata.
+///
+/// No record may make the expression fail, or no program could write it. Records that are no JSON to SQLite have a value of
+/// their own, which every listing includes.
+fn user() -> String {
+    format!(
+        "CASE WHEN json_valid(sess) THEN coalesce(json_extract(sess, '$.passport.user'), \
+         json_extract(sess, '$.{MEMBER}.user')) ELSE {UNREADABLE} END"
+    )
+}
+
+const UNREADABLE: &str = "''";
 
 const MILLIS_OF_EXPIRED: &str = "CAST(round(unixepoch(expired, 'subsec') * 1000) AS INTEGER)";
 const MILLIS_OF_EXPIRE: &str = "CAST(round(unixepoch(expire, 'subsec') * 1000) AS INTEGER)";
@@ -254,4 +284,31 @@ const MILLIS_OF_EXPIRE: &str = "CAST(round(unixepoch(expire, 'subsec') * 1000) A
 /// Makes a name of SQL out of any text.
 fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    #[test]
+    fn list_of_a_user_searches_the_index_in_every_dialect() {
+        for dialect in [
+            Dialect::ConnectSqlite3,
+            Dialect::BetterSqlite3SessionStore,
+            Dialect::ConnectSessionKnex,
+        ] {
+            let connection = Connection::open_in_memory().unwrap();
+            let sql = Sql::new(dialect, "a \"b\"", "the id");
+            connection.execute_batch(&sql.create).unwrap();
+            connection.execute(&sql.user_index[1], []).unwrap();
+            let explain = format!("EXPLAIN QUERY PLAN {}", sql.list_of);
+            let mut statement = connection.prepare(&explain).unwrap();
+            let plan = statement.query_map(("", 0, 10, "\"bob\""), |row| row.get(3)).unwrap();
+            let plan: Vec<String> = plan.map(Result::unwrap).collect();
+            assert!(plan[0].starts_with("SEARCH"), "{plan:?}");
+            assert!(plan[0].contains(&sql.user_index[0]), "{plan:?}");
+        }
+    }
 }

@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use express_session_core::metadata::UserQuery;
+use express_session_core::metadata::{MemberName, UserQuery};
 use express_session_core::store::{
     Admin, Created, Cursor, Error, ErrorKind, Fenced, Lifetime, Loaded, LockOutcome, LockToken,
     Page, Record, Revision, Store, Touch, Touched, Updated,
@@ -112,6 +112,7 @@ struct Options {
     table: String,
     sid_field_name: String,
     create_table: bool,
+    user_index: bool,
     create_dir_if_not_exists: bool,
     ttl: Duration,
     cleanup_interval: Cleanup,
@@ -155,6 +156,7 @@ impl SqliteStore {
             table: "sessions".to_owned(),
             sid_field_name: "sid".to_owned(),
             create_table: true,
+            user_index: false,
             create_dir_if_not_exists: false,
             ttl: DAY,
             cleanup_interval: Cleanup::OfTheDialect,
@@ -194,6 +196,18 @@ impl SqliteStore {
     #[must_use]
     pub fn create_table(self, create: bool) -> Self {
         self.set(|options| options.create_table = create)
+    }
+
+    /// Sets whether the table has an index of the users, which a list of a user's sessions then searches. The default is
+    /// false: SQLite searches the text of every record. The end of a user's sessions does so in any case.
+    ///
+    /// The first call creates a missing index; for a million records it takes seconds, in which no program can write. SQLite
+    /// maintains it with every write, Node's too; the file then needs SQLite 3.9 or later, with its functions for JSON, in
+    /// every program that writes to it. It is for the metadata member `__sessionMetadata`; the layer's
+    /// [`metadata_member`](crate::SessionLayer::metadata_member) of another name does not use it.
+    #[must_use]
+    pub fn user_index(self, index: bool) -> Self {
+        self.set(|options| options.user_index = index)
     }
 
     /// Sets whether to create a missing folder, as connect-sqlite3's `createDirIfNotExists`. The default is
@@ -458,7 +472,8 @@ impl Store for SqliteStore {
         self.shared.workers.call(Task::Write, None, work).await
     }
 
-    /// The database looks for the user's text in all records, and the store reads those that have it.
+    /// The database looks for the user's text in all records, or for a list in those that the
+    /// [index](SqliteStore::user_index) has, and the store reads those that have it.
     async fn sessions_of(
         &self,
         users: &UserQuery,
@@ -466,7 +481,12 @@ impl Store for SqliteStore {
         limit: usize,
         now: Timestamp,
     ) -> Result<Page, Error> {
-        let mut page = self.page(users.text(), after, limit, now).await?;
+        // Of a member that is there twice, the index has the first, and the record means the last. No npm store writes such
+        // a record, and still the end of a user's sessions does not rely on it.
+        let by_index = self.shared.options.user_index
+            && !users.is_complete()
+            && users.indexed(&MemberName::DEFAULT).is_some();
+        let mut page = self.page(users.text(), by_index, after, limit, now).await?;
         page.sessions.retain(|(_, record)| users.matches(&record.text));
         Ok(page)
     }
@@ -477,6 +497,7 @@ impl SqliteStore {
     async fn page(
         &self,
         text: &str,
+        by_index: bool,
         after: Option<Cursor>,
         limit: usize,
         now: Timestamp,
@@ -485,7 +506,7 @@ impl SqliteStore {
         let (limit, text) = (limit.max(1), text.to_owned());
         let after = after.as_ref().map_or("", Cursor::as_str).to_owned();
         let work = move |database: &Database| {
-            let rows = database.list(&text, &after, limit, now)?;
+            let rows = database.list(&text, by_index, &after, limit, now)?;
             let is_full = rows.len() == limit;
             let mut sessions = Vec::with_capacity(rows.len());
             let mut last = None;
@@ -514,7 +535,7 @@ impl Admin for SqliteStore {
         limit: usize,
         now: Timestamp,
     ) -> Result<Page, Error> {
-        self.page("", after, limit, now).await
+        self.page("", false, after, limit, now).await
     }
 
     async fn count(&self, now: Timestamp) -> Result<u64, Error> {
@@ -611,6 +632,7 @@ mod tests {
             .table("visitors")
             .sid_field_name("session_id")
             .create_table(false)
+            .user_index(true)
             .create_dir_if_not_exists(true)
             .ttl(Duration::from_secs(1800))
             .cleanup_interval(Duration::from_secs(3600))
@@ -623,7 +645,7 @@ mod tests {
             format!("{store:?}"),
             r#"SqliteStore(Options { path: "sessions.db", dialect: Some(BetterSqlite3SessionStore), "#
                 .to_owned()
-                + r#"table: "visitors", sid_field_name: "session_id", create_table: false, "#
+                + r#"table: "visitors", sid_field_name: "session_id", create_table: false, user_index: true, "#
                 + "create_dir_if_not_exists: true, ttl: 1800s, cleanup_interval: Every(3600s), "
                 + "concurrent_db: false, synchronous: Full, busy_timeout: 1s, timeout: 2s, readers: 0 })",
         );

@@ -9,6 +9,7 @@ mod prepared;
 pub(crate) mod support;
 #[cfg(feature = "tls")]
 mod tls;
+mod user_index;
 
 use crate::sql::sql_suite;
 

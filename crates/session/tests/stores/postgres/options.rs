@@ -93,7 +93,7 @@ fn nothing_secret_is_shown() {
     let store = PostgresStore::new("postgres://web:hunter2@db.example/shop").unwrap();
     assert_eq!(
         format!("{store:?}"),
-        "PostgresStore { table: \"session\", create_table_if_missing: false, ttl: 86400s, \
+        "PostgresStore { table: \"session\", create_table_if_missing: false, user_index: false, ttl: 86400s, \
          disable_touch: false, prune_session_interval: Some(900s), timeout: 5s, max_waiting: 4096, prepare_statements: None, max_connections: 10 }",
     );
     for url in ["postgres://web:hunter2@/shop?hunter2=1", "hunter2", "host=a port=hunter2"] {

@@ -182,6 +182,21 @@ fn valkeys() -> Vec<String> {
 
 laws!(at_a_cluster_of_valkey, ComparingCluster at servers::shared_valkey_cluster());
 
+// With an index of the users.
+way! { Indexed:
+    open { Alone.open().await.user_index(true) }
+    beside { Alone.beside().await }
+}
+
+laws!(with_an_index, Indexed at servers::shared_redis());
+
+way! { IndexedCluster:
+    open { Clustered.open().await.user_index(true) }
+    beside { Clustered.beside().await }
+}
+
+laws!(with_an_index_at_a_cluster, IndexedCluster at servers::shared_redis_cluster());
+
 // Over a connection of the application's.
 way! { Managed:
     open {

@@ -10,3 +10,4 @@ mod round_trips;
 mod support;
 #[cfg(feature = "tls")]
 mod tls;
+mod user_index;

@@ -95,6 +95,19 @@ laws!(
     table(Dialect::ConnectSessionKnex, |store| store.table("a \"b\"").sid_field_name("the id"))
 );
 
+// Lists by an index.
+laws!(with_an_index, table(Dialect::ConnectSqlite3, |store| store.user_index(true)));
+laws!(
+    with_an_index_of_better_sqlite3,
+    table(Dialect::BetterSqlite3SessionStore, |store| store.user_index(true))
+);
+laws!(
+    with_an_index_and_other_names,
+    table(Dialect::ConnectSessionKnex, |store| {
+        store.table("a \"b\"").sid_field_name("the id").user_index(true)
+    })
+);
+
 struct Memory;
 
 impl Subject for Memory {

@@ -4,3 +4,4 @@ mod format;
 mod laws;
 #[cfg(unix)]
 mod processes;
+mod user_index;
