@@ -295,7 +295,7 @@ declare namespace session {
   /** The client of a visit, each as far as the options let it be noted. */
   interface SessionClient {
     address?: string
-    /** What the client says of itself. */
+    /** The client's own word. */
     userAgent?: string
   }
 

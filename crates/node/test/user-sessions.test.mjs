@@ -4,8 +4,9 @@ import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
 import { describe, test } from 'node:test'
 
+import { createClient } from 'redis'
 import session from 'express-session-rs'
-import { MemcachedStore, MemoryStore } from 'express-session-rs/stores'
+import { MemcachedStore, MemoryStore, RedisStore } from 'express-session-rs/stores'
 import { missingServer, urls } from '../testing/servers.mjs'
 import { options, thrown } from '../testing/sides.mjs'
 import { allStores } from '../testing/stores.mjs'
@@ -179,6 +180,19 @@ describe('the end', () => {
     const use = session({ ...options({ store, integrity: true, secret: ['other secret', 'keyboard cat'] }), genid: undefined })
     assert.notEqual((await use.sessionsOf('bob'))[0].publicId, publicId(phone.id))
     assert.equal(await use.endSessionOf('bob', publicId(phone.id)), true)
+  })
+
+  test('all, where an index lists some of them', { skip: missingServer('redis') }, async () => {
+    const prefix = 'indexed-users:'
+    const store = new RedisStore({ url: urls.redis, prefix, userIndex: true })
+    const client = await createClient({ url: urls.redis }).connect()
+    const [phone] = await loggedIn(store, ['bob'])
+    // As connect-redis stores it, after a login by passport.
+    await client.set(`${prefix}of-express`, '{"cookie":{"path":"/"},"passport":{"user":"bob"}}', { EX: 3600 })
+    assert.deepEqual((await phone.use.sessionsOf('bob')).map(named), [publicId(phone.id)])
+    assert.equal(await phone.use.endSessionsOf('bob'), 2)
+    assert.deepEqual(await phone.use.sessionsOf('bob'), [])
+    await Promise.all([store.close(), client.quit()])
   })
 
   test('a request under way stores nothing more', async () => {

@@ -121,7 +121,7 @@ fn address(client: Option<&Client>) -> String {
     address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
 }
 
-/// What the client says of itself, as text.
+/// The user agent, which is the client's own word, as text.
 fn user_agent(client: Option<&Client>) -> &str {
     client.and_then(Client::user_agent).unwrap_or("unknown")
 }

@@ -1,4 +1,4 @@
-//! What axum-login's `AuthSession` does, over these sessions, for any backend that implements its traits.
+//! The work of axum-login's `AuthSession` over these sessions, for any backend that implements its traits.
 
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::StatusCode;
@@ -21,7 +21,7 @@ pub(crate) struct Auth<B: AuthnBackend> {
 }
 
 impl<B: AuthnBackend> Auth<B> {
-    /// Checks credentials, and logs nobody in.
+    /// Checks credentials, and leaves the session as it is.
     pub(crate) async fn authenticate(
         &self,
         credentials: B::Credentials,
@@ -71,7 +71,7 @@ where
     }
 }
 
-/// The store gets no hash of a password, which somebody could try passwords against.
+/// The store gets no hash of a password: an attacker who reads it could try passwords against that.
 fn digest_of(user: &impl AuthUser) -> String {
     let digest = Sha256::new_with_prefix("session\0").chain_update(user.session_auth_hash());
     BASE64_STANDARD_NO_PAD.encode(digest.finalize())

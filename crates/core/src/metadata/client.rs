@@ -90,7 +90,7 @@ impl Client {
         out.push('}');
     }
 
-    /// Reads a client. What has another shape counts as unknown.
+    /// Reads a client. A value of another shape counts as unknown.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut client = Self { address: None, user_agent: None };
         json::members(text, |json::Member { key, value, .. }| {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_to_be_noted_is_not() {
+    fn client_has_only_the_parts_that_the_policy_notes() {
         let address = "192.0.2.17".parse().ok();
         let full = Some(ClientDetail::Full);
         for (notes, text_of_client) in [

@@ -1,4 +1,4 @@
-//! What is noted of the client of a visit.
+//! The parts of a visit's client that are noted.
 
 /// How much of a client's address or user agent is noted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -9,7 +9,7 @@ pub enum ClientDetail {
     Full,
 }
 
-/// What is noted of the client of a visit. Default: nothing.
+/// The parts of a visit's client that are noted. Default: none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientNotes {
     /// The address.

@@ -133,9 +133,9 @@ pub struct Policy {
     pub touch_after: TouchAfter,
     /// How large a record may be.
     pub record_limits: RecordLimits,
-    /// Whether each record has the library's own member. A limit, and what is noted of clients, turn it on as well.
+    /// Whether each record has the library's own member. A limit, and a note of the client, turn it on as well.
     pub metadata: bool,
-    /// What each record notes of the client of a visit.
+    /// The parts of a visit's client that each record notes.
     pub client: ClientNotes,
     /// How long a session may live.
     pub limits: Limits,

@@ -120,7 +120,7 @@ mod tests {
         advance(Duration::from_millis(1)).await;
         let error = calls.enter(TIMEOUT).err().unwrap();
         assert_eq!((error.kind(), error.is_unsent()), (ErrorKind::Unavailable, true));
-        // What hung has ended.
+        // The work that hung has ended.
         drop(other);
         assert!(calls.enter(TIMEOUT).is_ok());
     }

@@ -497,7 +497,7 @@ async fn held_database_is_waited_for_and_then_unavailable() {
     let hasty = SqliteStore::new(&path).timeout(Duration::from_millis(20));
     let error = hasty.create(&b(), &record(B, None), NOW).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
-    // The thread that writes has finished nothing for the timeout: no further call waits. Who reads does not mind.
+    // The thread that writes has finished nothing for the timeout: no further call waits. Calls that read are served.
     let error = hasty.create(&b(), &record(B, None), NOW).await.unwrap_err();
     assert_eq!((error.kind(), error.is_unsent()), (ErrorKind::Unavailable, true));
     assert!(load(&hasty, &a(), NOW).await.is_some());
