@@ -25,7 +25,7 @@ struct Shared {
     waiting: AtomicUsize,
     /// The pieces of work that threads have, or will take.
     under_way: AtomicUsize,
-    /// When a piece of work last ended, or began when there was none, in microseconds since `created`.
+    /// When a piece of work last ended, or gave the last idle thread something to do, in microseconds since `created`.
     progress: AtomicU64,
 }
 
@@ -59,7 +59,7 @@ impl Calls {
 
     /// Begins a piece of work, which ends when the returned value is dropped.
     pub(super) fn begin(&self) -> Work {
-        if self.0.under_way.fetch_add(1, Ordering::Relaxed) == 0 {
+        if self.0.under_way.fetch_add(1, Ordering::Relaxed) + 1 == self.0.threads {
             self.advance();
         }
         Work(self.clone())
@@ -109,6 +109,7 @@ mod tests {
         advance(2 * TIMEOUT).await;
         assert!(calls.enter(TIMEOUT).is_ok());
         let other = calls.begin();
+        assert!(calls.enter(TIMEOUT).is_ok());
         drop(one);
         let one = calls.begin();
         advance(TIMEOUT - Duration::from_millis(1)).await;
