@@ -907,16 +907,23 @@ fn throttled_touch(step: &Step<'_>) -> Result<(), String> {
     // A request that reloads its session may touch it twice.
     let left_out = (0..node.len()).rev().find_map(|at| match &node[at] {
         Call::Touch(id, touched) if without(at) == step.ours.calls => {
-            Some((without(at), id.clone(), touched.clone()))
+            Some((at, without(at), id.clone(), touched.clone()))
         }
         _ => None,
     });
-    let (calls, id, touched) =
+    let (at, calls, id, touched) =
         left_out.ok_or("more than one touch is left out, or another call")?;
     demand(step.is_loaded(&id), "what was not loaded is not touched")?;
     // A record that is gone since it was loaded has no expiry to compare.
     let before = records(step.scenario);
-    let text = step.ours.records.get(&id).or(before.get(&id)).ok_or("there is no record")?;
+    let is_written = |call: &Call| matches!(call, Call::Set(written, _) if *written == id);
+    let text = if node[at..].iter().any(is_written) {
+        // The handler has saved it since, perhaps with another time.
+        before.get(&id)
+    } else {
+        step.ours.records.get(&id).or(before.get(&id))
+    };
+    let text = text.ok_or("there is no record")?;
     let times = expiry(&touched).zip(deadline(text));
     let is_recent = times.is_none_or(|(then, now)| {
         let max_age = max_age(text).unwrap_or_default();
