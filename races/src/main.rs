@@ -47,7 +47,7 @@ mod tower_sessions_app;
 /// renewals: all concurrently renew the id, and set a member each.
 /// revoke: while they all are between load and save, another session of the user ends this one.
 /// logins: all concurrently log the same user in, who may have three sessions. Resurrected: the sessions beyond. Lost: those
-/// that are missing, in the store or in the list (ours, and the two before it as well).
+/// that are missing, in the store or in the list. This case and the three before it are ours alone.
 /// with node: while they all are between load and save, an Express application on the same store answers
 /// a request of that session. Lost: members of either.
 /// around node: the other way round. Node loses these changes, and the verdict ignores them.

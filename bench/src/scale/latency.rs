@@ -153,3 +153,14 @@ pub(super) fn section(options: Options) -> Result<Section> {
         ..Section::default()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn sweep_outlasts_the_calls_that_are_measured() {
+        let found = Args { live: 500, expired: 20_000, rounds: 2 }.run().await.unwrap();
+        assert!(found.values().all(|times| times["calls"] > 0), "{found:?}");
+    }
+}

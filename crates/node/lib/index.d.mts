@@ -4,6 +4,6 @@
 export { default } from './index.js'
 export { Cookie, MemoryStore, Session, Store } from './index.js'
 export type {
-  CookieOptions, Departure, IntegritySession, LoginOptions, MaxSessions, SessionData, SessionLock, SessionMetadata,
+  CookieOptions, Departure, IntegritySession, LoginOptions, MaxSessions, SessionClient, SessionData, SessionLock, SessionMetadata,
   SessionMiddleware, SessionOf, SessionOptions, User, UserSession, WarningCode
 } from './index.js'

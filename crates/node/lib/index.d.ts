@@ -150,8 +150,8 @@ declare namespace session {
   /**
    * Returns the middleware with the options that an audit asks for: a `__Host-` cookie that is Secure, HttpOnly and
    * SameSite=Lax, `integrity`, an idle timeout of 30 minutes and an absolute one of 12 hours, a new id every 15 minutes, and
-   * strong secrets, or else a `TypeError`. It needs a store of `express-session-rs/stores`. Each option can be set; `cookie` is merged, and `departures`
-   * are added.
+   * strong secrets, or else a `TypeError`. It needs a store of `express-session-rs/stores`. Each option can be set; `cookie`
+   * is merged, and `departures` are added.
    */
   function hardened(options: SessionOptions): SessionMiddleware
 
@@ -209,8 +209,8 @@ declare namespace session {
 
     /**
      * Why the session of the request's cookie had ended, so that this one is new: a timeout, `revoked` by another session or
-     * an administrator, or the `limit` of a later login. Undefined for any other
-     * session, also where the store has removed the record in time.
+     * an administrator, or the `limit` of a later login. Undefined for any other session, also where the store has removed
+     * the record in time.
      */
     readonly endedBy: 'idle' | 'absolute' | 'revoked' | 'limit' | undefined
 

@@ -333,11 +333,12 @@ exports.trackCreated = function trackCreated(config) {
   })
 }
 
-// Checks whether a session can get another id, as each of this package's can.
+// Returns a value of the request that is text, and nothing for another one.
 function textOf(value) {
   return typeof value === 'string' ? value : undefined
 }
 
+// Checks whether a session can get another id, as each of this package's can.
 function hasChangeableId(session) {
   return Object.getOwnPropertyDescriptor(session, 'id')?.configurable === true
 }

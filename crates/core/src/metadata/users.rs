@@ -103,7 +103,8 @@ impl UserQuery {
     pub fn matches(&self, text: &str) -> bool {
         let Some(user) = &self.user else { return true };
         // Most records are another user's, and need not be read.
-        text.contains(user.as_str()) && self.names(text, user)
+        text.contains(user.as_str())
+            && user_of_record(text, &self.member).is_some_and(|found| found == *user)
     }
 
     /// Returns a text that each record of this user contains, byte for byte: for a store whose server can look for it. Others
@@ -132,10 +133,6 @@ impl UserQuery {
             *byte = digit;
         }
         SessionId::from_random(bytes)
-    }
-
-    fn names(&self, text: &str, user: &Json) -> bool {
-        user_of_record(text, &self.member).is_some_and(|found| found == *user)
     }
 }
 

@@ -119,13 +119,12 @@ impl SessionState {
             record: match session.view {
                 StoreView::Absent => RecordStatus::Absent,
                 StoreView::At(_)
-                    if context.policy.renewal.is_some()
-                        && self.renews(
-                            context,
-                            session.metadata(),
-                            context.is_secure || !session.cookie.secure(),
-                            now,
-                        ) =>
+                    if self.renews(
+                        context,
+                        session.metadata(),
+                        context.is_secure || !session.cookie.secure(),
+                        now,
+                    ) =>
                 {
                     RecordStatus::Renewable
                 }

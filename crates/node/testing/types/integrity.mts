@@ -2,7 +2,7 @@
 
 import type { Request } from 'express'
 import session from 'express-session-rs'
-import type { IntegritySession, SessionLock, SessionMetadata, SessionMiddleware, UserSession } from 'express-session-rs'
+import type { IntegritySession, SessionClient, SessionLock, SessionMetadata, SessionMiddleware, UserSession } from 'express-session-rs'
 import { RedisStore } from 'express-session-rs/stores'
 
 declare module 'express-session' {
@@ -24,6 +24,10 @@ const secret = 'keyboard cat'
 const atLimit = 'endLeastRecentlyUsed'
 const middleware: SessionMiddleware = session({ secret, maxSessions: { count: 5, atLimit } })
 session({ secret, maxSessions: { count: 5 } })
+session({ secret, clientAddress: 'shortened', userAgent: 'full' })
+// @ts-expect-error: no detail
+session({ secret, userAgent: true })
+export const addressOf = (client: SessionClient): string | undefined => client.address
 // @ts-expect-error: it needs a count
 session({ secret, maxSessions: {} })
 // @ts-expect-error: no outcome of a login

@@ -1525,39 +1525,7 @@ impl Options {
         if let Some(dropped) = dropped.as_ref().filter(|_| self.policy.follows_browser_rules()) {
             return Err(refused(dropped));
         }
-        for (option, value) in [
-            ("store_timeout", self.store_timeout),
-            ("touch_timeout", self.touch_timeout),
-            ("lock_lease", self.lock_lease),
-        ] {
-            if value.is_zero() {
-                return Err(ConfigError::new(option, format!("{value:?}")));
-            }
-        }
-        let limits = self.policy.limits;
-        for (option, limit) in
-            [("idle_timeout", limits.idle), ("absolute_timeout", limits.absolute)]
-        {
-            if limit.is_some_and(|limit| limit < Duration::from_millis(1)) {
-                return Err(ConfigError::new(option, format!("{limit:?}")));
-            }
-        }
-        if self.policy.max_sessions.is_some_and(|max| max.count == 0) {
-            return Err(ConfigError::new("max_sessions", "0"));
-        }
-        if let Some(renewal) = self.policy.renewal {
-            let after = renewal.after.unwrap_or(Duration::MAX);
-            for (option, time) in [("renew_after", after), ("renewal_grace", renewal.grace)] {
-                if time < Duration::from_millis(1) {
-                    return Err(ConfigError::new(option, format!("{time:?}")));
-                }
-            }
-            // A save that begins in the first half has to end within the second one.
-            if renewal.grace / 2 < self.store_timeout {
-                let value = format!("{:?}, less than twice store_timeout", renewal.grace);
-                return Err(ConfigError::new("renewal_grace", value));
-            }
-        }
+        self.check_limits()?;
         let metadata_member = MemberName::new(self.metadata_member.as_str());
         let metadata_member = metadata_member
             .ok_or_else(|| ConfigError::new("metadata_member", self.metadata_member.as_str()))?;
@@ -1606,6 +1574,44 @@ impl Options {
             sources: self.sources.clone(),
             warnings,
         })
+    }
+
+    /// Checks the times and the number of sessions, which are useless if they are too small.
+    fn check_limits(&self) -> Result<(), ConfigError> {
+        for (option, value) in [
+            ("store_timeout", self.store_timeout),
+            ("touch_timeout", self.touch_timeout),
+            ("lock_lease", self.lock_lease),
+        ] {
+            if value.is_zero() {
+                return Err(ConfigError::new(option, format!("{value:?}")));
+            }
+        }
+        let limits = self.policy.limits;
+        for (option, limit) in
+            [("idle_timeout", limits.idle), ("absolute_timeout", limits.absolute)]
+        {
+            if limit.is_some_and(|limit| limit < Duration::from_millis(1)) {
+                return Err(ConfigError::new(option, format!("{limit:?}")));
+            }
+        }
+        if self.policy.max_sessions.is_some_and(|max| max.count == 0) {
+            return Err(ConfigError::new("max_sessions", "0"));
+        }
+        if let Some(renewal) = self.policy.renewal {
+            let after = renewal.after.unwrap_or(Duration::MAX);
+            for (option, time) in [("renew_after", after), ("renewal_grace", renewal.grace)] {
+                if time < Duration::from_millis(1) {
+                    return Err(ConfigError::new(option, format!("{time:?}")));
+                }
+            }
+            // A save that begins in the first half has to end within the second one.
+            if renewal.grace / 2 < self.store_timeout {
+                let value = format!("{:?}, less than twice store_timeout", renewal.grace);
+                return Err(ConfigError::new("renewal_grace", value));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use express_session_core::metadata::Client;
+use express_session_core::policy::ClientNotes;
 use express_session_core::signing::Presented;
 use http::HeaderValue;
 use http::header::{COOKIE, USER_AGENT};
@@ -105,9 +106,12 @@ impl Config {
     /// Returns of the client of a request what the policy notes.
     fn client(&self, request: &RequestView<'_>) -> Option<Box<Client>> {
         let notes = self.policy.client;
+        if notes == ClientNotes::default() {
+            return None;
+        }
         let address = self.client_address.as_ref().zip(request.parts);
         let address = address.and_then(|(address, parts)| address(parts));
-        let user_agent = request.headers.get(USER_AGENT).filter(|_| notes.user_agent.is_some());
+        let user_agent = request.headers.get(USER_AGENT);
         let user_agent = user_agent.map(|value| String::from_utf8_lossy(value.as_bytes()));
         Client::new(notes, address, user_agent.as_deref()).map(Box::new)
     }

@@ -16,7 +16,7 @@ pub(super) const MAX_WAITING: usize = 4096;
 
 /// The calls of a store and the work on its threads. Clones are the same.
 #[derive(Clone)]
-pub(super) struct Calls(Arc<Shared>);
+pub(super) struct DiskCalls(Arc<Shared>);
 
 struct Shared {
     created: Instant,
@@ -29,7 +29,7 @@ struct Shared {
     progress: AtomicU64,
 }
 
-impl Calls {
+impl DiskCalls {
     pub(super) fn new(threads: usize) -> Self {
         Self(Arc::new(Shared {
             created: Instant::now(),
@@ -72,7 +72,7 @@ impl Calls {
 }
 
 /// A call that waits.
-pub(super) struct Waiting(Calls);
+pub(super) struct Waiting(DiskCalls);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
@@ -81,7 +81,7 @@ impl Drop for Waiting {
 }
 
 /// A piece of work for a thread.
-pub(super) struct Work(Calls);
+pub(super) struct Work(DiskCalls);
 
 impl Drop for Work {
     fn drop(&mut self) {
@@ -100,7 +100,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn call_is_refused_while_no_work_ends_for_the_timeout() {
-        let calls = Calls::new(2);
+        let calls = DiskCalls::new(2);
         // An idle store is no store that hangs.
         advance(2 * TIMEOUT).await;
         assert!(calls.enter(TIMEOUT).is_ok());
@@ -128,7 +128,7 @@ mod tests {
 
     #[tokio::test]
     async fn call_beyond_the_bound_is_refused_until_another_one_ends() {
-        let calls = Calls::new(1);
+        let calls = DiskCalls::new(1);
         let mut waiting: Vec<_> =
             (0..MAX_WAITING).map(|_| calls.enter(TIMEOUT).ok().unwrap()).collect();
         for _ in 0..3 {

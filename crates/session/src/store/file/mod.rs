@@ -43,7 +43,7 @@ use tokio::task::spawn_blocking;
 
 use self::content::{Content, revision};
 use self::folder::{LOCKS, Lock, Place, Sessions};
-use super::local::Calls;
+use super::local::DiskCalls;
 
 mod content;
 mod directory;
@@ -68,7 +68,7 @@ mod leases;
 ///
 /// | kind | when |
 /// |---|---|
-/// | `Unavailable` | the folder cannot be read or written |
+/// | `Unavailable` | the folder cannot be read or written, the disk has finished nothing for the [`timeout`](Self::timeout), or 4,096 calls wait |
 /// | `TimedOut` | no answer within the [`timeout`](Self::timeout): a slow disk, or a process that holds a lock |
 /// | `Refused` | the disk is full, the permissions do not allow it, or others could have made the folder or a lock |
 /// | `Corrupt` | the file holds no session, is a link or no regular file, or is another user's |
@@ -110,7 +110,7 @@ struct Shared {
     /// Queues the calls of this process for each lock of the folder.
     locks: Box<[Arc<Mutex<()>>]>,
     slots: Arc<Semaphore>,
-    calls: Calls,
+    calls: DiskCalls,
     /// The time of the last removal of expired files, by the calls' `now`.
     reaped: AtomicI64,
 }
@@ -241,7 +241,7 @@ impl FileStore {
             options: Arc::new(options),
             locks: (0..LOCKS).map(|_| Arc::new(Mutex::new(()))).collect(),
             slots: Arc::new(Semaphore::new(SLOTS)),
-            calls: Calls::new(SLOTS),
+            calls: DiskCalls::new(SLOTS),
             reaped: AtomicI64::new(NEVER),
         };
         Self { shared: Arc::new(shared) }
@@ -712,5 +712,29 @@ mod tests {
                 .to_owned()
                 + "reap_interval: None, fsync: false, mode: 432, timeout: 1s })",
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_fail_immediately_while_every_thread_hangs() {
+        let folder = std::env::temp_dir().join("file-store-of-no-test");
+        let store = FileStore::new(folder).timeout(Duration::from_secs(5));
+        let calls = store.shared.calls.clone();
+        let id = SessionId::from_random([7; 24]);
+        let now = Timestamp::from_millis(0);
+        let mut hanging: Vec<_> = (1..SLOTS).map(|_| calls.begin()).collect();
+        // The work of a call counts as the last one.
+        let is_last = move |_: &Options| Ok(calls.enter(Duration::ZERO).is_err());
+        assert!(store.blocking(is_last).await.unwrap());
+        hanging.push(store.shared.calls.begin());
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let touch = Touch::new("{}", None);
+        for error in [
+            store.load(&id, now).await.unwrap_err(),
+            store.touch(&id, &touch, now).await.unwrap_err(),
+        ] {
+            assert_eq!((error.kind(), error.is_unsent()), (ErrorKind::Unavailable, true));
+        }
+        hanging.pop();
+        assert!(store.load(&id, now).await.unwrap().is_none());
     }
 }

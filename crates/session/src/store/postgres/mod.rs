@@ -270,7 +270,7 @@ impl PostgresStore {
     /// A missing index is created, in the statement that creates the table, or else by the first call of the process in the
     /// background (`CREATE INDEX CONCURRENTLY`), without keeping others from writing. That needs the owner of the table;
     /// where it fails, a warning has the statement to run. The server maintains the index with every write, Node's too,
-    /// which makes each slower by some 0.1 ms. It is for the metadata member `__sessionMetadata`; the layer's
+    /// and reads the JSON of the record for it. It is for the metadata member `__sessionMetadata`; the layer's
     /// [`metadata_member`](crate::SessionLayer::metadata_member) of another name does not use it.
     #[must_use]
     pub fn user_index(self, index: bool) -> Self {

@@ -17,17 +17,14 @@ use super::{RedisStore, answer, script};
 const TOGETHER: usize = 100;
 
 impl RedisStore {
-    /// Adds a session to those of the user that its text names, if there is to be an index. `seconds` is the TTL of the
-    /// record, or `None` for ever.
+    /// Adds a session to those of the user that its text names, if it does. `seconds` is the TTL of the record, or `None`
+    /// for ever.
     pub(super) async fn index(
         &self,
         id: &SessionId,
         text: &str,
         seconds: Option<i64>,
     ) -> Result<(), Error> {
-        if !self.options.user_index {
-            return Ok(());
-        }
         let Some(users) = UserQuery::of_record(text, MemberName::DEFAULT) else { return Ok(()) };
         let seconds = seconds.map(|seconds| seconds.to_string()).unwrap_or_default();
         let (key, arguments) = (self.user_key(&users), [id.as_str(), &*seconds]);

@@ -64,7 +64,7 @@ mod worker;
 ///
 /// | kind | when |
 /// |---|---|
-/// | `Unavailable` | the file cannot be opened, read or written, or another program holds it for longer than the [`busy_timeout`](Self::busy_timeout); nothing was done |
+/// | `Unavailable` | the file cannot be opened, read or written, or another program holds it for longer than the [`busy_timeout`](Self::busy_timeout), or the disk has finished nothing for the [`timeout`](Self::timeout), or 4,096 calls wait; nothing was done |
 /// | `TimedOut` | no answer within the [`timeout`](Self::timeout) |
 /// | `Refused` | the disk is full, the file is read-only or broken, or the table is not a session store's |
 /// | `Corrupt` | the row of the session holds no text |

@@ -21,7 +21,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::oneshot;
 
-use super::super::local::{Calls, Work};
+use super::super::local::{DiskCalls, Work};
 use super::super::steady::Times;
 use super::Options;
 use super::database::{Database, Failure, Result, busy};
@@ -96,8 +96,8 @@ pub(super) enum Task {
 /// The threads, which start with the first call.
 pub(super) struct Workers {
     options: Arc<Options>,
-    reads: Calls,
-    writes: Calls,
+    reads: DiskCalls,
+    writes: DiskCalls,
     queues: Mutex<Option<KeyedMutex>>,
 }
 
@@ -109,7 +109,7 @@ struct KeyedMutex {
 
 impl Workers {
     pub(super) fn new(options: Arc<Options>) -> Self {
-        let [reads, writes] = [options.readers.max(1), 1].map(Calls::new);
+        let [reads, writes] = [options.readers.max(1), 1].map(DiskCalls::new);
         Self { options, reads, writes, queues: Mutex::new(None) }
     }
 
