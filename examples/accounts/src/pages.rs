@@ -126,7 +126,8 @@ fn user_agent(client: Option<&Client>) -> &str {
     client.and_then(Client::user_agent).unwrap_or("unknown")
 }
 
-/// A time, which passport does not note, in an Express part of the site.
+/// A time to the minute, which passport does not note, in an Express part of the site.
 fn time(time: Option<Timestamp>) -> String {
-    time.map_or_else(|| "unknown".to_owned(), Timestamp::iso)
+    let minute = |time: Timestamp| time.iso().chars().take(16).collect::<String>();
+    time.map_or_else(|| "unknown".to_owned(), |time| minute(time).replace('T', " "))
 }

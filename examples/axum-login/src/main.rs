@@ -98,7 +98,10 @@ async fn home(auth: Auth) -> Response {
 }
 
 async fn form() -> Html<&'static str> {
-    Html("<form method=post><input name=name><input name=password type=password><button>Log in")
+    Html(
+        "<form method=post><label>Name <input name=name></label> \
+         <label>Password <input name=password type=password></label> <button>Log in</button></form>",
+    )
 }
 
 async fn log_in(mut auth: Auth, Form(given): Form<Credentials>) -> Result<Response, Error> {
