@@ -21,6 +21,7 @@ use crate::runtime::batcher::WriteBatcher;
 use crate::runtime::completion::Tasks;
 use crate::runtime::failures::Failures;
 use crate::runtime::keyed::KeyedMutex;
+use crate::runtime::pacemaker::Pacemaker;
 use crate::runtime::system::Sources;
 use crate::store::AnyStore;
 
@@ -97,6 +98,7 @@ pub(crate) struct Config {
     pub(crate) renewers: Arc<KeyedMutex<()>>,
     /// The operations under way.
     pub(crate) tasks: Arc<Tasks>,
+    pub(crate) pacemaker: Pacemaker,
     pub(crate) failures: Failures,
     pub(crate) sources: Sources,
     pub(crate) warnings: Warnings,

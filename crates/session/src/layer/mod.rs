@@ -1,4 +1,5 @@
 //! The layer and its options: `session({ … })`.
+use crate::runtime::pacemaker::Pacemaker;
 
 pub(crate) mod config;
 pub mod preset;
@@ -1570,6 +1571,7 @@ impl Options {
             lockers: Arc::default(),
             renewers: Arc::default(),
             tasks: Arc::default(),
+            pacemaker: Pacemaker::default(),
             failures: Failures::default(),
             sources: self.sources.clone(),
             warnings,

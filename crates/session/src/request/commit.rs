@@ -56,9 +56,7 @@ impl RequestSession {
         body: BodyKind,
     ) -> Result<Committed, Commit> {
         let mut commit = Commit::new(body);
-        if !self.config.store.never_waits() {
-            return Err(commit);
-        }
+        let never_waits = self.config.store.never_waits();
         // Without another handle, no operation can be under way, and nothing looks at the state afterwards.
         let is_last = Arc::strong_count(self) == 1;
         if !is_last {
@@ -74,6 +72,9 @@ impl RequestSession {
         }
         commit.planned = if self.is_to_be_loaded_unasked(&state.session) {
             drop(state);
+            if !never_waits {
+                return Err(commit);
+            }
             if is_last && self.touch_unloaded(now) {
                 return Ok(Ok(None));
             }
@@ -92,6 +93,9 @@ impl RequestSession {
             StoreAction::Keep => return Ok(self.conclude(planned, Ok(()), is_last)),
             // Several calls, none of which is left out.
             StoreAction::Renew => return Err(commit),
+            StoreAction::Write | StoreAction::Touch | StoreAction::Destroy if !never_waits => {
+                return Err(commit);
+            }
             StoreAction::Write | StoreAction::Touch | StoreAction::Destroy => {}
         }
         let done = pin!(self.carry_out(planned, is_last, false)).now_or_never();

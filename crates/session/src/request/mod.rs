@@ -227,6 +227,13 @@ impl RequestSession {
         self.config.sources.now()
     }
 
+    /// Notes that a call of the store begins, whose timeout need not wake the runtime.
+    fn begin_call(&self) {
+        if !self.config.store.never_waits() {
+            self.config.pacemaker.call();
+        }
+    }
+
     /// Waits for the store no longer than `store_timeout`, together with what the request has waited unasked.
     ///
     /// The caller pins the call: a future that takes another one by value has room for it twice.
@@ -234,6 +241,7 @@ impl RequestSession {
         &self,
         call: Pin<&mut impl Future<Output = Result<T, E>>>,
     ) -> Result<T, Error> {
+        self.begin_call();
         let unanswered = self.unanswered.load(Ordering::Relaxed);
         let timeout = |unanswered| reduced_timeout(self.config.store_timeout, unanswered);
         let left = timeout(unanswered).saturating_sub(self.unasked.spent());
@@ -266,6 +274,7 @@ impl RequestSession {
         if step.is_asked() {
             return self.call_store(call).await;
         }
+        self.begin_call();
         let unanswered = self.unanswered.load(Ordering::Relaxed);
         let limit = reduced_timeout(self.config.store_timeout, unanswered);
         match self.unasked.within(limit.min(self.config.touch_timeout), call).await {

@@ -7,13 +7,14 @@
 //! Outside of a tokio runtime nothing can go on, and the operation is dropped.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::timeout::within;
 
@@ -67,20 +68,37 @@ impl<T: Send + 'static> Drop for Completion<'_, T> {
 
 /// Counts the operations that have begun and wait for the store, in a request or in a task of their own.
 #[derive(Debug, Default)]
-pub(crate) struct Tasks(watch::Sender<usize>);
+pub(crate) struct Tasks {
+    running: AtomicUsize,
+    /// Notified when none is left.
+    ended: Notify,
+}
 
 impl Tasks {
     pub(crate) fn begin(self: &Arc<Self>) -> Running {
-        self.0.send_modify(|running| *running += 1);
+        self.running.fetch_add(1, Ordering::Relaxed);
         Running(Arc::clone(self))
     }
 
     /// Waits until none is left, but no longer than the limit, and returns how many are.
     pub(crate) async fn drain(&self, limit: Duration) -> usize {
-        let mut running = self.0.subscribe();
-        // The sender is this value.
-        let _ = within(limit, running.wait_for(|running| *running == 0)).await;
-        *self.0.borrow()
+        let none_left = async {
+            loop {
+                let mut ended = pin!(self.ended.notified());
+                // From here on an end is not missed.
+                ended.as_mut().enable();
+                if self.running() == 0 {
+                    return;
+                }
+                ended.await;
+            }
+        };
+        within(limit, none_left).await;
+        self.running()
+    }
+
+    fn running(&self) -> usize {
+        self.running.load(Ordering::Acquire)
     }
 }
 
@@ -89,14 +107,15 @@ pub(crate) struct Running(Arc<Tasks>);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.0.send_modify(|running| *running -= 1);
+        if self.0.running.fetch_sub(1, Ordering::Release) == 1 {
+            self.0.ended.notify_waiters();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
     use std::task::Waker;
 
     use tokio::sync::oneshot;

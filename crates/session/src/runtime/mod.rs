@@ -5,5 +5,6 @@ pub(crate) mod completion;
 pub(crate) mod console;
 pub(crate) mod failures;
 pub(crate) mod keyed;
+pub(crate) mod pacemaker;
 pub(crate) mod system;
 pub(crate) mod timeout;

@@ -30,6 +30,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use self::circuit::{Circuit, Ended};
 use self::silence::{SILENCE, Silence};
 use super::finish::Calls;
+use crate::runtime::pacemaker::Pacemaker;
 
 /// The timeout of a probe.
 pub(super) const PROBE: Duration = Duration::from_secs(2);
@@ -78,6 +79,7 @@ struct Shared {
     /// When the server has last answered, in microseconds since `created`.
     answered: AtomicU64,
     waiting: AtomicUsize,
+    pacemaker: Pacemaker,
     connecting: Arc<Mutex<()>>,
     attempts: Calls,
     silence: std::sync::Mutex<Silence>,
@@ -92,6 +94,7 @@ impl Default for Breaker {
             created: Instant::now(),
             answered: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
+            pacemaker: Pacemaker::default(),
             connecting: Arc::default(),
             attempts: Calls::default(),
             silence: std::sync::Mutex::default(),
@@ -365,6 +368,7 @@ struct Waiting<'s, S: Server> {
 impl<'s, S: Server> Waiting<'s, S> {
     fn enter(server: &'s Arc<S>, max_waiting: usize) -> Result<Self, Error> {
         let waiting = Self { server, begun: None, is_trial: false };
+        server.breaker().0.pacemaker.call();
         if server.breaker().0.waiting.fetch_add(1, Ordering::Relaxed) >= max_waiting {
             let message = format!("max_waiting is {max_waiting}, and so many calls wait for it");
             return Err(Error::new(ErrorKind::Unavailable, message).unsent());

@@ -75,7 +75,8 @@ impl Connection {
     ) -> RedisResult<Vec<Value>> {
         let count = commands.len();
         match (&mut self.0, slot) {
-            (Kind::One(connection), _) => connection.req_packed_commands(commands, 0, count).await,
+            // Without the box of `ConnectionLike`.
+            (Kind::One(connection), _) => connection.send_packed_commands(commands, 0, count).await,
             (Kind::Managed(connection), _) => {
                 connection.req_packed_commands(commands, 0, count).await
             }

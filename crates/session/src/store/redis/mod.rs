@@ -618,7 +618,11 @@ impl Store for RedisStore {
     async fn load(&self, id: &SessionId, now: Timestamp) -> Result<Option<Loaded>, Error> {
         let key = self.key(id);
         let mut commands = Pipeline::with_capacity(2);
-        commands.cmd("GET").arg(&key).cmd("PTTL").arg(&key);
+        for name in ["GET", "PTTL"] {
+            let mut read = command(name, 1, key.len());
+            read.arg(&key);
+            commands.add_command(read);
+        }
         let work = Work::Commands(commands);
         let call = Call { work, is_repeatable: true, slot: None, replicas: None };
         let answers = self.ask(&call).await?;
@@ -644,7 +648,7 @@ impl Store for RedisStore {
             let seconds = self.options.keeps_ttl.then_some(seconds);
             Box::pin(self.index(id, &record.text, seconds)).await?;
         }
-        let mut set = cmd("SET");
+        let mut set = command("SET", 5, key.len() + record.text.len());
         set.arg(key).arg(&*record.text);
         if self.options.keeps_ttl {
             set.arg("EX").arg(seconds);
@@ -777,6 +781,15 @@ impl Store for RedisStore {
     fn supports_touch(&self) -> bool {
         self.options.touches && self.options.keeps_ttl
     }
+}
+
+/// Makes a command with room for its arguments, the long ones of which have so many bytes.
+fn command(name: &str, arguments: usize, bytes: usize) -> Cmd {
+    // For the name, options and numbers.
+    const SHORT: usize = 64;
+    let mut command = Cmd::with_capacity(1 + arguments, SHORT + bytes);
+    command.arg(name);
+    command
 }
 
 fn alone(command: Cmd) -> Pipeline {

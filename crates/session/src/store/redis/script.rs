@@ -2,10 +2,10 @@
 
 use std::sync::LazyLock;
 
-use ::redis::{Cmd, Pipeline, RedisError, Value};
+use ::redis::{Pipeline, RedisError, Value};
 use sha1::{Digest as _, Sha1};
 
-use super::{answer, error};
+use super::{answer, command, error};
 
 /// Replaces a record that is still the one expected, and whose lock is held if there is to be one.
 pub(super) static UPDATE: LazyLock<Script> =
@@ -73,8 +73,9 @@ pub(super) fn is_refused(answers: &[Value]) -> bool {
 }
 
 fn call(name: &str, script: &str, keys: &[&str], arguments: &[&str]) -> Pipeline {
-    let mut command = Cmd::new();
-    command.arg(name).arg(script).arg(keys.len()).arg(keys).arg(arguments);
+    let bytes: usize = keys.iter().chain(arguments).map(|text| text.len()).sum();
+    let mut command = command(name, 2 + keys.len() + arguments.len(), script.len() + bytes);
+    command.arg(script).arg(keys.len()).arg(keys).arg(arguments);
     let mut pipeline = Pipeline::with_capacity(1);
     pipeline.add_command(command);
     pipeline

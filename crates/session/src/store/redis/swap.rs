@@ -10,7 +10,7 @@
 use ::redis::{Cmd, Pipeline, RedisError, RedisResult, Value, cmd};
 
 use super::replicas::Replicas;
-use super::{answer, script};
+use super::{answer, command, script};
 
 /// A way of a compare-and-swap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +132,8 @@ impl Swap<'_> {
     }
 
     fn set(&self) -> Cmd {
-        let mut set = cmd("SET");
+        let bytes = self.key.len() + self.text.len() + self.expected.len();
+        let mut set = command("SET", 6, bytes);
         set.arg(self.key).arg(self.text);
         if let Some(seconds) = self.seconds {
             set.arg("EX").arg(seconds);
