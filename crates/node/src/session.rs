@@ -12,7 +12,9 @@ use std::time::Duration;
 use express_session::store::{FencingToken, LockOutcome, LockToken};
 use express_session_core::cookie::StoredCookie;
 use express_session_core::decide::Step;
-use express_session_core::metadata::{Authentication, Client, MAX_USER, User, own_login, user_of};
+use express_session_core::metadata::{
+    Authentication, Client, Epoch, MAX_USER, User, own_login, user_of,
+};
 use express_session_core::record::{Json, LimitExceeded};
 use express_session_core::session::{
     self, Answer, Context, Follow, LockStage, Next, OwnSession, Rebase, Rebased, Recompute,
@@ -384,7 +386,8 @@ impl NativeSession {
         let (idle, absolute) = (idle.map(limit), absolute.map(limit));
         let level = level.and_then(|level| u8::try_from(level).ok());
         let now = time(now);
-        self.state.log_in(Authentication { at: now, user, idle, absolute, level }, now).map_err(of)
+        let login = Authentication { at: now, user, idle, absolute, level };
+        self.state.log_in(login, Epoch::FIRST, now).map_err(of)
     }
 
     /// Begins to note a visit, and returns the next step: `update` is a call of the store, `touch` a plain touch instead, and

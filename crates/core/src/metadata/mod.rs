@@ -9,12 +9,16 @@
 //! 3. Node keeps the member like any other. It may write an older one back: [`Metadata::merge`] has no conflicts.
 //! 4. The clients of the first and the last visit are part of it, where the policy notes them.
 //! 5. The record under the old id of a renewed session has the member and no data: it only forwards to the new id.
+//! 6. Where the policy has [epochs](crate::Policy::user_epoch), a login notes that of its user, and a record of its own has
+//!    the user's present one.
 
 mod client;
+pub(crate) mod epoch;
 pub(crate) mod member;
 mod users;
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -23,6 +27,7 @@ use crate::record::{Json, json};
 use crate::{Document, SessionId, Timestamp};
 use client::Clients;
 pub use client::{Client, MAX_USER_AGENT};
+pub use epoch::Epoch;
 pub use users::UserQuery;
 
 /// The name of the member by default.
@@ -93,6 +98,8 @@ pub struct Metadata {
     /// Since when the session has its id, if that was renewed.
     renewed: Option<Timestamp>,
     login: Option<Authentication>,
+    /// The user's epoch when the session's user logged in.
+    epoch: Epoch,
     /// Where the first and the last visit came from, if that is noted.
     clients: Option<Box<Clients>>,
     moved: Option<Box<Moved>>,
@@ -164,6 +171,7 @@ impl Metadata {
             seen: now,
             renewed: None,
             login: None,
+            epoch: Epoch::FIRST,
             clients: None,
             moved: None,
             ended: None,
@@ -215,6 +223,21 @@ impl Metadata {
         self.login.as_ref().map(|login| login.at)
     }
 
+    /// Returns the epoch of the session's user at the login, or a later one that the session has got since.
+    ///
+    /// ```
+    /// use express_session_core::Metadata;
+    ///
+    /// let text = r#"{"created":1,"seen":1,"authenticated":1,"user":"bob","epoch":7}"#;
+    /// let metadata = Metadata::parse(text).unwrap();
+    /// assert_eq!(metadata.epoch().number(), 7);
+    /// assert_eq!(metadata.text(), text);
+    /// ```
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     /// Returns the client of the first visit, or of the first one that this library has noted.
     #[must_use]
     pub fn first_client(&self) -> Option<&Client> {
@@ -236,6 +259,7 @@ impl Metadata {
     /// Ends the session: the login and the clients go, the mark stays.
     pub(crate) fn end(&mut self, mark: Mark) {
         (self.login, self.clients, self.ended) = (None, None, Some(mark));
+        self.epoch = Epoch::FIRST;
     }
 
     /// Notes a visit. A clock that is behind changes nothing.
@@ -289,6 +313,7 @@ impl Metadata {
             seen: self.seen,
             renewed: None,
             login: None,
+            epoch: Epoch::FIRST,
             clients: None,
             moved,
             ended: None,
@@ -338,13 +363,21 @@ impl Metadata {
         self.text().len() <= MAX_BYTES
     }
 
-    /// Notes a login.
+    /// Notes a login, without an epoch.
     pub fn authenticate(&mut self, login: Authentication) {
-        self.login = Some(login);
+        (self.login, self.epoch) = (Some(login), Epoch::FIRST);
+    }
+
+    /// Notes the present epoch of the session's user. The login of another user, which passport has replaced, goes.
+    pub(crate) fn raise_epoch(&mut self, user: &Json, epoch: Epoch) {
+        if self.login.as_ref().is_some_and(|login| login.user != *user) {
+            (self.login, self.epoch) = (None, Epoch::FIRST);
+        }
+        self.epoch = self.epoch.max(epoch);
     }
 
     /// Merges the notes of two overlapping requests: the session began at the earlier time, was seen at the later one, each
-    /// with the client of that visit, and the later login counts.
+    /// with the client of that visit, and the later login counts, with its epoch.
     ///
     /// ```
     /// use express_session_core::{Metadata, Timestamp};
@@ -357,11 +390,18 @@ impl Metadata {
     pub fn merge(&self, other: &Self) -> Self {
         let at = |metadata: &Self| metadata.login.as_ref().map(|login| login.at);
         let login = if at(other) > at(self) { &other.login } else { &self.login };
+        let epoch = match at(other).cmp(&at(self)) {
+            Ordering::Greater => other.epoch,
+            // One of the requests has ended the user's other sessions.
+            Ordering::Equal => self.epoch.max(other.epoch),
+            Ordering::Less => self.epoch,
+        };
         Self {
             created: self.created.min(other.created),
             seen: self.seen.max(other.seen),
             renewed: self.renewed.max(other.renewed),
             login: login.clone(),
+            epoch,
             clients: self.merge_clients(other),
             moved: None,
             ended: self.ended.or(other.ended),
@@ -409,6 +449,9 @@ impl Metadata {
                 number(out, "level", level.into());
             }
         }
+        if self.epoch != Epoch::FIRST {
+            number(out, "epoch", self.epoch.number().into());
+        }
         if let Some(clients) = &self.clients {
             out.push_str(",\"first\":");
             clients.first.push(out);
@@ -443,6 +486,7 @@ impl Metadata {
         let (mut user, mut idle, mut absolute, mut level) = (None, None, None, None);
         let (mut renewed, mut to, mut until) = (None, None, None);
         let (mut first, mut last, mut ended) = (None, None, None);
+        let mut epoch = Epoch::FIRST;
         json::members(text, |json::Member { key, value, .. }| {
             let value = &text[value];
             match &text[key] {
@@ -460,6 +504,7 @@ impl Metadata {
                 "\"idle\"" => idle = duration(value),
                 "\"absolute\"" => absolute = duration(value),
                 "\"level\"" => level = value.parse().ok(),
+                "\"epoch\"" => epoch = Epoch::parse(value),
                 "\"first\"" => first = Client::parse(value),
                 "\"last\"" => last = Client::parse(value),
                 "\"ended\"" => ended = Some(Mark::parse(value)),
@@ -475,7 +520,8 @@ impl Metadata {
             let last = last.unwrap_or_else(|| first.clone());
             Box::new(Clients { first, last })
         });
-        Some(Self { created, seen: seen.max(created), renewed, login, clients, moved, ended })
+        let seen = seen.max(created);
+        Some(Self { created, seen, renewed, login, epoch, clients, moved, ended })
     }
 }
 
@@ -488,6 +534,8 @@ pub struct User {
     pub authenticated: Option<Timestamp>,
     /// The level of assurance of the login, if it has one. Passport notes none.
     pub level: Option<u8>,
+    /// The user's epoch at the login. Passport notes none.
+    pub epoch: Epoch,
 }
 
 impl User {
@@ -570,6 +618,7 @@ pub fn user_of(metadata: Option<&Metadata>, passport: Option<&str>) -> Option<Us
         user: login.user.clone(),
         authenticated: Some(login.at),
         level: login.level,
+        epoch: metadata.map_or(Epoch::FIRST, Metadata::epoch),
     });
     let Some(passport) = passport else { return own };
     let mut user = None;
@@ -580,10 +629,13 @@ pub fn user_of(metadata: Option<&Metadata>, passport: Option<&str>) -> Option<Us
     })
     .ok()?;
     let user = user.filter(|user| *user != "null")?;
+    // Notes about the login of another user say nothing about this one.
+    let notes = metadata.filter(|metadata| metadata.authentication().is_none());
     Some(own.filter(|own| own.user.as_str() == user).unwrap_or_else(|| User {
         user: Json::from_text(user),
         authenticated: None,
         level: None,
+        epoch: notes.map_or(Epoch::FIRST, Metadata::epoch),
     }))
 }
 
@@ -605,6 +657,7 @@ impl fmt::Debug for Metadata {
             .field("seen", &self.seen)
             .field("renewed", &self.renewed)
             .field("login", &self.login)
+            .field("epoch", &self.epoch)
             .field("ended", &self.ended)
             .finish_non_exhaustive()
     }
@@ -770,6 +823,7 @@ mod tests {
             seen: at(seen),
             renewed: None,
             login,
+            epoch: Epoch::FIRST,
             clients: None,
             moved: None,
             ended: None,
@@ -787,6 +841,61 @@ mod tests {
                 [one, other, merged].map(|(created, seen, login)| metadata(created, seen, login));
             assert_eq!(one.merge(&other), merged);
         }
+    }
+
+    #[test]
+    fn merge_takes_the_epoch_of_the_login_that_counts_and_of_one_login_the_higher_one() {
+        let of = |login: Option<(i64, &str)>, epoch: i64| {
+            let mut metadata = Metadata::new(at(0));
+            if let Some((offset, user)) = login {
+                metadata.authenticate(self::login(offset, user));
+            }
+            metadata.epoch = Epoch::parse(&epoch.to_string());
+            metadata
+        };
+        let (bob, later) = (Some((1, "bob")), Some((2, "bob")));
+        for (one, other, epoch) in [
+            ((bob, 5), (bob, 7), 7),
+            ((bob, 7), (bob, 5), 7),
+            ((None, 7), (None, 0), 7),
+            ((bob, 7), (later, 5), 5),
+            ((later, 5), (bob, 7), 5),
+            ((bob, 5), (None, 7), 5),
+        ] {
+            let merged = of(one.0, one.1).merge(&of(other.0, other.1));
+            assert_eq!(merged.epoch().number(), epoch, "{one:?} {other:?}");
+        }
+    }
+
+    #[test]
+    fn epoch_goes_with_the_login_and_stays_with_a_renewed_id() {
+        let bob = Json::of("bob").unwrap();
+        let epoch = Epoch::FIRST.next(at(7));
+        let mut metadata = Metadata::new(at(0));
+        metadata.authenticate(login(1, "bob"));
+        metadata.raise_epoch(&bob, epoch);
+        assert_eq!(Metadata::parse(&metadata.text()), Some(metadata.clone()));
+        metadata.raise_epoch(&bob, Epoch::FIRST.next(at(5)));
+        metadata.renew(at(8));
+        metadata.restart(at(8));
+        assert_eq!(metadata.epoch(), epoch);
+        let forward = metadata.forwarding(SessionId::new("x").unwrap(), at(9));
+        assert_eq!(forward.epoch(), Epoch::FIRST);
+        for (change, has_login) in [
+            (Metadata::end as fn(&mut Metadata, Mark), false),
+            (|metadata, _| metadata.authenticate(login(9, "bob")), true),
+        ] {
+            let mut metadata = metadata.clone();
+            change(&mut metadata, Mark::Revoked);
+            assert_eq!(
+                (metadata.epoch(), metadata.authentication().is_some()),
+                (Epoch::FIRST, has_login)
+            );
+        }
+        // Passport has logged another user in.
+        metadata.raise_epoch(&Json::of("eve").unwrap(), Epoch::FIRST.next(at(1)));
+        assert_eq!(metadata.epoch(), Epoch::FIRST.next(at(1)));
+        assert_eq!(metadata.authentication(), None);
     }
 
     fn client(user_agent: &str) -> Client {

@@ -8,7 +8,7 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{MemberName, member, user_of};
+use super::{MemberName, epoch};
 use crate::SessionId;
 use crate::record::{Json, json};
 
@@ -54,7 +54,7 @@ impl UserQuery {
     /// ```
     #[must_use]
     pub fn of_record(text: &str, member: MemberName) -> Option<Self> {
-        let user = user_of_record(text, &member)?;
+        let (user, _) = epoch::of_session(text, &member)?;
         Some(Self::new(user, member))
     }
 
@@ -98,13 +98,13 @@ impl UserQuery {
         Self { user: None, ..self.clone() }
     }
 
-    /// Checks whether a record is of this user: it says so, as [`user_of`] reads it.
+    /// Checks whether a record is of this user: it says so, as [`user_of`](super::user_of) reads it.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         let Some(user) = &self.user else { return true };
         // Most records are another user's, and need not be read.
         text.contains(user.as_str())
-            && user_of_record(text, &self.member).is_some_and(|found| found == *user)
+            && epoch::of_session(text, &self.member).is_some_and(|(found, _)| found == *user)
     }
 
     /// Returns a text that each record of this user contains, byte for byte: for a store whose server can look for it. Others
@@ -127,25 +127,39 @@ impl UserQuery {
     /// session has it.
     #[must_use]
     pub fn lock_id(&self) -> SessionId {
-        let digest = Sha256::new_with_prefix("express-session user\0").chain_update(self.text());
+        self.derived_id(Sha256::new_with_prefix("express-session user\0"))
+    }
+
+    /// Returns the id of the record that has the user's [epoch](super::Epoch). It is a digest, and no session has it.
+    ///
+    /// Layers whose metadata are in members of other names have other records: none reads the member of another.
+    ///
+    /// ```
+    /// use express_session_core::metadata::{MemberName, UserQuery};
+    /// use express_session_core::record::Json;
+    ///
+    /// let bob = UserQuery::new(Json::of("bob")?, MemberName::DEFAULT);
+    /// assert_eq!(bob.epoch_id().as_str(), "r24bmL6SyEJpMPzAOaASs0eFK5R3UgVD");
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    #[must_use]
+    pub fn epoch_id(&self) -> SessionId {
+        let digest = Sha256::new_with_prefix("express-session epoch\0");
+        self.derived_id(digest.chain_update(self.member.as_str()).chain_update("\0"))
+    }
+
+    fn derived_id(&self, digest: Sha256) -> SessionId {
         let mut bytes = [0; SessionId::RANDOM_BYTES];
-        for (byte, digit) in bytes.iter_mut().zip(digest.finalize()) {
+        for (byte, digit) in bytes.iter_mut().zip(digest.chain_update(self.text()).finalize()) {
             *byte = digit;
         }
         SessionId::from_random(bytes)
     }
-}
 
-fn user_of_record(text: &str, member: &MemberName) -> Option<Json> {
-    let metadata = member::read(text, member.as_str());
-    let mut passport = None;
-    json::members(text, |json::Member { key, value, .. }| {
-        if &text[key] == "\"passport\"" {
-            passport = Some(&text[value]);
-        }
-    })
-    .ok()?;
-    user_of(metadata.as_ref(), passport).map(|found| found.user)
+    /// Returns the user. `None` for [every session](Self::everyone).
+    pub(crate) fn user(&self) -> Option<&Json> {
+        self.user.as_ref()
+    }
 }
 
 impl fmt::Debug for UserQuery {
@@ -216,6 +230,16 @@ mod tests {
         assert_eq!(query("bob").lock_id(), query("bob").lock_id());
         assert_ne!(query("bob").lock_id(), query("eve").lock_id());
         assert_ne!(query(17).lock_id(), query("17").lock_id());
+    }
+
+    #[test]
+    fn every_user_has_a_record_of_their_own_for_each_members_name() {
+        assert_eq!(query("bob").epoch_id(), query("bob").complete().epoch_id());
+        assert_ne!(query("bob").epoch_id(), query("eve").epoch_id());
+        assert_ne!(query("bob").epoch_id(), query("bob").lock_id());
+        let user = Json::of("bob").unwrap();
+        let other = UserQuery::new(user, MemberName::new("other").unwrap());
+        assert_ne!(query("bob").epoch_id(), other.epoch_id());
     }
 
     #[test]

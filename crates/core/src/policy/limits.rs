@@ -64,6 +64,7 @@ impl Policy {
             || self.limits.idle.is_some()
             || self.limits.absolute.is_some()
             || self.max_sessions.is_some()
+            || self.user_epoch
             || self.client != ClientNotes::default()
     }
 
@@ -316,6 +317,7 @@ mod tests {
         assert!(Policy { metadata: true, ..Policy::default() }.keeps_metadata());
         let max_sessions = Some(MaxSessions { count: 1, at_limit: AtLimit::Refuse });
         assert!(Policy { max_sessions, ..Policy::default() }.keeps_metadata());
+        assert!(Policy { user_epoch: true, ..Policy::default() }.keeps_metadata());
         let short = Some(ClientDetail::Shortened);
         for client in [
             ClientNotes { address: short, user_agent: None },

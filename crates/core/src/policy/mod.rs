@@ -5,6 +5,7 @@
 
 mod client;
 mod departures;
+mod epoch;
 mod limits;
 mod max_sessions;
 mod renewal;
@@ -141,6 +142,9 @@ pub struct Policy {
     pub limits: Limits,
     /// How many sessions a user may have.
     pub max_sessions: Option<MaxSessions>,
+    /// Whether each user has an [epoch](crate::metadata::Epoch): a session from before the end of its user's sessions has
+    /// ended, also where the search for them has missed it, or another program has stored it again.
+    pub user_epoch: bool,
     /// How ids are renewed, if they are.
     pub renewal: Option<Renewal>,
     /// The differences from express-session.

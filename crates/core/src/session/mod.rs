@@ -9,6 +9,8 @@
 //! - [`Follow`] leads from a record whose id was renewed to the session, and [`DestroyMachine`] ends a session also where it
 //!   is being renewed.
 //! - [`Listing`] is the list of a user's sessions, and [`RevokeMachine`] ends one of them.
+//! - [`EpochMachine`] reads the epoch of a session's user, which decides whether the session has ended, and
+//!   [`RaiseMachine`] raises it.
 //! - [`Rebase`] puts the request's changes onto what another request has stored. It calls the application's own
 //!   functions, so the driver runs it while it holds no lock.
 //! - [`WriteBatch`] collects the changes of several requests of one process into one write.
@@ -49,6 +51,7 @@
 mod batch;
 mod change_log;
 mod end;
+mod epoch;
 mod facts_of;
 mod forward;
 pub mod merge;
@@ -64,6 +67,7 @@ use std::fmt;
 pub use batch::{BatchBegin, BatchDraft, BatchEntry, BatchOutcome, Flush, SetAside, WriteBatch};
 pub use change_log::{Discarded, Function, MAX_UPDATES, Reapply, Rebase, Rebased, UpdateError};
 pub use end::DestroyMachine;
+pub use epoch::{EpochMachine, EpochStep, RaiseMachine, Raising, Settled};
 pub use facts_of::{End, Withheld};
 pub use forward::{Arrival, Follow};
 pub use object::{ChangedMember, Recompute, SessionObject};

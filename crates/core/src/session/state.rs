@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::change_log::{ChangeLog, Discarded, Function, PendingWrite, Reapply};
+use super::epoch::EpochMachine;
 use super::forward::Follow;
 use super::{Error, Result};
 use crate::cookie::{CookieTemplate, StoredCookie};
 use crate::decide::{self, Attributes, Origin, Saved};
-use crate::metadata::{Authentication, Client, Mark, MemberName, Metadata, member};
+use crate::metadata::{Authentication, Client, Epoch, Mark, MemberName, Metadata, member};
 use crate::policy::{End, EndedBy, Limits, ROUNDING};
 use crate::store::{
     FencingToken, Lifetime, Loaded, LockToken, Record, Revision, Touch, Touched, Updated,
@@ -43,6 +44,8 @@ pub struct Context<'a> {
     pub lifetime: Lifetime,
     /// The name of the library's own member, where the policy keeps [metadata](Policy::keeps_metadata).
     pub member: &'a MemberName,
+    /// The present epoch of the session's user, once it was read: see [`Context::in_epoch`].
+    pub user_epoch: Option<Epoch>,
 }
 
 /// A record as an adapter shows it before the state opens it: see [`Context::preview`]. `Debug` shows no data.
@@ -81,6 +84,7 @@ impl<'a> Context<'a> {
             supports_touch: true,
             lifetime: Lifetime::OfMaxAge,
             member: &MemberName::DEFAULT,
+            user_epoch: None,
         }
     }
 
@@ -153,6 +157,12 @@ impl<'a> Context<'a> {
     ) -> Option<EndedBy> {
         if let Some(mark) = metadata.and_then(Metadata::ended) {
             return Some(mark.into());
+        }
+        if self.user_epoch.is_some()
+            && let Some((_, login)) = self.user_of_session(&loaded.record.text)
+            && let Some(by) = self.policy.ended_by_epoch(login, self.user_epoch)
+        {
+            return Some(by);
         }
         let noticed = self.noticed(max_age, &loaded.record, now);
         let end: End = self.policy.end(metadata, noticed)?;
@@ -587,6 +597,9 @@ pub enum Begun {
     Ended(EndedBy),
     /// The record is no session: the id was renewed.
     Moved(Follow),
+    /// It is a user's, and the policy has [epochs](Policy::user_epoch): it begins once the epoch was read, with the context
+    /// [`in_epoch`](Context::in_epoch).
+    OfUser(Box<EpochMachine>),
 }
 
 /// The store call that resets the expiry of a record.
@@ -1135,6 +1148,11 @@ impl SessionState {
             if let Some(by) = self.ended_by {
                 return Ok(Begun::Ended(by));
             }
+            if context.user_epoch.is_none()
+                && let Some(check) = EpochMachine::of(context, &id, loaded, now)
+            {
+                return Ok(Begun::OfUser(Box::new(check)));
+            }
         }
         let view = StoreView::At(loaded.revision.clone());
         let mut session = LoadedSession::new(id, document, cookie, view);
@@ -1348,9 +1366,11 @@ impl SessionState {
     /// # Errors
     ///
     /// Those of [`usable`](Self::usable).
-    pub fn log_in(&mut self, login: Authentication, now: Timestamp) -> Result<()> {
+    pub fn log_in(&mut self, login: Authentication, epoch: Epoch, now: Timestamp) -> Result<()> {
         let mut metadata = Metadata::new(now);
+        let user = login.user.clone();
         metadata.authenticate(login);
+        metadata.raise_epoch(&user, epoch);
         self.usable()?.metadata = Some(Box::new(metadata));
         Ok(())
     }

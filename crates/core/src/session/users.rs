@@ -11,7 +11,7 @@ use super::forward::Follow;
 use super::save::ATTEMPTS;
 use super::state::Context;
 use super::{Answer, Error, Result, StoreCall};
-use crate::metadata::{Mark, UserQuery};
+use crate::metadata::{Epoch, Mark, UserQuery};
 use crate::policy::Admission;
 use crate::store::{self, Loaded, Record, Revision, Updated};
 use crate::{Metadata, Policy, SessionId, Timestamp};
@@ -119,6 +119,18 @@ impl OwnSession {
             both.is_some_and(|(listed, own)| listed.continues(own))
         };
         self.id.as_ref() == Some(&listed.id) || is_continued()
+    }
+
+    /// Returns its epoch among the sessions of its user, with its id: for [`RaiseMachine`](super::RaiseMachine). Notes about
+    /// another user's login say nothing.
+    #[must_use]
+    pub fn epoch(&self, users: &UserQuery) -> Option<(SessionId, Epoch)> {
+        let is_theirs = |metadata: &&Metadata| {
+            let login = metadata.authentication();
+            login.is_none_or(|login| Some(&login.user) == users.user())
+        };
+        let metadata = self.metadata.as_ref().filter(is_theirs);
+        Some((self.id.clone()?, metadata.map_or(Epoch::FIRST, Metadata::epoch)))
     }
 }
 

@@ -6,7 +6,7 @@ use std::future::IntoFuture;
 use std::pin::Pin;
 use std::time::Duration;
 
-use express_session_core::metadata::{Authentication, MAX_USER, User, own_login, user_of};
+use express_session_core::metadata::{Authentication, Epoch, MAX_USER, User, own_login, user_of};
 use express_session_core::record::Json;
 use express_session_core::session::SessionState;
 use express_session_core::{EndedBy, Metadata};
@@ -273,16 +273,19 @@ impl Session {
     pub fn step_up(&self, level: u8) -> Login {
         let login = self.shared().with_session(|session| {
             let login = own_login(session.metadata(), session.document.get_raw(PASSPORT));
-            login.cloned().map(|login| (login, session.cookie.original_max_age()))
+            let epoch = session.metadata().map(Metadata::epoch);
+            login.cloned().map(|login| (login, epoch, session.cookie.original_max_age()))
         });
         let login = login.and_then(|login| login.ok_or_else(|| Error::new(ErrorKind::NotLoggedIn)));
         match login {
-            Ok((login, max_age)) => Login {
+            Ok((login, epoch, max_age)) => Login {
                 keep: Keep::All,
                 idle: login.idle,
                 absolute: login.absolute,
                 max_age,
                 level: Some(level),
+                // Where the user's sessions have ended meanwhile, this one has, too.
+                epoch,
                 ..Login::of(self, Ok(login.user))
             },
             Err(error) => Login::of(self, Err(error)),
@@ -382,6 +385,8 @@ pub struct Login {
     absolute: Option<Duration>,
     max_age: Option<Duration>,
     level: Option<u8>,
+    /// The epoch of the login, if it is not the user's present one.
+    epoch: Option<Epoch>,
     with_passport: bool,
 }
 
@@ -402,6 +407,7 @@ impl Login {
             absolute: None,
             max_age: None,
             level: None,
+            epoch: None,
             with_passport: false,
         }
     }
@@ -542,7 +548,8 @@ impl Login {
     }
 
     async fn run(self) -> Result<(), Error> {
-        let Self { session, user, keep, idle, absolute, max_age, level, with_passport } = self;
+        let Self { session, user, keep, idle, absolute, max_age, level, epoch, with_passport } =
+            self;
         let user = user?;
         if !session.shared().config.policy.keeps_metadata() {
             return Err(Error::new(ErrorKind::NoMetadata));
@@ -554,9 +561,9 @@ impl Login {
             Keep::All => session.keys(),
         };
         let max_sessions = session.shared().config.policy.max_sessions;
-        let limited = max_sessions.map(|_| user.clone());
-        let login = move |state: &mut SessionState, now| {
-            state.log_in(Authentication { at: now, user, idle, absolute, level }, now)?;
+        let same = user.clone();
+        let login = move |state: &mut SessionState, epoch, now| {
+            state.log_in(Authentication { at: now, user, idle, absolute, level }, epoch, now)?;
             state.change(|session| {
                 if let Some(max_age) = max_age {
                     session.cookie.set_max_age(Some(max_age), now);
@@ -568,10 +575,15 @@ impl Login {
                 Ok(())
             })?
         };
-        match limited {
-            Some(user) => session.shared().log_in_limited(user, keep, login).await,
-            None => session.shared().regenerate_for(&keep, login).await,
+        let (shared, user) = (session.shared(), same);
+        if max_sessions.is_some() {
+            return shared.log_in_limited(user, keep, epoch, login).await;
         }
+        let epoch = match epoch {
+            Some(epoch) => epoch,
+            None => shared.epoch_of(&shared.config.user_query(user)).await?,
+        };
+        shared.regenerate_for(&keep, move |state, now| login(state, epoch, now)).await
     }
 }
 

@@ -7,6 +7,7 @@ use express_session_core::session::Listed;
 use crate::Session;
 use crate::error::{Error, ErrorKind};
 use crate::layer::config::Config;
+use crate::request::Meant;
 
 /// One of a user's sessions, for a page that shows them: see [`Session::user_sessions`].
 ///
@@ -177,10 +178,10 @@ impl Session {
     /// of it that is under way stores nothing more. No login that begins after it is ended. Of a login under way, whose
     /// session is stored during this call, either is possible; with [`max_sessions`](crate::SessionLayer::max_sessions)
     /// it comes before this call or after it as a whole. An Express request under way may store a session again, as after a
-    /// logout.
+    /// logout. With [`user_epoch`](crate::SessionLayer::user_epoch), neither the one nor the other session goes on.
     ///
     /// It goes on where the request is dropped. Costs a [listing](crate::store::Store::sessions_of), and two calls of the
-    /// store for each session that ends.
+    /// store for each session that ends; with epochs also three, one of which stores the metadata of this session.
     ///
     /// ```
     /// use express_session::{EndedBy, Error, Session, SessionLayer};
@@ -205,10 +206,11 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Those of [`user_sessions`](Self::user_sessions). Some of the sessions may have ended then: call it again.
+    /// Those of [`user_sessions`](Self::user_sessions). Some of the sessions may have ended then: call it again. With epochs
+    /// also [`ErrorKind::Ended`] where this session has ended meanwhile, with the user's others.
     pub async fn end_other_sessions(&self) -> Result<u64, Error> {
         let (users, own) = (self.own_user()?, self.shared().own_session());
-        self.shared().end_sessions_of(users, move |listed| !own.is(listed)).await
+        self.shared().end_sessions_of(users, Meant::Others { own }).await
     }
 
     /// Ends all sessions of the user, this one by a [logout](Self::logout), and returns how many there were: "log out
@@ -232,9 +234,11 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Those of [`end_other_sessions`](Self::end_other_sessions), and this session goes on then.
+    /// Those of [`end_other_sessions`](Self::end_other_sessions), and this session goes on then; with epochs, it has ended if
+    /// the user's was raised.
     pub async fn end_all_sessions(&self) -> Result<u64, Error> {
-        let others = self.end_other_sessions().await?;
+        let (users, own) = (self.own_user()?, self.shared().own_session());
+        let others = self.shared().end_sessions_of(users, Meant::All { own }).await?;
         self.logout().await?;
         Ok(others + 1)
     }

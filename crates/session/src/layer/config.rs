@@ -119,6 +119,17 @@ impl Config {
             || self.client_address.is_some()
     }
 
+    /// Returns the max age of most cookies, if it is known.
+    pub(crate) fn max_age(&self) -> Option<Duration> {
+        match &self.cookies {
+            Cookies::Fixed(fixed) => {
+                let epoch = Timestamp::from_millis(0);
+                StoredCookie::new(&fixed.options, epoch, false, true).original_max_age()
+            }
+            Cookies::Of(_) => None,
+        }
+    }
+
     /// Returns what the cookies of most records are like; `None` where a function says so for each request.
     pub(crate) fn template(&self, secure: bool) -> Option<&CookieTemplate> {
         match &self.cookies {

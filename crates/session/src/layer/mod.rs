@@ -17,6 +17,7 @@ use express_session_core::cookie::{Cookie, InvalidAttribute, check_name};
 use express_session_core::metadata::{MEMBER, MemberName};
 use express_session_core::policy::{AtLimit, ClientDetail, MaxSessions};
 use express_session_core::record::RecordLimits;
+use express_session_core::session::OwnSession;
 use express_session_core::signing::check_secret;
 use express_session_core::{
     AmbiguousCookie, CacheHeaders, Clock, Departures, Keyring, LateWrite, Outage, Policy, Random,
@@ -35,7 +36,7 @@ use crate::handle::users::UserSession;
 use crate::layer::config::{ClientAddress, Config, Cookies, Genid, Secret};
 use crate::middleware::https::Connection;
 use crate::middleware::{ErrorResponse, SessionService};
-use crate::request::RequestSession;
+use crate::request::{Meant, RequestSession};
 use crate::runtime::console;
 use crate::runtime::failures::Failures;
 use crate::runtime::system::Sources;
@@ -78,6 +79,7 @@ use crate::{MemoryStore, Session};
 /// | [`idle_timeout`](Self::idle_timeout), [`absolute_timeout`](Self::absolute_timeout) | none | – |
 /// | [`renew_after`](Self::renew_after), [`renewal_grace`](Self::renewal_grace) | never, 30 s | – |
 /// | [`max_sessions`](Self::max_sessions) | any number | – |
+/// | [`user_epoch`](Self::user_epoch) | `false` | – |
 /// | [`clear_site_data`](Self::clear_site_data) | `false` | – |
 /// | [`print_warnings`](Self::print_warnings) | in a debug build | – |
 /// | [`lock_wait`](Self::lock_wait), [`lock_lease`](Self::lock_lease) | 10 s, 30 s | – |
@@ -1068,6 +1070,49 @@ impl SessionLayer {
         self.with(|options| options.policy.max_sessions = Some(max))
     }
 
+    /// Notes for each user when their sessions ended last, so that no session from before that goes on: neither one whose login
+    /// was under way, nor one that another program has stored again. Default: `false`.
+    ///
+    /// Without it, the end of a user's sessions ends what it finds in the store. A login whose session is stored meanwhile may
+    /// be missed, and an Express request that loaded a session before may `set` it again. With it, a record for each user has
+    /// an *epoch*, a number that only rises. [`login`](crate::Session::login) notes it in the session, and
+    /// [`end_other_sessions`](crate::Session::end_other_sessions), [`end_all_sessions`](crate::Session::end_all_sessions) and
+    /// [`end_sessions_of`](Self::end_sessions_of) raise it before they look for the sessions. A session with a lower one has
+    /// ended: the next request that loads it destroys its record, and [`ended_by`](crate::Session::ended_by) is
+    /// [`EndedBy::Revoked`](crate::EndedBy::Revoked) there.
+    ///
+    /// Costs one more call of the store for each request that loads a session with a user, and for each login; an end costs
+    /// two, or three where a session goes on. If the epoch cannot be read, the request fails as if the session could not be loaded. The record of the epoch is
+    /// stored when the user's sessions end first, and lasts as long as the longest time limit of the layer, at least 400 days.
+    /// Turns on [`metadata`](Self::metadata).
+    ///
+    /// **A login call that begins after the end is a new login.** An application that verifies a password, waits, and then calls
+    /// `login` may do so with the old password: see the [guide](crate::guide::lifetime#an-epoch-for-each-user). There is also
+    /// what holds for logins by passport in Express, which know no epoch, and while only some of the processes have the option.
+    ///
+    /// ```
+    /// use express_session::{EndedBy, SessionLayer};
+    /// # mod on { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/visit.rs")); }
+    ///
+    /// let layer = SessionLayer::new("keyboard cat").user_epoch(true);
+    /// # let sessions = layer.clone();
+    /// # let mut phone = on::Browser::new(layer);
+    /// # phone.visit(async move |session| {
+    /// // A login is under way on the phone,
+    /// session.login("bob").await?;
+    /// // and before its session is stored, an administrator ends those of the user:
+    /// sessions.end_sessions_of("bob").await?;
+    /// # Ok(()) });
+    /// # phone.visit(async |session| {
+    /// // The next request of the phone:
+    /// assert_eq!(session.user::<String>()?, None);
+    /// assert_eq!(session.ended_by(), Some(EndedBy::Revoked));
+    /// # Ok(()) });
+    /// ```
+    pub fn user_epoch(self, has_epochs: bool) -> Self {
+        self.with(|options| options.policy.user_epoch = has_epochs)
+    }
+
     /// Renews the id of a session by itself at this age, and keeps the data. Default: never.
     ///
     /// An id that was stolen then leads nowhere after the [grace period](Self::renewal_grace) (OWASP ASVS 5.0 7.2.4 asks for
@@ -1390,7 +1435,7 @@ impl SessionLayer {
     pub async fn end_sessions_of<U: Serialize>(&self, user: U) -> Result<u64, Error> {
         let users = self.valid().user_query(user_json(&user)?);
         let session = RequestSession::of_user(Arc::clone(self.valid()), &users);
-        session.end_sessions_of(users, |_| true).await
+        session.end_sessions_of(users, Meant::All { own: OwnSession::default() }).await
     }
 
     /// Ends one session of a user, by its [public id](UserSession::public_id). Returns `false` where the user has no such

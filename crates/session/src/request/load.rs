@@ -4,8 +4,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use express_session_core::metadata::Epoch;
 use express_session_core::policy::{LoadTime, UnreadableRecord};
-use express_session_core::session::{Arrival, Begun, Follow, Load, Resolution, Unread};
+use express_session_core::session::{
+    Arrival, Begun, Context, EpochMachine, Follow, Load, Resolution, SessionState, Settled, Unread,
+};
 use express_session_core::store::{self, Loaded, Revision, Store as _, Touch};
 use express_session_core::{SessionId, Timestamp, decide};
 use futures_util::FutureExt as _;
@@ -29,6 +32,8 @@ enum Opened {
     Ended(SessionId, Revision),
     /// The id was renewed.
     Moved(Follow),
+    /// It is a user's, whose epoch decides.
+    OfUser(Box<EpochMachine>),
 }
 
 impl RequestSession {
@@ -83,6 +88,10 @@ impl RequestSession {
             // A box, so that the future of every load stays small.
             opened = Box::pin(self.open_moved(step, follow, now)).await;
         }
+        if let Ok(Opened::OfUser(check)) = opened {
+            // A box: most layers have no epochs.
+            opened = Box::pin(self.open_of_user(step, *check, now)).await;
+        }
         let error = match opened {
             Ok(Opened::Done) => return Ok(()),
             Ok(Opened::Touch(touch)) => return self.touch_unread(step, &touch, now).await,
@@ -90,8 +99,8 @@ impl RequestSession {
             Ok(Opened::Ended(id, revision)) => {
                 return Box::pin(self.end_by_limit(step, id, revision, now)).await;
             }
-            // A record that forwards leads to a session, or nowhere.
-            Ok(Opened::Moved(_)) => return self.begin_new(now),
+            // A record that forwards leads to a session, or nowhere, and an epoch is read once.
+            Ok(Opened::Moved(_) | Opened::OfUser(_)) => return self.begin_new(now),
             Err(error) => error,
         };
         if error.is_about_the_record() {
@@ -125,19 +134,45 @@ impl RequestSession {
             Unread::Touch(touch) => return Ok(Opened::Touch(touch)),
         }
         match (found, id) {
-            (Some(found), Some(id)) => {
-                match state.session.begin_loaded(&self.context(), id.clone(), &found, now)? {
-                    Begun::Live => {}
-                    Begun::Ended(_) => return Ok(Opened::Ended(id, found.revision)),
-                    Begun::Moved(follow) => return Ok(Opened::Moved(follow)),
-                }
-            }
+            (Some(found), Some(id)) => begin(&mut state.session, &self.context(), id, found, now),
             _ => {
                 drop(state);
                 self.begin_new(now)?;
+                Ok(Opened::Done)
             }
         }
-        Ok(Opened::Done)
+    }
+
+    /// Begins with the session of a user, whose epoch decides.
+    async fn open_of_user(
+        &self,
+        step: decide::Step,
+        check: EpochMachine,
+        now: Timestamp,
+    ) -> Result<Opened, Error> {
+        let Settled { id, loaded, epoch } = self.settle(step, check, now).await?;
+        let Some(loaded) = loaded else {
+            self.begin_new(now)?;
+            return Ok(Opened::Done);
+        };
+        let context = self.context().in_epoch(Some(epoch));
+        begin(&mut self.state().session, &context, id, loaded, now)
+    }
+
+    /// Reads the epoch of the user of a session that was loaded, if the layer has epochs. `None` where the session has gone
+    /// meanwhile.
+    pub(super) async fn settled(
+        &self,
+        id: SessionId,
+        loaded: Loaded,
+        now: Timestamp,
+    ) -> Result<Option<(SessionId, Loaded, Option<Epoch>)>, Error> {
+        let Some(check) = EpochMachine::of(&self.context(), &id, &loaded, now) else {
+            return Ok(Some((id, loaded, None)));
+        };
+        // A box: most layers have no epochs.
+        let settled = Box::pin(self.settle(decide::Step::Load, check, now)).await?;
+        Ok(settled.loaded.map(|loaded| (settled.id, loaded, Some(settled.epoch))))
     }
 
     /// Destroys a record that a limit has ended, so that no request under way writes it again, and begins a new session.
@@ -261,17 +296,19 @@ impl RequestSession {
         let session = Arc::new(Self::of_id(config, id.clone()));
         let now = session.now();
         let Some((id, found)) = session.load_following(id, now).await? else { return Ok(None) };
-        let begun =
-            session.state().session.begin_loaded(&session.context(), id.clone(), &found, now)?;
-        match begun {
-            Begun::Live => Ok(Some(session)),
-            Begun::Ended(_) => {
-                let end = session.end_record(id, Some((found.revision, now)), now);
+        let settled = session.settled(id, found, now).await?;
+        let Some((id, found, epoch)) = settled else { return Ok(None) };
+        let context = session.context().in_epoch(epoch);
+        let opened = begin(&mut session.state().session, &context, id, found, now)?;
+        match opened {
+            Opened::Done => Ok(Some(session)),
+            Opened::Ended(id, revision) => {
+                let end = session.end_record(id, Some((revision, now)), now);
                 session.call_store(pin!(end)).await?;
                 Ok(None)
             }
-            // It was looked at before.
-            Begun::Moved(_) => Ok(None),
+            // Both were looked at before.
+            Opened::Moved(_) | Opened::OfUser(_) | Opened::Touch(_) => Ok(None),
         }
     }
 
@@ -281,12 +318,19 @@ impl RequestSession {
             let id = self.read(|session| session.id().clone());
             let Some(id) = id else { return Ok(()) };
             let now = self.now();
-            match self.call_store(pin!(self.config.store.load(&id, now))).await {
+            let found = match self.call_store(pin!(self.config.store.load(&id, now))).await {
+                Ok(Some(loaded)) => self.settled(id.clone(), loaded, now).await,
+                Ok(None) => Ok(None),
+                Err(error) => Err(error),
+            };
+            match found {
                 Ok(None) => return Ok(()),
-                Ok(Some(loaded)) if self.context().has_ended(&loaded, now).is_some() => {
+                Ok(Some((_, loaded, epoch)))
+                    if self.context().in_epoch(epoch).has_ended(&loaded, now).is_some() =>
+                {
                     return Ok(());
                 }
-                Ok(Some(loaded)) => {
+                Ok(Some((_, loaded, _))) => {
                     // A box: ids are seldom renewed.
                     if !Box::pin(self.goes_on(&id, &loaded, now)).await? {
                         return Ok(());
@@ -352,4 +396,21 @@ impl RequestSession {
         self.state().session.begin_new(id, cookie);
         Ok(())
     }
+}
+
+/// Begins with a record that was loaded.
+#[inline]
+fn begin(
+    session: &mut SessionState,
+    context: &Context<'_>,
+    id: SessionId,
+    found: Loaded,
+    now: Timestamp,
+) -> Result<Opened, Error> {
+    Ok(match session.begin_loaded(context, id.clone(), &found, now)? {
+        Begun::Live => Opened::Done,
+        Begun::Ended(_) => Opened::Ended(id, found.revision),
+        Begun::Moved(follow) => Opened::Moved(follow),
+        Begun::OfUser(check) => Opened::OfUser(check),
+    })
 }

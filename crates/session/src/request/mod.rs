@@ -44,6 +44,7 @@ use crate::layer::config::Config;
 use crate::runtime::keyed::KeyedGuard;
 use crate::runtime::timeout::{Budget, within};
 pub(crate) use commit::{Commit, Committed};
+pub(crate) use users::Meant;
 
 /// The session of one request.
 pub(crate) struct RequestSession {
@@ -198,6 +199,7 @@ impl RequestSession {
             supports_touch: self.config.supports_touch,
             lifetime: self.config.lifetime,
             member: &self.config.metadata_member,
+            user_epoch: None,
         }
     }
 

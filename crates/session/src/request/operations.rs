@@ -54,10 +54,14 @@ impl RequestSession {
         let (id, is_ours) = self.state().session.begin_reload(&self.config.policy)?;
         let now = self.now();
         let found = self.load_following(id, now).await?;
-        let Some((id, loaded)) = found.filter(|_| is_ours) else {
+        let found = match found.filter(|_| is_ours) {
+            Some((id, loaded)) => self.settled(id, loaded, now).await?,
+            None => None,
+        };
+        let Some((id, loaded, epoch)) = found else {
             return Err(Error::new(ErrorKind::NotFound));
         };
-        if self.context().has_ended(&loaded, now).is_some() {
+        if self.context().in_epoch(epoch).has_ended(&loaded, now).is_some() {
             let end = self.end_record(id, Some((loaded.revision, now)), now);
             self.call_store(pin!(end)).await?;
             return Err(Error::new(ErrorKind::NotFound));
@@ -237,16 +241,26 @@ impl RequestSession {
         step: decide::Step,
         now: Timestamp,
     ) -> Result<(), Error> {
+        self.note_visit(step, step.touch_attempts(), now).await.map(drop)
+    }
+
+    /// Does the same with so many attempts. Returns `false` where other requests wrote the record before each of them.
+    pub(super) async fn note_visit(
+        &self,
+        step: decide::Step,
+        attempts: u32,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
         let mut call = self.state().session.touch_call(&self.context(), now);
         let store = &self.config.store;
-        for _ in 0..step.touch_attempts() {
+        for _ in 0..attempts {
             match call {
-                None => break,
+                None => return Ok(true),
                 Some(TouchCall::Touch(id, touch)) => {
                     let call = store.touch(&id, &touch, now);
                     let touched = self.call_store_for(step, pin!(call)).await?;
                     self.state().session.touched(touched, &self.config.policy);
-                    break;
+                    return Ok(true);
                 }
                 Some(TouchCall::Update(id, record, expected)) => {
                     // A box: with the metadata alone, and seldom then.
@@ -259,13 +273,13 @@ impl RequestSession {
                 Some(TouchCall::Follow(follow)) => {
                     // A box: ids are seldom renewed.
                     if !Box::pin(self.adopt(step, follow, now)).await? {
-                        break;
+                        return Ok(true);
                     }
                     call = self.state().session.touch_call(&self.context(), now);
                 }
             }
         }
-        Ok(())
+        Ok(call.is_none())
     }
 
     /// Drives a save to its end. Without `may_wait`, the future stops before the first step that waits for another

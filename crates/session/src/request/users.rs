@@ -4,22 +4,26 @@
 //!    complete one.
 //! 2. A session is ended by a compare-and-swap that leaves a mark in place of its data: a write under way conflicts with it,
 //!    and writes nothing more. A layer without metadata destroys the record.
-//! 3. With a limit, the logins of a user, and the calls that end the sessions, come one after the other, under the lock of
+//! 3. With epochs ([`SessionLayer::user_epoch`]), the end of all sessions raises the user's before it looks for them. A login
+//!    reads it before it stores the session.
+//! 4. With a limit, the logins of a user, and the calls that end the sessions, come one after the other, under the lock of
 //!    the user. A login stores its session before it gives the lock back.
 //!
+//! [`SessionLayer::user_epoch`]: crate::SessionLayer::user_epoch
 //! [`MaxSessions`]: express_session_core::policy::MaxSessions
 
 use std::pin::pin;
 use std::sync::Arc;
 
-use express_session_core::metadata::{Mark, UserQuery};
+use express_session_core::metadata::{Epoch, Mark, UserQuery};
 use express_session_core::record::Json;
 use express_session_core::session::{
-    Answer, Ending, Listed, Listing, OwnSession, Revocation, RevokeMachine, SaveMachine,
-    SessionState, is_lease_held,
+    self, ATTEMPTS, Answer, Ending, EpochMachine, EpochStep, Listed, Listing, OwnSession,
+    RaiseMachine, Raising, Revocation, RevokeMachine, SaveMachine, SessionState, Settled,
+    StoreCall, is_lease_held,
 };
 use express_session_core::store::{LockToken, Store as _};
-use express_session_core::{SessionId, Timestamp};
+use express_session_core::{SessionId, Timestamp, decide};
 use tracing::Level;
 
 use super::{Error, ErrorKind, RequestSession};
@@ -32,6 +36,16 @@ use crate::runtime::timeout::within;
 const PAGE: usize = 1000;
 
 const KEPT: &str = "the lock of a user's logins could not be given back: it ends with its lease";
+
+/// Which sessions of a user end.
+pub(crate) enum Meant {
+    /// All. The caller ends the own one, if there is one.
+    All { own: OwnSession },
+    /// All but the own one, which goes on.
+    Others { own: OwnSession },
+    /// The one with this public id.
+    Named(String),
+}
 
 /// The lock of a user.
 struct UserLock {
@@ -51,12 +65,18 @@ impl RequestSession {
 
     /// Returns the live sessions of a user, the one with the latest visit first.
     pub(crate) async fn sessions_of(&self, users: &UserQuery) -> Result<Vec<Listed>, Error> {
+        let epoch = self.epoch_of(users).await?;
+        self.list(users, Some(epoch)).await
+    }
+
+    /// Returns the sessions that are live in this epoch, or in any.
+    async fn list(&self, users: &UserQuery, epoch: Option<Epoch>) -> Result<Vec<Listed>, Error> {
         let now = self.now();
         let (mut listing, mut after) = (Listing::default(), None);
         loop {
             let call = self.config.store.sessions_of(users, after, PAGE, now);
             let page = self.call_store(pin!(call)).await?;
-            listing.add(&self.context(), page.sessions, now);
+            listing.add(&self.context().in_epoch(epoch), page.sessions, now);
             after = page.next;
             if after.is_none() {
                 return Ok(listing.finish());
@@ -70,11 +90,11 @@ impl RequestSession {
         OwnSession { id: self.id(), metadata }
     }
 
-    /// Ends those sessions of a user that `is_meant` returns `true` for, also where this future is dropped. Returns how many.
+    /// Ends sessions of a user, also where this future is dropped. Returns how many.
     pub(crate) async fn end_sessions_of(
         self: &Arc<Self>,
         users: UserQuery,
-        is_meant: impl Fn(&Listed) -> bool + Send + 'static,
+        meant: Meant,
     ) -> Result<u64, Error> {
         let session = Arc::clone(self);
         run_to_completion(&self.config.tasks, async move {
@@ -83,7 +103,7 @@ impl RequestSession {
                 Some(_) => session.lock_user(&users).await.ok(),
                 None => None,
             };
-            let ended = session.end_listed(&users, is_meant).await;
+            let ended = session.end_meant(&users, &meant).await;
             if let Some(lock) = lock {
                 session.unlock_user(lock).await;
             }
@@ -98,9 +118,20 @@ impl RequestSession {
         users: UserQuery,
         public_id: &str,
     ) -> Result<bool, Error> {
-        let (config, public_id) = (Arc::clone(&self.config), public_id.to_owned());
-        let is_meant = move |listed: &Listed| config.is_public_id(&listed.id, &public_id);
-        Ok(self.end_sessions_of(users, is_meant).await? > 0)
+        Ok(self.end_sessions_of(users, Meant::Named(public_id.to_owned())).await? > 0)
+    }
+
+    async fn end_meant(self: &Arc<Self>, users: &UserQuery, meant: &Meant) -> Result<u64, Error> {
+        match meant {
+            Meant::All { .. } => self.raise_epoch(users, None).await?,
+            Meant::Others { own } => self.raise_epoch(users, own.epoch(users)).await?,
+            Meant::Named(_) => {}
+        }
+        let is_meant = |listed: &Listed| match meant {
+            Meant::All { own } | Meant::Others { own } => !own.is(listed),
+            Meant::Named(public_id) => self.config.is_public_id(&listed.id, public_id),
+        };
+        self.end_listed(users, is_meant).await
     }
 
     async fn end_listed(
@@ -112,7 +143,7 @@ impl RequestSession {
         let users = &users.clone().complete();
         for _ in 0..self.config.policy.most_listings() {
             let before = ended;
-            for listed in self.sessions_of(users).await? {
+            for listed in self.list(users, None).await? {
                 if is_meant(&listed) {
                     ended += u64::from(self.end_session(users, &listed.id, Mark::Revoked).await?);
                 }
@@ -135,8 +166,7 @@ impl RequestSession {
         let mut end = RevokeMachine::new(users.clone(), id.clone(), mark, now);
         let mut call = end.start();
         loop {
-            let answer = async { Ok::<_, Error>(call.make(&self.config.store, now).await) };
-            let answer: Answer = self.call_store(pin!(answer)).await?;
+            let answer = self.answer(decide::Step::Load, call, now).await?;
             match end.resume(&self.context(), answer)? {
                 Revocation::Call(due) => call = due,
                 Revocation::Done(has_ended) => return Ok(has_ended),
@@ -144,23 +174,104 @@ impl RequestSession {
         }
     }
 
+    async fn answer(
+        &self,
+        step: decide::Step,
+        call: StoreCall,
+        now: Timestamp,
+    ) -> Result<Answer, Error> {
+        let answer = async { Ok::<_, Error>(call.make(&self.config.store, now).await) };
+        self.call_store_for(step, pin!(answer)).await
+    }
+
+    /// Returns the present epoch of a user: without a call where the layer has none.
+    pub(crate) async fn epoch_of(&self, users: &UserQuery) -> Result<Epoch, Error> {
+        if !self.config.policy.user_epoch {
+            return Ok(Epoch::FIRST);
+        }
+        let (id, now) = (users.epoch_id(), self.now());
+        let found = self.call_store(pin!(self.config.store.load(&id, now))).await?;
+        Ok(self.context().epoch_of_user(found.as_ref()))
+    }
+
+    /// Reads the epoch of the user of a session that was loaded.
+    pub(super) async fn settle(
+        &self,
+        step: decide::Step,
+        mut check: EpochMachine,
+        now: Timestamp,
+    ) -> Result<Settled, Error> {
+        let mut call = check.start();
+        loop {
+            let answer = self.answer(step, call, now).await?;
+            match check.resume(&self.context(), answer)? {
+                EpochStep::Call(due) => call = due,
+                EpochStep::Done(settled) => return Ok(settled),
+            }
+        }
+    }
+
+    /// Raises the epoch of a user, where the layer has epochs. The own session goes on, if it is given.
+    async fn raise_epoch(
+        self: &Arc<Self>,
+        users: &UserQuery,
+        own: Option<(SessionId, Epoch)>,
+    ) -> Result<(), Error> {
+        if !self.config.policy.user_epoch {
+            return Ok(());
+        }
+        let now = self.now();
+        let mut raise = RaiseMachine::new(users.clone(), own, self.config.max_age(), now);
+        let mut call = raise.start();
+        loop {
+            let answer = self.answer(decide::Step::Load, call, now).await?;
+            call = match raise.resume(&self.context(), answer)? {
+                Raising::Call(due) => due,
+                Raising::Keep(epoch) => {
+                    self.keep_own(users, epoch, now).await?;
+                    raise.kept(&self.context())?
+                }
+                Raising::Done(_) => return Ok(()),
+            };
+        }
+    }
+
+    /// Notes an epoch in the own session, and stores that without the changes of the handler.
+    async fn keep_own(
+        self: &Arc<Self>,
+        users: &UserQuery,
+        epoch: Epoch,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let _operation = self.lock_operation().await;
+        let is_stored = self.state().session.raise_epoch(users, epoch, now)?;
+        // Otherwise the own session would end with the others.
+        if is_stored && !self.note_visit(decide::Step::Write, ATTEMPTS, now).await? {
+            return Err(session::Error::Conflict.into());
+        }
+        let has_ended = self.state().session.is_ended_elsewhere();
+        if has_ended { Err(Error::new(ErrorKind::Ended)) } else { Ok(()) }
+    }
+
     async fn destroy_session(&self, id: &SessionId) -> Result<(), Error> {
         self.call_store(pin!(self.config.store.destroy(id))).await
     }
 
-    /// Logs a user in within the limit of sessions, also where this future is dropped. `login` notes the user.
+    /// Logs a user in within the limit of sessions, also where this future is dropped. `login` notes the user, with this
+    /// epoch or else the user's.
     pub(crate) async fn log_in_limited(
         self: &Arc<Self>,
         user: Json,
         keep: Vec<String>,
-        login: impl FnOnce(&mut SessionState, Timestamp) -> Result<(), Error> + Send + 'static,
+        epoch: Option<Epoch>,
+        login: impl FnOnce(&mut SessionState, Epoch, Timestamp) -> Result<(), Error> + Send + 'static,
     ) -> Result<(), Error> {
         let operation = self.lock_operation().await;
         operation.state().session.begin_login(&operation.config.policy)?;
         let users = self.config.user_query(user);
         run_to_completion(&self.config.tasks, async move {
             let lock = operation.lock_user(&users).await?;
-            let done = operation.log_in_under(&lock, &users, &keep, login).await;
+            let done = operation.log_in_under(&lock, &users, &keep, epoch, login).await;
             operation.unlock_user(lock).await;
             done
         })
@@ -172,14 +283,16 @@ impl RequestSession {
         lock: &UserLock,
         users: &UserQuery,
         keep: &[String],
-        login: impl FnOnce(&mut SessionState, Timestamp) -> Result<(), Error>,
+        epoch: Option<Epoch>,
+        login: impl FnOnce(&mut SessionState, Epoch, Timestamp) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let ending = self.state().session.begin_login(&self.config.policy)?;
         let own = match ending {
             Ending::Destroy(id) => Some(id),
             Ending::Nothing => None,
         };
-        let sessions = self.sessions_of(users).await?;
+        let present = self.epoch_of(users).await?;
+        let sessions = self.list(users, Some(present)).await?;
         let admitted = self.config.policy.admit_login(sessions, &self.own_session());
         let end = admitted.ok_or_else(|| Error::new(ErrorKind::TooManySessions))?;
         let now = self.now();
@@ -192,7 +305,7 @@ impl RequestSession {
             self.call_store(pin!(end)).await?;
         }
         self.state().session.finish_regenerate_keeping(id, cookie, keep)?;
-        let begun = login(&mut self.state().session, now);
+        let begun = login(&mut self.state().session, epoch.unwrap_or(present), now);
         let stored = match begun {
             Ok(()) => {
                 let save = self.drive(SaveMachine::new(now), now, true);

@@ -41,4 +41,5 @@ mod unheard;
 #[cfg(feature = "axum")]
 mod unreadable;
 mod upgrades;
+mod user_epoch;
 mod user_sessions;

@@ -1,7 +1,7 @@
 //! The library's own member, and the limits of a session's life, in each step of a request.
 
 use super::*;
-use crate::metadata::{Authentication, Mark, Metadata};
+use crate::metadata::{Authentication, Epoch, Mark, Metadata};
 use crate::policy::{EndedBy, Limits};
 use crate::record::{Json, RecordLimits};
 
@@ -496,7 +496,7 @@ fn session_whose_first_write_was_not_answered_begins_with_the_next_one() {
         if logs_in {
             let user = Json::of("bob").unwrap();
             let login = Authentication { at: NOW, user, idle: None, absolute: None, level: None };
-            state.log_in(login, NOW).unwrap();
+            state.log_in(login, Epoch::FIRST, NOW).unwrap();
         }
         insert(&mut state, "views", 1);
         let mut save = SaveMachine::new(NOW);
@@ -542,7 +542,7 @@ fn login_begins_the_limits_again() {
     state.finish_regenerate(SessionId::from_random([8; 24]), cookie()).unwrap();
     let user = Json::of("bob").unwrap();
     let login = Authentication { at: after(90), user, idle: None, absolute: None, level: None };
-    state.log_in(login.clone(), after(90)).unwrap();
+    state.log_in(login.clone(), Epoch::FIRST, after(90)).unwrap();
     assert_eq!(metadata_of(&state).authentication(), Some(&login));
     // They count from the first write.
     assert_eq!(written(&mut state, &context, after(99)).deadline, Some(after(199)));
