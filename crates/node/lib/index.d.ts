@@ -80,6 +80,13 @@ declare namespace session {
     maxSessions?: MaxSessions | undefined
 
     /**
+     * Whether each user has an epoch, which the end of the user's sessions raises, so that no session from before goes on: not
+     * one whose login was under way, nor one that another program stores again. One more call of the store for each request
+     * of a user, and for each login. It needs `integrity`, and turns `metadata` on. Default: false.
+     */
+    userEpoch?: boolean | undefined
+
+    /**
      * Notes the address of the client in the session's metadata, of the first visit and of the last: that of the network
      * (`shortened`: 24 bits of IPv4, 48 of IPv6) or all of it. It is `req.ip`, which in Express depends on `trust proxy`, or else
      * the peer of the socket. It needs `integrity`, and turns `metadata` on. Default: not noted.

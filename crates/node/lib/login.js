@@ -6,7 +6,7 @@
 const { isUser } = require('./native')
 const { errorWithCode } = require('./stores/failure')
 const { isMember } = require('./session-class')
-const { limitedLogin } = require('./user-sessions')
+const { epochOf, limitedLogin } = require('./user-sessions')
 
 module.exports = {
   logIn,
@@ -53,10 +53,11 @@ async function stepUp(session, tracked, given) {
   const { record } = tracked
   const login = record.ended ? undefined : record.ownLogin(passportOf(session))
   if (!login) throw notLoggedIn()
-  const { user, idle, absolute } = login
+  // Where the user's sessions have ended meanwhile, this one has, too.
+  const { user, idle, absolute, epoch } = login
   const kept = Object.keys(session).filter((name) => name !== 'cookie')
   const maxAge = session.cookie.originalMaxAge ?? undefined
-  await begin(session, tracked, 'stepUp', { text: user, kept, notes: { idle, absolute, level: given }, maxAge })
+  await begin(session, tracked, 'stepUp', { text: user, kept, notes: { idle, absolute, level: given, epoch }, maxAge })
 }
 
 // Begins the session of a login.
@@ -67,15 +68,17 @@ async function begin(session, tracked, method, { text, kept, notes, maxAge, pass
     throw errorWithCode('ERR_SESSION_NO_METADATA', `${method}: it needs ${options}`)
   }
   checkHeaders(tracked, method)
-  const logIn = async () => {
+  const logIn = async (epoch) => {
     const fresh = await regenerateKeeping(session, tracked, kept)
-    tracked.record.logIn(fresh, text, notes)
+    tracked.record.logIn(fresh, text, { epoch, ...notes })
     if (maxAge !== undefined) fresh.cookie.maxAge = maxAge
     if (passport) fresh[PASSPORT] = { user: JSON.parse(text) }
     return fresh
   }
-  if (!config.rules.limitsSessions) return void (await logIn())
+  const { hasEpochs, limitsSessions } = config.rules
+  if (!hasEpochs && !limitsSessions) return void (await logIn(0))
   const users = tracked.usersOf(session, text)
+  if (!limitsSessions) return void (await logIn(notes.epoch ?? (await epochOf(config, users))))
   const isAdmitted = await limitedLogin(config, users, {
     logIn,
     save: (fresh) => fresh.save(),

@@ -96,6 +96,7 @@ function session(options) {
     renewAfter,
     renewalGrace,
     ...sessionLimit(opts.maxSessions),
+    userEpoch: Boolean(opts.userEpoch),
     // A better reason than that of the engine follows.
     isNative: (isNative && store.canMerge) || why !== undefined
   }

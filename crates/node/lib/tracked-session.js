@@ -444,12 +444,15 @@ const METHODS = {
   },
 
   async endOtherSessions() {
-    const { tracked } = ownerOf(this)
-    return endSessionsOf(tracked.config, tracked.usersOf(this), { sparesOwn: true })
+    const { tracked, record } = ownerOf(this)
+    const users = tracked.usersOf(this)
+    const keep = (epoch) => record.keepEpoch(this, users, epoch)
+    return endSessionsOf(tracked.config, users, { sparesOwn: true, keep })
   },
 
   async endAllSessions() {
-    const others = await this.endOtherSessions()
+    const { tracked } = ownerOf(this)
+    const others = await endSessionsOf(tracked.config, tracked.usersOf(this), { sparesOwn: true })
     await this.logout()
     return others + 1
   },

@@ -8,7 +8,7 @@ const { keysOf } = require('./secrets')
 const { errorWithCode } = require('./stores/failure')
 const { LOCK, pause, times } = require('./stores/waits')
 
-module.exports = { endSessionsOf, forAdministrators, limitedLogin, sessionsOf, usersOf }
+module.exports = { endSessionsOf, epochOf, forAdministrators, limitedLogin, sessionsOf, usersOf }
 
 // Returns the sessions of a user, as JSON, for the calls below. `secrets` are those of the public ids.
 function usersOf({ policy }, user, secrets) {
@@ -30,24 +30,37 @@ async function sessionsOf({ store }, users) {
   }))
 }
 
-// Ends the session of a public id, all but the one that asks, or all, and returns how many.
-async function endSessionsOf(config, users, { publicId, sparesOwn = false } = {}) {
+// Ends the session of a public id, all but the one that asks, or all, and returns how many. `keep` gives the session that
+// asks an epoch, if it is to go on.
+async function endSessionsOf(config, users, { publicId, sparesOwn = false, keep } = {}) {
   // In order with the logins, if they take the lock. Without it the sessions end all the same.
   const lock = config.rules.limitsSessions ? await lockUser(config, users).catch(() => undefined) : undefined
   try {
+    if (config.rules.hasEpochs && publicId === undefined) await raiseEpoch(config, users, keep)
     return await config.store.call((native) => native.endSessionsOf(users, publicId, sparesOwn, Date.now()))
   } finally {
     await lock?.release()
   }
 }
 
+// Raises the user's epoch, before the sessions are looked for. The session that goes on gets the new one first.
+async function raiseEpoch({ store }, users, keep) {
+  const raise = () => store.call((native) => native.raiseEpoch(users, keep !== undefined, Date.now()))
+  for (let epoch = await raise(); epoch >= 0; epoch = await raise()) await keep(epoch)
+}
+
+// Returns the user's epoch.
+function epochOf({ store }, users) {
+  return store.call((native) => native.epochOf(users, Date.now()))
+}
+
 // Logs a user in within the limit. `logIn` makes the session, `save` stores it, and `forget` goes on without the user.
 async function limitedLogin(config, users, { logIn, save, forget }) {
   const lock = await lockUser(config, users)
   try {
-    const isAdmitted = await config.store.call((native) => native.admit(users, Date.now()))
-    if (!isAdmitted) return false
-    const fresh = await logIn()
+    const epoch = await config.store.call((native) => native.admit(users, Date.now()))
+    if (epoch < 0) return false
+    const fresh = await logIn(epoch)
     try {
       await save(fresh)
       // Otherwise another login may have counted without this one.

@@ -17,8 +17,9 @@ use express_session_core::metadata::{
 };
 use express_session_core::record::{Json, LimitExceeded};
 use express_session_core::session::{
-    self, Answer, Context, Follow, LockStage, Next, OwnSession, Rebase, Rebased, Recompute,
-    Resolution, SaveMachine, SessionObject, SessionState, StoreCall, StoreView, TouchCall,
+    self, ATTEMPTS, Answer, Context, EpochMachine, Follow, LockStage, Next, OwnSession, Rebase,
+    Rebased, Recompute, Resolution, SaveMachine, SessionObject, SessionState, StoreCall, StoreView,
+    TouchCall,
 };
 use express_session_core::store::{Lifetime, Loaded, Revision};
 use express_session_core::{Corrupt, Departures, EndedBy, Metadata, Policy, SessionId, Timestamp};
@@ -27,6 +28,7 @@ use napi::{Env, Status};
 use napi_derive::napi;
 
 use crate::engine::rules::{SessionPolicy, Settings};
+use crate::store::users::UserSessions;
 use crate::store::{failure, time};
 
 /// The next task of a save.
@@ -84,6 +86,8 @@ pub struct Login {
     pub idle: Option<f64>,
     /// The absolute timeout of the login.
     pub absolute: Option<f64>,
+    /// The epoch of the login.
+    pub epoch: f64,
 }
 
 /// The session of one request.
@@ -124,6 +128,8 @@ pub(crate) struct Read {
     lifetime: Lifetime,
     /// When it was loaded: what has not ended then is a visit.
     at: Timestamp,
+    /// The epoch of the session's user, if it was read.
+    epoch: Option<Epoch>,
     /// The library's own notes and until when the record is left as it is, where records have such notes.
     notes: Option<Box<(Option<Metadata>, Option<Timestamp>)>>,
 }
@@ -166,6 +172,8 @@ struct Save {
 struct Visit {
     now: Timestamp,
     deadline: Option<Timestamp>,
+    /// Whether it has to be noted, however many other requests write the record meanwhile.
+    is_asked: bool,
     attempts: u32,
     /// The revision that it replaces.
     expected: Option<Revision>,
@@ -236,7 +244,7 @@ impl NativeSession {
         let now = time(now);
         let object = SessionObject::new(&object).map_err(|error| of(error.into()))?;
         if let Some(Found::Record(read)) = self.slot.take() {
-            let context = self.settings.context(&self.settings.policy);
+            let context = self.settings.context(&self.settings.policy).in_epoch(read.epoch);
             let id = read.id.clone();
             if let Err(error) = self.state.begin_loaded(&context, id, &read.loaded, read.at) {
                 // A second attempt must not take the session for a new one.
@@ -330,7 +338,8 @@ impl NativeSession {
         let login = own_login(metadata.as_ref(), passport.as_deref())?;
         let number = |time: Option<Duration>| time.map(|time| time.as_millis() as f64);
         let (idle, absolute) = (number(login.idle), number(login.absolute));
-        Some(Login { user: login.user.as_str().to_owned(), idle, absolute })
+        let epoch = metadata.as_ref().map_or(Epoch::FIRST, Metadata::epoch).number() as f64;
+        Some(Login { user: login.user.as_str().to_owned(), idle, absolute, epoch })
     }
 
     /// Checks whether the response renews the id. `may_renew` says that no other request of this process does, and that the
@@ -370,7 +379,7 @@ impl NativeSession {
         self.state.leave_alone();
     }
 
-    /// Notes the login of a user, as JSON, in a new session. The limits are milliseconds.
+    /// Notes the login of a user, as JSON, in a new session, with an epoch. The limits are milliseconds.
     #[napi(catch_unwind)]
     pub fn log_in(
         &mut self,
@@ -378,6 +387,7 @@ impl NativeSession {
         idle: Option<f64>,
         absolute: Option<f64>,
         level: Option<u32>,
+        epoch: f64,
         now: f64,
     ) -> napi::Result<()> {
         let user = user_json(&user)
@@ -387,18 +397,27 @@ impl NativeSession {
         let level = level.and_then(|level| u8::try_from(level).ok());
         let now = time(now);
         let login = Authentication { at: now, user, idle, absolute, level };
-        self.state.log_in(login, Epoch::FIRST, now).map_err(of)
+        self.state.log_in(login, Epoch::new(epoch as i64), now).map_err(of)
+    }
+
+    /// Notes the epoch that the session's user is about to have. Returns whether a visit has to store it; otherwise the
+    /// session's first save does.
+    #[napi(catch_unwind)]
+    pub fn keep_epoch(&mut self, users: &UserSessions, epoch: f64, now: f64) -> napi::Result<bool> {
+        self.state.raise_epoch(users.users(), Epoch::new(epoch as i64), time(now)).map_err(of)
     }
 
     /// Begins to note a visit, and returns the next step: `update` is a call of the store, `touch` a plain touch instead, and
     /// after nothing it is noted, or the session is over. `cookie` is the session's if this request has changed it, and
-    /// `deadline` is for a store whose options say it.
+    /// `deadline` is for a store whose options say it. One that `is_asked` for is repeated as
+    /// often as a write, and fails if that is not enough.
     #[napi(catch_unwind)]
     pub fn visit(
         &mut self,
         cookie: Option<String>,
         deadline: Option<f64>,
         now: f64,
+        is_asked: bool,
     ) -> napi::Result<Option<&'static str>> {
         let now = time(now);
         let cookie = cookie.map(|text| StoredCookie::parse(&text, now)).transpose();
@@ -412,7 +431,8 @@ impl NativeSession {
             })
             .map_err(of)?;
         let deadline = deadline.map(time);
-        self.visit = Some(Visit { now, deadline, attempts: 0, expected: None, call: None });
+        let (attempts, expected, call) = (0, None, None);
+        self.visit = Some(Visit { now, deadline, is_asked, attempts, expected, call });
         let context = self.settings.context(&self.settings.policy);
         let context = Context { client: self.client.as_ref(), ..context };
         let call = self.state.touch_call(&context, now);
@@ -427,11 +447,15 @@ impl NativeSession {
             _ => return Err(of(session::Error::OutOfOrder)),
         };
         let Some(visit) = &self.visit else { return Err(of(session::Error::OutOfOrder)) };
-        let (now, attempts) = (visit.now, visit.attempts);
+        let (now, attempts, is_asked) = (visit.now, visit.attempts, visit.is_asked);
         let Some(expected) = visit.expected.clone() else { return Ok(None) };
         let context = self.settings.context(&self.settings.policy);
         let call = self.state.visited(&context, &expected, updated, now);
-        Ok(self.next_of_visit(call.filter(|_| attempts < Step::Touch.touch_attempts())))
+        let most = if is_asked { ATTEMPTS } else { Step::Touch.touch_attempts() };
+        if is_asked && call.is_some() && attempts >= most {
+            return Err(of(session::Error::Conflict));
+        }
+        Ok(self.next_of_visit(call.filter(|_| attempts < most)))
     }
 
     /// Checks whether the session was found to be over.
@@ -777,22 +801,34 @@ impl Slot {
 }
 
 impl Reader {
-    /// Keeps the record of a session, with its id, unless a limit has ended it.
+    /// Returns what reads the epoch of the session's user, where that may end it.
+    pub(crate) fn check(
+        &self,
+        id: &SessionId,
+        loaded: &Loaded,
+        now: Timestamp,
+    ) -> Option<EpochMachine> {
+        let context = self.settings.context(&self.settings.policy);
+        EpochMachine::of(&context, id, loaded, now).filter(|_| self.is_first)
+    }
+
+    /// Keeps the record of a session, with its id, unless a limit, or its user's epoch, has ended it.
     pub(crate) fn keep(
         &self,
         found: Option<(SessionId, Loaded)>,
+        epoch: Option<Epoch>,
         lifetime: Lifetime,
         at: Timestamp,
     ) -> ReadOutcome {
         let Some((id, loaded)) = found else { return ReadOutcome::Nothing };
         let Settings { policy, .. } = &*self.settings;
-        let mut read = Read { id, loaded, lifetime, at, notes: None };
+        let mut read = Read { id, loaded, lifetime, at, epoch, notes: None };
         if !policy.keeps_metadata() {
             let text = (*read.loaded.record.text).to_owned();
             self.slot.put(Found::Record(read));
             return ReadOutcome::Text(text);
         }
-        let preview = self.settings.context(policy).preview(&read.loaded, at);
+        let preview = self.settings.context(policy).in_epoch(epoch).preview(&read.loaded, at);
         if let Some(by) = preview.ended_by.filter(|_| self.is_first) {
             self.slot.put(Found::Ended(by));
             return ReadOutcome::Ended(read.id, read.loaded.revision);
@@ -939,6 +975,7 @@ mod tests {
             renewal_grace: None,
             max_sessions: None,
             ends_least_recently_used: None,
+            user_epoch: false,
         })
         .unwrap()
     }
@@ -951,8 +988,12 @@ mod tests {
             format!(r#","views":1,"__sessionMetadata":{{"created":{began},"seen":{began}}}}}"#);
         let record = Record { text: [COOKIE, &notes].concat().into(), deadline: None };
         let loaded = Loaded { record, revision: Revision::new(1) };
-        let kept =
-            session.reader().keep(Some((session.id(), loaded)), Lifetime::OfMaxAge, time(NOW));
+        let kept = session.reader().keep(
+            Some((session.id(), loaded)),
+            None,
+            Lifetime::OfMaxAge,
+            time(NOW),
+        );
         (session, kept)
     }
 
@@ -1006,7 +1047,7 @@ mod tests {
             let (mut session, _) = found(&policy(idle, absolute));
             session.begin([COOKIE, r#","views":1}"#].concat(), NOW).unwrap();
             let own = own.map(|time| NOW + time);
-            assert_eq!(session.visit(None, own, NOW).unwrap(), Some("update"));
+            assert_eq!(session.visit(None, own, NOW, false).unwrap(), Some("update"));
             let found = deadline(&mut session).map(|deadline| deadline - NOW);
             assert_eq!(found, expected, "{idle:?} {absolute:?} {own:?}");
         }
@@ -1030,7 +1071,7 @@ mod tests {
         let mut session = NativeSession::new(&policy(None, None), "new".to_owned()).unwrap();
         session.begin(format!("{COOKIE}}}"), NOW).unwrap();
         let user = r#""bob""#.to_owned();
-        session.log_in(user, Some(0.5), Some(f64::MAX), Some(2), NOW).unwrap();
+        session.log_in(user, Some(0.5), Some(f64::MAX), Some(2), 0.0, NOW).unwrap();
         let notes = session.notes().unwrap();
         assert_eq!((notes.idle, notes.absolute), (Some(1.0), Some(CENTURY)));
         assert_eq!(notes.user.as_deref(), Some(r#""bob""#));

@@ -22,7 +22,7 @@ use self::mailbox::{Answer, Mailbox};
 use self::replace::Missing;
 use self::sealed::{Sealing, Upgrade};
 use self::seen::Seen;
-use self::users::{Meant, UserSessions};
+use self::users::{Meant, UserSessions, number_of};
 use crate::engine::rules::SessionPolicy;
 use crate::session::{self, Found, NativeSession};
 
@@ -130,7 +130,37 @@ impl NativeStore {
         });
     }
 
-    /// Makes room for a login of a user. Returns 1, or 0 if the login is refused.
+    /// Raises the epoch of a user. Returns the one that the session which asks gets first, if it goes on: then this is called
+    /// again. Otherwise returns -1.
+    #[napi(catch_unwind)]
+    pub fn raise_epoch(
+        &self,
+        mailbox: &Mailbox,
+        number: u32,
+        users: &UserSessions,
+        spares_own: bool,
+        now: f64,
+    ) {
+        let users = users.clone();
+        self.call(mailbox, number, move |open| async move {
+            let kept = users.raise(&*open.backend, spares_own, time(now)).await;
+            Ok(kept.map_or_else(
+                |error| Answer::E(session::of(error)),
+                |kept| Answer::C(number_of(kept)),
+            ))
+        });
+    }
+
+    /// Returns the epoch of a user.
+    #[napi(catch_unwind)]
+    pub fn epoch_of(&self, mailbox: &Mailbox, number: u32, users: &UserSessions, now: f64) {
+        let users = users.clone();
+        self.call(mailbox, number, move |open| async move {
+            Ok(Answer::C(number_of(Some(users.epoch(&*open.backend, time(now)).await?))))
+        });
+    }
+
+    /// Makes room for a login of a user. Returns the user's epoch, or -1 if the login is refused.
     #[napi(catch_unwind)]
     pub fn admit(&self, mailbox: &Mailbox, number: u32, users: &UserSessions, now: f64) {
         let users = users.clone();
@@ -138,7 +168,7 @@ impl NativeStore {
             let admitted = users.admit(&*open.backend, time(now)).await;
             Ok(admitted.map_or_else(
                 |error| Answer::E(session::of(error)),
-                |is_admitted| Answer::C(f64::from(is_admitted)),
+                |epoch| Answer::C(number_of(epoch)),
             ))
         });
     }

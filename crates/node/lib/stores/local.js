@@ -24,7 +24,7 @@ exports.LocalStore = class LocalStore {
   }
 
   static {
-    const ofUsers = ['sessionsOf', 'endSessionsOf', 'admit', 'lockUser', 'unlockUser']
+    const ofUsers = ['sessionsOf', 'endSessionsOf', 'admit', 'lockUser', 'unlockUser', 'epochOf', 'raiseEpoch']
     for (const method of ['load', 'save', 'touch', 'destroy', 'list', 'count', 'clear', 'purge', 'describe', ...ofUsers]) {
       this.prototype[method] = function (...args) {
         return this.#native[method](...args)

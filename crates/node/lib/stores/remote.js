@@ -73,6 +73,14 @@ exports.RemoteStore = class RemoteStore {
     return this.#call('unlockUser', ...args)
   }
 
+  epochOf(...args) {
+    return this.#call('epochOf', ...args)
+  }
+
+  raiseEpoch(...args) {
+    return this.#call('raiseEpoch', ...args)
+  }
+
   // The calls that concern all sessions wait for all writes.
   static {
     const ofUsers = ['sessionsOf', 'endSessionsOf', 'admit']

@@ -144,10 +144,23 @@ exports.SessionRecord = class SessionRecord {
   }
 
   // Notes the login of a user, as JSON, in a new session.
-  logIn(session, user, { idle, absolute, level }) {
+  logIn(session, user, { idle, absolute, level, epoch }) {
     const now = Date.now()
     this.#begin(session, now)
-    this.#throwing(() => this.#native.logIn(user, idle, absolute, level, now))
+    this.#throwing(() => this.#native.logIn(user, idle, absolute, level, epoch, now))
+  }
+
+  // Notes the epoch that the session's user is about to have, and stores that without the changes of the handler.
+  keepEpoch(session, users, epoch) {
+    return this.#store.call(async () => {
+      const keep = async () => {
+        const now = Date.now()
+        this.#begin(session, now)
+        if (this.#throwing(() => this.#native.keepEpoch(users, epoch, now))) await this.#note(session, false, true)
+      }
+      await this.#inTurn(() => this.#calls.exclusive(keep))
+      if (this.#native.isOver()) throw ended('another request has ended the session')
+    })
   }
 
   // Takes the session as it was loaded or created, without its cookie.
@@ -272,14 +285,14 @@ exports.SessionRecord = class SessionRecord {
     return this.#store.call(visit, fn, Boolean)
   }
 
-  async #note(session, replacesCookie) {
+  async #note(session, replacesCookie, isAsked = false) {
     const now = Date.now()
     let step
     try {
       this.#begin(session, now)
       const deadline = this.#store.recordDeadline(session, now, this.id)
       const cookie = replacesCookie ? JSON.stringify(session.cookie) : undefined
-      step = this.#throwing(() => this.#native.visit(cookie, deadline, now))
+      step = this.#throwing(() => this.#native.visit(cookie, deadline, now, isAsked))
     } catch (error) {
       // A session that is too large to be merged goes on without a note.
       if (toStoreError(error).code === 'ERR_STORE_UNSUITABLE') return 'touch'

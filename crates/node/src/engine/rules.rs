@@ -177,6 +177,8 @@ pub struct Options {
     pub max_sessions: Option<u32>,
     /// Whether a login beyond that ends the session with the earliest visit, and is not refused.
     pub ends_least_recently_used: Option<bool>,
+    /// Whether users have epochs.
+    pub user_epoch: bool,
 }
 
 /// The options, for the sessions of a middleware whose store is one of the addon.
@@ -279,6 +281,8 @@ pub struct Rules {
     pub renews: bool,
     /// Whether the sessions of a user are limited.
     pub limits_sessions: bool,
+    /// Whether users have epochs.
+    pub has_epochs: bool,
     /// How each step handles a failure of each kind: `tell`, `hide` or `without`.
     pub failures: HashMap<&'static str, HashMap<&'static str, &'static str>>,
 }
@@ -323,6 +327,7 @@ pub fn rules(options: Options) -> Result<Rules> {
         metadata_member: policy.keeps_metadata().then(|| member.as_str().to_owned()),
         renews: policy.renewal().is_some(),
         limits_sessions: policy.max_sessions.is_some(),
+        has_epochs: policy.user_epoch,
         failures: HashMap::from([
             ("write", failures(Step::Write, &policy)),
             ("writeUnasked", failures(Step::WriteUnasked, &policy)),
@@ -352,6 +357,7 @@ fn policy(options: &Options) -> Result<Policy> {
         limits: limits(options)?,
         renewal: renewal(options),
         max_sessions: max_sessions.map(|count| MaxSessions { count, at_limit }),
+        user_epoch: options.user_epoch,
         ..Policy::default()
     })
 }
@@ -390,6 +396,7 @@ fn limits(options: &Options) -> Result<Limits> {
         ("renewAfter", options.renew_after.is_some()),
         ("renewalGrace", options.renewal_grace.is_some()),
         ("maxSessions", options.max_sessions.is_some()),
+        ("userEpoch", options.user_epoch),
     ];
     if let Some((name, _)) = given.iter().find(|(_, is_given)| *is_given && !options.integrity) {
         let why = format!(
@@ -607,6 +614,7 @@ mod tests {
             renewal_grace: None,
             max_sessions: None,
             ends_least_recently_used: None,
+            user_epoch: false,
         }
     }
 
@@ -662,13 +670,14 @@ mod tests {
         let off = Options { metadata_member: Some("__life".to_owned()), ..options(&[], true) };
         assert_eq!(rules(off).unwrap().metadata_member, None);
         type Change = fn(&mut Options);
-        let changes: [(&str, Change); 6] = [
+        let changes: [(&str, Change); 7] = [
             ("metadata", |options| options.metadata = true),
             ("idleTimeout", |options| options.idle_timeout = Some(1.0)),
             ("absoluteTimeout", |options| options.absolute_timeout = Some(1.0)),
             ("renewAfter", |options| options.renew_after = Some(1.0)),
             ("renewalGrace", |options| options.renewal_grace = Some(1.0)),
             ("maxSessions", |options| options.max_sessions = Some(1)),
+            ("userEpoch", |options| options.user_epoch = true),
         ];
         for (name, change) in changes {
             let mut one = options(&["mergeChanges"], true);

@@ -1,7 +1,8 @@
 //! The steps of core's machines that take several calls of a store.
 
-use express_session::store::{Error, Loaded};
-use express_session_core::session::{self, Arrival, DestroyMachine, Follow};
+use express_session::store::{Error, ErrorKind, Loaded};
+use express_session_core::metadata::Epoch;
+use express_session_core::session::{self, Arrival, DestroyMachine, EpochStep, Follow, Settled};
 use express_session_core::{SessionId, Timestamp};
 
 use super::backend::Backend;
@@ -16,7 +17,8 @@ pub(super) async fn load(
     now: Timestamp,
 ) -> Result<Option<String>, Error> {
     let found = load_following(backend, &reader.settings, id, now).await?;
-    match reader.keep(found, backend.lifetime(), now) {
+    let (found, epoch) = settle(backend, reader, found, now).await?;
+    match reader.keep(found, epoch, backend.lifetime(), now) {
         ReadOutcome::Text(text) => return Ok(Some(text)),
         ReadOutcome::Ended(id, revision) => {
             let settings = reader.settings.clone();
@@ -27,6 +29,36 @@ pub(super) async fn load(
         ReadOutcome::Nothing => {}
     }
     Ok(None)
+}
+
+/// Reads the epoch of the user of a session that was loaded, where that may end it. Returns the session as it is then.
+async fn settle(
+    backend: &dyn Backend,
+    reader: &Reader,
+    found: Option<(SessionId, Loaded)>,
+    now: Timestamp,
+) -> Result<(Option<(SessionId, Loaded)>, Option<Epoch>), Error> {
+    let check = found.as_ref().and_then(|(id, loaded)| reader.check(id, loaded, now));
+    let Some(mut check) = check else { return Ok((found, None)) };
+    let context = reader.settings.context(&reader.settings.policy);
+    let mut call = check.start();
+    loop {
+        let answer = backend.answer(call, now).await;
+        match check.resume(&context, answer).map_err(into_store_error)? {
+            EpochStep::Call(due) => call = due,
+            EpochStep::Done(Settled { id, loaded, epoch }) => {
+                return Ok((loaded.map(|loaded| (id, loaded)), Some(epoch)));
+            }
+        }
+    }
+}
+
+/// The session fails to load as if its own record could not be read.
+fn into_store_error(error: session::Error) -> Error {
+    if let session::Error::Store(error) = error {
+        return error;
+    }
+    Error::new(ErrorKind::Unavailable, "the session got another user or id at every attempt")
 }
 
 /// Loads the session of an id, or the one to which its record forwards, with its id.

@@ -11,7 +11,7 @@ use futures_util::FutureExt as _;
 use napi_derive::napi;
 
 use super::replace::{Missing, replace};
-use super::users::{Meant, UserSessions};
+use super::users::{Meant, UserSessions, number_of};
 use super::{Listing, PURGED, driver, failure, option, time};
 use crate::engine::rules::SessionPolicy;
 use crate::session::{self, Found, NativeSession};
@@ -85,10 +85,28 @@ impl NativeMemory {
         now_or_session_error(users.end(&self.0, &meant, time(now))).map(|ended| ended as f64)
     }
 
-    /// Makes room for a login of a user. Returns 1, or 0 if the login is refused.
+    /// Raises the epoch of a user. Returns the one that the session which asks gets first, if it goes on: then this is called
+    /// again. Otherwise returns -1.
+    #[napi(catch_unwind)]
+    pub fn raise_epoch(
+        &self,
+        users: &UserSessions,
+        spares_own: bool,
+        now: f64,
+    ) -> napi::Result<f64> {
+        now_or_session_error(users.raise(&self.0, spares_own, time(now))).map(number_of)
+    }
+
+    /// Returns the epoch of a user.
+    #[napi(catch_unwind)]
+    pub fn epoch_of(&self, users: &UserSessions, now: f64) -> napi::Result<f64> {
+        now_or_error(users.epoch(&self.0, time(now))).map(|epoch| number_of(Some(epoch)))
+    }
+
+    /// Makes room for a login of a user. Returns the user's epoch, or -1 if the login is refused.
     #[napi(catch_unwind)]
     pub fn admit(&self, users: &UserSessions, now: f64) -> napi::Result<f64> {
-        now_or_session_error(users.admit(&self.0, time(now))).map(f64::from)
+        now_or_session_error(users.admit(&self.0, time(now))).map(number_of)
     }
 
     /// Asks for a user's lock. Returns 1, or 0 if another login has it.

@@ -3,13 +3,14 @@
 //! The decisions are core's. JavaScript never gets the ids, but names for them that are no secret.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use express_session::store::{Error, LockOutcome, LockToken};
-use express_session_core::metadata::{Client, Mark, UserQuery};
+use express_session_core::metadata::{Client, Epoch, Mark, UserQuery};
 use express_session_core::record::Json;
 use express_session_core::session::{
-    self, Listed, Listing, OwnSession, Revocation, RevokeMachine, is_lease_held,
+    self, Listed, Listing, OwnSession, RaiseMachine, Raising, Revocation, RevokeMachine, StoreCall,
+    is_lease_held,
 };
 use express_session_core::{Keyring, SessionId, Timestamp};
 use napi::bindgen_prelude::Uint8Array;
@@ -32,6 +33,8 @@ pub struct UserSessions {
     public_ids: Option<Arc<Keyring>>,
     own: OwnSession,
     holder: LockToken,
+    /// The rise of the user's epoch, while JavaScript gives it to the session that goes on.
+    raise: Arc<Mutex<Option<RaiseMachine>>>,
 }
 
 /// Which of a user's sessions are meant.
@@ -75,6 +78,7 @@ impl UserSessions {
             public_ids: keyring.ok().map(Arc::new),
             own: OwnSession::default(),
             holder: LockToken::from_random(bytes),
+            raise: Arc::default(),
         })
     }
 
@@ -116,17 +120,71 @@ impl UserSessions {
         self.public_ids.as_ref().is_some_and(|keyring| keyring.is_public_id(id, public_id))
     }
 
-    /// Returns the live sessions, the one with the latest visit first.
+    pub(crate) fn users(&self) -> &UserQuery {
+        &self.users
+    }
+
+    /// Returns the user's present epoch, without a call where there are none.
+    pub(super) async fn epoch(
+        &self,
+        backend: &dyn Backend,
+        now: Timestamp,
+    ) -> Result<Epoch, Error> {
+        if !self.settings.policy.user_epoch {
+            return Ok(Epoch::FIRST);
+        }
+        let found = backend.load(&self.users.epoch_id(), now).await?;
+        Ok(self.settings.context(&self.settings.policy).epoch_of_user(found.as_ref()))
+    }
+
+    /// Raises the user's epoch. Returns the epoch that the session which asks gets first, if it goes on; then it is called
+    /// again.
+    pub(super) async fn raise(
+        &self,
+        backend: &dyn Backend,
+        spares_own: bool,
+        now: Timestamp,
+    ) -> Result<Option<Epoch>, session::Error> {
+        let context = self.settings.context(&self.settings.policy);
+        let kept = self.raise.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (mut raise, mut call): (_, StoreCall) = match kept {
+            Some(mut raise) => {
+                let call = raise.kept(&context)?;
+                (raise, call)
+            }
+            None => {
+                let own = self.own.epoch(&self.users).filter(|_| spares_own);
+                let mut raise = RaiseMachine::new(self.users.clone(), own, None, now);
+                let call = raise.start();
+                (raise, call)
+            }
+        };
+        loop {
+            let answer = backend.answer(call, now).await;
+            match raise.resume(&context, answer)? {
+                Raising::Call(due) => call = due,
+                Raising::Done(_) => return Ok(None),
+                Raising::Keep(epoch) => {
+                    *self.raise.lock().unwrap_or_else(PoisonError::into_inner) = Some(raise);
+                    return Ok(Some(epoch));
+                }
+            }
+        }
+    }
+
+    /// Returns the sessions that are live in this epoch, or in any, the one with the latest visit first.
     async fn list(
         &self,
         backend: &dyn Backend,
         users: &UserQuery,
+        epoch: Option<Epoch>,
         now: Timestamp,
     ) -> Result<Vec<Listed>, Error> {
         let (mut listing, mut after) = (Listing::default(), None);
         loop {
             let page = backend.sessions_of(users, after, PAGE, now).await?;
-            listing.add(&self.settings.context(&self.settings.policy), page.sessions, now);
+            let context = self.settings.context(&self.settings.policy);
+            listing.add(&context.in_epoch(epoch), page.sessions, now);
             after = page.next;
             if after.is_none() {
                 return Ok(listing.finish());
@@ -140,7 +198,8 @@ impl UserSessions {
         backend: &dyn Backend,
         now: Timestamp,
     ) -> Result<String, Error> {
-        let listed = self.list(backend, &self.users, now).await?;
+        let epoch = self.epoch(backend, now).await?;
+        let listed = self.list(backend, &self.users, Some(epoch), now).await?;
         let client =
             |client: Option<&Client>| client.map_or_else(|| "null".to_owned(), Client::text);
         let number = |time: Option<Timestamp>| match time {
@@ -177,7 +236,7 @@ impl UserSessions {
         let users = self.users.clone().complete();
         for _ in 0..self.settings.policy.most_listings() {
             let before = ended;
-            for listed in self.list(backend, &users, now).await? {
+            for listed in self.list(backend, &users, None, now).await? {
                 let is_meant = match meant {
                     Meant::All => true,
                     Meant::Others => !self.own.is(&listed),
@@ -195,20 +254,21 @@ impl UserSessions {
         Ok(ended)
     }
 
-    /// Ends the sessions that are too many for a login. Returns `false` where it is refused.
+    /// Ends the sessions that are too many for a login, and returns the user's epoch. `None` where it is refused.
     pub(super) async fn admit(
         &self,
         backend: &dyn Backend,
         now: Timestamp,
-    ) -> Result<bool, session::Error> {
-        let sessions = self.list(backend, &self.users, now).await?;
+    ) -> Result<Option<Epoch>, session::Error> {
+        let epoch = self.epoch(backend, now).await?;
+        let sessions = self.list(backend, &self.users, Some(epoch), now).await?;
         let Some(end) = self.settings.policy.admit_login(sessions, &self.own) else {
-            return Ok(false);
+            return Ok(None);
         };
         for id in end {
             self.revoke(backend, id, Mark::Limit, now).await?;
         }
-        Ok(true)
+        Ok(Some(epoch))
     }
 
     async fn revoke(
@@ -246,6 +306,11 @@ impl UserSessions {
     pub(super) async fn unlock(&self, backend: &dyn Backend) -> Result<(), Error> {
         backend.unlock(&self.users.lock_id(), self.holder).await
     }
+}
+
+/// Returns an epoch for JavaScript, and -1 where there is none.
+pub(super) fn number_of(epoch: Option<Epoch>) -> f64 {
+    epoch.map_or(-1.0, |epoch| epoch.number() as f64)
 }
 
 impl fmt::Debug for UserSessions {

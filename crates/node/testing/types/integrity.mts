@@ -24,6 +24,7 @@ const secret = 'keyboard cat'
 const atLimit = 'endLeastRecentlyUsed'
 const middleware: SessionMiddleware = session({ secret, maxSessions: { count: 5, atLimit } })
 session({ secret, maxSessions: { count: 5 } })
+session({ secret, userEpoch: true })
 session({ secret, clientAddress: 'shortened', userAgent: 'full' })
 // @ts-expect-error: no detail
 session({ secret, userAgent: true })
