@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::cluster::{Cluster, Timed};
 use crate::entrants::word;
-use crate::ours::{LIFE, MAX_SESSIONS};
+use crate::ours::{EPOCH, LIFE, MAX_SESSIONS};
 use crate::site::Answer;
 use crate::tally::Tally;
 
@@ -35,6 +35,9 @@ pub(crate) enum Case {
     Revoke,
     /// All concurrently log the same user in, who may have three sessions.
     Logins,
+    /// All concurrently log the same user in and are slow, and meanwhile the user's sessions end, but for one.
+    #[value(name = "logins during end")]
+    LoginsDuringEnd,
     /// All are slow, and meanwhile Node answers a request.
     #[value(name = "with node")]
     WithNode,
@@ -51,7 +54,9 @@ impl Case {
     pub(crate) fn suits(self, cluster: &Cluster) -> bool {
         match self {
             Self::Lock => cluster.store.is_some(),
-            Self::Renew | Self::Renewals | Self::Revoke | Self::Logins => cluster.has_life,
+            Self::Renew | Self::Renewals | Self::Revoke | Self::Logins | Self::LoginsDuringEnd => {
+                cluster.has_life
+            }
             Self::WithNode | Self::AroundNode => cluster.node.is_some(),
             Self::Alone
             | Self::Apart
@@ -74,7 +79,7 @@ impl Case {
 
     /// Checks whether the writers change the same session.
     pub(crate) fn is_contended(self) -> bool {
-        !matches!(self, Self::Alone | Self::Apart | Self::Logins)
+        !matches!(self, Self::Alone | Self::Apart | Self::Logins | Self::LoginsDuringEnd)
     }
 
     /// Plays one round, with a number of its own.
@@ -97,6 +102,7 @@ impl Case {
             Self::Renewals => renewals(&cluster.below(LIFE), writers).await,
             Self::Revoke => revoke(&cluster.below(LIFE), writers, &gate).await,
             Self::Logins => logins(&cluster.below(LIFE), writers, &gate).await,
+            Self::LoginsDuringEnd => logins_during_end(&cluster.below(EPOCH), writers, &gate).await,
             Self::WithNode => with_node(cluster, writers, &gate).await,
             Self::AroundNode => around_node(cluster, writers, &gate).await,
         }
@@ -282,6 +288,27 @@ async fn logins(cluster: &Cluster, writers: usize, gate: &str) -> Result<Tally> 
         None => 0_usize,
     };
     tally.lost += listed.abs_diff(alive.len()) as u64;
+    Ok(tally)
+}
+
+async fn logins_during_end(cluster: &Cluster, writers: usize, gate: &str) -> Result<Tally> {
+    let login = format!("/login/{gate}");
+    let own = cluster.get(0, &login, None).await?.cookie.context("a login without a cookie")?;
+    let slow = cluster.send_to(writers, |_| format!("/slow-login/{gate}/{gate}"), |_| None);
+    cluster.arrived(gate, writers).await?;
+    cluster.get(writers, "/end-others", Some(&own)).await?;
+    cluster.open(gate).await?;
+    let answers = slow.answers().await?;
+    let mut tally = Tally::of(&answers);
+    let base = ["base".to_owned()];
+    for cookie in answers.iter().filter_map(|timed| timed.answer.cookie.as_deref()) {
+        tally.resurrected += u64::from(!cluster.read(&base, cookie).await?.is_empty());
+    }
+    // The session that has ended the others goes on, and the next login is a new one.
+    let later = cluster.get(0, &login, None).await?.cookie.context("a login without a cookie")?;
+    for cookie in [own, later] {
+        tally.lost += u64::from(cluster.read(&base, &cookie).await?.is_empty());
+    }
     Ok(tally)
 }
 

@@ -47,7 +47,9 @@ mod tower_sessions_app;
 /// renewals: all concurrently renew the id, and set a member each.
 /// revoke: while they all are between load and save, another session of the user ends this one.
 /// logins: all concurrently log the same user in, who may have three sessions. Resurrected: the sessions beyond. Lost: those
-/// that are missing, in the store or in the list. This case and the three before it are ours alone.
+/// that are missing, in the store or in the list.
+/// logins during end: all concurrently log the same user in, and before their sessions are stored the user's others end, with
+/// epochs. Resurrected: those sessions. This case and the four before it are ours alone.
 /// with node: while they all are between load and save, an Express application on the same store answers
 /// a request of that session. Lost: members of either.
 /// around node: the other way round. Node loses these changes, and the verdict ignores them.

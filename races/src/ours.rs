@@ -11,18 +11,32 @@ use express_session::store::{self, Store};
 use express_session::{AtLimit, Error, ErrorKind, Session, SessionLayer};
 
 use crate::SECRET;
-use crate::routes::{Handle, routes};
+use crate::gate::Gates;
+use crate::routes::{Handle, routes, routes_through};
 
-/// Returns the application, and again below [`LIFE`] with renewal and with a limit of a user's sessions:
+/// Returns the application; again below [`LIFE`] with renewal and with a limit of a user's sessions, and below [`EPOCH`] with an
+/// epoch for each user:
 ///
 /// | path | its handler |
 /// |---|---|
+/// | `/epoch/login/{user}` | logs a user in, and sets the member `base` |
+/// | `/epoch/slow-login/{gate}/{user}` | does the same, and waits before the session is stored |
+/// | `/epoch/end-others` | ends the user's other sessions |
 /// | `/life/renew/{key}` | loads, waits, gives the session another id, sets a member |
 /// | `/life/login/{user}` | logs a user in, and sets the member `base` |
 /// | `/life/end-others` | ends the user's other sessions |
 /// | `/life/sessions` | returns how many sessions the user has |
 pub(crate) fn application(store: impl Store + Clone, wait: Duration) -> Router {
     let layer = SessionLayer::new(SECRET).store(store.clone());
+    let with_epochs = SessionLayer::new(SECRET).store(store.clone()).user_epoch(true);
+    let gates = Gates::default();
+    let epoch = routes_through::<Session>(gates.clone(), wait)
+        .route("/login/{user}", get(log_in))
+        .route("/slow-login/{gate}/{user}", get(log_in_slowly))
+        .route("/end-others", get(end_others))
+        .layer(Extension(Wait(wait)))
+        .layer(Extension(gates))
+        .layer(with_epochs);
     let with_life = SessionLayer::new(SECRET)
         .store(store)
         .renewal_grace(GRACE)
@@ -34,11 +48,14 @@ pub(crate) fn application(store: impl Store + Clone, wait: Duration) -> Router {
         .route("/sessions", get(count_sessions))
         .layer(Extension(Wait(wait)))
         .layer(with_life);
-    routes::<Session>(wait).layer(layer).nest(LIFE, life)
+    routes::<Session>(wait).layer(layer).nest(LIFE, life).nest(EPOCH, epoch)
 }
 
 /// The root of the paths whose sessions have a life.
 pub(crate) const LIFE: &str = "/life";
+
+/// The root of the paths whose users have epochs.
+pub(crate) const EPOCH: &str = "/epoch";
 
 /// How many sessions a user may have.
 pub(crate) const MAX_SESSIONS: usize = 3;
@@ -63,6 +80,19 @@ async fn renew(
 async fn log_in(Path(user): Path<String>, session: Session) -> Result<(), Error> {
     session.login(user).await?;
     session.insert("base", 1)
+}
+
+async fn log_in_slowly(
+    Extension(Wait(wait)): Extension<Wait>,
+    Extension(gates): Extension<Gates>,
+    Path((gate, user)): Path<(String, String)>,
+    session: Session,
+) -> Result<(), Error> {
+    session.login(user).await?;
+    session.insert("base", 1)?;
+    gates.arrive(&gate);
+    tokio::join!(tokio::time::sleep(wait), gates.opened(&gate));
+    Ok(())
 }
 
 async fn end_others(session: Session) -> Result<(), Error> {

@@ -59,6 +59,11 @@ pub(crate) struct App {
 
 /// Returns the routes, without a session layer.
 pub(crate) fn routes<S: Handle>(wait: Duration) -> Router {
+    routes_through::<S>(Gates::default(), wait)
+}
+
+/// Returns the same, with these gates.
+pub(crate) fn routes_through<S: Handle>(gates: Gates, wait: Duration) -> Router {
     Router::new()
         .route("/start", get(start::<S>))
         .route("/member/{key}", get(member::<S>))
@@ -70,7 +75,7 @@ pub(crate) fn routes<S: Handle>(wait: Duration) -> Router {
         .route("/read/{keys}", get(read::<S>))
         .route("/gate/{gate}/arrived/{count}", get(arrived))
         .route("/gate/{gate}/open", get(open))
-        .with_state(App { gates: Gates::default(), wait })
+        .with_state(App { gates, wait })
 }
 
 async fn start<S: Handle>(session: S) -> Result<(), S::Failure> {
