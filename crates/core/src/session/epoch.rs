@@ -17,7 +17,7 @@ use super::state::{Context, SessionState, StoreView};
 use super::{Answer, Error, Result, StoreCall};
 use crate::cookie::{Cookie, StoredCookie};
 use crate::metadata::{Epoch, UserQuery, epoch, member};
-use crate::store::{Created, Loaded, Record, Revision, Updated};
+use crate::store::{self, Created, Loaded, Record, Revision, Updated};
 use crate::{Metadata, SessionId, Timestamp};
 
 impl Context<'_> {
@@ -47,8 +47,21 @@ impl Context<'_> {
     }
 
     /// Returns the epoch of a user, from what the store has under [`UserQuery::epoch_id`].
-    #[must_use]
-    pub fn epoch_of_user(&self, found: Option<&Loaded>) -> Epoch {
+    ///
+    /// A record that cannot be read counts as none. It was bound by a secret that was dropped since, and no cookie that this
+    /// secret has signed is accepted any more.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store, but [`ErrorKind::Corrupt`](store::ErrorKind::Corrupt).
+    pub fn epoch_of_user(
+        &self,
+        found: Result<Option<Loaded>, store::Error>,
+    ) -> Result<Epoch, store::Error> {
+        Ok(self.epoch_of(readable(found)?.as_ref()))
+    }
+
+    fn epoch_of(&self, found: Option<&Loaded>) -> Epoch {
         found.map_or(Epoch::FIRST, |found| Epoch::of_user(&found.record.text, self.member))
     }
 
@@ -166,16 +179,15 @@ impl EpochMachine {
     /// where the session got another user, or another id, at every attempt; [`Error::OutOfOrder`].
     pub fn resume(&mut self, context: &Context<'_>, answer: Answer) -> Result<EpochStep> {
         let Answer::Loaded(found) = answer else { return Err(Error::OutOfOrder) };
-        let found = found?;
         let Some(epoch) = self.epoch else {
-            let epoch = context.epoch_of_user(found.as_ref());
+            let epoch = context.epoch_of_user(found)?;
             if context.policy.ended_by_epoch(self.login, Some(epoch)).is_none() {
                 return Ok(self.done(true, epoch));
             }
             self.epoch = Some(epoch);
             return self.load();
         };
-        let Some(loaded) = found else { return Ok(self.done(false, epoch)) };
+        let Some(loaded) = found? else { return Ok(self.done(false, epoch)) };
         if let Some(follow) = Follow::of(context, &loaded, self.now) {
             let Some(to) = follow.target() else { return Ok(self.done(false, epoch)) };
             self.id = to.clone();
@@ -219,6 +231,9 @@ impl EpochMachine {
 ///            └──────────────────────────┘
 /// ```
 ///
+/// A record that is there and cannot be read, such as one that is bound by a secret which was dropped, is removed before the
+/// new one is written.
+///
 /// ```
 /// use express_session_core::metadata::{MemberName, UserQuery};
 /// use express_session_core::record::Json;
@@ -250,6 +265,8 @@ pub struct RaiseMachine {
     now: Timestamp,
     /// The user's epoch, and the revision of its record.
     current: (Epoch, Option<Revision>),
+    /// Whether the store may have a record that it does not show, because it cannot be read.
+    is_hidden: bool,
     attempts: u32,
     stage: Stage,
 }
@@ -260,6 +277,8 @@ enum Stage {
     /// The own session, whose epoch is lower as far as the request knows.
     LoadingOwn,
     Keeping(Epoch),
+    /// A record that cannot be read is in the way.
+    Removing(Epoch),
     Writing(Epoch),
 }
 
@@ -285,7 +304,8 @@ impl RaiseMachine {
         now: Timestamp,
     ) -> Self {
         let current = (Epoch::FIRST, None);
-        Self { users, own, max_age, now, current, attempts: 0, stage: Stage::Loading }
+        let (is_hidden, attempts, stage) = (false, 0, Stage::Loading);
+        Self { users, own, max_age, now, current, is_hidden, attempts, stage }
     }
 
     /// Begins.
@@ -303,14 +323,25 @@ impl RaiseMachine {
     /// [`Error::Conflict`] where other requests were faster at every attempt; [`Error::OutOfOrder`].
     pub fn resume(&mut self, context: &Context<'_>, answer: Answer) -> Result<Raising> {
         match (self.stage, answer) {
-            (Stage::Loading, Answer::Loaded(found)) => self.found(context, found?),
+            (Stage::Loading, Answer::Loaded(found)) => {
+                self.is_hidden |= is_unreadable(&found);
+                self.found(context, readable(found)?)
+            }
             (Stage::LoadingOwn, Answer::Loaded(found)) => {
                 let loaded = found?.ok_or(Error::Ended)?;
                 self.found_own(context, &loaded)
             }
+            (Stage::Removing(epoch), Answer::Destroyed(done)) => {
+                done?;
+                self.is_hidden = false;
+                Ok(Raising::Call(self.write(context, epoch)))
+            }
             (Stage::Writing(epoch), Answer::Created(created)) => match created? {
                 Created::Done(_) => Ok(Raising::Done(epoch)),
-                Created::Taken => self.again(),
+                Created::Taken => {
+                    self.is_hidden = true;
+                    self.again()
+                }
             },
             (Stage::Writing(epoch), Answer::Updated(updated)) => match updated? {
                 Updated::Done(_) => Ok(Raising::Done(epoch)),
@@ -338,7 +369,8 @@ impl RaiseMachine {
     }
 
     fn found(&mut self, context: &Context<'_>, found: Option<Loaded>) -> Result<Raising> {
-        let current = context.epoch_of_user(found.as_ref());
+        let current = context.epoch_of(found.as_ref());
+        self.is_hidden &= found.is_none();
         self.current = (current, found.map(|found| found.revision));
         match &self.own {
             None => {
@@ -376,8 +408,12 @@ impl RaiseMachine {
     }
 
     fn write(&mut self, context: &Context<'_>, epoch: Epoch) -> StoreCall {
-        self.stage = Stage::Writing(epoch);
         let id = self.users.epoch_id();
+        if self.is_hidden {
+            self.stage = Stage::Removing(epoch);
+            return StoreCall::Destroy { id };
+        }
+        self.stage = Stage::Writing(epoch);
         let record = context.epoch_record(epoch, self.max_age, self.now);
         match self.current.1.take() {
             Some(expected) => StoreCall::Update { id, record, expected },
@@ -394,6 +430,15 @@ impl RaiseMachine {
         self.attempts += 1;
         if self.attempts > ATTEMPTS { Err(Error::Conflict) } else { Ok(()) }
     }
+}
+
+/// Takes a record that cannot be read for none.
+fn readable(found: Result<Option<Loaded>, store::Error>) -> Result<Option<Loaded>, store::Error> {
+    if is_unreadable(&found) { Ok(None) } else { found }
+}
+
+fn is_unreadable(found: &Result<Option<Loaded>, store::Error>) -> bool {
+    found.as_ref().is_err_and(|error| error.kind() == store::ErrorKind::Corrupt)
 }
 
 impl SessionState {
@@ -420,7 +465,6 @@ mod tests {
     use crate::metadata::MemberName;
     use crate::policy::{EndedBy, Renewal};
     use crate::record::Json;
-    use crate::store;
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -669,6 +713,47 @@ mod tests {
                 None => assert!(matches!(next, Err(Error::Ended)), "{found:?}"),
             }
         }
+    }
+
+    #[test]
+    fn record_that_cannot_be_read_counts_as_none_and_is_replaced() {
+        let policy = policy();
+        let context = Context::new(&policy, "sid");
+        let corrupt =
+            || Answer::Loaded(Err(store::Error::new(store::ErrorKind::Corrupt, "on purpose")));
+        let mut check = EpochMachine::of(&context, &id("one"), &session_of("bob", 5), NOW).unwrap();
+        let done = check.resume(&context, corrupt()).unwrap();
+        assert!(matches!(done, EpochStep::Done(settled) if settled.epoch == Epoch::FIRST));
+        // One of the session itself is an error.
+        let mut check = EpochMachine::of(&context, &id("one"), &session_of("bob", 5), NOW).unwrap();
+        assert!(matches!(
+            check.resume(&context, answer(Some(record_of(6)))),
+            Ok(EpochStep::Call(_))
+        ));
+        assert!(matches!(check.resume(&context, corrupt()), Err(Error::Store(_))));
+
+        // A store may also hide it, and says only that the id is taken.
+        for is_told in [true, false] {
+            let mut raise = raise(None);
+            let mut next = raise.resume(&context, if is_told { corrupt() } else { answer(None) });
+            if !is_told {
+                assert!(matches!(next, Ok(Raising::Call(StoreCall::Create { .. }))));
+                let _ = raise.resume(&context, Answer::Created(Ok(Created::Taken))).unwrap();
+                next = raise.resume(&context, answer(None));
+            }
+            let Ok(Raising::Call(StoreCall::Destroy { id })) = next else { panic!("{next:?}") };
+            assert_eq!(id, bob().epoch_id());
+            let next = raise.resume(&context, Answer::Destroyed(Ok(()))).unwrap();
+            let Raising::Call(call) = next else { panic!("{next:?}") };
+            assert_eq!(write(call), (9, None));
+        }
+        // One that another request has written meanwhile is not removed.
+        let mut raise = raise(None);
+        let _ = raise.resume(&context, answer(None)).unwrap();
+        let _ = raise.resume(&context, Answer::Created(Ok(Created::Taken))).unwrap();
+        let next = raise.resume(&context, answer(Some(record_of(9)))).unwrap();
+        let Raising::Call(call) = next else { panic!("{next:?}") };
+        assert_eq!(write(call), (10, Some(Revision::new(7))));
     }
 
     #[test]

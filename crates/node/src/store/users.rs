@@ -133,8 +133,8 @@ impl UserSessions {
         if !self.settings.policy.user_epoch {
             return Ok(Epoch::FIRST);
         }
-        let found = backend.load(&self.users.epoch_id(), now).await?;
-        Ok(self.settings.context(&self.settings.policy).epoch_of_user(found.as_ref()))
+        let found = backend.load(&self.users.epoch_id(), now).await;
+        self.settings.context(&self.settings.policy).epoch_of_user(found)
     }
 
     /// Raises the user's epoch. Returns the epoch that the session which asks gets first, if it goes on; then it is called

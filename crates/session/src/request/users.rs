@@ -190,8 +190,9 @@ impl RequestSession {
             return Ok(Epoch::FIRST);
         }
         let (id, now) = (users.epoch_id(), self.now());
-        let found = self.call_store(pin!(self.config.store.load(&id, now))).await?;
-        Ok(self.context().epoch_of_user(found.as_ref()))
+        let answer = self.answer(decide::Step::Load, StoreCall::Load { id }, now).await?;
+        let Answer::Loaded(found) = answer else { return Err(session::Error::OutOfOrder.into()) };
+        Ok(self.context().epoch_of_user(found)?)
     }
 
     /// Reads the epoch of the user of a session that was loaded.

@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use express_session::store::sealed::{SealKeys, SealedStore};
 use express_session::store::{Admin as _, Error as StoreError, ErrorKind as StoreErrorKind};
 use express_session::{
     AtLimit, Cookie, EndedBy, Error, ErrorKind, MemoryStore, Outage, SessionId, SessionLayer,
@@ -458,10 +459,15 @@ async fn raises_that_meet_all_count() {
 }
 
 #[tokio::test]
-async fn sessions_end_behind_any_member_and_with_bound_records() {
+async fn sessions_end_behind_any_member_and_with_bound_and_sealed_records() {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).unwrap();
+    let sealed = SealedStore::new(MemoryStore::new(), SealKeys::new([secret]).unwrap());
     let world = World::new();
     for layer in [
         with_epochs(world.layer()).bind_records(true),
+        with_epochs(world.layer()).store(sealed.clone()),
+        with_epochs(world.layer()).store(sealed).bind_records(true),
         with_epochs(world.layer()).metadata_member("__notes"),
     ] {
         let talk = Talk::begin(&layer, visit()).await;
@@ -473,6 +479,31 @@ async fn sessions_end_behind_any_member_and_with_bound_records() {
         let pair = log_in(&layer, "bob").await;
         assert_eq!(found(&layer, &pair).await, live("bob"));
         layer.end_sessions_of("bob").await.unwrap();
+    }
+}
+
+/// Records that were not bound yet, and those that are bound by a secret which was dropped, cannot be read.
+#[tokio::test]
+async fn epoch_whose_record_cannot_be_read_is_replaced() {
+    let world = World::new();
+    let unbound = with_epochs(world.layer());
+    let bound = |secrets: Vec<&str>| with_epochs(world.signing(secrets).bind_records(true));
+    let layers = [
+        unbound,
+        bound(vec![SECRET]),
+        bound(vec!["another secret", SECRET]),
+        bound(vec!["another secret"]),
+    ];
+    for layer in layers {
+        let pair = log_in(&layer, "bob").await;
+        assert_eq!(found(&layer, &pair).await, live("bob"));
+        let talk = Talk::begin(&layer, visit()).await;
+        talk.session.login("bob").await.unwrap();
+        layer.end_sessions_of("bob").await.unwrap();
+        let under_way = talk.end().await.pair().to_owned();
+        for pair in [pair, under_way] {
+            assert_eq!(found(&layer, &pair).await, REVOKED);
+        }
     }
 }
 

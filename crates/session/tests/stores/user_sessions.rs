@@ -1,16 +1,18 @@
-//! A user never has more sessions than allowed, on any store that processes share, and the end of them is final.
+//! A user never has more sessions than allowed, on any store that processes share, and the end of them is final, also for
+//! a login under way.
 //!
 //! Each process is a layer over a store of its own: they share the server alone.
 
 use std::time::Duration;
 
 use express_session::store::Store;
-use express_session::{AtLimit, Cookie, SessionLayer};
+use express_session::{AtLimit, Cookie, EndedBy, SessionLayer};
 
 use crate::support::{SECRET, Talk, visit, visit_with};
 
 const LIMIT: usize = 2;
 const LOGINS: usize = 12;
+const EPOCH_USER: &str = "ann";
 
 fn layer(store: impl Store, at_limit: AtLimit) -> SessionLayer {
     SessionLayer::new(SECRET)
@@ -21,8 +23,42 @@ fn layer(store: impl Store, at_limit: AtLimit) -> SessionLayer {
         .max_sessions(LIMIT, at_limit)
 }
 
+/// Checks what holds for a user's sessions whichever process serves them.
+pub(crate) async fn processes_agree_on_the_sessions(open: [impl Store + Clone; 4]) {
+    let [one, two, ..] = &open;
+    login_under_way_ends_with_the_others([one.clone(), two.clone()]).await;
+    processes_never_exceed_the_limit(open).await;
+}
+
+/// Stores the session of a login after another process has ended those of the user.
+async fn login_under_way_ends_with_the_others(stores: [impl Store; 2]) {
+    let layers = stores.map(|store| SessionLayer::new(SECRET).store(store).user_epoch(true));
+    let laptop = log_in(&layers[1]).await;
+    let talk = Talk::begin(&layers[0], visit()).await;
+    talk.session.login(EPOCH_USER).await.unwrap();
+    assert_eq!(layers[1].end_sessions_of(EPOCH_USER).await.unwrap(), 1);
+    let phone = talk.end().await.pair().to_owned();
+    for pair in [phone, laptop] {
+        let found = Talk::begin(&layers[1], visit_with(&pair)).await;
+        assert_eq!(found.session.user::<String>().unwrap(), None);
+        assert_eq!(found.session.ended_by(), Some(EndedBy::Revoked));
+        found.end().await;
+    }
+    assert_eq!(layers[0].sessions_of(EPOCH_USER).await.unwrap(), []);
+    let later = log_in(&layers[0]).await;
+    let found = Talk::begin(&layers[1], visit_with(&later)).await;
+    assert_eq!(found.session.user::<String>().unwrap().as_deref(), Some(EPOCH_USER));
+    found.end().await;
+}
+
+async fn log_in(layer: &SessionLayer) -> String {
+    let talk = Talk::begin(layer, visit()).await;
+    talk.session.login(EPOCH_USER).await.unwrap();
+    talk.end().await.pair().to_owned()
+}
+
 /// Lets two processes log one user in at the same time, and counts the sessions after each login.
-pub(crate) async fn processes_never_exceed_the_limit(open: [impl Store; 4]) {
+async fn processes_never_exceed_the_limit(open: [impl Store; 4]) {
     let [one, two, three, four] = open;
     for (at_limit, stores, user) in [
         (AtLimit::Refuse, [one, two], "bob"),
@@ -73,7 +109,7 @@ pub(crate) async fn processes_never_exceed_the_limit(open: [impl Store; 4]) {
 
 #[cfg(feature = "redis")]
 #[test]
-fn processes_on_redis_never_exceed_the_limit() {
+fn processes_on_redis_agree_on_the_sessions() {
     use express_session::store::redis::RedisStore;
     use express_session_testkit::servers;
 
@@ -85,22 +121,22 @@ fn processes_on_redis_never_exceed_the_limit() {
                 store.prefix(prefix).user_index(index)
             };
             let stores = [open().await, open().await, open().await, open().await];
-            processes_never_exceed_the_limit(stores).await;
+            processes_agree_on_the_sessions(stores).await;
         }
     });
 }
 
 #[cfg(any(feature = "postgres", feature = "mysql"))]
-pub(crate) async fn processes_on_sql_never_exceed_the_limit<D: crate::sql::Database>() {
+pub(crate) async fn processes_on_sql_agree_on_the_sessions<D: crate::sql::Database>() {
     let Some(server) = D::shared() else { return };
     let (url, table) = (D::url(server), crate::sql::fresh("users"));
     let open = || D::timeout(D::open(&url, &table), Duration::from_secs(30));
-    processes_never_exceed_the_limit([open(), open(), open(), open()]).await;
+    processes_agree_on_the_sessions([open(), open(), open(), open()]).await;
 }
 
 #[cfg(feature = "sqlite")]
 #[test]
-fn processes_on_sqlite_never_exceed_the_limit() {
+fn processes_on_sqlite_agree_on_the_sessions() {
     use express_session::store::sqlite::SqliteStore;
     use express_session_testkit::TemporaryFolder;
 
@@ -109,20 +145,20 @@ fn processes_on_sqlite_never_exceed_the_limit() {
         let path = folder.path().join("users.sqlite");
         for (table, index) in [("users", false), ("indexed", true)] {
             let open = || SqliteStore::new(&path).table(table).user_index(index);
-            processes_never_exceed_the_limit([open(), open(), open(), open()]).await;
+            processes_agree_on_the_sessions([open(), open(), open(), open()]).await;
         }
     });
 }
 
 #[cfg(feature = "file")]
 #[test]
-fn processes_on_files_never_exceed_the_limit() {
+fn processes_on_files_agree_on_the_sessions() {
     use express_session::store::file::FileStore;
     use express_session_testkit::TemporaryFolder;
 
     crate::on_tokio(async {
         let folder = TemporaryFolder::new("users-files").unwrap();
         let open = || FileStore::new(folder.path());
-        processes_never_exceed_the_limit([open(), open(), open(), open()]).await;
+        processes_agree_on_the_sessions([open(), open(), open(), open()]).await;
     });
 }

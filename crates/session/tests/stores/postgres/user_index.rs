@@ -186,9 +186,9 @@ async fn metadata_of_another_member_are_searched_in_every_record() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processes_never_exceed_the_limit() {
+async fn processes_agree_on_the_sessions() {
     let Some(server) = Db::shared() else { return };
     let (url, table) = (Db::url(server), fresh("indexed_users"));
     let open = || Db::open(&url, &table).user_index(true).timeout(Duration::from_secs(30));
-    crate::user_sessions::processes_never_exceed_the_limit([open(), open(), open(), open()]).await;
+    crate::user_sessions::processes_agree_on_the_sessions([open(), open(), open(), open()]).await;
 }

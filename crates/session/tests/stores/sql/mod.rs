@@ -154,8 +154,8 @@ macro_rules! sql_suite {
         );
 
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn processes_never_exceed_the_limit() {
-            crate::user_sessions::processes_on_sql_never_exceed_the_limit::<support::Db>().await;
+        async fn processes_agree_on_the_sessions() {
+            crate::user_sessions::processes_on_sql_agree_on_the_sessions::<support::Db>().await;
         }
 
         mod laws {
