@@ -43,9 +43,15 @@ pub(crate) fn cookie_of(text: &str) -> Result<String> {
     Ok(Document::parse(text)?.cookie_text().to_owned())
 }
 
-/// Returns a cookie's JSON without its expiry.
+/// Returns a cookie's JSON without its expiry, and with its max age in whole seconds, rounded up: with each touch,
+/// express-session stores the time from now to the expiry, some of which is over already.
 pub(crate) fn timeless(cookie: &str) -> Result<String> {
     let mut cookie: serde_json::Value = serde_json::from_str(cookie)?;
+    if let Some(max_age) = cookie.get_mut("originalMaxAge")
+        && let Some(millis) = max_age.as_u64()
+    {
+        *max_age = millis.next_multiple_of(1000).into();
+    }
     if let Some(expires) = cookie.get_mut("expires").filter(|expires| expires.is_string()) {
         *expires = "some time".into();
     }
