@@ -11,7 +11,7 @@ import { MemoryStore, RedisStore } from 'express-session-rs/stores'
 import { missingServer, urls } from '../testing/servers.mjs'
 import { cookieOf, options, thrown } from '../testing/sides.mjs'
 import { allStores } from '../testing/stores.mjs'
-import { Visitor } from '../testing/visits.mjs'
+import { ask, eachLoggedIn, Visitor } from '../testing/visits.mjs'
 
 const VECTORS = JSON.parse(readFileSync(new URL('../../../conformance/vectors/epoch.json', import.meta.url), 'utf8'))
 const BEGINNING = VECTORS.now
@@ -22,26 +22,7 @@ Date.now = () => clock.now
 
 const visitor = (more) => new Visitor(clock, BEGINNING, { userEpoch: true, ...more })
 
-// Returns visitors of one store, in which each has logged in, a second after the one before.
-async function loggedIn(store, users, more) {
-  const visitors = []
-  for (const [at, user] of users.entries()) {
-    const browser = visitor({ store, ...more })
-    await browser.visit(at * SECOND, (req) => req.session.login(user))
-    visitors.push(browser)
-  }
-  return visitors
-}
-
-// Visits and returns what the handler returns.
-async function ask(browser, after, handler) {
-  let answer
-  const got = await browser.visit(after, async (req) => {
-    answer = await handler(req.session, req)
-  })
-  assert.deepEqual(got.errors, [])
-  return answer
-}
+const loggedIn = (...visits) => eachLoggedIn(visitor, ...visits)
 
 // Returns the user, and why the session has ended.
 const found = (browser, after) => ask(browser, after, (own) => [own.loggedInUser(), own.endedBy])

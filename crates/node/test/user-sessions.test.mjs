@@ -10,7 +10,7 @@ import { MemcachedStore, MemoryStore, RedisStore } from 'express-session-rs/stor
 import { missingServer, urls } from '../testing/servers.mjs'
 import { options, thrown } from '../testing/sides.mjs'
 import { allStores } from '../testing/stores.mjs'
-import { Visitor } from '../testing/visits.mjs'
+import { ask, eachLoggedIn, Visitor } from '../testing/visits.mjs'
 
 const BEGINNING = 1_700_000_000_000
 const [SECOND, MINUTE, HOUR] = [1000, 60_000, 3_600_000]
@@ -30,26 +30,7 @@ function publicId(id) {
   return createHmac('sha256', key).update(id).digest('base64url')
 }
 
-// Returns visitors of one store, in which each has logged in, a second after the one before.
-async function loggedIn(store, users, more) {
-  const visitors = []
-  for (const [at, user] of users.entries()) {
-    const browser = visitor({ store, ...more })
-    await browser.visit(at * SECOND, (req) => req.session.login(user))
-    visitors.push(browser)
-  }
-  return visitors
-}
-
-// Visits and returns what the handler returns.
-async function ask(browser, after, handler) {
-  let answer
-  const got = await browser.visit(after, async (req) => {
-    answer = await handler(req.session, req)
-  })
-  assert.deepEqual(got.errors, [])
-  return answer
-}
+const loggedIn = (...visits) => eachLoggedIn(visitor, ...visits)
 
 const userOf = (browser, after) => ask(browser, after, (own) => own.loggedInUser())
 const endedBy = (browser, after) => ask(browser, after, (own) => own.endedBy)

@@ -1,5 +1,7 @@
 // A visitor with a cookie, whose visits happen at times that a test sets.
 
+import assert from 'node:assert/strict'
+
 import session from 'express-session-rs'
 import { MemoryStore } from 'express-session-rs/stores'
 import { options } from './sides.mjs'
@@ -38,4 +40,25 @@ export class Visitor {
     const { __lastAccess: _, ...stored } = record
     return JSON.stringify(stored)
   }
+}
+
+// Returns visitors of one store, in which each has logged in, a second after the one before.
+export async function eachLoggedIn(visitor, store, users, more) {
+  const visitors = []
+  for (const [at, user] of users.entries()) {
+    const browser = visitor({ store, ...more })
+    await browser.visit(at * 1000, (req) => req.session.login(user))
+    visitors.push(browser)
+  }
+  return visitors
+}
+
+// Visits and returns what the handler returns.
+export async function ask(browser, after, handler) {
+  let result
+  const got = await browser.visit(after, async (req) => {
+    result = await handler(req.session, req)
+  })
+  assert.deepEqual(got.errors, [])
+  return result
 }
