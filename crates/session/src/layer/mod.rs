@@ -1082,9 +1082,9 @@ impl SessionLayer {
     /// [`EndedBy::Revoked`](crate::EndedBy::Revoked) there.
     ///
     /// Costs one more call of the store for each request that loads a session with a user, and for each login; an end costs
-    /// two, or three where a session goes on. If the epoch cannot be read, the request fails as if the session could not be loaded. The record of the epoch is
-    /// stored when the user's sessions end first, and lasts as long as the longest time limit of the layer, at least 400 days.
-    /// Turns on [`metadata`](Self::metadata).
+    /// two, or three where a session goes on. If the epoch cannot be read, the request fails as if the session could not be
+    /// loaded. The record of the epoch is stored when the user's sessions end for the first time, and lasts as long as the
+    /// longest time limit of the layer, at least 400 days. Turns on [`metadata`](Self::metadata).
     ///
     /// **A login call that begins after the end is a new login.** An application that verifies a password, waits, and then calls
     /// `login` may do so with the old password: see the [guide](crate::guide::lifetime#an-epoch-for-each-user). There is also

@@ -49,8 +49,8 @@ impl RequestSession {
             && self.state().session.is_unloaded()
     }
 
-    /// Commits without waiting, as far as the store answers immediately and no other request is waited for. The rest is
-    /// for [`commit`](Self::commit).
+    /// Commits without waiting, as far as the store is not called or answers immediately, and no other request is waited for.
+    /// The rest is for [`commit`](Self::commit).
     pub(crate) fn commit_immediately(
         self: &Arc<Self>,
         body: BodyKind,

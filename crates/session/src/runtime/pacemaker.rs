@@ -3,6 +3,9 @@
 //! tokio wakes its driver for each new timer that is due before all others: that is a write to an `eventfd`, and on a
 //! runtime of several threads it wakes one that sleeps. A call has a timeout of seconds, and mostly ends within a
 //! millisecond, so that often no other timer is pending. With this one pending, a timeout costs no system call.
+//!
+//! Each layer has one, for stores of any kind, and so has each circuit breaker, since the npm package calls stores without a
+//! layer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +32,10 @@ impl Pacemaker {
     #[inline]
     pub(crate) fn call(&self) {
         let State { is_used, beats } = &*self.0;
-        is_used.store(true, Ordering::Relaxed);
+        // A store of what is there already would take the value away from the other processors.
+        if !is_used.load(Ordering::Relaxed) {
+            is_used.store(true, Ordering::Relaxed);
+        }
         if !beats.load(Ordering::Relaxed) {
             self.begin();
         }

@@ -31,23 +31,6 @@ async fn log_in(layer: &SessionLayer, user: &str) -> String {
     talk.end().await.pair().to_owned()
 }
 
-async fn back(layer: &SessionLayer, pair: &str) -> Talk {
-    Talk::begin(layer, visit_with(pair)).await
-}
-
-/// Comes back with a cookie, and returns the user and why the session has ended.
-async fn found(layer: &SessionLayer, pair: &str) -> (Option<String>, Option<EndedBy>) {
-    let talk = back(layer, pair).await;
-    let found = (talk.session.user().unwrap(), talk.session.ended_by());
-    assert!(found.1.is_none() || talk.session.is_empty());
-    talk.end().await;
-    found
-}
-
-fn live(user: &str) -> (Option<String>, Option<EndedBy>) {
-    (Some(user.to_owned()), None)
-}
-
 fn noting(world: &World) -> SessionLayer {
     world.layer().metadata(true)
 }

@@ -14,7 +14,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use express_session::store::{Record, Store as _, Touch};
 use express_session::{
-    Cookie, Error, MemoryStore, Secret, Session, SessionBody, SessionId, SessionLayer, Timestamp,
+    Cookie, EndedBy, Error, MemoryStore, Secret, Session, SessionBody, SessionId, SessionLayer,
+    Timestamp,
 };
 use express_session_core::{Keyring, signing};
 use express_session_testkit::{Call, FakeClock, Spy, Verb};
@@ -437,4 +438,23 @@ impl Talk {
     pub(crate) fn abort(self) -> Session {
         self.session
     }
+}
+
+/// Comes back with a cookie.
+pub(crate) async fn back(layer: &SessionLayer, pair: &str) -> Talk {
+    Talk::begin(layer, visit_with(pair)).await
+}
+
+/// Comes back with a cookie, and returns the user and why the session has ended.
+pub(crate) async fn found(layer: &SessionLayer, pair: &str) -> (Option<String>, Option<EndedBy>) {
+    let talk = back(layer, pair).await;
+    let found = (talk.session.user().unwrap(), talk.session.ended_by());
+    assert!(found.1.is_none() || talk.session.is_empty());
+    talk.end().await;
+    found
+}
+
+/// What [`found`] returns of a session that goes on.
+pub(crate) fn live(user: &str) -> (Option<String>, Option<EndedBy>) {
+    (Some(user.to_owned()), None)
 }
