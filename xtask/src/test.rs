@@ -40,12 +40,43 @@ const STEPS: &[Step] = &[
         needs: &[Tool::Rustfmt],
         run: cargo::format,
     },
+    Step {
+        name: "prose",
+        about: "the text avoids the words and openings of xtask/prose.txt",
+        needs: &[],
+        run: prose::check,
+    },
+    Step {
+        name: "repository",
+        about: "no tracked file names a registry host or a folder of one machine",
+        needs: &[],
+        run: repository::check,
+    },
+    Step {
+        name: "layers",
+        about: "dependencies point the way of the design",
+        needs: &[],
+        run: layers::check,
+    },
+    Step {
+        name: "dependencies",
+        about: "the licences, sources and versions of all dependencies are those of deny.toml",
+        needs: &[Tool::Deny],
+        run: dependencies::check,
+    },
+    Step { name: "audit", about: "AUDIT.md fits the code", needs: &[], run: crate::audit::check },
     Step { name: "lint", about: "no warnings", needs: &[Tool::Clippy], run: cargo::lint },
     Step {
         name: "docs",
         about: "the documentation of the published crates builds",
         needs: &[],
         run: cargo::document,
+    },
+    Step {
+        name: "pages",
+        about: "rendered documentation has no raw tables, dead links or code that scrolls sideways",
+        needs: &[Tool::Chromium],
+        run: pages::check,
     },
     Step {
         name: "unit",
@@ -64,12 +95,6 @@ const STEPS: &[Step] = &[
         about: "a request takes no more instructions than were recorded",
         needs: &[Tool::Valgrind],
         run: crate::instructions::check,
-    },
-    Step {
-        name: "layers",
-        about: "dependencies point the way of the design",
-        needs: &[],
-        run: layers::check,
     },
     Step {
         name: "packages",
@@ -125,31 +150,6 @@ const STEPS: &[Step] = &[
         about: "the benchmark has no warnings, and its own tests pass",
         needs: &[Tool::Rustfmt, Tool::Clippy],
         run: crate::bench::check,
-    },
-    Step {
-        name: "pages",
-        about: "rendered documentation has no raw tables, dead links or code that scrolls sideways",
-        needs: &[Tool::Chromium],
-        run: pages::check,
-    },
-    Step {
-        name: "prose",
-        about: "the text avoids the words and openings of xtask/prose.txt",
-        needs: &[],
-        run: prose::check,
-    },
-    Step {
-        name: "dependencies",
-        about: "the licences, sources and versions of all dependencies are those of deny.toml",
-        needs: &[Tool::Deny],
-        run: dependencies::check,
-    },
-    Step { name: "audit", about: "AUDIT.md fits the code", needs: &[], run: crate::audit::check },
-    Step {
-        name: "repository",
-        about: "no tracked file names a registry host or a folder of one machine",
-        needs: &[],
-        run: repository::check,
     },
 ];
 

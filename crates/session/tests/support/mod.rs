@@ -454,7 +454,7 @@ pub(crate) async fn found(layer: &SessionLayer, pair: &str) -> (Option<String>, 
     found
 }
 
-/// What [`found`] returns of a session that goes on.
+/// The answer of [`found`] for a session that goes on.
 pub(crate) fn live(user: &str) -> (Option<String>, Option<EndedBy>) {
     (Some(user.to_owned()), None)
 }
