@@ -16,11 +16,15 @@
 //! All but the first are features of this crate, of their module's name. [`connect`] opens the one that a
 //! URL names; the guide's chapter about stores says which to take.
 //!
-//! A store of your own implements [`Store`]; `express-session-testkit` has the laws to test it with.
+//! A store of your own implements [`Store`]; `express-session-testkit` has the laws to test it with. [`BreakerStore`] puts
+//! the circuit breaker of the stores on the network around it.
 
 mod any;
 mod bound;
-#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "memcached"))]
+#[cfg_attr(
+    not(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "memcached")),
+    allow(dead_code, reason = "a store of one's own connects by itself")
+)]
 mod breaker;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]
 mod certificates;
@@ -30,7 +34,6 @@ mod connect;
 #[cfg(feature = "file")]
 pub mod file;
 /// For attempts to connect, and for the calls of stores that take a connection for each.
-#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "memcached"))]
 #[cfg_attr(
     not(any(feature = "postgres", feature = "mysql", feature = "memcached")),
     allow(
@@ -65,6 +68,7 @@ mod steady;
 
 pub use any::AnyStore;
 pub(crate) use bound::BoundStore;
+pub use breaker::BreakerStore;
 #[cfg(fuzzing)]
 pub(crate) use connect::prepare;
 pub use connect::{ConnectError, ConnectErrorKind, connect};

@@ -17,6 +17,7 @@ mod audit_m11_sqlite;
 mod audit_m3;
 #[cfg(feature = "redis")]
 mod audit_m8;
+mod breaker;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "memcached"))]
 mod call_size;
 mod cancellation;

@@ -12,6 +12,7 @@
 //! Existing crates were considered: `failsafe` and `recloser` open by counts or rates and read the clock themselves;
 //! none says when it tries again, or probes without using up a visitor's request.
 
+mod around;
 mod circuit;
 mod silence;
 
@@ -27,6 +28,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
+pub use self::around::BreakerStore;
 use self::circuit::{Circuit, Ended};
 use self::silence::{SILENCE, Silence};
 use super::finish::Calls;
@@ -426,7 +428,6 @@ pub(super) fn no_connection_in_time() -> Error {
 }
 
 /// The error of a call that was sent, and is not answered within its timeout.
-#[cfg(any(feature = "postgres", feature = "mysql", feature = "memcached"))]
 pub(super) fn no_answer_in_time() -> Error {
     Error::new(ErrorKind::TimedOut, "no answer in time")
 }
