@@ -141,6 +141,10 @@ impl<S: Store> Store for Log<S> {
         self.store.touch(id, touch, now).await
     }
 
+    async fn time(&self, now: Timestamp) -> Result<Timestamp, Error> {
+        self.store.time(now).await
+    }
+
     fn lifetime(&self) -> Lifetime {
         self.store.lifetime()
     }

@@ -15,6 +15,7 @@ use express_session_core::decide::Step;
 use express_session_core::metadata::{
     Authentication, Client, Epoch, MAX_USER, User, own_login, user_of,
 };
+use express_session_core::policy::Ended;
 use express_session_core::record::{Json, LimitExceeded};
 use express_session_core::session::{
     self, ATTEMPTS, Answer, Context, EpochMachine, Follow, LockStage, Next, OwnSession, Rebase,
@@ -146,9 +147,10 @@ pub(crate) struct Reader {
 pub(crate) enum ReadOutcome {
     /// Its text for JavaScript.
     Text(String),
+    /// There is no session.
     Nothing,
-    /// A limit has ended its session: it is to be destroyed, under this id and in this revision.
-    Ended(SessionId, Revision),
+    /// Its session has ended: the record under this id, in this revision.
+    Ended(SessionId, Revision, Ended),
 }
 
 /// The end of a session's record, which may take several calls: a renewal may be under way.
@@ -829,9 +831,9 @@ impl Reader {
             return ReadOutcome::Text(text);
         }
         let preview = self.settings.context(policy).in_epoch(epoch).preview(&read.loaded, at);
-        if let Some(by) = preview.ended_by.filter(|_| self.is_first) {
-            self.slot.put(Found::Ended(by));
-            return ReadOutcome::Ended(read.id, read.loaded.revision);
+        if let Some(ended) = preview.ended.filter(|_| self.is_first) {
+            self.slot.put(Found::Ended(ended.by));
+            return ReadOutcome::Ended(read.id, read.loaded.revision, ended);
         }
         read.notes = Some(Box::new((preview.metadata, preview.next_reset)));
         self.slot.put(Found::Record(read));
@@ -1026,7 +1028,7 @@ mod tests {
             (Some(HOUR), Some(HOUR / 2.0), "absolute"),
         ] {
             let (session, kept) = found(&policy(idle, absolute));
-            assert!(matches!(kept, ReadOutcome::Ended(id, revision)
+            assert!(matches!(kept, ReadOutcome::Ended(id, revision, _)
                 if id.as_str() == "sid" && revision == Revision::new(1)));
             assert_eq!(session.ended_by(), Some(by));
             assert!(session.notes().is_none());

@@ -169,6 +169,7 @@ macro_rules! clock_laws {
             wrong_clock_ends_no_record
             wrong_clock_purges_nothing
             wrong_clock_takes_no_lock
+            clock_that_is_ahead_is_not_the_stores
         ] }
     };
 }
@@ -1462,6 +1463,21 @@ pub async fn wrong_clock_purges_nothing(subject: &impl Subject<Store: Admin>) {
     }
 }
 
+/// Rule 9, for limits: a store whose caller's clock is ahead tells another [time](Store::time), by which sessions go on.
+pub async fn clock_that_is_ahead_is_not_the_stores(subject: &impl Subject) {
+    let trial = Trial::of(subject).await;
+    for ahead in [LATE + LATE, HOUR, 100 * DAY] {
+        let told = ok(trial.store.time(real_time().saturating_add(ahead)).await);
+        assert!(
+            told <= real_time().saturating_add(LATE),
+            "{told:?} by a clock that is {ahead:?} ahead"
+        );
+    }
+    let right = real_time();
+    let told = ok(trial.store.time(right).await);
+    assert!(right <= told.saturating_add(LATE), "{told:?} at {right:?}");
+}
+
 /// Rule 9, for locks: a clock that is wrong takes no lock that is held, and one that is behind by less than its lease
 /// holds a lock for the whole of it.
 ///
@@ -1860,7 +1876,7 @@ mod tests {
     fn every_law_is_in_the_list_that_tests_are_made_of() {
         let laws = SOURCE.split("\npub async fn ").skip(1);
         let laws: Vec<_> = laws.filter_map(|rest| rest.split('(').next()).collect();
-        assert_eq!(laws.len(), 52);
+        assert_eq!(laws.len(), 53);
         for law in laws {
             assert!(SOURCE.contains(&format!("\n            {law}\n")), "{law} is not tested");
         }

@@ -225,6 +225,10 @@ impl Store for MapStore {
     ) -> Result<Page, Error> {
         scan(self, users, after, limit, now).await
     }
+
+    async fn time(&self, now: Timestamp) -> Result<Timestamp, Error> {
+        Ok(ended(now))
+    }
 }
 
 /// The store is its own subject, for examples that need one.

@@ -47,6 +47,11 @@ macro_rules! __wrap_store {
         }
     };
     (@expiry $this:ident $store:expr) => {
+        async fn time(&self, now: Timestamp) -> Result<Timestamp, Error> {
+            let $this = self;
+            $store.time(now).await
+        }
+
         fn lifetime(&self) -> express_session_core::store::Lifetime {
             let $this = self;
             $store.lifetime()

@@ -218,6 +218,10 @@ impl Store for Flawed {
         self.inner.touch(&id, touch, self.time(now, TouchRevives)).await
     }
 
+    async fn time(&self, now: Timestamp) -> Result<Timestamp, Error> {
+        if self.is(TellsTheCallersTime) { Ok(now) } else { Store::time(&self.inner, now).await }
+    }
+
     fn lifetime(&self) -> Lifetime {
         if self.is(SaysAnotherLifetime) {
             return Lifetime::MaxAgeOr(Duration::from_secs(60));
@@ -494,6 +498,7 @@ flaws! {
     TouchRevives: expired_record_stays_gone;
     /// Gives a record the end that the caller's clock says.
     TouchTrustsTheClock: wrong_clock_ends_no_record, wrong_clock_purges_nothing;
+    TellsTheCallersTime: clock_that_is_ahead_is_not_the_stores;
     DestroyOfNothingFails: destroy_of_nothing_is_success;
     /// Takes upper and lower case for the same, as a collation does.
     IgnoresCase: every_id_keeps_its_own_record, every_id_has_its_own_lock;

@@ -3,6 +3,7 @@
 //! | question | answer |
 //! |---|---|
 //! | when does a session end? | [`Policy::end`]: the earlier one of the idle and the absolute timeout |
+//! | has it ended, by this machine's clock, and by the store's? | [`Policy::ended`], [`Ended::is_so_by`] |
 //! | when is the next visit noted? | [`Policy::next_visit`] |
 //!
 //! A visit is noted only when `touch_after` has passed since the last one, which counts as idle time: a session lives for the
@@ -10,7 +11,7 @@
 
 use std::time::Duration;
 
-use super::touch_after::{millis, waits_until};
+use super::touch_after::{ROUNDING, millis, waits_until};
 use super::{ClientNotes, Policy};
 use crate::metadata::Mark;
 use crate::{Metadata, Timestamp};
@@ -53,6 +54,35 @@ pub struct End {
     pub at: Timestamp,
     /// The limit that is reached then.
     pub by: EndedBy,
+}
+
+/// What a request finds of a session that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The reason.
+    pub by: EndedBy,
+    /// When the limit was reached; `None` where no clock has a part, since another session has ended this one.
+    pub at: Option<Timestamp>,
+}
+
+impl Ended {
+    /// Checks whether the session has ended by the store's clock too, to the second. Only then its record may be destroyed:
+    /// the clock of this machine may be ahead, and for all others the session goes on.
+    ///
+    /// ```
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::policy::{Ended, EndedBy};
+    ///
+    /// let [noon, later] = [0, 3_600_000].map(Timestamp::from_millis);
+    /// let ended = Ended { by: EndedBy::Idle, at: Some(later) };
+    /// assert!(ended.is_so_by(later));
+    /// assert!(!ended.is_so_by(noon));
+    /// assert!(Ended { by: EndedBy::Revoked, at: None }.is_so_by(noon));
+    /// ```
+    #[must_use]
+    pub fn is_so_by(&self, store: Timestamp) -> bool {
+        self.at.is_none_or(|at| at <= store.saturating_add(ROUNDING))
+    }
 }
 
 impl Policy {
@@ -118,6 +148,18 @@ impl Policy {
             (Some(absolute), Some(idle)) if idle.at < absolute.at => Some(idle),
             (absolute, idle) => absolute.or(idle),
         }
+    }
+
+    /// Returns the [end](Self::end) of a session if it has passed.
+    #[must_use]
+    pub fn ended(
+        &self,
+        metadata: Option<&Metadata>,
+        noticed: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Option<Ended> {
+        let End { at, by } = self.end(metadata, noticed).filter(|end| end.at <= now)?;
+        Some(Ended { by, at: Some(at) })
     }
 
     /// Checks whether the absolute timeout of a session has passed, so that a request under way writes nothing more. The
@@ -224,6 +266,25 @@ mod tests {
             let metadata = times.map(|(created, seen)| metadata(created, seen));
             let found = policy(idle, absolute).end(metadata.as_ref(), noticed.map(at));
             assert_eq!(found, end.map(|(end, by)| End { at: at(end), by }), "{row:?}");
+        }
+    }
+
+    #[test]
+    fn limit_has_passed_when_both_clocks_say_so() {
+        let (policy, metadata) = (policy(None, Some(1000)), metadata(0, 0));
+        for (now, store, is_over, is_so) in [
+            (999, 99_999, false, false),
+            (1000, 1000, true, true),
+            // Two clocks that are as good as one.
+            (1000, 999, true, true),
+            (1000, 998, true, false),
+            (99_999, 500, true, false),
+            (99_999, 1000, true, true),
+        ] {
+            let ended = policy.ended(Some(&metadata), None, at(now));
+            assert_eq!(ended.is_some(), is_over, "{now}");
+            let is_so_by_store = ended.is_some_and(|ended| ended.is_so_by(at(store)));
+            assert_eq!(is_so_by_store, is_so, "{now} {store}");
         }
     }
 

@@ -13,7 +13,7 @@ mod touch_after;
 
 pub use client::{ClientDetail, ClientNotes};
 pub use departures::Departures;
-pub use limits::{End, EndedBy, Limits};
+pub use limits::{End, Ended, EndedBy, Limits};
 pub use max_sessions::{Admission, AtLimit, MaxSessions};
 pub use renewal::Renewal;
 pub(crate) use touch_after::ROUNDING;

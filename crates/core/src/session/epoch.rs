@@ -39,7 +39,7 @@ impl Context<'_> {
     /// let context = Context::new(&policy, "connect.sid");
     /// assert_eq!(context.has_ended(&loaded, now), None);
     /// let raised = context.in_epoch(Some(Epoch::FIRST.next(now)));
-    /// assert_eq!(raised.has_ended(&loaded, now), Some(EndedBy::Revoked));
+    /// assert_eq!(raised.has_ended(&loaded, now).map(|ended| ended.by), Some(EndedBy::Revoked));
     /// ```
     #[must_use]
     pub fn in_epoch(self, user_epoch: Option<Epoch>) -> Self {
@@ -463,7 +463,7 @@ mod tests {
     use super::*;
     use crate::Policy;
     use crate::metadata::MemberName;
-    use crate::policy::{EndedBy, Renewal};
+    use crate::policy::{Ended, EndedBy, Renewal};
     use crate::record::Json;
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -618,15 +618,15 @@ mod tests {
         };
         assert!(matches!(begin(None), (Begun::OfUser(_), None)));
         assert_eq!(begin(Some(5)), (Begun::Live, None));
-        let ended = EndedBy::Revoked;
-        assert_eq!(begin(Some(6)), (Begun::Ended(ended), Some(ended)));
+        let ended = Ended { by: EndedBy::Revoked, at: None };
+        assert_eq!(begin(Some(6)), (Begun::Ended(ended), Some(ended.by)));
         let preview = context.in_epoch(Some(epoch(6))).preview(&found, NOW);
-        assert_eq!(preview.ended_by, Some(ended));
+        assert_eq!(preview.ended, Some(ended));
         // A mark decides alone.
         let mut state = SessionState::default();
         let marked = loaded(r#","ended":"limit""#);
         let begun = state.begin_loaded(&context, id("one"), &marked, NOW).unwrap();
-        assert_eq!(begun, Begun::Ended(EndedBy::Limit));
+        assert_eq!(begun, Begun::Ended(Ended { by: EndedBy::Limit, at: None }));
     }
 
     fn raise(own: Option<i64>) -> RaiseMachine {

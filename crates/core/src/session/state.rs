@@ -13,7 +13,7 @@ use super::{Error, Result};
 use crate::cookie::{CookieTemplate, StoredCookie};
 use crate::decide::{self, Attributes, Origin, Saved};
 use crate::metadata::{Authentication, Client, Epoch, Mark, MemberName, Metadata, member};
-use crate::policy::{End, EndedBy, Limits, ROUNDING};
+use crate::policy::{Ended, EndedBy, Limits, ROUNDING};
 use crate::store::{
     FencingToken, Lifetime, Loaded, LockToken, Record, Revision, Touch, Touched, Updated,
 };
@@ -55,8 +55,8 @@ pub struct Preview {
     pub text: Arc<str>,
     /// The library's own notes, in that member.
     pub metadata: Option<Metadata>,
-    /// The limit that has ended the session: its record is to be destroyed.
-    pub ended_by: Option<EndedBy>,
+    /// Why the session has ended, if it has.
+    pub ended: Option<Ended>,
     /// Until when a request that only reads leaves the record as it is.
     pub next_reset: Option<Timestamp>,
 }
@@ -144,29 +144,28 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Returns the limit that has ended the session of a record.
+    /// Returns why the session of a record has ended, if it has.
     ///
     /// Node knows no limits, and moves a record's deadline with each visit: the deadline shows when it did.
     #[cold]
-    fn ended_by(
+    fn ended(
         &self,
         max_age: Option<Duration>,
         loaded: &Loaded,
         metadata: Option<&Metadata>,
         now: Timestamp,
-    ) -> Option<EndedBy> {
+    ) -> Option<Ended> {
         if let Some(mark) = metadata.and_then(Metadata::ended) {
-            return Some(mark.into());
+            return Some(Ended { by: mark.into(), at: None });
         }
         if self.user_epoch.is_some()
             && let Some((_, login)) = self.user_of_session(&loaded.record.text)
             && let Some(by) = self.policy.ended_by_epoch(login, self.user_epoch)
         {
-            return Some(by);
+            return Some(Ended { by, at: None });
         }
         let noticed = self.noticed(max_age, &loaded.record, now);
-        let end: End = self.policy.end(metadata, noticed)?;
-        (end.at <= now).then_some(end.by)
+        self.policy.ended(metadata, noticed, now)
     }
 
     /// Returns the last visit as far as the deadline of a record shows it.
@@ -241,9 +240,9 @@ impl<'a> Context<'a> {
         Some(Record { text, deadline: Some(deadline) })
     }
 
-    /// Returns the limit that has ended the session of a record, without opening it.
+    /// Returns why the session of a record has ended, if it has, without opening it.
     #[must_use]
-    pub fn has_ended(&self, loaded: &Loaded, now: Timestamp) -> Option<EndedBy> {
+    pub fn has_ended(&self, loaded: &Loaded, now: Timestamp) -> Option<Ended> {
         if !self.policy.keeps_metadata() {
             return None;
         }
@@ -254,7 +253,7 @@ impl<'a> Context<'a> {
         if metadata.as_ref().is_some_and(Metadata::has_moved) {
             return None;
         }
-        self.ended_by(max_age, loaded, metadata.as_ref(), now)
+        self.ended(max_age, loaded, metadata.as_ref(), now)
     }
 
     /// Reads of a record what an adapter needs whose language has the session object, and opens the record later or never.
@@ -273,7 +272,7 @@ impl<'a> Context<'a> {
     /// let preview = context.preview(&loaded, Timestamp::from_millis(1_700_000_000_000));
     /// assert_eq!(&*preview.text, r#"{"cookie":{},"views":1}"#);
     /// assert_eq!(preview.metadata.unwrap().seen(), Timestamp::from_millis(2));
-    /// assert_eq!(preview.ended_by, None);
+    /// assert_eq!(preview.ended, None);
     /// ```
     #[must_use]
     #[cold]
@@ -286,16 +285,16 @@ impl<'a> Context<'a> {
         };
         // A record that cannot be read is for the adapter to find: it has not ended.
         let Ok(max_age) = record::max_age_of(&text, now) else {
-            return Preview { text, metadata, ended_by: None, next_reset: None };
+            return Preview { text, metadata, ended: None, next_reset: None };
         };
         let notes = metadata.as_ref();
-        let ended_by = if self.policy.keeps_metadata() {
-            self.ended_by(max_age, loaded, notes, now)
+        let ended = if self.policy.keeps_metadata() {
+            self.ended(max_age, loaded, notes, now)
         } else {
             None
         };
         let next_reset = self.next_reset(max_age, loaded, notes, now);
-        Preview { text, metadata, ended_by, next_reset }
+        Preview { text, metadata, ended, next_reset }
     }
 
     /// Returns what is left to do with the record of a session that no handler has asked for.
@@ -333,7 +332,7 @@ impl<'a> Context<'a> {
             return Unread::Keep;
         }
         let is_noted = self.next_visit(max_age, loaded, metadata, now).is_some();
-        let is_over = self.ended_by(max_age, loaded, metadata, now).is_some();
+        let is_over = self.ended(max_age, loaded, metadata, now).is_some();
         if is_noted && !is_over { Unread::Keep } else { Unread::Open }
     }
 
@@ -593,8 +592,8 @@ pub enum Load {
 pub enum Begun {
     /// The request has the session.
     Live,
-    /// A limit has ended it, and the record is to be destroyed.
-    Ended(EndedBy),
+    /// It has ended. The record is to be destroyed if the end [is one](Ended::is_so_by) by the store's clock too.
+    Ended(Ended),
     /// The record is no session: the id was renewed.
     Moved(Follow),
     /// It is a user's, and the policy has [epochs](Policy::user_epoch): it begins once the epoch was read, with the context
@@ -1144,9 +1143,10 @@ impl SessionState {
             if let Some(follow) = Follow::of_metadata(metadata.as_deref(), now) {
                 return Ok(Begun::Moved(follow));
             }
-            self.ended_by = context.ended_by(max_age, loaded, metadata.as_deref(), now);
-            if let Some(by) = self.ended_by {
-                return Ok(Begun::Ended(by));
+            let ended = context.ended(max_age, loaded, metadata.as_deref(), now);
+            self.ended_by = ended.map(|ended| ended.by);
+            if let Some(ended) = ended {
+                return Ok(Begun::Ended(ended));
             }
             if context.user_epoch.is_none()
                 && let Some(check) = EpochMachine::of(context, &id, loaded, now)
@@ -1700,7 +1700,7 @@ impl fmt::Debug for SessionState {
 impl fmt::Debug for Preview {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Preview")
-            .field("ended_by", &self.ended_by)
+            .field("ended", &self.ended)
             .field("next_reset", &self.next_reset)
             .finish_non_exhaustive()
     }

@@ -322,6 +322,33 @@ pub trait Store: Send + Sync + 'static {
         async { Err(Error::new(ErrorKind::Unsupported, "it cannot list the sessions of a user")) }
     }
 
+    /// Returns the time by the clock that the store removes records by: its server's, or for a store of one process a clock
+    /// that a step of the machine's does not move. By default `now`, the caller's.
+    ///
+    /// It is asked for before the record of a session is destroyed because a limit has passed by the caller's clock, which
+    /// may be ahead.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ErrorKind`]; the record stays then.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use express_session_core::Timestamp;
+    /// use express_session_core::store::Store as _;
+    /// use express_session_testkit::MapStore;
+    /// # use express_session_testkit::block_on;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> { block_on(async {
+    /// // The clock of this machine is a year ahead.
+    /// let ahead = Timestamp::now().saturating_add(Duration::from_secs(31_536_000));
+    /// assert!(MapStore::default().time(ahead).await? < ahead);
+    /// # Ok(()) }) }
+    /// ```
+    fn time(&self, now: Timestamp) -> impl Future<Output = Result<Timestamp, Error>> + Send {
+        std::future::ready(Ok(now))
+    }
+
     /// Returns how long a record lives after each reset of its expiry; [`Lifetime::OfMaxAge`] by default.
     ///
     /// A request that only reads leaves the expiry for a while if it knows when it was reset last

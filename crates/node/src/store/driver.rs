@@ -20,11 +20,13 @@ pub(super) async fn load(
     let (found, epoch) = settle(backend, reader, found, now).await?;
     match reader.keep(found, epoch, backend.lifetime(), now) {
         ReadOutcome::Text(text) => return Ok(Some(text)),
-        ReadOutcome::Ended(id, revision) => {
-            let settings = reader.settings.clone();
-            let ending = RecordEnd { settings, id, known: Some((revision, now)) };
+        ReadOutcome::Ended(id, revision, ended) => {
             // Where the store fails, the next request that loads the record ends it.
-            let _ = end(backend, ending, now).await;
+            if backend.time(now).await.is_ok_and(|clock| ended.is_so_by(clock)) {
+                let settings = reader.settings.clone();
+                let ending = RecordEnd { settings, id, known: Some((revision, now)) };
+                let _ = end(backend, ending, now).await;
+            }
         }
         ReadOutcome::Nothing => {}
     }

@@ -51,6 +51,32 @@ for (const [name, open, server] of allStores('clock')) {
       })
     }
 
+    for (const limit of ['idleTimeout', 'absoluteTimeout']) {
+      test(`a limit by a clock that is ahead ends no session: ${limit}`, async () => {
+        const store = open()
+        const use = session({ ...options({ store, integrity: true, [limit]: HOUR }), genid: undefined })
+        const login = await answer(use, {}, (req, res) => {
+          req.session.user = 'bob'
+          res.end('ok')
+        })
+        const headers = { cookie: login.cookies[0].split(';')[0] }
+        const visit = async () => {
+          let found
+          await answer(use, { headers }, (req, res) => {
+            found = [req.session.user, req.session.endedBy]
+            res.end('ok')
+          })
+          return found
+        }
+        mock.timers.enable({ apis: ['Date'], now: Date.now() + 25 * HOUR })
+        const ended = JUDGES.includes(name) ? limit.replace('Timeout', '') : undefined
+        assert.deepEqual(await visit(), [undefined, ended])
+        mock.timers.reset()
+        assert.deepEqual(await visit(), ['bob', undefined])
+        await store.close()
+      })
+    }
+
     const ways = [
       ['without integrity', { integrity: false }],
       ['with mergeChanges', { departures: ['mergeChanges'] }],

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use express_session_core::metadata::Epoch;
-use express_session_core::policy::{LoadTime, UnreadableRecord};
+use express_session_core::policy::{Ended, LoadTime, UnreadableRecord};
 use express_session_core::session::{
     Arrival, Begun, Context, EpochMachine, Follow, Load, Resolution, SessionState, Settled, Unread,
 };
@@ -28,8 +28,8 @@ enum Opened {
     Done,
     /// The record stays unread, and its expiry is to be reset.
     Touch(Touch),
-    /// A limit has ended it: the record of this id, in this revision.
-    Ended(SessionId, Revision),
+    /// It has ended: the record of this id, in this revision.
+    Ended(SessionId, Revision, Ended),
     /// The id was renewed.
     Moved(Follow),
     /// It is a user's, whose epoch decides.
@@ -96,8 +96,9 @@ impl RequestSession {
             Ok(Opened::Done) => return Ok(()),
             Ok(Opened::Touch(touch)) => return self.touch_unread(step, &touch, now).await,
             // A box, so that the future of every load stays small.
-            Ok(Opened::Ended(id, revision)) => {
-                return Box::pin(self.end_by_limit(step, id, revision, now)).await;
+            Ok(Opened::Ended(id, revision, ended)) => {
+                let end = self.destroy_ended(ended, id, revision, now);
+                return Box::pin(self.begin_after(step, end, now)).await;
             }
             // A record that forwards leads to a session, or nowhere, and an epoch is read once.
             Ok(Opened::Moved(_) | Opened::OfUser(_)) => return self.begin_new(now),
@@ -175,16 +176,14 @@ impl RequestSession {
         Ok(settled.loaded.map(|loaded| (settled.id, loaded, Some(settled.epoch))))
     }
 
-    /// Destroys a record that a limit has ended, so that no request under way writes it again, and begins a new session.
-    /// Where the store fails, the next request that loads the record ends it.
-    async fn end_by_limit(
+    /// Begins a new session after the record of the one that has ended is destroyed. Where the store fails, the next
+    /// request that loads the record does it.
+    async fn begin_after(
         &self,
         step: decide::Step,
-        id: SessionId,
-        revision: Revision,
+        end: impl Future<Output = Result<(), Error>>,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let end = self.end_record(id, Some((revision, now)), now);
         if let Err(error) = self.call_store_for(step, pin!(end)).await {
             self.log_failure(&error);
         }
@@ -302,8 +301,8 @@ impl RequestSession {
         let opened = begin(&mut session.state().session, &context, id, found, now)?;
         match opened {
             Opened::Done => Ok(Some(session)),
-            Opened::Ended(id, revision) => {
-                let end = session.end_record(id, Some((revision, now)), now);
+            Opened::Ended(id, revision, ended) => {
+                let end = session.destroy_ended(ended, id, revision, now);
                 session.call_store(pin!(end)).await?;
                 Ok(None)
             }
@@ -409,7 +408,7 @@ fn begin(
 ) -> Result<Opened, Error> {
     Ok(match session.begin_loaded(context, id.clone(), &found, now)? {
         Begun::Live => Opened::Done,
-        Begun::Ended(_) => Opened::Ended(id, found.revision),
+        Begun::Ended(ended) => Opened::Ended(id, found.revision, ended),
         Begun::Moved(follow) => Opened::Moved(follow),
         Begun::OfUser(check) => Opened::OfUser(check),
     })

@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
+use express_session_core::policy::Ended;
 use express_session_core::session::{
     self, Answer, DestroyMachine, Ending, Next, SaveMachine, SessionState, TouchCall,
 };
@@ -61,8 +62,8 @@ impl RequestSession {
         let Some((id, loaded, epoch)) = found else {
             return Err(Error::new(ErrorKind::NotFound));
         };
-        if self.context().in_epoch(epoch).has_ended(&loaded, now).is_some() {
-            let end = self.end_record(id, Some((loaded.revision, now)), now);
+        if let Some(ended) = self.context().in_epoch(epoch).has_ended(&loaded, now) {
+            let end = self.destroy_ended(ended, id, loaded.revision, now);
             self.call_store(pin!(end)).await?;
             return Err(Error::new(ErrorKind::NotFound));
         }
@@ -143,6 +144,21 @@ impl RequestSession {
             Ok(())
         })
         .await
+    }
+
+    /// Destroys the record of a session that has ended, so that no request under way writes it again; not if it goes on by
+    /// the store's clock.
+    pub(super) async fn destroy_ended(
+        &self,
+        ended: Ended,
+        id: SessionId,
+        revision: Revision,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        if ended.is_so_by(self.config.store.time(now).await?) {
+            self.end_record(id, Some((revision, now)), now).await?;
+        }
+        Ok(())
     }
 
     pub(super) fn known(&self) -> Option<(Revision, Timestamp)> {

@@ -152,6 +152,7 @@ verbs! {
     ) -> Fenced;
     unlock(id: &SessionId; holder: LockToken) -> ();
     sessions_of(users: &UserQuery; after: Option<Cursor>, limit: usize, now: Timestamp) -> Page;
+    time(; now: Timestamp) -> Timestamp;
 }
 
 /// Implements the verbs of [`Admin`] for [`AnyStore`] and [`ErasedAdmin`].

@@ -157,6 +157,10 @@ impl Store for BoundStore {
         Ok(page)
     }
 
+    async fn time(&self, now: Timestamp) -> Result<Timestamp, Error> {
+        self.store.time(now).await
+    }
+
     fn lifetime(&self) -> Lifetime {
         self.store.lifetime()
     }

@@ -12,7 +12,7 @@
 //!    after a clock that was wrong at the start, and after a machine that slept.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use express_session_core::Timestamp;
@@ -60,12 +60,10 @@ impl Times {
     /// Returns the end of a record that ended at `old`, or of a new one, where the caller's clock says `new`.
     #[inline]
     pub(super) fn end(self, old: Option<Timestamp>, new: Timestamp) -> Timestamp {
-        if !self.is_behind(old, new) {
-            return new;
-        }
-        // The steady time that is known may be an old one.
-        let latest = self.latest.max(Timestamp::from_millis(ask()));
-        Self { latest, ..self }.whole(new)
+        // The steady time that is known is an old one in a process that was idle, and the clock may have been set back to it.
+        let latest = self.latest.max(Timestamp::from_millis(steady_now()));
+        let times = Self { latest, ..self };
+        if times.is_behind(old, new) { times.whole(new) } else { new }
     }
 
     /// Returns the end of a lease that begins in this call.
@@ -99,6 +97,19 @@ impl Times {
 static KNOWN: AtomicI64 = AtomicI64::new(i64::MIN);
 static ANCHOR: Mutex<Option<Anchor>> = Mutex::new(None);
 
+/// The steady time at [`START`], in milliseconds since 1970.
+static AT_START: AtomicI64 = AtomicI64::new(i64::MIN);
+#[expect(clippy::disallowed_methods, reason = "the adapter of the clocks that cleanup judges by")]
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Returns the steady time of this moment, for the cost of the monotonic clock.
+fn steady_now() -> i64 {
+    match AT_START.load(Ordering::Relaxed) {
+        i64::MIN => ask(),
+        at_start => at_start.saturating_add(millis(START.elapsed())),
+    }
+}
+
 /// Reads the clocks. A store that many calls use does it now and then, so that its time is a recent one.
 #[cold]
 #[expect(clippy::disallowed_methods, reason = "the adapter of the clocks that cleanup judges by")]
@@ -109,6 +120,9 @@ pub(super) fn ask() -> i64 {
     let anchor = anchor.get_or_insert(Anchor { wall, monotonic, differs_since: None });
     let steady = anchor.observe(wall, monotonic);
     KNOWN.store(steady, Ordering::Relaxed);
+    // Before the first call it is zero.
+    let passed = millis(monotonic.saturating_duration_since(*START));
+    AT_START.store(steady.saturating_sub(passed), Ordering::Relaxed);
     steady
 }
 
@@ -229,13 +243,21 @@ mod tests {
     fn audit_m1_end_is_counted_from_the_steady_time_of_the_call() {
         let real = Timestamp::from_millis(ask());
         let before = |seconds: i64| Timestamp::from_millis(real.millis() - seconds * 1000);
-        // The time that is known is ten minutes old.
-        let times = Times::new(before(3000), before(600));
-        let end = times.end(None, before(300));
-        assert!((2700..2760).contains(&((end.millis() - real.millis()) / 1000)), "{end:?}");
-        assert_eq!(times.end(None, before(700)), before(700), "a time of a test");
-        let lease = times.lease(Duration::from_secs(2500));
-        assert!((2500..2560).contains(&((lease.millis() - real.millis()) / 1000)), "{lease:?}");
+        // The time that is known is ten minutes old. The clock was set back by 50 minutes, or, while the process was idle,
+        // nearly to the time that is known.
+        for behind in [3000, 595, 599, 600, 601, 604, 606] {
+            let times = Times::new(before(behind), before(600));
+            let left = |end: Timestamp| (end.millis() - real.millis()) / 1000;
+            let end = left(times.end(None, before(behind - 3600)));
+            assert!((3600..3660).contains(&end), "{end} s instead of 3600, {behind} s behind");
+            let lease = left(times.lease(Duration::from_secs(3600)));
+            assert!((3600..3660).contains(&lease), "{lease} s instead of 3600, {behind} s behind");
+            assert_eq!(
+                times.end(None, before(behind - 60)),
+                before(behind - 60),
+                "a time of a test"
+            );
+        }
         let ahead = Times::new(at(9000), at(0)).lease(Duration::from_secs(1));
         assert_eq!(ahead, at(1000));
     }

@@ -365,7 +365,7 @@ fn audit_m11_group_is_trusted_where_the_mode_lets_it_write() {
     });
 }
 
-/// Where the child of the test below finds the sessions.
+/// Where the children of the tests below find the sessions.
 const SHARED: &str = "EXPRESS_SESSION_TEST_SHARED";
 
 /// Loads, writes and locks a session, and creates one: as another user of the group.
@@ -375,6 +375,58 @@ fn child_of_another_user_uses_the_sessions() {
     on_tokio(async {
         let store = FileStore::new(PathBuf::from(folder)).fsync(false).mode(0o660);
         assert_works_as(&store, "second").await;
+    });
+}
+
+/// The same without the group's mode, and with sessions of its own alone.
+#[test]
+fn child_of_another_user_uses_its_own_sessions() {
+    let Some(folder) = std::env::var_os(SHARED) else { return };
+    on_tokio(async {
+        let store = FileStore::new(PathBuf::from(folder)).fsync(false);
+        let own = SessionId::new("own").unwrap();
+        store.create(&own, &record(), NOW).await.unwrap();
+        let token = LockToken::from_random([1; 16]);
+        store.lock(&own, token, Duration::from_secs(9), NOW).await.unwrap();
+        store.unlock(&own, token).await.unwrap();
+        store.purge(10, NOW).await.unwrap();
+    });
+}
+
+/// Runs a test of this file as another user, and returns whether that was possible.
+fn run_as_another_user(test: &str, sessions: &Path, group: u32) -> bool {
+    use std::os::unix::process::CommandExt as _;
+
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", &format!("audit_m11::{test}")]);
+    child.env(SHARED, sessions).uid(OTHER_USER).gid(group);
+    match child.output() {
+        Ok(output) => {
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && text.contains("1 passed"), "{text}");
+            true
+        }
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "left out: a second user ({error})");
+            false
+        }
+    }
+}
+
+#[test]
+fn audit_m11_first_lock_of_root_stops_no_service_of_the_folders_group() {
+    on_tokio(async {
+        let place = Place::new();
+        if chown(place.sessions(), None, Some(OTHER_USER)).is_err() {
+            let _ = writeln!(std::io::stderr(), "left out: another group's folder (needs root)");
+            return;
+        }
+        fs::set_permissions(place.0.path(), Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(place.sessions(), Permissions::from_mode(0o1770)).unwrap();
+        // A command that root runs once.
+        assert_works_as(&place.store(), "roots").await;
+        let service = "child_of_another_user_uses_its_own_sessions";
+        run_as_another_user(service, &place.sessions(), OTHER_USER);
     });
 }
 
@@ -396,8 +448,6 @@ async fn assert_works_as(store: &FileStore, own: &str) {
 
 #[test]
 fn audit_m11_users_of_one_group_share_sessions_and_locks() {
-    use std::os::unix::process::CommandExt as _;
-
     on_tokio(async {
         let place = Place::new();
         fs::remove_dir(place.sessions()).unwrap();
@@ -409,18 +459,9 @@ fn audit_m11_users_of_one_group_share_sessions_and_locks() {
 
         fs::set_permissions(place.0.path(), Permissions::from_mode(0o755)).unwrap();
         let group = fs::metadata(place.sessions()).unwrap().gid();
-        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", "audit_m11::child_of_another_user_uses_the_sessions"]);
-        child.env(SHARED, place.sessions()).uid(OTHER_USER).gid(group);
-        match child.output() {
-            Ok(output) => {
-                let text = String::from_utf8_lossy(&output.stdout);
-                assert!(output.status.success() && text.contains("1 passed"), "{text}");
-            }
-            Err(error) => {
-                let _ = writeln!(std::io::stderr(), "left out: a second user ({error})");
-                return;
-            }
+        let service = "child_of_another_user_uses_the_sessions";
+        if !run_as_another_user(service, &place.sessions(), group) {
+            return;
         }
         // And the first one goes on.
         assert_works_as(&store, "third").await;

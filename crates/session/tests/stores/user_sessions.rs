@@ -3,7 +3,7 @@
 //!
 //! Each process is a layer over a store of its own: they share the server alone.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use express_session::store::Store;
 use express_session::{AtLimit, Cookie, EndedBy, SessionLayer};
@@ -26,8 +26,35 @@ fn layer(store: impl Store, at_limit: AtLimit) -> SessionLayer {
 /// Checks what holds for a user's sessions whichever process serves them.
 pub(crate) async fn processes_agree_on_the_sessions(open: [impl Store + Clone; 4]) {
     let [one, two, ..] = &open;
+    audit_m1_limits_by_a_clock_that_is_ahead_end_no_session([one.clone(), two.clone()]).await;
     login_under_way_ends_with_the_others([one.clone(), two.clone()]).await;
     processes_never_exceed_the_limit(open).await;
+}
+
+/// Loads sessions in a process whose clock is ahead, so that their limits have passed for it.
+async fn audit_m1_limits_by_a_clock_that_is_ahead_end_no_session(stores: [impl Store; 2]) {
+    let [hour, day] = [3600, 86_400].map(Duration::from_secs);
+    let cookies = [Cookie::new(), Cookie::new().max_age(30 * day)];
+    let [right, ahead] = stores.map(|store| SessionLayer::new(SECRET).store(store));
+    let ahead = ahead.clock(move || SystemTime::now() + day);
+    for cookie in cookies {
+        for limited in [
+            |layer: SessionLayer, hour| layer.idle_timeout(hour),
+            |layer: SessionLayer, hour| layer.absolute_timeout(hour),
+        ] {
+            let [right, ahead] = [&right, &ahead].map(|layer| limited(layer.clone(), hour));
+            let [right, ahead] = [right, ahead].map(|layer| layer.cookie(cookie.clone()));
+            let pair = log_in(&right).await;
+            let found = Talk::begin(&ahead, visit_with(&pair)).await;
+            assert_eq!(found.session.user::<String>().unwrap(), None);
+            assert!(found.session.reload().await.is_err());
+            found.end().await;
+            let found = Talk::begin(&right, visit_with(&pair)).await;
+            assert_eq!(found.session.user::<String>().unwrap().as_deref(), Some(EPOCH_USER));
+            found.session.destroy().await.unwrap();
+            found.end().await;
+        }
+    }
 }
 
 /// Stores the session of a login after another process has ended those of the user.

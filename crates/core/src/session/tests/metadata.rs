@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::metadata::{Authentication, Epoch, Mark, Metadata};
-use crate::policy::{EndedBy, Limits};
+use crate::policy::{Ended, EndedBy, Limits};
 use crate::record::{Json, RecordLimits};
 
 const HOUR: u64 = 3600;
@@ -171,18 +171,38 @@ fn session_whose_limit_has_passed_is_not_opened() {
         let found = with_deadline(&text, deadline);
         let mut state = SessionState::default();
         let opened = state.begin_loaded(&context, id(), &found, after(now)).unwrap();
-        assert_eq!(opened, ended.map_or(Begun::Live, Begun::Ended), "{row:?}");
+        assert_eq!(matches!(opened, Begun::Ended(_)), ended.is_some(), "{row:?}");
         assert_eq!(state.ended_by(), ended, "{row:?}");
         assert_eq!(state.readable().is_none(), ended.is_some(), "{row:?}");
-        assert_eq!(context.has_ended(&found, after(now)), ended, "{row:?}");
+        let by = |ended: Option<Ended>| ended.map(|ended| ended.by);
+        assert_eq!(by(context.has_ended(&found, after(now))), ended, "{row:?}");
         let preview = context.preview(&found, after(now));
-        assert_eq!(preview.ended_by, ended, "{row:?}");
+        assert_eq!(by(preview.ended), ended, "{row:?}");
         assert_eq!(*preview.text, record_of(Some(day), ""), "{row:?}");
         let seen = seen.map(after);
         assert_eq!(preview.metadata.as_ref().map(Metadata::seen), seen, "{row:?}");
         if ended.is_some() {
             assert_eq!(context.unread(&found, after(now)), Unread::Open, "{row:?}");
         }
+    }
+}
+
+#[test]
+fn audit_m1_end_by_a_clock_that_is_ahead_says_when_it_is_one_for_the_store() {
+    use EndedBy::{Absolute, Idle};
+    for (idle, absolute, by, end) in
+        [(Some(1000), None, Idle, 1010), (None, Some(1000), Absolute, 1000)]
+    {
+        let policy = Policy { metadata: true, ..limited(idle, absolute) };
+        let context = Context::new(&policy, "sid");
+        let found = with_deadline(&record_of(None, &member(0)), None);
+        let mut state = SessionState::default();
+        let begun = state.begin_loaded(&context, id(), &found, after(365 * 24 * HOUR)).unwrap();
+        assert_eq!(begun, Begun::Ended(Ended { by, at: Some(after(end)) }));
+        // On other machines it goes on.
+        let mut state = SessionState::default();
+        let begun = state.begin_loaded(&context, id(), &found, after(1)).unwrap();
+        assert_eq!(begun, Begun::Live);
     }
 }
 
@@ -230,7 +250,7 @@ fn preview_of_a_record_that_cannot_be_read_is_its_text() {
     let policy = limited(Some(1), Some(1));
     for text in ["", "{", "[]", r#"{"views":1}"#] {
         let preview = Context::new(&policy, "sid").preview(&loaded(text), after(9999));
-        assert_eq!((&*preview.text, preview.ended_by, preview.next_reset), (text, None, None));
+        assert_eq!((&*preview.text, preview.ended, preview.next_reset), (text, None, None));
     }
 }
 
@@ -595,9 +615,10 @@ fn marked_session_is_not_opened_and_says_why() {
         let marked = marked(mark);
         let mut state = SessionState::default();
         let begun = state.begin_loaded(&context, id(), &marked, NOW).unwrap();
-        assert_eq!(begun, Begun::Ended(by));
+        let ended = Ended { by, at: None };
+        assert_eq!(begun, Begun::Ended(ended));
         assert_eq!((state.ended_by(), state.readable().is_some()), (Some(by), false));
-        assert_eq!(context.has_ended(&marked, NOW), Some(by));
+        assert_eq!(context.has_ended(&marked, NOW), Some(ended));
         assert_eq!(context.unread(&marked, NOW), Unread::Open);
         // Without metadata, the mark is a member like any other.
         let context = Context::new(&plain, "sid");

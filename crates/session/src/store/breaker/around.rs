@@ -194,6 +194,10 @@ impl<S: Store> Store for BreakerStore<S> {
         self.call(self.around.store.sessions_of(users, after, limit, now)).await
     }
 
+    async fn time(&self, now: Timestamp) -> Result<Timestamp, Error> {
+        self.call(self.around.store.time(now)).await
+    }
+
     fn lifetime(&self) -> Lifetime {
         self.around.store.lifetime()
     }

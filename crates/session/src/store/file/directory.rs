@@ -11,7 +11,7 @@
 //!
 //! With a [`mode`](super::FileStore::mode) that lets the group write, a folder and files of other users of this
 //! process's groups are trusted too, and what this process makes is the group's of the folder: also the locks, without which
-//! the others could not use the sessions.
+//! the others could not use the sessions. Root's locks are in any case, where the group may write to the folder.
 
 use std::fmt;
 use std::io;
@@ -103,7 +103,9 @@ mod handles {
                 }
                 handle => {
                     let folder = Self::judged(handle?, self.is_shared)?;
-                    self.share(&folder.handle, Mode::RWXU | Mode::RWXG)?;
+                    // Root trusts another group's folder under the sticky bit alone.
+                    let sticky = if self.is_shared { Mode::empty() } else { Mode::SVTX };
+                    self.share(&folder.handle, Mode::RWXU | Mode::RWXG | sticky)?;
                     // Its group may be another one now.
                     Ok(Self { group: self.group, ..folder })
                 }
@@ -115,10 +117,13 @@ mod handles {
             self.share(&self.handle, Mode::RWXU | Mode::RWXG)
         }
 
-        /// Opens a file or folder of this process to the group that shares the folder, if one does.
+        /// Opens a file or folder of this process to the group that shares the folder, if one does: root's to each group that
+        /// may write to the folder, since a command that root runs once must not keep the service from its locks.
         fn share(&self, made: &impl AsFd, mode: Mode) -> io::Result<()> {
             let stat = fs::fstat(made)?;
-            if !self.is_shared || stat.st_uid != process::geteuid().as_raw() {
+            let is_made_by_root = stat.st_uid == 0 && self.mode & 0o020 != 0;
+            let is_shared = self.is_shared || is_made_by_root;
+            if !is_shared || stat.st_uid != process::geteuid().as_raw() {
                 return Ok(());
             }
             if stat.st_gid != self.group {

@@ -44,6 +44,7 @@ use tokio::task::spawn_blocking;
 use self::content::{Content, revision};
 use self::folder::{LOCKS, Lock, Place, Sessions};
 use super::local::DiskCalls;
+use super::steady::Times;
 
 mod content;
 mod directory;
@@ -460,6 +461,11 @@ impl Store for FileStore {
             Ok(Touched::Done)
         })
         .await
+    }
+
+    /// The process's own clock, which a step of the machine's does not move.
+    async fn time(&self, now: Timestamp) -> Result<Timestamp, Error> {
+        Ok(Times::of(now).ended())
     }
 
     fn lifetime(&self) -> Lifetime {

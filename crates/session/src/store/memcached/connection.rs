@@ -136,7 +136,7 @@ impl Connection {
     }
 
     /// Returns the time by the server's clock, in seconds since 1970; it is asked for once on a connection.
-    async fn server_time(&mut self) -> Result<Option<i64>, Error> {
+    pub(super) async fn server_time(&mut self) -> Result<Option<i64>, Error> {
         if matches!(self.time, ServerTime::Unasked) {
             self.time = self.ask_server_time().await?;
         }

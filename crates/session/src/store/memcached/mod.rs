@@ -53,11 +53,12 @@ use express_session_core::store::{
     Touched, Updated, scan,
 };
 use express_session_core::{SessionId, Timestamp};
+use tokio::time::timeout;
 
 use self::address::Address;
 use self::pool::Pool;
 use self::protocol::{Expiry, Item, Key, Reply, Request};
-use super::breaker::MAX_WAITING;
+use super::breaker::{MAX_WAITING, no_answer_in_time};
 
 mod address;
 mod admin;
@@ -298,6 +299,15 @@ impl Store for MemcachedStore {
     }
 
     /// The [`ttl`](Self::ttl) if it is set, with any max age.
+    /// The server's clock, in whole seconds; the caller's where a proxy does not tell it.
+    async fn time(&self, now: Timestamp) -> Result<Timestamp, Error> {
+        let mut lease = self.pool.lend(&self.options).await?;
+        let asked = timeout(self.options.timeout, lease.connection.server_time()).await;
+        let seconds = asked.map_err(|_| no_answer_in_time())??;
+        lease.finish();
+        Ok(seconds.map_or(now, |seconds| Timestamp::from_millis(seconds.saturating_mul(1000))))
+    }
+
     fn lifetime(&self) -> Lifetime {
         match self.ttl_set() {
             Some(ttl) => Lifetime::Always(ttl),

@@ -435,6 +435,11 @@ impl Store for MemoryStore {
         Ok(self.within(id, now, touch)?)
     }
 
+    /// The process's own clock, which a step of the machine's does not move.
+    async fn time(&self, now: Timestamp) -> Result<Timestamp, Error> {
+        Ok(Times::of(now).ended())
+    }
+
     fn lifetime(&self) -> Lifetime {
         Lifetime::MaxAgeOr(self.shared.options.ttl.unwrap_or(Duration::MAX))
     }

@@ -641,6 +641,13 @@ impl Store for MySqlStore {
         Ok(page)
     }
 
+    /// The server's clock.
+    async fn time(&self, now: Timestamp) -> Result<Timestamp, Error> {
+        let mut rows = self.ask(None, |sql| &sql.clock, Vec::new()).await?.rows;
+        let millis = rows.first_mut().map(|row| column(row, 0)).transpose()?;
+        Ok(millis.map_or(now, Timestamp::from_millis))
+    }
+
     fn lifetime(&self) -> Lifetime {
         Lifetime::MaxAgeOr(self.shared.options.expiration)
     }

@@ -62,6 +62,8 @@ pub(super) struct Statements {
     pub(super) list_with_on: String,
     /// Live from.
     pub(super) count: String,
+    /// Gives the milliseconds since 1970 by the server's clock.
+    pub(super) clock: String,
     /// How many.
     pub(super) clear: String,
     /// Live from, how many. Gives ids.
@@ -143,6 +145,7 @@ impl Statements {
             list_with: list(&format!("LOCATE(?, {data}) > 0 AND ")),
             list_with_on: list(&format!("LOCATE(?, {data}) > 0 AND {session_id} > ? AND ")),
             count: format!("SELECT COUNT(*) FROM {table} WHERE {expires} >= ?"),
+            clock: format!("SELECT {MILLIS}"),
             clear: format!("DELETE FROM {table} ORDER BY {session_id} LIMIT ?"),
             expired: format!(
                 "SELECT {session_id} FROM {table} WHERE {expires} < LEAST(?, {NOW}) LIMIT ?"

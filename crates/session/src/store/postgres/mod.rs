@@ -669,6 +669,13 @@ impl Store for PostgresStore {
         Ok(page)
     }
 
+    /// The server's clock.
+    async fn time(&self, now: Timestamp) -> Result<Timestamp, Error> {
+        let row = self.row(None, |sql| &sql.clock, Vec::new()).await?;
+        let millis = row.map(|row| row.try_get(0)).transpose().map_err(error::of_column)?;
+        Ok(millis.map_or(now, Timestamp::from_millis))
+    }
+
     fn lifetime(&self) -> Lifetime {
         Lifetime::MaxAgeOr(self.shared.options.ttl)
     }

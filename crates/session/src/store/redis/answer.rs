@@ -37,6 +37,13 @@ pub(super) fn number(answer: &Value) -> Result<i64, Error> {
     }
 }
 
+/// Reads what `TIME` answered: seconds, and microseconds on top.
+pub(super) fn time(answer: Value) -> Result<Timestamp, Error> {
+    let (seconds, micros): (i64, i64) =
+        redis::from_redis_value(answer).map_err(|_| unexpected())?;
+    Ok(Timestamp::from_millis(seconds.saturating_mul(1000).saturating_add(micros / 1000)))
+}
+
 /// Reads bytes, or that there are none.
 pub(super) fn bytes(answer: Value) -> Result<Option<Vec<u8>>, Error> {
     match answer {

@@ -769,6 +769,15 @@ impl Store for RedisStore {
     }
 
     /// Unknown with [`ttl_with`](Self::ttl_with).
+    /// The server's clock; the caller's where the login may not ask for `TIME`.
+    async fn time(&self, now: Timestamp) -> Result<Timestamp, Error> {
+        match self.command(cmd("TIME"), true).await {
+            Ok(time) => answer::time(time),
+            Err(error) if error.kind() == ErrorKind::Refused => Ok(now),
+            Err(error) => Err(error),
+        }
+    }
+
     fn lifetime(&self) -> Lifetime {
         match self.options.ttl {
             Ttl::Default(ttl) => Lifetime::MaxAgeOr(ttl),

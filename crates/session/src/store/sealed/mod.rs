@@ -426,6 +426,10 @@ impl<S: Store> Store for SealedStore<S> {
         Ok(page)
     }
 
+    async fn time(&self, now: Timestamp) -> Result<Timestamp, Error> {
+        self.store.time(now).await
+    }
+
     fn lifetime(&self) -> Lifetime {
         self.store.lifetime()
     }

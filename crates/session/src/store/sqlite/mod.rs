@@ -420,6 +420,11 @@ impl Store for SqliteStore {
         self.shared.workers.call(Task::Write, Some(now), work).await
     }
 
+    /// The process's own clock, which a step of the machine's does not move.
+    async fn time(&self, now: Timestamp) -> Result<Timestamp, Error> {
+        Ok(Times::of(now).ended())
+    }
+
     fn lifetime(&self) -> Lifetime {
         Lifetime::MaxAgeOr(self.shared.options.ttl)
     }
