@@ -56,7 +56,7 @@ pub struct End {
     pub by: EndedBy,
 }
 
-/// What a request finds of a session that has ended.
+/// The end of a session, as a request finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// The reason.
