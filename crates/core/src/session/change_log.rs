@@ -589,7 +589,8 @@ mod tests {
 
         // A write after it has stored it: only what came later is applied again.
         let later = |version| log.updates.since(version, &document(EMPTY)).len;
-        assert_eq!((later(1), later(2)), (2, 1));
+        // The write before all of them keeps the update of the member that came before the one of all.
+        assert_eq!((later(0), later(1), later(2), later(3)), (3, 2, 1, 0));
         ours.insert("a", &9).unwrap();
         assert!(log.overwritten_at(&ours, "b").is_none());
     }

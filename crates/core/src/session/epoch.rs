@@ -462,6 +462,7 @@ impl SessionState {
 mod tests {
     use super::*;
     use crate::Policy;
+    use crate::cookie::{Cookie, StoredCookie};
     use crate::metadata::MemberName;
     use crate::policy::{Ended, EndedBy, Renewal};
     use crate::record::Json;
@@ -627,6 +628,22 @@ mod tests {
         let marked = loaded(r#","ended":"limit""#);
         let begun = state.begin_loaded(&context, id("one"), &marked, NOW).unwrap();
         assert_eq!(begun, Begun::Ended(Ended { by: EndedBy::Limit, at: None }));
+    }
+
+    #[test]
+    fn stored_session_is_written_for_its_new_epoch_and_a_new_one_waits_for_its_save() {
+        let policy = policy();
+        let context = Context::new(&policy, "sid").in_epoch(Some(epoch(5)));
+        let mut stored = SessionState::default();
+        stored.begin_loaded(&context, id("one"), &session_of("bob", 5), NOW).unwrap();
+        let cookie = StoredCookie::new(&Cookie::new(), NOW, false, true);
+        let mut new = SessionState::default();
+        new.begin_new(id("two"), cookie);
+        for (mut state, is_stored) in [(stored, true), (new, false)] {
+            assert_eq!(state.raise_epoch(&bob(), epoch(9), NOW).unwrap(), is_stored);
+            let metadata = state.usable().unwrap().metadata.as_ref().unwrap();
+            assert!(!is_stored || member::append("{}", "m", metadata).contains(r#""epoch":9"#));
+        }
     }
 
     fn raise(own: Option<i64>) -> RaiseMachine {

@@ -78,7 +78,7 @@ impl SessionState {
     }
 
     #[inline]
-    fn facts(&self, context: &Context<'_>, now: Timestamp) -> Option<Facts> {
+    pub(super) fn facts(&self, context: &Context<'_>, now: Timestamp) -> Option<Facts> {
         let lifecycle = match self.phase {
             Phase::Unloaded | Phase::Degraded | Phase::EndedElsewhere => return None,
             Phase::LoadFailed => Lifecycle::Unread,

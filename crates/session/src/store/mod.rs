@@ -23,7 +23,7 @@ mod any;
 mod bound;
 #[cfg_attr(
     not(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "memcached")),
-    allow(dead_code, reason = "a store of one's own connects by itself")
+    allow(dead_code, reason = "a store of the application connects by itself")
 )]
 mod breaker;
 #[cfg(any(feature = "redis", feature = "postgres", feature = "mysql"))]

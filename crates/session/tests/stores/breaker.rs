@@ -1,4 +1,4 @@
-//! [`BreakerStore`] around a store of one's own: it obeys the laws of the store inside, and bounds what an outage costs
+//! [`BreakerStore`] around a store of the application: it obeys the laws of the store inside, and bounds what an outage costs
 //! (finding M3).
 
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The facts at the end of a response, one by one.
 
 use super::*;
-use crate::decide::Plan;
+use crate::decide::{CookieMatch, Plan};
 
 const LATER: Timestamp = Timestamp::from_millis(1_700_000_060_000);
 
@@ -134,4 +134,47 @@ fn cookie_that_cannot_be_printed_resets_the_expiry_where_it_was_to_be_sent() {
         let expected = (!is_printable && !destroys).then_some(Withheld::Unprintable);
         assert_eq!(withheld, expected, "{row:?}");
     }
+}
+
+#[test]
+fn touch_resets_the_expiry_each_time_where_a_save_does_and_once_in_express_session() {
+    let (ours, express) = (Policy::default(), express());
+    let touch = Plan { store: StoreAction::Touch, cookie: CookieAction::Keep };
+    let end = LATER.saturating_add(Duration::from_secs(60));
+    for (policy, last) in [(&ours, end), (&express, LATER)] {
+        let context = Context::new(policy, "sid");
+        let mut state = session_of(&minutes(), &context);
+        for now in [LATER, end] {
+            let planned = state.begin_plan(touch, policy, now, true);
+            state.finish_plan(&planned);
+        }
+        assert_eq!(deadline(&state), Some(last.saturating_add(Duration::from_secs(600))));
+    }
+}
+
+#[test]
+fn failed_renewal_is_a_failed_write_only_if_there_is_something_to_write() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let renew = Plan { store: StoreAction::Renew, cookie: CookieAction::Send };
+    let mut state = session_of(&text(r#""views":1"#), &context);
+    assert_eq!(state.failed_step(renew), Step::Touch);
+    increment(&mut state, "views");
+    assert_eq!(state.failed_step(renew), Step::Write);
+    assert_eq!(SessionState::default().failed_step(renew), Step::Touch);
+}
+
+#[test]
+fn new_session_beside_a_presented_id_is_another_one_and_a_loaded_one_was_renewed() {
+    let policy = Policy::default();
+    let presented = SessionId::new("presented").unwrap();
+    let context = Context { presented: Some(&presented), ..Context::new(&policy, "sid") };
+    let id_of = |state: &SessionState| state.facts(&context, NOW).unwrap().id;
+    let mut new = SessionState::default();
+    new.begin_new(id(), cookie());
+    assert_eq!(id_of(&new), CookieMatch::Other);
+    let mut renewed = session_of(&text(r#""views":1"#), &context);
+    assert_eq!(id_of(&renewed), CookieMatch::Renewed);
+    renewed.leave_alone();
+    assert_eq!(id_of(&renewed), CookieMatch::Presented);
 }

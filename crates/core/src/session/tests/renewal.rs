@@ -906,3 +906,27 @@ fn visitor_with_the_old_cookie_gets_the_new_one_unless_the_session_is_left_alone
     let (_, cookie) = plan_of(&policy, &earlier, left, NOW);
     assert_eq!(cookie, CookieAction::Keep);
 }
+
+#[test]
+fn session_that_takes_its_renewed_id_is_not_changed_by_that() {
+    let policy = renewing();
+    let context = Context::new(&policy, "sid");
+    let mut state = session_of(&text(&member()), &context);
+    for id in [old(), named("new")] {
+        state.take_renewed_id(&id);
+        let session = state.session.as_ref().unwrap();
+        assert_eq!((&session.id, &session.baseline.id), (&id, &id));
+        assert!(!session.has_changed_data(&policy));
+    }
+    // One that the handler has given another id keeps the first one to compare with.
+    let mut state = session_of(&text(&member()), &context);
+    state.session.as_mut().unwrap().id = named("own");
+    state.take_renewed_id(&named("new"));
+    assert_eq!(state.session.as_ref().unwrap().baseline.id, old());
+}
+
+#[test]
+fn end_shows_no_id_in_a_log() {
+    let end = DestroyMachine::new(named("a-secret-id"), None, NOW);
+    assert_eq!(format!("{end:?}"), "DestroyMachine { attempts: 0, .. }");
+}
