@@ -117,13 +117,22 @@ macro_rules! essential {
     };
 }
 
-fn alone() -> &'static Redis {
-    servers::shared_redis().unwrap()
+fn alone() -> String {
+    database_of(servers::shared_redis().unwrap())
+}
+
+/// Returns a database of a shared server that few laws have: a listing reads all keys of one. A law runs in a thread.
+fn database_of(server: &Redis) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    thread_local! {
+        static NUMBER: u32 = 1 + COUNT.fetch_add(1, Ordering::Relaxed) % 15;
+    }
+    format!("{}/{}", server.url(), NUMBER.with(|number| *number))
 }
 
 way! { Alone:
-    open { RedisStore::connect(alone().url()).await.unwrap() }
-    beside { plain(alone().url()).await }
+    open { RedisStore::connect(&alone()).await.unwrap() }
+    beside { plain(&alone()).await }
 }
 
 /// The same for the laws about wrong clocks: a function for the TTL has a clock of its own.
@@ -148,7 +157,7 @@ clocks!(wrong_clocks_at_one_server, Alone at servers::shared_redis());
 // In the older protocol, with a function for the time to live.
 way! { Older:
     open {
-        let store = RedisStore::connect(&format!("{}?protocol=2", alone().url())).await.unwrap();
+        let store = RedisStore::connect(&format!("{}?protocol=2", alone())).await.unwrap();
         store.scan_count(7).ttl_with(|record| {
             let now = std::time::SystemTime::now();
             let deadline = record.deadline.map(std::time::SystemTime::from);
@@ -157,15 +166,15 @@ way! { Older:
             })
         })
     }
-    beside { plain(alone().url()).await }
+    beside { plain(&alone()).await }
 }
 
 laws!(with_a_function_for_the_ttl, Older at servers::shared_redis());
 
 // At a server that compares texts itself.
 way! { Comparing:
-    open { RedisStore::connect(servers::shared_valkey().unwrap().url()).await.unwrap() }
-    beside { plain(servers::shared_valkey().unwrap().url()).await }
+    open { RedisStore::connect(&database_of(servers::shared_valkey().unwrap())).await.unwrap() }
+    beside { plain(&database_of(servers::shared_valkey().unwrap())).await }
 }
 
 laws!(at_valkey, Comparing at servers::shared_valkey(), admin_model_laws);
@@ -200,10 +209,10 @@ laws!(with_an_index_at_a_cluster, IndexedCluster at servers::shared_redis_cluste
 // Over a connection of the application's.
 way! { Managed:
     open {
-        let client = redis::Client::open(alone().url()).unwrap();
+        let client = redis::Client::open(alone()).unwrap();
         RedisStore::with_connection(client.get_connection_manager().await.unwrap())
     }
-    beside { plain(alone().url()).await }
+    beside { plain(&alone()).await }
 }
 
 essential! { application_can_share_its_connection, Managed at servers::shared_redis() }
