@@ -114,6 +114,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     if !outcomes.survivors.is_empty() {
         let mut all_tests = command(&workspace, options, &folder);
+        // The expressions below let changes of other files through that cargo-mutants names otherwise.
+        all_tests.args(outcomes.survivors.keys().flat_map(Mutant::of_file));
         for name in outcomes.survivors() {
             all_tests.arg("--re").arg(format!("^{}$", escaped(&name)));
         }
@@ -179,6 +181,11 @@ impl std::fmt::Display for Mutant {
 }
 
 impl Mutant {
+    /// The arguments that name its file.
+    fn of_file(&self) -> [String; 2] {
+        ["--file".to_owned(), format!("{SOURCES}{}", self.file)]
+    }
+
     /// Parses a name of cargo-mutants: `path:line:column: change`.
     fn parse(name: &str) -> Result<(Self, &str)> {
         let (place, change) = name.split_once(": ").context("a name without a place")?;

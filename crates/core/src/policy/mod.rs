@@ -462,3 +462,26 @@ impl Policy {
         self.departures.report_store_errors
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_that_leaves_its_session_alone_has_the_other_options() {
+        let policy =
+            Policy { resave: true, rolling: true, save_uninitialized: true, ..Policy::default() };
+        assert_eq!(policy.leaving_alone(), Policy { unset: policy.unset, ..Policy::default() });
+        let unset = Policy { unset: Unset::Destroy, ..policy };
+        assert_eq!(unset.leaving_alone().unset, Unset::Destroy);
+    }
+
+    #[test]
+    fn writes_that_express_session_does_not_have_turn_on_what_they_promise() {
+        let express = Policy { departures: Departures::none(), ..Policy::default() };
+        let own = Departures::none().single_write(true);
+        assert_eq!(express.of_own_writes(), Policy { departures: own, ..express });
+        let last = own.merge_changes(true).destroy_is_final(true).unique_ids(true);
+        assert_eq!(express.of_final_writes(), Policy { departures: last, ..express });
+    }
+}

@@ -596,6 +596,23 @@ mod tests {
     }
 
     #[test]
+    fn members_set_between_a_write_and_an_update_of_all_are_put_onto_what_the_write_stored() {
+        let written = document(r#"{"cookie":{},"a":1}"#);
+        let mut log = ChangeLog::default();
+        log.update("a", adding(0), None, None);
+        let write = pending(&written);
+        assert_eq!(write.version, log.version);
+        let mut ours = written.clone();
+        log.overwrite("b");
+        ours.insert("b", &7).unwrap();
+        let (double, after) = doubled(&ours);
+        log.update_all(double, ours, after.clone());
+        let stored = document(r#"{"cookie":{},"a":10}"#);
+        let rebased = log.rebase_since(&write, &after, &stored).run().unwrap().document;
+        assert_eq!((rebased.get("a").unwrap(), rebased.get("b").unwrap()), (Some(20), Some(7)));
+    }
+
+    #[test]
     fn functions_that_are_not_needed_any_more_are_handed_out() {
         let log = || {
             let mut log = ChangeLog::default();

@@ -498,4 +498,48 @@ mod tests {
         assert_eq!(policy().most_listings(), ATTEMPTS);
         assert_eq!(Policy { renewal: None, ..policy() }.most_listings(), 1);
     }
+
+    #[test]
+    fn lock_is_held_until_its_lease_ends_and_not_by_a_clock_that_was_set_back() {
+        let (lease, until) = (Duration::from_secs(1), 1000);
+        for (now, is_held) in [(-1, false), (0, true), (999, true), (1000, false), (2000, false)] {
+            let [until, now] = [until, now].map(Timestamp::from_millis);
+            assert_eq!(is_lease_held(until, lease, now), is_held, "{now:?}");
+        }
+    }
+
+    #[test]
+    fn own_session_has_an_epoch_among_those_of_its_user_alone() {
+        let of = |user: &str| UserQuery::new(Json::of(user).unwrap(), MemberName::DEFAULT);
+        let own = |notes: &str, name: Option<&str>| OwnSession {
+            id: name.map(id),
+            metadata: crate::metadata::member::read(
+                &loaded(notes).record.text,
+                MemberName::DEFAULT.as_str(),
+            ),
+        };
+        let bobs = r#","authenticated":1,"user":"bob","epoch":5"#;
+        for (own, expected) in [
+            (own(bobs, Some("one")), Some(5)),
+            (own(r#","authenticated":1,"user":"eve","epoch":5"#, Some("one")), Some(0)),
+            // Passport has logged the user in.
+            (own("", Some("one")), Some(0)),
+            (OwnSession { id: Some(id("one")), metadata: None }, Some(0)),
+            (own(bobs, None), None),
+        ] {
+            let epoch = own.epoch(&of("bob"));
+            let found = epoch.as_ref().map(|(id, epoch)| (id.as_str(), epoch.number()));
+            assert_eq!(found, expected.map(|epoch| ("one", epoch)), "{own:?}");
+        }
+    }
+
+    #[test]
+    fn end_fails_where_the_store_cannot_say_whether_there_is_a_session() {
+        let policy = policy();
+        let context = Context::new(&policy, "connect.sid");
+        let mut first = machine();
+        let _ = first.start();
+        let unavailable = Answer::Loaded(Err(failed(store::ErrorKind::Unavailable)));
+        assert!(matches!(first.resume(&context, unavailable), Err(Error::Store(_))));
+    }
 }

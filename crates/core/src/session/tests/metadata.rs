@@ -744,3 +744,72 @@ fn summary_has_the_last_visit_of_either_side() {
         assert_eq!(metadata.is_some(), *text == own);
     }
 }
+
+#[test]
+fn session_that_is_stored_keeps_its_beginning_with_any_outcome_of_its_writes() {
+    let policy = noting();
+    let context = Context::new(&policy, "sid");
+    let mut state = SessionState::default();
+    state.begin_new(id(), cookie());
+    insert(&mut state, "views", 1);
+    let mut save = SaveMachine::new(NOW);
+    save.start(&mut state, &context, false).unwrap();
+    let stored = Created::Done(Revision::new(2));
+    save.resume(&mut state, &context, Answer::Created(Ok(stored))).unwrap();
+    insert(&mut state, "views", 2);
+    let record = written(&mut state, &context, LATER);
+    assert_eq!(metadata_of_text(&record.text).created(), NOW);
+
+    // A loaded one whose last write was not answered.
+    let mut state = session_of(&text(&format!(r#""views":1,{}"#, member(0))), &context);
+    insert(&mut state, "views", 2);
+    let mut save = SaveMachine::new(NOW);
+    save.start(&mut state, &context, false).unwrap();
+    save.resume(&mut state, &context, Answer::Updated(Err(in_doubt()))).unwrap_err();
+    insert(&mut state, "views", 3);
+    let session = state.session.as_mut().unwrap();
+    session.note_visit(&context, true, LATER);
+    assert_eq!(session.metadata().unwrap().created(), NOW);
+}
+
+fn metadata_of_text(text: &str) -> Metadata {
+    crate::metadata::member::read(text, crate::metadata::MemberName::DEFAULT.as_str()).unwrap()
+}
+
+#[test]
+fn revision_of_the_record_is_known_with_the_latest_time_at_which_it_was_found() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "sid");
+    let found = loaded(&text(r#""views":1"#));
+    let mut state = SessionState::default();
+    assert_eq!(state.known(), None);
+    state.begin_loaded(&context, id(), &found, NOW).unwrap();
+    let known = |state: &SessionState| state.known().unwrap();
+    assert_eq!(known(&state), (found.revision.clone(), NOW));
+    state.found(&SessionId::new("another").unwrap(), after(60));
+    assert_eq!(known(&state).1, NOW);
+    state.found(&id(), after(60));
+    assert_eq!(known(&state).1, after(60));
+    state.found(&id(), after(30));
+    assert_eq!(known(&state).1, after(60));
+
+    // A conflict shows the record of another request.
+    let theirs = loaded(&text(r#""views":1,"other":2"#));
+    let resolution = Resolution::of(&mut state, &context, &theirs, after(90)).unwrap();
+    let rebased = resolution.begin(&mut state).unwrap().run().unwrap();
+    assert!(resolution.finish(&mut state, rebased));
+    assert_eq!(known(&state), (theirs.revision, after(90)));
+
+    let mut new = SessionState::default();
+    new.begin_new(id(), cookie());
+    assert_eq!(new.known(), None);
+}
+
+#[test]
+fn preview_shows_in_a_log_why_a_session_has_ended_and_nothing_of_its_data() {
+    let policy = limited(Some(1), None);
+    let text = text(&format!(r#""secret":"hunter2",{}"#, member(0)));
+    let preview = Context::new(&policy, "sid").preview(&loaded(&text), after(9999));
+    let shown = format!("{preview:?}");
+    assert!(shown.contains("Idle") && !shown.contains("hunter2"), "{shown}");
+}
