@@ -602,7 +602,7 @@ mod tests {
         log.update("a", adding(0), None, None);
         let write = pending(&written);
         assert_eq!(write.version, log.version);
-        let mut ours = written.clone();
+        let mut ours = written;
         log.overwrite("b");
         ours.insert("b", &7).unwrap();
         let (double, after) = doubled(&ours);
