@@ -114,7 +114,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     if !outcomes.survivors.is_empty() {
         let mut all_tests = command(&workspace, options, &folder);
-        // The expressions below let changes of other files through that cargo-mutants names otherwise.
+        // The expressions below do not bind cargo-mutants where it deletes a field: it would do so in all files.
         all_tests.args(outcomes.survivors.keys().flat_map(Mutant::of_file));
         for name in outcomes.survivors() {
             all_tests.arg("--re").arg(format!("^{}$", escaped(&name)));

@@ -15,12 +15,11 @@ use express_session_core::decide::Step;
 use express_session_core::metadata::{
     Authentication, Client, Epoch, MAX_USER, User, own_login, user_of,
 };
-use express_session_core::policy::Ended;
 use express_session_core::record::{Json, LimitExceeded};
 use express_session_core::session::{
-    self, ATTEMPTS, Answer, Context, EpochMachine, Follow, LockStage, Next, OwnSession, Rebase,
-    Rebased, Recompute, Resolution, SaveMachine, SessionObject, SessionState, StoreCall, StoreView,
-    TouchCall,
+    self, ATTEMPTS, Answer, Context, DestroyMachine, EpochMachine, Follow, LockStage, Next,
+    OwnSession, Rebase, Rebased, Recompute, Resolution, SaveMachine, SessionObject, SessionState,
+    StoreCall, StoreView, TouchCall,
 };
 use express_session_core::store::{Lifetime, Loaded, Revision};
 use express_session_core::{Corrupt, Departures, EndedBy, Metadata, Policy, SessionId, Timestamp};
@@ -149,8 +148,8 @@ pub(crate) enum ReadOutcome {
     Text(String),
     /// There is no session.
     Nothing,
-    /// Its session has ended: the record under this id, in this revision.
-    Ended(SessionId, Revision, Ended),
+    /// Its session has ended, and the record is to be ended too.
+    Ended(Box<DestroyMachine>),
 }
 
 /// The end of a session's record, which may take several calls: a renewal may be under way.
@@ -833,7 +832,8 @@ impl Reader {
         let preview = self.settings.context(policy).in_epoch(epoch).preview(&read.loaded, at);
         if let Some(ended) = preview.ended.filter(|_| self.is_first) {
             self.slot.put(Found::Ended(ended.by));
-            return ReadOutcome::Ended(read.id, read.loaded.revision, ended);
+            let end = DestroyMachine::of_ended(ended, read.id, read.loaded.revision, at);
+            return ReadOutcome::Ended(Box::new(end));
         }
         read.notes = Some(Box::new((preview.metadata, preview.next_reset)));
         self.slot.put(Found::Record(read));
@@ -872,7 +872,7 @@ fn set_deadline(call: &mut StoreCall, deadline: Timestamp) {
         StoreCall::Create { record, .. }
         | StoreCall::Update { record, .. }
         | StoreCall::UpdateLocked { record, .. } => record.deadline = Some(deadline),
-        StoreCall::Load { .. } | StoreCall::Destroy { .. } => {}
+        StoreCall::Load { .. } | StoreCall::Destroy { .. } | StoreCall::Time => {}
     }
 }
 
@@ -1022,14 +1022,21 @@ mod tests {
 
     #[test]
     fn record_that_a_limit_has_ended_is_not_kept() {
+        // Such a record is marked, by its revision, before it is destroyed.
+        let renewal = Some(express_session_core::policy::Renewal::default());
+        let renewing = Policy { metadata: true, renewal, ..Policy::default() };
+        let context = Context::new(&renewing, "connect.sid");
         for (idle, absolute, by) in [
             (Some(HOUR / 2.0), None, "idle"),
             (None, Some(HOUR / 2.0), "absolute"),
             (Some(HOUR), Some(HOUR / 2.0), "absolute"),
         ] {
             let (session, kept) = found(&policy(idle, absolute));
-            assert!(matches!(kept, ReadOutcome::Ended(id, revision, _)
-                if id.as_str() == "sid" && revision == Revision::new(1)));
+            let ReadOutcome::Ended(mut end) = kept else { panic!("it goes on") };
+            assert!(matches!(end.start(&context), StoreCall::Time));
+            let next = end.resume(&context, Answer::Time(Ok(time(NOW)))).unwrap();
+            assert!(matches!(next, Some(StoreCall::Update { id, expected, .. })
+                if id.as_str() == "sid" && expected == Revision::new(1)));
             assert_eq!(session.ended_by(), Some(by));
             assert!(session.notes().is_none());
         }

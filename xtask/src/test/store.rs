@@ -18,11 +18,15 @@ pub(super) struct Store {
     servers: &'static [&'static str],
     /// The npm stores that share its records.
     npm_stores: &'static [&'static str],
+    /// How many tests run at the same time.
+    threads: &'static str,
 }
 
 pub(super) const STORES: &[Store] = &[
     Store::new("memory", "", &[], &[]),
-    Store::new("redis", "redis,tls", &["redis-server", "openssl"], &["connect-redis"]),
+    // All calls of a store share one connection. The others have pools, and a server has only so many connections.
+    Store::new("redis", "redis,tls", &["redis-server", "openssl"], &["connect-redis"])
+        .threads("24"),
     Store::new("postgres", "postgres,tls", &["postgresql", "openssl"], &["connect-pg-simple"]),
     Store::new("mysql", "mysql", &["mariadb-server"], &["express-mysql-session"]),
     Store::new(
@@ -66,7 +70,11 @@ impl Store {
         servers: &'static [&'static str],
         npm_stores: &'static [&'static str],
     ) -> Self {
-        Self { name, features, servers, npm_stores }
+        Self { name, features, servers, npm_stores, threads: super::cargo::TEST_THREADS }
+    }
+
+    const fn threads(self, threads: &'static str) -> Self {
+        Self { threads, ..self }
     }
 
     fn provide(&self, workspace: &Workspace) -> Result<()> {
@@ -80,17 +88,11 @@ impl Store {
     fn test(&self, workspace: &Workspace) -> Result<()> {
         let mut command = cargo(workspace, ["test"]);
         command.args(self.selection()).env("EXPRESS_SESSION_REQUIRE_SERVERS", "1");
-        // The store of tests is not the one that was changed.
+        // The memory store is in every build, and is not the one that was changed.
         if self.name != "memory" {
             command.args(["--", "--skip=memory::"]);
         }
-        process::run(command.env("RUST_TEST_THREADS", self.threads()))
-    }
-
-    /// How many tests run at the same time. Redis has one connection for all calls of a store; others have a pool, and a
-    /// server has only so many connections.
-    fn threads(&self) -> &'static str {
-        if self.name == "redis" { "24" } else { super::cargo::TEST_THREADS }
+        process::run(command.env("RUST_TEST_THREADS", self.threads))
     }
 
     /// The crate and the tests of its stores, with this one alone.

@@ -3,6 +3,9 @@
 //! Where ids are never renewed, it is one call of `destroy`. Otherwise a renewal may be under way: the record is marked by
 //! a compare-and-swap before it is destroyed, so that the renewal fails; or it finds the record that forwards, and the
 //! session is ended under its new id.
+//!
+//! Where a limit has ended the session by the clock of this machine, the store's clock is asked for first: by that one it
+//! may go on.
 
 use std::fmt;
 
@@ -10,6 +13,7 @@ use super::forward::Follow;
 use super::save::ATTEMPTS;
 use super::state::Context;
 use super::{Answer, Error, Result, StoreCall};
+use crate::policy::Ended;
 use crate::store::{Loaded, Revision, Updated};
 use crate::{SessionId, Timestamp};
 
@@ -17,8 +21,9 @@ use crate::{SessionId, Timestamp};
 ///
 /// ```text
 /// Start ──▶ Loading ──▶ Marking ──▶ Destroying ──▶ done
-///              ▲           │
-///              └───────────┘ the record forwards
+///   │          ▲           │
+///   ▼          └───────────┘ the record forwards
+/// Asking ──▶ Marking, Destroying, or done: it goes on by the store's clock
 /// ```
 ///
 /// ```
@@ -36,6 +41,8 @@ use crate::{SessionId, Timestamp};
 /// # Ok::<(), express_session_core::session::Error>(())
 /// ```
 pub struct DestroyMachine {
+    /// The limit that the store's clock has to confirm.
+    ended: Option<Ended>,
     id: SessionId,
     known: Option<Revision>,
     /// Whether the request has had the session, and when its record was found.
@@ -51,6 +58,7 @@ pub struct DestroyMachine {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Start,
+    Asking,
     Loading,
     Marking,
     Destroying,
@@ -63,12 +71,46 @@ impl DestroyMachine {
         let (known, since) = known.unzip();
         let (was_known, since) = (known.is_some(), since.unwrap_or(now));
         let (forwards, attempts, stage) = (Vec::new(), 0, Stage::Start);
-        Self { id, known, was_known, since, now, forwards, attempts, stage }
+        Self { ended: None, id, known, was_known, since, now, forwards, attempts, stage }
+    }
+
+    /// Ends the session of an id that was found over at `now`, in this revision, if it is over by the store's clock too.
+    ///
+    /// ```
+    /// use express_session_core::policy::{Ended, EndedBy};
+    /// use express_session_core::session::{Answer, Context, DestroyMachine, StoreCall};
+    /// use express_session_core::store::Revision;
+    /// use express_session_core::{Policy, SessionId, Timestamp};
+    ///
+    /// let [earlier, now] = [1_700_000_000_000, 1_700_003_600_000].map(Timestamp::from_millis);
+    /// let policy = Policy::default();
+    /// let context = Context::new(&policy, "connect.sid");
+    /// let ended = Ended { by: EndedBy::Idle, at: Some(now) };
+    /// let id = SessionId::from_random([7; 24]);
+    /// let mut end = DestroyMachine::of_ended(ended, id, Revision::new(1), now);
+    ///
+    /// assert!(matches!(end.start(&context), StoreCall::Time));
+    /// // The clock of this machine is an hour ahead: nothing is left to do.
+    /// assert!(end.resume(&context, Answer::Time(Ok(earlier)))?.is_none());
+    /// # Ok::<(), express_session_core::session::Error>(())
+    /// ```
+    #[must_use]
+    pub fn of_ended(ended: Ended, id: SessionId, revision: Revision, now: Timestamp) -> Self {
+        let ended = Some(ended).filter(|ended| ended.at.is_some());
+        Self { ended, ..Self::new(id, Some((revision, now)), now) }
     }
 
     /// Begins.
     #[must_use]
     pub fn start(&mut self, context: &Context<'_>) -> StoreCall {
+        if self.ended.is_some() {
+            self.stage = Stage::Asking;
+            return StoreCall::Time;
+        }
+        self.end(context)
+    }
+
+    fn end(&mut self, context: &Context<'_>) -> StoreCall {
         match self.known.take() {
             _ if context.policy.renewal().is_none() => self.destroy(),
             Some(revision) => self.mark(context, revision),
@@ -76,7 +118,7 @@ impl DestroyMachine {
         }
     }
 
-    /// Goes on with the store's answer. `None` where the session has ended.
+    /// Goes on with the store's answer. `None` where nothing is left to do.
     ///
     /// # Errors
     ///
@@ -84,6 +126,11 @@ impl DestroyMachine {
     /// the record is gone and may have been renewed before the last grace period; [`Error::OutOfOrder`].
     pub fn resume(&mut self, context: &Context<'_>, answer: Answer) -> Result<Option<StoreCall>> {
         match (self.stage, answer) {
+            (Stage::Asking, Answer::Time(time)) => {
+                let time = time?;
+                let is_over = self.ended.is_none_or(|ended| ended.is_so_by(time));
+                Ok(is_over.then(|| self.end(context)))
+            }
             (Stage::Loading, Answer::Loaded(found)) => match found? {
                 Some(loaded) => self.found(context, &loaded).map(Some),
                 None => Ok(Some(self.destroy())),

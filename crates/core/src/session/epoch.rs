@@ -642,7 +642,7 @@ mod tests {
         for (mut state, is_stored) in [(stored, true), (new, false)] {
             assert_eq!(state.raise_epoch(&bob(), epoch(9), NOW).unwrap(), is_stored);
             let metadata = state.usable().unwrap().metadata.as_ref().unwrap();
-            assert!(!is_stored || member::append("{}", "m", metadata).contains(r#""epoch":9"#));
+            assert!(metadata.text().contains(r#""epoch":9"#), "{is_stored}");
         }
     }
 
@@ -658,9 +658,10 @@ mod tests {
         let (id, record, expected) = match call {
             StoreCall::Create { id, record } => (id, record, None),
             StoreCall::Update { id, record, expected } => (id, record, Some(expected)),
-            StoreCall::Load { .. } | StoreCall::UpdateLocked { .. } | StoreCall::Destroy { .. } => {
-                panic!("no write of an epoch")
-            }
+            StoreCall::Load { .. }
+            | StoreCall::UpdateLocked { .. }
+            | StoreCall::Destroy { .. }
+            | StoreCall::Time => panic!("no write of an epoch"),
         };
         assert_eq!(id, bob().epoch_id());
         (Epoch::of_user(&record.text, &MemberName::DEFAULT).number(), expected)

@@ -59,6 +59,8 @@ pub enum StoreCall {
         /// The session's id.
         id: SessionId,
     },
+    /// [`Store::time`](store::Store::time).
+    Time,
 }
 
 impl StoreCall {
@@ -75,6 +77,7 @@ impl StoreCall {
                 Answer::Fenced(store.update_locked(&id, &record, &expected, token, now).await)
             }
             Self::Destroy { id } => Answer::Destroyed(store.destroy(&id).await),
+            Self::Time => Answer::Time(store.time(now).await),
         }
     }
 }
@@ -109,6 +112,8 @@ pub enum Answer {
     Fenced(Result<Fenced, store::Error>),
     /// The answer to [`StoreCall::Destroy`].
     Destroyed(Result<(), store::Error>),
+    /// The answer to [`StoreCall::Time`].
+    Time(Result<Timestamp, store::Error>),
     /// The outcome of [`Next::Rebase`].
     Rebased(Box<Rebased>),
     /// The end of [`Next::BackOff`]: whether other requests of this process write the session now.

@@ -39,6 +39,11 @@ fn loaded(text: &str) -> Loaded {
     Loaded { revision: Revision::of_text(text), record }
 }
 
+/// The library's own member of a record.
+fn metadata_in(text: &str) -> crate::Metadata {
+    crate::metadata::member::read(text, crate::metadata::MEMBER).unwrap()
+}
+
 fn express() -> Policy {
     Policy { departures: Departures::none(), ..Policy::default() }
 }
@@ -334,6 +339,7 @@ impl World {
                 self.record = None;
                 Answer::Destroyed(Ok(()))
             }
+            StoreCall::Time => Answer::Time(Ok(NOW)),
         }
     }
 
@@ -371,6 +377,7 @@ impl World {
             (None, StoreCall::Update { .. }) => Answer::Updated(Err(failed)),
             (None, StoreCall::UpdateLocked { .. }) => Answer::Fenced(Err(failed)),
             (None, StoreCall::Destroy { .. }) => Answer::Destroyed(Err(failed)),
+            (None, StoreCall::Time) => Answer::Time(Err(failed)),
         }
     }
 
@@ -605,6 +612,7 @@ fn outcome_of_each_answer_is_that_of_the_table() {
             Ok(Next::Call(StoreCall::Update { .. })) => "update",
             Ok(Next::Call(StoreCall::UpdateLocked { .. })) => "update locked",
             Ok(Next::Call(StoreCall::Destroy { .. })) => "destroy",
+            Ok(Next::Call(StoreCall::Time)) => "time",
             Ok(Next::Rebase(_)) => "rebase",
             Ok(Next::BackOff(_)) => "back off",
             Ok(Next::JoinBatch) => "join",

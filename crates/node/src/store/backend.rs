@@ -21,7 +21,6 @@ type Answered<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 /// [`Admin`] with its futures boxed, and a write that has no condition.
 pub(super) trait Backend: Send + Sync {
     fn load<'a>(&'a self, id: &'a SessionId, now: Timestamp) -> Call<'a, Option<Loaded>>;
-    fn time(&self, now: Timestamp) -> Call<'_, Timestamp>;
     fn lifetime(&self) -> Lifetime;
     fn answer(&self, call: StoreCall, now: Timestamp) -> Answered<'_>;
     fn lock<'a>(
@@ -63,10 +62,6 @@ pub(super) trait Backend: Send + Sync {
 impl<S: Admin> Backend for S {
     fn load<'a>(&'a self, id: &'a SessionId, now: Timestamp) -> Call<'a, Option<Loaded>> {
         Box::pin(self.load(id, now))
-    }
-
-    fn time(&self, now: Timestamp) -> Call<'_, Timestamp> {
-        Box::pin(Store::time(self, now))
     }
 
     fn lifetime(&self) -> Lifetime {

@@ -20,13 +20,9 @@ pub(super) async fn load(
     let (found, epoch) = settle(backend, reader, found, now).await?;
     match reader.keep(found, epoch, backend.lifetime(), now) {
         ReadOutcome::Text(text) => return Ok(Some(text)),
-        ReadOutcome::Ended(id, revision, ended) => {
+        ReadOutcome::Ended(ending) => {
             // Where the store fails, the next request that loads the record ends it.
-            if backend.time(now).await.is_ok_and(|clock| ended.is_so_by(clock)) {
-                let settings = reader.settings.clone();
-                let ending = RecordEnd { settings, id, known: Some((revision, now)) };
-                let _ = end(backend, ending, now).await;
-            }
+            let _ = drive_end(backend, &reader.settings, *ending, now).await;
         }
         ReadOutcome::Nothing => {}
     }
@@ -92,8 +88,16 @@ pub(super) async fn end(
     RecordEnd { settings, id, known }: RecordEnd,
     now: Timestamp,
 ) -> Result<(), session::Error> {
+    drive_end(backend, &settings, DestroyMachine::new(id, known, now), now).await
+}
+
+async fn drive_end(
+    backend: &dyn Backend,
+    settings: &Settings,
+    mut machine: DestroyMachine,
+    now: Timestamp,
+) -> Result<(), session::Error> {
     let context = settings.context(&settings.policy);
-    let mut machine = DestroyMachine::new(id, known, now);
     let mut call = Some(machine.start(&context));
     while let Some(due) = call {
         let answer = backend.answer(due, now).await;

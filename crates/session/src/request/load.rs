@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use express_session_core::metadata::Epoch;
-use express_session_core::policy::{Ended, LoadTime, UnreadableRecord};
+use express_session_core::policy::{LoadTime, UnreadableRecord};
 use express_session_core::session::{
-    Arrival, Begun, Context, EpochMachine, Follow, Load, Resolution, SessionState, Settled, Unread,
+    Arrival, Begun, Context, DestroyMachine, EpochMachine, Follow, Load, Resolution, SessionState,
+    Settled, Unread,
 };
-use express_session_core::store::{self, Loaded, Revision, Store as _, Touch};
+use express_session_core::store::{self, Loaded, Store as _, Touch};
 use express_session_core::{SessionId, Timestamp, decide};
 use futures_util::FutureExt as _;
 use tracing::Level;
@@ -28,8 +29,8 @@ enum Opened {
     Done,
     /// The record stays unread, and its expiry is to be reset.
     Touch(Touch),
-    /// It has ended: the record of this id, in this revision.
-    Ended(SessionId, Revision, Ended),
+    /// It has ended, and the record is to be ended too.
+    Ended(Box<DestroyMachine>),
     /// The id was renewed.
     Moved(Follow),
     /// It is a user's, whose epoch decides.
@@ -96,10 +97,7 @@ impl RequestSession {
             Ok(Opened::Done) => return Ok(()),
             Ok(Opened::Touch(touch)) => return self.touch_unread(step, &touch, now).await,
             // A box, so that the future of every load stays small.
-            Ok(Opened::Ended(id, revision, ended)) => {
-                let end = self.destroy_ended(ended, id, revision, now);
-                return Box::pin(self.begin_after(step, end, now)).await;
-            }
+            Ok(Opened::Ended(end)) => return Box::pin(self.begin_after(step, *end, now)).await,
             // A record that forwards leads to a session, or nowhere, and an epoch is read once.
             Ok(Opened::Moved(_) | Opened::OfUser(_)) => return self.begin_new(now),
             Err(error) => error,
@@ -176,15 +174,15 @@ impl RequestSession {
         Ok(settled.loaded.map(|loaded| (settled.id, loaded, Some(settled.epoch))))
     }
 
-    /// Begins a new session after the record of the one that has ended is destroyed. Where the store fails, the next
-    /// request that loads the record does it.
+    /// Ends the record of a session that has ended, so that no request under way writes it again, and begins a new session.
+    /// Where the store fails, the next request that loads the record ends it.
     async fn begin_after(
         &self,
         step: decide::Step,
-        end: impl Future<Output = Result<(), Error>>,
+        end: DestroyMachine,
         now: Timestamp,
     ) -> Result<(), Error> {
-        if let Err(error) = self.call_store_for(step, pin!(end)).await {
+        if let Err(error) = self.call_store_for(step, pin!(self.drive_end(end, now))).await {
             self.log_failure(&error);
         }
         self.begin_new(now)
@@ -301,9 +299,8 @@ impl RequestSession {
         let opened = begin(&mut session.state().session, &context, id, found, now)?;
         match opened {
             Opened::Done => Ok(Some(session)),
-            Opened::Ended(id, revision, ended) => {
-                let end = session.destroy_ended(ended, id, revision, now);
-                session.call_store(pin!(end)).await?;
+            Opened::Ended(end) => {
+                session.call_store(pin!(session.drive_end(*end, now))).await?;
                 Ok(None)
             }
             // Both were looked at before.
@@ -408,7 +405,9 @@ fn begin(
 ) -> Result<Opened, Error> {
     Ok(match session.begin_loaded(context, id.clone(), &found, now)? {
         Begun::Live => Opened::Done,
-        Begun::Ended(ended) => Opened::Ended(id, found.revision, ended),
+        Begun::Ended(ended) => {
+            Opened::Ended(Box::new(DestroyMachine::of_ended(ended, id, found.revision, now)))
+        }
         Begun::Moved(follow) => Opened::Moved(follow),
         Begun::OfUser(check) => Opened::OfUser(check),
     })

@@ -3,7 +3,6 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use express_session_core::policy::Ended;
 use express_session_core::session::{
     self, Answer, DestroyMachine, Ending, Next, SaveMachine, SessionState, TouchCall,
 };
@@ -63,8 +62,8 @@ impl RequestSession {
             return Err(Error::new(ErrorKind::NotFound));
         };
         if let Some(ended) = self.context().in_epoch(epoch).has_ended(&loaded, now) {
-            let end = self.destroy_ended(ended, id, loaded.revision, now);
-            self.call_store(pin!(end)).await?;
+            let end = DestroyMachine::of_ended(ended, id, loaded.revision, now);
+            self.call_store(pin!(self.drive_end(end, now))).await?;
             return Err(Error::new(ErrorKind::NotFound));
         }
         let state = &mut self.state().session;
@@ -134,29 +133,19 @@ impl RequestSession {
             return Ok(self.config.store.destroy(&id).await?);
         }
         // A box: with renewals alone.
-        Box::pin(async move {
-            let mut end = DestroyMachine::new(id, known, now);
-            let mut call = Some(end.start(&self.context()));
-            while let Some(due) = call {
-                let answer = due.make(&self.config.store, now).await;
-                call = end.resume(&self.context(), answer)?;
-            }
-            Ok(())
-        })
-        .await
+        Box::pin(self.drive_end(DestroyMachine::new(id, known, now), now)).await
     }
 
-    /// Destroys the record of a session that has ended, so that no request under way writes it again; not if it goes on by
-    /// the store's clock.
-    pub(super) async fn destroy_ended(
+    /// Ends a session as the machine says.
+    pub(super) async fn drive_end(
         &self,
-        ended: Ended,
-        id: SessionId,
-        revision: Revision,
+        mut end: DestroyMachine,
         now: Timestamp,
     ) -> Result<(), Error> {
-        if ended.is_so_by(self.config.store.time(now).await?) {
-            self.end_record(id, Some((revision, now)), now).await?;
+        let mut call = Some(end.start(&self.context()));
+        while let Some(due) = call {
+            let answer = due.make(&self.config.store, now).await;
+            call = end.resume(&self.context(), answer)?;
         }
         Ok(())
     }

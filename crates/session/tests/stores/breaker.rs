@@ -1,5 +1,5 @@
-//! [`BreakerStore`] around a store of the application: it obeys the laws of the store inside, and bounds what an outage costs
-//! (finding M3).
+//! [`BreakerStore`] around a store of the application: it obeys the laws of the store inside, and bounds what an outage
+//! costs (finding M3).
 
 use std::time::Duration;
 

@@ -11,6 +11,7 @@ fn unanswered(call: &StoreCall) -> Answer {
         StoreCall::Update { .. } => Answer::Updated(Err(in_doubt())),
         StoreCall::UpdateLocked { .. } => Answer::Fenced(Err(in_doubt())),
         StoreCall::Destroy { .. } => Answer::Destroyed(Err(in_doubt())),
+        StoreCall::Time => Answer::Time(Err(in_doubt())),
     }
 }
 

@@ -758,7 +758,7 @@ fn session_that_is_stored_keeps_its_beginning_with_any_outcome_of_its_writes() {
     save.resume(&mut state, &context, Answer::Created(Ok(stored))).unwrap();
     insert(&mut state, "views", 2);
     let record = written(&mut state, &context, LATER);
-    assert_eq!(metadata_of_text(&record.text).created(), NOW);
+    assert_eq!(metadata_in(&record.text).created(), NOW);
 
     // A loaded one whose last write was not answered.
     let mut state = session_of(&text(&format!(r#""views":1,{}"#, member(0))), &context);
@@ -770,10 +770,6 @@ fn session_that_is_stored_keeps_its_beginning_with_any_outcome_of_its_writes() {
     let session = state.session.as_mut().unwrap();
     session.note_visit(&context, true, LATER);
     assert_eq!(session.metadata().unwrap().created(), NOW);
-}
-
-fn metadata_of_text(text: &str) -> Metadata {
-    crate::metadata::member::read(text, crate::metadata::MemberName::DEFAULT.as_str()).unwrap()
 }
 
 #[test]

@@ -26,10 +26,6 @@ fn after(seconds: u64) -> Timestamp {
     NOW.saturating_add(Duration::from_secs(seconds))
 }
 
-fn metadata_of(text: &str) -> Metadata {
-    crate::metadata::member::read(text, crate::metadata::MEMBER).unwrap()
-}
-
 /// A store whose revisions are counted for each record, so that records of two ids may have the same one.
 #[derive(Clone, Default)]
 struct Records(BTreeMap<String, (String, u128)>);
@@ -65,6 +61,7 @@ impl Records {
                 self.0.remove(id.as_str());
                 Answer::Destroyed(Ok(()))
             }
+            StoreCall::Time => Answer::Time(Ok(NOW)),
         }
     }
 
@@ -328,6 +325,7 @@ fn failed(call: &StoreCall, failure: Failure) -> Answer {
         StoreCall::Update { .. } => Answer::Updated(Err(error)),
         StoreCall::UpdateLocked { .. } => Answer::Fenced(Err(error)),
         StoreCall::Destroy { .. } => Answer::Destroyed(Err(error)),
+        StoreCall::Time => Answer::Time(Err(error)),
     }
 }
 
@@ -443,7 +441,7 @@ fn record_under_the_old_id_has_no_data_no_login_and_a_deadline() {
         panic!("the session is stored under the new id first")
     };
     assert_eq!(new, named("new"));
-    let member = metadata_of(&record.text);
+    let member = metadata_in(&record.text);
     assert_eq!((member.created(), member.renewed()), (NOW, Some(after(60))));
     assert!(member.authentication().is_some() && record.text.contains(r#""views":10"#));
     let created = Answer::Created(Ok(Created::Done(Revision::new(1))));
@@ -509,7 +507,7 @@ fn session_that_is_ended_while_its_id_is_renewed_is_over_and_leaves_no_other_rec
         assert_eq!(ended, !is_renewed, "{marked_before}");
         assert_eq!(state.is_ended_elsewhere(), ended);
         let (id, found) = records.reach(&context, &old()).unwrap();
-        assert_eq!(metadata_of(&found).ended(), Some(Mark::Revoked), "{marked_before}");
+        assert_eq!(metadata_in(&found).ended(), Some(Mark::Revoked), "{marked_before}");
         let expected = if is_renewed { named("new") } else { old() };
         assert_eq!(id, expected);
         assert_eq!(records.sessions(&context), [expected.as_str()]);
@@ -929,4 +927,41 @@ fn session_that_takes_its_renewed_id_is_not_changed_by_that() {
 fn end_shows_no_id_in_a_log() {
     let end = DestroyMachine::new(named("a-secret-id"), None, NOW);
     assert_eq!(format!("{end:?}"), "DestroyMachine { attempts: 0, .. }");
+}
+
+#[test]
+fn audit_m1_session_that_a_limit_has_ended_is_destroyed_when_the_stores_clock_says_so_too() {
+    use crate::policy::{Ended, EndedBy};
+    let plain = Policy { metadata: true, ..Policy::default() };
+    for policy in [plain, renewing()] {
+        let context = Context::new(&policy, "sid");
+        let end = |at: Option<Timestamp>| {
+            let ended = Ended { by: EndedBy::Idle, at };
+            DestroyMachine::of_ended(ended, old(), Revision::new(1), after(9999))
+        };
+        for (at, store, is_over) in
+            [(60, 58, false), (60, 59, true), (60, 60, true), (60, 99, true)]
+        {
+            let mut end = end(Some(after(at)));
+            assert!(matches!(end.start(&context), StoreCall::Time));
+            let next = end.resume(&context, Answer::Time(Ok(after(store)))).unwrap();
+            let is_ended =
+                matches!(next, Some(StoreCall::Destroy { .. } | StoreCall::Update { .. }));
+            assert_eq!((is_ended, next.is_none()), (is_over, !is_over), "{at} {store}");
+        }
+        // Its clock cannot be asked: nothing is destroyed.
+        let mut unknown = end(Some(after(60)));
+        let _ = unknown.start(&context);
+        assert!(matches!(
+            unknown.resume(&context, Answer::Time(Err(in_doubt()))),
+            Err(Error::Store(_))
+        ));
+        assert!(matches!(
+            unknown.resume(&context, Answer::Destroyed(Ok(()))),
+            Err(Error::OutOfOrder)
+        ));
+        // No clock has a part in the end by another session.
+        let ended = end(None).start(&context);
+        assert!(matches!(ended, StoreCall::Destroy { .. } | StoreCall::Update { .. }));
+    }
 }

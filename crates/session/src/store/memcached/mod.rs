@@ -298,7 +298,6 @@ impl Store for MemcachedStore {
         }
     }
 
-    /// The [`ttl`](Self::ttl) if it is set, with any max age.
     /// The server's clock, in whole seconds; the caller's where a proxy does not tell it.
     async fn time(&self, now: Timestamp) -> Result<Timestamp, Error> {
         let mut lease = self.pool.lend(&self.options).await?;
@@ -308,6 +307,7 @@ impl Store for MemcachedStore {
         Ok(seconds.map_or(now, |seconds| Timestamp::from_millis(seconds.saturating_mul(1000))))
     }
 
+    /// The [`ttl`](Self::ttl) if it is set, with any max age.
     fn lifetime(&self) -> Lifetime {
         match self.ttl_set() {
             Some(ttl) => Lifetime::Always(ttl),

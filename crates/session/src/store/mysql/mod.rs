@@ -643,7 +643,7 @@ impl Store for MySqlStore {
 
     /// The server's clock.
     async fn time(&self, now: Timestamp) -> Result<Timestamp, Error> {
-        let mut rows = self.ask(None, |sql| &sql.clock, Vec::new()).await?.rows;
+        let mut rows = self.ask(None, |sql| &sql.time, Vec::new()).await?.rows;
         let millis = rows.first_mut().map(|row| column(row, 0)).transpose()?;
         Ok(millis.map_or(now, Timestamp::from_millis))
     }

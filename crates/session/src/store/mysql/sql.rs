@@ -63,7 +63,7 @@ pub(super) struct Statements {
     /// Live from.
     pub(super) count: String,
     /// Gives the milliseconds since 1970 by the server's clock.
-    pub(super) clock: String,
+    pub(super) time: String,
     /// How many.
     pub(super) clear: String,
     /// Live from, how many. Gives ids.
@@ -145,7 +145,7 @@ impl Statements {
             list_with: list(&format!("LOCATE(?, {data}) > 0 AND ")),
             list_with_on: list(&format!("LOCATE(?, {data}) > 0 AND {session_id} > ? AND ")),
             count: format!("SELECT COUNT(*) FROM {table} WHERE {expires} >= ?"),
-            clock: format!("SELECT {MILLIS}"),
+            time: format!("SELECT {MILLIS}"),
             clear: format!("DELETE FROM {table} ORDER BY {session_id} LIMIT ?"),
             expired: format!(
                 "SELECT {session_id} FROM {table} WHERE {expires} < LEAST(?, {NOW}) LIMIT ?"

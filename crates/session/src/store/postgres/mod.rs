@@ -671,7 +671,7 @@ impl Store for PostgresStore {
 
     /// The server's clock.
     async fn time(&self, now: Timestamp) -> Result<Timestamp, Error> {
-        let row = self.row(None, |sql| &sql.clock, Vec::new()).await?;
+        let row = self.row(None, |sql| &sql.time, Vec::new()).await?;
         let millis = row.map(|row| row.try_get(0)).transpose().map_err(error::of_column)?;
         Ok(millis.map_or(now, Timestamp::from_millis))
     }

@@ -62,7 +62,7 @@ pub(super) struct Statements {
     /// `$1` live from.
     pub(super) count: String,
     /// Gives the milliseconds since 1970 by the server's clock.
-    pub(super) clock: String,
+    pub(super) time: String,
     /// `$1` how many. Gives how many there were.
     pub(super) clear: String,
     /// `$1` live from, `$2` how many. Gives how many there were.
@@ -227,7 +227,7 @@ impl Statements {
             list_first_of: list_of(""),
             list_of: list_of("sid > $5 AND "),
             count: format!("SELECT count(*) FROM {table} WHERE expire >= to_timestamp($1)"),
-            clock: format!("SELECT floor(extract(epoch FROM {NOW}) * 1000)::int8"),
+            time: format!("SELECT floor(extract(epoch FROM {NOW}) * 1000)::int8"),
             clear: format!(
                 "WITH these AS (SELECT sid FROM {table} LIMIT $1 FOR UPDATE), \
                  gone AS (DELETE FROM {table} AS s USING these WHERE s.sid = these.sid RETURNING 1) \

@@ -79,6 +79,7 @@ mod users;
 /// | `update` | `SET … EX … IFEQ`; on a server without it, or for more than 4 KiB, a script: `GET`, `SET … EX` |
 /// | `touch` | `EXPIRE` |
 /// | `destroy` | `DEL` |
+/// | `time` | `TIME` |
 /// | `lock` | a script: `HMGET`, `TIME`, `HGET`, and then `HSET` and `PEXPIRE` |
 /// | `unlock` | a script: `HGET`, `DEL` |
 /// | `update_locked` | the script of `update`, with an `HGET` before |
@@ -768,7 +769,6 @@ impl Store for RedisStore {
         scan(self, users, after, limit, now).await
     }
 
-    /// Unknown with [`ttl_with`](Self::ttl_with).
     /// The server's clock; the caller's where the login may not ask for `TIME`.
     async fn time(&self, now: Timestamp) -> Result<Timestamp, Error> {
         match self.command(cmd("TIME"), true).await {
@@ -778,6 +778,7 @@ impl Store for RedisStore {
         }
     }
 
+    /// Unknown with [`ttl_with`](Self::ttl_with).
     fn lifetime(&self) -> Lifetime {
         match self.options.ttl {
             Ttl::Default(ttl) => Lifetime::MaxAgeOr(ttl),

@@ -186,3 +186,15 @@ async fn updates_obey_the_laws(url: String) {
     laws::abandoned_call_happened_or_did_not(&subject).await;
     laws::create_refuses_an_id_that_is_in_use(&subject).await;
 }
+
+#[tokio::test]
+async fn login_without_the_servers_time_believes_the_callers() {
+    let Some(server) = servers::redis() else { return };
+    let ahead = now().saturating_add(HOUR);
+    for (name, commands, is_told) in [("with", "+time", true), ("without", "", false)] {
+        let url = login(&server, name, &format!("{SIX} +watch +multi +exec {commands}")).await;
+        let store = RedisStore::connect(&url).await.unwrap();
+        let time = store.time(ahead).await.unwrap();
+        assert_eq!(time < ahead, is_told, "{name} {time:?}");
+    }
+}
