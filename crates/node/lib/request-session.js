@@ -49,6 +49,8 @@ exports.RequestSession = class RequestSession {
     // The session as it was when the handler last saved it.
     this.savedData = undefined
     this.savedCookie = undefined
+    // The session as it was when it was last compared with these.
+    this.comparedData = undefined
     // Whether the store has a record of it, as far as is known.
     this.isStored = false
     // The session's cookie, which is still needed when the session has been destroyed.
@@ -326,7 +328,8 @@ exports.RequestSession = class RequestSession {
     switch (plan) {
       case STORE.write: {
         // A write that the handler did not ask for fails in another way.
-        const step = config.rules.commitsEarly && !this.isWriteExpected(session) ? 'writeUnasked' : 'write'
+        const isUnasked = config.rules.commitsEarly && !this.isWriteExpected(session, this.comparedData)
+        const step = isUnasked ? 'writeUnasked' : 'write'
         return this.callStore(responseEnd, step, null, (done) => req.session.save(done))
       }
       case STORE.touch:
@@ -454,7 +457,7 @@ exports.RequestSession = class RequestSession {
 
   // Returns the sum of the facts about the data.
   dataFacts(session) {
-    const now = snapshotData(session)
+    const now = (this.comparedData = snapshotData(session))
     const { data, saved } = FACT
     const savedAs = this.savedData === undefined ? 'never' : now === this.savedData ? 'current' : 'stale'
     return (now === this.initialData ? data.same : data.changed) + saved[savedAs]
@@ -527,9 +530,11 @@ exports.RequestSession = class RequestSession {
     return expires !== null && expires !== undefined
   }
 
-  // Checks whether the handler has changed or saved the session, and so expects it to be stored.
-  isWriteExpected(session) {
-    return this.savedData !== undefined || this.id !== session.id || snapshotData(session) !== this.initialData
+  // Checks whether the handler has changed or saved the session, and so expects it to be stored. `data` is the session's, if
+  // it has just been written as text.
+  isWriteExpected(session, data = undefined) {
+    if (this.savedData !== undefined || this.id !== session.id) return true
+    return (data ?? snapshotData(session)) !== this.initialData
   }
 
   // express-session prints it when it decides about saving, and again about touching.

@@ -46,8 +46,8 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
 
   // Returns the record of an id, for this request.
   recordOf(id) {
-    const { store, policy, notesClient } = this.config
-    const record = store.record(policy, id)
+    const { store, policy, metadataMember, notesClient } = this.config
+    const record = store.record(policy, id, id === this.presentedId, metadataMember !== undefined)
     if (notesClient) {
       const { ip, socket, headers } = this.req
       record.noteClient(textOf(ip) ?? textOf(socket?.remoteAddress), textOf(headers['user-agent']))
@@ -100,9 +100,9 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
     this.record.isMadeAgain = !this.config.rules.endIsFinal
   }
 
-  watch(session, initialData = snapshotData(session), isUnread = false) {
+  watch(session, initialData, isUnread = false) {
     if (this.record?.id !== session.id || this.record.hasBegun) this.record = this.recordOf(session.id)
-    this.record.begin(initialData, isUnread)
+    this.record.begin(initialData ?? snapshotData(session), isUnread, initialData !== undefined)
     if (this.isOutside) this.record.leaveAlone()
     this.touchedCookie = snapshotCookie(session.cookie)
     setOwner(session, { tracked: this, record: this.record })
@@ -177,11 +177,11 @@ exports.TrackedSession = class TrackedSession extends RequestSession {
     })
   }
 
-  // Returns what a save has to know of a session's id, and how to give the session another one.
+  // Returns whether a session's id is sent, and how to give the session another one.
   identityOf(session) {
     const { req, res, config } = this
     return {
-      keptAs: () => (res.headersSent ? 'sent' : this.presentedId === session.id ? 'presented' : undefined),
+      isSent: () => res.headersSent,
       draw() {
         if (hasChangeableId(session)) return config.genid(req)
         throw errorWithCode('ERR_SESSION_CONFLICT', 'a write is in doubt, and the session can get no other id')

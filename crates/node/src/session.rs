@@ -1,7 +1,7 @@
 //! The session of one request, for a middleware with `integrity`.
 //!
-//! JavaScript has the session object, and calls; the state machine of core decides. A save goes from one [`Task`] to the
-//! next: JavaScript makes the call of the store that is due, or waits, and asks for the next task. The
+//! JavaScript has the session object, and calls; the state machine of core decides. A save goes from one [`SaveStep`] to the
+//! next: JavaScript makes the call of the store that is due, or waits, and asks for the next step. The
 //! answers stay here.
 
 use std::cell::RefCell;
@@ -31,16 +31,20 @@ use crate::engine::rules::{SessionPolicy, Settings};
 use crate::store::users::UserSessions;
 use crate::store::{failure, time};
 
-/// The next task of a save.
-#[napi(object, object_from_js = false)]
-#[derive(Debug)]
-pub struct Task {
-    /// Whether a call of the store is due.
-    pub calls: bool,
-    /// How many attempts have failed, where a pause is due.
-    pub attempts: Option<u32>,
-    /// Whether a new id is due.
-    pub renews: bool,
+/// The next step of a save. A number costs JavaScript less than an object.
+#[napi]
+#[derive(Debug, PartialEq, Eq)]
+pub enum SaveStep {
+    /// It is done, and the object has what is stored.
+    Done,
+    /// It is done, and the object has to catch up with what other requests have changed.
+    CatchUp,
+    /// A call of the store is due.
+    Call,
+    /// A pause is due.
+    Pause,
+    /// A new id is due.
+    NewId,
 }
 
 /// A member that another request has changed.
@@ -102,6 +106,8 @@ pub struct NativeSession {
     client: Option<Client>,
     state: SessionState,
     object: Option<SessionObject>,
+    /// The members that the last save has found to be changed by other requests.
+    changed: Vec<session::ChangedMember>,
     slot: Slot,
     save: Option<Save>,
     visit: Option<Visit>,
@@ -167,6 +173,8 @@ struct Save {
     /// The deadline, where the store's options say it and not the cookie.
     deadline: Option<Timestamp>,
     call: Option<StoreCall>,
+    /// How many attempts have failed.
+    attempts: u32,
 }
 
 /// A visit that is being noted.
@@ -182,7 +190,7 @@ struct Visit {
 }
 
 /// A JavaScript function of the number of an update and the value as JSON, which returns the new value.
-type Apply<'a> = Function<'a, Arguments, Option<String>>;
+pub(crate) type Apply<'a> = Function<'a, Arguments, Option<String>>;
 type Arguments = FnArgs<(u32, Option<String>)>;
 /// The same, with the environment in which it is called.
 type Kept = (Env, FunctionRef<Arguments, Option<String>>);
@@ -195,16 +203,17 @@ thread_local! {
 
 #[napi]
 impl NativeSession {
-    /// Makes the session of an id.
+    /// Makes the session of an id, which is that of the request's cookie if it `is_presented`.
     #[napi(constructor, catch_unwind)]
-    pub fn new(policy: &SessionPolicy, id: String) -> napi::Result<Self> {
+    pub fn new(policy: &SessionPolicy, id: String, is_presented: bool) -> napi::Result<Self> {
         let id = SessionId::new(id).ok_or_else(|| failure::of(crate::store::nameless()))?;
         let (settings, slot) = (Arc::clone(&policy.0), Slot::default());
         let mut state = SessionState::default();
         // `req.session` is there for every handler.
         let _ = state.begin_load(Step::Load);
-        let (presented, client, object, save, visit) = (None, None, None, None, None);
-        Ok(Self { settings, id, presented, client, state, object, slot, save, visit })
+        let presented = is_presented.then(|| id.clone());
+        let (client, object, changed, save, visit) = Default::default();
+        Ok(Self { settings, id, presented, client, state, object, changed, slot, save, visit })
     }
 
     /// Notes where the request came from. An address that is none counts as unknown.
@@ -214,17 +223,12 @@ impl NativeSession {
         self.client = Client::new(self.settings.policy.client, address, user_agent.as_deref());
     }
 
-    /// Notes that a browser has the id, or may have it: from here on it is kept. `has_left` says that the response has
-    /// sent it.
+    /// Notes that the response has sent the id, or may have sent it: from here on it is kept.
     #[napi(catch_unwind)]
-    pub fn keep_id(&mut self, has_left: bool) {
-        if has_left {
-            // JavaScript decides whether a session can still be found.
-            let plain = Policy { departures: Departures::none(), ..Policy::default() };
-            self.state.detach(&self.settings.context(&plain));
-        } else {
-            self.presented = Some(self.id.clone());
-        }
+    pub fn keep_id(&mut self) {
+        // JavaScript decides whether a session can still be found.
+        let plain = Policy { departures: Departures::none(), ..Policy::default() };
+        self.state.detach(&self.settings.context(&plain));
     }
 
     /// Returns the id that the session has got by a renewal since JavaScript asked last.
@@ -239,11 +243,13 @@ impl NativeSession {
         Some(self.id.as_str().to_owned())
     }
 
-    /// Begins with the object as it was loaded or created, once it is needed: most requests change nothing.
+    /// Begins with the object as it was loaded or created, once it is needed: most requests change nothing. Without the
+    /// object, with the one that its record is.
     #[napi(catch_unwind)]
-    pub fn begin(&mut self, object: String, now: f64) -> napi::Result<()> {
+    pub fn begin(&mut self, object: Option<String>, now: f64) -> napi::Result<()> {
         let now = time(now);
-        let object = SessionObject::new(&object).map_err(|error| of(error.into()))?;
+        let object = object.map(|text| SessionObject::new(&text)).transpose();
+        let object = object.map_err(|error| of(error.into()))?;
         if let Some(Found::Record(read)) = self.slot.take() {
             let context = self.settings.context(&self.settings.policy).in_epoch(read.epoch);
             let id = read.id.clone();
@@ -252,11 +258,11 @@ impl NativeSession {
                 self.slot.put(Found::Record(read));
                 return Err(of(error));
             }
-        } else {
+        } else if let Some(object) = &object {
             let cookie = object.cookie(now).map_err(|error| of(error.into()))?;
             self.state.begin_new(self.id.clone(), cookie);
         }
-        self.object = Some(object);
+        self.object = object.or_else(|| SessionObject::of(&self.state));
         Ok(())
     }
 
@@ -466,7 +472,7 @@ impl NativeSession {
         self.state.is_ended_elsewhere()
     }
 
-    /// Begins to save the object, and returns the first task. `deadline` is for a store whose options say it. After
+    /// Begins to save the object, and returns the first step. `deadline` is for a store whose options say it. After
     /// a final save, every update was last applied to what is stored, with any departures. `renewal` is the id under which
     /// the session goes on; where it `is_optional`, it is saved under the one that it has if that fails.
     #[allow(clippy::too_many_arguments, reason = "an object for each call would cost more")]
@@ -481,7 +487,7 @@ impl NativeSession {
         renewal: Option<String>,
         is_optional: bool,
         apply: Apply<'_>,
-    ) -> napi::Result<Option<Task>> {
+    ) -> napi::Result<SaveStep> {
         let renewal = match renewal {
             Some(id) => {
                 Some(SessionId::new(id).ok_or_else(|| failure::of(crate::store::nameless()))?)
@@ -502,28 +508,34 @@ impl NativeSession {
         let context = Context { client: self.client.as_ref(), ..context };
         let next = machine.start(&mut self.state, &context, false);
         let deadline = deadline.map(time);
-        self.save = Some(Save { machine, policy, now, deadline, call: None });
-        self.until_task(env, apply, next.map_err(of)?)
+        self.save = Some(Save { machine, policy, now, deadline, call: None, attempts: 0 });
+        self.next_step(env, &apply, next.map_err(of)?)
     }
 
-    /// Goes on with what the store has answered or after the pause, and returns the next task, if there is one.
+    /// Goes on with what the store has answered or after the pause, and returns the next step.
     #[napi(catch_unwind)]
-    pub fn resume(&mut self, env: Env, apply: Apply<'_>) -> napi::Result<Option<Task>> {
+    pub fn resume(&mut self, env: Env, apply: Apply<'_>) -> napi::Result<SaveStep> {
         let answer = match self.slot.take() {
             Some(Found::Save(answer)) => answer,
             _ => Answer::BackedOff { is_contended: false },
         };
-        let next = self.answer(answer)?;
-        self.until_task(env, apply, next)
+        self.resume_with(env, &apply, answer)
     }
 
-    /// Goes on under a new id, and returns the next task.
+    /// Returns how many attempts have failed before the pause that is due.
     #[napi(catch_unwind)]
-    pub fn renew(&mut self, env: Env, id: String, apply: Apply<'_>) -> napi::Result<Option<Task>> {
+    #[must_use]
+    pub fn failed_attempts(&self) -> u32 {
+        self.save.as_ref().map_or(0, |save| save.attempts)
+    }
+
+    /// Goes on under a new id, and returns the next step.
+    #[napi(catch_unwind)]
+    pub fn renew(&mut self, env: Env, id: String, apply: Apply<'_>) -> napi::Result<SaveStep> {
         let id = SessionId::new(id).ok_or_else(|| failure::of(crate::store::nameless()))?;
         let next = self.answer(Answer::NewId(id.clone()))?;
         self.id = id;
-        self.until_task(env, apply, next)
+        self.next_step(env, &apply, next)
     }
 
     /// Changes a member by the update of this number, which has made `after` of `before`.
@@ -552,9 +564,9 @@ impl NativeSession {
     /// Returns the members that other requests have changed, which the object has from here on.
     #[napi(catch_unwind)]
     pub fn catch_up(&mut self) -> Vec<ChangedMember> {
-        let Some(object) = &mut self.object else { return Vec::new() };
-        let changed = object.catch_up(&self.state).into_iter();
-        changed
+        self.look_for_changes();
+        std::mem::take(&mut self.changed)
+            .into_iter()
             .map(|session::ChangedMember { key, shown, value }| ChangedMember { key, shown, value })
             .collect()
     }
@@ -676,6 +688,24 @@ impl NativeSession {
         self.state.take_lock().map(|lock| (lock.id, lock.token))
     }
 
+    /// Goes on with an answer of the store, and returns the next step.
+    pub(crate) fn resume_with(
+        &mut self,
+        env: Env,
+        apply: &Apply<'_>,
+        answer: Answer,
+    ) -> napi::Result<SaveStep> {
+        let next = self.answer(answer)?;
+        self.next_step(env, apply, next)
+    }
+
+    /// Notes what others have changed, which the object has from here on.
+    fn look_for_changes(&mut self) {
+        if let Some(object) = &mut self.object {
+            self.changed.append(&mut object.catch_up(&self.state));
+        }
+    }
+
     fn answer(&mut self, answer: Answer) -> napi::Result<Next> {
         let save = self.save.as_mut().ok_or_else(|| of(session::Error::OutOfOrder))?;
         let context = self.settings.context_of(&save.policy, self.presented.as_ref());
@@ -734,18 +764,15 @@ impl NativeSession {
     }
 
     /// Goes on until JavaScript has something to do.
-    fn until_task(
-        &mut self,
-        env: Env,
-        apply: Apply<'_>,
-        mut next: Next,
-    ) -> napi::Result<Option<Task>> {
+    fn next_step(&mut self, env: Env, apply: &Apply<'_>, mut next: Next) -> napi::Result<SaveStep> {
         loop {
             match next {
                 Next::Done => {
                     self.save = None;
                     drop(self.state.take_discarded());
-                    return Ok(None);
+                    self.look_for_changes();
+                    let is_current = self.changed.is_empty();
+                    return Ok(if is_current { SaveStep::Done } else { SaveStep::CatchUp });
                 }
                 Next::Call(mut call) => {
                     let own = self.save.as_ref().and_then(|save| save.deadline.zip(Some(save.now)));
@@ -756,19 +783,19 @@ impl NativeSession {
                     }
                     let save = self.save.as_mut().ok_or_else(|| of(session::Error::OutOfOrder))?;
                     save.call = Some(call);
-                    return Ok(Some(Task { calls: true, attempts: None, renews: false }));
+                    return Ok(SaveStep::Call);
                 }
                 Next::BackOff(attempts) => {
-                    let attempts = Some(attempts);
-                    return Ok(Some(Task { calls: false, attempts, renews: false }));
+                    if let Some(save) = &mut self.save {
+                        save.attempts = attempts;
+                    }
+                    return Ok(SaveStep::Pause);
                 }
                 Next::Rebase(rebase) => {
-                    let rebased = run(env, &apply, *rebase)?;
+                    let rebased = run(env, apply, *rebase)?;
                     next = self.answer(Answer::Rebased(Box::new(rebased)))?;
                 }
-                Next::NewId => {
-                    return Ok(Some(Task { calls: false, attempts: None, renews: true }));
-                }
+                Next::NewId => return Ok(SaveStep::NewId),
                 // The save writes alone.
                 Next::JoinBatch => return Err(of(session::Error::OutOfOrder)),
             }
@@ -984,7 +1011,7 @@ mod tests {
 
     /// Returns a session whose record was found: it began half an hour ago.
     fn found(policy: &SessionPolicy) -> (NativeSession, ReadOutcome) {
-        let session = NativeSession::new(policy, "sid".to_owned()).unwrap();
+        let session = NativeSession::new(policy, "sid".to_owned(), false).unwrap();
         let began = NOW - HOUR / 2.0;
         let notes =
             format!(r#","views":1,"__sessionMetadata":{{"created":{began},"seen":{began}}}}}"#);
@@ -1054,7 +1081,7 @@ mod tests {
             (Some(HOUR), Some(HOUR), None, Some(HOUR / 2.0)),
         ] {
             let (mut session, _) = found(&policy(idle, absolute));
-            session.begin([COOKIE, r#","views":1}"#].concat(), NOW).unwrap();
+            session.begin(Some([COOKIE, r#","views":1}"#].concat()), NOW).unwrap();
             let own = own.map(|time| NOW + time);
             assert_eq!(session.visit(None, own, NOW, false).unwrap(), Some("update"));
             let found = deadline(&mut session).map(|deadline| deadline - NOW);
@@ -1065,10 +1092,10 @@ mod tests {
     #[test]
     fn cookie_ends_with_the_absolute_timeout_also_before_the_first_write() {
         let policy = policy(Some(1.0), Some(HOUR));
-        let session = NativeSession::new(&policy, "new".to_owned()).unwrap();
+        let session = NativeSession::new(&policy, "new".to_owned(), false).unwrap();
         assert_eq!(session.cookie_end(NOW), Some(NOW + HOUR));
         assert_eq!(
-            NativeSession::new(&self::policy(Some(1.0), None), "new".to_owned())
+            NativeSession::new(&self::policy(Some(1.0), None), "new".to_owned(), false)
                 .unwrap()
                 .cookie_end(NOW),
             None
@@ -1077,8 +1104,8 @@ mod tests {
 
     #[test]
     fn login_is_noted_with_its_limits_and_is_not_shown_in_a_log() {
-        let mut session = NativeSession::new(&policy(None, None), "new".to_owned()).unwrap();
-        session.begin(format!("{COOKIE}}}"), NOW).unwrap();
+        let mut session = NativeSession::new(&policy(None, None), "new".to_owned(), false).unwrap();
+        session.begin(Some(format!("{COOKIE}}}")), NOW).unwrap();
         let user = r#""bob""#.to_owned();
         session.log_in(user, Some(0.5), Some(f64::MAX), Some(2), 0.0, NOW).unwrap();
         let notes = session.notes().unwrap();

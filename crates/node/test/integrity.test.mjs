@@ -650,6 +650,43 @@ test('a record that cannot be merged is refused each time, and stays', async () 
   assert.deepEqual(data, members)
 })
 
+// The addon keeps the text of a record that `JSON.stringify` writes in the same way, and gets that of any other.
+test('what a request leaves alone is not written, however the record writes it', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'integrity-'))
+  t.after(() => rm(folder, { recursive: true }))
+  const { visit, id, stored, close } = await setUp(() => new FileStore({ path: folder }))
+  const file = join(folder, `${id()}.json`)
+  const cookie = '"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"}'
+  for (const [text, left] of [
+    [`{${cookie},"views":1,"other":{"b":2}}`, { b: 2 }],
+    [`{ ${cookie}, "views": 1, "other": 1.0 }`, 1],
+    [`{${cookie},"views":7,"other":"\\u0041","views":1}`, 'A'],
+    [`{"other":[1],${cookie},"views":1}`, [1]],
+    [`{${cookie},"other":0,"x":{"views":1},"views":1,"other":null}`, null]
+  ]) {
+    await writeFile(file, text)
+    const meet = meeting(2)
+    const [one] = await Promise.all([
+      visit(async (req, res) => {
+        assert.deepEqual(req.session.other, left)
+        await meet()
+        req.session.views += 1
+        res.end('ok')
+      }),
+      visit(async (req, res) => {
+        await meet()
+        req.session.other = 'theirs'
+        await req.session.save()
+        res.end('ok')
+      })
+    ])
+    assert.deepEqual(one.errors, [])
+    const { views, other } = await stored()
+    assert.deepEqual([views, other], [2, 'theirs'], text)
+  }
+  await close()
+})
+
 test('a lock of a session that another request has ended tells so', async () => {
   const { visit } = await setUp(openMemory)
   await visit(async (req, res) => {

@@ -66,6 +66,13 @@ impl SessionObject {
         Ok(Self { shown: Document::parse(text)? })
     }
 
+    /// Begins with an object that shows the members of a session which has begun, each with the text of its record. `None`
+    /// where there is no session.
+    #[must_use]
+    pub fn of(state: &SessionState) -> Option<Self> {
+        state.readable().map(|session| Self { shown: session.document.clone() })
+    }
+
     /// Returns the object's cookie.
     ///
     /// # Errors

@@ -148,9 +148,11 @@ class NativeStore extends Store {
     return policy
   }
 
-  // Returns the record of a request's session, for a middleware with `integrity`.
-  record(policy, sid) {
-    return new SessionRecord(policy, sid, this, (sid, session) => this.#native.callsOf(sid, session))
+  // Returns the record of a request's session, for a middleware with `integrity`. `isPresented` says whether the request's
+  // cookie has the id, and `mayMove` whether ids are renewed.
+  record(policy, sid, isPresented, mayMove) {
+    const callsOf = (sid, session) => this.#native.callsOf(sid, session)
+    return new SessionRecord(policy, sid, this, callsOf, isPresented, mayMove)
   }
 
   // Takes a turn among the requests of this process that want the lock of an id.

@@ -60,6 +60,11 @@ class LocalCalls {
     this.#native.callFor(this.#session)
   }
 
+  // Makes the calls of a save, and returns the step after them.
+  save(apply) {
+    return this.#native.saveFor(this.#session, apply)
+  }
+
   touch(cookie, deadline, now, replacesCookie) {
     return this.#native.touch(this.#sid, cookie, deadline, now, replacesCookie)
   }

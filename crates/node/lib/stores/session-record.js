@@ -3,12 +3,14 @@
 // The record of one request's session, in a store of the addon: it is loaded once, and what the request has changed is
 // written to what the store has then. The addon decides (src/session.rs); this makes the calls and waits.
 
-const { NativeSession } = require('../native')
+const { NativeSession, SaveStep } = require('../native')
 const { heard } = require('../to-promise')
 const { contextOfCaller } = require('./context')
 const { errorWithCode, toStoreError } = require('./failure')
 const { Updates } = require('./updates')
 const { LOCK, SAVE, pause, times } = require('./waits')
+
+const { Done: DONE, CatchUp: CATCH_UP, Call: CALL, Pause: PAUSE, NewId: NEW_ID } = SaveStep
 
 // How often a lock is taken again, because another request has renewed the id while it was waited for.
 const MOVES = 4
@@ -21,10 +23,15 @@ exports.SessionRecord = class SessionRecord {
   #callsOf
   #calls
   #native
-  // How a browser may have the id, as far as the addon knows: it was `presented`, or `sent`.
-  #keptAs = undefined
+  // Whether the id can change: other requests may renew it.
+  #mayMove
+  // Whether the addon knows that the id is sent.
+  #isSent = false
   // The session's text as it was loaded or created, which the addon gets when it needs it.
   #initial
+  // Whether that is of the record that the addon has, and the text of it.
+  #isOfRecord = false
+  #loaded
   #isKnown = false
   // Why the session is over, if it is: nothing is written any more.
   ended = undefined
@@ -42,11 +49,13 @@ exports.SessionRecord = class SessionRecord {
   // The operation under way.
   #running
 
-  // The store reads the records, and says when a session expires; `callsOf` makes its calls.
-  constructor(policy, sid, store, callsOf) {
+  // The store reads the records, and says when a session expires; `callsOf` makes its calls. `isPresented` says whether the
+  // request's cookie has the id, and `mayMove` whether ids are renewed.
+  constructor(policy, sid, store, callsOf, isPresented, mayMove) {
     this.id = sid
     this.#store = store
-    this.#native = new NativeSession(policy, sid)
+    this.#mayMove = mayMove
+    this.#native = new NativeSession(policy, sid, isPresented)
     this.#callsOf = callsOf
     this.#calls = callsOf(sid, this.#native)
   }
@@ -60,6 +69,7 @@ exports.SessionRecord = class SessionRecord {
   load(fn) {
     return this.#store.call(() => this.#calls.load(Date.now()), fn, (text) => {
       this.#follow()
+      this.#loaded = text
       return text && this.#store.parse(text)
     })
   }
@@ -67,6 +77,7 @@ exports.SessionRecord = class SessionRecord {
   // Takes the id that the session has got by a renewal, and gives it to the session object, if there is one. Returns whether
   // it has another one.
   #follow(identity) {
+    if (!this.#mayMove) return false
     const id = this.#native.renewedId()
     if (typeof id !== 'string') return false
     this.id = id
@@ -163,9 +174,10 @@ exports.SessionRecord = class SessionRecord {
     })
   }
 
-  // Takes the session as it was loaded or created, without its cookie.
-  begin(initialData, isUnread) {
+  // Takes the session as it was loaded or created, without its cookie. `isOfRecord` says that it is what was loaded.
+  begin(initialData, isUnread, isOfRecord) {
     this.#initial = initialData
+    this.#isOfRecord = isOfRecord
     this.isUnread = isUnread
   }
 
@@ -207,7 +219,7 @@ exports.SessionRecord = class SessionRecord {
     const now = Date.now()
     this.#begin(session, now)
     const deadline = this.#store.recordDeadline(session, now, this.id)
-    const save = { session, identity, updates: this.#updates.next, task: undefined }
+    const save = { session, identity, updates: this.#updates.next, step: undefined }
     const text = JSON.stringify(session)
     const { id, isOptional = false } = renewal ?? {}
     this.#step(save, () => this.#native.save(text, deadline, now, isFinal, id, isOptional, this.#apply))
@@ -217,48 +229,43 @@ exports.SessionRecord = class SessionRecord {
   // Saves in a store that answers each call before it returns: only a pause needs another turn.
   #saveNow(session, how) {
     const save = this.#start(session, how)
-    while (save.task?.calls) {
-      this.#calls.call()
-      this.#resume(save)
-    }
-    return save.task ? this.#inTurn(() => this.#goOn(save)) : this.#finish(save)
+    while (save.step === CALL) this.#step(save, () => this.#calls.save(this.#apply))
+    return save.step === PAUSE ? this.#inTurn(() => this.#goOn(save)) : this.#finish(save)
   }
 
   async #goOn(save) {
-    while (save.task) {
-      const { task } = save
-      if (task.calls) await this.#calls.call()
-      else if (task.attempts % 2 === 1) await pause(SAVE, task.attempts)
-      this.#resume(save)
+    while (save.step !== DONE && save.step !== CATCH_UP) {
+      if (save.step === CALL) {
+        await this.#calls.call()
+      } else {
+        const attempts = this.#native.failedAttempts()
+        if (attempts % 2 === 1) await pause(SAVE, attempts)
+      }
+      this.#step(save, () => this.#native.resume(this.#apply))
     }
     return this.#finish(save)
-  }
-
-  #resume(save) {
-    this.#step(save, () => this.#native.resume(this.#apply))
   }
 
   // Makes a step of the addon, and gives the session another id if the addon asks for one.
   #step(save, step) {
     const { identity } = save
-    if (this.#keptAs !== 'sent') {
-      const keptAs = identity.keptAs()
-      if (keptAs !== this.#keptAs) this.#native.keepId(keptAs === 'sent')
-      this.#keptAs = keptAs
+    if (!this.#isSent && identity.isSent()) {
+      this.#native.keepId()
+      this.#isSent = true
     }
-    save.task = this.#throwing(step)
+    save.step = this.#throwing(step)
     this.#follow(identity)
-    if (!save.task?.renews) return
+    if (save.step !== NEW_ID) return
     const id = identity.draw()
-    save.task = this.#throwing(() => this.#native.renew(id, this.#apply))
+    save.step = this.#throwing(() => this.#native.renew(id, this.#apply))
     this.id = id
     this.#calls = this.#callsOf(id, this.#native)
     identity.change(id)
   }
 
-  #finish({ session, updates }) {
+  #finish({ session, updates, step }) {
     this.#updates.forget(updates)
-    return this.#catchUp(session)
+    return step === CATCH_UP ? this.#catchUp(session) : []
   }
 
   // Resets the expiry, and calls back with whether there is a record. `replacesCookie` says whether the stored cookie
@@ -473,7 +480,9 @@ exports.SessionRecord = class SessionRecord {
       throw errorWithCode('ERR_SESSION_UNREAD', 'the session was made of a record: save or reload it before an update')
     }
     const members = this.#initial === '{}' ? '}' : `,${this.#initial.slice(1)}`
-    this.#native.begin(`{"cookie":${JSON.stringify(session.cookie)}${members}`, now)
+    // The addon has the text, if `JSON.stringify` writes it so.
+    const isKnown = this.#isOfRecord && this.#loaded?.endsWith(members)
+    this.#native.begin(isKnown ? undefined : `{"cookie":${JSON.stringify(session.cookie)}${members}`, now)
     this.#isKnown = true
   }
 

@@ -8,13 +8,14 @@ use express_session::store::{
 };
 use express_session_core::SessionId;
 use futures_util::FutureExt as _;
+use napi::Env;
 use napi_derive::napi;
 
 use super::replace::{Missing, replace};
 use super::users::{Meant, UserSessions, number_of};
 use super::{Listing, PURGED, driver, failure, option, time};
 use crate::engine::rules::SessionPolicy;
-use crate::session::{self, Found, NativeSession};
+use crate::session::{self, Apply, Found, NativeSession, SaveStep};
 
 /// The sessions, outside of JavaScript's heap.
 #[napi]
@@ -127,7 +128,7 @@ impl NativeMemory {
         policy.describe(if is_unknown { Lifetime::Unknown } else { self.0.lifetime() });
     }
 
-    /// Makes the call that a session's save has asked for.
+    /// Makes the call that the note of a visit has asked for.
     #[napi(catch_unwind)]
     pub fn call_for(&self, session: &mut NativeSession) -> napi::Result<()> {
         if let Some((call, now)) = session.take_call() {
@@ -135,6 +136,23 @@ impl NativeMemory {
             session.slot().put(Found::Save(answer));
         }
         Ok(())
+    }
+
+    /// Makes the calls that a session's save asks for, and returns the step after them.
+    #[napi(catch_unwind)]
+    pub fn save_for(
+        &self,
+        env: Env,
+        session: &mut NativeSession,
+        apply: Apply<'_>,
+    ) -> napi::Result<SaveStep> {
+        let mut step = SaveStep::Call;
+        while step == SaveStep::Call {
+            let Some((call, now)) = session.take_call() else { break };
+            let answer = now_or_error(call.make(&self.0, now).map(Ok))?;
+            step = session.resume_with(env, &apply, answer)?;
+        }
+        Ok(step)
     }
 
     /// Asks for a session's lock.

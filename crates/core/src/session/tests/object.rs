@@ -48,6 +48,18 @@ fn difference_from_the_text_before_is_the_requests_change() {
 }
 
 #[test]
+fn object_of_a_session_shows_its_members() {
+    let policy = Policy::default();
+    let context = Context::new(&policy, "connect.sid");
+    let (mut state, _) = both(&context);
+    let mut object = SessionObject::of(&state).unwrap();
+    assert_eq!(object.catch_up(&state), []);
+    object.take_changes(&mut state, &text(r#""cart":["a"],"views":2"#), NOW).unwrap();
+    assert_eq!(members(&state), r#""cart":["a"],"views":2"#);
+    assert!(SessionObject::of(&SessionState::default()).is_none());
+}
+
+#[test]
 fn members_that_the_request_has_not_changed_are_kept_from_others() {
     let policy = Policy::default();
     let context = Context::new(&policy, "connect.sid");
