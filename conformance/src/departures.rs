@@ -347,10 +347,11 @@ fn verbatim(step: &Step<'_>) -> Result<(), String> {
     same(&clean(&(step.plain)(&scenario)), &clean(step.ours))
 }
 
-/// A changed cookie is written where it was only touched or not stored at all, and is sent. The touch of another request
-/// keeps it.
+/// A changed cookie is written where it was only touched or not stored at all, and is sent. A touch keeps the cookie that it
+/// finds in the store.
 fn cookie_changes_saved(step: &Step<'_>) -> Result<(), String> {
-    rivals_cookie_kept(step).or_else(|_| own_cookie_saved(step))
+    step.differs_only(|expected, ours| keep_stored_cookie(step, expected, ours))
+        .or_else(|_| own_cookie_saved(step))
 }
 
 fn own_cookie_saved(step: &Step<'_>) -> Result<(), String> {
@@ -396,6 +397,7 @@ fn own_cookie_saved(step: &Step<'_>) -> Result<(), String> {
                 expected.records.clone_from(&ours.records);
             }
         }
+        keep_stored_cookie(step, expected, ours);
         let sent = |response: &Response| response.set_cookie.iter().any(|line| step.is_ours(line));
         if !sent(expected) && sent(ours) {
             expected.set_cookie.extend(ours.set_cookie.last().cloned());
@@ -403,24 +405,25 @@ fn own_cookie_saved(step: &Step<'_>) -> Result<(), String> {
     })
 }
 
-/// A touch renews the cookie that another request has written in the meantime, where express-session sets it back.
-fn rivals_cookie_kept(step: &Step<'_>) -> Result<(), String> {
-    let touched = step.ours.calls.iter().rev().find_map(|call| match call {
+/// A touch renews the cookie that it finds in the store, where express-session sets it back: that of another request, or
+/// the one before a change that the store failed to save.
+fn keep_stored_cookie(step: &Step<'_>, expected: &mut Response, ours: &Response) {
+    let touched = ours.calls.iter().rev().find_map(|call| match call {
         Call::Touch(id, _) => Some(id),
         _ => None,
     });
-    let id = touched.ok_or("nothing was touched")?;
+    let Some(id) = touched else { return };
     let cookie = |text: &str| cookie_of(text).map(|cookie| timeless_cookie(&cookie));
-    step.differs_only(|expected, ours| {
-        if let (Some(text), Some(kept)) = (expected.records.get_mut(id), ours.records.get(id))
-            && members(text) == members(kept)
-            && step.request().ops.iter().any(
-                |op| matches!(op, Op::RivalSet { text: rivals } if cookie(rivals) == cookie(kept)),
-            )
-        {
-            text.clone_from(kept);
-        }
-    })
+    let failed = step.request().fail.iter().any(|verb| verb == "set");
+    let before = records(step.scenario);
+    if let (Some(text), Some(kept)) = (expected.records.get_mut(id), ours.records.get(id))
+        && members(text) == members(kept)
+        && (step.request().ops.iter().any(
+            |op| matches!(op, Op::RivalSet { text: rivals } if cookie(rivals) == cookie(kept)),
+        ) || failed && before.get(id).is_some_and(|text| cookie(text) == cookie(kept)))
+    {
+        text.clone_from(kept);
+    }
 }
 
 /// A new session whose cookie is not sent is not stored. Once its headers have left, changing it is an error.
