@@ -103,11 +103,11 @@ pub(crate) fn family(process: u32) -> Result<Vec<u32>> {
     Ok([process].into_iter().chain(children).collect())
 }
 
-/// Returns the processor time of a process and of those that it has started, the ended ones included.
+/// Returns the processor time of a process and of those that it has started, the ended ones included. One that ends
+/// in between may be left out.
 pub(crate) fn cpu_of_family(process: u32) -> Result<Duration> {
     let stat = Process::new(i32::try_from(process)?)?.stat()?;
     let ended = time((stat.cutime + stat.cstime).unsigned_abs());
-    // A process that ends in between is then among the ended ones.
     let running = family(process)?.into_iter().filter_map(|process| cpu(process).ok());
     Ok(ended + running.sum::<Duration>())
 }

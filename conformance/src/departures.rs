@@ -846,7 +846,8 @@ fn browser_rules(step: &Step<'_>) -> Result<(), String> {
     let may_be_dropped = step.node.set_cookie.iter().any(is_dropped)
         || step.name().starts_with("__")
         || chosen(step.server(), step.request()).iter().any(needs_others)
-        || step.request().ops.iter().any(set_by_handler);
+        || step.request().ops.iter().any(set_by_handler)
+        || rivals_cookie_replaces_record(step);
     demand(may_be_dropped, "browsers accept the cookie")?;
     step.differs_only(|expected, ours| {
         if ours.set_cookie == step.request().set_cookie {
@@ -883,6 +884,17 @@ fn browser_rules(step: &Step<'_>) -> Result<(), String> {
             };
         }
     })
+}
+
+/// Whether the cookie is sent is decided before the save, by the record's cookie, and another request has written another
+/// one, which the save adopts.
+fn rivals_cookie_replaces_record(step: &Step<'_>) -> bool {
+    let has_own = |seed: &Seed| {
+        let cookie = cookie_of(&seed.text).unwrap_or_default();
+        ["\"partitioned\":", "\"sameSite\":"].iter().any(|attribute| cookie.contains(attribute))
+    };
+    step.scenario.seeds.iter().any(|seed| step.is_loaded(&seed.id) && has_own(seed))
+        && step.request().ops.iter().any(|op| matches!(op, Op::RivalSet { .. }))
 }
 
 /// Checks whether browsers drop a `Set-Cookie` line, or ignore its path.
