@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Error, Result, ensure};
 use express_session_testkit::child::{self, Child};
 use procfs::process::Process;
 use serde::de::DeserializeOwned;
@@ -103,13 +103,22 @@ pub(crate) fn family(process: u32) -> Result<Vec<u32>> {
     Ok([process].into_iter().chain(children).collect())
 }
 
-/// Returns the processor time of a process and of those that it has started, the ended ones included. One that ends
-/// in between may be left out.
+/// Returns the processor time of a process and of those that it has started, the ended ones included.
 pub(crate) fn cpu_of_family(process: u32) -> Result<Duration> {
-    let stat = Process::new(i32::try_from(process)?)?.stat()?;
-    let ended = time((stat.cutime + stat.cstime).unsigned_abs());
-    let running = family(process)?.into_iter().filter_map(|process| cpu(process).ok());
-    Ok(ended + running.sum::<Duration>())
+    let parent = Process::new(i32::try_from(process)?)?;
+    let of_ended = || {
+        let stat = parent.stat()?;
+        Ok::<_, Error>(time((stat.cutime + stat.cstime).unsigned_abs()))
+    };
+    loop {
+        let ended = of_ended()?;
+        let running = family(process)?.into_iter().filter_map(|process| cpu(process).ok());
+        let sum = ended + running.sum::<Duration>();
+        // A process that has ended meanwhile may be in neither part.
+        if of_ended()? == ended {
+            return Ok(sum);
+        }
+    }
 }
 
 /// Returns the processor time of the child processes that have ended.

@@ -414,14 +414,17 @@ fn keep_stored_cookie(step: &Step<'_>, expected: &mut Response, ours: &Response)
     });
     let Some(id) = touched else { return };
     let cookie = |text: &str| cookie_of(text).map(|cookie| timeless_cookie(&cookie));
-    let failed = step.request().fail.iter().any(|verb| verb == "set");
-    let before = records(step.scenario);
-    if let (Some(text), Some(kept)) = (expected.records.get_mut(id), ours.records.get(id))
-        && members(text) == members(kept)
-        && (step.request().ops.iter().any(
-            |op| matches!(op, Op::RivalSet { text: rivals } if cookie(rivals) == cookie(kept)),
-        ) || failed && before.get(id).is_some_and(|text| cookie(text) == cookie(kept)))
-    {
+    let (Some(text), Some(kept)) = (expected.records.get_mut(id), ours.records.get(id)) else {
+        return;
+    };
+    let has_kept = |text: &String| cookie(text) == cookie(kept);
+    let is_rivals = step.request().ops.iter().any(|op| match op {
+        Op::RivalSet { text } => has_kept(text),
+        _ => false,
+    });
+    let is_unsaved = step.request().fail.iter().any(|verb| verb == "set")
+        && records(step.scenario).get(id).is_some_and(has_kept);
+    if members(text) == members(kept) && (is_rivals || is_unsaved) {
         text.clone_from(kept);
     }
 }
@@ -886,15 +889,19 @@ fn browser_rules(step: &Step<'_>) -> Result<(), String> {
     })
 }
 
-/// Whether the cookie is sent is decided before the save, by the record's cookie, and another request has written another
-/// one, which the save adopts.
+/// Checks whether another request has written a record without an attribute for which browsers may drop the cookie of the
+/// loaded one. Whether a cookie is sent is decided before the save, which then adopts the other.
 fn rivals_cookie_replaces_record(step: &Step<'_>) -> bool {
-    let has_own = |seed: &Seed| {
-        let cookie = cookie_of(&seed.text).unwrap_or_default();
-        ["\"partitioned\":", "\"sameSite\":"].iter().any(|attribute| cookie.contains(attribute))
+    let may_be_dropped = |text: &str| {
+        let cookie = cookie_of(text).unwrap_or_default();
+        ["\"partitioned\":true", "\"sameSite\":\"none\""].iter().any(|own| cookie.contains(own))
     };
-    step.scenario.seeds.iter().any(|seed| step.is_loaded(&seed.id) && has_own(seed))
-        && step.request().ops.iter().any(|op| matches!(op, Op::RivalSet { .. }))
+    let loaded = step.scenario.seeds.iter().filter(|seed| step.is_loaded(&seed.id));
+    loaded.into_iter().any(|seed| may_be_dropped(&seed.text))
+        && step.request().ops.iter().any(|op| match op {
+            Op::RivalSet { text } => !may_be_dropped(text),
+            _ => false,
+        })
 }
 
 /// Checks whether browsers drop a `Set-Cookie` line, or ignore its path.

@@ -65,7 +65,6 @@ impl Round {
         let before = times()?;
         let printed = requests(server, path, cookies, seconds, None)?;
         let after = times()?;
-        // A process of the data's that ends while it is looked at is in neither sum, which may then be smaller than before.
         let spent = |at: usize| after[at].saturating_sub(before[at]).as_secs_f64();
         Ok(Self {
             printed,

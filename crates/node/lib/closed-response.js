@@ -6,12 +6,14 @@ const { nextTick } = require('./timers')
 
 module.exports = { closeResponse }
 
-// The methods that throw.
-const refuseToSet = () => refuse('set')
-const refuseToAppend = () => refuse('append')
-const refuseToRemove = () => refuse('remove')
-const refuseToWriteHead = () => refuse('write')
+// The methods that throw, each with Node's word for what it does.
+const REFUSED = { setHeader: 'set', setHeaders: 'set', appendHeader: 'append', removeHeader: 'remove', writeHead: 'write' }
 
+// The methods of a closed response.
+const CLOSED = { flushHeaders() {}, write: refuseToWrite }
+for (const [name, verb] of Object.entries(REFUSED)) CLOSED[name] = () => refuse(verb)
+
+// The closed responses that are not of Node's HTTP/1.
 const closed = new WeakSet()
 
 // Closes the status, the headers and the body, and returns a function that opens them again, as they were.
@@ -29,14 +31,14 @@ function closeResponse(res) {
   }
 }
 
-// Closes a response of Node's HTTP/1, which refuses all by itself once it has the text of its headers, except for the body.
-// Each property that a response gets costs V8 a copy of its shape, since Express gives every response another prototype.
+// Closes a response of Node's HTTP/1. Once it has the text of its headers, it refuses others by itself, but not a body. A
+// property more would cost V8 a copy of the response's shape, since Express gives every response another prototype.
 function closeOfNode(res) {
   const { writeHead, write } = res
   res._header = HELD
   res._headerSent = true
-  res.writeHead = refuseToWriteHead
-  res.write = refuseToWrite
+  res.writeHead = CLOSED.writeHead
+  res.write = CLOSED.write
   return () => {
     res._header = null
     res._headerSent = false
@@ -48,28 +50,16 @@ function closeOfNode(res) {
 // The text of headers that are never sent.
 const HELD = 'held\r\n\r\n'
 
-// The response keeps as its own the methods that it has inherited: V8 caches no access to an object that has lost a
-// property or has got another prototype.
+// Closes a response of HTTP/2 or of another runtime, which keeps as its own the methods that it has inherited: V8 caches no
+// access to an object that has lost a property or has got another prototype.
 function closeOther(res) {
-  const { setHeader, setHeaders, appendHeader, removeHeader, writeHead, flushHeaders, write } = res
-  res.setHeader = refuseToSet
-  if (setHeaders) res.setHeaders = refuseToSet
-  if (appendHeader) res.appendHeader = refuseToAppend
-  res.removeHeader = refuseToRemove
-  res.writeHead = refuseToWriteHead
-  res.flushHeaders = doNothing
-  res.write = refuseToWrite
+  const before = Object.keys(CLOSED).filter((name) => res[name]).map((name) => [name, res[name]])
+  for (const [name] of before) res[name] = CLOSED[name]
   closed.add(res)
   if (!Object.hasOwn(res, 'headersSent')) Object.defineProperty(res, 'headersSent', HEADERS_SENT)
   return () => {
     closed.delete(res)
-    res.setHeader = setHeader
-    if (setHeaders) res.setHeaders = setHeaders
-    if (appendHeader) res.appendHeader = appendHeader
-    res.removeHeader = removeHeader
-    res.writeHead = writeHead
-    res.flushHeaders = flushHeaders
-    res.write = write
+    for (const [name, method] of before) res[name] = method
   }
 }
 
@@ -95,5 +85,3 @@ function refuseToWrite(...args) {
   if (fn) nextTick(fn, error)
   return false
 }
-
-function doNothing() {}

@@ -243,8 +243,8 @@ impl NativeSession {
         Some(self.id.as_str().to_owned())
     }
 
-    /// Begins with the object as it was loaded or created, once it is needed: most requests change nothing. Without the
-    /// object, with the one that its record is.
+    /// Begins with the object as it was loaded or created, once it is needed: most requests change nothing. Without an
+    /// `object`, it is as the record that was loaded.
     #[napi(catch_unwind)]
     pub fn begin(&mut self, object: Option<String>, now: f64) -> napi::Result<()> {
         let now = time(now);

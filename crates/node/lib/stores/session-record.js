@@ -27,9 +27,9 @@ exports.SessionRecord = class SessionRecord {
   #mayMove
   // Whether the addon knows that the id is sent.
   #isSent = false
-  // The session's text as it was loaded or created, which the addon gets when it needs it.
+  // The session's text as it was loaded or created, without its cookie, which the addon gets when it needs it.
   #initial
-  // Whether that is of the record that the addon has, and the text of it.
+  // Whether that was written from the record that the addon has loaded, and the text of that record.
   #isOfRecord = false
   #loaded
   #isKnown = false
@@ -480,9 +480,9 @@ exports.SessionRecord = class SessionRecord {
       throw errorWithCode('ERR_SESSION_UNREAD', 'the session was made of a record: save or reload it before an update')
     }
     const members = this.#initial === '{}' ? '}' : `,${this.#initial.slice(1)}`
-    // The addon has the text, if `JSON.stringify` writes it so.
-    const isKnown = this.#isOfRecord && this.#loaded?.endsWith(members)
-    this.#native.begin(isKnown ? undefined : `{"cookie":${JSON.stringify(session.cookie)}${members}`, now)
+    // The record has the same text if it ends with all of its members as `JSON.stringify` writes them.
+    const isInRecord = this.#isOfRecord && this.#loaded?.endsWith(members)
+    this.#native.begin(isInRecord ? undefined : `{"cookie":${JSON.stringify(session.cookie)}${members}`, now)
     this.#isKnown = true
   }
 
